@@ -1,0 +1,190 @@
+//! What an adapter implements.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+
+use crate::clock::{Clock, SystemClock};
+use crate::entry::Entry;
+use crate::error::{Error, Result};
+use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
+use crate::page::RawPage;
+use crate::profile::Profile;
+use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
+
+/// An answer at once, or the request back: what the ready path of a [`Backend`] gives.
+#[derive(Debug)]
+pub enum Now<A, R> {
+    /// The answer.
+    Answered(Result<A>),
+    /// The request, to be sent through the asynchronous method.
+    NotReady(R),
+}
+
+/// A backend: the few things an adapter must do, and the many it may. It receives resolved requests only (CHK-1) and
+/// answers with plain data; it adds native code and retry class to its errors, the handle adds store, operation and key.
+///
+/// Required are [`profile`](Self::profile), [`read`](Self::read), [`write`](Self::write) and [`delete`](Self::delete).
+/// The `*_many` defaults call the single forms within a bounded window; the other defaults answer `Internal`, "declared
+/// but not implemented", which the conformance suite finds. So a method added later breaks no adapter.
+///
+/// A future that is dropped leaves each entry whole and blocks nobody (ERR-6).
+#[async_trait]
+pub trait Backend: Debug + Send + Sync + 'static {
+    /// What this instance declares; the same for its whole life.
+    fn profile(&self) -> &Profile;
+
+    /// Names the data this instance shows, the same in every process: a cursor made for another is refused (LIST-3).
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    /// The clock that the adapter and the handle share (EXP-10).
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
+
+    /// Reads at once, for a store that need not wait; else gives the request back.
+    fn read_now<'a>(&self, read: Read<'a>) -> Now<Option<Entry>, Read<'a>> {
+        Now::NotReady(read)
+    }
+
+    /// Writes at once, for a store that need not wait; else gives the request back.
+    fn write_now<'a>(&self, write: Write<'a>) -> Now<SetOutcome, Write<'a>> {
+        Now::NotReady(write)
+    }
+
+    /// Reads one entry; `None` when there is no live one (GET-1).
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>>;
+
+    /// Writes one entry, deciding its condition atomically where that is declared (SET-6).
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome>;
+
+    /// Deletes one entry (DEL-1, DEL-2).
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome>;
+
+    /// Reads many: one slot per key, in order; fails as a whole (GET-2).
+    async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        let calls = reads.into_reads().map(|read| self.read(read)).collect();
+        in_window(calls).try_collect().await
+    }
+
+    /// Writes many: one result per item, in order (BATCH-2).
+    async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
+        in_window(writes.0.into_iter().map(|write| self.write(write)).collect()).collect().await
+    }
+
+    /// Deletes many: one result per item, in order (DEL-1).
+    async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
+        in_window(deletes.into_deletes().map(|delete| self.delete(delete)).collect()).collect().await
+    }
+
+    /// Writes all or nothing; an unmet condition is told by the position of the first (BATCH-3).
+    async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
+        drop(writes);
+        Err(Error::not_implemented("write_all_or_nothing"))
+    }
+
+    /// Lists one page (LIST-1 to LIST-3).
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        drop(page);
+        Err(Error::not_implemented("list"))
+    }
+
+    /// Increments a counter and answers its new value (CNT-1, CNT-2).
+    async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
+        drop(increment);
+        Err(Error::not_implemented("increment"))
+    }
+
+    /// Changes only the expiry of a live entry; `false` when there is none (EXP-9).
+    async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
+        drop(expire);
+        Err(Error::not_implemented("expire"))
+    }
+
+    /// One cheap read that proves address, credentials and namespace (LIFE-1).
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets go of connections and files. The handle calls it once, after the last call in flight has ended (LIFE-2).
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs the calls in order, [`WINDOW`] of them under way at once. They come as a list because a lazy iterator of futures
+/// that borrow their requests is more than the compiler can prove `Send`; none starts before its turn.
+fn in_window<T: Send>(calls: Vec<BoxFuture<'_, T>>) -> impl Stream<Item = T> + Send {
+    stream::iter(calls).buffered(WINDOW)
+}
+
+/// How many single calls the `*_many` defaults have under way at once.
+const WINDOW: usize = 16;
+
+/// Forwards every method: one that was left out would quietly fall back to its default.
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods, reason = "a wrapper must not fall back to a default")]
+        impl<B: Backend + ?Sized> Backend for $pointer<B> {
+            fn profile(&self) -> &Profile {
+                (**self).profile()
+            }
+            fn scope(&self) -> &str {
+                (**self).scope()
+            }
+            fn clock(&self) -> &dyn Clock {
+                (**self).clock()
+            }
+            fn read_now<'a>(&self, read: Read<'a>) -> Now<Option<Entry>, Read<'a>> {
+                (**self).read_now(read)
+            }
+            fn write_now<'a>(&self, write: Write<'a>) -> Now<SetOutcome, Write<'a>> {
+                (**self).write_now(write)
+            }
+            async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+                (**self).read(read).await
+            }
+            async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+                (**self).write(write).await
+            }
+            async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+                (**self).delete(delete).await
+            }
+            async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+                (**self).read_many(reads).await
+            }
+            async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
+                (**self).write_many(writes).await
+            }
+            async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
+                (**self).delete_many(deletes).await
+            }
+            async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
+                (**self).write_all_or_nothing(writes).await
+            }
+            async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+                (**self).list(page).await
+            }
+            async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
+                (**self).increment(increment).await
+            }
+            async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
+                (**self).expire(expire).await
+            }
+            async fn ping(&self) -> Result<()> {
+                (**self).ping().await
+            }
+            async fn close(&self) -> Result<()> {
+                (**self).close().await
+            }
+        }
+    };
+}
+forward!(Arc);
+forward!(Box);

@@ -1,0 +1,534 @@
+//! What can go wrong, told by what the reader does next (ERR-1 to ERR-3).
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::value::ValueKind;
+
+/// The result of every call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the reader of an error does next (ERR-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Fix the call: a key, value, limit, expiry, cursor or option is not acceptable.
+    InvalidArgument,
+    /// Change the option or the backend: this store does not declare what the call needs.
+    Unsupported,
+    /// The stored value is not what the call needs.
+    WrongType,
+    /// Fix the credentials or their permissions.
+    Unauthorized,
+    /// The namespace, table, file or host is not there, or is not ours.
+    Misconfigured,
+    /// A quota, credit, disk or bounded store is full.
+    Exhausted,
+    /// Wait: the system asks for fewer calls. See [`Error::retry_after`].
+    RateLimited,
+    /// Wait: the system cannot be reached or does not answer now.
+    Unavailable,
+    /// The system answered outside its documentation: report it.
+    Protocol,
+    /// The store was closed (LIFE-2).
+    Closed,
+    /// A mistake of this library or of an adapter: report it.
+    Internal,
+}
+
+impl ErrorKind {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid argument",
+            Self::Unsupported => "unsupported",
+            Self::WrongType => "wrong type",
+            Self::Unauthorized => "unauthorized",
+            Self::Misconfigured => "misconfigured",
+            Self::Exhausted => "exhausted",
+            Self::RateLimited => "rate limited",
+            Self::Unavailable => "unavailable",
+            Self::Protocol => "protocol violation",
+            Self::Closed => "store closed",
+            Self::Internal => "internal error",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// Whether the same call may be sent again (ERR-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Retry {
+    /// The same call would fail again.
+    Never,
+    /// Certainly not applied: any operation may be repeated.
+    Safe,
+    /// Sent, with no trustworthy answer: it may have been applied. Only what asks for a state may be repeated, never a
+    /// condition, an increment, `expire` or an all-or-nothing batch (ERR-4).
+    OutcomeUnknown,
+}
+
+/// A capability that a call needed and the store did not declare (CAP-1). Its text is what a person reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Feature {
+    /// The condition `IfNotExists`.
+    IfNotExists,
+    /// The condition `IfExists`.
+    IfExists,
+    /// The condition `IfVersion`, on set or delete.
+    IfVersion,
+    /// A relative time to live.
+    Ttl,
+    /// An absolute expiry.
+    ExpireAt,
+    /// Changing only the expiry of an entry.
+    Expire,
+    /// Metadata beside a value.
+    Metadata,
+    /// Values of this kind.
+    ValueKind(ValueKind),
+    /// Listing, and what walks a list: `delete_prefix`, `clear`.
+    List,
+    /// Atomic counters.
+    Counters,
+    /// Batches that are written whole or not at all.
+    AllOrNothing,
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IfNotExists => f.write_str("the condition IfNotExists"),
+            Self::IfExists => f.write_str("the condition IfExists"),
+            Self::IfVersion => f.write_str("the condition IfVersion"),
+            Self::Ttl => f.write_str("a relative ttl"),
+            Self::ExpireAt => f.write_str("an absolute expiry"),
+            Self::Expire => f.write_str("expire"),
+            Self::Metadata => f.write_str("metadata"),
+            Self::ValueKind(kind) => write!(f, "a value of kind {kind}"),
+            Self::List => f.write_str("list"),
+            Self::Counters => f.write_str("increment"),
+            Self::AllOrNothing => f.write_str("set_many_all_or_nothing"),
+        }
+    }
+}
+
+/// The machine-readable reason of an error, so that a tool never parses a text (ERR-1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A declared limit was passed (CHK-2, KEY-1).
+    Limit {
+        /// The name of the limit as the profile declares it, such as `key_bytes_max`.
+        name: &'static str,
+        /// What the limit allows.
+        allowed: u64,
+        /// What was found, in the same unit.
+        found: u64,
+    },
+    /// The key is empty (KEY-1).
+    KeyEmpty,
+    /// The backend declares this key forbidden (KEY-2).
+    KeyForbidden,
+    /// Top-level JSON null cannot be written (VAL-1, META-1).
+    NullValue,
+    /// JSON nested deeper than 100 levels (VAL-3).
+    NestingTooDeep,
+    /// The text is not JSON, or holds a number that would not survive (VAL-3).
+    InvalidJson,
+    /// A relative ttl of zero (EXP-5).
+    TtlZero,
+    /// The absolute expiry is not in the future (EXP-5).
+    ExpiryInPast,
+    /// The expiry is after the latest the store keeps, or does not fit any time stamp (EXP-5).
+    ExpiryTooLate {
+        /// The latest acceptable expiry.
+        latest: Timestamp,
+    },
+    /// The expiry, after rounding, is nearer than the store's minimum (EXP-6).
+    ExpiryTooSoon {
+        /// The least time an entry can be given.
+        minimum: Duration,
+    },
+    /// Both forms of expiry were given and the precedence says `Reject` (EXP-2).
+    BothExpiries,
+    /// `expire` was given neither a ttl, nor a time, nor "never" (EXP-9).
+    NoExpiryGiven,
+    /// Two different conditions on one request (SET-2).
+    ConflictingConditions,
+    /// The cursor is damaged, of another store or namespace, of another prefix, or the system lost its place (LIST-3).
+    CursorInvalid,
+    /// A page limit of zero (LIST-1).
+    PageLimitZero,
+    /// An empty prefix where only `clear` may say "everything" (DEL-3).
+    PrefixEmpty,
+    /// The store does not declare this (CAP-1).
+    NotDeclared(Feature),
+    /// The store can do this only with a race window, and nobody opted in (SET-6).
+    BestEffortNotAllowed(Feature),
+    /// The stored value is of another kind than the call needs (VAL-6, CNT-1).
+    Found(ValueKind),
+    /// A counter must be a JSON integer without metadata, and without expiry where `counter_expiry` is not declared
+    /// (CNT-1, CNT-2).
+    NotACounter,
+    /// The new value of the counter is outside the declared range (CNT-1).
+    CounterRange {
+        /// The least value a counter can take.
+        min: i64,
+        /// The greatest value a counter can take.
+        max: i64,
+    },
+    /// An item of an all-or-nothing batch has the key of an earlier one (BATCH-3).
+    RepeatedKey {
+        /// Position of the first item with that key.
+        first_index: usize,
+    },
+    /// A bounded store is full.
+    StoreFull,
+    /// The scheme of a store URL names no backend that is built in.
+    UnknownScheme,
+    /// An option of a store URL is unknown, or its value is.
+    UnknownOption,
+    /// Another process holds the lock, and the wait for it ran out.
+    Busy,
+    /// The store was written by a newer version of this library.
+    NewerSchema {
+        /// The version found.
+        found: i64,
+        /// The newest version understood.
+        understood: i64,
+    },
+    /// The file or table exists and is not one of ours.
+    Foreign,
+    /// The store can only be read.
+    ReadOnly,
+}
+
+/// A store's error: what went wrong, where, and whether to try again.
+///
+/// One pointer wide. The text names store, operation and key; it never holds a value or a secret (ERR-2), because
+/// nothing in this library puts one in.
+///
+/// ```
+/// use kv_api::{Error, ErrorKind, Reason, Retry};
+/// let error = Error::limit("key_bytes_max", 512, 513).with_store("cloudflare").with_operation("set").with_key("k");
+/// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+/// assert_eq!(error.reason(), Some(&Reason::Limit { name: "key_bytes_max", allowed: 512, found: 513 }));
+/// assert_eq!(error.retry(), Retry::Never);
+/// assert_eq!(error.to_string(), r#"cloudflare: set "k": invalid argument: key_bytes_max is 512, found 513"#);
+/// ```
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    reason: Option<Reason>,
+    retry: Retry,
+    retry_after: Option<Duration>,
+    message: Cow<'static, str>,
+    store: Option<Cow<'static, str>>,
+    operation: Option<&'static str>,
+    key: Option<String>,
+    index: Option<usize>,
+    native_code: Option<String>,
+    /// Shared, so that one failed request can be the error of each of its items.
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with a message that adds to the kind: one line, lower case, no full stop, no value, no secret.
+    ///
+    /// Its retry class is [`Retry::Safe`] for `RateLimited` and `Unavailable`, else [`Retry::Never`]; an adapter that
+    /// knows better says so with [`with_retry`](Self::with_retry).
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        let retry = match kind {
+            ErrorKind::RateLimited | ErrorKind::Unavailable => Retry::Safe,
+            _ => Retry::Never,
+        };
+        Self(Box::new(Inner {
+            kind,
+            reason: None,
+            retry,
+            retry_after: None,
+            message: message.into(),
+            store: None,
+            operation: None,
+            key: None,
+            index: None,
+            native_code: None,
+            source: None,
+        }))
+    }
+
+    /// `InvalidArgument` with a reason.
+    #[must_use]
+    pub fn invalid(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, message).with_reason(reason)
+    }
+
+    /// `InvalidArgument`: a declared limit was passed (CHK-2). Names the limit, what is allowed and what was found.
+    #[must_use]
+    pub fn limit(name: &'static str, allowed: u64, found: u64) -> Self {
+        Self::invalid(Reason::Limit { name, allowed, found }, format!("{name} is {allowed}, found {found}"))
+    }
+
+    /// `Unsupported`: the store does not declare `feature` (CAP-1).
+    #[must_use]
+    pub fn not_declared(feature: Feature) -> Self {
+        Self::new(ErrorKind::Unsupported, format!("this store does not offer {feature}"))
+            .with_reason(Reason::NotDeclared(feature))
+    }
+
+    /// `Internal`: a declared capability that the adapter does not implement.
+    #[must_use]
+    pub fn not_implemented(method: &'static str) -> Self {
+        Self::new(ErrorKind::Internal, format!("declared but not implemented by the adapter: {method}"))
+    }
+
+    /// Adds the machine-readable reason.
+    #[must_use]
+    pub fn with_reason(mut self, reason: Reason) -> Self {
+        self.0.reason = Some(reason);
+        self
+    }
+
+    /// Sets the retry class.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.0.retry = retry;
+        self
+    }
+
+    /// Adds how long the system asked to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, retry_after: Duration) -> Self {
+        self.0.retry_after = Some(retry_after);
+        self
+    }
+
+    /// Names the store, such as `sqlite`. The first name given stays: whoever is nearer to the error knows better.
+    #[must_use]
+    pub fn with_store(mut self, store: impl Into<Cow<'static, str>>) -> Self {
+        self.0.store.get_or_insert_with(|| store.into());
+        self
+    }
+
+    /// Names the operation, such as `set`. The first name given stays.
+    #[must_use]
+    pub fn with_operation(mut self, operation: &'static str) -> Self {
+        self.0.operation.get_or_insert(operation);
+        self
+    }
+
+    /// Names the key. The first one given stays.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.0.key.get_or_insert_with(|| key.to_owned());
+        self
+    }
+
+    /// Names the position of the item in the batch the caller gave. The first one given stays.
+    #[must_use]
+    pub fn with_index(mut self, index: usize) -> Self {
+        self.0.index.get_or_insert(index);
+        self
+    }
+
+    /// Adds the system's own code, such as an HTTP status and error number.
+    #[must_use]
+    pub fn with_native_code(mut self, code: impl fmt::Display) -> Self {
+        self.0.native_code = Some(code.to_string());
+        self
+    }
+
+    /// Adds the cause. It must print no secret: strip URLs first.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What the reader does next.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The machine-readable reason, where there is one.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        self.0.reason.as_ref()
+    }
+
+    /// Whether the same call may be sent again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        self.0.retry
+    }
+
+    /// How long the system asked to wait, where it did.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The store it happened in.
+    #[must_use]
+    pub fn store(&self) -> Option<&str> {
+        self.0.store.as_deref()
+    }
+
+    /// The operation that failed.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static str> {
+        self.0.operation
+    }
+
+    /// The key it was about.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.0.key.as_deref()
+    }
+
+    /// The position of the item in the caller's batch.
+    #[must_use]
+    pub fn index(&self) -> Option<usize> {
+        self.0.index
+    }
+
+    /// The system's own code.
+    #[must_use]
+    pub fn native_code(&self) -> Option<&str> {
+        self.0.native_code.as_deref()
+    }
+
+    /// Whether the call may or may not have been applied (SET-8).
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.0.retry == Retry::OutcomeUnknown
+    }
+
+    /// Whether the reason is that the expiry lay in the past or is zero: what a migration skips as "expired on the way"
+    /// (EXP-5).
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        matches!(self.0.reason, Some(Reason::ExpiryInPast | Reason::TtlZero))
+    }
+}
+
+/// One line: store, operation, item, key, kind, message, native code, and what is known about repeating it.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        if let Some(store) = &inner.store {
+            write!(f, "{store}: ")?;
+        }
+        let mut context = false;
+        if let Some(operation) = inner.operation {
+            f.write_str(operation)?;
+            context = true;
+        }
+        if let Some(index) = inner.index {
+            write!(f, "{}item {index}", if context { " " } else { "" })?;
+            context = true;
+        }
+        if let Some(key) = &inner.key {
+            write!(f, "{}{}", if context { " " } else { "" }, Shortened(key))?;
+            context = true;
+        }
+        if context {
+            f.write_str(": ")?;
+        }
+        f.write_str(inner.kind.label())?;
+        if !inner.message.is_empty() {
+            write!(f, ": {}", inner.message)?;
+        }
+        if let Some(code) = &inner.native_code {
+            write!(f, " (code {code})")?;
+        }
+        match inner.retry {
+            Retry::OutcomeUnknown => f.write_str(" (outcome unknown: it may have been applied)")?,
+            Retry::Never | Retry::Safe => {}
+        }
+        if let Some(wait) = inner.retry_after {
+            write!(f, " (retry after {wait:?})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A key as an error shows it: quoted and escaped, cut where a person would stop reading.
+struct Shortened<'a>(&'a str);
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHARS_SHOWN: usize = 120;
+        match self.0.char_indices().nth(CHARS_SHOWN) {
+            Some((cut, _)) => write!(f, "{:?}... ({} bytes)", &self.0[..cut], self.0.len()),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        f.debug_struct("Error")
+            .field("kind", &inner.kind)
+            .field("reason", &inner.reason)
+            .field("retry", &inner.retry)
+            .field("retry_after", &inner.retry_after)
+            .field("message", &inner.message)
+            .field("store", &inner.store)
+            .field("operation", &inner.operation)
+            .field("index", &inner.index)
+            .field("key", &inner.key)
+            .field("native_code", &inner.native_code)
+            .field("source", &inner.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_one_pointer_wide_and_shareable() {
+        fn shareable<T: Send + Sync + Clone + 'static>() {}
+        shareable::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn the_context_nearest_to_the_error_stays() {
+        let error =
+            Error::new(ErrorKind::Unavailable, "").with_store("inner").with_store("outer").with_key("a").with_key("b");
+        assert_eq!((error.store(), error.key()), (Some("inner"), Some("a")));
+    }
+
+    #[test]
+    fn a_long_key_is_cut_and_control_characters_are_escaped() {
+        let error = Error::new(ErrorKind::Unavailable, "gone").with_key(&"é\n".repeat(100));
+        let text = error.to_string();
+        assert!(text.contains("... (300 bytes)") && !text.contains('\n'), "{text}");
+    }
+}

@@ -1,0 +1,44 @@
+//! One contract for key-value stores.
+
+
+mod backend;
+mod clock;
+mod condition;
+mod cursor;
+mod entry;
+mod error;
+mod expiry;
+mod json;
+mod metadata;
+mod outcome;
+mod page;
+mod profile;
+mod request;
+mod resolver;
+mod set_item;
+mod store_url;
+mod value;
+mod version;
+
+pub use backend::{Backend, Now};
+#[cfg(feature = "tokio")]
+pub use clock::TokioTimer;
+pub use clock::{Clock, ManualClock, SystemClock, Timer, Timestamp};
+pub use condition::Condition;
+pub use cursor::Cursor;
+pub use entry::{Entry, EntryExpiry, Fields};
+pub use error::{Error, ErrorKind, Feature, Reason, Result, Retry};
+pub use expiry::{Expiry, ExpiryPrecedence, MinTtl};
+pub use json::{NESTING_MAX, equal as json_equal};
+pub use metadata::Metadata;
+pub use outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
+pub use page::{ListItem, ListedMetadata, Page, RawPage};
+pub use profile::{Consistency, ItemLimit, ItemParts, ListOrder, Profile, Support, ValueKinds};
+pub use request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany, WriteParts};
+pub use resolver::{ExpireWish, Resolver};
+pub use set_item::SetItem;
+pub use store_url::StoreUrl;
+pub use value::{Value, ValueKind};
+pub use version::Version;
+
+pub use async_trait::async_trait;

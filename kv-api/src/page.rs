@@ -1,0 +1,87 @@
+//! What a list answers (LIST-1).
+
+use crate::cursor::Cursor;
+use crate::entry::EntryExpiry;
+use crate::metadata::Metadata;
+
+/// The metadata of a listed key: "not told" differs from "none" (LIST-1).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum ListedMetadata {
+    /// The list does not tell.
+    #[default]
+    NotTold,
+    /// The entry has none.
+    None,
+    /// The entry's metadata.
+    Some(Metadata),
+}
+
+impl From<Option<Metadata>> for ListedMetadata {
+    fn from(metadata: Option<Metadata>) -> Self {
+        metadata.map_or(Self::None, Self::Some)
+    }
+}
+
+/// A listed key, with what came along for free.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ListItem {
+    /// The key, without the prefix of the handle.
+    pub key: String,
+    /// Its metadata.
+    pub metadata: ListedMetadata,
+    /// Its expiry; [`EntryExpiry::Unknown`] where the list does not tell.
+    pub expiry: EntryExpiry,
+}
+
+impl ListItem {
+    /// A key of which nothing else is told.
+    #[must_use]
+    pub fn new(key: impl Into<String>) -> Self {
+        Self { key: key.into(), metadata: ListedMetadata::NotTold, expiry: EntryExpiry::Unknown }
+    }
+
+    /// Adds the metadata.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: ListedMetadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// Adds the expiry.
+    #[must_use]
+    pub fn with_expiry(mut self, expiry: EntryExpiry) -> Self {
+        self.expiry = expiry;
+        self
+    }
+}
+
+/// A page of keys. It may be shorter than asked for, and empty: only the absence of a cursor is the end (LIST-1).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Page {
+    /// The keys of this page.
+    pub items: Vec<ListItem>,
+    /// Where the next page begins; `None` at the end.
+    pub cursor: Option<Cursor>,
+}
+
+/// A page as an adapter answers it: whole keys, and the position after them in the adapter's own terms, which the handle
+/// frames as a [`Cursor`].
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RawPage {
+    /// The listed keys, none twice, all beginning with the prefix asked for.
+    pub items: Vec<ListItem>,
+    /// What [`ListPage::position`](crate::ListPage::position) of the next page is to be; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+impl RawPage {
+    /// A page and where the next one begins.
+    #[must_use]
+    pub const fn new(items: Vec<ListItem>, next: Option<Vec<u8>>) -> Self {
+        Self { items, next }
+    }
+}

@@ -1,0 +1,444 @@
+//! What a store can do and how much it can hold, as data (CAP-1 to CAP-4).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::mem;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::metadata::Metadata;
+use crate::value::{Value, ValueKind};
+
+/// How far a store keeps a promise (CAP-2). Ordered: what comes later promises more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Support {
+    /// Refused with `Unsupported` before anything is sent.
+    #[default]
+    None,
+    /// With a race window: refused unless the caller opted in (SET-6).
+    BestEffort,
+    /// The same guarantees as `Native`, kept by the adapter.
+    Emulated,
+    /// Done by the system itself.
+    Native,
+}
+
+impl Support {
+    /// Whether it keeps all guarantees without an opt-in: `Native` or `Emulated`.
+    #[must_use]
+    pub const fn is_full(self) -> bool {
+        matches!(self, Self::Native | Self::Emulated)
+    }
+}
+
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::BestEffort => "best effort",
+            Self::Emulated => "emulated",
+            Self::Native => "native",
+        })
+    }
+}
+
+/// The order of a list (LIST-2). Ordered: what comes later promises more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ListOrder {
+    /// No order; a key may come on more than one page, never twice on one.
+    #[default]
+    Unordered,
+    /// By the bytes of the key; a key that exists during the whole walk comes exactly once.
+    Lexicographic,
+}
+
+/// When a write is seen (SET-7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Consistency {
+    /// By every read that starts after the write was acknowledged.
+    Strong,
+    /// Later.
+    Eventual {
+        /// Usually within this time, by the system's own word; `None` where it gives none. Never a bound.
+        usually_within: Option<Duration>,
+    },
+}
+
+/// A set of [`ValueKind`]s.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct ValueKinds(u8);
+
+impl ValueKinds {
+    /// No kind.
+    pub const NONE: Self = Self(0);
+    /// Text, JSON and bytes.
+    pub const ALL: Self = Self::NONE.with(ValueKind::Text).with(ValueKind::Json).with(ValueKind::Bytes);
+
+    /// The set with `kind` in it.
+    #[must_use]
+    pub const fn with(self, kind: ValueKind) -> Self {
+        Self(self.0 | Self::bit(kind))
+    }
+
+    /// Whether `kind` is in the set.
+    #[must_use]
+    pub const fn contains(self, kind: ValueKind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    const fn bit(kind: ValueKind) -> u8 {
+        match kind {
+            ValueKind::Text => 1,
+            ValueKind::Json => 2,
+            ValueKind::Bytes => 4,
+        }
+    }
+}
+
+impl fmt::Debug for ValueKinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [ValueKind::Text, ValueKind::Json, ValueKind::Bytes];
+        f.debug_set().entries(kinds.iter().filter(|kind| self.contains(**kind))).finish()
+    }
+}
+
+/// What a size limit measures: an item as the caller gave it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ItemParts<'a> {
+    /// The whole key, with the handle's prefix.
+    pub key: &'a str,
+    /// The value.
+    pub value: &'a Value,
+    /// The metadata, if there is any.
+    pub metadata: Option<&'a Metadata>,
+    /// Whether the item carries an expiry.
+    pub expires: bool,
+}
+
+impl<'a> ItemParts<'a> {
+    /// The parts of an item, for an adapter's own tests of its measuring functions.
+    #[must_use]
+    pub const fn new(key: &'a str, value: &'a Value, metadata: Option<&'a Metadata>, expires: bool) -> Self {
+        Self { key, value, metadata, expires }
+    }
+}
+
+/// A limit on the size of an item, measured in the target's own encoding by a pure function (CHK-2).
+#[derive(Clone, Copy)]
+pub struct ItemLimit {
+    /// The name an error gives, such as `value_bytes_max`.
+    pub name: &'static str,
+    /// The greatest size that is accepted.
+    pub max: u64,
+    /// The size of an item in the unit of `max`.
+    pub measure: fn(ItemParts<'_>) -> u64,
+}
+
+impl ItemLimit {
+    /// A limit on the bytes of the value as it is.
+    #[must_use]
+    pub const fn value_bytes(max: u64) -> Self {
+        Self { name: "value_bytes_max", max, measure: |item| item.value.as_bytes().len() as u64 }
+    }
+
+    /// A limit on the bytes of the metadata's compact JSON text (META-1).
+    #[must_use]
+    pub const fn metadata_bytes(max: u64) -> Self {
+        Self {
+            name: "metadata_bytes_max",
+            max,
+            measure: |item| item.metadata.map_or(0, |metadata| metadata.as_bytes().len() as u64),
+        }
+    }
+}
+
+impl fmt::Debug for ItemLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.max)
+    }
+}
+
+/// What a store declares: its capabilities and limits (CAP-3). [`Profile::new`] declares nothing; each `with_` method
+/// declares one thing, and all are `const`, so that an adapter's profile is a `static`.
+///
+/// ```
+/// use kv_api::{ItemLimit, Profile, Support, ValueKind, ValueKinds};
+/// static PROFILE: Profile = Profile::new("example")
+///     .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text))
+///     .with_if_not_exists(Support::Native)
+///     .with_key_bytes(1, 512)
+///     .with_item_limits(&[ItemLimit::value_bytes(1024)]);
+/// assert_eq!(PROFILE.if_not_exists, Support::Native);
+/// assert_eq!(PROFILE.counters, Support::None); // not declared
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Profile {
+    /// The name of the system, as errors show it.
+    pub system: &'static str,
+    /// The condition `IfNotExists` (SET-2, SET-6).
+    pub if_not_exists: Support,
+    /// The condition `IfExists` (SET-2, SET-6).
+    pub if_exists: Support,
+    /// Versions: the condition `IfVersion` on set and delete, and the versions that reads and outcomes tell (VER-1).
+    pub if_version: Support,
+    /// An unconditional set tells created from updated; else it answers `Stored` (SET-5).
+    pub set_outcome_told: bool,
+    /// A delete tells whether there was an entry; else it answers `Accepted` (DEL-1).
+    pub delete_outcome_told: bool,
+    /// A relative ttl (EXP-1).
+    pub ttl: Support,
+    /// An absolute expiry (EXP-1).
+    pub expire_at: Support,
+    /// What expiries are rounded up to (EXP-4).
+    pub expiry_resolution: Duration,
+    /// The least time ahead of an expiry, for both forms; zero where there is none (EXP-6).
+    pub expiry_min: Duration,
+    /// The latest expiry (EXP-5).
+    pub expire_at_max: Timestamp,
+    /// A read tells the expiry; else it is `Unknown` (EXP-8).
+    pub expiry_read: bool,
+    /// Changing only the expiry of an entry (EXP-9).
+    pub expire: Support,
+    /// Metadata (META-1).
+    pub metadata: Support,
+    /// The kinds of values it keeps (VAL-2).
+    pub value_kinds: ValueKinds,
+    /// Listing (LIST-1).
+    pub list: Support,
+    /// The order of a list (LIST-2).
+    pub list_order: ListOrder,
+    /// A list tells the metadata of each key (META-2).
+    pub list_metadata: bool,
+    /// A list tells the expiry of each key (LIST-1).
+    pub list_expiry: bool,
+    /// The most keys the system puts on a page: a greater limit is asked for as this one.
+    pub list_page_max: usize,
+    /// Atomic counters (CNT-1).
+    pub counters: Support,
+    /// The least value of a counter (CNT-1).
+    pub counter_min: i64,
+    /// The greatest value of a counter (CNT-1).
+    pub counter_max: i64,
+    /// An entry with an expiry can be counted in (CNT-2).
+    pub counter_expiry: bool,
+    /// Batches that are written whole or not at all (BATCH-3).
+    pub all_or_nothing: Support,
+    /// All parts of an entry that `get_entry` answers come from one write (GET-1).
+    pub entry_snapshot: bool,
+    /// When a write is seen (SET-7).
+    pub consistency: Consistency,
+    /// Keys the system cannot hold (KEY-2).
+    pub forbidden_keys: Cow<'static, [&'static str]>,
+    /// The least length of a key in bytes of UTF-8; at least 1 (KEY-1).
+    pub key_bytes_min: usize,
+    /// The greatest length of a key in bytes of UTF-8 (KEY-1).
+    pub key_bytes_max: usize,
+    /// Limits on the size of an item; all of them hold (CHK-2).
+    pub item_limits: Cow<'static, [ItemLimit]>,
+}
+
+macro_rules! declare {
+    ($($(#[$doc:meta])* $method:ident, $field:ident: $type:ty;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub const fn $method(mut self, $field: $type) -> Self {
+            self.$field = $field;
+            self
+        }
+    )*};
+}
+
+impl Profile {
+    /// A store that declares nothing: no condition, no expiry, no list, no kind of value, keys of any length.
+    #[must_use]
+    pub const fn new(system: &'static str) -> Self {
+        Self {
+            system,
+            if_not_exists: Support::None,
+            if_exists: Support::None,
+            if_version: Support::None,
+            set_outcome_told: false,
+            delete_outcome_told: false,
+            ttl: Support::None,
+            expire_at: Support::None,
+            expiry_resolution: Duration::from_secs(1),
+            expiry_min: Duration::ZERO,
+            expire_at_max: Timestamp::YEAR_9999_END,
+            expiry_read: false,
+            expire: Support::None,
+            metadata: Support::None,
+            value_kinds: ValueKinds::NONE,
+            list: Support::None,
+            list_order: ListOrder::Unordered,
+            list_metadata: false,
+            list_expiry: false,
+            list_page_max: usize::MAX,
+            counters: Support::None,
+            counter_min: i64::MIN,
+            counter_max: i64::MAX,
+            counter_expiry: false,
+            all_or_nothing: Support::None,
+            entry_snapshot: false,
+            consistency: Consistency::Eventual { usually_within: None },
+            forbidden_keys: Cow::Borrowed(&[]),
+            key_bytes_min: 1,
+            key_bytes_max: usize::MAX,
+            item_limits: Cow::Borrowed(&[]),
+        }
+    }
+
+    declare! {
+        /// Declares the condition `IfNotExists`.
+        with_if_not_exists, if_not_exists: Support;
+        /// Declares the condition `IfExists`.
+        with_if_exists, if_exists: Support;
+        /// Declares versions and the condition `IfVersion`.
+        with_if_version, if_version: Support;
+        /// Declares whether an unconditional set tells created from updated.
+        with_set_outcome_told, set_outcome_told: bool;
+        /// Declares whether a delete tells if there was an entry.
+        with_delete_outcome_told, delete_outcome_told: bool;
+        /// Declares a relative ttl.
+        with_ttl, ttl: Support;
+        /// Declares an absolute expiry.
+        with_expire_at, expire_at: Support;
+        /// Declares what expiries are rounded up to: at least 1 microsecond; 1 second unless declared.
+        with_expiry_resolution, expiry_resolution: Duration;
+        /// Declares the least time ahead of an expiry.
+        with_expiry_min, expiry_min: Duration;
+        /// Declares the latest expiry; never later than the year 9999.
+        with_expire_at_max, expire_at_max: Timestamp;
+        /// Declares whether a read tells the expiry.
+        with_expiry_read, expiry_read: bool;
+        /// Declares `expire`.
+        with_expire, expire: Support;
+        /// Declares metadata.
+        with_metadata, metadata: Support;
+        /// Declares the kinds of values.
+        with_value_kinds, value_kinds: ValueKinds;
+        /// Declares whether a list tells the metadata of each key.
+        with_list_metadata, list_metadata: bool;
+        /// Declares whether a list tells the expiry of each key.
+        with_list_expiry, list_expiry: bool;
+        /// Declares the most keys on a page.
+        with_list_page_max, list_page_max: usize;
+        /// Declares whether an entry with an expiry can be counted in.
+        with_counter_expiry, counter_expiry: bool;
+        /// Declares batches that are written whole or not at all.
+        with_all_or_nothing, all_or_nothing: Support;
+        /// Declares whether all parts of an entry come from one write.
+        with_entry_snapshot, entry_snapshot: bool;
+        /// Declares when a write is seen.
+        with_consistency, consistency: Consistency;
+    }
+
+    /// Declares listing and its order.
+    #[must_use]
+    pub const fn with_list(mut self, list: Support, order: ListOrder) -> Self {
+        self.list = list;
+        self.list_order = order;
+        self
+    }
+
+    /// Declares counters and the range of their values.
+    #[must_use]
+    pub const fn with_counters(mut self, counters: Support, min: i64, max: i64) -> Self {
+        self.counters = counters;
+        self.counter_min = min;
+        self.counter_max = max;
+        self
+    }
+
+    /// Declares the length of keys in bytes of UTF-8.
+    #[must_use]
+    pub const fn with_key_bytes(mut self, min: usize, max: usize) -> Self {
+        self.key_bytes_min = min;
+        self.key_bytes_max = max;
+        self
+    }
+
+    /// Declares keys the system cannot hold.
+    #[must_use]
+    pub const fn with_forbidden_keys(mut self, keys: &'static [&'static str]) -> Self {
+        // The old value is borrowed and owns nothing; forgetting it is what makes this possible in a `const fn`.
+        mem::forget(mem::replace(&mut self.forbidden_keys, Cow::Borrowed(keys)));
+        self
+    }
+
+    /// Declares limits on the size of an item.
+    #[must_use]
+    pub const fn with_item_limits(mut self, limits: &'static [ItemLimit]) -> Self {
+        // As in `with_forbidden_keys`.
+        mem::forget(mem::replace(&mut self.item_limits, Cow::Borrowed(limits)));
+        self
+    }
+
+    /// The greatest size allowed by a limit of this name, where one is declared.
+    #[must_use]
+    pub fn item_limit(&self, name: &str) -> Option<u64> {
+        self.item_limits.iter().filter(|limit| limit.name == name).map(|limit| limit.max).min()
+    }
+
+    /// This profile narrowed to `other` (CAP-4): every capability the weaker, every limit the tighter, the forbidden keys
+    /// and measuring functions of both. It keeps the name of its own system.
+    ///
+    /// ```
+    /// use kv_api::{Profile, Support};
+    /// let strong = Profile::new("strong").with_if_exists(Support::Native).with_key_bytes(1, 1024);
+    /// let weak = Profile::new("weak").with_if_exists(Support::BestEffort).with_key_bytes(6, 4096);
+    /// let narrow = strong.narrowed_to(&weak);
+    /// assert_eq!((narrow.system, narrow.if_exists), ("strong", Support::BestEffort));
+    /// assert_eq!((narrow.key_bytes_min, narrow.key_bytes_max), (6, 1024));
+    /// ```
+    #[must_use]
+    pub fn narrowed_to(&self, other: &Self) -> Self {
+        Self {
+            system: self.system,
+            if_not_exists: self.if_not_exists.min(other.if_not_exists),
+            if_exists: self.if_exists.min(other.if_exists),
+            if_version: self.if_version.min(other.if_version),
+            set_outcome_told: self.set_outcome_told && other.set_outcome_told,
+            delete_outcome_told: self.delete_outcome_told && other.delete_outcome_told,
+            ttl: self.ttl.min(other.ttl),
+            expire_at: self.expire_at.min(other.expire_at),
+            expiry_resolution: self.expiry_resolution.max(other.expiry_resolution),
+            expiry_min: self.expiry_min.max(other.expiry_min),
+            expire_at_max: self.expire_at_max.min(other.expire_at_max),
+            expiry_read: self.expiry_read && other.expiry_read,
+            expire: self.expire.min(other.expire),
+            metadata: self.metadata.min(other.metadata),
+            value_kinds: ValueKinds(self.value_kinds.0 & other.value_kinds.0),
+            list: self.list.min(other.list),
+            list_order: self.list_order.min(other.list_order),
+            list_metadata: self.list_metadata && other.list_metadata,
+            list_expiry: self.list_expiry && other.list_expiry,
+            list_page_max: self.list_page_max.min(other.list_page_max),
+            counters: self.counters.min(other.counters),
+            counter_min: self.counter_min.max(other.counter_min),
+            counter_max: self.counter_max.min(other.counter_max),
+            counter_expiry: self.counter_expiry && other.counter_expiry,
+            all_or_nothing: self.all_or_nothing.min(other.all_or_nothing),
+            entry_snapshot: self.entry_snapshot && other.entry_snapshot,
+            consistency: weaker_consistency(self.consistency, other.consistency),
+            forbidden_keys: self.forbidden_keys.iter().chain(&*other.forbidden_keys).copied().collect(),
+            key_bytes_min: self.key_bytes_min.max(other.key_bytes_min),
+            key_bytes_max: self.key_bytes_max.min(other.key_bytes_max),
+            item_limits: self.item_limits.iter().chain(&*other.item_limits).copied().collect(),
+        }
+    }
+}
+
+fn weaker_consistency(left: Consistency, right: Consistency) -> Consistency {
+    match (left, right) {
+        (Consistency::Strong, other) | (other, Consistency::Strong) => other,
+        (Consistency::Eventual { usually_within: left }, Consistency::Eventual { usually_within: right }) => {
+            // No word about the time is the weakest word.
+            Consistency::Eventual { usually_within: left.zip(right).map(|(left, right)| left.max(right)) }
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Resolved requests: what an adapter receives. Only [`Resolver`](crate::Resolver) builds them, so none can hold an
+//! invalid key, two expiries, an undeclared option, an item above its limits, an empty batch, or one key twice (CHK-1).
+
+use std::borrow::Cow;
+use std::num::NonZeroUsize;
+
+use crate::condition::Condition;
+use crate::entry::Fields;
+use crate::expiry::Expiry;
+use crate::metadata::Metadata;
+use crate::set_item::SetItem;
+use crate::value::Value;
+use crate::version::Version;
+
+/// One read.
+#[derive(Clone, Debug)]
+pub struct Read<'a> {
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) fields: Fields,
+}
+
+impl<'a> Read<'a> {
+    /// The whole key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The key, by itself.
+    #[must_use]
+    pub fn into_key(self) -> Cow<'a, str> {
+        self.key
+    }
+
+    /// What the caller wants of the entry.
+    #[must_use]
+    pub const fn fields(&self) -> Fields {
+        self.fields
+    }
+}
+
+/// Reads of distinct keys, at least one.
+#[derive(Clone, Debug)]
+pub struct ReadMany<'a> {
+    pub(crate) keys: Vec<Cow<'a, str>>,
+    pub(crate) fields: Fields,
+}
+
+impl<'a> ReadMany<'a> {
+    /// The whole keys, all different, in the order to answer in.
+    #[must_use]
+    pub fn keys(&self) -> &[Cow<'a, str>] {
+        &self.keys
+    }
+
+    /// The keys, by themselves.
+    #[must_use]
+    pub fn into_keys(self) -> Vec<Cow<'a, str>> {
+        self.keys
+    }
+
+    /// What the caller wants of each entry.
+    #[must_use]
+    pub const fn fields(&self) -> Fields {
+        self.fields
+    }
+
+    /// The same as single reads, for an adapter without a bulk read.
+    pub fn into_reads(self) -> impl ExactSizeIterator<Item = Read<'a>> + Send {
+        let fields = self.fields;
+        self.keys.into_iter().map(move |key| Read { key, fields })
+    }
+}
+
+/// One set, with its condition, expiry and metadata resolved.
+#[derive(Clone, Debug)]
+pub struct Write<'a>(pub(crate) SetItem<'a>);
+
+/// The parts of a [`Write`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WriteParts<'a> {
+    /// The whole key.
+    pub key: Cow<'a, str>,
+    /// The value.
+    pub value: Value,
+    /// The metadata, if there is any.
+    pub metadata: Option<Metadata>,
+    /// The expiry.
+    pub expiry: Expiry,
+    /// The condition.
+    pub condition: Condition,
+}
+
+impl<'a> Write<'a> {
+    /// The whole key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.0.key
+    }
+
+    /// The value.
+    #[must_use]
+    pub const fn value(&self) -> &Value {
+        &self.0.value
+    }
+
+    /// The metadata, if there is any.
+    #[must_use]
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.0.options.as_ref()?.metadata.as_ref()
+    }
+
+    /// The expiry: one form at most (EXP-2).
+    #[must_use]
+    pub fn expiry(&self) -> Expiry {
+        self.0.options.as_ref().map_or(Expiry::Never, |options| options.expiry)
+    }
+
+    /// The condition.
+    #[must_use]
+    pub fn condition(&self) -> &Condition {
+        self.0.options.as_ref().map_or(&Condition::Always, |options| &options.condition)
+    }
+
+    /// The parts, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> WriteParts<'a> {
+        let SetItem { key, value, options } = self.0;
+        match options {
+            None => WriteParts { key, value, metadata: None, expiry: Expiry::Never, condition: Condition::Always },
+            Some(options) => WriteParts {
+                key,
+                value,
+                metadata: options.metadata,
+                expiry: options.expiry,
+                condition: options.condition,
+            },
+        }
+    }
+}
+
+/// Sets of distinct keys, at least one. Order among them does not matter.
+#[derive(Clone, Debug)]
+pub struct WriteMany<'a>(pub(crate) Vec<Write<'a>>);
+
+impl<'a> WriteMany<'a> {
+    /// The sets.
+    #[must_use]
+    pub fn writes(&self) -> &[Write<'a>] {
+        &self.0
+    }
+
+    /// The sets, by themselves.
+    #[must_use]
+    pub fn into_writes(self) -> Vec<Write<'a>> {
+        self.0
+    }
+}
+
+/// One delete.
+#[derive(Clone, Debug)]
+pub struct Delete<'a> {
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) if_version: Option<Version>,
+}
+
+impl<'a> Delete<'a> {
+    /// The whole key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The key, by itself.
+    #[must_use]
+    pub fn into_key(self) -> Cow<'a, str> {
+        self.key
+    }
+
+    /// Only a live entry of this version is to be deleted (DEL-2).
+    #[must_use]
+    pub const fn if_version(&self) -> Option<&Version> {
+        self.if_version.as_ref()
+    }
+}
+
+/// Unconditional deletes of distinct keys, at least one.
+#[derive(Clone, Debug)]
+pub struct DeleteMany<'a>(pub(crate) Vec<Cow<'a, str>>);
+
+impl<'a> DeleteMany<'a> {
+    /// The whole keys, all different, in the order to answer in.
+    #[must_use]
+    pub fn keys(&self) -> &[Cow<'a, str>] {
+        &self.0
+    }
+
+    /// The keys, by themselves.
+    #[must_use]
+    pub fn into_keys(self) -> Vec<Cow<'a, str>> {
+        self.0
+    }
+
+    /// The same as single deletes, for an adapter without a bulk delete.
+    pub fn into_deletes(self) -> impl ExactSizeIterator<Item = Delete<'a>> + Send {
+        self.0.into_iter().map(|key| Delete { key, if_version: None })
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug)]
+pub struct ListPage<'a> {
+    pub(crate) prefix: Cow<'a, str>,
+    pub(crate) limit: NonZeroUsize,
+    pub(crate) position: Option<Vec<u8>>,
+}
+
+impl ListPage<'_> {
+    /// The whole prefix, literal; empty for everything in the namespace.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The most keys wanted, never above the declared `list_page_max`.
+    #[must_use]
+    pub const fn limit(&self) -> NonZeroUsize {
+        self.limit
+    }
+
+    /// Where the page before this one ended, as [`RawPage::next`](crate::RawPage) said, perhaps in another process;
+    /// `None` on the first page.
+    #[must_use]
+    pub fn position(&self) -> Option<&[u8]> {
+        self.position.as_deref()
+    }
+}
+
+/// One increment (CNT-1, CNT-2).
+#[derive(Clone, Debug)]
+pub struct Increment<'a> {
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) by: i64,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+    pub(crate) expiring_allowed: bool,
+}
+
+impl<'a> Increment<'a> {
+    /// The whole key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The key, by itself.
+    #[must_use]
+    pub fn into_key(self) -> Cow<'a, str> {
+        self.key
+    }
+
+    /// What to add.
+    #[must_use]
+    pub const fn by(&self) -> i64 {
+        self.by
+    }
+
+    /// The least acceptable result: the declared one, or a narrower handle's.
+    #[must_use]
+    pub const fn min(&self) -> i64 {
+        self.min
+    }
+
+    /// The greatest acceptable result: the declared one, or a narrower handle's.
+    #[must_use]
+    pub const fn max(&self) -> i64 {
+        self.max
+    }
+
+    /// Whether an entry with an expiry may be counted in; if not, that is `WrongType` (CNT-2).
+    #[must_use]
+    pub const fn expiring_allowed(&self) -> bool {
+        self.expiring_allowed
+    }
+}
+
+/// One change of only the expiry of an entry (EXP-9).
+#[derive(Clone, Debug)]
+pub struct Expire<'a> {
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) expiry: Expiry,
+}
+
+impl<'a> Expire<'a> {
+    /// The whole key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The key, by itself.
+    #[must_use]
+    pub fn into_key(self) -> Cow<'a, str> {
+        self.key
+    }
+
+    /// The new expiry.
+    #[must_use]
+    pub const fn expiry(&self) -> Expiry {
+        self.expiry
+    }
+}

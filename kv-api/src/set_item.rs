@@ -1,0 +1,152 @@
+//! One set as a caller describes it: by itself in a batch, or inside [`Set`](crate::Set).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::condition::Condition;
+use crate::expiry::{Expiry, ExpiryPrecedence, MinTtl};
+use crate::metadata::Metadata;
+use crate::value::Value;
+use crate::version::Version;
+
+/// A key, a value, and the options of one set. An item replaces value, expiry and metadata together (SET-1).
+///
+/// ```
+/// use kv_api::SetItem;
+/// use std::time::Duration;
+/// let item = SetItem::new("session/1", "open").ttl(Duration::from_secs(60)).if_not_exists();
+/// assert_eq!(item.key(), "session/1");
+/// ```
+#[derive(Clone)]
+pub struct SetItem<'a> {
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) value: Value,
+    /// Behind a pointer, so that a plain set moves few bytes.
+    pub(crate) options: Option<Box<SetOptions>>,
+}
+
+/// What a plain set does without. The resolver fills in `expiry`, so that the resolved request keeps this allocation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SetOptions {
+    pub(crate) condition: Condition,
+    pub(crate) conflicting: bool,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) expire_at: Option<Timestamp>,
+    pub(crate) precedence: Option<ExpiryPrecedence>,
+    pub(crate) min_ttl: Option<MinTtl>,
+    pub(crate) best_effort: bool,
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) expiry: Expiry,
+}
+
+impl<'a> SetItem<'a> {
+    /// An unconditional set without expiry and metadata.
+    #[must_use]
+    pub fn new(key: impl Into<Cow<'a, str>>, value: impl Into<Value>) -> Self {
+        Self { key: key.into(), value: value.into(), options: None }
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The value.
+    #[must_use]
+    pub const fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The entry ends this long after the backend stores it. Rounded up to the store's resolution (EXP-4); zero is an
+    /// error (EXP-5). The last one given counts.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.options().ttl = Some(ttl);
+        self
+    }
+
+    /// The entry ends at this time. Rounded up to the store's resolution (EXP-4); a time that is not in the future is an
+    /// error (EXP-5). Wins over a ttl unless [`expiry_precedence`](Self::expiry_precedence) says otherwise (EXP-2). The
+    /// last one given counts.
+    #[must_use]
+    pub fn expire_at(mut self, at: impl Into<Timestamp>) -> Self {
+        self.options().expire_at = Some(at.into());
+        self
+    }
+
+    /// Which form of expiry counts when both are given; the handle's choice unless set here (EXP-2).
+    #[must_use]
+    pub fn expiry_precedence(mut self, precedence: ExpiryPrecedence) -> Self {
+        self.options().precedence = Some(precedence);
+        self
+    }
+
+    /// What happens to an expiry below the store's minimum; the handle's choice unless set here (EXP-6).
+    #[must_use]
+    pub fn min_ttl(mut self, min_ttl: MinTtl) -> Self {
+        self.options().min_ttl = Some(min_ttl);
+        self
+    }
+
+    /// JSON stored beside the value (META-1). The last one given counts.
+    #[must_use]
+    pub fn metadata(mut self, metadata: impl Into<Metadata>) -> Self {
+        self.options().metadata = Some(metadata.into());
+        self
+    }
+
+    /// Only when there is no live entry (SET-2).
+    #[must_use]
+    pub fn if_not_exists(self) -> Self {
+        self.condition(Condition::IfNotExists)
+    }
+
+    /// Only over a live entry (SET-2).
+    #[must_use]
+    pub fn if_exists(self) -> Self {
+        self.condition(Condition::IfExists)
+    }
+
+    /// Only over a live entry of this version: compare-and-set (SET-2, VER-2).
+    #[must_use]
+    pub fn if_version(self, version: Version) -> Self {
+        self.condition(Condition::IfVersion(version))
+    }
+
+    /// The condition. A second, different one is `InvalidArgument` when the request is carried out, never "the last one
+    /// wins" (SET-2); `Always` is no condition and conflicts with none.
+    #[must_use]
+    pub fn condition(mut self, condition: Condition) -> Self {
+        if condition != Condition::Always {
+            let options = self.options();
+            options.conflicting |= options.condition != Condition::Always && options.condition != condition;
+            options.condition = condition;
+        }
+        self
+    }
+
+    /// Accepts a race window for this request, where the store can do no better (SET-6).
+    #[must_use]
+    pub fn allow_best_effort(mut self) -> Self {
+        self.options().best_effort = true;
+        self
+    }
+
+    fn options(&mut self) -> &mut SetOptions {
+        self.options.get_or_insert_default()
+    }
+}
+
+/// Key, kind and length of the value, options; never the content (ERR-2).
+impl fmt::Debug for SetItem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetItem")
+            .field("key", &self.key)
+            .field("value", &self.value)
+            .field("options", &self.options)
+            .finish()
+    }
+}

@@ -1,0 +1,157 @@
+//! Store URLs: `scheme:rest?option=value&...`, parsed the same way for every backend.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, ErrorKind, Reason, Result};
+
+/// A store URL, taken apart. An adapter takes the options it knows; [`finish`](Self::finish) refuses what is left, so
+/// that a misspelt option is an error and not a default.
+///
+/// `Debug` and `Display` leave out user information and the values of all options (ERR-2).
+///
+/// ```
+/// use kv_api::StoreUrl;
+/// let mut url: StoreUrl = "sqlite:data/app%20one.db?namespace=users".parse()?;
+/// assert_eq!((url.scheme(), url.rest()), ("sqlite", "data/app one.db"));
+/// assert_eq!(url.take_option("namespace").as_deref(), Some("users"));
+/// url.finish()?;
+///
+/// let url: StoreUrl = "sqlite:app.db?namepsace=users".parse()?;
+/// assert!(url.finish().unwrap_err().to_string().contains("namepsace"));
+/// # Ok::<(), kv_api::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct StoreUrl {
+    scheme: String,
+    rest: String,
+    options: Vec<(String, String)>,
+}
+
+impl StoreUrl {
+    /// The scheme in lower case.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// What stands between the scheme's colon and the question mark, percent-decoded.
+    #[must_use]
+    pub fn rest(&self) -> &str {
+        &self.rest
+    }
+
+    /// Takes the value of an option, percent-decoded.
+    pub fn take_option(&mut self, name: &str) -> Option<String> {
+        let at = self.options.iter().position(|(own, _)| own == name)?;
+        Some(self.options.remove(at).1)
+    }
+
+    /// Takes an option and parses it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with [`Reason::UnknownOption`] and `expected`, when the value does not parse.
+    pub fn take_parsed<T: FromStr>(&mut self, name: &str, expected: &str) -> Result<Option<T>> {
+        self.take_option(name)
+            .map(|value| {
+                value.parse().map_err(|_| {
+                    Error::invalid(
+                        Reason::UnknownOption,
+                        format!("the option {name} of the store URL must be {expected}"),
+                    )
+                })
+            })
+            .transpose()
+    }
+
+    /// Refuses options that nobody took.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with [`Reason::UnknownOption`], naming the first one.
+    pub fn finish(self) -> Result<()> {
+        match self.options.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::invalid(
+                Reason::UnknownOption,
+                format!("{name:?} is no option of a {} URL, or is given twice", self.scheme),
+            )),
+        }
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = Error;
+
+    /// # Errors
+    /// `InvalidArgument` when there is no scheme, or a part does not decode to UTF-8.
+    fn from_str(text: &str) -> Result<Self> {
+        let invalid = |message: &'static str| Error::new(ErrorKind::InvalidArgument, message);
+        let (scheme, rest) = text
+            .split_once(':')
+            .filter(|(scheme, _)| {
+                scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+            })
+            .ok_or_else(|| {
+                invalid("not a store URL: a scheme and a colon are missing").with_reason(Reason::UnknownScheme)
+            })?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let decode = |text: &str| {
+            percent_decode_str(text)
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| invalid("a percent-encoded part of the store URL is not UTF-8"))
+        };
+        let mut options = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                Error::invalid(Reason::UnknownOption, "an option of the store URL has no value: write name=value")
+            })?;
+            options.push((decode(name)?, decode(value)?));
+        }
+        Ok(Self { scheme: scheme.to_ascii_lowercase(), rest: decode(rest)?, options })
+    }
+}
+
+/// Safe to print: no user information, no values of options.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = match (self.rest.strip_prefix("//"), self.rest.rfind('@')) {
+            (Some(_), Some(at)) => format!("//...{}", &self.rest[at..]),
+            _ => self.rest.clone(),
+        };
+        write!(f, "{}:{rest}", self.scheme)?;
+        for (at, (name, _)) in self.options.iter().enumerate() {
+            write!(f, "{}{name}=...", if at == 0 { '?' } else { '&' })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_is_no_url() {
+        for text in ["", "app.db", ":x", "1a:x", "a b:x", "memory:?x", "memory:%ff"] {
+            let parsed = text.parse::<StoreUrl>();
+            assert_eq!(parsed.unwrap_err().kind(), ErrorKind::InvalidArgument, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn err_2_printing_shows_no_secret() {
+        let url: StoreUrl = "redis://user:hunter2@host/0?token=hunter2".parse().unwrap();
+        assert_eq!(url.to_string(), "redis://...@host/0?token=...");
+        assert!(!format!("{url:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,303 @@
+//! Values: text, JSON or bytes (VAL-1 to VAL-6).
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind, Reason, Result};
+use crate::json;
+
+/// What a value is (VAL-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ValueKind {
+    /// UTF-8 text. A JSON string at the top is text: there is no second kind of string.
+    Text,
+    /// A JSON number, boolean, array or object.
+    Json,
+    /// Bytes.
+    Bytes,
+}
+
+impl fmt::Display for ValueKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "JSON",
+            Self::Bytes => "bytes",
+        })
+    }
+}
+
+/// A value: a kind and its bytes. Cheap to clone; reading one copies nothing.
+///
+/// JSON is kept as compact text and parsed on typed access only. Two values are equal when they are of one kind and
+/// equal by that kind: JSON by meaning (VAL-3), so `1.0` equals `1` and the order of members does not count.
+///
+/// `Debug` shows kind and length, never the content (ERR-2).
+///
+/// ```
+/// use kv_api::{Value, ValueKind};
+/// use serde_json::json;
+/// assert_eq!(Value::from("text").kind(), ValueKind::Text);
+/// assert_eq!(Value::from(json!("text")), Value::from("text")); // a JSON string is text
+/// assert_eq!(Value::from(json!({"a": 1, "b": [2]})), Value::from(json!({"b": [2.0], "a": 1})));
+/// assert_ne!(Value::from(json!(1)), Value::from("1"));
+/// ```
+#[derive(Clone)]
+pub struct Value {
+    kind: ValueKind,
+    bytes: Bytes,
+}
+
+impl Value {
+    /// JSON from text, validated and made compact; a string becomes text (VAL-1).
+    ///
+    /// Members may come back in another order, and of a repeated member the last one counts.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the text is not JSON, is nested deeper than 100 levels, or holds an integer outside
+    /// -2^63 to 2^64-1 or a number beyond the finite doubles, which would not survive (VAL-3).
+    ///
+    /// ```
+    /// use kv_api::{Reason, Value};
+    /// assert_eq!(Value::from_json_text(" [1, 2] ")?.as_json_text(), Some("[1,2]"));
+    /// let error = Value::from_json_text("18446744073709551616").unwrap_err(); // 2^64
+    /// assert_eq!(error.reason(), Some(&Reason::InvalidJson));
+    /// # Ok::<(), kv_api::Error>(())
+    /// ```
+    pub fn from_json_text(text: &str) -> Result<Self> {
+        json::parse(text).map(Self::from)
+    }
+
+    /// The value that `T` serialises to, text when that is a string (VAL-6).
+    ///
+    /// # Errors
+    /// `InvalidArgument` when serde_json cannot represent it: a map with keys that are not strings, an integer beyond
+    /// 64 bits, or an error of `T`'s own.
+    pub fn serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+        json::from_serialize(value).map(Self::from)
+    }
+
+    /// From what a store kept, without a check: for adapters that stored exactly these bytes of this kind before.
+    ///
+    /// Text that is not UTF-8, or JSON that is none, is then found on access: [`as_text`](Self::as_text) and
+    /// [`as_json_text`](Self::as_json_text) give `None`, typed access an error.
+    #[must_use]
+    pub const fn from_stored(kind: ValueKind, bytes: Bytes) -> Self {
+        Self { kind, bytes }
+    }
+
+    /// Data written by somebody else into a store without kinds: text where it is UTF-8, bytes otherwise (VAL-5).
+    #[must_use]
+    pub fn from_foreign(bytes: Bytes) -> Self {
+        let kind = if std::str::from_utf8(&bytes).is_ok() { ValueKind::Text } else { ValueKind::Bytes };
+        Self { kind, bytes }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> ValueKind {
+        self.kind
+    }
+
+    /// Its bytes: UTF-8 of a text, compact UTF-8 text of JSON, or the bytes themselves.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Its bytes, without the kind.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The text, when it is of kind text.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        if self.kind == ValueKind::Text { std::str::from_utf8(&self.bytes).ok() } else { None }
+    }
+
+    /// The compact JSON text, when it is of kind JSON.
+    #[must_use]
+    pub fn as_json_text(&self) -> Option<&str> {
+        if self.kind == ValueKind::Json { std::str::from_utf8(&self.bytes).ok() } else { None }
+    }
+
+    /// The value as a JSON tree: of a text the string, of bytes nothing.
+    ///
+    /// # Errors
+    /// `WrongType` for bytes; `Protocol` when the store handed out text or JSON that is none.
+    pub fn to_json(&self) -> Result<serde_json::Value> {
+        match self.kind {
+            ValueKind::Text => match self.as_text() {
+                Some(text) => Ok(serde_json::Value::String(text.to_owned())),
+                None => Err(damaged(ValueKind::Text)),
+            },
+            ValueKind::Json => serde_json::from_slice(&self.bytes).map_err(|_| damaged(ValueKind::Json)),
+            ValueKind::Bytes => Err(wrong_type(ValueKind::Bytes, "the value is bytes, which have no JSON form")),
+        }
+    }
+
+    /// Decodes it as `T` (VAL-6): JSON as it is; text as a string first and then as the JSON it spells, so that `String`
+    /// always gets the text and a struct also reads what a Worker wrote as plain JSON.
+    ///
+    /// # Errors
+    /// `WrongType` with the kind found, never the content, when it is bytes or `T` does not fit.
+    ///
+    /// ```
+    /// use kv_api::{ErrorKind, Value};
+    /// assert_eq!(Value::from("5").decode::<String>()?, "5");
+    /// assert_eq!(Value::from("5").decode::<u8>()?, 5); // the text spells JSON
+    /// assert_eq!(Value::from("x").decode::<u8>().unwrap_err().kind(), ErrorKind::WrongType);
+    /// # Ok::<(), kv_api::Error>(())
+    /// ```
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        let misfit = || wrong_type(self.kind, "the stored value does not fit the type asked for");
+        match self.kind {
+            ValueKind::Text => {
+                let text = self.as_text().ok_or_else(|| damaged(ValueKind::Text))?;
+                let as_string = serde::de::value::StrDeserializer::<serde_json::Error>::new(text);
+                T::deserialize(as_string).or_else(|_| serde_json::from_str(text)).map_err(|_| misfit())
+            }
+            ValueKind::Json => serde_json::from_slice(&self.bytes).map_err(|_| misfit()),
+            ValueKind::Bytes => Err(misfit()),
+        }
+    }
+
+    /// Whether it is JSON `null`: readable from foreign data, refused on writing (VAL-1).
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.kind == ValueKind::Json && *self.bytes == *b"null"
+    }
+
+    /// The value as an integer, when it is a JSON integer within 64 signed bits: what a counter holds (CNT-1).
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        if self.kind == ValueKind::Json { serde_json::from_slice(&self.bytes).ok() } else { None }
+    }
+}
+
+fn wrong_type(found: ValueKind, message: &'static str) -> Error {
+    Error::new(ErrorKind::WrongType, format!("{message} (found {found})")).with_reason(Reason::Found(found))
+}
+
+fn damaged(kind: ValueKind) -> Error {
+    Error::new(ErrorKind::Protocol, format!("the store handed out a value marked as {kind} that is none"))
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && (self.bytes == other.bytes
+                || (self.kind == ValueKind::Json
+                    && matches!((self.to_json(), other.to_json()), (Ok(a), Ok(b)) if json::equal(&a, &b))))
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({}, {} bytes)", self.kind, self.bytes.len())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self { kind: ValueKind::Text, bytes: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self { kind: ValueKind::Text, bytes: Bytes::from(text) }
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Self {
+        Self { kind: ValueKind::Bytes, bytes }
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from(Bytes::from(bytes))
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self::from(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Value {
+    fn from(bytes: &[u8; N]) -> Self {
+        Self::from(bytes.as_slice())
+    }
+}
+
+/// A string becomes text (VAL-1); everything else JSON, nesting checked when it is written.
+impl From<serde_json::Value> for Value {
+    fn from(json: serde_json::Value) -> Self {
+        match json {
+            serde_json::Value::String(text) => Self::from(text),
+            other => Self { kind: ValueKind::Json, bytes: Bytes::from(other.to_string()) },
+        }
+    }
+}
+
+macro_rules! from_json_scalar {
+    ($($scalar:ty),*) => {$(
+        impl From<$scalar> for Value {
+            fn from(scalar: $scalar) -> Self {
+                Self::from(serde_json::Value::from(scalar))
+            }
+        }
+    )*};
+}
+from_json_scalar!(bool, i32, i64, u32, u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn val_6_text_is_tried_as_a_string_first() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        enum Unit {
+            A,
+        }
+        assert_eq!(Value::from("A").decode::<Unit>().unwrap(), Unit::A);
+        assert_eq!(Value::from("\"A\"").decode::<String>().unwrap(), "\"A\"");
+        assert_eq!(Value::from("{\"a\":1}").decode::<serde_json::Value>().unwrap(), json!("{\"a\":1}"));
+        assert_eq!(Value::from("[1]").decode::<Vec<u8>>().unwrap(), [1]);
+        assert_eq!(
+            Value::from(vec![1u8]).decode::<Vec<u8>>().unwrap_err().reason(),
+            Some(&Reason::Found(ValueKind::Bytes))
+        );
+    }
+
+    #[test]
+    fn debug_never_shows_the_content() {
+        assert_eq!(format!("{:?}", Value::from("secret")), "Value(text, 6 bytes)");
+    }
+
+    #[test]
+    fn a_json_integer_is_a_counter_and_nothing_else_is() {
+        assert_eq!(Value::from(-5i64).as_i64(), Some(-5));
+        for other in [Value::from("5"), Value::from(json!(5.0)), Value::from(u64::MAX), Value::from(json!([5]))] {
+            assert_eq!(other.as_i64(), None, "{other:?}");
+        }
+    }
+}

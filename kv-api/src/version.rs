@@ -1,0 +1,111 @@
+//! Versions: opaque tokens for compare-and-set (VER-1, VER-2).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Stands for the value and metadata of an entry at one time: if either differs, the version differs (VER-1).
+///
+/// Opaque and printable, at most 64 bytes; it can be stored and parsed back.
+///
+/// ```
+/// use kv_api::Version;
+/// let version = Version::numbered(7, 42);
+/// assert_eq!(version.to_string().parse::<Version>()?, version);
+/// # Ok::<(), kv_api::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Version(Repr);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Repr {
+    /// Formatted only when somebody prints it: a set makes one for each call.
+    Numbered { origin: u64, number: u64 },
+    /// Never of the form that `Numbered` prints, so that equality needs no conversion.
+    Token(Box<str>),
+}
+
+impl Version {
+    /// The greatest length of a version in bytes.
+    pub const BYTES_MAX: usize = 64;
+
+    /// The version of a store that counts: `origin` names the store for ever (a random number kept with the data), so
+    /// that a version of another store is never taken for one of this (VER-2).
+    #[must_use]
+    pub const fn numbered(origin: u64, number: u64) -> Self {
+        Self(Repr::Numbered { origin, number })
+    }
+
+    /// The number, if this version came from the store `origin`.
+    #[must_use]
+    pub fn number_from(&self, origin: u64) -> Option<u64> {
+        match self.0 {
+            Repr::Numbered { origin: own, number } if own == origin => Some(number),
+            _ => None,
+        }
+    }
+}
+
+/// What [`Version::numbered`] prints: 16 and 1 to 16 lower-case hex digits around a hyphen.
+fn parse_numbered(text: &str) -> Option<(u64, u64)> {
+    let (origin, number) = text.split_once('-')?;
+    let origin = u64::from_str_radix(origin, 16).ok()?;
+    let number = u64::from_str_radix(number, 16).ok()?;
+    (format!("{origin:016x}-{number:x}") == text).then_some((origin, number))
+}
+
+impl FromStr for Version {
+    type Err = Error;
+
+    /// # Errors
+    /// `InvalidArgument` unless it is 1 to 64 bytes of printable ASCII without space.
+    fn from_str(text: &str) -> Result<Self> {
+        if text.is_empty() || text.len() > Self::BYTES_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "not a version: 1 to 64 bytes of printable ASCII without space are",
+            ));
+        }
+        Ok(Self(match parse_numbered(text) {
+            Some((origin, number)) => Repr::Numbered { origin, number },
+            None => Repr::Token(text.into()),
+        }))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Numbered { origin, number } => write!(f, "{origin:016x}-{number:x}"),
+            Repr::Token(token) => f.write_str(token),
+        }
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ver_1_every_version_parses_back_to_itself() {
+        for version in [Version::numbered(0, 0), Version::numbered(u64::MAX, u64::MAX)] {
+            let text = version.to_string();
+            assert!(text.len() <= Version::BYTES_MAX);
+            assert_eq!(text.parse::<Version>().unwrap(), version);
+        }
+        // Almost the numbered form: a token of somebody else, kept as it is.
+        for text in ["0-0", "000000000000000A-1", "0000000000000000-01", "sha1:ab"] {
+            assert_eq!(text.parse::<Version>().unwrap().to_string(), text);
+        }
+        for refused in ["", " ", "a b", "é", &"a".repeat(65)] {
+            assert!(refused.parse::<Version>().is_err(), "{refused:?}");
+        }
+    }
+}
