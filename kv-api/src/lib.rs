@@ -1,13 +1,16 @@
 //! One contract for key-value stores.
 
-
 mod backend;
+mod batch;
+pub mod calls;
 mod clock;
 mod condition;
 mod cursor;
 mod entry;
+mod envelope;
 mod error;
 mod expiry;
+mod gate;
 mod json;
 mod metadata;
 mod outcome;
@@ -16,9 +19,11 @@ mod profile;
 mod request;
 mod resolver;
 mod set_item;
+mod store;
 mod store_url;
 mod value;
 mod version;
+mod walk;
 
 pub use backend::{Backend, Now};
 #[cfg(feature = "tokio")]
@@ -27,6 +32,7 @@ pub use clock::{Clock, ManualClock, SystemClock, Timer, Timestamp};
 pub use condition::Condition;
 pub use cursor::Cursor;
 pub use entry::{Entry, EntryExpiry, Fields};
+pub use envelope::{Envelope, JsonForm};
 pub use error::{Error, ErrorKind, Feature, Reason, Result, Retry};
 pub use expiry::{Expiry, ExpiryPrecedence, MinTtl};
 pub use json::{NESTING_MAX, equal as json_equal};
@@ -37,6 +43,7 @@ pub use profile::{Consistency, ItemLimit, ItemParts, ListOrder, Profile, Support
 pub use request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany, WriteParts};
 pub use resolver::{ExpireWish, Resolver};
 pub use set_item::SetItem;
+pub use store::Store;
 pub use store_url::StoreUrl;
 pub use value::{Value, ValueKind};
 pub use version::Version;

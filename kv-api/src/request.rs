@@ -66,6 +66,7 @@ impl<'a> ReadMany<'a> {
     }
 
     /// The same as single reads, for an adapter without a bulk read.
+    #[must_use]
     pub fn into_reads(self) -> impl ExactSizeIterator<Item = Read<'a>> + Send {
         let fields = self.fields;
         self.keys.into_iter().map(move |key| Read { key, fields })
@@ -203,6 +204,7 @@ impl<'a> DeleteMany<'a> {
     }
 
     /// The same as single deletes, for an adapter without a bulk delete.
+    #[must_use]
     pub fn into_deletes(self) -> impl ExactSizeIterator<Item = Delete<'a>> + Send {
         self.0.into_iter().map(|key| Delete { key, if_version: None })
     }

@@ -216,10 +216,20 @@ impl<'p> Resolver<'p> {
         limit: usize,
         position: Option<Vec<u8>>,
     ) -> Result<ListPage<'a>> {
-        self.require_list()?;
+        self.list_full(self.prefixed(prefix.into()), limit, position)
+    }
+
+    /// The same with the handle's prefix already before `prefix`.
+    pub(crate) fn list_full<'a>(
+        &self,
+        prefix: Cow<'a, str>,
+        limit: usize,
+        position: Option<Vec<u8>>,
+    ) -> Result<ListPage<'a>> {
+        self.require(self.profile.list, Feature::List, false)?;
         let limit = NonZeroUsize::new(limit.min(self.profile.list_page_max))
             .ok_or_else(|| Error::invalid(Reason::PageLimitZero, "the limit of a page must be at least 1"))?;
-        Ok(ListPage { prefix: self.prefixed(prefix.into()), limit, position })
+        Ok(ListPage { prefix, limit, position })
     }
 
     /// One increment.
@@ -259,11 +269,6 @@ impl<'p> Resolver<'p> {
         })()
         .map_err(|error| error.with_key(&key))?;
         Ok(Expire { key, expiry })
-    }
-
-    /// `Unsupported` unless listing is declared.
-    pub(crate) fn require_list(&self) -> Result<()> {
-        self.require(self.profile.list, Feature::List, false)
     }
 
     /// The handle's prefix before `text`.

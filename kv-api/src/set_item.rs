@@ -9,7 +9,81 @@ use crate::condition::Condition;
 use crate::expiry::{Expiry, ExpiryPrecedence, MinTtl};
 use crate::metadata::Metadata;
 use crate::value::Value;
-use crate::version::Version;
+
+/// The options of a set, said once for [`SetItem`] and [`Set`](crate::calls::Set).
+macro_rules! set_options {
+    () => {
+        /// The entry ends this long after the backend stores it. Rounded up to the store's resolution (EXP-4); zero is an
+        /// error (EXP-5). The last one given counts.
+        pub fn ttl(mut self, ttl: std::time::Duration) -> Self {
+            self.options().ttl = Some(ttl);
+            self
+        }
+
+        /// The entry ends at this time. Rounded up to the store's resolution (EXP-4); a time that is not in the future is an
+        /// error (EXP-5). Wins over a ttl unless [`expiry_precedence`](Self::expiry_precedence) says otherwise (EXP-2). The
+        /// last one given counts.
+        pub fn expire_at(mut self, at: impl Into<crate::Timestamp>) -> Self {
+            self.options().expire_at = Some(at.into());
+            self
+        }
+
+        /// Which form of expiry counts when both are given; the handle's choice unless set here (EXP-2).
+        pub fn expiry_precedence(mut self, precedence: crate::ExpiryPrecedence) -> Self {
+            self.options().precedence = Some(precedence);
+            self
+        }
+
+        /// What happens to an expiry below the store's minimum; the handle's choice unless set here (EXP-6).
+        pub fn min_ttl(mut self, min_ttl: crate::MinTtl) -> Self {
+            self.options().min_ttl = Some(min_ttl);
+            self
+        }
+
+        /// JSON stored beside the value (META-1). The last one given counts.
+        pub fn metadata(mut self, metadata: impl Into<crate::Metadata>) -> Self {
+            self.options().metadata = Some(metadata.into());
+            self
+        }
+
+        /// Only when there is no live entry (SET-2).
+        pub fn if_not_exists(self) -> Self {
+            self.condition(crate::Condition::IfNotExists)
+        }
+
+        /// Only over a live entry (SET-2).
+        pub fn if_exists(self) -> Self {
+            self.condition(crate::Condition::IfExists)
+        }
+
+        /// Only over a live entry of this version: compare-and-set (SET-2, VER-2).
+        pub fn if_version(self, version: crate::Version) -> Self {
+            self.condition(crate::Condition::IfVersion(version))
+        }
+
+        /// The condition. A second, different one is `InvalidArgument` when the request is carried out, never "the last one
+        /// wins" (SET-2); `Always` is no condition and conflicts with none.
+        pub fn condition(mut self, condition: crate::Condition) -> Self {
+            if condition != crate::Condition::Always {
+                let options = self.options();
+                options.conflicting |= options.condition != crate::Condition::Always && options.condition != condition;
+                options.condition = condition;
+            }
+            self
+        }
+
+        /// Accepts a race window for this request, where the store can do no better (SET-6).
+        pub fn allow_best_effort(mut self) -> Self {
+            self.options().best_effort = true;
+            self
+        }
+
+        fn options(&mut self) -> &mut SetOptions {
+            self.options.get_or_insert_default()
+        }
+    };
+}
+pub(crate) use set_options;
 
 /// A key, a value, and the options of one set. An item replaces value, expiry and metadata together (SET-1).
 ///
@@ -20,6 +94,7 @@ use crate::version::Version;
 /// assert_eq!(item.key(), "session/1");
 /// ```
 #[derive(Clone)]
+#[must_use = "an item does nothing until it is part of a batch"]
 pub struct SetItem<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) value: Value,
@@ -43,7 +118,6 @@ pub(crate) struct SetOptions {
 
 impl<'a> SetItem<'a> {
     /// An unconditional set without expiry and metadata.
-    #[must_use]
     pub fn new(key: impl Into<Cow<'a, str>>, value: impl Into<Value>) -> Self {
         Self { key: key.into(), value: value.into(), options: None }
     }
@@ -60,84 +134,7 @@ impl<'a> SetItem<'a> {
         &self.value
     }
 
-    /// The entry ends this long after the backend stores it. Rounded up to the store's resolution (EXP-4); zero is an
-    /// error (EXP-5). The last one given counts.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.options().ttl = Some(ttl);
-        self
-    }
-
-    /// The entry ends at this time. Rounded up to the store's resolution (EXP-4); a time that is not in the future is an
-    /// error (EXP-5). Wins over a ttl unless [`expiry_precedence`](Self::expiry_precedence) says otherwise (EXP-2). The
-    /// last one given counts.
-    #[must_use]
-    pub fn expire_at(mut self, at: impl Into<Timestamp>) -> Self {
-        self.options().expire_at = Some(at.into());
-        self
-    }
-
-    /// Which form of expiry counts when both are given; the handle's choice unless set here (EXP-2).
-    #[must_use]
-    pub fn expiry_precedence(mut self, precedence: ExpiryPrecedence) -> Self {
-        self.options().precedence = Some(precedence);
-        self
-    }
-
-    /// What happens to an expiry below the store's minimum; the handle's choice unless set here (EXP-6).
-    #[must_use]
-    pub fn min_ttl(mut self, min_ttl: MinTtl) -> Self {
-        self.options().min_ttl = Some(min_ttl);
-        self
-    }
-
-    /// JSON stored beside the value (META-1). The last one given counts.
-    #[must_use]
-    pub fn metadata(mut self, metadata: impl Into<Metadata>) -> Self {
-        self.options().metadata = Some(metadata.into());
-        self
-    }
-
-    /// Only when there is no live entry (SET-2).
-    #[must_use]
-    pub fn if_not_exists(self) -> Self {
-        self.condition(Condition::IfNotExists)
-    }
-
-    /// Only over a live entry (SET-2).
-    #[must_use]
-    pub fn if_exists(self) -> Self {
-        self.condition(Condition::IfExists)
-    }
-
-    /// Only over a live entry of this version: compare-and-set (SET-2, VER-2).
-    #[must_use]
-    pub fn if_version(self, version: Version) -> Self {
-        self.condition(Condition::IfVersion(version))
-    }
-
-    /// The condition. A second, different one is `InvalidArgument` when the request is carried out, never "the last one
-    /// wins" (SET-2); `Always` is no condition and conflicts with none.
-    #[must_use]
-    pub fn condition(mut self, condition: Condition) -> Self {
-        if condition != Condition::Always {
-            let options = self.options();
-            options.conflicting |= options.condition != Condition::Always && options.condition != condition;
-            options.condition = condition;
-        }
-        self
-    }
-
-    /// Accepts a race window for this request, where the store can do no better (SET-6).
-    #[must_use]
-    pub fn allow_best_effort(mut self) -> Self {
-        self.options().best_effort = true;
-        self
-    }
-
-    fn options(&mut self) -> &mut SetOptions {
-        self.options.get_or_insert_default()
-    }
+    set_options!();
 }
 
 /// Key, kind and length of the value, options; never the content (ERR-2).

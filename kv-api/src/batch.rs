@@ -1,0 +1,208 @@
+//! Batches of any size: each key at most once in a request, one result per item (BATCH-1 to BATCH-4, GET-2, DEL-1).
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::condition::Condition;
+use crate::entry::{Entry, Fields};
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
+use crate::request::{Write, WriteMany};
+use crate::set_item::SetItem;
+use crate::store::Store;
+
+pub(crate) async fn get_many(
+    store: &Store,
+    keys: Vec<Cow<'_, str>>,
+    fields: Fields,
+    operation: &'static str,
+) -> Result<Vec<Option<Entry>>> {
+    let explain = |error| store.explain(error, operation);
+    let resolved = store.resolver().read_many(keys, fields).map_err(explain)?;
+    let _call = store.enter().map_err(explain)?;
+    let Some((reads, slots)) = resolved else { return Ok(Vec::new()) };
+    let asked = reads.keys().len();
+    let mut entries = store.backend().read_many(reads).await.map_err(explain)?;
+    if entries.len() != asked {
+        return Err(explain(wrong_count(asked, entries.len(), Retry::Never)));
+    }
+    entries.iter_mut().for_each(|entry| *entry = entry.take().map(|entry| store.shown_entry(entry)));
+    if slots.len() == asked {
+        return Ok(entries); // no key was repeated, so the order is the caller's
+    }
+    Ok(slots.into_iter().map(|slot| entries[slot].clone()).collect())
+}
+
+pub(crate) async fn delete_many(store: &Store, keys: Vec<Cow<'_, str>>) -> Vec<Result<DeleteOutcome>> {
+    const OPERATION: &str = "delete_many";
+    let (deletes, slots) = store.resolver().delete_many(keys);
+    let call = store.enter().map_err(|error| store.explain(error, OPERATION));
+    let outcomes = match (&call, deletes) {
+        (Err(closed), _) => return slots.iter().map(|_| Err(closed.clone())).collect(),
+        (Ok(_), None) => Vec::new(),
+        (Ok(_), Some(deletes)) => {
+            let keys: Vec<String> = deletes.keys().iter().map(|key| key.clone().into_owned()).collect();
+            let asked = keys.len();
+            let outcomes = store.backend().delete_many(deletes).await;
+            if outcomes.len() == asked {
+                let named = |(outcome, key): (Result<_>, String)| outcome.map_err(|error: Error| error.with_key(&key));
+                outcomes.into_iter().zip(keys).map(named).collect()
+            } else {
+                vec![Err(wrong_count(asked, outcomes.len(), Retry::OutcomeUnknown)); asked]
+            }
+        }
+    };
+    let result = |(index, slot): (usize, Result<usize>)| {
+        slot.and_then(|slot| outcomes[slot].clone())
+            .map(|outcome| store.shown_delete(outcome))
+            .map_err(|error| store.explain(error, OPERATION).with_index(index))
+    };
+    slots.into_iter().enumerate().map(result).collect()
+}
+
+pub(crate) async fn set_many_all_or_nothing(store: &Store, items: Vec<SetItem<'_>>) -> Result<BatchOutcome> {
+    const OPERATION: &str = "set_many_all_or_nothing";
+    let explain = |error| store.explain(error, OPERATION);
+    let resolved = store.resolver().all_or_nothing(items, store.backend().clock()).map_err(explain)?;
+    let _call = store.enter().map_err(explain)?;
+    let Some(writes) = resolved else { return Ok(BatchOutcome::Written(Vec::new())) };
+    let unconditional: Vec<bool> = writes.writes().iter().map(is_unconditional).collect();
+    match store.backend().write_all_or_nothing(writes).await.map_err(explain)? {
+        BatchOutcome::Written(outcomes) if outcomes.len() != unconditional.len() => {
+            Err(explain(wrong_count(unconditional.len(), outcomes.len(), Retry::OutcomeUnknown)))
+        }
+        BatchOutcome::Written(outcomes) => {
+            let shown = outcomes.into_iter().zip(unconditional);
+            Ok(BatchOutcome::Written(shown.map(|(outcome, plain)| store.shown_outcome(outcome, plain)).collect()))
+        }
+        not_met @ BatchOutcome::NotMet { .. } => Ok(not_met),
+    }
+}
+
+pub(crate) async fn set_many(store: &Store, items: Vec<SetItem<'_>>) -> Vec<Result<SetOutcome>> {
+    const OPERATION: &str = "set_many";
+    let call = store.enter().map_err(|error| store.explain(error, OPERATION));
+    if let Err(closed) = &call {
+        return items.iter().map(|_| Err(closed.clone())).collect();
+    }
+    let (resolver, clock) = (store.resolver(), store.backend().clock());
+    let resolved = items.into_iter().map(|item| resolver.write(item, clock)).collect();
+    let mut plan = Plan::new(resolved);
+    for round in std::mem::take(&mut plan.rounds) {
+        let sent: Vec<Sent> = round.iter().map(|(index, write)| Sent::new(*index, write)).collect();
+        let writes = WriteMany(round.into_iter().map(|(_, write)| write).collect());
+        let outcomes = store.backend().write_many(writes).await;
+        if outcomes.len() == sent.len() {
+            for (sent, outcome) in sent.into_iter().zip(outcomes) {
+                let result = match outcome {
+                    Ok(outcome) => Ok(store.shown_outcome(outcome, sent.unconditional)),
+                    Err(error) => Err(error.with_key(&sent.key)),
+                };
+                plan.slots[sent.index] = Slot::Done(result);
+            }
+        } else {
+            let error = wrong_count(sent.len(), outcomes.len(), Retry::OutcomeUnknown);
+            for sent in sent {
+                plan.slots[sent.index] = Slot::Done(Err(error.clone().with_key(&sent.key)));
+            }
+        }
+    }
+    let explain = |(index, result): (usize, Result<SetOutcome>)| {
+        result.map_err(|error| store.explain(error, OPERATION).with_index(index))
+    };
+    plan.into_results().into_iter().enumerate().map(explain).collect()
+}
+
+/// What has to be remembered of an item while the adapter has it.
+struct Sent {
+    index: usize,
+    key: String,
+    unconditional: bool,
+}
+
+impl Sent {
+    fn new(index: usize, write: &Write<'_>) -> Self {
+        Self { index, key: write.key().to_owned(), unconditional: is_unconditional(write) }
+    }
+}
+
+fn is_unconditional(write: &Write<'_>) -> bool {
+    *write.condition() == Condition::Always
+}
+
+/// In which rounds the items of a batch go out (BATCH-4): an item follows the one before it on its key into the next
+/// round, so that a condition sees what came before; an unconditional item right before another unconditional one on its
+/// key is not sent at all, and shares that one's fate.
+struct Plan<'a> {
+    rounds: Vec<Vec<(usize, Write<'a>)>>,
+    /// By position in the input.
+    slots: Vec<Slot>,
+}
+
+enum Slot {
+    Sent,
+    ReplacedBy(usize),
+    Done(Result<SetOutcome>),
+}
+
+impl<'a> Plan<'a> {
+    fn new(items: Vec<Result<Write<'a>>>) -> Self {
+        let mut slots: Vec<Slot> = Vec::with_capacity(items.len());
+        let mut round_of: Vec<usize> = vec![0; items.len()];
+        {
+            let mut latest: HashMap<&str, (usize, bool)> = HashMap::with_capacity(items.len());
+            for (index, item) in items.iter().enumerate() {
+                let Ok(write) = item else {
+                    slots.push(Slot::Sent); // replaced by its own error below
+                    continue;
+                };
+                let unconditional = is_unconditional(write);
+                match latest.insert(write.key(), (index, unconditional)) {
+                    Some((before, true)) if unconditional => {
+                        slots[before] = Slot::ReplacedBy(index);
+                        round_of[index] = round_of[before];
+                    }
+                    Some((before, _)) => round_of[index] = round_of[before] + 1,
+                    None => {}
+                }
+                slots.push(Slot::Sent);
+            }
+        }
+        let mut rounds: Vec<Vec<(usize, Write<'a>)>> = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            match item {
+                Err(error) => slots[index] = Slot::Done(Err(error)),
+                Ok(_) if matches!(slots[index], Slot::ReplacedBy(_)) => {}
+                Ok(write) => {
+                    let round = round_of[index];
+                    if rounds.len() <= round {
+                        rounds.resize_with(round + 1, Vec::new);
+                    }
+                    rounds[round].push((index, write));
+                }
+            }
+        }
+        Self { rounds, slots }
+    }
+
+    fn into_results(self) -> Vec<Result<SetOutcome>> {
+        let mut results: Vec<Option<Result<SetOutcome>>> = self.slots.iter().map(|_| None).collect();
+        // From the end, so that whoever replaced an item has its result already.
+        for (index, slot) in self.slots.into_iter().enumerate().rev() {
+            results[index] = match slot {
+                Slot::Done(result) => Some(result),
+                Slot::ReplacedBy(later) => results[later].as_ref().map(|result| match result {
+                    Ok(_) => Ok(SetOutcome::new(SetStatus::Stored)),
+                    Err(error) => Err(error.clone()),
+                }),
+                Slot::Sent => None,
+            };
+        }
+        let missing = || Err(Error::new(ErrorKind::Internal, "an item of the batch was not carried out"));
+        results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+    }
+}
+
+fn wrong_count(asked: usize, answered: usize, retry: Retry) -> Error {
+    Error::new(ErrorKind::Internal, format!("the adapter answered {answered} of {asked} items")).with_retry(retry)
+}

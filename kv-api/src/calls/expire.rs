@@ -1,0 +1,81 @@
+//! `expire`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::{Phase, Start};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::expiry::{ExpiryPrecedence, MinTtl};
+use crate::resolver::ExpireWish;
+use crate::store::Store;
+
+/// Changes only the expiry of an entry; see [`Store::expire`]. One of [`ttl`](Self::ttl),
+/// [`expire_at`](Self::expire_at) and [`never`](Self::never) must be given.
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Expire<'a> {
+    store: &'a Store,
+    key: &'a str,
+    wish: ExpireWish,
+    phase: Phase<'a, bool>,
+}
+
+impl<'a> Expire<'a> {
+    pub(crate) fn new(store: &'a Store, key: &'a str) -> Self {
+        Self { store, key, wish: ExpireWish::default(), phase: Phase::Fresh }
+    }
+
+    /// The entry ends this long after the backend carries this out; rounded up to its resolution (EXP-4).
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.wish.ttl = Some(ttl);
+        self
+    }
+
+    /// The entry ends at this time; rounded up to the backend's resolution (EXP-4). Wins over a ttl unless
+    /// [`expiry_precedence`](Self::expiry_precedence) says otherwise (EXP-2).
+    pub fn expire_at(mut self, at: impl Into<Timestamp>) -> Self {
+        self.wish.expire_at = Some(at.into());
+        self
+    }
+
+    /// The entry never ends.
+    pub fn never(mut self) -> Self {
+        self.wish.never = true;
+        self
+    }
+
+    /// Which form counts when both are given; the handle's choice unless set here (EXP-2).
+    pub fn expiry_precedence(mut self, precedence: ExpiryPrecedence) -> Self {
+        self.wish.precedence = Some(precedence);
+        self
+    }
+
+    /// What happens to an expiry below the store's minimum; the handle's choice unless set here (EXP-6).
+    pub fn min_ttl(mut self, min_ttl: MinTtl) -> Self {
+        self.wish.min_ttl = Some(min_ttl);
+        self
+    }
+
+    /// Accepts a race window for this request, where the store can do no better (SET-6).
+    pub fn allow_best_effort(mut self) -> Self {
+        self.wish.best_effort = true;
+        self
+    }
+}
+
+impl Future for Expire<'_> {
+    type Output = Result<bool>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { store, key, wish, ref mut phase } = *self;
+        let answer = ready!(phase.poll(cx, || {
+            let expire = store.resolver().expire(key, wish, store.backend().clock())?;
+            let call = store.enter()?;
+            Ok(Start::Waiting(store.backend().expire(expire), call))
+        }));
+        Poll::Ready(answer.map_err(|error| store.explain(error, "expire").with_key(&store.full(key))))
+    }
+}

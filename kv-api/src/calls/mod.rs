@@ -1,0 +1,73 @@
+//! Single requests: builders that are themselves the future. They start at the first poll and not before, and take no
+//! allocation beside the adapter's own.
+
+mod delete;
+mod expire;
+mod increment;
+mod list;
+mod read;
+mod set;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+pub use delete::Delete;
+pub use expire::Expire;
+pub use increment::Increment;
+pub use list::List;
+pub use read::{Exists, Get, GetEntry};
+pub use set::Set;
+
+use crate::error::Result;
+use crate::gate::InFlight;
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How far a request has come. `T` is what the adapter answers.
+enum Phase<'a, T> {
+    Fresh,
+    Waiting {
+        future: BoxFuture<'a, Result<T>>,
+        /// Declared after the future and so dropped after it: the call ends when nothing of it is left.
+        _call: InFlight<'a>,
+    },
+    Done,
+}
+
+/// How a request began.
+enum Start<'a, T> {
+    Answered(Result<T>),
+    Waiting(BoxFuture<'a, Result<T>>, InFlight<'a>),
+}
+
+impl<'a, T> Phase<'a, T> {
+    fn poll(&mut self, cx: &mut Context<'_>, start: impl FnOnce() -> Result<Start<'a, T>>) -> Poll<Result<T>> {
+        if matches!(self, Self::Fresh) {
+            *self = Self::Done;
+            match start() {
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(Start::Answered(answer)) => return Poll::Ready(answer),
+                Ok(Start::Waiting(future, call)) => *self = Self::Waiting { future, _call: call },
+            }
+        }
+        let Self::Waiting { future, .. } = self else {
+            // As every future that is polled after its end.
+            panic!("a request was polled after it had been answered");
+        };
+        let answer = ready!(future.as_mut().poll(cx));
+        *self = Self::Done;
+        Poll::Ready(answer)
+    }
+}
+
+impl<T> fmt::Debug for Phase<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fresh => "not started",
+            Self::Waiting { .. } => "waiting",
+            Self::Done => "answered",
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! The envelope: one versioned JSON form for what a backend cannot hold itself (section 7 of the contract).
+//!
+//! An object with exactly these members, in any order:
+//!
+//! | member | value |
+//! | --- | --- |
+//! | `$kv-envelope` | the version of the form: `1` |
+//! | `kind` | `text`, `json`, `json-text` or `bytes` |
+//! | `value` | text: a string; json: a number, boolean, array or object, inline; json-text: a string that spells it; bytes: a string in base64 with padding |
+//! | `metadata` | optional: any JSON but null |
+//! | `expires_at` | optional: milliseconds since the Unix epoch, an integer |
+//!
+//! What is almost that is plain data. An object whose `$kv-envelope` is a greater integer was written by a newer version,
+//! and is an error, not data (ENV-3).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::Value as Json;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::metadata::Metadata;
+use crate::value::{Value, ValueKind};
+
+const MARK: &str = "$kv-envelope";
+const VERSION: u64 = 1;
+
+/// How JSON is kept inside an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonForm {
+    /// As it is, so that a neighbour finds it (ENV-1).
+    Inline,
+    /// As a string that spells it, where the system itself would damage it (VAL-3).
+    Text,
+}
+
+/// A value with what the backend cannot keep beside it.
+///
+/// ```
+/// use kv_api::{Envelope, JsonForm, Metadata, Value};
+/// use serde_json::json;
+/// let envelope = Envelope::new(Value::from("v")).with_metadata(Metadata::from(json!({"n": 1})));
+/// let text = envelope.encode(JsonForm::Inline);
+/// assert_eq!(text, r#"{"$kv-envelope":1,"kind":"text","value":"v","metadata":{"n":1}}"#);
+/// assert_eq!(Envelope::decode_text(&text)?, Some(envelope));
+/// assert_eq!(Envelope::decode_text("plain")?, None);
+/// # Ok::<(), kv_api::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    value: Value,
+    metadata: Option<Metadata>,
+    expires_at: Option<Timestamp>,
+}
+
+impl Envelope {
+    /// An envelope that holds the kind of its value and nothing else.
+    #[must_use]
+    pub const fn new(value: Value) -> Self {
+        Self { value, metadata: None, expires_at: None }
+    }
+
+    /// Adds metadata.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// Adds an expiry, kept in whole milliseconds, rounded up (EXP-4).
+    #[must_use]
+    pub fn with_expires_at(mut self, expires_at: Timestamp) -> Self {
+        self.expires_at = Some(Timestamp::from_unix_millis(expires_at.as_unix_millis_ceil()));
+        self
+    }
+
+    /// The value.
+    #[must_use]
+    pub const fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The metadata, if there is any.
+    #[must_use]
+    pub const fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
+    }
+
+    /// The expiry, if there is one.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    /// Value, metadata and expiry, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> (Value, Option<Metadata>, Option<Timestamp>) {
+        (self.value, self.metadata, self.expires_at)
+    }
+
+    /// Its compact JSON text. A text or JSON that a store handed out damaged is kept as bytes.
+    #[must_use]
+    pub fn encode(&self, json: JsonForm) -> String {
+        let quoted = |text: &str| Json::from(text).to_string();
+        let (kind, value) = match (self.value.as_text(), self.value.as_json_text(), json) {
+            (Some(text), _, _) => ("text", quoted(text)),
+            (_, Some(json), JsonForm::Inline) => ("json", json.to_owned()),
+            (_, Some(json), JsonForm::Text) => ("json-text", quoted(json)),
+            (None, None, _) => ("bytes", quoted(&STANDARD.encode(self.value.as_bytes()))),
+        };
+        let mut text = format!(r#"{{"{MARK}":{VERSION},"kind":"{kind}","value":{value}"#);
+        if let Some(metadata) = &self.metadata {
+            text.push_str(r#","metadata":"#);
+            text.push_str(metadata.as_json_text());
+        }
+        if let Some(at) = self.expires_at {
+            text.push_str(&format!(r#","expires_at":{}"#, at.as_unix_millis_ceil()));
+        }
+        text.push('}');
+        text
+    }
+
+    /// The envelope that `json` is, whoever wrote it; `None` when it is plain data (ENV-3).
+    ///
+    /// # Errors
+    /// `Protocol` when it was written by a newer version.
+    pub fn decode(json: &Json) -> Result<Option<Self>> {
+        match mark(json) {
+            None => Ok(None),
+            Some(VERSION) => Ok(Self::decode_members(json)),
+            Some(newer) => Err(Error::new(
+                ErrorKind::Protocol,
+                format!("the entry is in envelope version {newer}; this library knows up to {VERSION}"),
+            )),
+        }
+    }
+
+    /// The envelope that `text` spells; `None` when it is plain data (ENV-3).
+    ///
+    /// # Errors
+    /// `Protocol` when it was written by a newer version.
+    pub fn decode_text(text: &str) -> Result<Option<Self>> {
+        parse_marked(text).map_or(Ok(None), |json| Self::decode(&json))
+    }
+
+    /// Whether plain `json` could be taken for an envelope, of any version, and so must be put into one (ENV-3).
+    #[must_use]
+    pub fn is_mistakable(json: &Json) -> bool {
+        mark(json).is_some()
+    }
+
+    /// Whether plain `text` could be taken for an envelope, of any version, and so must be put into one (ENV-3).
+    #[must_use]
+    pub fn is_mistakable_text(text: &str) -> bool {
+        parse_marked(text).is_some()
+    }
+
+    fn decode_members(json: &Json) -> Option<Self> {
+        let members = json.as_object()?;
+        let known = |name: &String| matches!(name.as_str(), MARK | "kind" | "value" | "metadata" | "expires_at");
+        if !members.keys().all(known) {
+            return None;
+        }
+        let content = members.get("value")?;
+        let value = match members.get("kind")?.as_str()? {
+            "text" => Value::from(content.as_str()?),
+            "json" if !content.is_string() && !content.is_null() => Value::from(content.clone()),
+            "json-text" => {
+                Value::from_json_text(content.as_str()?).ok().filter(|value| value.kind() == ValueKind::Json)?
+            }
+            "bytes" => Value::from(Bytes::from(STANDARD.decode(content.as_str()?).ok()?)),
+            _ => return None,
+        };
+        let metadata = match members.get("metadata") {
+            None => None,
+            Some(Json::Null) => return None,
+            Some(metadata) => Some(Metadata::from(metadata.clone())),
+        };
+        let expires_at = match members.get("expires_at") {
+            None => None,
+            Some(millis) => Some(Timestamp::from_unix_millis(millis.as_i64()?)),
+        };
+        Some(Self { value, metadata, expires_at })
+    }
+}
+
+/// The version an object claims as an envelope.
+fn mark(json: &Json) -> Option<u64> {
+    json.as_object()?.get(MARK)?.as_u64().filter(|version| *version >= 1)
+}
+
+/// The JSON object that `text` spells if it bears the mark. The two searches keep plain text from being parsed: a mark
+/// that is not spelt out can only be written with escapes.
+fn parse_marked(text: &str) -> Option<Json> {
+    if !text.trim_start().starts_with('{') || !(text.contains(MARK) || text.contains("\\u")) {
+        return None;
+    }
+    serde_json::from_str(text).ok().filter(|json| mark(json).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn env_3_what_is_almost_an_envelope_is_plain_data() {
+        for plain in [
+            json!({}),
+            json!({"kind": "text", "value": "v"}),
+            json!({"$kv-envelope": 0, "kind": "text", "value": "v"}),
+            json!({"$kv-envelope": -1, "kind": "text", "value": "v"}),
+            json!({"$kv-envelope": "1", "kind": "text", "value": "v"}),
+            json!({"$kv-envelope": 1, "value": "v"}),
+            json!({"$kv-envelope": 1, "kind": "text"}),
+            json!({"$kv-envelope": 1, "kind": "text", "value": 1}),
+            json!({"$kv-envelope": 1, "kind": "json", "value": null}),
+            json!({"$kv-envelope": 1, "kind": "json", "value": "a string is text"}),
+            json!({"$kv-envelope": 1, "kind": "json-text", "value": "not json"}),
+            json!({"$kv-envelope": 1, "kind": "bytes", "value": "*"}),
+            json!({"$kv-envelope": 1, "kind": "other", "value": "v"}),
+            json!({"$kv-envelope": 1, "kind": "text", "value": "v", "metadata": null}),
+            json!({"$kv-envelope": 1, "kind": "text", "value": "v", "expires_at": "soon"}),
+            json!({"$kv-envelope": 1, "kind": "text", "value": "v", "more": 1}),
+            json!([{"$kv-envelope": 1, "kind": "text", "value": "v"}]),
+        ] {
+            assert_eq!(Envelope::decode(&plain).unwrap(), None, "{plain}");
+            assert_eq!(Envelope::decode_text(&plain.to_string()).unwrap(), None, "{plain}");
+        }
+    }
+
+    #[test]
+    fn env_3_a_newer_envelope_is_an_error() {
+        let newer = json!({"$kv-envelope": 2, "anything": true});
+        assert_eq!(Envelope::decode(&newer).unwrap_err().kind(), ErrorKind::Protocol);
+        assert!(Envelope::is_mistakable(&newer), "so a user's own value of that look is wrapped");
+    }
+
+    #[test]
+    fn env_3_an_escaped_mark_is_a_mark() {
+        let text = r#" {"\u0024kv-envelope":1,"kind":"text","value":"v"}"#;
+        assert!(Envelope::is_mistakable_text(text));
+        assert_eq!(Envelope::decode_text(text).unwrap(), Some(Envelope::new(Value::from("v"))));
+    }
+
+    fn any_json() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            any::<u64>().prop_map(Json::from),
+            any::<f64>().prop_filter("finite", |float| float.is_finite()).prop_map(Json::from),
+            any::<String>().prop_map(Json::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            let member =
+                prop_oneof![any::<String>(), Just(MARK.to_owned()), Just("kind".to_owned()), Just("value".to_owned())];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+                prop::collection::btree_map(member, inner, 0..4).prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<String>().prop_map(Value::from),
+            any::<Vec<u8>>().prop_map(Value::from),
+            any_json().prop_map(Value::from)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn env_1_every_value_comes_back_equal_and_of_its_kind(
+            value in any_value(),
+            metadata in prop::option::of(any_json()),
+            millis in prop::option::of(any::<i32>()),
+            inline: bool,
+        ) {
+            let mut envelope = Envelope::new(value);
+            if let Some(metadata) = metadata {
+                envelope = envelope.with_metadata(Metadata::from(metadata));
+            }
+            if let Some(millis) = millis {
+                envelope = envelope.with_expires_at(Timestamp::from_unix_millis(millis.into()));
+            }
+            let text = envelope.encode(if inline { JsonForm::Inline } else { JsonForm::Text });
+            prop_assert!(Envelope::is_mistakable_text(&text), "an envelope is itself wrapped when it is a user's value");
+            prop_assert_eq!(Envelope::decode_text(&text).unwrap(), Some(envelope));
+        }
+
+        #[test]
+        fn env_3_plain_data_is_never_read_as_an_envelope_unless_it_is_wrapped(json in any_json()) {
+            if !Envelope::is_mistakable(&json) {
+                prop_assert_eq!(Envelope::decode(&json).unwrap(), None);
+            }
+        }
+
+        #[test]
+        fn env_3_no_text_makes_it_panic(text in r#"\{?("\$kv-envelope":[0-9]{0,3})?[\PC]{0,40}\}?"#) {
+            let _ = Envelope::decode_text(&text);
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! What callers hold.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::backend::Backend;
+use crate::calls::{Delete, Exists, Expire, Get, GetEntry, Increment, List, Set};
+use crate::entry::{Entry, Fields};
+use crate::error::{Error, Result};
+use crate::expiry::{ExpiryPrecedence, MinTtl};
+use crate::gate::{Gate, InFlight};
+use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
+use crate::profile::Profile;
+use crate::resolver::{Policy, Resolver};
+use crate::set_item::SetItem;
+use crate::value::Value;
+use crate::{batch, walk};
+
+/// A handle on one namespace of one system. Cheap to clone; clones and handles made from it share the connection.
+///
+/// The same call means the same on every backend, or fails with a clear error before anything is sent. The handle
+/// checks and resolves each request once, against what the backend declares ([`profile`](Self::profile)); it never
+/// retries and never waits by itself (ERR-4).
+///
+/// Single requests are builders that are futures: they do nothing until polled, and dropping one leaves each entry whole
+/// (ERR-6).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use kv_api::{SetStatus, Value};
+/// use std::time::Duration;
+/// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+///
+/// let outcome = store.set("Japan", "The land of the rising sun").ttl(Duration::from_secs(100)).if_not_exists().await?;
+/// assert_eq!(outcome.status(), SetStatus::Created);
+/// assert_eq!(store.get("Japan").await?, Some(Value::from("The land of the rising sun")));
+/// assert_eq!(store.get("Atlantis").await?, None); // a missing key is no error (GET-1)
+/// # Ok::<(), kv_api::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    backend: Arc<dyn Backend>,
+    /// What this handle offers: the backend's own profile, or a narrower one.
+    profile: Profile,
+    narrowed: bool,
+    policy: Policy,
+    prefix: String,
+    gate: Arc<Gate>,
+}
+
+impl Store {
+    /// A handle on a backend.
+    #[must_use]
+    pub fn new(backend: impl Backend) -> Self {
+        Self::from_arc(Arc::new(backend))
+    }
+
+    /// A handle on a backend that is shared already.
+    #[must_use]
+    pub fn from_arc(backend: Arc<dyn Backend>) -> Self {
+        let profile = backend.profile().clone();
+        Self {
+            shared: Arc::new(Shared {
+                backend,
+                profile,
+                narrowed: false,
+                policy: Policy::default(),
+                prefix: String::new(),
+                gate: Arc::new(Gate::default()),
+            }),
+        }
+    }
+
+    /// What this handle offers: capabilities and limits (CAP-1).
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.shared.profile
+    }
+
+    /// What stands before every key of this handle; empty unless [`with_prefix`](Self::with_prefix) made it.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.shared.prefix
+    }
+
+    /// A handle that puts `prefix` before every key and takes it off every listed one (NS-2). Length limits hold for the
+    /// whole key. Prefixes add up. A key that equals the prefix itself is not visible through it, since no key is empty.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// let users = store.with_prefix("user/");
+    /// users.set("1", "Ada").await?;
+    /// assert!(store.exists("user/1").await?);
+    /// assert_eq!(users.list().await?.items[0].key, "1");
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_prefix(&self, prefix: &str) -> Self {
+        self.with(|shared| shared.prefix.push_str(prefix))
+    }
+
+    /// A handle on which, when a request gives a ttl and an absolute expiry, this rule says which counts (EXP-2).
+    #[must_use]
+    pub fn with_expiry_precedence(&self, precedence: ExpiryPrecedence) -> Self {
+        self.with(|shared| shared.policy.precedence = precedence)
+    }
+
+    /// A handle on which this happens to an expiry below the store's minimum (EXP-6).
+    #[must_use]
+    pub fn with_min_ttl(&self, min_ttl: MinTtl) -> Self {
+        self.with(|shared| shared.policy.min_ttl = min_ttl)
+    }
+
+    /// A handle on which what the store can do only with a race window is done with it, instead of refused (SET-6).
+    #[must_use]
+    pub fn allow_best_effort(&self) -> Self {
+        self.with(|shared| shared.policy.best_effort = true)
+    }
+
+    /// A handle that offers only what all of these profiles offer too (CAP-4): every limit the tighter, every capability
+    /// the weaker; what the others cannot tell is hidden (`Stored`, `Accepted`, expiry `Unknown`, no version). A program
+    /// tested on it fails there exactly where it would on those systems.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::{ErrorKind, Profile, SetStatus, ValueKinds};
+    /// static PLAIN: Profile = Profile::new("plain").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 8);
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default()).narrowed_to([&PLAIN]);
+    /// assert_eq!(store.set("k", "v").await?.status(), SetStatus::Stored);
+    /// let refused = store.set("k", "v").if_exists().await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn narrowed_to<'p>(&self, profiles: impl IntoIterator<Item = &'p Profile>) -> Self {
+        self.with(|shared| {
+            for profile in profiles {
+                shared.profile = shared.profile.narrowed_to(profile);
+                shared.narrowed = true;
+            }
+        })
+    }
+
+    /// Reads a value; `None` when there is no live entry (GET-1).
+    pub fn get<'a>(&'a self, key: &'a str) -> Get<'a> {
+        Get::new(self, key)
+    }
+
+    /// Reads a value with its metadata, expiry and version, in as few requests as the backend allows (GET-1).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::EntryExpiry;
+    /// use serde_json::json;
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("k", "v").metadata(json!({"by": "Ada"})).await?;
+    /// let entry = store.get_entry("k").await?.expect("it was just set");
+    /// assert_eq!(entry.metadata().map(|metadata| metadata.as_json_text()), Some(r#"{"by":"Ada"}"#));
+    /// assert_eq!(entry.expiry(), EntryExpiry::Never);
+    /// assert!(entry.version().is_some());
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_entry<'a>(&'a self, key: &'a str) -> GetEntry<'a> {
+        GetEntry::new(self, key)
+    }
+
+    /// Whether [`get`](Self::get) would give a value, without moving it where possible (GET-2).
+    pub fn exists<'a>(&'a self, key: &'a str) -> Exists<'a> {
+        Exists::new(self, key)
+    }
+
+    /// Reads a value and decodes it through serde (VAL-6); see [`Value::decode`].
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `WrongType` with the kind found when the value does not fit `T`.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set_as("numbers", &[1, 2, 3]).await?;
+    /// assert_eq!(store.get_as::<Vec<u8>>("numbers").await?, Some(vec![1, 2, 3]));
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn get_as<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let value = self.get(key).await?;
+        value
+            .map(|value| value.decode())
+            .transpose()
+            .map_err(|error| self.explain(error, "get_as").with_key(&self.full(key)))
+    }
+
+    /// Sets a value, and with it expiry and metadata: what is not given is gone (SET-1). Without options: whatever is
+    /// there, for ever, without metadata.
+    pub fn set<'a>(&'a self, key: &'a str, value: impl Into<Value>) -> Set<'a> {
+        Set::new(self, key, Ok(value.into()))
+    }
+
+    /// Sets what `value` serialises to: text when that is a string, else JSON (VAL-6). What cannot be represented is
+    /// `InvalidArgument` when the request is carried out.
+    pub fn set_as<'a, T: Serialize + ?Sized>(&'a self, key: &'a str, value: &T) -> Set<'a> {
+        Set::new(self, key, Value::serialize(value))
+    }
+
+    /// Deletes an entry (DEL-1).
+    pub fn delete<'a>(&'a self, key: &'a str) -> Delete<'a> {
+        Delete::new(self, key)
+    }
+
+    /// Adds `by` to a counter and answers its new value (CNT-1). A missing or expired key counts from 0; the expiry stays.
+    ///
+    /// # Errors
+    /// `WrongType` when the entry is anything but a JSON integer without metadata (CNT-2); `InvalidArgument` with
+    /// [`Reason::CounterRange`](crate::Reason::CounterRange) when the result is outside the declared range. Both change
+    /// nothing.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::Value;
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// assert_eq!(store.increment("visits", 2).await?, 2);
+    /// assert_eq!(store.increment("visits", -3).await?, -1);
+    /// assert_eq!(store.get("visits").await?, Some(Value::from(-1)));
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn increment<'a>(&'a self, key: &'a str, by: i64) -> Increment<'a> {
+        Increment::new(self, key, by)
+    }
+
+    /// Changes only the expiry of an entry (EXP-9); `false` when there is none, and nothing is created.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use std::time::Duration;
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("k", "v").await?;
+    /// assert!(store.expire("k").ttl(Duration::from_secs(60)).await?);
+    /// assert!(store.expire("k").never().await?);
+    /// assert!(!store.expire("missing").never().await?);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expire<'a>(&'a self, key: &'a str) -> Expire<'a> {
+        Expire::new(self, key)
+    }
+
+    /// Lists keys: as a future one page, as a stream all of them (LIST-1 to LIST-4).
+    pub fn list(&self) -> List<'_> {
+        List::new(self)
+    }
+
+    /// Reads many values, one slot per key in the order asked; keys may repeat (GET-2).
+    ///
+    /// # Errors
+    /// As a whole, with the index of the first key that is not acceptable.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::Value;
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("a", "1").await?;
+    /// let values = store.get_many(["a", "b", "a"]).await?;
+    /// assert_eq!(values, [Some(Value::from("1")), None, Some(Value::from("1"))]);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many<'a, K>(
+        &'a self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> impl Future<Output = Result<Vec<Option<Value>>>> + Send + 'a
+    where
+        K: Into<std::borrow::Cow<'a, str>>,
+    {
+        let keys = keys.into_iter().map(Into::into).collect();
+        async move {
+            let entries = batch::get_many(self, keys, Fields::Value, "get_many").await?;
+            Ok(entries.into_iter().map(|entry| entry.map(Entry::into_value)).collect())
+        }
+    }
+
+    /// Reads many values with their metadata, expiry and version, one slot per key in the order asked (GET-1, GET-2).
+    ///
+    /// # Errors
+    /// As a whole, with the index of the first key that is not acceptable.
+    pub fn get_entry_many<'a, K>(
+        &'a self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> impl Future<Output = Result<Vec<Option<Entry>>>> + Send + 'a
+    where
+        K: Into<std::borrow::Cow<'a, str>>,
+    {
+        let keys = keys.into_iter().map(Into::into).collect();
+        batch::get_many(self, keys, Fields::All, "get_entry_many")
+    }
+
+    /// Sets many: one result per item in input order, and no error of its own (BATCH-2). An invalid item fails alone
+    /// (BATCH-3); of items with one key the last one written remains, and a condition sees the items before it (BATCH-4).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::{ErrorKind, SetItem, SetStatus};
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// let results = store.set_many([
+    ///     SetItem::new("a", "1"),
+    ///     SetItem::new("", "no key"),
+    ///     SetItem::new("a", "2").if_not_exists(),
+    /// ]).await;
+    /// assert_eq!(results[0].as_ref().map(|outcome| outcome.status()), Ok(SetStatus::Created).as_ref().copied());
+    /// assert_eq!(results[1].as_ref().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    /// assert!(!results[2].as_ref().unwrap().is_written());
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_many<'a>(
+        &'a self,
+        items: impl IntoIterator<Item = SetItem<'a>>,
+    ) -> impl Future<Output = Vec<Result<SetOutcome>>> + Send + 'a {
+        batch::set_many(self, items.into_iter().collect())
+    }
+
+    /// Sets all items or none (BATCH-3).
+    ///
+    /// # Errors
+    /// `Unsupported` unless declared; `InvalidArgument` with the index of an invalid item or a repeated key. Nothing is
+    /// written then.
+    pub fn set_many_all_or_nothing<'a>(
+        &'a self,
+        items: impl IntoIterator<Item = SetItem<'a>>,
+    ) -> impl Future<Output = Result<BatchOutcome>> + Send + 'a {
+        batch::set_many_all_or_nothing(self, items.into_iter().collect())
+    }
+
+    /// Deletes many: one result per key in input order; a repeated key shares one (DEL-1).
+    pub fn delete_many<'a, K>(
+        &'a self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> impl Future<Output = Vec<Result<DeleteOutcome>>> + Send + 'a
+    where
+        K: Into<std::borrow::Cow<'a, str>>,
+    {
+        batch::delete_many(self, keys.into_iter().map(Into::into).collect())
+    }
+
+    /// Deletes every key that begins with `prefix`, by walking the list; not atomic. Answers how many (DEL-3).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an empty prefix: only [`clear`](Self::clear) says "everything". `Unsupported` where listing
+    /// is not declared. After an error part of the keys may be deleted; the call can be repeated.
+    pub fn delete_prefix<'a>(&'a self, prefix: &'a str) -> impl Future<Output = Result<u64>> + Send + 'a {
+        walk::delete_prefix(self, prefix)
+    }
+
+    /// Deletes every key of this handle, by walking the list; not atomic. Answers how many (DEL-3). Touches nothing
+    /// outside the handle's namespace and prefix.
+    ///
+    /// # Errors
+    /// `Unsupported` where listing is not declared. After an error part of the keys may be deleted; the call can be
+    /// repeated.
+    pub fn clear(&self) -> impl Future<Output = Result<u64>> + Send + '_ {
+        walk::clear(self)
+    }
+
+    /// One cheap read that proves address, credentials and namespace (LIFE-1).
+    ///
+    /// # Errors
+    /// `Unavailable`, `Unauthorized` or `Misconfigured`, as the read finds it.
+    pub async fn ping(&self) -> Result<()> {
+        async {
+            let _call = self.enter()?;
+            self.backend().ping().await
+        }
+        .await
+        .map_err(|error| self.explain(error, "ping"))
+    }
+
+    /// Waits for calls in flight, then lets go of connections and files; later calls on this handle, its clones and all
+    /// handles made from it are `Closed` (LIFE-2). Closing twice is no error. Dropping the last handle without it loses
+    /// no acknowledged write.
+    ///
+    /// # Errors
+    /// What letting go ran into.
+    pub async fn close(&self) -> Result<()> {
+        self.shared.gate.close().await;
+        self.backend().close().await.map_err(|error| self.explain(error, "close"))
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Shared)) -> Self {
+        let mut shared = Shared::clone(&self.shared);
+        change(&mut shared);
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.shared.backend
+    }
+
+    pub(crate) fn resolver(&self) -> Resolver<'_> {
+        Resolver::with_handle(&self.shared.profile, self.shared.policy, &self.shared.prefix)
+    }
+
+    /// Refuses when the store is closed; for answers that are given at once.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.shared.gate.check_open()
+    }
+
+    /// Refuses when the store is closed, and otherwise keeps it open until the call has ended.
+    pub(crate) fn enter(&self) -> Result<InFlight<'_>> {
+        self.shared.gate.enter()
+    }
+
+    /// The whole key, for errors.
+    pub(crate) fn full(&self, key: &str) -> String {
+        [self.prefix(), key].concat()
+    }
+
+    /// Adds to an error which store and operation it happened in (ERR-2).
+    pub(crate) fn explain(&self, error: Error, operation: &'static str) -> Error {
+        error.with_store(self.shared.profile.system).with_operation(operation)
+    }
+
+    /// What a narrowed handle may tell of an outcome (CAP-4). A met condition tells by itself (SET-5).
+    pub(crate) fn shown_outcome(&self, outcome: SetOutcome, unconditional: bool) -> SetOutcome {
+        if !self.shared.narrowed {
+            return outcome;
+        }
+        let profile = &self.shared.profile;
+        let status = match outcome.status() {
+            SetStatus::Created | SetStatus::Updated if unconditional && !profile.set_outcome_told => SetStatus::Stored,
+            status => status,
+        };
+        let shown = SetOutcome::new(status);
+        match outcome.version() {
+            Some(version) if profile.if_version != crate::Support::None => shown.with_version(version.clone()),
+            _ => shown,
+        }
+    }
+
+    pub(crate) fn shown_delete(&self, outcome: DeleteOutcome) -> DeleteOutcome {
+        match outcome {
+            DeleteOutcome::Deleted | DeleteOutcome::NotFound if !self.shared.profile.delete_outcome_told => {
+                DeleteOutcome::Accepted
+            }
+            outcome => outcome,
+        }
+    }
+
+    pub(crate) fn shown_entry(&self, mut entry: Entry) -> Entry {
+        if self.shared.narrowed {
+            let profile = &self.shared.profile;
+            entry.hide(!profile.expiry_read, profile.if_version == crate::Support::None);
+        }
+        entry
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("backend", &self.shared.backend)
+            .field("prefix", &self.shared.prefix)
+            .field("narrowed", &self.shared.narrowed)
+            .finish_non_exhaustive()
+    }
+}
