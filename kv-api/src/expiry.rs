@@ -149,3 +149,144 @@ fn ceil_to(ttl: Duration, resolution: Duration) -> Option<Duration> {
     let rest = u32::try_from(nanos % 1_000_000_000).ok()?;
     Some(Duration::new(seconds, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::error::ErrorKind;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_millis(1_000_000_300);
+
+    fn whole_seconds() -> Profile {
+        Profile::new("test").with_ttl(Support::Native).with_expire_at(Support::Native)
+    }
+
+    fn resolve(profile: &Profile, wish: ExpiryWish) -> Result<Expiry> {
+        wish.resolve(profile, &ManualClock::new(NOW))
+    }
+
+    fn ttl_millis(millis: u64) -> ExpiryWish {
+        ExpiryWish { ttl: Some(Duration::from_millis(millis)), ..ExpiryWish::default() }
+    }
+
+    fn at_millis(millis_from_now: i64) -> ExpiryWish {
+        let at = Timestamp::from_unix_millis(NOW.as_unix_millis_floor() + millis_from_now);
+        ExpiryWish { expire_at: Some(at), ..ExpiryWish::default() }
+    }
+
+    #[test]
+    fn exp_2_the_precedence_decides_which_form_leaves() {
+        let later = Timestamp::from_unix_seconds(1_000_010);
+        let both = |precedence| ExpiryWish {
+            ttl: Some(Duration::from_secs(5)),
+            expire_at: Some(later),
+            precedence,
+            ..ExpiryWish::default()
+        };
+        let check = |precedence, expected| assert_eq!(resolve(&whole_seconds(), both(precedence)).unwrap(), expected);
+        check(ExpiryPrecedence::ExpireAt, Expiry::At(later));
+        check(ExpiryPrecedence::Ttl, Expiry::After(Duration::from_secs(5)));
+        check(ExpiryPrecedence::Earliest, Expiry::After(Duration::from_secs(5)));
+        let longer = ExpiryWish { ttl: Some(Duration::from_secs(60)), ..both(ExpiryPrecedence::Earliest) };
+        assert_eq!(resolve(&whole_seconds(), longer).unwrap(), Expiry::At(later));
+        let refused = resolve(&whole_seconds(), both(ExpiryPrecedence::Reject)).unwrap_err();
+        assert_eq!(refused.reason(), Some(&Reason::BothExpiries));
+    }
+
+    #[test]
+    fn exp_2_the_loser_is_not_checked_and_earliest_checks_both() {
+        let past = Some(Timestamp::UNIX_EPOCH);
+        let ttl = Some(Duration::from_secs(5));
+        let with = |ttl, expire_at, precedence| {
+            resolve(&whole_seconds(), ExpiryWish { ttl, expire_at, precedence, ..ExpiryWish::default() })
+        };
+        assert!(with(ttl, past, ExpiryPrecedence::Ttl).is_ok());
+        assert!(with(Some(Duration::ZERO), Some(Timestamp::YEAR_9999_END), ExpiryPrecedence::ExpireAt).is_ok());
+        assert_eq!(with(ttl, past, ExpiryPrecedence::Earliest).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
+        assert_eq!(with(ttl, past, ExpiryPrecedence::ExpireAt).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
+        // Nor is the losing form needed: only what is sent must be declared.
+        let no_ttl = Profile::new("test").with_expire_at(Support::Native);
+        let wish = ExpiryWish { ttl, expire_at: Some(Timestamp::YEAR_9999_END), ..ExpiryWish::default() };
+        assert!(resolve(&no_ttl, wish).is_ok());
+    }
+
+    #[test]
+    fn exp_4_rounding_is_up() {
+        let check = |wish, expected| assert_eq!(resolve(&whole_seconds(), wish).unwrap(), expected);
+        check(ttl_millis(1), Expiry::After(Duration::from_secs(1)));
+        check(ttl_millis(1_000), Expiry::After(Duration::from_secs(1)));
+        check(ttl_millis(1_001), Expiry::After(Duration::from_secs(2)));
+        check(at_millis(700), Expiry::At(Timestamp::from_unix_seconds(1_000_001)));
+        check(at_millis(701), Expiry::At(Timestamp::from_unix_seconds(1_000_002)));
+        let fine = whole_seconds().with_expiry_resolution(Duration::from_millis(1));
+        let wish = ExpiryWish { ttl: Some(Duration::from_nanos(1_000_001)), ..ExpiryWish::default() };
+        assert_eq!(resolve(&fine, wish).unwrap(), Expiry::After(Duration::from_millis(2)));
+    }
+
+    #[test]
+    fn exp_5_zero_past_and_overflow_are_told_apart_and_never_become_never() {
+        let check = |wish, expected: Reason| {
+            let error = resolve(&whole_seconds(), wish).unwrap_err();
+            assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&expected)));
+        };
+        check(ttl_millis(0), Reason::TtlZero);
+        check(at_millis(0), Reason::ExpiryInPast);
+        check(at_millis(-1), Reason::ExpiryInPast);
+        let too_late = Reason::ExpiryTooLate { latest: Timestamp::YEAR_9999_END };
+        for ttl in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(253_402_300_799)] {
+            check(ExpiryWish { ttl: Some(ttl), ..ExpiryWish::default() }, too_late.clone());
+        }
+        for micros in [i64::MAX, Timestamp::YEAR_9999_END.as_unix_micros() + 1] {
+            let expire_at = Some(Timestamp::from_unix_micros(micros));
+            check(ExpiryWish { expire_at, ..ExpiryWish::default() }, too_late.clone());
+        }
+        let latest = Timestamp::from_unix_seconds(2_000_000);
+        let error = resolve(&whole_seconds().with_expire_at_max(latest), at_millis(1_000_000_000)).unwrap_err();
+        assert_eq!(error.reason(), Some(&Reason::ExpiryTooLate { latest }));
+    }
+
+    #[test]
+    fn exp_6_the_minimum_is_compared_after_rounding_for_both_forms() {
+        let minimum = Duration::from_secs(60);
+        let profile = whole_seconds().with_expiry_min(minimum);
+        assert_eq!(resolve(&profile, ttl_millis(59_500)).unwrap(), Expiry::After(minimum));
+        assert!(resolve(&profile, at_millis(59_800)).is_ok(), "rounded up it is 60.7 s ahead");
+        for too_soon in [ttl_millis(59_000), at_millis(59_000)] {
+            let error = resolve(&profile, too_soon).unwrap_err();
+            assert_eq!(error.reason(), Some(&Reason::ExpiryTooSoon { minimum }));
+            let rounded = resolve(&profile, ExpiryWish { min_ttl: MinTtl::RoundUp, ..too_soon });
+            assert_eq!(rounded.unwrap(), Expiry::After(minimum));
+        }
+        let past = ExpiryWish { min_ttl: MinTtl::RoundUp, ..at_millis(-1) };
+        assert_eq!(resolve(&profile, past).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
+    }
+
+    #[test]
+    fn cap_1_an_undeclared_form_is_refused() {
+        let nothing = Profile::new("test");
+        let check = |wish, feature| {
+            let error = resolve(&nothing, wish).unwrap_err();
+            assert_eq!((error.kind(), error.reason()), (ErrorKind::Unsupported, Some(&Reason::NotDeclared(feature))));
+        };
+        check(ttl_millis(1), Feature::Ttl);
+        check(at_millis(1), Feature::ExpireAt);
+        assert_eq!(resolve(&nothing, ExpiryWish::default()).unwrap(), Expiry::Never);
+    }
+
+    proptest! {
+        #[test]
+        fn exp_4_no_accepted_expiry_is_early_nor_later_than_one_resolution(
+            ttl_nanos in 1u64..=u64::MAX,
+            resolution_millis in prop_oneof![Just(1u64), Just(10), Just(1000)],
+        ) {
+            let resolution = Duration::from_millis(resolution_millis);
+            let profile = whole_seconds().with_expiry_resolution(resolution);
+            let ttl = Duration::from_nanos(ttl_nanos);
+            let Expiry::After(given) = resolve(&profile, ExpiryWish { ttl: Some(ttl), ..ExpiryWish::default() }).unwrap()
+            else { panic!("a ttl stays a ttl") };
+            prop_assert!(given >= ttl && given - ttl < resolution);
+        }
+    }
+}

@@ -392,3 +392,186 @@ impl<'a> Distinct<'a> {
         slot
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::error::ErrorKind;
+    use crate::metadata::Metadata;
+    use crate::profile::{ItemLimit, ValueKinds};
+    use crate::value::Value;
+    use serde_json::json;
+
+    static ITEM_LIMITS: [ItemLimit; 2] = [ItemLimit::value_bytes(4), ItemLimit::metadata_bytes(7)];
+
+    fn full() -> Profile {
+        Profile::new("test")
+            .with_value_kinds(ValueKinds::ALL)
+            .with_if_not_exists(Support::Native)
+            .with_if_exists(Support::BestEffort)
+            .with_if_version(Support::Native)
+            .with_metadata(Support::Native)
+            .with_all_or_nothing(Support::Native)
+            .with_counters(Support::Native, -9, 9)
+            .with_list(Support::Native, crate::profile::ListOrder::Lexicographic)
+            .with_list_page_max(10)
+            .with_expire(Support::Native)
+            .with_key_bytes(2, 8)
+            .with_forbidden_keys(&["..", "bad"])
+            .with_item_limits(&ITEM_LIMITS)
+    }
+
+    fn write_error(profile: &Profile, item: SetItem<'_>) -> Error {
+        Resolver::new(profile).write(item, &SystemClock).unwrap_err()
+    }
+
+    #[test]
+    fn key_1_and_2_a_bad_key_is_refused_with_limit_and_length() {
+        let check = |key: &str, expected: Reason| {
+            let error = write_error(&full(), SetItem::new(key, ""));
+            assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&expected)), "{key:?}");
+            assert_eq!(error.key(), Some(key));
+        };
+        check("", Reason::KeyEmpty);
+        check("k", Reason::Limit { name: "key_bytes_min", allowed: 2, found: 1 });
+        check("ééééé", Reason::Limit { name: "key_bytes_max", allowed: 8, found: 10 });
+        check("..", Reason::KeyForbidden);
+        for key in ["éééé", "a\0", "...", "../x", "%2e%2e", " . "] {
+            assert!(Resolver::new(&full()).read(key, Fields::Value).is_ok(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn ns_2_limits_and_forbidden_keys_hold_for_the_whole_key() {
+        let profile = full();
+        let resolver = Resolver::with_handle(&profile, Policy::default(), "b");
+        assert_eq!(resolver.read("k", Fields::Value).unwrap().key(), "bk");
+        assert_eq!(resolver.read("ad", Fields::Value).unwrap_err().reason(), Some(&Reason::KeyForbidden));
+        assert_eq!(resolver.read("", Fields::Value).unwrap_err().reason(), Some(&Reason::KeyEmpty));
+        let found =
+            Resolver::with_handle(&profile, Policy::default(), "12345678").read("9", Fields::Value).unwrap_err();
+        assert_eq!(found.reason(), Some(&Reason::Limit { name: "key_bytes_max", allowed: 8, found: 9 }));
+    }
+
+    #[test]
+    fn val_1_and_3_null_and_deep_nesting_are_refused() {
+        let deep = (0..=json::NESTING_MAX).fold(json!(1), |inner, _| json!([inner]));
+        let error = write_error(&full(), SetItem::new("key", deep.clone()));
+        assert_eq!(error.reason(), Some(&Reason::NestingTooDeep));
+        let error = write_error(&full(), SetItem::new("key", "").metadata(deep));
+        assert_eq!(error.reason(), Some(&Reason::NestingTooDeep));
+        let null = serde_json::Value::Null;
+        assert_eq!(write_error(&full(), SetItem::new("key", null.clone())).reason(), Some(&Reason::NullValue));
+        assert_eq!(write_error(&full(), SetItem::new("key", "").metadata(null)).reason(), Some(&Reason::NullValue));
+    }
+
+    #[test]
+    fn chk_2_every_item_limit_is_measured_and_named() {
+        let check = |item, name, allowed, found| {
+            assert_eq!(write_error(&full(), item).reason(), Some(&Reason::Limit { name, allowed, found }));
+        };
+        check(SetItem::new("key", "12345"), "value_bytes_max", 4, 5);
+        check(SetItem::new("key", "").metadata(json!("12345678")), "metadata_bytes_max", 7, 10);
+        assert!(
+            Resolver::new(&full()).write(SetItem::new("key", "1234").metadata(json!("12345")), &SystemClock).is_ok()
+        );
+    }
+
+    #[test]
+    fn set_2_two_different_conditions_conflict() {
+        let conflict = SetItem::new("key", "").if_not_exists().if_version(Version::numbered(1, 1));
+        assert_eq!(write_error(&full(), conflict).reason(), Some(&Reason::ConflictingConditions));
+        let same = SetItem::new("key", "").if_not_exists().if_not_exists().condition(Condition::Always);
+        assert_eq!(Resolver::new(&full()).write(same, &SystemClock).unwrap().condition(), &Condition::IfNotExists);
+    }
+
+    #[test]
+    fn set_6_best_effort_needs_an_opt_in_and_says_how() {
+        let error = write_error(&full(), SetItem::new("key", "").if_exists());
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.reason(), Some(&Reason::BestEffortNotAllowed(Feature::IfExists)));
+        assert!(error.to_string().contains("allow_best_effort()"), "{error}");
+        let profile = full();
+        let request = SetItem::new("key", "").if_exists();
+        assert!(Resolver::new(&profile).write(request.clone().allow_best_effort(), &SystemClock).is_ok());
+        let policy = Policy { best_effort: true, ..Policy::default() };
+        assert!(Resolver::with_handle(&profile, policy, "").write(request, &SystemClock).is_ok());
+    }
+
+    #[test]
+    fn cap_1_nothing_is_declared_by_default_and_all_of_it_is_refused() {
+        let nothing = Profile::new("test");
+        let resolver = Resolver::new(&nothing);
+        let feature_of = |error: Error| match error.reason() {
+            Some(Reason::NotDeclared(feature)) if error.kind() == ErrorKind::Unsupported => *feature,
+            _ => panic!("{error:?}"),
+        };
+        for kind in [Value::from(""), Value::from(1), Value::from(vec![1])] {
+            let feature = Feature::ValueKind(kind.kind());
+            assert_eq!(feature_of(write_error(&nothing, SetItem::new("key", kind))), feature);
+        }
+        let text = Profile::new("test").with_value_kinds(ValueKinds::ALL);
+        let item = || SetItem::new("key", "");
+        let version = Version::numbered(1, 1);
+        assert_eq!(feature_of(write_error(&text, item().if_not_exists())), Feature::IfNotExists);
+        assert_eq!(feature_of(write_error(&text, item().if_exists())), Feature::IfExists);
+        assert_eq!(feature_of(write_error(&text, item().if_version(version.clone()))), Feature::IfVersion);
+        assert_eq!(feature_of(write_error(&text, item().metadata(Metadata::from(json!(1))))), Feature::Metadata);
+        assert_eq!(feature_of(resolver.delete("key", Some(version), false).unwrap_err()), Feature::IfVersion);
+        assert_eq!(feature_of(resolver.increment("key", 1, true).unwrap_err()), Feature::Counters);
+        assert_eq!(feature_of(resolver.list("", 1, None).unwrap_err()), Feature::List);
+        assert_eq!(feature_of(resolver.all_or_nothing([], &SystemClock).unwrap_err()), Feature::AllOrNothing);
+        let never = ExpireWish { never: true, ..ExpireWish::default() };
+        assert_eq!(feature_of(resolver.expire("key", never, &SystemClock).unwrap_err()), Feature::Expire);
+    }
+
+    #[test]
+    fn chk_1_an_adapter_sees_no_key_twice_and_no_empty_batch() {
+        let profile = full();
+        let resolver = Resolver::new(&profile);
+        let keys = |keys: &[&'static str]| keys.iter().map(|key| Cow::Borrowed(*key)).collect::<Vec<_>>();
+        let (reads, slots) = resolver.read_many(keys(&["aa", "bb", "aa"]), Fields::Value).unwrap().unwrap();
+        assert_eq!((reads.keys(), slots), (keys(&["aa", "bb"]).as_slice(), vec![0, 1, 0]));
+        assert!(resolver.read_many([], Fields::Value).unwrap().is_none());
+        let error = resolver.read_many(keys(&["aa", ""]), Fields::Value).unwrap_err();
+        assert_eq!((error.index(), error.reason()), (Some(1), Some(&Reason::KeyEmpty)));
+
+        let (deletes, slots) = resolver.delete_many(keys(&["aa", "", "aa"]));
+        assert_eq!(deletes.unwrap().keys(), keys(&["aa"]).as_slice());
+        assert_eq!(slots[0].as_ref().unwrap(), slots[2].as_ref().unwrap());
+        assert_eq!(slots[1].as_ref().unwrap_err().index(), Some(1));
+        assert!(resolver.delete_many([]).0.is_none());
+
+        let item = |key| SetItem::new(key, "");
+        assert!(resolver.all_or_nothing([], &SystemClock).unwrap().is_none());
+        let error = resolver.all_or_nothing([item("aa"), item("bb"), item("aa")], &SystemClock).unwrap_err();
+        assert_eq!((error.index(), error.reason()), (Some(2), Some(&Reason::RepeatedKey { first_index: 0 })));
+        let error = resolver.all_or_nothing([item("aa"), item("")], &SystemClock).unwrap_err();
+        assert_eq!((error.index(), error.reason()), (Some(1), Some(&Reason::KeyEmpty)));
+    }
+
+    #[test]
+    fn list_1_a_limit_is_at_least_one_and_asked_for_up_to_the_page_maximum() {
+        let profile = full();
+        let resolver = Resolver::new(&profile);
+        assert_eq!(resolver.list("", 0, None).unwrap_err().reason(), Some(&Reason::PageLimitZero));
+        assert_eq!(resolver.list("", usize::MAX, None).unwrap().limit().get(), 10);
+        assert_eq!(resolver.list("", 3, None).unwrap().limit().get(), 3);
+    }
+
+    #[test]
+    fn exp_9_expire_needs_exactly_one_meaning() {
+        let profile = full().with_ttl(Support::Native);
+        let resolver = Resolver::new(&profile);
+        let check = |wish, expected| {
+            let error = resolver.expire("key", wish, &SystemClock).unwrap_err();
+            assert_eq!(error.reason(), Some(&expected));
+        };
+        let ttl = Some(std::time::Duration::from_secs(1));
+        check(ExpireWish::default(), Reason::NoExpiryGiven);
+        check(ExpireWish { never: true, ttl, ..ExpireWish::default() }, Reason::BothExpiries);
+        let never = ExpireWish { never: true, ..ExpireWish::default() };
+        assert_eq!(resolver.expire("key", never, &SystemClock).unwrap().expiry(), Expiry::Never);
+    }
+}
