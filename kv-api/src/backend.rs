@@ -111,7 +111,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Lets go of connections and files. The handle calls it once, after the last call in flight has ended (LIFE-2).
+    /// Lets go of connections and files. The handle calls it after the last call in flight has ended (LIFE-2), and again
+    /// when a caller closes again: then there is nothing left to do.
     async fn close(&self) -> Result<()> {
         Ok(())
     }

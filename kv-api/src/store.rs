@@ -268,7 +268,7 @@ impl Store {
 
     /// Lists keys: as a future one page, as a stream all of them (LIST-1 to LIST-4).
     pub fn list(&self) -> List<'_> {
-        List::new(self)
+        List::new(self, "list")
     }
 
     /// Reads many values, one slot per key in the order asked; keys may repeat (GET-2).

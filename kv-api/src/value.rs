@@ -160,7 +160,8 @@ impl Value {
         match self.kind {
             ValueKind::Text => {
                 let text = self.as_text().ok_or_else(|| damaged(ValueKind::Text))?;
-                let as_string = serde::de::value::StrDeserializer::<serde_json::Error>::new(text);
+                // As a JSON tree, which also fits an option, a newtype and the name of an enum's variant.
+                let as_string = serde_json::Value::from(text);
                 T::deserialize(as_string).or_else(|_| serde_json::from_str(text)).map_err(|_| misfit())
             }
             ValueKind::Json => serde_json::from_slice(&self.bytes).map_err(|_| misfit()),
@@ -286,6 +287,23 @@ mod tests {
             Value::from(vec![1u8]).decode::<Vec<u8>>().unwrap_err().reason(),
             Some(&Reason::Found(ValueKind::Bytes))
         );
+    }
+
+    #[test]
+    fn val_6_what_was_serialised_decodes_to_itself() {
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        struct Name(String);
+        fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: T) {
+            assert_eq!(Value::serialize(&value).unwrap().decode::<T>().unwrap(), value);
+        }
+        check(Some("5".to_owned()));
+        check("null".to_owned());
+        check(Name("[1]".to_owned()));
+        check('5');
+        check((1u8, "x".to_owned(), [0.1f32, f32::MIN_POSITIVE]));
+        check(u64::MAX);
+        check(true);
+        check(std::collections::BTreeMap::from([(1u32, f64::MAX)]));
     }
 
     #[test]

@@ -52,10 +52,10 @@ pub(crate) fn shown_page(store: &Store, full_prefix: &str, raw: RawPage) -> Resu
 
 /// The pages of a list, one after the other.
 fn pages<'a>(list: List<'a>, limit: usize) -> impl Stream<Item = Result<Vec<ListItem>>> + Send + 'a {
-    let List { store, prefix, cursor, .. } = list;
+    let List { store, prefix, cursor, operation, .. } = list;
     stream::try_unfold(Some((prefix, cursor)), move |at| async move {
         let Some((prefix, cursor)) = at else { return Ok(None) };
-        let mut page = store.list().prefix(prefix.clone()).limit(limit);
+        let mut page = List::new(store, operation).prefix(prefix.clone()).limit(limit);
         if let Some(cursor) = cursor {
             page = page.cursor(cursor);
         }
@@ -147,10 +147,10 @@ pub(crate) async fn clear(store: &Store) -> Result<u64> {
 
 async fn delete_listed(store: &Store, prefix: &str, operation: &'static str) -> Result<u64> {
     let mut deleted = 0;
-    let list = store.list().prefix(prefix);
+    let list = List::new(store, operation).prefix(prefix);
     let mut pages = Box::pin(pages(list, List::LIMIT_DEFAULT));
     while let Some(items) = pages.next().await {
-        let items = items.map_err(|error| error.with_operation(operation))?;
+        let items = items?;
         if items.is_empty() {
             continue;
         }

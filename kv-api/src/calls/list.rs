@@ -41,6 +41,8 @@ pub struct List<'a> {
     pub(crate) limit: Option<usize>,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) repeats_allowed: bool,
+    /// What an error names as the operation: whatever walks the list.
+    pub(crate) operation: &'static str,
     phase: Phase<'a, RawPage>,
 }
 
@@ -48,13 +50,14 @@ impl<'a> List<'a> {
     /// The most keys of a page unless [`limit`](Self::limit) says otherwise.
     pub const LIMIT_DEFAULT: usize = 1000;
 
-    pub(crate) const fn new(store: &'a Store) -> Self {
+    pub(crate) const fn new(store: &'a Store, operation: &'static str) -> Self {
         Self {
             store,
             prefix: Cow::Borrowed(""),
             limit: None,
             cursor: None,
             repeats_allowed: false,
+            operation,
             phase: Phase::Fresh,
         }
     }
@@ -103,7 +106,7 @@ impl Future for List<'_> {
     type Output = Result<Page>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { store, ref prefix, limit, ref cursor, ref mut phase, .. } = *self;
+        let Self { store, ref prefix, limit, ref cursor, operation, ref mut phase, .. } = *self;
         let limit = limit.unwrap_or(Self::LIMIT_DEFAULT);
         let answer = ready!(phase.poll(cx, || {
             // The request outlives this poll and so owns its prefix.
@@ -115,6 +118,6 @@ impl Future for List<'_> {
         }));
         let page =
             answer.and_then(|raw| walk::shown_page(store, &store.resolver().prefixed(Cow::Borrowed(prefix)), raw));
-        Poll::Ready(page.map_err(|error| store.explain(error, "list")))
+        Poll::Ready(page.map_err(|error| store.explain(error, operation)))
     }
 }

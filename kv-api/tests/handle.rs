@@ -1,0 +1,426 @@
+//! What the handle sends to an adapter and makes of its answers, with an adapter that writes down what it is asked.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use kv_api::{
+    Backend, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Fields, ListItem,
+    ListOrder, ListPage, ListedMetadata, Metadata, Profile, RawPage, Read, ReadMany, Reason, Result, Retry, SetItem,
+    SetOutcome, SetStatus, Store, Support, Value, ValueKinds, Version, Write, WriteMany, async_trait,
+};
+use serde_json::json;
+
+static PROFILE: Profile = Profile::new("recorder")
+    .with_value_kinds(ValueKinds::ALL)
+    .with_if_not_exists(Support::Native)
+    .with_if_version(Support::Native)
+    .with_set_outcome_told(true)
+    .with_delete_outcome_told(true)
+    .with_metadata(Support::Native)
+    .with_expiry_read(true)
+    .with_list(Support::Native, ListOrder::Lexicographic)
+    .with_list_metadata(true)
+    .with_list_expiry(true)
+    .with_consistency(Consistency::Strong);
+
+/// Keeps values only, tells what it was asked, and can be told to hang, to fail, or to answer too little.
+#[derive(Debug, Clone)]
+struct Recorder(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    profile: Profile,
+    entries: Mutex<BTreeMap<String, Value>>,
+    calls: Mutex<Vec<String>>,
+    mood: Mutex<Mood>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mood {
+    Well,
+    Hangs,
+    Fails,
+    AnswersTooLittle,
+    ListsTwice,
+}
+
+impl Recorder {
+    fn new(profile: &Profile) -> Self {
+        let (entries, calls, mood) = (Mutex::default(), Mutex::default(), Mutex::new(Mood::Well));
+        Self(Arc::new(State { profile: profile.clone(), entries, calls, mood }))
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.clone())
+    }
+
+    fn feels(&self, mood: Mood) {
+        *self.0.mood.lock().unwrap() = mood;
+    }
+
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.calls.lock().unwrap())
+    }
+
+    async fn called(&self, call: String) -> Result<()> {
+        self.0.calls.lock().unwrap().push(call);
+        let mood = *self.0.mood.lock().unwrap();
+        match mood {
+            Mood::Hangs => std::future::pending().await,
+            Mood::Fails => Err(Error::new(ErrorKind::Unavailable, "down").with_retry(Retry::OutcomeUnknown)),
+            _ => Ok(()),
+        }
+    }
+
+    fn put(&self, write: Write<'_>) -> SetOutcome {
+        let parts = write.into_parts();
+        let mut entries = self.0.entries.lock().unwrap();
+        let status = match entries.contains_key(&*parts.key) {
+            true if parts.condition == kv_api::Condition::IfNotExists => return SetOutcome::new(SetStatus::NotMet),
+            true => SetStatus::Updated,
+            false => SetStatus::Created,
+        };
+        entries.insert(parts.key.into_owned(), parts.value);
+        SetOutcome::new(status).with_version(Version::numbered(1, 1))
+    }
+
+    fn entry(&self, key: &str, fields: Fields) -> Option<Entry> {
+        let value = self.0.entries.lock().unwrap().get(key)?.clone();
+        let version = Some(Version::numbered(1, 1));
+        Some(match fields {
+            Fields::All => Entry::with_details(value, None, EntryExpiry::Never, version),
+            _ => Entry::new(value),
+        })
+    }
+}
+
+#[async_trait]
+impl Backend for Recorder {
+    fn profile(&self) -> &Profile {
+        &self.0.profile
+    }
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        self.called(format!("read {}", read.key())).await?;
+        Ok(self.entry(read.key(), read.fields()))
+    }
+    async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        self.called(format!("read_many {}", reads.keys().join(" "))).await?;
+        let too_little = usize::from(*self.0.mood.lock().unwrap() == Mood::AnswersTooLittle);
+        Ok(reads.keys().iter().skip(too_little).map(|key| self.entry(key, reads.fields())).collect())
+    }
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        self.called(format!("write {}", write.key())).await?;
+        Ok(self.put(write))
+    }
+    async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
+        let keys: Vec<_> = writes
+            .writes()
+            .iter()
+            .map(|write| format!("{}={:?}", write.key(), write.value().as_text().unwrap_or("?")))
+            .collect();
+        if let Err(error) = self.called(format!("write_many {}", keys.join(" "))).await {
+            return keys.iter().map(|_| Err(error.clone())).collect();
+        }
+        let too_little = usize::from(*self.0.mood.lock().unwrap() == Mood::AnswersTooLittle);
+        writes.into_writes().into_iter().skip(too_little).map(|write| Ok(self.put(write))).collect()
+    }
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        self.called(format!("delete {}", delete.key())).await?;
+        let removed = self.0.entries.lock().unwrap().remove(delete.key());
+        Ok(if removed.is_some() { DeleteOutcome::Deleted } else { DeleteOutcome::NotFound })
+    }
+    async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
+        self.called(format!("delete_many {}", deletes.keys().join(" "))).await.unwrap();
+        let too_little = usize::from(*self.0.mood.lock().unwrap() == Mood::AnswersTooLittle);
+        let mut entries = self.0.entries.lock().unwrap();
+        let outcome = |key: &std::borrow::Cow<'_, str>| match entries.remove(&**key) {
+            Some(_) => Ok(DeleteOutcome::Deleted),
+            None => Ok(DeleteOutcome::NotFound),
+        };
+        deletes.keys().iter().skip(too_little).map(outcome).collect()
+    }
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        self.called(format!("list {:?} {}", page.prefix(), page.limit())).await?;
+        let after = page.position().map(|position| String::from_utf8(position.to_vec()).unwrap());
+        let entries = self.0.entries.lock().unwrap();
+        let mut keys: Vec<String> = entries
+            .keys()
+            .filter(|key| key.starts_with(page.prefix()) && after.as_ref().is_none_or(|after| *key > after))
+            .cloned()
+            .collect();
+        let more = keys.len() > page.limit().get();
+        keys.truncate(page.limit().get());
+        let next = if more { keys.last().map(|key| key.clone().into_bytes()) } else { None };
+        let again = if *self.0.mood.lock().unwrap() == Mood::ListsTwice { keys.first().cloned() } else { None };
+        let item = |key| ListItem::new(key).with_metadata(ListedMetadata::None).with_expiry(EntryExpiry::Never);
+        Ok(RawPage::new(keys.into_iter().chain(again).map(item).collect(), next))
+    }
+    async fn ping(&self) -> Result<()> {
+        self.called("ping".to_owned()).await
+    }
+    async fn close(&self) -> Result<()> {
+        self.called("close".to_owned()).await
+    }
+}
+
+fn statuses(results: &[Result<SetOutcome>]) -> Vec<Option<SetStatus>> {
+    results.iter().map(|result| result.as_ref().ok().map(SetOutcome::status)).collect()
+}
+
+#[tokio::test]
+async fn a_request_starts_at_its_first_poll_and_not_before() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    drop(store.set("k", "v"));
+    drop(store.get("k"));
+    assert!(recorder.calls().is_empty());
+    store.set("k", "v").await.unwrap();
+    assert_eq!(recorder.calls(), ["write k"]);
+}
+
+#[tokio::test]
+async fn a_refused_request_is_not_sent() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    assert!(store.set("", "v").await.is_err());
+    assert!(store.set("k", "v").ttl(Duration::from_secs(1)).await.is_err());
+    assert!(store.increment("k", 1).await.is_err());
+    assert!(store.expire("k").never().await.is_err());
+    assert!(store.set_many_all_or_nothing([SetItem::new("k", "v")]).await.is_err());
+    assert!(store.list().limit(0).await.is_err());
+    assert!(store.get_many(["k", ""]).await.is_err());
+    assert!(store.delete_prefix("").await.is_err());
+    assert!(store.set_as("k", &f64::NAN).await.is_err(), "serde_json makes null of it, which is refused");
+    assert!(recorder.calls().is_empty());
+}
+
+#[tokio::test]
+async fn batch_1_an_empty_batch_is_not_sent() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    assert!(store.set_many([]).await.is_empty());
+    assert!(store.get_many(Vec::<String>::new()).await.unwrap().is_empty());
+    assert!(store.delete_many(Vec::<String>::new()).await.is_empty());
+    assert!(recorder.calls().is_empty());
+}
+
+#[tokio::test]
+async fn batch_4_repeated_keys_go_out_in_rounds_and_a_replaced_item_not_at_all() {
+    let recorder = Recorder::new(&PROFILE);
+    let results = recorder
+        .store()
+        .set_many([
+            SetItem::new("a", "1"),
+            SetItem::new("b", "1"),
+            SetItem::new("a", "2"),                      // replaces the first
+            SetItem::new("a", "3").if_not_exists(),      // must see "2"
+            SetItem::new("a", "4"),                      // a condition lies between: sent after it
+            SetItem::new("a", "").metadata(json!(null)), // invalid: fails alone
+            SetItem::new("a", "5"),
+            SetItem::new("c", "1"),
+        ])
+        .await;
+    assert_eq!(recorder.calls(), [r#"write_many b="1" a="2" c="1""#, r#"write_many a="3""#, r#"write_many a="5""#]);
+    use SetStatus::{Created, NotMet, Stored, Updated};
+    let expected =
+        [Some(Stored), Some(Created), Some(Created), Some(NotMet), Some(Stored), None, Some(Updated), Some(Created)];
+    assert_eq!(statuses(&results), expected);
+    let error = results[5].as_ref().unwrap_err();
+    assert_eq!((error.index(), error.key(), error.operation()), (Some(5), Some("a"), Some("set_many")));
+}
+
+#[tokio::test]
+async fn batch_4_a_replaced_item_shares_the_error_of_the_one_that_replaced_it() {
+    let recorder = Recorder::new(&PROFILE);
+    recorder.feels(Mood::Fails);
+    let results = recorder.store().set_many([SetItem::new("a", "1"), SetItem::new("a", "2")]).await;
+    for (index, result) in results.iter().enumerate() {
+        let error = result.as_ref().unwrap_err();
+        assert_eq!((error.kind(), error.index(), error.key()), (ErrorKind::Unavailable, Some(index), Some("a")));
+        assert!(error.is_outcome_unknown());
+    }
+}
+
+#[tokio::test]
+async fn get_2_and_del_1_repeated_keys_are_sent_once_and_answered_in_order() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    store.set("a", "1").await.unwrap();
+    recorder.calls();
+    let values = store.get_many(["a", "b", "a"]).await.unwrap();
+    assert_eq!(values, [Some(Value::from("1")), None, Some(Value::from("1"))]);
+    let outcomes = store.delete_many(["a", "b", "", "a"]).await;
+    assert_eq!(recorder.calls(), ["read_many a b", "delete_many a b"]);
+    assert_eq!(outcomes[3].as_ref().unwrap(), &DeleteOutcome::Deleted);
+    assert_eq!(outcomes[0].as_ref().unwrap(), &DeleteOutcome::Deleted);
+    assert_eq!(outcomes[1].as_ref().unwrap(), &DeleteOutcome::NotFound);
+    assert_eq!(outcomes[2].as_ref().unwrap_err().reason(), Some(&Reason::KeyEmpty));
+}
+
+#[tokio::test]
+async fn an_adapter_that_answers_too_little_is_an_internal_error_and_no_wrong_answer() {
+    let recorder = Recorder::new(&PROFILE);
+    recorder.feels(Mood::AnswersTooLittle);
+    let store = recorder.store();
+    assert_eq!(store.get_many(["a", "b"]).await.unwrap_err().kind(), ErrorKind::Internal);
+    for error in store.set_many([SetItem::new("a", ""), SetItem::new("b", "")]).await {
+        assert_eq!(error.as_ref().unwrap_err().kind(), ErrorKind::Internal);
+        assert!(error.unwrap_err().is_outcome_unknown());
+    }
+    for error in store.delete_many(["a", "b"]).await {
+        assert!(error.unwrap_err().is_outcome_unknown());
+    }
+}
+
+#[tokio::test]
+async fn err_2_an_error_names_store_operation_and_whole_key() {
+    let recorder = Recorder::new(&PROFILE);
+    recorder.feels(Mood::Fails);
+    let store = recorder.store().with_prefix("p/");
+    let error = store.set("k", "v").await.unwrap_err();
+    assert_eq!((error.store(), error.operation(), error.key()), (Some("recorder"), Some("set"), Some("p/k")));
+    assert_eq!(
+        error.to_string(),
+        r#"recorder: set "p/k": unavailable: down (outcome unknown: it may have been applied)"#
+    );
+    assert_eq!(store.get("k").await.unwrap_err().key(), Some("p/k"));
+    assert_eq!(store.delete("k").await.unwrap_err().operation(), Some("delete"));
+    assert_eq!(store.list().await.unwrap_err().operation(), Some("list"));
+    assert_eq!(store.ping().await.unwrap_err().operation(), Some("ping"));
+    assert_eq!(store.clear().await.unwrap_err().operation(), Some("clear"));
+}
+
+#[tokio::test]
+async fn life_2_close_waits_for_a_dropped_or_finished_call_and_refuses_every_later_one() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    let derived = store.with_prefix("p/");
+    recorder.feels(Mood::Hangs);
+    let mut hanging = store.set("k", "v");
+    assert!((&mut hanging).now_or_never().is_none());
+    recorder.feels(Mood::Well);
+    let mut close = Box::pin(store.close());
+    assert!((&mut close).now_or_never().is_none());
+    drop(hanging);
+    close.await.unwrap();
+    assert_eq!(recorder.calls(), ["write k", "close"]);
+    let closed = |error: Error| assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    closed(derived.get("k").await.unwrap_err());
+    closed(store.set("k", "v").await.unwrap_err());
+    closed(store.delete("k").await.unwrap_err());
+    closed(store.list().await.unwrap_err());
+    closed(store.list().stream().try_collect::<Vec<_>>().await.unwrap_err());
+    closed(store.get_many(["k"]).await.unwrap_err());
+    closed(store.ping().await.unwrap_err());
+    closed(store.clear().await.unwrap_err());
+    for result in store.set_many([SetItem::new("k", "v")]).await {
+        closed(result.unwrap_err());
+    }
+    for result in store.delete_many(["k"]).await {
+        closed(result.unwrap_err());
+    }
+    assert!(recorder.calls().is_empty());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn ns_2_a_prefix_is_put_before_every_key_and_taken_off_every_listed_one() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    let users = store.with_prefix("us").with_prefix("er/");
+    users.set("1", "v").await.unwrap();
+    store.set("user/", "the prefix itself").await.unwrap();
+    store.set("users", "not below the prefix").await.unwrap();
+    assert_eq!(recorder.calls()[0], "write user/1");
+    let page = users.list().await.unwrap();
+    assert_eq!(page.items.iter().map(|item| &*item.key).collect::<Vec<_>>(), ["1"]);
+    let entries: Vec<(String, Entry)> = users.list().entries().try_collect().await.unwrap();
+    assert_eq!(entries[0].0, "1");
+    assert_eq!(users.clear().await.unwrap(), 1);
+    assert!(store.exists("user/").await.unwrap() && store.exists("users").await.unwrap());
+}
+
+#[tokio::test]
+async fn list_3_a_cursor_is_refused_with_another_prefix_and_sent_nowhere() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    for key in ["a1", "a2", "b"] {
+        store.set(key, "v").await.unwrap();
+    }
+    let cursor = store.list().prefix("a").limit(1).await.unwrap().cursor.unwrap();
+    recorder.calls();
+    let error = store.list().prefix("b").cursor(cursor.clone()).await.unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&Reason::CursorInvalid)));
+    assert!(recorder.calls().is_empty());
+    let stored: kv_api::Cursor = cursor.to_string().parse().unwrap();
+    let page = store.list().prefix("a").cursor(stored).await.unwrap();
+    assert_eq!((page.items[0].key.as_str(), page.cursor), ("a2", None));
+}
+
+#[tokio::test]
+async fn list_2_the_stream_removes_repeats_of_an_unordered_store_unless_they_are_allowed() {
+    let unordered = PROFILE.clone().with_list(Support::Native, ListOrder::Unordered);
+    let recorder = Recorder::new(&unordered);
+    let store = recorder.store();
+    for key in ["a", "b", "c"] {
+        store.set(key, "v").await.unwrap();
+    }
+    recorder.feels(Mood::ListsTwice);
+    let keys = |stream| async { StreamExt::collect::<Vec<Result<ListItem>>>(stream).await.len() };
+    assert_eq!(keys(store.list().limit(2).stream()).await, 3);
+    assert_eq!(keys(store.list().limit(2).allow_repeats().stream()).await, 5);
+    let entries: Vec<(String, Entry)> = store.list().limit(2).entries().try_collect().await.unwrap();
+    assert_eq!(entries.len(), 3);
+}
+
+#[tokio::test]
+async fn cap_4_a_narrowed_handle_hides_what_the_other_system_cannot_tell() {
+    static WEAK: Profile = Profile::new("weak")
+        .with_value_kinds(ValueKinds::ALL)
+        .with_if_not_exists(Support::Native)
+        .with_list(Support::Native, ListOrder::Unordered);
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store().narrowed_to([&WEAK]);
+    assert_eq!(store.profile().system, "recorder");
+    let outcome = store.set("k", "v").await.unwrap();
+    assert_eq!((outcome.status(), outcome.version()), (SetStatus::Stored, None));
+    let outcome = store.set("new", "v").if_not_exists().await.unwrap();
+    assert_eq!(outcome.status(), SetStatus::Created, "a met condition tells by itself (SET-5)");
+    let entry = store.get_entry("k").await.unwrap().unwrap();
+    assert_eq!((entry.expiry(), entry.version()), (EntryExpiry::Unknown, None));
+    let item = &store.list().await.unwrap().items[0];
+    assert_eq!((&item.metadata, item.expiry), (&ListedMetadata::NotTold, EntryExpiry::Unknown));
+    assert_eq!(store.delete("k").await.unwrap(), DeleteOutcome::Accepted);
+    let refused = store.set("k", "v").metadata(Metadata::from(json!(1))).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    assert_eq!(statuses(&store.set_many([SetItem::new("m", "v")]).await), [Some(SetStatus::Stored)]);
+}
+
+#[tokio::test]
+async fn val_6_typed_access_says_which_kind_it_found() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    store.set_as("k", &json!({"a": [1, 2]})).await.unwrap();
+    assert_eq!(store.get_as::<serde_json::Value>("k").await.unwrap(), Some(json!({"a": [1, 2]})));
+    let error = store.get_as::<u8>("k").await.unwrap_err();
+    assert_eq!((error.kind(), error.operation(), error.key()), (ErrorKind::WrongType, Some("get_as"), Some("k")));
+    assert_eq!(error.reason(), Some(&Reason::Found(kv_api::ValueKind::Json)));
+}
+
+#[test]
+fn requests_are_futures_that_any_executor_takes() {
+    fn fits<T: Future + Send + Unpin>(_: T) {}
+    let store = Recorder::new(&PROFILE).store();
+    fits(store.get("k"));
+    fits(store.set("k", "v"));
+    fits(store.delete("k"));
+    fits(store.list());
+    fn sendable<T: Send>(_: T) {}
+    sendable(store.set_many([]));
+    sendable(store.clear());
+    sendable(store.list().entries());
+}
