@@ -1,4 +1,4 @@
-//! One contract for key-value stores.
+#![doc = include_str!("../README.md")]
 
 mod backend;
 mod batch;
@@ -49,3 +49,6 @@ pub use value::{Value, ValueKind};
 pub use version::Version;
 
 pub use async_trait::async_trait;
+
+#[doc = include_str!("../docs/semantics.md")]
+pub mod _semantics {}

@@ -1,0 +1,21 @@
+# Short names for the plain cargo commands; nothing needs `just`.
+
+# List the recipes.
+default:
+    @just --list
+
+# All tests, or those of one backend: `just test sqlite`.
+test backend="":
+    cargo test --locked {{ if backend == "" { "--workspace" } else { "-p kv-" + backend } }}
+
+# What CI runs.
+check:
+    .ci/run
+
+# Ratios against what a user would pick instead, as a table and a plot. Builds heavy peers.
+bench *arguments:
+    cargo run --release --locked --manifest-path backends/bench/Cargo.toml -- {{ arguments }}
+
+# The property tests with many more cases each.
+fuzz cases="20000":
+    PROPTEST_CASES={{ cases }} cargo test --release --locked --workspace
