@@ -1,0 +1,113 @@
+//! All keys in order, for lists. Touched only when a key appears, disappears, or begins or ends to carry an expiry or
+//! metadata; gets and plain overwrites never see it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use parking_lot::{RwLock, RwLockWriteGuard};
+
+type Keys = BTreeMap<Box<str>, KeyFlags>;
+
+/// What a list must know of an entry to tell whether its key is all there is to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyFlags(u8);
+
+impl KeyFlags {
+    const EXPIRES: u8 = 1;
+    const METADATA: u8 = 2;
+
+    pub(crate) fn new(expires: bool, metadata: bool) -> Self {
+        Self(if expires { Self::EXPIRES } else { 0 } | if metadata { Self::METADATA } else { 0 })
+    }
+
+    /// Neither expiry nor metadata: a list need not look at the entry.
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The ordered index. Its lock is taken after that of a shard, never before.
+#[derive(Default)]
+pub(crate) struct KeyIndex(RwLock<Keys>);
+
+/// Keys in order, and whether more with the prefix follow.
+pub(crate) struct KeyRange {
+    pub(crate) keys: Vec<(String, KeyFlags)>,
+    pub(crate) more: bool,
+}
+
+impl KeyIndex {
+    /// At most `count` keys that begin with `prefix`, those after `after` when that is given.
+    pub(crate) fn range(&self, prefix: &str, after: Option<&str>, count: usize) -> KeyRange {
+        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let keys = self.0.read();
+        let mut found = keys
+            .range::<str, _>((start, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, flags)| (key, *flags));
+        let keys = found.by_ref().take(count).map(|(key, flags)| (String::from(&**key), flags)).collect();
+        KeyRange { keys, more: found.next().is_some() }
+    }
+
+    /// A way to change it that takes the lock when it is first needed and keeps it.
+    pub(crate) fn writer(&self) -> KeyIndexWriter<'_> {
+        KeyIndexWriter { index: self, keys: None }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn snapshot(&self) -> Keys {
+        self.0.read().clone()
+    }
+}
+
+/// Changes the index on behalf of whoever holds the write lock of the key's shard, so that the two never differ.
+pub(crate) struct KeyIndexWriter<'a> {
+    index: &'a KeyIndex,
+    keys: Option<RwLockWriteGuard<'a, Keys>>,
+}
+
+impl KeyIndexWriter<'_> {
+    fn keys(&mut self) -> &mut Keys {
+        self.keys.get_or_insert_with(|| self.index.0.write())
+    }
+
+    /// Records a new key, or new flags of a known one.
+    pub(crate) fn set(&mut self, key: &str, flags: KeyFlags) {
+        let keys = self.keys();
+        match keys.get_mut(key) {
+            Some(known) => *known = flags,
+            None => {
+                keys.insert(key.into(), flags);
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.keys().remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_1_a_range_is_literal_ordered_and_knows_whether_it_ended() {
+        let index = KeyIndex::default();
+        let mut writer = index.writer();
+        for key in ["b", "a/2", "a/1", "a/%", "a", "a0", "é"] {
+            writer.set(key, KeyFlags::new(false, false));
+        }
+        drop(writer);
+        let range = |prefix, after, count| {
+            let range = index.range(prefix, after, count);
+            (range.keys.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" "), range.more)
+        };
+        assert_eq!(range("", None, 100), ("a a/% a/1 a/2 a0 b é".to_owned(), false));
+        assert_eq!(range("a/", None, 2), ("a/% a/1".to_owned(), true));
+        assert_eq!(range("a/", Some("a/1"), 1), ("a/2".to_owned(), false));
+        assert_eq!(range("a/", Some("a/11"), 9), ("a/2".to_owned(), false), "a position need not exist any more");
+        assert_eq!(range("a/", Some("a/9"), 9), (String::new(), false));
+        assert_eq!(range("x", None, 9), (String::new(), false));
+    }
+}

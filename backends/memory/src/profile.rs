@@ -1,0 +1,40 @@
+//! What the store declares.
+
+use std::time::Duration;
+
+use kv_api::{Consistency, ItemLimit, ListOrder, Profile, Support, ValueKind, ValueKinds};
+
+/// The greatest length of a key in bytes: what the block's header can hold.
+pub(crate) const KEY_BYTES_MAX: usize = 65_535;
+/// The greatest length of a value in bytes: 512 MiB.
+pub(crate) const VALUE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// The greatest length of metadata in bytes: 16 MiB.
+pub(crate) const METADATA_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The most keys on a page, which bounds the work of one list call.
+pub(crate) const LIST_PAGE_MAX: usize = 10_000;
+
+/// What every [`MemoryStore`](crate::MemoryStore) declares: all there is in the contract, natively (CAP-1, CAP-3).
+pub static PROFILE: Profile = Profile::new("memory")
+    .with_if_not_exists(Support::Native)
+    .with_if_exists(Support::Native)
+    .with_if_version(Support::Native)
+    .with_set_outcome_told(true)
+    .with_delete_outcome_told(true)
+    .with_ttl(Support::Native)
+    .with_expire_at(Support::Native)
+    .with_expiry_resolution(Duration::from_millis(1))
+    .with_expiry_read(true)
+    .with_expire(Support::Native)
+    .with_metadata(Support::Native)
+    .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text).with(ValueKind::Json).with(ValueKind::Bytes))
+    .with_list(Support::Native, ListOrder::Lexicographic)
+    .with_list_metadata(true)
+    .with_list_expiry(true)
+    .with_list_page_max(LIST_PAGE_MAX)
+    .with_counters(Support::Native, i64::MIN, i64::MAX)
+    .with_counter_expiry(true)
+    .with_all_or_nothing(Support::Native)
+    .with_entry_snapshot(true)
+    .with_consistency(Consistency::Strong)
+    .with_key_bytes(1, KEY_BYTES_MAX)
+    .with_item_limits(&[ItemLimit::value_bytes(VALUE_BYTES_MAX), ItemLimit::metadata_bytes(METADATA_BYTES_MAX)]);

@@ -1,0 +1,107 @@
+//! Giving back the room of expired entries, a little with every write and never all at once.
+//!
+//! - Each write takes out a few due entries of its own shard, whose lock it holds anyway.
+//! - Some writes then visit one more shard, each in its turn, so that a store in which only one key is written any more
+//!   still gets rid of all that expires.
+//! - A read that meets an expired entry takes it out.
+//! - A write that finds a bounded store full takes out what is due, anywhere, before it is refused.
+
+use std::sync::atomic::Ordering;
+
+use parking_lot::RwLockWriteGuard;
+
+use crate::block::Block;
+use crate::call_time::CallTime;
+use crate::capacity::{Capacity, Size};
+use crate::key_index::KeyIndexWriter;
+use crate::shard::Shard;
+use crate::store::MemoryStore;
+
+/// How many due entries a write takes out of its own shard, beside two for each entry it puts in.
+pub(crate) const PER_WRITE: usize = 2;
+/// How many due entries a visit takes out of another shard, and a write that needs room of each.
+const PER_VISIT: usize = 32;
+/// One write in this many visits another shard.
+const WRITES_PER_VISIT: u64 = 16;
+
+impl MemoryStore {
+    /// Ends a write of `written` entries into a shard: takes out some due entries, lets go of the locks, and only then
+    /// frees what was taken out or replaced.
+    pub(crate) fn finish_write(
+        &self,
+        mut shard: RwLockWriteGuard<'_, Shard>,
+        mut index: KeyIndexWriter<'_>,
+        time: &CallTime<'_>,
+        written: usize,
+    ) {
+        let removed = reclaim(&mut shard, time, PER_WRITE + 2 * written, &mut index, &self.inner.capacity);
+        let turn = shard.next_visit(WRITES_PER_VISIT);
+        drop(index);
+        drop(shard);
+        drop(removed);
+        if let Some(turn) = turn
+            && self.inner.expiring.load(Ordering::Relaxed)
+        {
+            self.visit(turn);
+        }
+    }
+
+    fn visit(&self, turn: u64) {
+        // Whoever holds the lock for writing reclaims there already.
+        if let Some(mut shard) = self.inner.shards.in_turn(turn).try_write() {
+            let time = CallTime::new(&*self.inner.clock);
+            let mut index = self.inner.index.writer();
+            let removed = reclaim(&mut shard, &time, PER_VISIT, &mut index, &self.inner.capacity);
+            drop(index);
+            drop(shard);
+            drop(removed);
+        }
+    }
+
+    /// Takes out an entry that a read found expired, if it still is there and still is. Does not wait for the lock.
+    pub(crate) fn remove_expired(&self, hash: u64, key: &str) {
+        let Some(mut shard) = self.inner.shards.try_write(hash) else { return };
+        let time = CallTime::new(&*self.inner.clock);
+        let mut index = self.inner.index.writer();
+        let removed = shard
+            .find(hash, key.as_bytes())
+            .filter(|slot| shard.at(*slot).is_some_and(|block| block.is_expired(&time)))
+            .and_then(|slot| shard.remove(slot, hash, &mut index));
+        if let Some(block) = &removed {
+            self.inner.capacity.release(block.size());
+        }
+        drop(index);
+        drop(shard);
+        drop(removed);
+    }
+
+    /// Makes room in a full store: takes some due entries out of the first shard that has any. `false` when none has.
+    pub(crate) fn make_room(&self) -> bool {
+        self.inner.expiring.load(Ordering::Relaxed)
+            && self.inner.shards.all().any(|shard| {
+                let mut shard = shard.write();
+                let time = CallTime::new(&*self.inner.clock);
+                let mut index = self.inner.index.writer();
+                let removed = reclaim(&mut shard, &time, PER_VISIT, &mut index, &self.inner.capacity);
+                drop(index);
+                drop(shard);
+                !removed.is_empty()
+            })
+    }
+}
+
+/// Takes out at most `max` due entries and gives back their room, under the locks; the caller frees them without.
+fn reclaim(
+    shard: &mut Shard,
+    time: &CallTime<'_>,
+    max: usize,
+    index: &mut KeyIndexWriter<'_>,
+    capacity: &Capacity,
+) -> Vec<Block> {
+    let mut removed = Vec::new();
+    shard.reclaim(time, max, index, &mut removed);
+    if !removed.is_empty() {
+        capacity.release(removed.iter().map(Block::size).fold(Size::default(), Size::plus));
+    }
+    removed
+}

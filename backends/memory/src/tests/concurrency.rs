@@ -1,0 +1,177 @@
+//! Calls that meet: SET-6, BATCH-3, and index and table staying one.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use kv_api::{BatchOutcome, SetItem, SetStatus};
+
+use super::{Subject, millis};
+use crate::MemoryConfig;
+
+#[test]
+fn index_and_table_agree_after_concurrent_calls_on_the_same_keys() {
+    let subject = Subject::with(MemoryConfig::new().with_entries_max(1000));
+    let keys: Vec<String> = (0..24).map(|number| format!("k{number}")).collect();
+    thread::scope(|scope| {
+        for thread in 0..4_usize {
+            let (subject, keys) = (&subject, &keys);
+            scope.spawn(move || {
+                for round in 0..20_000_usize {
+                    let key = &keys[(round * 7 + thread * 5) % keys.len()];
+                    match (round * 31 + thread) % 9 {
+                        0 | 1 => drop(subject.put(key, "v")),
+                        2 | 3 => drop(subject.put_for(key, "v", millis(2))),
+                        4 => drop(subject.set(SetItem::new(key, "v").metadata(serde_json::json!(1)))),
+                        5 => drop(subject.delete(key)),
+                        6 => drop(subject.expire(key, Some(millis(1)))),
+                        7 => drop(subject.entry(key)),
+                        _ => subject.clock.advance(std::time::Duration::from_micros(300)),
+                    }
+                    if round % 500 == 0 {
+                        assert!(subject.page("", 100, None).unwrap().items.is_sorted_by(|a, b| a.key < b.key));
+                    }
+                }
+            });
+        }
+    });
+    subject.audit();
+}
+
+#[test]
+fn set_6_of_concurrent_if_not_exists_exactly_one_is_written() {
+    let subject = Subject::new();
+    let won = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for number in 0..2000 {
+                    let item = SetItem::new(format!("k{number}"), "v").if_not_exists();
+                    if subject.set(item) == SetStatus::Created {
+                        won.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(won.into_inner(), 2000);
+}
+
+#[test]
+fn set_6_compare_and_set_and_increment_lose_no_update() {
+    let subject = Subject::new();
+    subject.set(SetItem::new("cas", 0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1000 {
+                    subject.add("sum", 1).unwrap();
+                    loop {
+                        let entry = subject.entry("cas").unwrap();
+                        let next = entry.value().as_i64().unwrap() + 1;
+                        let item = SetItem::new("cas", next).if_version(entry.version().unwrap().clone());
+                        if subject.set(item) == SetStatus::Updated {
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    for key in ["sum", "cas"] {
+        assert_eq!(subject.entry(key).unwrap().value().as_i64(), Some(4000), "{key}");
+    }
+}
+
+#[test]
+fn batch_3_nobody_sees_half_a_batch_and_batches_do_not_wait_for_each_other_for_ever() {
+    let subject = Subject::new();
+    let keys: Vec<String> = (0..20).map(|number| format!("k{number:02}")).collect();
+    let write = |value: &str, backwards: bool| {
+        let mut items: Vec<SetItem<'_>> = keys.iter().map(|key| SetItem::new(key, value)).collect();
+        if backwards {
+            items.reverse();
+        }
+        assert!(matches!(subject.all_or_nothing(items), Ok(BatchOutcome::Written(_))));
+    };
+    write("0", false);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writers = [false, true].map(|backwards| {
+            let write = &write;
+            scope.spawn(move || {
+                for number in 1..=2000 {
+                    write(&number.to_string(), backwards);
+                }
+            })
+        });
+        scope.spawn(|| {
+            // Every item of a batch shares a value. A reader that goes one way sees what each batch left behind, never
+            // an older value after a newer one of the same batch: so with one writer values could only rise. With two,
+            // a batch read while nothing is written is whole.
+            while !done.load(Ordering::Relaxed) {
+                let listed = subject.keys("", 7);
+                assert_eq!(listed.len(), 20);
+            }
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let values: std::collections::BTreeSet<_> = keys.iter().map(|key| subject.text(key)).collect();
+    assert_eq!(values.len(), 1, "the last batch stands whole: {values:?}");
+    subject.audit();
+}
+
+#[test]
+fn batch_3_a_reader_never_meets_an_older_value_after_a_newer_one() {
+    let subject = Subject::new();
+    let keys: Vec<String> = (0..20).map(|number| format!("k{number:02}")).collect();
+    let done = AtomicBool::new(false);
+    let write = |number: i64| {
+        subject.all_or_nothing(keys.iter().map(|key| SetItem::new(key, number)).collect()).unwrap();
+    };
+    write(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1..=3000 {
+                write(number);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        for backwards in [false, true] {
+            let (subject, keys, done) = (&subject, &keys, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let read = |key: &String| subject.entry(key).unwrap().value().as_i64().unwrap();
+                    let values: Vec<i64> =
+                        if backwards { keys.iter().rev().map(read).collect() } else { keys.iter().map(read).collect() };
+                    assert!(values.is_sorted(), "{values:?}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn batch_3_a_list_shows_all_new_keys_of_a_batch_or_none() {
+    let subject = Subject::new();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..300 {
+                let keys: Vec<String> = (0..50).map(|number| format!("{round:03}/{number:02}")).collect();
+                subject.all_or_nothing(keys.iter().map(|key| SetItem::new(key, "v")).collect()).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for round in (0..300).step_by(13) {
+                    let listed = subject.page(&format!("{round:03}/"), 100, None).unwrap().items.len();
+                    assert!(listed == 0 || listed == 50, "{listed}");
+                }
+            }
+        });
+    });
+}

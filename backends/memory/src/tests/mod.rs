@@ -1,0 +1,156 @@
+//! Tests of the store as a whole, through the resolver as the handle uses it.
+
+mod bounds;
+mod concurrency;
+mod lists;
+mod model;
+mod reclamation;
+mod semantics;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_api::{
+    BatchOutcome, Clock, DeleteOutcome, Entry, ExpireWish, Fields, ManualClock, RawPage, Resolver, Result, SetItem,
+    SetOutcome, SetStatus, Timestamp, Version,
+};
+
+use crate::capacity::Size;
+use crate::expiry_queue::Expiring;
+use crate::key_index::KeyFlags;
+use crate::{MemoryConfig, MemoryStore, PROFILE};
+
+/// A store on a manual clock, with the calls of a handle.
+#[derive(Clone)]
+struct Subject {
+    store: MemoryStore,
+    clock: ManualClock,
+}
+
+impl Subject {
+    fn new() -> Self {
+        Self::with(MemoryConfig::new())
+    }
+
+    fn with(config: MemoryConfig) -> Self {
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_000_000));
+        Self { store: MemoryStore::with_config(config.with_clock(Arc::new(clock.clone()))), clock }
+    }
+
+    fn try_set(&self, item: SetItem<'_>) -> Result<SetOutcome> {
+        self.store.write_sync(Resolver::new(&PROFILE).write(item, &self.clock)?)
+    }
+
+    fn set(&self, item: SetItem<'_>) -> SetStatus {
+        self.try_set(item).unwrap().status()
+    }
+
+    fn put(&self, key: &str, value: &str) -> SetStatus {
+        self.set(SetItem::new(key, value))
+    }
+
+    fn put_for(&self, key: &str, value: &str, ttl: Duration) -> SetStatus {
+        self.set(SetItem::new(key, value).ttl(ttl))
+    }
+
+    fn entry(&self, key: &str) -> Option<Entry> {
+        self.store.read_sync(&Resolver::new(&PROFILE).read(key, Fields::All).unwrap())
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.entry(key).and_then(|entry| entry.value().as_text().map(str::to_owned))
+    }
+
+    fn version(&self, key: &str) -> Version {
+        self.entry(key).unwrap().version().unwrap().clone()
+    }
+
+    fn delete(&self, key: &str) -> DeleteOutcome {
+        self.delete_if(key, None)
+    }
+
+    fn delete_if(&self, key: &str, version: Option<Version>) -> DeleteOutcome {
+        self.store.delete_sync(&Resolver::new(&PROFILE).delete(key, version, false).unwrap())
+    }
+
+    fn add(&self, key: &str, by: i64) -> Result<i64> {
+        self.store.increment_sync(&Resolver::new(&PROFILE).increment(key, by, false).unwrap())
+    }
+
+    fn expire(&self, key: &str, ttl: Option<Duration>) -> bool {
+        let mut wish = ExpireWish::default();
+        wish.ttl = ttl;
+        wish.never = ttl.is_none();
+        self.store.expire_sync(&Resolver::new(&PROFILE).expire(key, wish, &self.clock).unwrap())
+    }
+
+    fn all_or_nothing(&self, items: Vec<SetItem<'_>>) -> Result<BatchOutcome> {
+        let writes = Resolver::new(&PROFILE).all_or_nothing(items, &self.clock)?.unwrap();
+        self.store.write_all_or_nothing_sync(writes)
+    }
+
+    fn page(&self, prefix: &str, limit: usize, position: Option<Vec<u8>>) -> Result<RawPage> {
+        self.store.list_sync(&Resolver::new(&PROFILE).list(Cow::Borrowed(prefix), limit, position).unwrap())
+    }
+
+    /// The keys of a whole walk.
+    fn keys(&self, prefix: &str, limit: usize) -> Vec<String> {
+        let (mut keys, mut position) = (Vec::new(), None);
+        loop {
+            let page = self.page(prefix, limit, position).unwrap();
+            assert!(page.items.len() <= limit);
+            keys.extend(page.items.into_iter().map(|item| item.key));
+            position = page.next;
+            if position.is_none() {
+                return keys;
+            }
+        }
+    }
+
+    /// Checks that table, index, queues and count agree, and says how many entries there are, expired ones included.
+    fn audit(&self) -> usize {
+        let inner = &*self.store.inner;
+        let shards: Vec<_> = inner.shards.all().map(parking_lot::RwLock::read).collect();
+        let mut keys: BTreeMap<Box<str>, KeyFlags> = BTreeMap::new();
+        let (mut size, mut numbers) = (Size::default(), std::collections::HashSet::new());
+        for shard in &shards {
+            let mut expiring = 0;
+            for block in shard.blocks() {
+                assert!(keys.insert(block.key().into(), block.flags()).is_none(), "{block:?} twice");
+                assert!(numbers.insert(block.number()), "{block:?} shares its version");
+                size = size.plus(block.size());
+                if let Some(at) = block.expires_at() {
+                    expiring += 1;
+                    let hash = inner.shards.hash(block.key());
+                    assert!(shard.expiries().contains(Expiring { at, number: block.number(), hash }), "{block:?}");
+                }
+            }
+            assert_eq!(shard.expiries().len(), expiring, "nothing stale is queued");
+        }
+        assert_eq!(keys, inner.index.snapshot());
+        if let Some(used) = inner.capacity.used() {
+            assert_eq!(used, size);
+        }
+        keys.len()
+    }
+}
+
+/// A clock that must not be read.
+#[derive(Debug)]
+struct NoClock;
+
+impl Clock for NoClock {
+    fn now(&self) -> Timestamp {
+        panic!("the clock was read")
+    }
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
