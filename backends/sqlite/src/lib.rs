@@ -1,1 +1,20 @@
-//! The SQLite backend.
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod connection;
+mod error;
+mod group;
+mod list;
+mod operation;
+mod pack;
+mod profile;
+mod queries;
+mod reader;
+mod schema;
+mod store;
+mod transaction;
+mod writer;
+
+pub use config::{Durability, SqliteConfig};
+pub use profile::PROFILE;
+pub use store::SqliteStore;

@@ -1,0 +1,321 @@
+//! Settings of a store, in SQLite's own nouns.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl, SystemClock, Timer, TokioTimer};
+
+/// What an acknowledged write survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// The end of the process by any means, and a loss of power: each commit waits until the disk has it
+    /// (`synchronous=FULL`). As far as the disk keeps its word about having written.
+    #[default]
+    Full,
+    /// The end of the process by any means. A loss of power may take the last writes with it, never a part of one, and
+    /// never leaves a damaged file (`synchronous=NORMAL`).
+    Normal,
+}
+
+impl FromStr for Durability {
+    type Err = Error;
+
+    /// # Errors
+    /// `InvalidArgument` unless it is `full` or `normal`.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "full" => Ok(Self::Full),
+            "normal" => Ok(Self::Normal),
+            _ => Err(Error::new(ErrorKind::InvalidArgument, "durability is full or normal")),
+        }
+    }
+}
+
+/// Settings of a [`SqliteStore`](crate::SqliteStore): one namespace of one file.
+///
+/// ```
+/// use kv_sqlite::{Durability, SqliteConfig};
+/// use std::time::Duration;
+/// let config = SqliteConfig::new("app.db")
+///     .with_namespace("users")
+///     .with_durability(Durability::Normal)
+///     .with_busy_timeout(Duration::from_secs(3));
+/// assert!(format!("{config:?}").contains("users"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteConfig {
+    pub(crate) path: PathBuf,
+    pub(crate) namespace: String,
+    pub(crate) durability: Durability,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) readers: NonZeroUsize,
+    pub(crate) create: bool,
+    pub(crate) read_only: bool,
+    pub(crate) checkpoint_pages: u32,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timer: Arc<dyn Timer>,
+}
+
+/// Writes of 16 MiB of pages between checkpoints: groups gain by it at either durability, and the log stays small.
+const CHECKPOINT_PAGES: u32 = 4000;
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl SqliteConfig {
+    /// The default namespace.
+    pub const DEFAULT_NAMESPACE: &'static str = "default";
+
+    /// The most bytes in the name of a namespace.
+    pub const NAMESPACE_BYTES_MAX: usize = 255;
+
+    /// The file at `path`, created with the first opening, and the default of each setting.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            namespace: Self::DEFAULT_NAMESPACE.to_owned(),
+            durability: Durability::default(),
+            busy_timeout: BUSY_TIMEOUT,
+            readers: default_readers(),
+            create: true,
+            read_only: false,
+            checkpoint_pages: CHECKPOINT_PAGES,
+            clock: Arc::new(SystemClock),
+            timer: Arc::new(TokioTimer),
+        }
+    }
+
+    /// From a URL: `sqlite:app.db`, `sqlite:/var/lib/app.db` or `sqlite:///var/lib/app.db`, with the options `namespace`,
+    /// `durability` (`full`, `normal`), `mode` (`rwc`: create the file if it is missing, the default; `rw`; `ro`),
+    /// `busy_timeout_ms`, `readers` and `checkpoint_pages`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for another scheme, no path, an in-memory path, a host, or an option that is not one of these.
+    ///
+    /// ```
+    /// use kv_api::Reason;
+    /// use kv_sqlite::SqliteConfig;
+    /// let config = SqliteConfig::from_url("sqlite:app.db?namespace=users&durability=normal&mode=rw".parse()?)?;
+    /// assert!(format!("{config:?}").contains("Normal"));
+    /// let error = SqliteConfig::from_url("sqlite:app.db?durabilty=full".parse()?).unwrap_err();
+    /// assert_eq!(error.reason(), Some(&Reason::UnknownOption));
+    /// # Ok::<(), kv_api::Error>(())
+    /// ```
+    pub fn from_url(mut url: StoreUrl) -> Result<Self> {
+        let invalid = |message: &'static str| Error::new(ErrorKind::InvalidArgument, message);
+        if url.scheme() != "sqlite" {
+            return Err(invalid("not a SQLite URL: it begins with sqlite:").with_reason(Reason::UnknownScheme));
+        }
+        let path = match url.rest().strip_prefix("//") {
+            None => url.rest(),
+            Some(path) if path.starts_with('/') || path.is_empty() => path,
+            Some(":memory:") => ":memory:",
+            Some(_) => {
+                return Err(invalid(
+                    "a SQLite URL has no host: write sqlite:app.db for a relative path, sqlite:///app.db for an absolute one",
+                ));
+            }
+        };
+        check_path(path)?;
+        let mut config = Self::new(path);
+        if let Some(namespace) = url.take_option("namespace") {
+            config.namespace = namespace;
+        }
+        if let Some(durability) = url.take_parsed("durability", "full or normal")? {
+            config.durability = durability;
+        }
+        if let Some(mode) = url.take_option("mode") {
+            (config.create, config.read_only) = match mode.as_str() {
+                "rwc" => (true, false),
+                "rw" => (false, false),
+                "ro" => (false, true),
+                _ => {
+                    return Err(invalid("the option mode of the store URL must be rwc, rw or ro")
+                        .with_reason(Reason::UnknownOption));
+                }
+            };
+        }
+        if let Some(millis) = url.take_parsed("busy_timeout_ms", "a whole number of milliseconds")? {
+            config.busy_timeout = Duration::from_millis(millis);
+        }
+        if let Some(readers) = url.take_parsed("readers", "a whole number, at least 1")? {
+            config.readers = readers;
+        }
+        if let Some(pages) = url.take_parsed("checkpoint_pages", "a whole number of pages")? {
+            config.checkpoint_pages = pages;
+        }
+        url.finish()?;
+        Ok(config)
+    }
+
+    /// The namespace, created with the first opening for writing: 1 to [`Self::NAMESPACE_BYTES_MAX`] bytes of any
+    /// characters. Default: [`Self::DEFAULT_NAMESPACE`]. Nothing in it is visible through another (NS-1).
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        self
+    }
+
+    /// What an acknowledged write survives. Default: [`Durability::Full`].
+    #[must_use]
+    pub const fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The clock that decides expiries (EXP-10). Default: the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The timer that waits for another process's lock (EXP-10). Default: tokio's.
+    #[must_use]
+    pub fn with_timer(mut self, timer: Arc<dyn Timer>) -> Self {
+        self.timer = timer;
+        self
+    }
+
+    /// How long another process's lock is waited out before the call fails with `Unavailable` and
+    /// [`Reason::Busy`](kv_api::Reason::Busy). Default: 10 seconds; zero does not wait at all.
+    #[must_use]
+    pub const fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
+        self.busy_timeout = busy_timeout;
+        self
+    }
+
+    /// How many connections read. Default: half of the machine's cores, at least 1 and at most 4. Each has a thread; reads
+    /// that wait for one connection are answered together.
+    #[must_use]
+    pub const fn with_readers(mut self, readers: NonZeroUsize) -> Self {
+        self.readers = readers;
+        self
+    }
+
+    /// Whether a missing file is created. Default: yes.
+    #[must_use]
+    pub const fn with_create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Whether the store can only be read: then file and namespace must exist, and each write fails with `Misconfigured`
+    /// and [`Reason::ReadOnly`](kv_api::Reason::ReadOnly). Default: no.
+    #[must_use]
+    pub const fn with_read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// After how many pages (of 4 KiB) in the write-ahead log they are moved into the file. Default: 4000; more is faster
+    /// and lets the log grow; zero moves them only when the last store on the file closes.
+    #[must_use]
+    pub const fn with_checkpoint_pages(mut self, checkpoint_pages: u32) -> Self {
+        self.checkpoint_pages = checkpoint_pages;
+        self
+    }
+
+    /// What can be checked without touching the file (LIFE-1).
+    pub(crate) fn check(&self) -> Result<()> {
+        if let Some(path) = self.path.to_str() {
+            check_path(path)?;
+        }
+        match self.namespace.len() {
+            0 => Err(Error::new(ErrorKind::InvalidArgument, "the name of a namespace must not be empty")),
+            bytes if bytes > Self::NAMESPACE_BYTES_MAX => {
+                Err(Error::limit("namespace_bytes_max", Self::NAMESPACE_BYTES_MAX as u64, bytes as u64))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A store in memory that vanishes with its connections would break every promise about what has been acknowledged.
+fn check_path(path: &str) -> Result<()> {
+    if path.is_empty() || path == ":memory:" {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "a SQLite store needs a file, such as sqlite:app.db; for a store in memory use memory:",
+        ));
+    }
+    Ok(())
+}
+
+fn default_readers() -> NonZeroUsize {
+    const READERS_MAX: usize = 4;
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new((cores / 2).min(READERS_MAX)).unwrap_or(NonZeroUsize::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_url(url: &str) -> Result<SqliteConfig> {
+        SqliteConfig::from_url(url.parse()?)
+    }
+
+    #[test]
+    fn a_url_names_the_file_in_three_forms() {
+        for (url, path) in [
+            ("sqlite:app.db", "app.db"),
+            ("sqlite:a%20b/app.db", "a b/app.db"),
+            ("sqlite:/var/app.db", "/var/app.db"),
+            ("sqlite:///var/app.db", "/var/app.db"),
+            ("SQLITE:file:app.db", "file:app.db"),
+        ] {
+            assert_eq!(from_url(url).unwrap().path, PathBuf::from(path), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_sets_every_option() {
+        let config = from_url(
+            "sqlite:a?namespace=n%2F1&durability=normal&mode=ro&busy_timeout_ms=7&readers=3&checkpoint_pages=10000",
+        )
+        .unwrap();
+        assert_eq!(config.namespace, "n/1");
+        assert_eq!(config.durability, Durability::Normal);
+        assert!(config.read_only && !config.create);
+        assert_eq!(config.busy_timeout, Duration::from_millis(7));
+        assert_eq!(config.readers.get(), 3);
+        assert_eq!(config.checkpoint_pages, 10_000);
+        let plain = from_url("sqlite:a").unwrap();
+        assert!(plain.create && !plain.read_only);
+        assert_eq!((plain.namespace.as_str(), plain.durability), ("default", Durability::Full));
+    }
+
+    #[test]
+    fn a_url_that_means_nothing_is_refused() {
+        for url in [
+            "memory:",
+            "sqlite:",
+            "sqlite://",
+            "sqlite::memory:",
+            "sqlite://:memory:",
+            "sqlite://host/app.db",
+            "sqlite:a?mode=w",
+            "sqlite:a?durability=off",
+            "sqlite:a?readers=0",
+            "sqlite:a?busy_timeout_ms=-1",
+            "sqlite:a?name=b",
+        ] {
+            assert_eq!(from_url(url).unwrap_err().kind(), ErrorKind::InvalidArgument, "{url}");
+        }
+        assert!(from_url("sqlite::memory:").unwrap_err().to_string().contains("use memory:"));
+    }
+
+    #[test]
+    fn a_namespace_has_a_name_of_bounded_length() {
+        assert!(SqliteConfig::new("a").with_namespace("").check().is_err());
+        assert!(SqliteConfig::new("a").with_namespace(&"é".repeat(127)).check().is_ok());
+        let error = SqliteConfig::new("a").with_namespace(&"é".repeat(128)).check().unwrap_err();
+        assert_eq!(error.reason(), Some(&Reason::Limit { name: "namespace_bytes_max", allowed: 255, found: 256 }));
+    }
+}

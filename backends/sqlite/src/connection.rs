@@ -1,0 +1,135 @@
+//! Connections to the file, and the wait for another process's lock.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_api::{Clock, Timer, Timestamp};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::config::{Durability, SqliteConfig};
+use crate::error::is_busy;
+
+/// Rows travel from the connection's thread through a channel of this length: long enough that the thread does not wait
+/// for the task on each row.
+const ROW_BUFFER: usize = 1024;
+
+/// How a file is opened.
+pub(crate) struct Opening<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) config: &'a SqliteConfig,
+}
+
+impl Opening<'_> {
+    /// For the writer of the store, and for creating and changing the schema.
+    pub(crate) fn for_writing(&self) -> SqliteConnectOptions {
+        self.basic()
+            .create_if_missing(self.config.create)
+            .synchronous(match self.config.durability {
+                Durability::Full => SqliteSynchronous::Full,
+                Durability::Normal => SqliteSynchronous::Normal,
+            })
+            // KiB: 64 MiB.
+            .pragma("cache_size", "-65536")
+            // A grouped write keeps a journal of its statement, which would go through a temporary file.
+            .pragma("temp_store", "MEMORY")
+            .pragma("wal_autocheckpoint", self.config.checkpoint_pages.to_string())
+    }
+
+    /// For a reader: of a store that writes too, able to recover the log after a crash and to move it into the file when
+    /// it is the last to close; of a store for reading only, without any right to write.
+    pub(crate) fn for_reading(&self) -> SqliteConnectOptions {
+        if self.config.read_only { self.basic().read_only(true) } else { self.basic().pragma("query_only", "ON") }
+    }
+
+    /// For a look at a file that may be somebody else's: leaves it and its directory as they are.
+    pub(crate) fn for_looking(&self, has_log: bool) -> SqliteConnectOptions {
+        // Without a log there is nothing in the file's neighbourhood to be read, and nothing needs be created there.
+        self.basic().read_only(true).immutable(!has_log)
+    }
+
+    fn basic(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(self.path)
+            // SQLite's own wait goes in steps of up to 100 ms, keeps the connection's thread and cannot be moved by a test.
+            .busy_timeout(Duration::ZERO)
+            .row_buffer_size(ROW_BUFFER)
+            .thread_name(|number| format!("kv-sqlite-{number}"))
+            .disable_statement_logging()
+    }
+}
+
+/// Connects, waiting out a lock.
+pub(crate) async fn connect(
+    options: &SqliteConnectOptions,
+    patience: &Patience,
+) -> Result<SqliteConnection, sqlx::Error> {
+    let mut wait = patience.begin();
+    loop {
+        match SqliteConnection::connect_with(options).await {
+            Err(error) if is_busy(&error) && wait.again().await => {}
+            result => return result,
+        }
+    }
+}
+
+/// How long another process's lock is waited out.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience {
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limit: Duration,
+}
+
+impl Patience {
+    /// Begins to wait for one lock.
+    pub(crate) fn begin(&self) -> Wait<'_> {
+        Wait { patience: self, since: self.clock.now(), waited: Duration::ZERO, step: FIRST_STEP }
+    }
+}
+
+const FIRST_STEP: Duration = Duration::from_micros(100);
+const LAST_STEP: Duration = Duration::from_millis(2);
+
+/// One wait, in steps that begin short and stay short: who waits long gets no smaller share.
+#[derive(Debug)]
+pub(crate) struct Wait<'a> {
+    patience: &'a Patience,
+    since: Timestamp,
+    waited: Duration,
+    step: Duration,
+}
+
+impl Wait<'_> {
+    /// Waits one step; `false` once the limit is reached. It counts by the clock and by the steps, whichever is more: timers
+    /// wait longer than they are told, and a clock may stand still.
+    pub(crate) async fn again(&mut self) -> bool {
+        let elapsed = self.patience.clock.now().saturating_since(self.since).max(self.waited);
+        let left = self.patience.limit.saturating_sub(elapsed);
+        if left.is_zero() {
+            return false;
+        }
+        let step = self.step.min(left);
+        self.patience.timer.sleep(step).await;
+        self.waited += step;
+        self.step = (self.step * 2).min(LAST_STEP);
+        true
+    }
+}
+
+/// A connection that is held for the life of the store, and replaced if it fails.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) connection: SqliteConnection,
+    pub(crate) options: SqliteConnectOptions,
+    pub(crate) patience: Patience,
+}
+
+impl Link {
+    /// Gives the connection up for a new one. What it had not committed is undone with it.
+    pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
+        self.connection = connect(&self.options, &self.patience).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! SQLite's result codes, told by what the reader does next (ERR-1, ERR-3).
+//!
+//! The codes are those of <https://www.sqlite.org/rescode.html>; the low byte of an extended code is its primary code.
+
+use kv_api::{Error, ErrorKind, Reason, Retry};
+use sqlx::error::DatabaseError;
+
+/// Where an error came up: what it means for a write depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// While the file was opened and its schema checked.
+    Open,
+    /// While reading.
+    Read,
+    /// Inside a transaction that was rolled back.
+    Write,
+    /// In a statement that is its own transaction, so perhaps in its commit.
+    Autocommit,
+    /// In COMMIT.
+    Commit,
+}
+
+/// The primary result codes that are told apart.
+pub(crate) mod code {
+    pub(crate) const ERROR: i32 = 1;
+    pub(crate) const PERM: i32 = 3;
+    pub(crate) const BUSY: i32 = 5;
+    pub(crate) const LOCKED: i32 = 6;
+    pub(crate) const NOMEM: i32 = 7;
+    pub(crate) const READONLY: i32 = 8;
+    pub(crate) const IOERR: i32 = 10;
+    pub(crate) const CORRUPT: i32 = 11;
+    pub(crate) const FULL: i32 = 13;
+    pub(crate) const CANTOPEN: i32 = 14;
+    pub(crate) const TOOBIG: i32 = 18;
+    pub(crate) const CONSTRAINT: i32 = 19;
+    pub(crate) const MISMATCH: i32 = 20;
+    pub(crate) const AUTH: i32 = 23;
+    pub(crate) const NOTADB: i32 = 26;
+}
+
+/// The primary result code, where the error came from SQLite itself.
+pub(crate) fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    extended_code(error).map(|code| code & 0xff)
+}
+
+fn extended_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error().and_then(DatabaseError::code)?.parse().ok()
+}
+
+/// Whether somebody else holds the lock, so that nothing was done and waiting helps.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(code::BUSY | code::LOCKED))
+}
+
+/// Whether one row was refused, by a constraint or trigger of the file or for its size: the other rows of its group are
+/// not to blame.
+pub(crate) fn is_about_a_row(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(code::CONSTRAINT | code::TOOBIG | code::MISMATCH))
+}
+
+/// The contract's error. The text of SQLite names tables and columns, never a value, so it may be the source (ERR-2).
+pub(crate) fn from_sqlx(error: sqlx::Error, stage: Stage) -> Error {
+    let code = extended_code(&error);
+    let primary = code.map(|code| code & 0xff);
+    let mapped = match primary {
+        Some(code::BUSY | code::LOCKED) => {
+            Error::new(ErrorKind::Unavailable, "another process holds the lock of the file").with_reason(Reason::Busy)
+        }
+        Some(code::FULL) => Error::new(ErrorKind::Exhausted, "the disk, or the size the file is allowed, is full")
+            .with_reason(Reason::StoreFull),
+        Some(code::NOMEM) => Error::new(ErrorKind::Exhausted, "SQLite is out of memory"),
+        Some(code::READONLY) => {
+            Error::new(ErrorKind::Misconfigured, "the file cannot be written").with_reason(Reason::ReadOnly)
+        }
+        Some(code::CANTOPEN | code::PERM | code::AUTH) => Error::new(
+            ErrorKind::Misconfigured,
+            "the file or its write-ahead log cannot be opened: check path and permissions",
+        ),
+        Some(code::NOTADB | code::CORRUPT) if stage == Stage::Open => {
+            Error::new(ErrorKind::Misconfigured, "the file is no SQLite database, or is damaged")
+                .with_reason(Reason::Foreign)
+        }
+        Some(code::NOTADB | code::CORRUPT) => {
+            Error::new(ErrorKind::Protocol, "the file is damaged: restore it from a copy")
+        }
+        Some(code::IOERR) => Error::new(ErrorKind::Unavailable, "the disk answered with an error"),
+        Some(code::CONSTRAINT | code::MISMATCH) => Error::new(
+            ErrorKind::Misconfigured,
+            "a constraint or trigger that somebody added to the file refuses the write",
+        ),
+        Some(code::TOOBIG) => Error::new(ErrorKind::Exhausted, "the row is larger than this SQLite takes"),
+        Some(_) => Error::new(ErrorKind::Internal, "SQLite refused the statement"),
+        None => Error::new(ErrorKind::Internal, "the connection to the file failed"),
+    };
+    let mapped = match retry(primary, stage) {
+        Some(retry) => mapped.with_retry(retry),
+        None => mapped,
+    };
+    match code {
+        Some(code) => mapped.with_native_code(code).with_source(error),
+        None => mapped.with_source(error),
+    }
+}
+
+/// What differs from the retry class that goes with the kind.
+fn retry(primary: Option<i32>, stage: Stage) -> Option<Retry> {
+    match (stage, primary) {
+        // Taking the lock is the first thing a write does.
+        (_, Some(code::BUSY | code::LOCKED)) => Some(Retry::Safe),
+        (Stage::Commit, _) => Some(Retry::OutcomeUnknown),
+        // The error may have come when the log was synced, after the commit record was written. Every other code is
+        // found while the statement runs, and undoes it.
+        (Stage::Autocommit, Some(code::IOERR) | None) => Some(Retry::OutcomeUnknown),
+        // The connection is gone, and with it the answer to what it was doing.
+        (Stage::Write, None) => Some(Retry::OutcomeUnknown),
+        _ => None,
+    }
+}
+
+/// The error of a call whose store has ended its tasks.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store was closed, or the runtime it was opened in has ended")
+}
+
+/// The error of a write that was handed over and never answered.
+pub(crate) fn unanswered() -> Error {
+    Error::new(ErrorKind::Closed, "the runtime that the store was opened in ended before the answer came")
+        .with_retry(Retry::OutcomeUnknown)
+}
+
+/// The error of a write through a store that can only be read.
+pub(crate) fn read_only() -> Error {
+    Error::new(ErrorKind::Misconfigured, "the store was opened for reading only").with_reason(Reason::ReadOnly)
+}
+
+/// The error of a row that this library cannot have written.
+pub(crate) fn damaged_row(what: &'static str) -> Error {
+    Error::new(ErrorKind::Protocol, format!("a stored row is not as this library writes it: {what}"))
+}

@@ -1,0 +1,390 @@
+//! Many operations decided in memory, one after the other, on the state that one statement has read. Pure: no I/O, no clock.
+
+use kv_api::{DeleteOutcome, Error, ErrorKind, Reason, Result, SetOutcome, SetStatus, Timestamp, ValueKind};
+
+use crate::error::damaged_row;
+use crate::operation::{Action, Answer, Operation, PutCondition, deadline, kind_from_number, kind_number, put_outcome};
+use crate::pack::{Row, RowValue};
+
+/// The operations of a group and the distinct keys they touch, in the order of their bytes: rows that lie side by side are
+/// then written side by side.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    operations: &'a [&'a Operation],
+    keys: Vec<&'a str>,
+    /// For each operation, the position of its key.
+    slots: Vec<usize>,
+    /// For each key, what is known of it.
+    cells: Vec<Cell>,
+}
+
+/// One key: what the file holds, and what the operations decided so far have made of it.
+#[derive(Debug, Default)]
+struct Cell {
+    /// The row of the key, live or expired.
+    row: Option<i64>,
+    live: Option<Live>,
+    /// Whether an operation counts in it, so that more has to be read.
+    counted: bool,
+    /// What the file holds has to change.
+    dirty: bool,
+}
+
+#[derive(Debug)]
+struct Live {
+    version: i64,
+    expires_at: Option<i64>,
+    content: Content,
+}
+
+/// Where the content of an entry is.
+#[derive(Debug)]
+enum Content {
+    /// In the file; with what an increment needs, where one asked for it.
+    Stored(Option<StoredCounter>),
+    /// In the operation with this position.
+    Written(usize),
+    /// It is a counter of this value.
+    Counter(i64),
+}
+
+/// What an increment has to know of a stored entry.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredCounter {
+    pub(crate) kind: i64,
+    pub(crate) has_metadata: bool,
+    /// The first bytes of the value, more than the longest integer has.
+    pub(crate) head: Vec<u8>,
+}
+
+/// The state of a key as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredRow {
+    pub(crate) row: i64,
+    pub(crate) version: i64,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) counter: Option<StoredCounter>,
+}
+
+/// What has to be written so that the file holds what was decided.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Plan<'a> {
+    pub(crate) deletes: Vec<i64>,
+    pub(crate) expiries: Vec<(i64, Option<i64>)>,
+    pub(crate) puts: Vec<Row<'a>>,
+}
+
+impl Plan<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.deletes.is_empty() && self.expiries.is_empty() && self.puts.is_empty()
+    }
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn new(operations: &'a [&'a Operation]) -> Self {
+        let mut order: Vec<usize> = (0..operations.len()).collect();
+        order.sort_by(|left, right| operations[*left].key.cmp(&operations[*right].key));
+        let mut slots = vec![0; operations.len()];
+        let mut keys: Vec<&str> = Vec::with_capacity(operations.len());
+        let mut cells: Vec<Cell> = Vec::with_capacity(operations.len());
+        for index in order {
+            let operation = operations[index];
+            if keys.last() != Some(&operation.key.as_str()) {
+                keys.push(&operation.key);
+                cells.push(Cell::default());
+            }
+            slots[index] = keys.len() - 1;
+            if let (Action::Increment { .. }, Some(cell)) = (&operation.action, cells.last_mut()) {
+                cell.counted = true;
+            }
+        }
+        Self { operations, keys, slots, cells }
+    }
+
+    /// The distinct keys, and whether an operation counts in each.
+    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = (&'a str, bool)> {
+        self.keys.iter().zip(&self.cells).map(|(key, cell)| (*key, cell.counted))
+    }
+
+    /// Whether an operation counts.
+    pub(crate) fn has_counters(&self) -> bool {
+        self.cells.iter().any(|cell| cell.counted)
+    }
+
+    /// Takes in what the file holds under the key at `position`.
+    pub(crate) fn load(&mut self, position: usize, stored: StoredRow, now_ms: i64) -> Result<()> {
+        let cell = self.cells.get_mut(position).ok_or_else(|| damaged_row("a key nobody asked for"))?;
+        cell.row = Some(stored.row);
+        if stored.expires_at.is_none_or(|expires_at| expires_at > now_ms) {
+            cell.live = Some(Live {
+                version: stored.version,
+                expires_at: stored.expires_at,
+                content: Content::Stored(stored.counter),
+            });
+        }
+        Ok(())
+    }
+
+    /// Decides every operation in order. `numbers` gives each a number that no other write of the file ever gets.
+    pub(crate) fn decide(
+        &mut self,
+        now: Timestamp,
+        numbers: impl Iterator<Item = i64>,
+        file_id: u64,
+    ) -> Vec<Result<Answer>> {
+        let Self { operations, slots, cells, .. } = self;
+        let decide = |((index, slot), number): ((usize, &usize), i64)| {
+            decide(operations, index, &mut cells[*slot], now, number, file_id)
+        };
+        slots.iter().enumerate().zip(numbers).map(decide).collect()
+    }
+
+    /// What to write for the state that the decisions led to.
+    pub(crate) fn plan(&self) -> Result<Plan<'a>> {
+        let mut plan = Plan::default();
+        for (key, cell) in self.keys.iter().zip(&self.cells).filter(|(_, cell)| cell.dirty) {
+            match (&cell.live, cell.row) {
+                (Some(live), row) => match (&live.content, row) {
+                    (Content::Stored(_), Some(row)) => plan.expiries.push((row, live.expires_at)),
+                    (Content::Stored(_), None) => {
+                        return Err(Error::new(ErrorKind::Internal, "a stored entry without a row"));
+                    }
+                    (Content::Counter(value), _) => plan.puts.push(Row {
+                        key,
+                        kind: JSON,
+                        version: live.version,
+                        expires_at: live.expires_at,
+                        metadata: None,
+                        value: RowValue::Counter(value.to_string()),
+                    }),
+                    (Content::Written(index), _) => {
+                        plan.puts.push(written_row(self.operations[*index], live.version, live.expires_at)?);
+                    }
+                },
+                (None, Some(row)) => plan.deletes.push(row),
+                (None, None) => {}
+            }
+        }
+        Ok(plan)
+    }
+}
+
+const JSON: i64 = 1;
+
+/// The row of a put.
+pub(crate) fn written_row(operation: &Operation, version: i64, expires_at: Option<i64>) -> Result<Row<'_>> {
+    let Action::Put { value, metadata, .. } = &operation.action else {
+        return Err(Error::new(ErrorKind::Internal, "only a put has a value to write"));
+    };
+    let kind = kind_number(value.kind())
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "the adapter does not know this kind of value"))?;
+    Ok(Row {
+        key: &operation.key,
+        kind,
+        version,
+        expires_at,
+        metadata: metadata.as_ref().map(|metadata| &**metadata.as_bytes()),
+        value: RowValue::Given(value.as_bytes()),
+    })
+}
+
+fn decide(
+    operations: &[&Operation],
+    index: usize,
+    cell: &mut Cell,
+    now: Timestamp,
+    number: i64,
+    file_id: u64,
+) -> Result<Answer> {
+    match &operations[index].action {
+        Action::Put { expiry, condition, .. } => {
+            let met = match condition {
+                PutCondition::Always => true,
+                PutCondition::IfNotExists => cell.live.is_none(),
+                PutCondition::IfExists => cell.live.is_some(),
+                PutCondition::IfVersion(version) => cell.has_version(*version),
+            };
+            if !met {
+                return Ok(Answer::Set(SetOutcome::new(SetStatus::NotMet)));
+            }
+            let version = cell.next_version(number);
+            cell.replace(Live { version, expires_at: deadline(*expiry, now), content: Content::Written(index) }, now);
+            Ok(Answer::Set(put_outcome(file_id, Some(version))))
+        }
+        Action::Delete { if_version } => {
+            let outcome = match if_version {
+                Some(version) if !cell.has_version(*version) => DeleteOutcome::NotMet,
+                None if cell.live.is_none() => DeleteOutcome::NotFound,
+                Some(_) | None => {
+                    cell.live = None;
+                    cell.dirty = true;
+                    DeleteOutcome::Deleted
+                }
+            };
+            Ok(Answer::Delete(outcome))
+        }
+        Action::Increment { by, min, max, expiring_allowed } => {
+            let (old, expires_at) = match &cell.live {
+                None => (0, None),
+                Some(live) => {
+                    if live.expires_at.is_some() && !expiring_allowed {
+                        return Err(not_a_counter("the entry has an expiry"));
+                    }
+                    (live.content.as_counter(operations)?, live.expires_at)
+                }
+            };
+            let new = incremented(old, *by, *min, *max)?;
+            let version = cell.next_version(number);
+            cell.replace(Live { version, expires_at, content: Content::Counter(new) }, now);
+            Ok(Answer::Count(new))
+        }
+        Action::Expire { expiry } => {
+            let Some(live) = &mut cell.live else { return Ok(Answer::Expire(false)) };
+            live.expires_at = deadline(*expiry, now);
+            cell.dirty = true;
+            cell.end_if_over(now);
+            Ok(Answer::Expire(true))
+        }
+    }
+}
+
+impl Cell {
+    fn has_version(&self, version: i64) -> bool {
+        self.live.as_ref().is_some_and(|live| live.version == version)
+    }
+
+    /// Twice the number, plus 1 where the write creates the entry: the same as single statements give.
+    const fn next_version(&self, number: i64) -> i64 {
+        number * 2 + if self.live.is_none() { 1 } else { 0 }
+    }
+
+    fn replace(&mut self, live: Live, now: Timestamp) {
+        self.live = Some(live);
+        self.dirty = true;
+        self.end_if_over(now);
+    }
+
+    /// A deadline may have come while the operation waited for its turn: then there is nothing left to write, and a row
+    /// that was there goes.
+    fn end_if_over(&mut self, now: Timestamp) {
+        let now_ms = now.as_unix_millis_floor();
+        if self.live.as_ref().is_some_and(|live| live.expires_at.is_some_and(|expires_at| expires_at <= now_ms)) {
+            self.live = None;
+        }
+    }
+}
+
+impl Content {
+    fn as_counter(&self, operations: &[&Operation]) -> Result<i64> {
+        match self {
+            Self::Counter(value) => Ok(*value),
+            Self::Stored(Some(stored)) => stored.value(),
+            Self::Stored(None) => Err(Error::new(ErrorKind::Internal, "the counter was not read")),
+            Self::Written(index) => match &operations[*index].action {
+                Action::Put { metadata: Some(_), .. } => Err(not_a_counter("the entry has metadata")),
+                Action::Put { value, .. } if value.kind() == ValueKind::Json => counter_value(value.as_bytes()),
+                _ => Err(not_a_counter("the value is no JSON integer")),
+            },
+        }
+    }
+}
+
+impl StoredCounter {
+    /// The value it counts from (CNT-1, CNT-2).
+    pub(crate) fn value(&self) -> Result<i64> {
+        if self.has_metadata {
+            return Err(not_a_counter("the entry has metadata"));
+        }
+        match kind_from_number(self.kind)? {
+            ValueKind::Json => counter_value(&self.head),
+            _ => Err(not_a_counter("the value is no JSON integer")),
+        }
+    }
+}
+
+/// The new value, where it is in range (CNT-1).
+pub(crate) fn incremented(old: i64, by: i64, min: i64, max: i64) -> Result<i64> {
+    old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| {
+        Error::invalid(Reason::CounterRange { min, max }, format!("the counter would leave the range {min} to {max}"))
+    })
+}
+
+/// JSON text has one form for each integer; everything else (`5.0`, `007`) is no counter.
+fn counter_value(json: &[u8]) -> Result<i64> {
+    std::str::from_utf8(json)
+        .ok()
+        .and_then(|text| text.parse::<i64>().ok().filter(|value| value.to_string() == text))
+        .ok_or_else(|| not_a_counter("the value is no JSON integer within 64 bits"))
+}
+
+pub(crate) fn not_a_counter(why: &'static str) -> Error {
+    Error::new(ErrorKind::WrongType, format!("only a JSON integer without metadata can be counted in: {why}"))
+        .with_reason(Reason::NotACounter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_api::{Expiry, Value};
+    use std::time::Duration;
+
+    fn put(key: &str, expiry: Expiry) -> Operation {
+        let action = Action::Put { value: Value::from(1i64), metadata: None, expiry, condition: PutCondition::Always };
+        Operation { key: key.to_owned(), action }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_unix_millis(1_000)
+    }
+
+    fn stored(row: i64) -> StoredRow {
+        StoredRow { row, version: 8, expires_at: None, counter: None }
+    }
+
+    #[test]
+    fn keys_come_once_and_sorted() {
+        let operations = [put("b", Expiry::Never), put("a", Expiry::Never), put("b", Expiry::Never)];
+        let operations: Vec<_> = operations.iter().collect();
+        let group = Group::new(&operations);
+        assert_eq!(group.keys().collect::<Vec<_>>(), [("a", false), ("b", false)]);
+        assert_eq!(group.slots, [1, 0, 1]);
+    }
+
+    #[test]
+    fn exp_7_a_set_whose_expiry_has_come_deletes_the_row_it_was_to_replace() {
+        let operations = [
+            put("a", Expiry::At(Timestamp::from_unix_millis(1_000))),
+            Operation { key: "a".to_owned(), action: Action::Delete { if_version: None } },
+        ];
+        let operations: Vec<_> = operations.iter().collect();
+        let mut group = Group::new(&operations);
+        group.load(0, stored(3), 1_000).unwrap();
+        let answers = group.decide(now(), 10.., 1);
+        assert_eq!(answers[0].as_ref().unwrap(), &Answer::Set(put_outcome(1, Some(20))));
+        assert_eq!(answers[1].as_ref().unwrap(), &Answer::Delete(DeleteOutcome::NotFound));
+        assert_eq!(group.plan().unwrap(), Plan { deletes: vec![3], ..Plan::default() });
+    }
+
+    #[test]
+    fn exp_9_a_new_expiry_of_a_stored_entry_moves_no_value() {
+        let expiry = Expiry::After(Duration::from_millis(5));
+        let operations = [Operation { key: "a".to_owned(), action: Action::Expire { expiry } }];
+        let operations: Vec<_> = operations.iter().collect();
+        let mut group = Group::new(&operations);
+        group.load(0, stored(3), 1_000).unwrap();
+        assert_eq!(group.decide(now(), 10.., 1)[0].as_ref().unwrap(), &Answer::Expire(true));
+        assert_eq!(group.plan().unwrap(), Plan { expiries: vec![(3, Some(1_005))], ..Plan::default() });
+    }
+
+    #[test]
+    fn cnt_1_only_the_one_form_of_an_integer_counts() {
+        for (json, value) in
+            [("0", 0), ("-5", -5), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
+        {
+            assert_eq!(counter_value(json.as_bytes()).unwrap(), value);
+        }
+        for json in ["", "-0", "007", "+5", "5.0", "5e0", " 5", "9223372036854775808", "[5]", "\"5\""] {
+            assert_eq!(counter_value(json.as_bytes()).unwrap_err().reason(), Some(&Reason::NotACounter), "{json}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Pages: the range of keys that a prefix means, and the text a page arrives as. Pure.
+
+use kv_api::{EntryExpiry, Error, ListItem, ListedMetadata, Metadata, Reason, Result, Timestamp};
+
+use crate::error::damaged_row;
+
+/// Where a page begins: at the prefix, or right after the position of the page before.
+///
+/// # Errors
+/// `InvalidArgument` when the position is none of ours.
+pub(crate) fn first_key(prefix: &str, position: Option<&[u8]>) -> Result<String> {
+    let Some(position) = position else { return Ok(prefix.to_owned()) };
+    match std::str::from_utf8(position) {
+        // No key lies between a key and the same with a NUL behind it.
+        Ok(last) if last.starts_with(prefix) => Ok(format!("{last}\0")),
+        _ => Err(Error::invalid(Reason::CursorInvalid, "the cursor names no key of this list")),
+    }
+}
+
+/// The first key after all that begin with `prefix`; `None` when nothing lies after them. Counted in code points, whose
+/// order is that of their UTF-8 bytes, because a key bound as text must be UTF-8.
+pub(crate) fn key_after(prefix: &str) -> Option<String> {
+    let mut rest = prefix.to_owned();
+    while let Some(last) = rest.pop() {
+        if let Some(next) = next_char(last) {
+            rest.push(next);
+            return Some(rest);
+        }
+    }
+    None
+}
+
+fn next_char(last: char) -> Option<char> {
+    const BEFORE_SURROGATES: char = '\u{D7FF}';
+    const AFTER_SURROGATES: char = '\u{E000}';
+    match last {
+        char::MAX => None,
+        BEFORE_SURROGATES => Some(AFTER_SURROGATES),
+        last => char::from_u32(u32::from(last) + 1),
+    }
+}
+
+/// Takes apart what [`crate::queries::PAGE`] answers.
+pub(crate) fn decode_page(mut page: &[u8]) -> Result<Vec<ListItem>> {
+    let mut items = Vec::new();
+    while !page.is_empty() {
+        let key_bytes = number(&mut page)?.ok_or_else(damaged_page)?;
+        let expires_at = number(&mut page)?;
+        let metadata_bytes = number(&mut page)?;
+        let key = take(&mut page, key_bytes)?;
+        let key = String::from_utf8(key.to_vec()).map_err(|_| damaged_row("its key is not UTF-8"))?;
+        let metadata = match metadata_bytes {
+            None => ListedMetadata::None,
+            Some(bytes) => ListedMetadata::Some(Metadata::from_stored(take(&mut page, bytes)?.to_vec().into())),
+        };
+        items.push(ListItem::new(key).with_metadata(metadata).with_expiry(entry_expiry(expires_at)));
+    }
+    Ok(items)
+}
+
+/// A stored expiry as the callers see it.
+pub(crate) fn entry_expiry(expires_at: Option<i64>) -> EntryExpiry {
+    expires_at.map_or(EntryExpiry::Never, |millis| EntryExpiry::At(Timestamp::from_unix_millis(millis)))
+}
+
+/// The number before the next comma; `None` when there is none.
+fn number(page: &mut &[u8]) -> Result<Option<i64>> {
+    let end = page.iter().position(|byte| *byte == b',').ok_or_else(damaged_page)?;
+    let (digits, rest) = page.split_at(end);
+    *page = &rest[1..];
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    number.map(Some).ok_or_else(damaged_page)
+}
+
+fn take<'a>(page: &mut &'a [u8], bytes: i64) -> Result<&'a [u8]> {
+    let (taken, rest) =
+        usize::try_from(bytes).ok().and_then(|bytes| page.split_at_checked(bytes)).ok_or_else(damaged_page)?;
+    *page = rest;
+    Ok(taken)
+}
+
+fn damaged_page() -> Error {
+    damaged_row("a page of the list does not add up")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_1_the_bound_of_a_prefix_is_the_next_text_after_it() {
+        for (prefix, after) in [
+            ("", None),
+            ("a", Some("b")),
+            ("a%_*?[", Some("a%_*?\\")),
+            ("a\u{7f}", Some("a\u{80}")),
+            ("\u{D7FF}", Some("\u{E000}")),
+            ("\u{FFFF}", Some("\u{10000}")),
+            ("a\u{10FFFF}", Some("b")),
+            ("\u{10FFFF}\u{10FFFF}", None),
+            ("a\0", Some("a\u{1}")),
+        ] {
+            assert_eq!(key_after(prefix).as_deref(), after, "{prefix:?}");
+            assert!(after.is_none_or(|after| prefix < after));
+        }
+    }
+
+    #[test]
+    fn list_3_a_position_is_a_key_of_the_list() {
+        assert_eq!(first_key("a", None).unwrap(), "a");
+        assert_eq!(first_key("a", Some(b"ab")).unwrap(), "ab\0");
+        for foreign in [&b"b"[..], b"a\xff"] {
+            assert_eq!(first_key("a", Some(foreign)).unwrap_err().reason(), Some(&Reason::CursorInvalid));
+        }
+    }
+
+    #[test]
+    fn a_page_is_taken_apart_by_lengths_alone() {
+        let page = "4,,,a,\0\"1,5,2,b{}".as_bytes();
+        let items = decode_page(page).unwrap();
+        assert_eq!(items[0].key, "a,\0\"");
+        assert_eq!((&items[0].metadata, items[0].expiry), (&ListedMetadata::None, EntryExpiry::Never));
+        assert_eq!(items[1].key, "b");
+        assert_eq!(items[1].expiry, EntryExpiry::At(Timestamp::from_unix_millis(5)));
+        for damaged in ["4", "4,,", "x,,,a", ",,,a", "9,,,a", "-1,,,a", "1,,,\u{e9}"] {
+            assert!(decode_page(damaged.as_bytes()).is_err(), "{damaged}");
+        }
+    }
+}

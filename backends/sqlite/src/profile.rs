@@ -1,0 +1,50 @@
+//! What the SQLite backend declares (CAP-1, CAP-3).
+
+use std::time::Duration;
+
+use kv_api::{Consistency, ItemLimit, ListOrder, Profile, Support, ValueKinds};
+
+/// The length of a key is packed into 16 bits.
+pub(crate) const KEY_BYTES_MAX: usize = 65_535;
+
+/// Half of what SQLite takes as one row (10^9 bytes), and room for key and metadata beside it.
+const VALUE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+const METADATA_BYTES_MAX: u64 = 1024 * 1024 - 1;
+
+/// Keys on a page at most.
+const LIST_PAGE_MAX: usize = 1000;
+
+/// What every SQLite store declares: all of the contract, natively.
+///
+/// ```
+/// use kv_api::{ListOrder, Support};
+/// use kv_sqlite::PROFILE;
+/// assert_eq!(PROFILE.if_version, Support::Native);
+/// assert_eq!(PROFILE.list_order, ListOrder::Lexicographic);
+/// assert_eq!(PROFILE.item_limit("value_bytes_max"), Some(512 * 1024 * 1024));
+/// ```
+pub static PROFILE: Profile = Profile::new("sqlite")
+    .with_if_not_exists(Support::Native)
+    .with_if_exists(Support::Native)
+    .with_if_version(Support::Native)
+    .with_set_outcome_told(true)
+    .with_delete_outcome_told(true)
+    .with_ttl(Support::Native)
+    .with_expire_at(Support::Native)
+    .with_expiry_resolution(Duration::from_millis(1))
+    .with_expiry_read(true)
+    .with_expire(Support::Native)
+    .with_metadata(Support::Native)
+    .with_value_kinds(ValueKinds::ALL)
+    .with_list(Support::Native, ListOrder::Lexicographic)
+    .with_list_metadata(true)
+    .with_list_expiry(true)
+    .with_list_page_max(LIST_PAGE_MAX)
+    .with_counters(Support::Native, i64::MIN, i64::MAX)
+    .with_counter_expiry(true)
+    .with_all_or_nothing(Support::Native)
+    .with_entry_snapshot(true)
+    .with_consistency(Consistency::Strong)
+    .with_key_bytes(1, KEY_BYTES_MAX)
+    .with_item_limits(&[ItemLimit::value_bytes(VALUE_BYTES_MAX), ItemLimit::metadata_bytes(METADATA_BYTES_MAX)]);

@@ -1,0 +1,208 @@
+//! Every SQL text.
+//!
+//! Parameters are written `$1`, not `?1`: SQLite numbers names by their first use, so each statement of a text with
+//! several has exactly the parameters it uses, and the driver finds the argument by the number in the name. None of the
+//! texts holds a value or a count, so the driver's cache of prepared statements holds them all.
+//!
+//! "Live" is the same everywhere: no expiry, or one that lies after now (EXP-7).
+
+/// How many expired rows one statement reclaims at most.
+macro_rules! reclaim {
+    ($now:literal) => {
+        concat!(
+            "DELETE FROM kv WHERE id IN (SELECT id FROM kv WHERE expires_at <= ",
+            $now,
+            " ORDER BY expires_at LIMIT 256)"
+        )
+    };
+}
+
+/// Rows out of two parameters: `$1` is a JSON array with four integers per row, `$2` the bytes of all keys, metadata and
+/// values; `pack.rs` has the layout. `LIMIT -1` keeps the subselect from being flattened, which would parse each inner
+/// array again for every use. `$3` is the namespace.
+macro_rules! upsert {
+    () => {
+        "INSERT INTO kv (namespace, key, kind, version, expires_at, metadata, value) \
+         SELECT $3, CAST(substr($2, a >> 16, a & 65535) AS TEXT), b & 7, v, e, \
+         CASE WHEN (b >> 3) & 65535 > 0 THEN CAST(substr($2, (a >> 16) + (a & 65535), ((b >> 3) & 65535) - 1) AS TEXT) END, \
+         substr($2, (a >> 16) + (a & 65535) + max(((b >> 3) & 65535) - 1, 0), b >> 19) \
+         FROM (SELECT value->>0 AS a, value->>1 AS b, value->>2 AS v, value->>3 AS e FROM json_each($1) LIMIT -1) \
+         WHERE true \
+         ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = excluded.version, \
+         expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value"
+    };
+}
+
+/// The state of a group's keys. `$1` is a JSON array of packed offsets and lengths into `$2`; CROSS JOIN makes the array
+/// the outer loop. Of the keys marked by a negative number the row also tells what an increment has to know.
+macro_rules! state {
+    ($more:literal) => {
+        concat!(
+            "SELECT j.key, kv.id, kv.version, kv.expires_at",
+            $more,
+            " FROM json_each($1) j CROSS JOIN kv WHERE kv.namespace = $3 \
+             AND kv.key = CAST(substr($2, abs(j.value) >> 16, abs(j.value) & 65535) AS TEXT)"
+        )
+    };
+}
+
+macro_rules! counter_state {
+    () => {
+        state!(
+            ", CASE WHEN j.value < 0 THEN kv.kind END, kv.metadata IS NOT NULL, \
+             CASE WHEN j.value < 0 THEN substr(kv.value, 1, 24) END"
+        )
+    };
+}
+
+/// Takes the write lock first: a plain BEGIN would take it after the read, and another process in between could not be
+/// waited out.
+pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(crate) const BEGIN_AND_STATE: &str = concat!("BEGIN IMMEDIATE; ", state!(""));
+pub(crate) const BEGIN_AND_COUNTER_STATE: &str = concat!("BEGIN IMMEDIATE; ", counter_state!());
+pub(crate) const STATE: &str = state!("");
+pub(crate) const COUNTER_STATE: &str = counter_state!();
+pub(crate) const UPSERT: &str = upsert!();
+/// One row by parameters of its own: `$1` namespace, `$2` key, `$3` kind, `$4` version, `$5` expiry, `$6` metadata, `$7` value.
+pub(crate) const UPSERT_ROW: &str = "INSERT INTO kv (namespace, key, kind, version, expires_at, metadata, value) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7) \
+    ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = excluded.version, \
+    expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value";
+/// `$4` is a JSON array of the rows to delete, `$5` now.
+pub(crate) const FINISH: &str = concat!(
+    "DELETE FROM kv WHERE id IN (SELECT value FROM json_each($4)); ",
+    reclaim!("$5"),
+    "; ",
+    upsert!(),
+    "; COMMIT"
+);
+/// Which of the statements of [`FINISH`] reclaims, and how many come before its COMMIT.
+pub(crate) const FINISH_RECLAIM_INDEX: usize = 1;
+pub(crate) const FINISH_BEFORE_COMMIT: usize = 3;
+pub(crate) const COMMIT: &str = "COMMIT";
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+/// `$1` is now.
+pub(crate) const RECLAIM: &str = reclaim!("$1");
+/// `$1` is a JSON array of pairs: row, and expiry or null.
+pub(crate) const EXPIRE_ROWS: &str = "UPDATE kv SET expires_at = j.e \
+    FROM (SELECT value->>0 AS id, value->>1 AS e FROM json_each($1) LIMIT -1) j WHERE kv.id = j.id";
+
+// Single writes. $1 namespace, $2 key, $3 kind, $4 version, $5 expiry, $6 metadata, $7 value, $8 now, $9 expected version.
+// A version is twice a number, plus 1 where the write created the entry: so the row returned tells created from updated.
+// No row returned: the condition was not met.
+
+macro_rules! put {
+    ($where:literal) => {
+        concat!(
+            "INSERT INTO kv (namespace, key, kind, version, expires_at, metadata, value) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, \
+             version = CASE WHEN kv.expires_at <= $8 THEN excluded.version ELSE excluded.version - 1 END, \
+             expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value",
+            $where,
+            " RETURNING version"
+        )
+    };
+}
+
+macro_rules! put_over {
+    ($where:literal) => {
+        concat!(
+            "UPDATE kv SET kind = $3, version = $4 - 1, expires_at = $5, metadata = $6, value = $7 \
+             WHERE namespace = $1 AND key = $2 AND (expires_at IS NULL OR expires_at > $8)",
+            $where,
+            " RETURNING version"
+        )
+    };
+}
+
+pub(crate) const PUT: &str = put!("");
+pub(crate) const PUT_IF_NOT_EXISTS: &str = put!(" WHERE kv.expires_at <= $8");
+pub(crate) const PUT_IF_EXISTS: &str = put_over!("");
+pub(crate) const PUT_IF_VERSION: &str = put_over!(" AND version = $9");
+
+/// `$3` is now. No row: there was none; else whether it was live.
+pub(crate) const DELETE: &str =
+    "DELETE FROM kv WHERE namespace = $1 AND key = $2 RETURNING (expires_at IS NULL OR expires_at > $3)";
+/// `$3` is now, `$4` the expected version. No row: not met.
+pub(crate) const DELETE_IF_VERSION: &str = "DELETE FROM kv WHERE namespace = $1 AND key = $2 AND version = $4 \
+     AND (expires_at IS NULL OR expires_at > $3) RETURNING 1";
+/// `$3` is now, `$4` the new expiry. No row: no live entry.
+pub(crate) const EXPIRE: &str = "UPDATE kv SET expires_at = $4 WHERE namespace = $1 AND key = $2 \
+     AND (expires_at IS NULL OR expires_at > $3) RETURNING 1";
+
+/// One increment. `$3` by, `$4` version, `$5` and `$6` the range, `$7` whether an expiring entry may be counted in, `$8`
+/// now. The row returned holds the new value; none: refused, and [`COUNTER`] tells why. A sum that overflows 64 bits
+/// becomes a real number in SQLite, hence `typeof`.
+pub(crate) const INCREMENT: &str = "INSERT INTO kv (namespace, key, kind, version, expires_at, metadata, value) \
+     SELECT $1, $2, 1, $4, NULL, NULL, CAST(CAST($3 AS TEXT) AS BLOB) \
+     WHERE $3 BETWEEN $5 AND $6 OR EXISTS (SELECT 1 FROM kv WHERE namespace = $1 AND key = $2 \
+     AND (expires_at IS NULL OR expires_at > $8)) \
+     ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, metadata = NULL, \
+     version = CASE WHEN kv.expires_at <= $8 THEN excluded.version ELSE excluded.version - 1 END, \
+     expires_at = CASE WHEN kv.expires_at <= $8 THEN NULL ELSE kv.expires_at END, \
+     value = CASE WHEN kv.expires_at <= $8 THEN excluded.value \
+     ELSE CAST(CAST(CAST(CAST(kv.value AS TEXT) AS INTEGER) + $3 AS TEXT) AS BLOB) END \
+     WHERE kv.expires_at <= $8 OR (kv.kind = 1 AND kv.metadata IS NULL AND ($7 OR kv.expires_at IS NULL) \
+     AND length(kv.value) <= 20 \
+     AND CAST(CAST(CAST(CAST(kv.value AS TEXT) AS INTEGER) AS TEXT) AS BLOB) = kv.value \
+     AND typeof(CAST(CAST(kv.value AS TEXT) AS INTEGER) + $3) = 'integer' \
+     AND CAST(CAST(kv.value AS TEXT) AS INTEGER) + $3 BETWEEN $5 AND $6) \
+     RETURNING value";
+/// What an increment has to know of one key: `$1` namespace, `$2` key.
+pub(crate) const COUNTER: &str = "SELECT id, version, expires_at, kind, metadata IS NOT NULL, substr(value, 1, 24) \
+     FROM kv WHERE namespace = $1 AND key = $2";
+
+/// Reserves `$1` version numbers and returns the first one after them. Synced to the disk whatever the durability: a number
+/// handed out twice after a loss of power would be two contents under one version (VER-1).
+pub(crate) const RESERVE_FULL: &str = "UPDATE meta SET next_version = next_version + $1 RETURNING next_version";
+pub(crate) const RESERVE_NORMAL: &str = "PRAGMA synchronous = FULL; \
+     UPDATE meta SET next_version = next_version + $1 RETURNING next_version; PRAGMA synchronous = NORMAL";
+
+pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+// Reads. $1 namespace, $2 key, $3 now.
+
+pub(crate) const GET_EXISTENCE: &str =
+    "SELECT 1 FROM kv WHERE namespace = $1 AND key = $2 AND (expires_at IS NULL OR expires_at > $3)";
+pub(crate) const GET_VALUE: &str =
+    "SELECT kind, value FROM kv WHERE namespace = $1 AND key = $2 AND (expires_at IS NULL OR expires_at > $3)";
+pub(crate) const GET_ENTRY: &str = "SELECT kind, value, version, expires_at, metadata FROM kv \
+     WHERE namespace = $1 AND key = $2 AND (expires_at IS NULL OR expires_at > $3)";
+
+/// Many keys, packed as for the state of a group; `$4` is now. Of a key marked by a negative number only the existence is
+/// wanted.
+macro_rules! get_many {
+    ($more:literal) => {
+        concat!(
+            "SELECT j.key, kv.kind, CASE WHEN j.value > 0 THEN kv.value END",
+            $more,
+            " FROM json_each($1) j CROSS JOIN kv WHERE kv.namespace = $3 \
+             AND kv.key = CAST(substr($2, abs(j.value) >> 16, abs(j.value) & 65535) AS TEXT) \
+             AND (kv.expires_at IS NULL OR kv.expires_at > $4)"
+        )
+    };
+}
+
+pub(crate) const GET_MANY_VALUES: &str = get_many!("");
+pub(crate) const GET_MANY_ENTRIES: &str = get_many!(", kv.version, kv.expires_at, kv.metadata");
+
+/// One page as one text, because a row costs more on its way than its content: for each entry `key bytes`, `expiry or
+/// empty`, `metadata bytes or empty`, each followed by a comma, then key and metadata. `$2` is the first key wanted, `$3`
+/// the first one beyond (an empty BLOB sorts after every text: no bound), `$4` now, `$5` the number of entries.
+pub(crate) const PAGE: &str = "SELECT group_concat(octet_length(key) || ',' || ifnull(expires_at, '') || ',' || \
+     ifnull(octet_length(metadata), '') || ',' || key || ifnull(metadata, ''), '') \
+     FROM (SELECT key, expires_at, metadata FROM kv WHERE namespace = $1 AND key >= $2 AND key < $3 \
+     AND (expires_at IS NULL OR expires_at > $4) ORDER BY key LIMIT $5)";
+
+pub(crate) const PING: &str = "SELECT 1 FROM namespaces WHERE id = $1";
+
+// Opening.
+
+/// What a file says it is: application, schema version, number of tables and the like.
+pub(crate) const IDENTITY: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
+     (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)";
+pub(crate) const USE_WAL: &str = "PRAGMA journal_mode = WAL";
+pub(crate) const FILE_ID: &str = "SELECT file_id FROM meta WHERE id = 1";
+pub(crate) const NAMESPACE: &str = "SELECT id FROM namespaces WHERE name = $1";
+pub(crate) const CREATE_NAMESPACE: &str = "INSERT INTO namespaces (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";

@@ -1,0 +1,281 @@
+//! The tasks that read: each holds a connection, and answers the gets that wait for it by one statement.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kv_api::{Clock, Entry, Error, ErrorKind, Fields, Metadata, RawPage, Result, Value, ValueKind};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Connection, Row};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
+
+use crate::connection::Link;
+use crate::error::{Stage, code, damaged_row, from_sqlx, is_busy, primary_code};
+use crate::list::{decode_page, entry_expiry, first_key, key_after};
+use crate::operation::{stored_value, version};
+use crate::pack::Packed;
+use crate::queries;
+use crate::schema::Home;
+
+/// What a store asks of a reader.
+#[derive(Debug)]
+pub(crate) enum Query {
+    Get { key: String, fields: Fields, reply: oneshot::Sender<Result<Option<Entry>>> },
+    GetMany { keys: Vec<String>, fields: Fields, reply: oneshot::Sender<Result<Vec<Option<Entry>>>> },
+    List { prefix: String, limit: usize, position: Option<Vec<u8>>, reply: oneshot::Sender<Result<RawPage>> },
+    Ping { reply: oneshot::Sender<Result<()>> },
+    Close { reply: oneshot::Sender<Result<()>> },
+}
+
+/// A get that waits.
+struct Get {
+    key: String,
+    fields: Fields,
+    reply: oneshot::Sender<Result<Option<Entry>>>,
+}
+
+/// How many gets one statement answers at most.
+const GROUP_GETS_MAX: usize = 256;
+
+/// How often a reader gives way to callers that are about to ask, before it begins a statement.
+const YIELDS_MAX: usize = 8;
+
+#[derive(Debug)]
+pub(crate) struct Reader {
+    link: Link,
+    home: Home,
+    clock: Arc<dyn Clock>,
+    queries: mpsc::Receiver<Query>,
+    /// Taken from the channel, but not answered together with the gets before it.
+    held: Option<Query>,
+    /// The last statement answered more than one get.
+    crowded: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(link: Link, home: Home, clock: Arc<dyn Clock>, queries: mpsc::Receiver<Query>) -> Self {
+        Self { link, home, clock, queries, held: None, crowded: false }
+    }
+
+    /// Works until the store is closed or dropped. Callers that have gone away change nothing (ERR-6).
+    pub(crate) async fn run(mut self) {
+        let mut closing = None;
+        while let Some(query) = self.next().await {
+            match query {
+                Query::Get { key, fields, reply } => {
+                    let gets = self.gather(Get { key, fields, reply }).await;
+                    self.answer(gets).await;
+                }
+                Query::GetMany { keys, fields, reply } => {
+                    let entries = self.get_each(keys.iter().map(|key| (key.as_str(), fields))).await;
+                    let _ = reply.send(entries.and_then(|entries| entries.into_iter().collect()));
+                }
+                Query::List { prefix, limit, position, reply } => {
+                    let _ = reply.send(self.list(&prefix, limit, position.as_deref()).await);
+                }
+                Query::Ping { reply } => {
+                    let _ = reply.send(self.ping().await);
+                }
+                Query::Close { reply } => {
+                    self.queries.close();
+                    closing = Some(reply);
+                }
+            }
+        }
+        let closed = self.link.connection.close().await.map_err(failed);
+        if let Some(reply) = closing {
+            let _ = reply.send(closed);
+        }
+    }
+
+    async fn next(&mut self) -> Option<Query> {
+        match self.held.take() {
+            Some(query) => Some(query),
+            None => self.queries.recv().await,
+        }
+    }
+
+    /// `first` and every get that waits. They join before the statement, and so its snapshot, has begun (SET-7).
+    async fn gather(&mut self, first: Get) -> Vec<Get> {
+        let mut gets = vec![first];
+        for round in 0..=YIELDS_MAX {
+            let before = gets.len();
+            while gets.len() < GROUP_GETS_MAX {
+                match self.queries.try_recv() {
+                    Ok(Query::Get { key, fields, reply }) => gets.push(Get { key, fields, reply }),
+                    Ok(other) => {
+                        self.held = Some(other);
+                        return gets;
+                    }
+                    Err(_) => break,
+                }
+            }
+            if !self.crowded || (round > 0 && gets.len() == before) {
+                break;
+            }
+            yield_now().await;
+        }
+        gets
+    }
+
+    async fn answer(&mut self, gets: Vec<Get>) {
+        self.crowded = gets.len() > 1;
+        let entries = match gets.as_slice() {
+            [get] => self.get(get).await.map(|entry| vec![entry]),
+            gets => self.get_each(gets.iter().map(|get| (get.key.as_str(), get.fields))).await,
+        };
+        match entries {
+            Ok(entries) => {
+                for (get, entry) in gets.into_iter().zip(entries) {
+                    let _ = get.reply.send(entry);
+                }
+            }
+            Err(error) => {
+                for get in gets {
+                    let _ = get.reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    async fn get(&mut self, get: &Get) -> Result<Result<Option<Entry>>> {
+        let sql = match get.fields {
+            Fields::Existence => queries::GET_EXISTENCE,
+            Fields::Value => queries::GET_VALUE,
+            _ => queries::GET_ENTRY,
+        };
+        let rows = self.rows(|home, now| sqlx::query(sql).bind(home.namespace).bind(get.key.clone()).bind(now)).await?;
+        Ok(rows.first().map(|row| decode_entry(row, 0, get.fields, self.home)).transpose())
+    }
+
+    /// One slot for each key, in order; an entry that cannot be decoded is an error of its own slot.
+    async fn get_each<'k>(
+        &mut self,
+        keys: impl ExactSizeIterator<Item = (&'k str, Fields)> + Clone,
+    ) -> Result<Vec<Result<Option<Entry>>>> {
+        let mut packed = Packed::default();
+        let mut sql = queries::GET_MANY_VALUES;
+        for (key, fields) in keys.clone() {
+            packed.push_key(key, fields == Fields::Existence);
+            if !matches!(fields, Fields::Existence | Fields::Value) {
+                sql = queries::GET_MANY_ENTRIES;
+            }
+        }
+        let (list, bytes) = packed.finish();
+        let rows = self
+            .rows(|home, now| sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(home.namespace).bind(now))
+            .await?;
+        let fields: Vec<Fields> = keys.map(|(_, fields)| fields).collect();
+        let mut entries: Vec<Result<Option<Entry>>> = fields.iter().map(|_| Ok(None)).collect();
+        for row in rows {
+            let slot = row.try_get::<i64, _>(0).map_err(failed)?;
+            let slot = usize::try_from(slot).unwrap_or(usize::MAX);
+            let (Some(entry), Some(fields)) = (entries.get_mut(slot), fields.get(slot)) else {
+                return Err(damaged_row("a key nobody asked for"));
+            };
+            *entry = decode_entry(&row, 1, *fields, self.home).map(Some);
+        }
+        Ok(entries)
+    }
+
+    async fn list(&mut self, prefix: &str, limit: usize, position: Option<&[u8]>) -> Result<RawPage> {
+        let first = first_key(prefix, position)?;
+        // A BLOB, which sorts after every text: no bound.
+        let beyond = key_after(prefix);
+        let mut limit = limit;
+        loop {
+            // One more than asked for, to see whether there is a next page.
+            let rows_max = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
+            let read = self
+                .rows(|home, now| {
+                    let query = sqlx::query(queries::PAGE).bind(home.namespace).bind(first.clone());
+                    match &beyond {
+                        Some(beyond) => query.bind(beyond.clone()),
+                        None => query.bind(Vec::new()),
+                    }
+                    .bind(now)
+                    .bind(rows_max)
+                })
+                .await;
+            let rows = match read {
+                // Metadata can make a page larger than SQLite builds: a shorter one is a page too.
+                Err(error) if limit > 1 && is_too_big(&error) => {
+                    limit /= 2;
+                    continue;
+                }
+                read => read?,
+            };
+            let page: Option<&[u8]> = match rows.first() {
+                Some(row) => row.try_get(0).map_err(failed)?,
+                None => None,
+            };
+            let mut items = decode_page(page.unwrap_or_default())?;
+            if items.is_empty() || items.len() <= limit {
+                return Ok(RawPage::new(items, None));
+            }
+            items.truncate(limit);
+            let next = items.last().map(|item| item.key.clone().into_bytes());
+            return Ok(RawPage::new(items, next));
+        }
+    }
+
+    async fn ping(&mut self) -> Result<()> {
+        let rows = self.rows(|home, _| sqlx::query(queries::PING).bind(home.namespace)).await?;
+        if rows.is_empty() {
+            return Err(Error::new(ErrorKind::Misconfigured, "somebody has removed the namespace from the file"));
+        }
+        Ok(())
+    }
+
+    /// The rows of a statement, which is its own snapshot. The time is read right before it begins.
+    async fn rows(&mut self, statement: impl Fn(Home, i64) -> Statement) -> Result<Vec<SqliteRow>> {
+        let patience = self.link.patience.clone();
+        let mut wait = patience.begin();
+        loop {
+            let now = self.clock.now().as_unix_millis_floor();
+            match statement(self.home, now).fetch_all(&mut self.link.connection).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) if is_busy(&error) && wait.again().await => {}
+                Err(error) => {
+                    if primary_code(&error).is_none() {
+                        // The connection's thread is gone. While this fails, so does every read.
+                        drop(self.link.renew().await);
+                    }
+                    return Err(failed(error));
+                }
+            }
+        }
+    }
+}
+
+type Statement = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// The entry in the columns of a row that begin at `at`: kind, value, version, expiry, metadata.
+fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, home: Home) -> Result<Entry> {
+    if fields == Fields::Existence {
+        return Ok(Entry::new(Value::from_stored(ValueKind::Bytes, Bytes::new())));
+    }
+    let value = stored_value(row.try_get(at).map_err(failed)?, row.try_get(at + 1).map_err(failed)?)?;
+    if fields == Fields::Value {
+        return Ok(Entry::new(value));
+    }
+    let stored_version = row.try_get(at + 2).map_err(failed)?;
+    let expires_at = row.try_get(at + 3).map_err(failed)?;
+    let metadata: Option<Vec<u8>> = row.try_get(at + 4).map_err(failed)?;
+    let metadata = metadata.map(|metadata| Metadata::from_stored(Bytes::from(metadata)));
+    let version = version(home.file_id, stored_version);
+    Ok(Entry::with_details(value, metadata, entry_expiry(expires_at), Some(version)))
+}
+
+fn is_too_big(error: &Error) -> bool {
+    error.native_code().and_then(|native| native.parse().ok()) == Some(code::TOOBIG)
+}
+
+fn failed(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
+            damaged_row("a column has another type").with_source(error)
+        }
+        error => from_sqlx(error, Stage::Read),
+    }
+}

@@ -1,0 +1,302 @@
+//! The store: hands requests to the tasks that write and read.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kv_api::{
+    Backend, BatchOutcome, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire, Increment,
+    ListPage, Profile, RawPage, Read, ReadMany, Result, SetOutcome, Write, WriteMany, async_trait,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::SqliteConfig;
+use crate::connection::{Link, Opening, Patience, connect};
+use crate::error::{Stage, closed, from_sqlx, read_only, unanswered};
+use crate::operation::{Action, Answer, Operation};
+use crate::profile::PROFILE;
+use crate::reader::{Query, Reader};
+use crate::schema::{self, Home};
+use crate::writer::{Job, Writer};
+
+/// How many calls wait in a channel before further callers wait for a place in it.
+const QUEUE_MAX: usize = 1024;
+
+/// How much of a batch goes into one transaction: enough that the commit is shared, and other callers do not wait long.
+const BATCH_ITEMS_MAX: usize = 1000;
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// One namespace of one SQLite file, open.
+///
+/// One task writes: it takes all calls that wait, commits them together, and then answers each. Further tasks read, one per
+/// connection. They belong to the tokio runtime that the store was opened in, and end when the store is closed or dropped;
+/// an acknowledged write is in the file by then in any case.
+pub struct SqliteStore {
+    home: Home,
+    scope: String,
+    path: PathBuf,
+    namespace: String,
+    clock: Arc<dyn Clock>,
+    /// None in a store for reading only.
+    writer: Option<mpsc::Sender<Job>>,
+    readers: Vec<mpsc::Sender<Query>>,
+    next_reader: AtomicUsize,
+}
+
+impl SqliteStore {
+    /// Opens the file, creating it, its schema and the namespace where they are missing and the settings allow it. A file
+    /// of an older version of this library is migrated; one of a newer version, or not ours at all, is left as it is.
+    ///
+    /// Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for settings that mean nothing; `Misconfigured` when the file cannot be reached, is not ours
+    /// ([`Reason::Foreign`](kv_api::Reason::Foreign)), or is of a newer version
+    /// ([`Reason::NewerSchema`](kv_api::Reason::NewerSchema)); `Unavailable` with [`Reason::Busy`](kv_api::Reason::Busy)
+    /// when another process keeps its lock; `Exhausted` when the disk is full.
+    pub async fn open(config: SqliteConfig) -> Result<Self> {
+        Self::open_file(config).await.map_err(|error| error.with_store(PROFILE.system).with_operation("open"))
+    }
+
+    async fn open_file(config: SqliteConfig) -> Result<Self> {
+        config.check()?;
+        // Absolute, so that the name is never read as a URI and a later change of directory moves nothing.
+        let path = std::path::absolute(&config.path).map_err(|error| {
+            Error::new(ErrorKind::Misconfigured, "the path of the file cannot be made absolute").with_source(error)
+        })?;
+        let patience =
+            Patience { timer: Arc::clone(&config.timer), clock: Arc::clone(&config.clock), limit: config.busy_timeout };
+        let (connection, home) = schema::open(&config, &path, &patience).await?;
+        let opening = Opening { path: &path, config: &config };
+        let reading = opening.for_reading();
+        let mut links = Vec::new();
+        let writer = if config.read_only {
+            links.push(Link { connection, options: reading.clone(), patience: patience.clone() });
+            None
+        } else {
+            let link = Link { connection, options: opening.for_writing(), patience: patience.clone() };
+            let (jobs, receiver) = mpsc::channel(QUEUE_MAX);
+            let writer = Writer::new(link, home, Arc::clone(&config.clock), config.durability, receiver);
+            tokio::spawn(writer.run());
+            Some(jobs)
+        };
+        while links.len() < config.readers.get() {
+            let connection = connect(&reading, &patience).await.map_err(|error| from_sqlx(error, Stage::Open))?;
+            links.push(Link { connection, options: reading.clone(), patience: patience.clone() });
+        }
+        let start = |link| {
+            let (queries, receiver) = mpsc::channel(QUEUE_MAX);
+            tokio::spawn(Reader::new(link, home, Arc::clone(&config.clock), receiver).run());
+            queries
+        };
+        Ok(Self {
+            home,
+            scope: format!("{:016x}/{}", home.file_id, config.namespace),
+            readers: links.into_iter().map(start).collect(),
+            next_reader: AtomicUsize::new(0),
+            writer,
+            path,
+            namespace: config.namespace,
+            clock: config.clock,
+        })
+    }
+
+    fn writer(&self) -> Result<&mpsc::Sender<Job>> {
+        self.writer.as_ref().ok_or_else(read_only)
+    }
+
+    /// Hands one operation to the writer. A future that is dropped while it waits for the answer changes nothing: the
+    /// operation is carried out whole (ERR-6).
+    async fn carry_out(&self, operation: Operation) -> Result<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.writer()?.send(Job::One { operation, reply }).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| unanswered())?
+    }
+
+    /// Hands operations on distinct keys to the writer, in transactions of bounded size; one answer for each, in order.
+    async fn carry_out_many(&self, operations: Vec<Operation>) -> Vec<Result<Answer>> {
+        let mut answers = Vec::with_capacity(operations.len());
+        let mut operations = operations.into_iter().peekable();
+        while operations.peek().is_some() {
+            let (mut chunk, mut bytes) = (Vec::new(), 0);
+            while let Some(operation) = operations.next_if(|next| {
+                chunk.is_empty() || (chunk.len() < BATCH_ITEMS_MAX && bytes + next.bytes() <= BATCH_BYTES_MAX)
+            }) {
+                bytes += operation.bytes();
+                chunk.push(operation);
+            }
+            let items = chunk.len();
+            match self.carry_out_chunk(chunk).await {
+                Ok(chunk) => answers.extend(chunk),
+                Err(error) => answers.extend((0..items).map(|_| Err(error.clone()))),
+            }
+        }
+        answers
+    }
+
+    async fn carry_out_chunk(&self, operations: Vec<Operation>) -> Result<Vec<Result<Answer>>> {
+        let (reply, answers) = oneshot::channel();
+        self.writer()?.send(Job::Many { operations, reply }).await.map_err(|_| closed())?;
+        answers.await.map_err(|_| unanswered())
+    }
+
+    /// Asks the readers in turn.
+    async fn ask<A>(&self, query: impl FnOnce(oneshot::Sender<Result<A>>) -> Query) -> Result<A> {
+        let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
+        let reader = &self.readers[turn % self.readers.len()];
+        let (reply, answer) = oneshot::channel();
+        reader.send(query(reply)).await.map_err(|_| closed())?;
+        // A read changes nothing, so one that was never answered was certainly not applied.
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+/// Path and namespace.
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Backend for SqliteStore {
+    fn profile(&self) -> &Profile {
+        &PROFILE
+    }
+
+    fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        let fields = read.fields();
+        let key = read.into_key().into_owned();
+        self.ask(|reply| Query::Get { key, fields, reply }).await
+    }
+
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        set_outcome(self.carry_out(Operation::put(write, self.home.file_id)?).await)
+    }
+
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        delete_outcome(self.carry_out(Operation::delete(delete, self.home.file_id)).await)
+    }
+
+    async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        let fields = reads.fields();
+        let mut keys = reads.into_keys().into_iter().peekable();
+        let mut entries = Vec::with_capacity(keys.len());
+        while keys.peek().is_some() {
+            let (mut chunk, mut bytes) = (Vec::new(), 0);
+            while let Some(key) = keys.next_if(|_| chunk.len() < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX) {
+                bytes += key.len();
+                chunk.push(key.into_owned());
+            }
+            entries.extend(self.ask(|reply| Query::GetMany { keys: chunk, fields, reply }).await?);
+        }
+        Ok(entries)
+    }
+
+    async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
+        let writes = writes.into_writes();
+        let mut operations = Vec::with_capacity(writes.len());
+        let mut refused = Vec::new();
+        for (index, write) in writes.into_iter().enumerate() {
+            match Operation::put(write, self.home.file_id) {
+                Ok(operation) => operations.push(operation),
+                Err(error) => refused.push((index, error)),
+            }
+        }
+        let mut outcomes: Vec<_> = self.carry_out_many(operations).await.into_iter().map(set_outcome).collect();
+        // In the order of their indexes, so each lands where it was.
+        for (index, error) in refused {
+            outcomes.insert(index.min(outcomes.len()), Err(error));
+        }
+        outcomes
+    }
+
+    async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
+        let delete = |key: std::borrow::Cow<'_, str>| Operation {
+            key: key.into_owned(),
+            action: Action::Delete { if_version: None },
+        };
+        let operations = deletes.into_keys().into_iter().map(delete).collect();
+        self.carry_out_many(operations).await.into_iter().map(delete_outcome).collect()
+    }
+
+    async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
+        let put = |write| Operation::put(write, self.home.file_id);
+        let operations = writes.into_writes().into_iter().map(put).collect::<Result<_>>()?;
+        let (reply, outcome) = oneshot::channel();
+        self.writer()?.send(Job::AllOrNothing { operations, reply }).await.map_err(|_| closed())?;
+        outcome.await.map_err(|_| unanswered())?
+    }
+
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        let (prefix, limit) = (page.prefix().to_owned(), page.limit().get());
+        let position = page.position().map(<[u8]>::to_vec);
+        self.ask(|reply| Query::List { prefix, limit, position, reply }).await
+    }
+
+    async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
+        match self.carry_out(Operation::increment(increment)).await? {
+            Answer::Count(value) => Ok(value),
+            _ => Err(wrong_answer()),
+        }
+    }
+
+    async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
+        match self.carry_out(Operation::expire(expire)).await? {
+            Answer::Expire(found) => Ok(found),
+            _ => Err(wrong_answer()),
+        }
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.ask(|reply| Query::Ping { reply }).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        let mut first_error = Ok(());
+        // The readers first: the log can be moved into the file whole only when nobody reads from it.
+        for reader in &self.readers {
+            let (reply, answer) = oneshot::channel();
+            if reader.send(Query::Close { reply }).await.is_ok() {
+                first_error = first_error.and(answer.await.unwrap_or(Ok(())));
+            }
+        }
+        if let Some(writer) = &self.writer {
+            let (reply, answer) = oneshot::channel();
+            if writer.send(Job::Close { reply }).await.is_ok() {
+                first_error = first_error.and(answer.await.unwrap_or(Ok(())));
+            }
+        }
+        first_error
+    }
+}
+
+fn set_outcome(answer: Result<Answer>) -> Result<SetOutcome> {
+    match answer? {
+        Answer::Set(outcome) => Ok(outcome),
+        _ => Err(wrong_answer()),
+    }
+}
+
+fn delete_outcome(answer: Result<Answer>) -> Result<DeleteOutcome> {
+    match answer? {
+        Answer::Delete(outcome) => Ok(outcome),
+        _ => Err(wrong_answer()),
+    }
+}
+
+fn wrong_answer() -> Error {
+    Error::new(ErrorKind::Internal, "the writer answered another question")
+}

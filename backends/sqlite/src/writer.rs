@@ -1,0 +1,516 @@
+//! The one task that writes: it takes everything that waits, commits it as one transaction, and then answers each caller.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use kv_api::{BatchOutcome, Clock, DeleteOutcome, Error, ErrorKind, Result, Timestamp};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row, Sqlite};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
+
+use crate::config::Durability;
+use crate::connection::Link;
+use crate::error::{Stage, code, from_sqlx, is_about_a_row, is_busy, primary_code};
+use crate::group::{Group, StoredCounter, StoredRow, incremented, not_a_counter, written_row};
+use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
+use crate::queries;
+use crate::schema::Home;
+use crate::transaction::{self, Failure};
+
+/// What a store hands to its writer. The order in the channel is the order of effect.
+#[derive(Debug)]
+pub(crate) enum Job {
+    One { operation: Operation, reply: oneshot::Sender<Result<Answer>> },
+    Many { operations: Vec<Operation>, reply: oneshot::Sender<Vec<Result<Answer>>> },
+    AllOrNothing { operations: Vec<Operation>, reply: oneshot::Sender<Result<BatchOutcome>> },
+    Close { reply: oneshot::Sender<Result<()>> },
+}
+
+/// A group takes as many operations and bytes as gain anything: more would only lengthen the pause for everybody.
+const GROUP_OPERATIONS_MAX: usize = 256;
+const GROUP_BYTES_MAX: usize = 1024 * 1024;
+
+/// How often a writer gives way to callers that are about to ask, before it begins a group.
+const YIELDS_MAX: usize = 8;
+
+/// Version numbers reserved at once: a reservation is a commit of its own, and rare.
+const NUMBERS_RESERVED: i64 = 1 << 20;
+
+/// Each group reclaims expired rows; single writes do not, so after this many of them the idle writer looks once.
+const SINGLES_BETWEEN_RECLAIMS: u32 = 64;
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) link: Link,
+    pub(crate) home: Home,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) durability: Durability,
+    jobs: mpsc::Receiver<Job>,
+    /// Taken from the channel, but not for this group.
+    held: Option<Job>,
+    /// Reserved version numbers that nobody has.
+    numbers: Range<i64>,
+    /// The last group had more than one call: others are likely to be on their way.
+    crowded: bool,
+    /// Expired rows may be left, so the idle writer goes on reclaiming.
+    reclaim_due: bool,
+    singles_since_reclaim: u32,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        link: Link,
+        home: Home,
+        clock: Arc<dyn Clock>,
+        durability: Durability,
+        jobs: mpsc::Receiver<Job>,
+    ) -> Self {
+        Self {
+            link,
+            home,
+            clock,
+            durability,
+            jobs,
+            held: None,
+            numbers: 0..0,
+            crowded: false,
+            reclaim_due: false,
+            singles_since_reclaim: 0,
+        }
+    }
+
+    /// Works until the store is closed or dropped.
+    pub(crate) async fn run(mut self) {
+        let mut closing = None;
+        while let Some(job) = self.next().await {
+            match job {
+                // What is in the channel was asked for before the store was closed, so it is done (LIFE-2).
+                Job::Close { reply } => {
+                    self.jobs.close();
+                    closing = Some(reply);
+                }
+                Job::AllOrNothing { operations, reply } => {
+                    let outcome = self.all_or_nothing(&operations).await;
+                    // Here and below: a caller that has gone away changes nothing (ERR-6).
+                    let _ = reply.send(outcome);
+                }
+                job @ (Job::One { .. } | Job::Many { .. }) => {
+                    let jobs = self.gather(job).await;
+                    self.answer(jobs).await;
+                }
+            }
+        }
+        if closing.is_some() {
+            // Best effort: the log is as good as the file, and others may be using it.
+            let _ = sqlx::query(queries::CHECKPOINT).fetch_all(&mut self.link.connection).await;
+        }
+        let closed = self.link.connection.close().await.map_err(|error| from_sqlx(error, Stage::Read));
+        if let Some(reply) = closing {
+            let _ = reply.send(closed);
+        }
+    }
+
+    /// The next job; while there is none and expired rows are left, they are reclaimed.
+    async fn next(&mut self) -> Option<Job> {
+        if let Some(job) = self.held.take() {
+            return Some(job);
+        }
+        while self.reclaim_due {
+            match self.jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Empty) => self.reclaim().await,
+            }
+        }
+        self.jobs.recv().await
+    }
+
+    /// Removes some expired rows. If that fails, the next group tries again.
+    async fn reclaim(&mut self) {
+        let now = self.clock.now().as_unix_millis_floor();
+        let removed = sqlx::query(queries::RECLAIM).bind(now).execute(&mut self.link.connection).await;
+        self.reclaim_due = removed.is_ok_and(|removed| removed.rows_affected() > 0);
+        self.singles_since_reclaim = 0;
+    }
+
+    /// `first` and everything that waits, up to the limits of a group.
+    async fn gather(&mut self, first: Job) -> Vec<Job> {
+        let (mut operations, mut bytes) = first.size();
+        let mut group = vec![first];
+        for round in 0..=YIELDS_MAX {
+            let before = group.len();
+            while let Ok(job) = self.jobs.try_recv() {
+                let (more_operations, more_bytes) = job.size();
+                operations += more_operations;
+                bytes += more_bytes;
+                let groups = matches!(job, Job::One { .. } | Job::Many { .. });
+                if !groups || operations > GROUP_OPERATIONS_MAX || bytes > GROUP_BYTES_MAX {
+                    self.held = Some(job);
+                    return group;
+                }
+                group.push(job);
+            }
+            // A lone caller never pays for this: without it, groups alternate between one call and all the others.
+            if !self.crowded || (round > 0 && group.len() == before) {
+                break;
+            }
+            yield_now().await;
+        }
+        group
+    }
+
+    /// Carries out a group and answers everybody.
+    async fn answer(&mut self, jobs: Vec<Job>) {
+        let operations: Vec<&Operation> = jobs.iter().flat_map(Job::operations).collect();
+        self.crowded = jobs.len() > 1;
+        let answers = match operations.as_slice() {
+            [operation] => vec![self.single(operation).await],
+            operations => self.group(operations).await,
+        };
+        let mut answers = answers.into_iter();
+        for job in jobs {
+            match job {
+                Job::One { reply, .. } => {
+                    let _ = reply.send(answers.next().unwrap_or_else(|| Err(unanswered())));
+                }
+                Job::Many { operations, reply } => {
+                    let mut own: Vec<_> = answers.by_ref().take(operations.len()).collect();
+                    own.resize_with(operations.len(), || Err(unanswered()));
+                    let _ = reply.send(own);
+                }
+                Job::AllOrNothing { .. } | Job::Close { .. } => {}
+            }
+        }
+    }
+
+    /// One operation by itself: a single statement that is its own transaction.
+    async fn single(&mut self, operation: &Operation) -> Result<Answer> {
+        self.reserve(1).await?;
+        let patience = self.link.patience.clone();
+        let mut wait = patience.begin();
+        let number = self.take_numbers(1).start;
+        self.singles_since_reclaim += 1;
+        self.reclaim_due |= self.singles_since_reclaim >= SINGLES_BETWEEN_RECLAIMS;
+        loop {
+            let now = self.clock.now();
+            match execute_alone(&mut self.link.connection, self.home, operation, now, number).await {
+                Ok(Some(answer)) => return Ok(answer),
+                // A group of one reads first, so it can tell why.
+                Ok(None) => {
+                    let mut answers = self.group(&[operation]).await;
+                    return answers.pop().unwrap_or_else(|| Err(unanswered()));
+                }
+                Err(error) if is_busy(&error) && wait.again().await => {}
+                Err(error) => {
+                    self.renew_if_lost(&error).await;
+                    return Err(from_sqlx(error, Stage::Autocommit));
+                }
+            }
+        }
+    }
+
+    /// Many operations in one transaction: read what they touch, decide in memory, write what came out.
+    async fn group(&mut self, operations: &[&Operation]) -> Vec<Result<Answer>> {
+        let all = |error: Error| operations.iter().map(|_| Err(error.clone())).collect();
+        // Enough for a second attempt too: a number that was written and rolled back is not used again.
+        if let Err(error) = self.reserve(operations.len() * 2).await {
+            return all(error);
+        }
+        let patience = self.link.patience.clone();
+        let mut wait = patience.begin();
+        let numbers = self.take_numbers(operations.len());
+        loop {
+            let mut group = Group::new(operations);
+            let failure = match self.try_group(&mut group, numbers.clone()).await {
+                Ok(answers) => return answers,
+                Err(failure) => failure,
+            };
+            self.roll_back().await;
+            match failure {
+                Failure::Database { error, .. } if is_busy(&error) && wait.again().await => {}
+                Failure::Database { error, stage: Stage::Write } if is_about_a_row(&error) => {
+                    return self.one_by_one(operations).await.unwrap_or_else(|failure| all(failure.into_error()));
+                }
+                failure => return all(failure.into_error()),
+            }
+        }
+    }
+
+    async fn try_group(&mut self, group: &mut Group<'_>, numbers: Range<i64>) -> Result<Vec<Result<Answer>>, Failure> {
+        let connection = &mut self.link.connection;
+        let now = transaction::begin(connection, group, self.home, &*self.clock).await?;
+        let answers = group.decide(now, numbers, self.home.file_id);
+        let plan = group.plan().map_err(Failure::Other)?;
+        let reclaimed = transaction::finish(connection, &plan, self.home, now).await?;
+        if let Some(reclaimed) = reclaimed {
+            self.reclaim_due = reclaimed > 0;
+            self.singles_since_reclaim = 0;
+        }
+        Ok(answers)
+    }
+
+    /// A row was refused: one statement for each operation, still in one transaction. A statement that fails undoes itself
+    /// alone, and only its caller gets the error.
+    async fn one_by_one(&mut self, operations: &[&Operation]) -> Result<Vec<Result<Answer>>, Failure> {
+        let patience = self.link.patience.clone();
+        let mut wait = patience.begin();
+        let numbers = self.take_numbers(operations.len());
+        loop {
+            match self.try_one_by_one(operations, numbers.clone()).await {
+                Ok(answers) => return Ok(answers),
+                Err(failure) => {
+                    self.roll_back().await;
+                    if !(failure.is_busy() && wait.again().await) {
+                        return Err(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn try_one_by_one(
+        &mut self,
+        operations: &[&Operation],
+        numbers: Range<i64>,
+    ) -> Result<Vec<Result<Answer>>, Failure> {
+        let connection = &mut self.link.connection;
+        sqlx::query(queries::BEGIN).execute(&mut *connection).await.map_err(Failure::in_transaction)?;
+        let now = self.clock.now();
+        let mut answers = Vec::with_capacity(operations.len());
+        for (operation, number) in operations.iter().zip(numbers) {
+            answers.push(match execute_alone(connection, self.home, operation, now, number).await {
+                Ok(Some(answer)) => Ok(answer),
+                Ok(None) => Err(refusal(connection, self.home, operation).await.map_err(Failure::in_transaction)?),
+                Err(error) if is_about_a_row(&error) => Err(from_sqlx(error, Stage::Write)),
+                Err(error) => return Err(Failure::in_transaction(error)),
+            });
+        }
+        sqlx::query(queries::COMMIT)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| Failure::Database { error, stage: Stage::Commit })?;
+        Ok(answers)
+    }
+
+    /// One transaction for a batch that is written whole or not at all (BATCH-3).
+    async fn all_or_nothing(&mut self, operations: &[Operation]) -> Result<BatchOutcome> {
+        self.reserve(operations.len()).await?;
+        let operations: Vec<&Operation> = operations.iter().collect();
+        let patience = self.link.patience.clone();
+        let mut wait = patience.begin();
+        let numbers = self.take_numbers(operations.len());
+        loop {
+            let mut group = Group::new(&operations);
+            let failure = match self.try_all_or_nothing(&mut group, numbers.clone()).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(failure) => failure,
+            };
+            self.roll_back().await;
+            if !(failure.is_busy() && wait.again().await) {
+                return Err(failure.into_error());
+            }
+        }
+    }
+
+    async fn try_all_or_nothing(
+        &mut self,
+        group: &mut Group<'_>,
+        numbers: Range<i64>,
+    ) -> Result<BatchOutcome, Failure> {
+        let now = transaction::begin(&mut self.link.connection, group, self.home, &*self.clock).await?;
+        let mut outcomes = Vec::new();
+        for (index, answer) in group.decide(now, numbers, self.home.file_id).into_iter().enumerate() {
+            match answer {
+                Ok(Answer::Set(outcome)) if outcome.is_written() => outcomes.push(outcome),
+                Ok(_) => {
+                    self.roll_back().await;
+                    return Ok(BatchOutcome::NotMet { index });
+                }
+                Err(error) => return Err(Failure::Other(error.with_index(index))),
+            }
+        }
+        let plan = group.plan().map_err(Failure::Other)?;
+        let reclaimed = transaction::finish(&mut self.link.connection, &plan, self.home, now).await?;
+        self.reclaim_due |= reclaimed.is_some_and(|reclaimed| reclaimed > 0);
+        Ok(BatchOutcome::Written(outcomes))
+    }
+
+    /// Leaves no transaction open: a later single statement would join it, and be answered without a commit.
+    async fn roll_back(&mut self) {
+        match sqlx::query(queries::ROLLBACK).execute(&mut self.link.connection).await {
+            Ok(_) => {}
+            // There was none: SQLite has rolled back by itself, or BEGIN had failed.
+            Err(error) if primary_code(&error) == Some(code::ERROR) => {}
+            // While this fails every operation does too, on the connection that is still there.
+            Err(_) => drop(self.link.renew().await),
+        }
+    }
+
+    /// A failure that is none of SQLite's means that the connection's thread is gone.
+    async fn renew_if_lost(&mut self, error: &sqlx::Error) {
+        if primary_code(error).is_none() {
+            drop(self.link.renew().await);
+        }
+    }
+
+    /// Makes sure that `count` version numbers can be taken. Outside any transaction: rolled back with one, they would be
+    /// handed out a second time.
+    async fn reserve(&mut self, count: usize) -> Result<()> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        if self.numbers.end - self.numbers.start >= count {
+            return Ok(());
+        }
+        let query = match self.durability {
+            Durability::Full => queries::RESERVE_FULL,
+            Durability::Normal => queries::RESERVE_NORMAL,
+        };
+        let block = count.max(NUMBERS_RESERVED);
+        let patience = self.link.patience.clone();
+        let mut wait = patience.begin();
+        let rows = loop {
+            match sqlx::query(query).bind(block).fetch_all(&mut self.link.connection).await {
+                Err(error) if is_busy(&error) && wait.again().await => {}
+                Err(error) => {
+                    self.renew_if_lost(&error).await;
+                    // No operation has begun, so none can have been applied.
+                    return Err(from_sqlx(error, Stage::Read));
+                }
+                Ok(rows) => break rows,
+            }
+        };
+        let end: i64 = rows
+            .first()
+            .and_then(|row| row.try_get(0).ok())
+            .ok_or_else(|| Error::new(ErrorKind::Misconfigured, "the table meta of the file is empty"))?;
+        self.numbers = end - block..end;
+        Ok(())
+    }
+
+    /// The next `count` of the reserved numbers.
+    fn take_numbers(&mut self, count: usize) -> Range<i64> {
+        let start = self.numbers.start;
+        self.numbers.start = start.saturating_add(i64::try_from(count).unwrap_or(i64::MAX)).min(self.numbers.end);
+        start..self.numbers.start
+    }
+}
+
+impl Job {
+    fn operations(&self) -> &[Operation] {
+        match self {
+            Self::One { operation, .. } => std::slice::from_ref(operation),
+            Self::Many { operations, .. } | Self::AllOrNothing { operations, .. } => operations,
+            Self::Close { .. } => &[],
+        }
+    }
+
+    /// Operations and bytes.
+    fn size(&self) -> (usize, usize) {
+        let operations = self.operations();
+        (operations.len(), operations.iter().map(Operation::bytes).sum())
+    }
+}
+
+type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
+
+/// One operation by one statement. `None`: an increment was refused, and [`refusal`] or a group tells why.
+async fn execute_alone(
+    connection: &mut SqliteConnection,
+    home: Home,
+    operation: &Operation,
+    now: Timestamp,
+    number: i64,
+) -> Result<Option<Answer>, sqlx::Error> {
+    let now_ms = now.as_unix_millis_floor();
+    let addressed = |sql: &'static str| -> Query { sqlx::query(sql).bind(home.namespace).bind(operation.key.clone()) };
+    // Always to the end, never only to the first row: the commit comes after the last one, and with it its error.
+    let row = |rows: Vec<SqliteRow>| rows.into_iter().next();
+    Ok(Some(match &operation.action {
+        Action::Put { expiry, condition, .. } => {
+            let (sql, expected) = match condition {
+                PutCondition::Always => (queries::PUT, None),
+                PutCondition::IfNotExists => (queries::PUT_IF_NOT_EXISTS, None),
+                PutCondition::IfExists => (queries::PUT_IF_EXISTS, None),
+                PutCondition::IfVersion(version) => (queries::PUT_IF_VERSION, Some(*version)),
+            };
+            let version = number * 2 + 1;
+            let row_to_write = written_row(operation, version, deadline(*expiry, now))
+                .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+            let query = transaction::bind_row(sqlx::query(sql), home, &row_to_write).bind(now_ms).bind(expected);
+            let written = row(query.fetch_all(connection).await?);
+            if written.is_none() && *condition == PutCondition::Always {
+                // Always returns a row, unless the connection's thread ended on the way.
+                return Err(sqlx::Error::WorkerCrashed);
+            }
+            Answer::Set(put_outcome(home.file_id, written.map(|row| row.try_get(0)).transpose()?))
+        }
+        Action::Delete { if_version: None } => {
+            let deleted = row(addressed(queries::DELETE).bind(now_ms).fetch_all(connection).await?);
+            let was_live = deleted.map(|row| row.try_get::<bool, _>(0)).transpose()?.unwrap_or(false);
+            Answer::Delete(if was_live { DeleteOutcome::Deleted } else { DeleteOutcome::NotFound })
+        }
+        Action::Delete { if_version: Some(version) } => {
+            let query = addressed(queries::DELETE_IF_VERSION).bind(now_ms).bind(*version);
+            let deleted = !query.fetch_all(connection).await?.is_empty();
+            Answer::Delete(if deleted { DeleteOutcome::Deleted } else { DeleteOutcome::NotMet })
+        }
+        Action::Expire { expiry } => {
+            let query = addressed(queries::EXPIRE).bind(now_ms).bind(deadline(*expiry, now));
+            Answer::Expire(!query.fetch_all(connection).await?.is_empty())
+        }
+        Action::Increment { by, min, max, expiring_allowed } => {
+            let query = addressed(queries::INCREMENT)
+                .bind(*by)
+                .bind(number * 2 + 1)
+                .bind(*min)
+                .bind(*max)
+                .bind(*expiring_allowed)
+                .bind(now_ms);
+            let Some(row) = row(query.fetch_all(connection).await?) else { return Ok(None) };
+            let value = row.try_get::<&[u8], _>(0)?;
+            let value = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            match value {
+                Some(value) => Answer::Count(value),
+                None => return Ok(None),
+            }
+        }
+    }))
+}
+
+/// Why an increment was refused, by the state that the statement saw in this transaction.
+async fn refusal(connection: &mut SqliteConnection, home: Home, operation: &Operation) -> Result<Error, sqlx::Error> {
+    let Action::Increment { by, min, max, expiring_allowed } = operation.action else {
+        return Ok(unanswered());
+    };
+    let query = sqlx::query(queries::COUNTER).bind(home.namespace).bind(operation.key.clone());
+    let stored = query.fetch_all(connection).await?.first().map(|row| stored_row(row, 0, true)).transpose()?;
+    let old = match stored {
+        Some(StoredRow { expires_at: Some(_), .. }) if !expiring_allowed => {
+            Err(not_a_counter("the entry has an expiry"))
+        }
+        Some(StoredRow { counter: Some(counter), .. }) => counter.value(),
+        Some(_) | None => Ok(0),
+    };
+    Ok(match old.and_then(|old| incremented(old, by, min, max)) {
+        Err(error) => error,
+        Ok(_) => unanswered(),
+    })
+}
+
+/// The state of a key, from the columns of a row that begin at `at`.
+pub(crate) fn stored_row(row: &SqliteRow, at: usize, counted: bool) -> Result<StoredRow, sqlx::Error> {
+    let counter = if counted {
+        Some(StoredCounter {
+            kind: row.try_get(at + 3)?,
+            has_metadata: row.try_get(at + 4)?,
+            head: row.try_get(at + 5)?,
+        })
+    } else {
+        None
+    };
+    Ok(StoredRow { row: row.try_get(at)?, version: row.try_get(at + 1)?, expires_at: row.try_get(at + 2)?, counter })
+}
+
+fn unanswered() -> Error {
+    Error::new(ErrorKind::Internal, "the writer decided nothing for this operation")
+}
