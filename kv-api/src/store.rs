@@ -328,7 +328,7 @@ impl Store {
     ///     SetItem::new("", "no key"),
     ///     SetItem::new("a", "2").if_not_exists(),
     /// ]).await;
-    /// assert_eq!(results[0].as_ref().map(|outcome| outcome.status()), Ok(SetStatus::Created).as_ref().copied());
+    /// assert_eq!(results[0].as_ref().unwrap().status(), SetStatus::Created);
     /// assert_eq!(results[1].as_ref().unwrap_err().kind(), ErrorKind::InvalidArgument);
     /// assert!(!results[2].as_ref().unwrap().is_written());
     /// # Ok::<(), kv_api::Error>(())
