@@ -18,7 +18,7 @@ use crate::shard::Shard;
 use crate::store::MemoryStore;
 
 /// How many due entries a write takes out of its own shard, beside two for each entry it puts in.
-pub(crate) const PER_WRITE: usize = 2;
+const PER_WRITE: usize = 2;
 /// How many due entries a visit takes out of another shard, and a write that needs room of each.
 const PER_VISIT: usize = 32;
 /// One write in this many visits another shard.
@@ -27,6 +27,7 @@ const WRITES_PER_VISIT: u64 = 16;
 impl MemoryStore {
     /// Ends a write of `written` entries into a shard: takes out some due entries, lets go of the locks, and only then
     /// frees what was taken out or replaced.
+    #[inline]
     pub(crate) fn finish_write(
         &self,
         mut shard: RwLockWriteGuard<'_, Shard>,
@@ -34,7 +35,11 @@ impl MemoryStore {
         time: &CallTime<'_>,
         written: usize,
     ) {
-        let removed = reclaim(&mut shard, time, PER_WRITE + 2 * written, &mut index, &self.inner.capacity);
+        let removed = if shard.has_expiring() {
+            reclaim(&mut shard, time, PER_WRITE + 2 * written, &mut index, &self.inner.capacity)
+        } else {
+            Vec::new()
+        };
         let turn = shard.next_visit(WRITES_PER_VISIT);
         drop(index);
         drop(shard);

@@ -138,7 +138,7 @@ impl Shard {
         index: &mut KeyIndexWriter<'_>,
         removed: &mut Vec<Block>,
     ) {
-        if self.expiries.is_empty() {
+        if !self.has_expiring() {
             return;
         }
         let now = time.millis();
@@ -151,6 +151,11 @@ impl Shard {
             }
         }
         self.shrink_if_sparse();
+    }
+
+    /// Whether an entry here carries an expiry at all.
+    pub(crate) fn has_expiring(&self) -> bool {
+        !self.expiries.is_empty()
     }
 
     /// Counts a write, and says from time to time which other shard is to be visited, each in its turn.

@@ -84,6 +84,7 @@ impl MemoryStore {
         self.get(read.key(), read.fields())
     }
 
+    #[inline]
     fn get(&self, key: &str, fields: Fields) -> Option<Entry> {
         let inner = &*self.inner;
         let hash = inner.shards.hash(key);
