@@ -51,10 +51,10 @@ impl Capacity {
             let message = format!("the store is full: {bound} is {allowed}, and this would make it {wanted}");
             Err(Error::new(ErrorKind::Exhausted, message).with_reason(Reason::StoreFull))
         };
-        if next.entries > max.entries && next.entries > used.entries {
+        if next.entries > max.entries {
             return full("entries_max", max.entries, next.entries);
         }
-        if next.bytes > max.bytes && next.bytes > used.bytes {
+        if next.bytes > max.bytes {
             return full("bytes_max", max.bytes, next.bytes);
         }
         *used = next;
