@@ -1,6 +1,6 @@
 //! Batches that are written whole or not at all.
 
-use kv_api::{BatchOutcome, Condition, Expiry, Result, SetOutcome, SetStatus, Version, Write, WriteMany, WriteParts};
+use kv_api::{BatchOutcome, Condition, Expiry, Result, SetOutcome, SetStatus, Version, Write, WriteMany};
 use parking_lot::RwLockWriteGuard;
 
 use crate::block::Block;
@@ -34,7 +34,7 @@ impl MemoryStore {
     ///
     /// # Errors
     /// As for [`write_sync`](Self::write_sync), for the batch as a whole; nothing is written then.
-    pub fn write_all_or_nothing_sync(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
+    pub fn write_all_or_nothing_sync(&self, writes: &WriteMany<'_>) -> Result<BatchOutcome> {
         let inner = &*self.inner;
         let mut items = self.prepare(writes)?;
         // Whoever locks several shards does it in the order of their positions, so that no two wait for each other.
@@ -68,15 +68,16 @@ impl MemoryStore {
         }
     }
 
-    fn prepare(&self, writes: WriteMany<'_>) -> Result<Vec<Prepared>> {
-        let prepare = |(index, write): (usize, Write<'_>)| {
-            let WriteParts { key, value, metadata, expiry, condition, .. } = write.into_parts();
-            let metadata = metadata.as_ref().map(|metadata| &metadata.as_bytes()[..]);
-            let block = Block::new(&key, value.kind(), value.as_bytes(), metadata)
-                .map_err(|error| error.with_index(index).with_key(&key))?;
-            Ok(Prepared { index, hash: self.inner.shards.hash(&key), block, expiry, condition })
+    fn prepare(&self, writes: &WriteMany<'_>) -> Result<Vec<Prepared>> {
+        let prepare = |(index, write): (usize, &Write<'_>)| {
+            let (key, value) = (write.key(), write.value());
+            let metadata = write.metadata().map(|metadata| &metadata.as_bytes()[..]);
+            let block = Block::new(key, value.kind(), value.as_bytes(), metadata)
+                .map_err(|error| error.with_index(index).with_key(key))?;
+            let (expiry, condition) = (write.expiry(), write.condition().clone());
+            Ok(Prepared { index, hash: self.inner.shards.hash(key), block, expiry, condition })
         };
-        writes.into_writes().into_iter().enumerate().map(prepare).collect()
+        writes.writes().iter().enumerate().map(prepare).collect()
     }
 
     /// Decides every condition, and what the batch takes and gives back.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kv_api::{
     Backend, BatchOutcome, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, Expire, Fields,
     Increment, ListPage, Now, Profile, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value, ValueKind,
-    Version, Write, WriteMany, WriteParts, async_trait,
+    Version, Write, WriteMany, async_trait,
 };
 
 use crate::block::Block;
@@ -74,7 +74,7 @@ impl MemoryStore {
     /// use kv_api::{Fields, Resolver, SetItem, SystemClock, Value};
     /// use kv_memory::{MemoryStore, PROFILE};
     /// let (store, resolver) = (MemoryStore::new(), Resolver::new(&PROFILE));
-    /// store.write_sync(resolver.write(SetItem::new("key", "value"), &SystemClock)?)?;
+    /// store.write_sync(&resolver.write(SetItem::new("key", "value"), &SystemClock)?)?;
     /// let entry = store.read_sync(&resolver.read("key", Fields::Value)?);
     /// assert_eq!(entry.map(kv_api::Entry::into_value), Some(Value::from("value")));
     /// # Ok::<(), kv_api::Error>(())
@@ -108,24 +108,24 @@ impl MemoryStore {
     /// # Errors
     /// [`Exhausted`](kv_api::ErrorKind::Exhausted) with [`Reason::StoreFull`](kv_api::Reason::StoreFull) when a bound
     /// would be passed, after everything that has expired was removed; nothing is written then.
-    pub fn write_sync(&self, write: Write<'_>) -> Result<SetOutcome> {
+    pub fn write_sync(&self, write: &Write<'_>) -> Result<SetOutcome> {
         let inner = &*self.inner;
-        let WriteParts { key, value, metadata, expiry, condition, .. } = write.into_parts();
-        let metadata = metadata.as_ref().map(|metadata| &metadata.as_bytes()[..]);
-        let block = Block::new(&key, value.kind(), value.as_bytes(), metadata)?;
-        let hash = inner.shards.hash(&key);
+        let (key, value) = (write.key(), write.value());
+        let metadata = write.metadata().map(|metadata| &metadata.as_bytes()[..]);
+        let block = Block::new(key, value.kind(), value.as_bytes(), metadata)?;
+        let hash = inner.shards.hash(key);
         let mut nothing_due = false;
         loop {
             let mut shard = inner.shards.write(hash);
             let time = CallTime::new(&*inner.clock);
             let slot = shard.find(hash, key.as_bytes());
             let live = shard.live_at(slot, &time);
-            if !holds(&condition, live, inner.origin)? {
+            if !holds(write.condition(), live, inner.origin)? {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
             }
             let status = if live.is_some() { SetStatus::Updated } else { SetStatus::Created };
             let old_size = slot.and_then(|slot| shard.at(slot)).map_or_else(Size::default, Block::size);
-            let expires_at = self.deadline(&time, expiry);
+            let expires_at = self.deadline(&time, write.expiry());
             if let Err(full) = inner.capacity.replace(old_size, block.size()) {
                 drop(shard);
                 if nothing_due {
@@ -254,7 +254,7 @@ impl Backend for MemoryStore {
     }
 
     fn write_now<'a>(&self, write: Write<'a>) -> Now<SetOutcome, Write<'a>> {
-        Now::Answered(self.write_sync(write))
+        Now::Answered(self.write_sync(&write))
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
@@ -262,7 +262,7 @@ impl Backend for MemoryStore {
     }
 
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
-        self.write_sync(write)
+        self.write_sync(&write)
     }
 
     async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
@@ -274,7 +274,7 @@ impl Backend for MemoryStore {
     }
 
     async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
-        writes.into_writes().into_iter().map(|write| self.write_sync(write)).collect()
+        writes.writes().iter().map(|write| self.write_sync(write)).collect()
     }
 
     async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
@@ -282,7 +282,7 @@ impl Backend for MemoryStore {
     }
 
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
-        self.write_all_or_nothing_sync(writes)
+        self.write_all_or_nothing_sync(&writes)
     }
 
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {

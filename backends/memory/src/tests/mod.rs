@@ -40,7 +40,7 @@ impl Subject {
     }
 
     fn try_set(&self, item: SetItem<'_>) -> Result<SetOutcome> {
-        self.store.write_sync(Resolver::new(&PROFILE).write(item, &self.clock)?)
+        self.store.write_sync(&Resolver::new(&PROFILE).write(item, &self.clock)?)
     }
 
     fn set(&self, item: SetItem<'_>) -> SetStatus {
@@ -88,7 +88,7 @@ impl Subject {
 
     fn all_or_nothing(&self, items: Vec<SetItem<'_>>) -> Result<BatchOutcome> {
         let writes = Resolver::new(&PROFILE).all_or_nothing(items, &self.clock)?.unwrap();
-        self.store.write_all_or_nothing_sync(writes)
+        self.store.write_all_or_nothing_sync(&writes)
     }
 
     fn page(&self, prefix: &str, limit: usize, position: Option<Vec<u8>>) -> Result<RawPage> {

@@ -130,7 +130,7 @@ fn exp_10_the_clock_is_not_read_where_nothing_expires() {
     let store =
         MemoryStore::with_config(MemoryConfig::new().with_clock(std::sync::Arc::new(NoClock)).with_entries_max(1));
     let resolver = Resolver::new(&PROFILE);
-    let set = |item| store.write_sync(resolver.write(item, &NoClock)?);
+    let set = |item| store.write_sync(&resolver.write(item, &NoClock)?);
     set(SetItem::new("k", 1)).unwrap();
     set(SetItem::new("k", 2).if_exists().metadata(json!({}))).unwrap();
     assert!(set(SetItem::new("l", 2)).is_err());
