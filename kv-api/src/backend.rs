@@ -15,15 +15,6 @@ use crate::page::RawPage;
 use crate::profile::Profile;
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
 
-/// An answer at once, or the request back: what the ready path of a [`Backend`] gives.
-#[derive(Debug)]
-pub enum Now<A, R> {
-    /// The answer.
-    Answered(Result<A>),
-    /// The request, to be sent through the asynchronous method.
-    NotReady(R),
-}
-
 /// A backend: the few things an adapter must do, and the many it may. It receives resolved requests only (CHK-1) and
 /// answers with plain data; it adds native code and retry class to its errors, the handle adds store, operation and key.
 ///
@@ -47,14 +38,18 @@ pub trait Backend: Debug + Send + Sync + 'static {
         &SystemClock
     }
 
-    /// Reads at once, for a store that need not wait; else gives the request back.
-    fn read_now<'a>(&self, read: Read<'a>) -> Now<Option<Entry>, Read<'a>> {
-        Now::NotReady(read)
+    /// Reads at once, for a store that need not wait: then no future is made. `None`, the default, asks for
+    /// [`read`](Self::read), and nothing must have been done.
+    fn read_now(&self, read: &Read<'_>) -> Option<Result<Option<Entry>>> {
+        let _ = read;
+        None
     }
 
-    /// Writes at once, for a store that need not wait; else gives the request back.
-    fn write_now<'a>(&self, write: Write<'a>) -> Now<SetOutcome, Write<'a>> {
-        Now::NotReady(write)
+    /// Writes at once, for a store that need not wait: then no future is made. `None`, the default, asks for
+    /// [`write`](Self::write), and nothing must have been done.
+    fn write_now(&self, write: &Write<'_>) -> Option<Result<SetOutcome>> {
+        let _ = write;
+        None
     }
 
     /// Reads one entry; `None` when there is no live one (GET-1).
@@ -142,10 +137,10 @@ macro_rules! forward {
             fn clock(&self) -> &dyn Clock {
                 (**self).clock()
             }
-            fn read_now<'a>(&self, read: Read<'a>) -> Now<Option<Entry>, Read<'a>> {
+            fn read_now(&self, read: &Read<'_>) -> Option<Result<Option<Entry>>> {
                 (**self).read_now(read)
             }
-            fn write_now<'a>(&self, write: Write<'a>) -> Now<SetOutcome, Write<'a>> {
+            fn write_now(&self, write: &Write<'_>) -> Option<Result<SetOutcome>> {
                 (**self).write_now(write)
             }
             async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {

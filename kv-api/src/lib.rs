@@ -25,7 +25,7 @@ mod value;
 mod version;
 mod walk;
 
-pub use backend::{Backend, Now};
+pub use backend::Backend;
 #[cfg(feature = "tokio")]
 pub use clock::TokioTimer;
 pub use clock::{Clock, ManualClock, SystemClock, Timer, Timestamp};

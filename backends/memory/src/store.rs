@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use kv_api::{
     Backend, BatchOutcome, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, Expire, Fields,
-    Increment, ListPage, Now, Profile, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value, ValueKind,
-    Version, Write, WriteMany, async_trait,
+    Increment, ListPage, Profile, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value, ValueKind, Version,
+    Write, WriteMany, async_trait,
 };
 
 use crate::block::Block;
@@ -249,12 +249,12 @@ impl Backend for MemoryStore {
         &*self.inner.clock
     }
 
-    fn read_now<'a>(&self, read: Read<'a>) -> Now<Option<Entry>, Read<'a>> {
-        Now::Answered(Ok(self.read_sync(&read)))
+    fn read_now(&self, read: &Read<'_>) -> Option<Result<Option<Entry>>> {
+        Some(Ok(self.read_sync(read)))
     }
 
-    fn write_now<'a>(&self, write: Write<'a>) -> Now<SetOutcome, Write<'a>> {
-        Now::Answered(self.write_sync(&write))
+    fn write_now(&self, write: &Write<'_>) -> Option<Result<SetOutcome>> {
+        Some(self.write_sync(write))
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {

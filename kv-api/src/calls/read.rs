@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Phase, Start};
-use crate::backend::Now;
 use crate::entry::{Entry, Fields};
 use crate::error::Result;
 use crate::store::Store;
@@ -29,9 +28,9 @@ impl<'a> ReadCall<'a> {
 fn start<'a>(store: &'a Store, key: &'a str, fields: Fields) -> Result<Start<'a, Option<Entry>>> {
     let read = store.resolver().read(key, fields)?;
     store.check_open()?;
-    match store.backend().read_now(read) {
-        Now::Answered(answer) => Ok(Start::Answered(answer)),
-        Now::NotReady(read) => {
+    match store.backend().read_now(&read) {
+        Some(answer) => Ok(Start::Answered(answer)),
+        None => {
             let call = store.enter()?;
             Ok(Start::Waiting(store.backend().read(read), call))
         }

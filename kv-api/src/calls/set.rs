@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Phase, Start};
-use crate::backend::Now;
 use crate::condition::Condition;
 use crate::error::Result;
 use crate::outcome::SetOutcome;
@@ -45,9 +44,9 @@ impl Future for Set<'_> {
             let write = store.resolver().write(item, store.backend().clock())?;
             *unconditional = *write.condition() == Condition::Always;
             store.check_open()?;
-            match store.backend().write_now(write) {
-                Now::Answered(answer) => Ok(Start::Answered(answer)),
-                Now::NotReady(write) => {
+            match store.backend().write_now(&write) {
+                Some(answer) => Ok(Start::Answered(answer)),
+                None => {
                     let call = store.enter()?;
                     Ok(Start::Waiting(store.backend().write(write), call))
                 }
