@@ -366,6 +366,13 @@ impl Error {
         self.0.kind
     }
 
+    /// The message alone, without kind and context; empty where the kind says it all. For a tool that shows the context in
+    /// its own way; what a program decides by is [`kind`](Self::kind) and [`reason`](Self::reason).
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The machine-readable reason, where there is one.
     #[must_use]
     pub fn reason(&self) -> Option<&Reason> {
