@@ -1,0 +1,90 @@
+//! One program, any store: the URL is configuration, and what the store can do is data that the program looks at.
+//!
+//! ```text
+//! cargo run -p choose-at-runtime                            # in memory
+//! KV_URL=sqlite:app.db cargo run -p choose-at-runtime       # in a file
+//! ```
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that shows what it does")]
+
+use std::process::ExitCode;
+
+use kv_api::{Consistency, ListOrder, Profile, Store, Support, ValueKind};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> kv_api::Result<()> {
+    let url = std::env::var("KV_URL").unwrap_or_else(|_| "memory:".to_owned());
+    let store = kv_backends::open(&url).await?;
+    print_profile(store.profile());
+    println!();
+    take_the_job_once(&store.with_prefix("choose-at-runtime/")).await?;
+    store.close().await
+}
+
+/// A job that must be done once, however many programs ask for it. It needs an atomic `IfNotExists`: where the store has
+/// none, it says so instead of hoping.
+async fn take_the_job_once(store: &Store) -> kv_api::Result<()> {
+    if !store.profile().if_not_exists.is_full() {
+        println!("this store cannot decide who is first, so the job is left alone");
+        return Ok(());
+    }
+    for worker in ["Ada", "Grace"] {
+        let outcome = store.set("job/42/taken-by", worker).if_not_exists().await?;
+        println!("{worker} {}", if outcome.is_written() { "takes the job" } else { "finds it taken" });
+    }
+    store.delete("job/42/taken-by").await?;
+    Ok(())
+}
+
+fn print_profile(profile: &Profile) {
+    println!("{:<22} {}", "store", profile.system);
+    println!("{}", "-".repeat(36));
+    for (name, support) in [
+        ("if not exists", profile.if_not_exists),
+        ("if exists", profile.if_exists),
+        ("if version", profile.if_version),
+        ("ttl", profile.ttl),
+        ("expire at", profile.expire_at),
+        ("expire", profile.expire),
+        ("metadata", profile.metadata),
+        ("list", profile.list),
+        ("counters", profile.counters),
+        ("all or nothing", profile.all_or_nothing),
+    ] {
+        println!("{name:<22} {}", if support == Support::None { "-".to_owned() } else { support.to_string() });
+    }
+    let kinds = [ValueKind::Text, ValueKind::Json, ValueKind::Bytes];
+    let kinds = kinds.iter().filter(|kind| profile.value_kinds.contains(**kind)).map(ValueKind::to_string);
+    let order = if profile.list_order == ListOrder::Lexicographic { "by the bytes of the key" } else { "none" };
+    let seen = match profile.consistency {
+        Consistency::Strong => "at once".to_owned(),
+        Consistency::Eventual { usually_within: Some(time) } => format!("later, usually within {time:?}"),
+        Consistency::Eventual { usually_within: None } => "later".to_owned(),
+        _ => "see its documentation".to_owned(),
+    };
+    for (name, value) in [
+        ("value kinds", kinds.collect::<Vec<_>>().join(", ")),
+        ("order of a list", order.to_owned()),
+        ("expiry rounded up to", format!("{:?}", profile.expiry_resolution)),
+        ("writes are seen", seen),
+        ("key bytes", range(profile.key_bytes_min, profile.key_bytes_max)),
+    ] {
+        println!("{name:<22} {value}");
+    }
+    for limit in &*profile.item_limits {
+        println!("{:<22} {}", limit.name.replace('_', " "), limit.max);
+    }
+}
+
+fn range(min: usize, max: usize) -> String {
+    if max == usize::MAX { format!("{min} or more") } else { format!("{min} to {max}") }
+}

@@ -1,0 +1,82 @@
+//! The first steps: each block does one thing, checks it, and says what it did.
+//!
+//! ```text
+//! cargo run -p quickstart                      # in memory
+//! cargo run -p quickstart -- sqlite:app.db     # the same, in a file
+//! ```
+#![allow(clippy::print_stdout, reason = "a program that shows what it does")]
+
+use std::time::Duration;
+
+use kv_api::{EntryExpiry, SetStatus, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct User {
+    name: String,
+    admin: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "memory:".to_owned());
+    let store = kv_backends::open(&url).await?;
+    println!("opened a store of {}", store.profile().system);
+
+    // The example can be run again on the same file: it works below a prefix of its own, and empties that first.
+    let store = store.with_prefix("quickstart/");
+    store.clear().await?;
+
+    // Set with a time to live, but only if nobody was first.
+    let outcome =
+        store.set("Japan", "The land of the rising sun").ttl(Duration::from_secs(100)).if_not_exists().await?;
+    assert_eq!(outcome.status(), SetStatus::Created);
+    let second = store.set("Japan", "something else").if_not_exists().await?;
+    assert_eq!(second.status(), SetStatus::NotMet); // an outcome, not an error
+    println!("set Japan for 100 seconds; the second set found it there and changed nothing");
+
+    // Get. A missing key is None.
+    assert_eq!(store.get("Japan").await?, Some(Value::from("The land of the rising sun")));
+    assert_eq!(store.get("Atlantis").await?, None);
+    println!("got Japan; Atlantis is missing");
+
+    // Metadata lies beside the value and never leaks into it.
+    store.set("photo", vec![0xff, 0xd8, 0xff]).metadata(json!({"type": "image/jpeg"})).await?;
+    let photo = store.get_entry("photo").await?.ok_or("it was just set")?;
+    let metadata = photo.metadata().ok_or("it was set with metadata")?;
+    assert_eq!(metadata.as_json_text(), r#"{"type":"image/jpeg"}"#);
+    assert_eq!(photo.expiry(), EntryExpiry::Never);
+    println!("the photo is {} with metadata {}", photo.value().kind(), metadata.as_json_text());
+
+    // Typed access goes through serde.
+    let ada = User { name: "Ada".to_owned(), admin: true };
+    store.set_as("user/1", &ada).await?;
+    store.set_as("user/2", &User { name: "Grace".to_owned(), admin: false }).await?;
+    assert_eq!(store.get_as::<User>("user/1").await?, Some(ada));
+    println!("user/1 came back as the struct it was");
+
+    // List by prefix; pages have a cursor, and `stream()` walks all of them.
+    let page = store.list().prefix("user/").limit(10).await?;
+    let keys: Vec<&str> = page.items.iter().map(|item| item.key.as_str()).collect();
+    assert_eq!(keys, ["user/1", "user/2"]);
+    assert!(page.cursor.is_none()); // that was all
+    println!("listed {keys:?}");
+
+    // Counters are atomic, and begin at 0.
+    assert_eq!(store.increment("visits", 1).await?, 1);
+    assert_eq!(store.increment("visits", 41).await?, 42);
+    println!("counted 42 visits");
+
+    // Compare and set: of two who read the same version, one is too late and knows it.
+    let version = store.set("page", "first draft").await?.version().ok_or("this store has versions")?.clone();
+    let mine = store.set("page", "my draft").if_version(version.clone()).await?;
+    let theirs = store.set("page", "their draft").if_version(version).await?;
+    assert!(mine.is_written() && !theirs.is_written());
+    assert_eq!(store.get("page").await?, Some(Value::from("my draft")));
+    println!("of two drafts on one version, the second was refused");
+
+    store.close().await?;
+    println!("done");
+    Ok(())
+}
