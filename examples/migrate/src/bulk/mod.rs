@@ -1,0 +1,13 @@
+//! Files in the bulk format of Cloudflare KV: a JSON array of items, or one item a line; see the README.
+
+mod frame;
+mod item;
+mod read;
+mod write;
+
+pub use read::BulkReader;
+pub use write::{BulkFormat, BulkWriter};
+
+/// The most bytes of one item in a file: 1 GiB. More is refused in both directions, so that a file without line ends
+/// cannot fill the memory and what was written can be read.
+pub const ITEM_BYTES_MAX: usize = 1 << 30;

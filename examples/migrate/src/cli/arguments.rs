@@ -1,0 +1,68 @@
+//! What can be asked for.
+
+use std::num::NonZeroUsize;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Moves data between key-value stores and files in Cloudflare's bulk format.
+#[derive(Debug, Parser)]
+#[command(name = "kv-migrate", version, about)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Copy all entries from one stop to the next
+    Copy(CopyArguments),
+}
+
+/// Copy all entries from one stop to the next.
+///
+/// A stop is a store URL (memory:, sqlite:app.db, sqlite:app.db?namespace=users), a file in the bulk format (.json is an
+/// array, .jsonl and .ndjson hold one item a line, each also with .gz), or - for standard input or output. With more than
+/// two stops, each is copied to the next in turn. Entries that are in the target and not in the source stay there.
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "kv-migrate copy [OPTIONS] <FROM> [VIA]... <TO>",
+    after_help = "Exit codes:\n  0  everything was copied and, with --verify, is the same\n  \
+                  1  something was not copied or differs\n  2  the command cannot be understood"
+)]
+pub(crate) struct CopyArguments {
+    /// Where from, by way of what, and where to
+    #[arg(required = true, num_args = 1.., value_name = "STOP", hide = true)]
+    pub(crate) stops: Vec<String>,
+
+    /// Only entries whose key begins with this
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+
+    /// Read every entry of the source again afterwards and compare it with the target
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Stop at the first batch with an entry that was not copied
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+
+    /// Copy entries whose expiry the source cannot tell as entries that never expire
+    #[arg(long)]
+    pub(crate) unknown_expiry_as_never: bool,
+
+    /// The most entries of a batch; it ends at 4 MiB in any case
+    #[arg(long, value_name = "N", default_value = "500")]
+    pub(crate) batch: NonZeroUsize,
+
+    /// The format of standard output; that of standard input is recognised
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl)]
+    pub(crate) stdout_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// One item a line
+    Jsonl,
+    /// A JSON array
+    Json,
+}

@@ -1,0 +1,173 @@
+//! The command line: arguments in, stops opened, one copy for each step, an account and an exit code out.
+
+mod arguments;
+mod report;
+mod stop;
+mod terminal;
+
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use futures_util::future::{Either, select};
+use kv_migrate::{BulkFormat, BulkReader, BulkWriter, Error, Options, Result, Sink, Source, Target, copy, verify};
+
+use arguments::{Arguments, Command, CopyArguments};
+use stop::{Opened, Stop};
+use terminal::Bar;
+
+/// Everything was copied, and is as it should be where that was asked for.
+const COMPLETE: u8 = 0;
+/// Something was not copied, differs, or ended the copy.
+const INCOMPLETE: u8 = 1;
+/// The command cannot be understood.
+const USAGE: u8 = 2;
+/// Ended by the interrupt key: 128 and the number of the signal, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn main() -> ExitCode {
+    let Command::Copy(arguments) = Arguments::parse().command;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return INCOMPLETE.into();
+        }
+    };
+    let code = runtime.block_on(async {
+        let work = pin!(run(&arguments));
+        let interrupt = pin!(tokio::signal::ctrl_c());
+        match select(work, interrupt).await {
+            Either::Left((code, _)) => code,
+            Either::Right(_) => {
+                eprintln!("interrupted; what a store has acknowledged stays, a file is not written");
+                INTERRUPTED
+            }
+        }
+    });
+    // After an interrupt a thread may still write to the temporary file, which goes when it is done; one that waits for
+    // standard input may wait for ever.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code.into()
+}
+
+async fn run(arguments: &CopyArguments) -> u8 {
+    let stops = match stop::parse_all(&arguments.stops, arguments.verify) {
+        Ok(stops) => stops,
+        Err(message) => {
+            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            return USAGE;
+        }
+    };
+    let options = Options {
+        prefix: arguments.prefix.clone(),
+        batch_entries: arguments.batch,
+        fail_fast: arguments.fail_fast,
+        unknown_expiry_as_never: arguments.unknown_expiry_as_never,
+        ..Options::default()
+    };
+    let mut opened = Vec::with_capacity(stops.len());
+    for (position, stop) in stops.iter().enumerate() {
+        match stop.open(position == 0).await {
+            Ok(stop) => opened.push(stop),
+            Err(error) => {
+                eprintln!("error: {}: {}", stop.shown(), report::reason(&error));
+                return if error.kind() == kv_api::ErrorKind::InvalidArgument { USAGE } else { INCOMPLETE };
+            }
+        }
+    }
+    let mut code = COMPLETE;
+    for (names, step) in stops.windows(2).zip(opened.windows(2)) {
+        if let ([from_name, to_name], [from, to]) = (names, step) {
+            let step = Step { from_name, to_name, from, to };
+            code = match step.run(arguments, &options).await {
+                Ok(code) => code,
+                Err(error) => {
+                    report::error(&error);
+                    INCOMPLETE
+                }
+            };
+        }
+        if code != COMPLETE {
+            break; // a later step would copy what is known to be incomplete
+        }
+    }
+    for (stop, opened) in stops.iter().zip(&opened) {
+        if let Opened::Store(store) = opened
+            && let Err(error) = store.close().await
+        {
+            eprintln!("error: {}: {}", stop.shown(), report::reason(&error));
+            code = code.max(INCOMPLETE);
+        }
+    }
+    code
+}
+
+/// One way from a stop to the next.
+struct Step<'a> {
+    from_name: &'a Stop,
+    to_name: &'a Stop,
+    from: &'a Opened,
+    to: &'a Opened,
+}
+
+impl Step<'_> {
+    async fn run(&self, arguments: &CopyArguments, options: &Options) -> Result<u8> {
+        let started = options.clock.now();
+        let source = self.source(options)?;
+        let sink = match self.to {
+            Opened::Store(store) => Sink::store(store),
+            Opened::File(path) => Sink::bulk(BulkWriter::create(path)?),
+            Opened::Stdio => Sink::bulk(BulkWriter::stdout(arguments.stdout_format.into())),
+        };
+        let bar = Bar::new("copying", matches!(self.to, Opened::Stdio));
+        let summary = Box::pin(copy(source, sink, options, |progress| bar.update(progress))).await;
+        bar.clear();
+        let took = options.clock.now().saturating_since(started);
+        report::summary(&summary, self.from_name, self.to_name, took);
+        // What was copied is worth comparing also when something was not.
+        let mut complete = summary.is_complete();
+        if arguments.verify && summary.stopped.is_none() {
+            complete &= self.verify(options, started).await?;
+        }
+        Ok(if complete { COMPLETE } else { INCOMPLETE })
+    }
+
+    async fn verify(&self, options: &Options, started: kv_api::Timestamp) -> Result<bool> {
+        let target = match self.to {
+            Opened::Store(store) => Target::Store(store),
+            Opened::File(path) => Target::Bulk(BulkReader::open(path)?),
+            Opened::Stdio => return Ok(false),
+        };
+        let bar = Bar::new("verifying", false);
+        let source = self.source(options)?;
+        let verification = Box::pin(verify(source, target, options, started, |progress| bar.update(progress))).await;
+        bar.clear();
+        report::verification(&verification, self.from_name, self.to_name);
+        Ok(verification.is_clean())
+    }
+
+    fn source(&self, options: &Options) -> Result<Source<'_>> {
+        match self.from {
+            Opened::Store(store) => Source::store(store, options),
+            Opened::File(path) => Ok(Source::bulk(BulkReader::open(path)?, options)),
+            Opened::Stdio => Ok(Source::bulk(BulkReader::stdin(), options)),
+        }
+    }
+}
+
+impl From<arguments::Format> for BulkFormat {
+    fn from(format: arguments::Format) -> Self {
+        match format {
+            arguments::Format::Jsonl => Self::Lines,
+            arguments::Format::Json => Self::Array,
+        }
+    }
+}
+
+/// Whether nobody is left to be told about it.
+fn is_quiet(error: &Error) -> bool {
+    // As `yes | head` ends: the reader has seen enough.
+    error.is_broken_pipe()
+}

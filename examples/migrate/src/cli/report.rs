@@ -1,0 +1,120 @@
+//! What a person reads at the end, on standard error.
+
+use std::time::Duration;
+
+use kv_migrate::{Error, Failure, Summary, Verification};
+
+use super::stop::Stop;
+use super::terminal::{grouped, rate};
+
+/// How many differences are shown; the count goes on.
+const DIFFERENCES_SHOWN: usize = 20;
+
+pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration) {
+    if summary.stopped.as_ref().is_some_and(super::is_quiet) {
+        return;
+    }
+    let seconds = took.as_secs_f64();
+    let rate = rate(summary.written, took);
+    let (from, to) = (from.shown(), to.shown());
+    match &summary.stopped {
+        None => eprintln!("copied {} from {from} to {to} in {seconds:.1} s{rate}", entries(summary.written)),
+        Some(error) => {
+            self::error(error);
+            if summary.target_untouched {
+                eprintln!("the copy from {from} was stopped, and no file {to} was written");
+            } else {
+                let written = entries(summary.written);
+                let were = were(summary.written);
+                eprintln!("the copy from {from} was stopped; {written} {were} written to {to} before that");
+            }
+        }
+    }
+    if summary.expired > 0 {
+        eprintln!("  {} had expired by then and {} skipped", entries(summary.expired), were(summary.expired));
+    }
+    if summary.failed > 0 {
+        eprintln!("  {} {} not copied", entries(summary.failed), were(summary.failed));
+    }
+    if summary.unknown > 0 {
+        eprintln!(
+            "  {} may or may not have been copied: no answer came that could be trusted",
+            entries(summary.unknown)
+        );
+    }
+    for failure in &summary.failures {
+        eprintln!("    {}", describe(failure));
+    }
+    let more = (summary.failed + summary.unknown).saturating_sub(summary.failures.len() as u64);
+    if more > 0 {
+        eprintln!("    and {} more", grouped(more));
+    }
+}
+
+pub(crate) fn verification(verification: &Verification, from: &Stop, to: &Stop) {
+    let (from, to) = (from.shown(), to.shown());
+    let differing = verification.differences.len() as u64;
+    if let Some(error) = &verification.stopped {
+        self::error(error);
+        eprintln!("the verification was stopped after {}", entries(verification.compared));
+    } else {
+        let result = if differing == 0 { "all the same".to_owned() } else { format!("{} differ", grouped(differing)) };
+        eprintln!("verified {} of {from} against {to}, {result}", entries(verification.compared));
+    }
+    if verification.expired > 0 {
+        eprintln!("  {} had expired by then", entries(verification.expired));
+    }
+    if verification.expiry_not_told > 0 {
+        let count = entries(verification.expiry_not_told);
+        eprintln!("  of {count} the expiry could not be compared: a store does not tell it");
+    }
+    for difference in verification.differences.iter().take(DIFFERENCES_SHOWN) {
+        eprintln!("    {} {}", place(difference.line, &difference.key), difference.what);
+    }
+    let more = verification.differences.len().saturating_sub(DIFFERENCES_SHOWN);
+    if more > 0 {
+        eprintln!("    and {} more", grouped(more as u64));
+    }
+}
+
+pub(crate) fn error(error: &Error) {
+    if !super::is_quiet(error) {
+        eprintln!("error: {error}");
+    }
+}
+
+fn describe(failure: &Failure) -> String {
+    let error = &failure.error;
+    let place = place(failure.line, &failure.key);
+    let unknown = if error.is_outcome_unknown() { " (may have been copied)" } else { "" };
+    format!("{place}: {}{unknown}", reason(error))
+}
+
+/// What a store said, without the context that stands before it already.
+pub(crate) fn reason(error: &kv_api::Error) -> String {
+    match error.message() {
+        "" => error.kind().to_string(),
+        message => format!("{}: {message}", error.kind()),
+    }
+}
+
+/// A key as a person can read it: quoted, control characters escaped, long ones cut.
+fn place(line: Option<u64>, key: &str) -> String {
+    const CHARS_SHOWN: usize = 80;
+    let key = match key.char_indices().nth(CHARS_SHOWN) {
+        Some((cut, _)) => format!("{:?}... ({} bytes)", &key[..cut], grouped(key.len() as u64)),
+        None => format!("{key:?}"),
+    };
+    match line {
+        Some(line) => format!("line {line}, {key}"),
+        None => key,
+    }
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(count)) }
+}
+
+const fn were(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}

@@ -1,0 +1,155 @@
+//! What a stop on the way is: a store, a file, or standard input or output.
+
+use std::path::{Path, PathBuf};
+
+use kv_api::{Store, StoreUrl};
+use kv_migrate::BulkFormat;
+
+/// A stop as it was written.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Stop {
+    /// The URL, and how to show it: without secrets (ERR-2).
+    Store {
+        url: String,
+        shown: String,
+    },
+    File(PathBuf),
+    Stdio,
+}
+
+/// A stop that can be copied from or to.
+pub(crate) enum Opened {
+    Store(Store),
+    File(PathBuf),
+    Stdio,
+}
+
+/// Reads the stops of a command, and refuses what cannot work before anything is touched.
+pub(crate) fn parse_all(texts: &[String], verify: bool) -> Result<Vec<Stop>, String> {
+    if texts.len() < 2 {
+        return Err("a copy needs a stop to copy from and one to copy to".to_owned());
+    }
+    let stops = texts.iter().map(|text| Stop::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let last = stops.len() - 1;
+    for (position, stop) in stops.iter().enumerate() {
+        match stop {
+            Stop::Stdio if position != 0 && position != last => {
+                return Err("- can only be the first stop (standard input) or the last (standard output)".to_owned());
+            }
+            Stop::Stdio if verify => {
+                return Err("--verify reads source and target again, and - cannot be read again".to_owned());
+            }
+            Stop::File(path) if position != 0 && BulkFormat::of_path(path).is_none() => {
+                return Err(format!(
+                    "{}: the name does not say in which format to write: end it in .json, .jsonl or .ndjson, \
+                     and .gz after that for gzip",
+                    path.display()
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(stops)
+}
+
+impl Stop {
+    /// The scheme of a backend that is built in makes a store URL. Otherwise a name with a known ending, or of a file
+    /// that exists, is a file. What is left is an error: a misspelt scheme must not become the name of a file.
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "-" {
+            return Ok(Self::Stdio);
+        }
+        let url = text.parse::<StoreUrl>();
+        if let Ok(url) = &url
+            && kv_backends::schemes().contains(&url.scheme())
+        {
+            return Ok(Self::Store { url: text.to_owned(), shown: url.to_string() });
+        }
+        let path = Path::new(text);
+        if BulkFormat::of_path(path).is_some() || path.exists() {
+            return Ok(Self::File(path.to_owned()));
+        }
+        let known = kv_backends::schemes().join(":, ");
+        Err(match url {
+            Ok(url) => format!("{url}: no store has the scheme {:?}; known are {known}:", url.scheme()),
+            Err(error) if begins_like_a_url(text) => error.to_string(),
+            Err(_) => format!(
+                "{text}: neither a store URL ({known}:) nor a file that exists or ends in .json, .jsonl or .ndjson"
+            ),
+        })
+    }
+
+    /// Opens it. What is only read from must exist: a misspelt name must not make an empty store and copy that.
+    pub(crate) async fn open(&self, only_read: bool) -> kv_api::Result<Opened> {
+        match self {
+            Self::Stdio => Ok(Opened::Stdio),
+            Self::File(path) => Ok(Opened::File(path.clone())),
+            Self::Store { url, .. } => {
+                let url = if only_read { reading(url)? } else { url.clone() };
+                kv_backends::open(&url).await.map(Opened::Store)
+            }
+        }
+    }
+
+    /// What a person reads.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Store { shown, .. } => shown.clone(),
+            Self::File(path) => path.display().to_string(),
+            Self::Stdio => "-".to_owned(),
+        }
+    }
+}
+
+/// SQLite creates a missing file or namespace unless its URL says otherwise.
+fn reading(url: &str) -> kv_api::Result<String> {
+    let mut parsed: StoreUrl = url.parse()?;
+    if parsed.scheme() != "sqlite" || parsed.take_option("mode").is_some() {
+        return Ok(url.to_owned());
+    }
+    Ok(format!("{url}{}mode=ro", if url.contains('?') { '&' } else { '?' }))
+}
+
+fn begins_like_a_url(text: &str) -> bool {
+    text.split_once(':')
+        .is_some_and(|(scheme, _)| kv_backends::schemes().contains(&scheme.to_ascii_lowercase().as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_stores_from_files() {
+        let store = |url: &str| Stop::Store { url: url.to_owned(), shown: url.to_owned() };
+        for (text, expected) in [
+            ("-", Stop::Stdio),
+            ("memory:", store("memory:")),
+            ("sqlite:data.json", store("sqlite:data.json")),
+            ("./sqlite:data.json", Stop::File("./sqlite:data.json".into())),
+            ("out.jsonl.gz", Stop::File("out.jsonl.gz".into())),
+            ("C:\\data\\OUT.JSON", Stop::File("C:\\data\\OUT.JSON".into())),
+            ("a:b.ndjson", Stop::File("a:b.ndjson".into())),
+            ("Cargo.toml", Stop::File("Cargo.toml".into())), // exists, so it is read and its content decides
+        ] {
+            assert_eq!(Stop::parse(text), Ok(expected), "{text}");
+        }
+        for (text, message) in [
+            ("redsi://user:hunter2@host", "no store has the scheme \"redsi\""),
+            ("nothing.txt", "neither a store URL"),
+            ("sqlite:app.db?namespace", "has no value"),
+            ("", "neither a store URL"),
+        ] {
+            let error = Stop::parse(text).expect_err(text);
+            assert!(error.contains(message) && !error.contains("hunter2"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_only_read_is_not_created() {
+        assert_eq!(reading("memory:").unwrap(), "memory:");
+        assert_eq!(reading("sqlite:a.db").unwrap(), "sqlite:a.db?mode=ro");
+        assert_eq!(reading("sqlite:a.db?namespace=n").unwrap(), "sqlite:a.db?namespace=n&mode=ro");
+        assert_eq!(reading("sqlite:a.db?mode=rw").unwrap(), "sqlite:a.db?mode=rw");
+    }
+}

@@ -1,0 +1,119 @@
+//! The copy: one batch is written while the next one is read.
+
+use futures_util::future;
+use kv_api::{ErrorKind, Feature, Reason};
+
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::record::{Record, RecordExpiry};
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::summary::Summary;
+
+/// How far a copy or a verification has come.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Entries dealt with.
+    pub entries: u64,
+    /// Bytes of the source read and in all, where it is a file.
+    pub bytes: Option<(u64, u64)>,
+}
+
+/// Copies all entries of `source` to `sink`, and tells what became of them. `progress` is called after each batch.
+///
+/// An entry that the target refuses does not stop the others, unless [`Options::fail_fast`] says so. The copy stops when
+/// the source cannot be read on, or when the target has refused a whole batch for a reason that lies with itself, such
+/// as a full disk: then what was written before stays in a store, and a file does not appear.
+pub async fn copy(
+    mut source: Source<'_>,
+    mut sink: Sink,
+    options: &Options,
+    mut progress: impl FnMut(Progress),
+) -> Summary {
+    let mut summary = Summary::default();
+    let mut result = copy_batches(&mut source, &mut sink, options, &mut summary, &mut progress).await;
+    let keeps_part = sink.keeps_part();
+    if result.is_ok() {
+        result = sink.finish().await;
+    }
+    summary.target_untouched = result.is_err() && !keeps_part;
+    summary.stopped = result.err();
+    summary
+}
+
+async fn copy_batches(
+    source: &mut Source<'_>,
+    sink: &mut Sink,
+    options: &Options,
+    summary: &mut Summary,
+    progress: &mut impl FnMut(Progress),
+) -> Result<()> {
+    let mut next = source.next_batch().await;
+    while let Some(batch) = next? {
+        summary.read += batch.len() as u64;
+        let batch = refuse_unknown_expiry(batch, options, summary);
+        let origins: Vec<(String, Option<u64>)> =
+            batch.iter().map(|record| (record.key.clone(), record.line)).collect();
+        let (results, following) = future::join(sink.write(batch), source.next_batch()).await;
+        let refused = account(origins, results?, summary);
+        progress(Progress { entries: summary.read, bytes: source.position() });
+        if let Some(error) = refused {
+            return Err(Error::Store(error));
+        }
+        if options.fail_fast && summary.failed + summary.unknown > 0 {
+            return Err(Error::FailFast);
+        }
+        next = following;
+    }
+    Ok(())
+}
+
+/// Takes out the entries of which nobody knows when they end, unless they are to be kept for ever.
+fn refuse_unknown_expiry(batch: Vec<Record>, options: &Options, summary: &mut Summary) -> Vec<Record> {
+    if options.unknown_expiry_as_never {
+        return batch;
+    }
+    let (unknown, known): (Vec<_>, Vec<_>) =
+        batch.into_iter().partition(|record| record.expiry == RecordExpiry::Unknown);
+    for record in unknown {
+        let message = "the source cannot tell when this entry expires";
+        let error = kv_api::Error::new(ErrorKind::Unsupported, message)
+            .with_reason(Reason::NotDeclared(Feature::ExpireAt))
+            .with_key(&record.key);
+        summary.add_failure(record.key, record.line, error);
+    }
+    known
+}
+
+/// Counts the results of a batch. Answers an error when all of them were refused for a reason that is not theirs.
+fn account(
+    origins: Vec<(String, Option<u64>)>,
+    results: Vec<kv_api::Result<()>>,
+    summary: &mut Summary,
+) -> Option<kv_api::Error> {
+    let mut refused = None;
+    let mut goes_on = results.is_empty();
+    for ((key, line), result) in origins.into_iter().zip(results) {
+        match result {
+            Ok(()) => {
+                summary.written += 1;
+                goes_on = true;
+            }
+            Err(error) if error.is_expired() => {
+                summary.expired += 1;
+                goes_on = true;
+            }
+            Err(error) => {
+                goes_on |= is_about_the_entry(error.kind());
+                refused.get_or_insert_with(|| error.clone());
+                summary.add_failure(key, line, error);
+            }
+        }
+    }
+    refused.filter(|_| !goes_on)
+}
+
+const fn is_about_the_entry(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::InvalidArgument | ErrorKind::Unsupported | ErrorKind::WrongType)
+}

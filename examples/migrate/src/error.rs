@@ -1,0 +1,86 @@
+//! What ends a copy before its end.
+
+use std::fmt;
+use std::io;
+
+/// The result of everything that can end a copy.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a copy or a verification could not go on. What a single entry fails with is a [`Failure`](crate::Failure) instead.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A store refused to list or to be read, or takes no writes any more.
+    Store(kv_api::Error),
+    /// A file is not in the bulk format, or its compression is damaged.
+    Damaged {
+        /// The file, as the user named it.
+        file: String,
+        /// The line in it, from 1.
+        line: u64,
+        /// The member of the item, where one is to blame.
+        member: Option<String>,
+        /// What is wrong; shows no value.
+        problem: String,
+    },
+    /// The operating system refused.
+    File {
+        /// The file, as the user named it.
+        file: String,
+        /// What was tried: `read`, `write`, ...
+        action: &'static str,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// The source or target cannot serve for what was asked.
+    Unsuitable(String),
+    /// An entry was not copied, and [`Options::fail_fast`](crate::Options::fail_fast) says that this is the end.
+    FailFast,
+}
+
+impl Error {
+    pub(crate) fn file(file: &str, action: &'static str, source: io::Error) -> Self {
+        Self::File { file: file.to_owned(), action, source }
+    }
+
+    /// Whether the reader of our standard output went away: nobody is left to be told about it.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// One line; of a file its name, line and member first.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Damaged { file, line, member, problem } => {
+                write!(f, "{file}: line {line}: ")?;
+                if let Some(member) = member {
+                    write!(f, "member {member:?} ")?;
+                }
+                f.write_str(problem)
+            }
+            Self::File { file, action, source } => write!(f, "{file}: cannot {action}: {source}"),
+            Self::Unsuitable(message) => f.write_str(message),
+            Self::FailFast => f.write_str("stopped at the first entry that was not copied"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::File { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<kv_api::Error> for Error {
+    fn from(error: kv_api::Error) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,42 @@
+//! Copies entries between key-value stores and files in Cloudflare's bulk format, with bounded memory, an honest account
+//! of what was not copied, and verification. The command `kv-migrate` is a thin front; see the README.
+//!
+//! This library sees stores only as [`kv_api::Store`]: it knows no backend.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! use kv_migrate::{Options, Sink, Source, copy};
+//! let from = kv_backends::open("memory:").await?;
+//! let to = kv_backends::open("memory:").await?;
+//! from.set("user/1", "Ada").await?;
+//! from.set("other", "left behind").await?;
+//!
+//! let options = Options { prefix: "user/".to_owned(), ..Options::default() };
+//! let summary = copy(Source::store(&from, &options)?, Sink::store(&to), &options, |_| {}).await;
+//! assert!(summary.is_complete());
+//! assert_eq!(summary.written, 1);
+//! assert!(to.exists("user/1").await?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod bulk;
+mod copy;
+mod error;
+mod options;
+mod record;
+mod sink;
+mod source;
+mod summary;
+mod verify;
+
+pub use bulk::{BulkFormat, BulkReader, BulkWriter, ITEM_BYTES_MAX};
+pub use copy::{Progress, copy};
+pub use error::{Error, Result};
+pub use options::Options;
+pub use record::{Record, RecordExpiry};
+pub use sink::Sink;
+pub use source::Source;
+pub use summary::{Failure, Summary};
+pub use verify::{Difference, Target, Verification, What, verify};

@@ -1,0 +1,65 @@
+//! An entry on its way.
+
+use std::time::Duration;
+
+use kv_api::{Entry, EntryExpiry, Metadata, SetItem, Timestamp, Value};
+
+/// An entry on its way from a source to a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The key.
+    pub key: String,
+    /// The value, of its kind.
+    pub value: Value,
+    /// The metadata, if it has any.
+    pub metadata: Option<Metadata>,
+    /// When it ends.
+    pub expiry: RecordExpiry,
+    /// The line of the file where it began, from 1.
+    pub line: Option<u64>,
+}
+
+/// When an entry ends, as its source tells it: at most one form (EXP-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordExpiry {
+    /// It never expires.
+    Never,
+    /// It ends this long after it is stored; only files say so.
+    After(Duration),
+    /// It ends at this time.
+    At(Timestamp),
+    /// The source cannot tell (EXP-8).
+    Unknown,
+}
+
+impl Record {
+    pub(crate) fn from_entry(key: String, entry: Entry) -> Self {
+        let expiry = match entry.expiry() {
+            EntryExpiry::Never => RecordExpiry::Never,
+            EntryExpiry::At(at) => RecordExpiry::At(at),
+            // A form this tool does not know is not one it may guess about.
+            _ => RecordExpiry::Unknown,
+        };
+        let metadata = entry.metadata().cloned();
+        Self { key, value: entry.into_value(), metadata, expiry, line: None }
+    }
+
+    pub(crate) fn into_item<'a>(self) -> SetItem<'a> {
+        let mut item = SetItem::new(self.key, self.value);
+        if let Some(metadata) = self.metadata {
+            item = item.metadata(metadata);
+        }
+        match self.expiry {
+            RecordExpiry::Never | RecordExpiry::Unknown => item,
+            RecordExpiry::After(ttl) => item.ttl(ttl),
+            RecordExpiry::At(at) => item.expire_at(at),
+        }
+    }
+
+    /// About what it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        const BESIDE: usize = 128;
+        let metadata = self.metadata.as_ref().map_or(0, |metadata| metadata.as_bytes().len());
+        self.key.len() + self.value.as_bytes().len() + metadata + BESIDE
+    }
+}

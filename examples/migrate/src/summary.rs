@@ -1,0 +1,61 @@
+//! What became of the entries: an honest account.
+
+use crate::error::Error;
+
+/// What a copy did with the entries it read: each one is counted in exactly one of `written`, `expired`, `failed` and
+/// `unknown`, but for those of a batch that an [`Error`] of the target cut off, which are in none.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Entries read from the source, with the prefix asked for.
+    pub read: u64,
+    /// Entries that the target has acknowledged. When a file was not finished, none of them is there: see
+    /// [`target_untouched`](Self::target_untouched).
+    pub written: u64,
+    /// Entries that had expired when the target was to store them (EXP-5): skipped, and no failure.
+    pub expired: u64,
+    /// Entries that the target certainly does not have.
+    pub failed: u64,
+    /// Entries that the target may or may not have: no trustworthy answer came (ERR-3).
+    pub unknown: u64,
+    /// The first failures, [`Self::FAILURES_MAX`] at most: of `failed` and of `unknown`.
+    pub failures: Vec<Failure>,
+    /// What ended the copy before its end.
+    pub stopped: Option<Error>,
+    /// The copy was stopped and the target is a file, which therefore has not appeared or changed.
+    pub target_untouched: bool,
+}
+
+/// Why one entry was not copied, or not certainly.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// Its key.
+    pub key: String,
+    /// The line of the file it came from.
+    pub line: Option<u64>,
+    /// What the target said.
+    pub error: kv_api::Error,
+}
+
+impl Summary {
+    /// The most failures that are listed; the counts go on.
+    pub const FAILURES_MAX: usize = 20;
+
+    /// Whether every entry of the source is in the target, but for those that have expired.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.stopped.is_none() && self.failed == 0 && self.unknown == 0
+    }
+
+    pub(crate) fn add_failure(&mut self, key: String, line: Option<u64>, error: kv_api::Error) {
+        if error.is_outcome_unknown() {
+            self.unknown += 1;
+        } else {
+            self.failed += 1;
+        }
+        if self.failures.len() < Self::FAILURES_MAX {
+            self.failures.push(Failure { key, line, error });
+        }
+    }
+}
