@@ -54,7 +54,7 @@ impl<'s> Source<'s> {
         let walk = StoreWalk {
             store,
             keys: Box::pin(store.list().prefix(options.prefix.clone()).stream()),
-            keys_wanted: StoreWalk::KEYS_AT_FIRST,
+            keys_wanted: StoreWalk::KEYS_AT_FIRST.min(options.batch_entries.get()),
         };
         let order = if sorted { Order::Sorted } else { Order::None };
         Ok(Self { from: Origin::Store(walk), options: options.clone(), order })

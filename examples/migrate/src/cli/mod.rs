@@ -36,14 +36,15 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
-        let work = pin!(run(&arguments));
+        // First, so that it is listened to before there is anything to clean up.
         let interrupt = pin!(tokio::signal::ctrl_c());
-        match select(work, interrupt).await {
-            Either::Left((code, _)) => code,
-            Either::Right(_) => {
+        let work = pin!(run(&arguments));
+        match select(interrupt, work).await {
+            Either::Left(_) => {
                 eprintln!("interrupted; what a store has acknowledged stays, a file is not written");
                 INTERRUPTED
             }
+            Either::Right((code, _)) => code,
         }
     });
     // After an interrupt a thread may still write to the temporary file, which goes when it is done; one that waits for

@@ -1,0 +1,262 @@
+//! What was not copied is counted, named, and never passed over in silence.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{FAR, HOUR, copy_stores, export, import, memory, options};
+use kv_api::{
+    Backend, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListOrder, ListPage, Profile, RawPage, Read, ReadMany,
+    Result, Retry, SetItem, SetOutcome, Store, Support, Value, ValueKinds, Write, async_trait,
+};
+use kv_backends::memory::MemoryStore;
+use kv_migrate::{Options, Sink, Source, Summary, copy};
+
+/// A memory store whose keys say what goes wrong with them.
+#[derive(Debug, Default)]
+struct Faulty {
+    inner: MemoryStore,
+    most_read_at_once: AtomicUsize,
+}
+
+#[async_trait]
+impl Backend for Faulty {
+    fn profile(&self) -> &Profile {
+        self.inner.profile()
+    }
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        self.inner.read(read).await
+    }
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        match write.key() {
+            key if key.starts_with("lost") => {
+                Err(Error::new(ErrorKind::Unavailable, "no answer").with_retry(Retry::OutcomeUnknown))
+            }
+            key if key.starts_with("down") => Err(Error::new(ErrorKind::Unavailable, "gone")),
+            _ => self.inner.write(write).await,
+        }
+    }
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        self.inner.delete(delete).await
+    }
+    async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        self.most_read_at_once.fetch_max(reads.keys().len(), Ordering::Relaxed);
+        self.inner.read_many(reads).await
+    }
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        self.inner.list(page).await
+    }
+}
+
+async fn store_with(keys: impl IntoIterator<Item = String>) -> Store {
+    let store = memory().await;
+    for key in keys {
+        store.set(&key, "v").await.unwrap();
+    }
+    store
+}
+
+fn counts(summary: &Summary) -> [u64; 5] {
+    [summary.read, summary.written, summary.expired, summary.failed, summary.unknown]
+}
+
+#[tokio::test]
+async fn exp_5_what_has_expired_on_the_way_is_skipped_and_is_no_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jsonl");
+    let items = [
+        r#"{"key":"past","value":"","expiration":1000}"#,
+        r#"{"key":"zero","value":"","expiration_ttl":0}"#,
+        r#"{"key":"live","value":"","expiration_ttl":3600}"#,
+    ];
+    fs::write(&path, items.join("\n")).unwrap();
+    let store = memory().await;
+    let summary = import(&path, &store).await;
+    assert!(summary.is_complete(), "{summary:?}");
+    assert_eq!(counts(&summary), [3, 1, 2, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_refused_entry_is_named_and_the_others_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jsonl");
+    let mut text = String::new();
+    for at in 0..40 {
+        let far = if at % 2 == 1 { ",\"expiration\":999999999999" } else { "" };
+        text.push_str(&format!("{{\"key\":\"{at}\",\"value\":\"\"{far}}}\n"));
+    }
+    fs::write(&path, text).unwrap();
+    let store = memory().await;
+    let summary = import(&path, &store).await;
+    assert!(!summary.is_complete() && summary.stopped.is_none());
+    assert_eq!(counts(&summary), [40, 20, 0, 20, 0]);
+    assert_eq!(summary.failures.len(), Summary::FAILURES_MAX);
+    let first = &summary.failures[0];
+    assert_eq!((first.key.as_str(), first.line), ("1", Some(2)));
+    assert_eq!(first.error.kind(), ErrorKind::InvalidArgument);
+}
+
+#[tokio::test]
+async fn fail_fast_stops_after_the_batch_of_the_first_failure() {
+    let from = store_with((0..40).map(|at| format!("{at:02}"))).await;
+    from.set("03", "").metadata(serde_json::json!("x".repeat(100))).await.unwrap();
+    static SMALL: Profile = Profile::new("small")
+        .with_value_kinds(ValueKinds::ALL)
+        .with_key_bytes(1, 100)
+        .with_metadata(Support::Native)
+        .with_item_limits(&[kv_api::ItemLimit::metadata_bytes(10)]);
+    let to = memory().await.narrowed_to([&SMALL]);
+    let options = Options { fail_fast: true, ..options() };
+    let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
+    assert!(matches!(summary.stopped, Some(kv_migrate::Error::FailFast)), "{summary:?}");
+    assert_eq!(counts(&summary), [5, 4, 0, 1, 0]);
+}
+
+#[tokio::test]
+async fn an_outcome_that_nobody_knows_is_counted_apart() {
+    let from = store_with(["a", "lost/1", "lost/2", "z"].map(str::to_owned)).await;
+    let summary = copy_stores(&from, &Store::new(Faulty::default())).await;
+    assert!(!summary.is_complete());
+    assert_eq!(counts(&summary), [4, 2, 0, 0, 2]);
+    assert!(summary.failures.iter().all(|failure| failure.error.is_outcome_unknown()));
+}
+
+#[tokio::test]
+async fn a_target_that_takes_nothing_any_more_ends_the_copy() {
+    let from = store_with((0..40).map(|at| format!("{at:02}"))).await;
+    let to = kv_backends::open("memory:?entries_max=12").await.unwrap();
+    let summary = copy_stores(&from, &to).await;
+    match &summary.stopped {
+        Some(kv_migrate::Error::Store(error)) => assert_eq!(error.kind(), ErrorKind::Exhausted),
+        other => panic!("{other:?}"),
+    }
+    // Batches of five: two whole ones, one of which two found room, and one of which none did.
+    assert_eq!(counts(&summary), [20, 12, 0, 8, 0]);
+    assert!(!summary.target_untouched);
+
+    let from = store_with((0..40).map(|at| format!("down{at:02}"))).await;
+    let summary = copy_stores(&from, &Store::new(Faulty::default())).await;
+    assert_eq!(counts(&summary), [5, 0, 0, 5, 0]);
+}
+
+#[tokio::test]
+async fn exp_8_an_unknown_expiry_is_copied_only_when_that_was_said() {
+    static MUTE: Profile = Profile::new("mute")
+        .with_value_kinds(ValueKinds::ALL)
+        .with_key_bytes(1, 100)
+        .with_ttl(Support::Native)
+        .with_list(Support::Native, ListOrder::Lexicographic);
+    let from = memory().await;
+    from.set("k", "v").ttl(HOUR).await.unwrap();
+    let from = from.narrowed_to([&MUTE]);
+    let to = memory().await;
+    let summary = copy_stores(&from, &to).await;
+    assert_eq!(counts(&summary), [1, 0, 0, 1, 0]);
+    assert!(summary.failures[0].error.message().contains("cannot tell when"), "{summary:?}");
+    assert!(!to.exists("k").await.unwrap());
+
+    let options = Options { unknown_expiry_as_never: true, ..options() };
+    let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
+    assert!(summary.is_complete());
+    assert_eq!(to.get_entry("k").await.unwrap().unwrap().expiry(), kv_api::EntryExpiry::Never);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_list_is_no_source_and_says_so() {
+    static UNLISTED: Profile = Profile::new("unlisted").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 100);
+    let store = memory().await.narrowed_to([&UNLISTED]);
+    let error = Source::store(&store, &options()).unwrap_err();
+    assert!(error.to_string().contains("cannot list its keys"), "{error}");
+}
+
+#[tokio::test]
+async fn only_the_prefix_that_was_asked_for_is_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("all.jsonl");
+    let from = store_with(["a", "user/1", "user/2", "user", "users/3"].map(str::to_owned)).await;
+    export(&from, &path).await;
+    let options = Options { prefix: "user/".to_owned(), ..options() };
+    let reader = kv_migrate::BulkReader::open(&path).unwrap();
+    for source in [Source::store(&from, &options).unwrap(), Source::bulk(reader, &options)] {
+        let to = memory().await;
+        let summary = copy(source, Sink::store(&to), &options, |_| {}).await;
+        assert_eq!(counts(&summary), [2, 2, 0, 0, 0]);
+        let keys: Vec<String> = to.list().await.unwrap().items.into_iter().map(|item| item.key).collect();
+        assert_eq!(keys, ["user/1", "user/2"]);
+    }
+}
+
+#[tokio::test]
+async fn large_values_are_read_in_small_batches() {
+    let faulty = Arc::new(Faulty::default());
+    let from = Store::from_arc(Arc::<Faulty>::clone(&faulty));
+    for at in 0..40 {
+        from.set(&format!("{at:02}"), vec![0_u8; 1000]).expire_at(FAR).await.unwrap();
+    }
+    let options = Options { batch_bytes: 4000, ..Options::default() };
+    let to = memory().await;
+    let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
+    assert_eq!(counts(&summary), [40, 40, 0, 0, 0]);
+    // The first batch is a guess of 16; three values of 1000 bytes and what lies beside them fit into 4000.
+    assert_eq!(faulty.most_read_at_once.load(Ordering::Relaxed), 16);
+
+    faulty.most_read_at_once.store(0, Ordering::Relaxed);
+    from.delete_prefix("0").await.unwrap();
+    for at in 0..100 {
+        from.set(&format!("0{at:02}"), "small").await.unwrap();
+    }
+    let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
+    assert!(summary.is_complete());
+    // Small values come first and the batches grow, but never beyond what would fit of values like those seen last.
+    assert_eq!(faulty.most_read_at_once.load(Ordering::Relaxed), 4000 / (128 + "000small".len()));
+}
+
+#[tokio::test]
+async fn what_a_store_holds_and_a_file_cannot_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jsonl");
+    let from = memory().await;
+    from.set("whole", "v").await.unwrap();
+    let broken = Store::new(Broken(MemoryStore::default()));
+    for item in [SetItem::new("broken", "v"), SetItem::new("whole", "v")] {
+        broken.set(item.key(), item.value().clone()).await.unwrap();
+    }
+    let summary = export(&broken, &path).await;
+    assert_eq!(counts(&summary), [2, 1, 0, 1, 0]);
+    assert_eq!(summary.failures[0].key, "broken");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"key\":\"whole\",\"value\":\"v\"}\n");
+}
+
+/// Hands out text that is not UTF-8 for one key.
+#[derive(Debug)]
+struct Broken(MemoryStore);
+
+#[async_trait]
+impl Backend for Broken {
+    fn profile(&self) -> &Profile {
+        self.0.profile()
+    }
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        let broken = read.key() == "broken";
+        let entry = self.0.read(read).await?;
+        Ok(entry.map(|entry| {
+            if !broken {
+                return entry;
+            }
+            let value = Value::from_stored(kv_api::ValueKind::Text, vec![0xff].into());
+            Entry::with_details(value, None, entry.expiry(), None)
+        }))
+    }
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        self.0.write(write).await
+    }
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        self.0.delete(delete).await
+    }
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        self.0.list(page).await
+    }
+}

@@ -1,0 +1,242 @@
+//! The command itself: exit codes, messages, standard input and output.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::{KEYS, export, memory, sqlite, with_difficult_items};
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-migrate"));
+    command.current_dir(directory).args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
+    told(command(directory, arguments).output().unwrap())
+}
+
+fn run_with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> (i32, String, String) {
+    let mut child = command(directory, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    told(child.wait_with_output().unwrap())
+}
+
+fn told(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[track_caller]
+fn assert_copied(outcome: &(i32, String, String), message: &str) {
+    assert_eq!(outcome.0, 0, "{}", outcome.2);
+    assert!(outcome.2.contains(message), "{}", outcome.2);
+}
+
+async fn directory_with_entries() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    export(&with_difficult_items(memory().await).await, &directory.path().join("in.jsonl")).await;
+    directory
+}
+
+#[tokio::test]
+async fn copies_from_stop_to_stop_and_verifies() {
+    let directory = directory_with_entries().await;
+    let here = directory.path();
+    let outcome = run(here, &["copy", "--verify", "in.jsonl", "sqlite:app.db?namespace=n", "memory:", "out.json"]);
+    assert_copied(&outcome, "copied 24 entries from in.jsonl to sqlite:app.db?namespace=... in ");
+    assert_copied(&outcome, "copied 24 entries from sqlite:app.db?namespace=... to memory: in ");
+    assert_copied(&outcome, "verified 24 entries of memory: against out.json, all the same");
+    assert_eq!(outcome.1, "", "standard output is for data alone");
+
+    assert_copied(&run(here, &["copy", "out.json", "sqlite:app.db?namespace=n", "again.jsonl.gz"]), "again.jsonl.gz");
+    let (code, text, _) = run(here, &["copy", "again.jsonl.gz", "-"]);
+    assert_eq!((code, text), (0, fs::read_to_string(here.join("in.jsonl")).unwrap()));
+    assert_copied(&run(here, &["copy", "--prefix", "a", "in.jsonl", "some.jsonl"]), "copied 3 entries");
+    assert_copied(&run(here, &["copy", "--batch", "1", "in.jsonl", "memory:"]), "copied 24 entries");
+}
+
+#[tokio::test]
+async fn standard_input_is_recognised_and_standard_output_has_a_format() {
+    let directory = directory_with_entries().await;
+    let here = directory.path();
+    let lines = fs::read(here.join("in.jsonl")).unwrap();
+    let (code, array, _) = run_with_input(here, &["copy", "-", "--stdout-format", "json", "-"], &lines);
+    assert_eq!(code, 0);
+    let items: serde_json::Value = serde_json::from_str(&array).unwrap();
+    assert_eq!(items.as_array().unwrap().len(), KEYS.len());
+
+    run(here, &["copy", "in.jsonl", "in.json.gz"]);
+    let zipped = fs::read(here.join("in.json.gz")).unwrap();
+    for input in [array.into_bytes(), zipped] {
+        let (code, again, _) = run_with_input(here, &["copy", "-", "memory:", "-"], &input);
+        let mut again: Vec<&str> = again.lines().collect();
+        again.sort_unstable();
+        let mut expected: Vec<&str> = std::str::from_utf8(&lines).unwrap().lines().collect();
+        expected.sort_unstable();
+        assert_eq!((code, again), (0, expected));
+    }
+    let (code, _, message) = run_with_input(here, &["copy", "-", "memory:"], b"{\"key\":5}");
+    assert_eq!(code, 1);
+    assert!(message.contains("error: standard input: line 1: member \"key\" must be a string"), "{message}");
+    assert!(message.contains("0 entries were written to memory: before that"), "{message}");
+}
+
+#[test]
+fn what_cannot_be_understood_is_code_2_and_touches_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    for (arguments, message) in [
+        (&[] as &[&str], "Usage"),
+        (&["copy"], "required arguments"),
+        (&["copy", "memory:"], "one to copy to"),
+        (&["copy", "sqllite:a.db", "out.json"], "no store has the scheme \"sqllite\"; known are memory:, sqlite:"),
+        (&["copy", "nothing.txt", "out.json"], "nothing.txt: neither a store URL (memory:, sqlite:) nor a file"),
+        (&["copy", "memory:", "sqlite:a.db?namepsace=x"], "\"namepsace\" is no option of a sqlite URL"),
+        (&["copy", "memory:", "sqlite:"], "a SQLite store needs a file"),
+        (&["copy", "memory:", "memory:name"], "has no name"),
+        (&["copy", "memory:", "."], "the name does not say in which format"),
+        (&["copy", "memory:", "-", "sqlite:a.db"], "- can only be the first stop"),
+        (&["copy", "--verify", "-", "sqlite:a.db"], "cannot be read again"),
+        (&["copy", "--verify", "memory:", "-"], "cannot be read again"),
+        (&["copy", "--batch", "0", "memory:", "out.json"], "--batch"),
+        (&["copy", "--prefex", "a", "memory:", "out.json"], "--prefex"),
+        (&["move", "memory:", "out.json"], "move"),
+    ] {
+        let (code, output, error) = run(here, arguments);
+        assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}: {error}");
+        assert!(error.contains(message), "{arguments:?}: {error}");
+        assert_eq!(fs::read_dir(here).unwrap().count(), 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_source_that_is_not_there_is_code_1_and_is_not_created() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    for (from, to, message) in [
+        ("gone.json", "memory:", "error: gone.json: cannot open"),
+        ("sqlite:gone.db", "memory:", "error: sqlite:gone.db: misconfigured"),
+        ("memory:", "nowhere/out.json", "error: nowhere/out.json: cannot write there"),
+        ("memory:", "sqlite:nowhere/app.db", "error: sqlite:nowhere/app.db: misconfigured"),
+    ] {
+        let (code, _, error) = run(here, &["copy", from, to]);
+        assert_eq!(code, 1, "{error}");
+        assert!(error.contains(message), "{error}");
+        assert_eq!(fs::read_dir(here).unwrap().count(), 0, "{from}");
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_namespace_of_a_source_is_no_empty_store() {
+    let directory = tempfile::tempdir().unwrap();
+    with_difficult_items(sqlite(directory.path()).await).await.close().await.unwrap();
+    let (code, _, error) = run(directory.path(), &["copy", "sqlite:store.db?namespace=typo", "memory:"]);
+    assert_eq!(code, 1, "{error}");
+    assert_copied(&run(directory.path(), &["copy", "sqlite:store.db", "memory:"]), "copied 24 entries");
+}
+
+#[test]
+fn a_loss_is_code_1_with_names_and_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let items = [
+        r#"{"key":"fine","value":""}"#,
+        r#"{"key":"old","value":"","expiration":1000}"#,
+        r#"{"key":"","value":""}"#,
+        r#"{"key":"far","value":"","expiration":999999999999}"#,
+    ];
+    fs::write(here.join("in.jsonl"), items.join("\n")).unwrap();
+    let (code, _, error) = run(here, &["copy", "--verify", "in.jsonl", "memory:", "never.json"]);
+    assert_eq!(code, 1);
+    for line in [
+        "copied 1 entry from in.jsonl to memory: in 0.",
+        "1 entry had expired by then and was skipped",
+        "2 entries were not copied",
+        "line 3, \"\": invalid argument: a key must not be empty",
+        "line 4, \"far\": invalid argument: the expiry is after 9999-12-31T23:59:59Z",
+        "verified 4 entries of in.jsonl against memory:, 2 differ",
+        "line 4, \"far\" is not in the target",
+    ] {
+        assert!(error.contains(line), "{line}: {error}");
+    }
+    assert!(!here.join("never.json").exists(), "what is incomplete is not copied on");
+
+    fs::write(here.join("in.jsonl"), format!("{}\n{}", items[0], "oops")).unwrap();
+    let (code, _, error) = run(here, &["copy", "in.jsonl", "sqlite:app.db"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("error: in.jsonl: line 2: is not JSON: expected value"), "{error}");
+    assert!(error.contains("1 entry was written to sqlite:app.db before that"), "{error}");
+    let (code, _, error) = run(here, &["copy", "in.jsonl", "out.json"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("no file out.json was written") && !here.join("out.json").exists(), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_keeps_its_permissions_and_a_link_its_place() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    fs::write(here.join("real.json"), "old").unwrap();
+    fs::set_permissions(here.join("real.json"), fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("real.json", here.join("link.json")).unwrap();
+    assert_copied(&run(here, &["copy", "memory:", "link.json"]), "copied 0 entries");
+    assert!(fs::symlink_metadata(here.join("link.json")).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(here.join("real.json")).unwrap(), "[]\n");
+    assert_eq!(fs::metadata(here.join("real.json")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_ends_the_copy_quietly() {
+    let directory = tempfile::tempdir().unwrap();
+    let many = memory().await;
+    for at in 0..20_000 {
+        many.set(&format!("{at}"), "x".repeat(100)).await.unwrap();
+    }
+    export(&many, &directory.path().join("many.jsonl")).await;
+    let mut child = command(directory.path(), &["copy", "many.jsonl", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(1, child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("{\"key\":"), "{first}");
+    let code = child.wait().unwrap().code();
+    let mut error = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert_eq!((code, error.as_str()), (Some(1), ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_neither_a_file_nor_a_part_of_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = command(directory.path(), &["copy", "-", "out.json"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").unwrap();
+    while fs::read_dir(directory.path()).unwrap().count() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began to write");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let (code, _, error) = told(child.wait_with_output().unwrap());
+    drop(input); // open until here: the copy was waiting for more
+    assert_eq!(code, 130, "{error}");
+    assert!(error.contains("interrupted"), "{error}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
