@@ -489,22 +489,19 @@ impl fmt::Display for Shortened<'_> {
     }
 }
 
+/// The line that `Display` gives, and behind it what a report should hold: a program whose `main` returns an error prints
+/// it so.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.0;
-        f.debug_struct("Error")
-            .field("kind", &inner.kind)
-            .field("reason", &inner.reason)
-            .field("retry", &inner.retry)
-            .field("retry_after", &inner.retry_after)
-            .field("message", &inner.message)
-            .field("store", &inner.store)
-            .field("operation", &inner.operation)
-            .field("index", &inner.index)
-            .field("key", &inner.key)
-            .field("native_code", &inner.native_code)
-            .field("source", &inner.source)
-            .finish()
+        let Inner { reason, retry, source, .. } = &*self.0;
+        write!(f, "{self} [retry: {retry:?}")?;
+        if let Some(reason) = reason {
+            write!(f, ", reason: {reason:?}")?;
+        }
+        if let Some(source) = source {
+            write!(f, ", source: {source}")?;
+        }
+        f.write_str("]")
     }
 }
 
@@ -530,6 +527,16 @@ mod tests {
         let error =
             Error::new(ErrorKind::Unavailable, "").with_store("inner").with_store("outer").with_key("a").with_key("b");
         assert_eq!((error.store(), error.key()), (Some("inner"), Some("a")));
+    }
+
+    #[test]
+    fn debug_is_a_report_of_one_line() {
+        let error = Error::limit("key_bytes_max", 1, 2).with_source(fmt::Error);
+        assert_eq!(
+            format!("{error:?}"),
+            "invalid argument: key_bytes_max is 1, found 2 [retry: Never, reason: Limit { name: \"key_bytes_max\", allowed: \
+             1, found: 2 }, source: an error occurred when formatting an argument]"
+        );
     }
 
     #[test]

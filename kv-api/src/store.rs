@@ -1,5 +1,6 @@
 //! What callers hold.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -287,12 +288,12 @@ impl Store {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn get_many<'a, K>(
+    pub fn get_many<'a, 'k: 'a, K>(
         &'a self,
         keys: impl IntoIterator<Item = K>,
     ) -> impl Future<Output = Result<Vec<Option<Value>>>> + Send + 'a
     where
-        K: Into<std::borrow::Cow<'a, str>>,
+        K: Into<Cow<'k, str>>,
     {
         let keys = keys.into_iter().map(Into::into).collect();
         async move {
@@ -305,12 +306,12 @@ impl Store {
     ///
     /// # Errors
     /// As a whole, with the index of the first key that is not acceptable.
-    pub fn get_entry_many<'a, K>(
+    pub fn get_entry_many<'a, 'k: 'a, K>(
         &'a self,
         keys: impl IntoIterator<Item = K>,
     ) -> impl Future<Output = Result<Vec<Option<Entry>>>> + Send + 'a
     where
-        K: Into<std::borrow::Cow<'a, str>>,
+        K: Into<Cow<'k, str>>,
     {
         let keys = keys.into_iter().map(Into::into).collect();
         batch::get_many(self, keys, Fields::All, "get_entry_many")
@@ -335,9 +336,9 @@ impl Store {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn set_many<'a>(
+    pub fn set_many<'a, 'k: 'a>(
         &'a self,
-        items: impl IntoIterator<Item = SetItem<'a>>,
+        items: impl IntoIterator<Item = SetItem<'k>>,
     ) -> impl Future<Output = Vec<Result<SetOutcome>>> + Send + 'a {
         batch::set_many(self, items.into_iter().collect())
     }
@@ -347,20 +348,20 @@ impl Store {
     /// # Errors
     /// `Unsupported` unless declared; `InvalidArgument` with the index of an invalid item or a repeated key. Nothing is
     /// written then.
-    pub fn set_many_all_or_nothing<'a>(
+    pub fn set_many_all_or_nothing<'a, 'k: 'a>(
         &'a self,
-        items: impl IntoIterator<Item = SetItem<'a>>,
+        items: impl IntoIterator<Item = SetItem<'k>>,
     ) -> impl Future<Output = Result<BatchOutcome>> + Send + 'a {
         batch::set_many_all_or_nothing(self, items.into_iter().collect())
     }
 
     /// Deletes many: one result per key in input order; a repeated key shares one (DEL-1).
-    pub fn delete_many<'a, K>(
+    pub fn delete_many<'a, 'k: 'a, K>(
         &'a self,
         keys: impl IntoIterator<Item = K>,
     ) -> impl Future<Output = Vec<Result<DeleteOutcome>>> + Send + 'a
     where
-        K: Into<std::borrow::Cow<'a, str>>,
+        K: Into<Cow<'k, str>>,
     {
         batch::delete_many(self, keys.into_iter().map(Into::into).collect())
     }

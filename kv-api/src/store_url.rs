@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Reason, Result};
 /// A store URL, taken apart. An adapter takes the options it knows; [`finish`](Self::finish) refuses what is left, so
 /// that a misspelt option is an error and not a default.
 ///
-/// `Debug` and `Display` leave out user information and the values of all options (ERR-2).
+/// `Debug` and `Display` leave out user information and the values of all options but `namespace` (ERR-2).
 ///
 /// ```
 /// use kv_api::StoreUrl;
@@ -115,7 +115,10 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// Safe to print: no user information, no values of options.
+/// The one option that every system has, that names data, and that is no secret.
+const NAMESPACE: &str = "namespace";
+
+/// Safe to print: no user information, and of the options only which namespace it is.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rest = match (self.rest.strip_prefix("//"), self.rest.rfind('@')) {
@@ -123,8 +126,9 @@ impl fmt::Display for StoreUrl {
             _ => self.rest.clone(),
         };
         write!(f, "{}:{rest}", self.scheme)?;
-        for (at, (name, _)) in self.options.iter().enumerate() {
-            write!(f, "{}{name}=...", if at == 0 { '?' } else { '&' })?;
+        for (at, (name, value)) in self.options.iter().enumerate() {
+            let shown = if name == NAMESPACE { value } else { "..." };
+            write!(f, "{}{name}={shown}", if at == 0 { '?' } else { '&' })?;
         }
         Ok(())
     }
@@ -150,8 +154,8 @@ mod tests {
 
     #[test]
     fn err_2_printing_shows_no_secret() {
-        let url: StoreUrl = "redis://user:hunter2@host/0?token=hunter2".parse().unwrap();
-        assert_eq!(url.to_string(), "redis://...@host/0?token=...");
+        let url: StoreUrl = "redis://user:hunter2@host/0?namespace=a&token=hunter2".parse().unwrap();
+        assert_eq!(url.to_string(), "redis://...@host/0?namespace=a&token=...");
         assert!(!format!("{url:?}").contains("hunter2"));
     }
 }

@@ -293,7 +293,7 @@ mod tests {
     fn val_6_what_was_serialised_decodes_to_itself() {
         #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         struct Name(String);
-        fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: T) {
+        fn check<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: T) {
             assert_eq!(Value::serialize(&value).unwrap().decode::<T>().unwrap(), value);
         }
         check(Some("5".to_owned()));

@@ -411,6 +411,23 @@ async fn val_6_typed_access_says_which_kind_it_found() {
     assert_eq!(error.reason(), Some(&Reason::Found(kv_api::ValueKind::Json)));
 }
 
+#[tokio::test]
+async fn a_batch_may_outlive_or_be_outlived_by_the_handle() {
+    async fn longer(store: &Store, items: Vec<SetItem<'static>>, keys: Vec<&'static str>) {
+        assert_eq!(store.set_many(items.clone()).await.len(), 1);
+        assert_eq!(store.get_many(keys.clone()).await.unwrap().len(), 1);
+        assert_eq!(store.delete_many(keys).await.len(), 1);
+    }
+    async fn shorter(store: &Store) {
+        let key = String::from("k");
+        assert_eq!(store.set_many([SetItem::new(&key, "v")]).await.len(), 1);
+        assert_eq!(store.get_many([&key]).await.unwrap().len(), 1);
+    }
+    let store = Recorder::new(&PROFILE).store();
+    longer(&store, vec![SetItem::new("k", "v")], vec!["k"]).await;
+    shorter(&store).await;
+}
+
 #[test]
 fn requests_are_futures_that_any_executor_takes() {
     fn fits<T: Future + Send + Unpin>(_: T) {}
