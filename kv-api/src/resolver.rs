@@ -120,6 +120,7 @@ impl<'p> Resolver<'p> {
     ///
     /// # Errors
     /// `InvalidArgument` when the key is not acceptable (KEY-1, KEY-2).
+    #[inline]
     pub fn read<'a>(&self, key: impl Into<Cow<'a, str>>, fields: Fields) -> Result<Read<'a>> {
         Ok(Read { key: self.full_key(key.into())?, fields })
     }
@@ -276,7 +277,19 @@ impl<'p> Resolver<'p> {
         if self.prefix.is_empty() { text } else { Cow::Owned([self.prefix, &text].concat()) }
     }
 
+    #[inline]
     fn full_key<'a>(&self, key: Cow<'a, str>) -> Result<Cow<'a, str>> {
+        let profile = self.profile;
+        let is_plain = self.prefix.is_empty() && profile.forbidden_keys.is_empty() && !key.is_empty();
+        // Most keys of most stores; the rest, and every error, is not on the fast path.
+        if is_plain && (profile.key_bytes_min..=profile.key_bytes_max).contains(&key.len()) {
+            return Ok(key);
+        }
+        self.checked_key(key)
+    }
+
+    #[cold]
+    fn checked_key<'a>(&self, key: Cow<'a, str>) -> Result<Cow<'a, str>> {
         if key.is_empty() {
             return Err(Error::invalid(Reason::KeyEmpty, "a key must not be empty").with_key(""));
         }

@@ -18,6 +18,7 @@ struct ReadCall<'a> {
 }
 
 impl<'a> ReadCall<'a> {
+    #[inline]
     fn poll(&mut self, cx: &mut Context<'_>, fields: Fields, operation: &'static str) -> Poll<Result<Option<Entry>>> {
         let Self { store, key, ref mut phase } = *self;
         let answer = ready!(phase.poll(cx, || start(store, key, fields)));
@@ -25,6 +26,7 @@ impl<'a> ReadCall<'a> {
     }
 }
 
+#[inline]
 fn start<'a>(store: &'a Store, key: &'a str, fields: Fields) -> Result<Start<'a, Option<Entry>>> {
     let read = store.resolver().read(key, fields)?;
     store.check_open()?;
