@@ -9,6 +9,7 @@ use kv_api::{
     Backend, BatchOutcome, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire, Increment,
     ListPage, Profile, RawPage, Read, ReadMany, Result, SetOutcome, Write, WriteMany, async_trait,
 };
+use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::SqliteConfig;
@@ -68,6 +69,17 @@ impl SqliteStore {
         let patience =
             Patience { timer: Arc::clone(&config.timer), clock: Arc::clone(&config.clock), limit: config.busy_timeout };
         let (connection, home) = schema::open(&config, &path, &patience).await?;
+        Self::start(config, path, patience, connection, home).await
+    }
+
+    /// Starts the tasks on a file that is ready; `connection` is the writer's, or the first reader's.
+    async fn start(
+        config: SqliteConfig,
+        path: PathBuf,
+        patience: Patience,
+        connection: SqliteConnection,
+        home: Home,
+    ) -> Result<Self> {
         let opening = Opening { path: &path, config: &config };
         let reading = opening.for_reading();
         let mut links = Vec::new();
@@ -299,4 +311,58 @@ fn delete_outcome(answer: Result<Answer>) -> Result<DeleteOutcome> {
 
 fn wrong_answer() -> Error {
     Error::new(ErrorKind::Internal, "the writer answered another question")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+    use kv_api::{Fields, Reason, Resolver, SetItem, Value};
+
+    const RESOLVER: Resolver<'static> = Resolver::new(&PROFILE);
+
+    /// A store whose file may not grow beyond `pages`: to SQLite that is a full disk.
+    async fn store_with_pages(path: PathBuf, pages: u32) -> SqliteStore {
+        let config = SqliteConfig::new(&path);
+        let (timer, clock) = (Arc::clone(&config.timer), Arc::clone(&config.clock));
+        let patience = Patience { timer, clock, limit: config.busy_timeout };
+        let (mut connection, home) = schema::open(&config, &path, &patience).await.unwrap();
+        let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(limit).fetch_all(&mut connection).await.unwrap();
+        SqliteStore::start(config, path, patience, connection, home).await.unwrap()
+    }
+
+    async fn set(store: &SqliteStore, key: &str, bytes: usize) -> Result<SetOutcome> {
+        store.write(RESOLVER.write(SetItem::new(key, Value::from(vec![1; bytes])), store.clock()).unwrap()).await
+    }
+
+    async fn exists(store: &SqliteStore, key: &str) -> bool {
+        store.read(RESOLVER.read(key, Fields::Existence).unwrap()).await.unwrap().is_some()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_loses_nothing_and_ends_when_there_is_room_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store_with_pages(directory.path().join("app.db"), 100).await;
+        set(&store, "kept", 200_000).await.unwrap();
+        for callers in [1, 3] {
+            let keys: Vec<String> = (0..callers).map(|index| format!("more/{index}")).collect();
+            for outcome in join_all(keys.iter().map(|key| set(&store, key, 300_000))).await {
+                let error = outcome.unwrap_err();
+                assert_eq!((error.kind(), error.reason()), (ErrorKind::Exhausted, Some(&Reason::StoreFull)), "{error}");
+                assert!(!error.is_outcome_unknown(), "{error}");
+            }
+            for key in &keys {
+                assert!(!exists(&store, key).await);
+            }
+        }
+        let items = (0..5).map(|index| SetItem::new(format!("batch/{index}"), Value::from(vec![1; 60_000])));
+        let batch = RESOLVER.all_or_nothing(items, store.clock()).unwrap().unwrap();
+        assert_eq!(store.write_all_or_nothing(batch).await.unwrap_err().kind(), ErrorKind::Exhausted);
+        assert!(exists(&store, "kept").await && !exists(&store, "batch/0").await);
+        store.delete(RESOLVER.delete("kept", None, false).unwrap()).await.unwrap();
+        set(&store, "more", 300_000).await.unwrap();
+        assert!(exists(&store, "more").await);
+        store.close().await.unwrap();
+    }
 }
