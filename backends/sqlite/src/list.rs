@@ -40,9 +40,31 @@ fn next_char(last: char) -> Option<char> {
     }
 }
 
-/// Takes apart what [`crate::queries::PAGE`] answers.
-pub(crate) fn decode_page(mut page: &[u8]) -> Result<Vec<ListItem>> {
-    let mut items = Vec::new();
+/// A page as it arrived.
+#[derive(Debug, Default)]
+pub(crate) struct ListedPage {
+    pub(crate) items: Vec<ListItem>,
+    /// The length of each item's metadata.
+    metadata_bytes: Vec<usize>,
+    /// Whether metadata was left out for its length.
+    withheld: bool,
+}
+
+impl ListedPage {
+    /// If metadata was left out: how many of the items can be asked for again with all of it, at least one, so that
+    /// together it has no more than `bytes_max`.
+    pub(crate) fn fitting(&self, bytes_max: usize) -> Option<usize> {
+        let fit = |total: &mut usize, bytes: &usize| {
+            *total = total.saturating_add(*bytes);
+            (*total <= bytes_max).then_some(())
+        };
+        self.withheld.then(|| self.metadata_bytes.iter().scan(0, fit).count().max(1))
+    }
+}
+
+/// Takes apart what [`crate::queries::PAGE`] answers when metadata longer than `inline_max` is left out.
+pub(crate) fn decode_page(mut page: &[u8], inline_max: i64) -> Result<ListedPage> {
+    let mut listed = ListedPage::default();
     while !page.is_empty() {
         let key_bytes = number(&mut page)?.ok_or_else(damaged_page)?;
         let expires_at = number(&mut page)?;
@@ -51,11 +73,16 @@ pub(crate) fn decode_page(mut page: &[u8]) -> Result<Vec<ListItem>> {
         let key = String::from_utf8(key.to_vec()).map_err(|_| damaged_row("its key is not UTF-8"))?;
         let metadata = match metadata_bytes {
             None => ListedMetadata::None,
+            Some(bytes) if bytes > inline_max => {
+                listed.withheld = true;
+                ListedMetadata::NotTold
+            }
             Some(bytes) => ListedMetadata::Some(Metadata::from_stored(take(&mut page, bytes)?.to_vec().into())),
         };
-        items.push(ListItem::new(key).with_metadata(metadata).with_expiry(entry_expiry(expires_at)));
+        listed.metadata_bytes.push(metadata_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0));
+        listed.items.push(ListItem::new(key).with_metadata(metadata).with_expiry(entry_expiry(expires_at)));
     }
-    Ok(items)
+    Ok(listed)
 }
 
 /// A stored expiry as the callers see it.
@@ -120,13 +147,25 @@ mod tests {
     #[test]
     fn a_page_is_taken_apart_by_lengths_alone() {
         let page = "4,,,a,\0\"1,5,2,b{}".as_bytes();
-        let items = decode_page(page).unwrap();
+        let listed = decode_page(page, 100).unwrap();
+        assert_eq!(listed.fitting(0), None);
+        let items = listed.items;
         assert_eq!(items[0].key, "a,\0\"");
         assert_eq!((&items[0].metadata, items[0].expiry), (&ListedMetadata::None, EntryExpiry::Never));
         assert_eq!(items[1].key, "b");
         assert_eq!(items[1].expiry, EntryExpiry::At(Timestamp::from_unix_millis(5)));
         for damaged in ["4", "4,,", "x,,,a", ",,,a", "9,,,a", "-1,,,a", "1,,,\u{e9}"] {
-            assert!(decode_page(damaged.as_bytes()).is_err(), "{damaged}");
+            assert!(decode_page(damaged.as_bytes(), 100).is_err(), "{damaged}");
         }
+    }
+
+    #[test]
+    fn a_page_with_long_metadata_says_how_much_of_it_can_be_had() {
+        let listed = decode_page(b"1,,2,a{}1,,,b1,,70,c1,,40,d", 10).unwrap();
+        assert_eq!(listed.items[0].metadata, ListedMetadata::Some(Metadata::from_stored(b"{}".to_vec().into())));
+        assert_eq!(listed.items[2].metadata, ListedMetadata::NotTold);
+        assert_eq!(listed.fitting(112), Some(4));
+        assert_eq!(listed.fitting(111), Some(3));
+        assert_eq!(listed.fitting(1), Some(1));
     }
 }

@@ -188,10 +188,12 @@ pub(crate) const GET_MANY_VALUES: &str = get_many!("");
 pub(crate) const GET_MANY_ENTRIES: &str = get_many!(", kv.version, kv.expires_at, kv.metadata");
 
 /// One page as one text, because a row costs more on its way than its content: for each entry `key bytes`, `expiry or
-/// empty`, `metadata bytes or empty`, each followed by a comma, then key and metadata. `$2` is the first key wanted, `$3`
-/// the first one beyond (an empty BLOB sorts after every text: no bound), `$4` now, `$5` the number of entries.
+/// empty`, `metadata bytes or empty`, each followed by a comma, then key and metadata; metadata longer than `$6` is left
+/// out. `$2` is the first key wanted, `$3` the first one beyond (an empty BLOB sorts after every text: no bound), `$4` now,
+/// `$5` the number of entries.
 pub(crate) const PAGE: &str = "SELECT group_concat(octet_length(key) || ',' || ifnull(expires_at, '') || ',' || \
-     ifnull(octet_length(metadata), '') || ',' || key || ifnull(metadata, ''), '') \
+     ifnull(octet_length(metadata), '') || ',' || key || \
+     CASE WHEN octet_length(metadata) <= $6 THEN metadata ELSE '' END, '') \
      FROM (SELECT key, expires_at, metadata FROM kv WHERE namespace = $1 AND key >= $2 AND key < $3 \
      AND (expires_at IS NULL OR expires_at > $4) ORDER BY key LIMIT $5)";
 
@@ -206,3 +208,72 @@ pub(crate) const USE_WAL: &str = "PRAGMA journal_mode = WAL";
 pub(crate) const FILE_ID: &str = "SELECT file_id FROM meta WHERE id = 1";
 pub(crate) const NAMESPACE: &str = "SELECT id FROM namespaces WHERE name = $1";
 pub(crate) const CREATE_NAMESPACE: &str = "INSERT INTO namespaces (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+    use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+
+    async fn connection() -> SqliteConnection {
+        let mut connection = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
+        sqlx::raw_sql(include_str!("schema.sql")).execute(&mut connection).await.unwrap();
+        connection
+    }
+
+    /// The plan of a statement, one step a line.
+    async fn plan(connection: &mut SqliteConnection, sql: &str, first: Option<&str>, beyond: Option<&str>) -> String {
+        let query = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let query = sqlx::query(query).bind(1).bind(first.map(str::to_owned));
+        let query = match beyond {
+            Some(beyond) => query.bind(beyond.to_owned()),
+            None => query.bind(Vec::new()),
+        };
+        let rows = query.bind(0).bind(10).bind(10).fetch_all(connection).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>("detail") + "\n").collect()
+    }
+
+    #[tokio::test]
+    async fn list_1_a_page_is_a_range_of_the_key_index_whatever_the_prefix_holds() {
+        let mut connection = connection().await;
+        for prefix in ["", "a", "%", "_", "*", "?", "[", "a%_", "\0", "'", "\u{10FFFF}"] {
+            let beyond = crate::list::key_after(prefix);
+            let plan = plan(&mut connection, PAGE, Some(prefix), beyond.as_deref()).await;
+            assert!(plan.contains("SEARCH kv USING INDEX"), "{prefix:?}: {plan}");
+            assert!(plan.contains("(namespace=? AND key>? AND key<?)"), "{prefix:?}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN kv"), "{prefix:?}: {plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_statement_reads_the_whole_table() {
+        let mut connection = connection().await;
+        let statements = [
+            STATE,
+            COUNTER_STATE,
+            EXPIRE_ROWS,
+            RECLAIM,
+            PUT,
+            PUT_IF_NOT_EXISTS,
+            PUT_IF_EXISTS,
+            PUT_IF_VERSION,
+            DELETE,
+            DELETE_IF_VERSION,
+            EXPIRE,
+            INCREMENT,
+            COUNTER,
+            GET_EXISTENCE,
+            GET_VALUE,
+            GET_ENTRY,
+            GET_MANY_VALUES,
+            GET_MANY_ENTRIES,
+            PING,
+        ];
+        for sql in statements {
+            let plan = plan(&mut connection, sql, None, None).await;
+            assert!(!plan.contains("SCAN kv"), "{sql}: {plan}");
+        }
+        let plan = plan(&mut connection, RECLAIM, None, None).await;
+        assert!(plan.contains("kv_expires_at"), "{plan}");
+    }
+}

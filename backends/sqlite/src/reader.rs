@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
 use crate::connection::Link;
-use crate::error::{Stage, code, damaged_row, from_sqlx, is_busy, primary_code};
+use crate::error::{Stage, damaged_row, from_sqlx, is_busy, primary_code};
 use crate::list::{decode_page, entry_expiry, first_key, key_after};
 use crate::operation::{stored_value, version};
 use crate::pack::Packed;
@@ -39,6 +39,11 @@ const GROUP_GETS_MAX: usize = 256;
 
 /// How often a reader gives way to callers that are about to ask, before it begins a statement.
 const YIELDS_MAX: usize = 8;
+
+/// Metadata up to this length comes along with any page. If there is longer, the page is asked for again, short enough
+/// that what it holds has a bound.
+const METADATA_INLINE_MAX: i64 = 4096;
+const PAGE_METADATA_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -182,11 +187,11 @@ impl Reader {
         let first = first_key(prefix, position)?;
         // A BLOB, which sorts after every text: no bound.
         let beyond = key_after(prefix);
-        let mut limit = limit;
+        let (mut limit, mut inline_max) = (limit, METADATA_INLINE_MAX);
         loop {
             // One more than asked for, to see whether there is a next page.
             let rows_max = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
-            let read = self
+            let rows = self
                 .rows(|home, now| {
                     let query = sqlx::query(queries::PAGE).bind(home.namespace).bind(first.clone());
                     match &beyond {
@@ -195,22 +200,20 @@ impl Reader {
                     }
                     .bind(now)
                     .bind(rows_max)
+                    .bind(inline_max)
                 })
-                .await;
-            let rows = match read {
-                // Metadata can make a page larger than SQLite builds: a shorter one is a page too.
-                Err(error) if limit > 1 && is_too_big(&error) => {
-                    limit /= 2;
-                    continue;
-                }
-                read => read?,
-            };
+                .await?;
             let page: Option<&[u8]> = match rows.first() {
                 Some(row) => row.try_get(0).map_err(failed)?,
                 None => None,
             };
-            let mut items = decode_page(page.unwrap_or_default())?;
-            if items.is_empty() || items.len() <= limit {
+            let listed = decode_page(page.unwrap_or_default(), inline_max)?;
+            if let Some(fitting) = listed.fitting(PAGE_METADATA_BYTES_MAX) {
+                (limit, inline_max) = (limit.min(fitting), i64::MAX);
+                continue;
+            }
+            let mut items = listed.items;
+            if items.len() <= limit {
                 return Ok(RawPage::new(items, None));
             }
             items.truncate(limit);
@@ -265,10 +268,6 @@ fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, home: Home) -> Resul
     let metadata = metadata.map(|metadata| Metadata::from_stored(Bytes::from(metadata)));
     let version = version(home.file_id, stored_version);
     Ok(Entry::with_details(value, metadata, entry_expiry(expires_at), Some(version)))
-}
-
-fn is_too_big(error: &Error) -> bool {
-    error.native_code().and_then(|native| native.parse().ok()) == Some(code::TOOBIG)
 }
 
 fn failed(error: sqlx::Error) -> Error {

@@ -507,16 +507,21 @@ async fn a_lock_that_is_kept_ends_in_busy() {
 }
 
 #[tokio::test]
-async fn a_page_of_large_metadata_is_shorter_rather_than_too_large() {
+async fn meta_1_large_metadata_makes_pages_shorter_and_is_told_whole() {
     let place = Place::new();
     let store = place.open().await;
     let metadata = Metadata::from(json!("m".repeat(1024 * 1024 - 3)));
-    for index in 0..4 {
-        set(&store, SetItem::new(format!("{index}"), "v").metadata(metadata.clone())).await.unwrap();
+    for index in 0..12 {
+        set(&store, SetItem::new(format!("{index:02}"), "v").metadata(metadata.clone())).await.unwrap();
     }
-    assert_eq!(all_keys(&store, "", 1000).await.len(), 4);
-    let error = set(&store, SetItem::new("a", "v")).await;
-    error.unwrap();
+    set(&store, SetItem::new("zz", "v")).await.unwrap();
+    let first = list(&store, "", 1000, None).await;
+    assert_eq!(first.items.len(), 8, "8 MiB");
+    assert!(first.items.iter().all(|item| item.metadata == Some(metadata.clone()).into()));
+    let second = list(&store, "", 1000, first.next).await;
+    let keys: Vec<_> = second.items.iter().map(|item| item.key.as_str()).collect();
+    assert_eq!(keys, ["08", "09", "10", "11", "zz"]);
+    assert_eq!(second.next, None);
     let too_large = RESOLVER.write(SetItem::new("a", "v").metadata(json!("m".repeat(1024 * 1024))), store.clock());
     assert!(matches!(too_large.unwrap_err().reason(), Some(Reason::Limit { name: "metadata_bytes_max", .. })));
 }

@@ -1,0 +1,196 @@
+//! Opening: what is created, what is migrated, what is refused and left as it is.
+
+mod support;
+
+use std::fs;
+
+use kv_api::{Backend, ErrorKind, Reason, SetItem, StoreUrl, Value};
+use kv_sqlite::{SqliteConfig, SqliteStore};
+use sqlx::Connection;
+use support::{Place, exists, get, set, told};
+
+const OURS: i64 = 0x6b76_7371;
+
+#[tokio::test]
+async fn a_new_file_gets_the_schema_and_says_whose_it_is() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.ping().await.unwrap();
+    assert_eq!(place.number("PRAGMA application_id").await, OURS);
+    assert_eq!(place.number("PRAGMA user_version").await, 2);
+    store.close().await.unwrap();
+    // An empty file is as good as none.
+    let place = Place::new();
+    fs::write(place.path(), "").unwrap();
+    set(&place.open().await, SetItem::new("a", "v")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn any_number_of_stores_may_create_one_file_at_once() {
+    for _ in 0..5 {
+        let place = Place::new();
+        let openings: Vec<_> = (0..8).map(|_| tokio::spawn(SqliteStore::open(place.config()))).collect();
+        let mut stores = Vec::new();
+        for opening in openings {
+            stores.push(opening.await.unwrap().unwrap());
+        }
+        set(&stores[0], SetItem::new("a", "v")).await.unwrap();
+        for store in &stores {
+            assert!(exists(store, "a").await);
+            assert_eq!(store.scope(), stores[0].scope());
+        }
+        assert_eq!(place.number("SELECT count(*) FROM meta").await, 1);
+        assert_eq!(place.number("SELECT count(*) FROM namespaces").await, 1);
+    }
+}
+
+/// The file as version 1 of the schema had it.
+async fn version_1(place: &Place) {
+    let current = include_str!("../src/schema.sql");
+    place.run(current).await;
+    place
+        .run(&format!(
+            "DROP INDEX kv_expires_at; PRAGMA journal_mode = WAL; PRAGMA application_id = {OURS}; PRAGMA user_version = 1; \
+             INSERT INTO namespaces (name) VALUES ('default'); \
+             INSERT INTO kv (namespace, key, kind, version, value) VALUES (1, 'old', 0, 3, CAST('kept' AS BLOB))"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn an_older_schema_is_migrated_once() {
+    let place = Place::new();
+    version_1(&place).await;
+    let read_only = SqliteStore::open(place.config().with_read_only(true)).await.unwrap_err();
+    assert_eq!(told(&read_only), (ErrorKind::Misconfigured, Some(Reason::ReadOnly)));
+    let (left, right) = tokio::join!(place.open(), place.open());
+    for store in [&left, &right] {
+        assert_eq!(get(store, "old").await.unwrap().value(), &Value::from("kept"));
+    }
+    assert_eq!(place.number("PRAGMA user_version").await, 2);
+    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'kv_expires_at'").await, 1);
+    set(&left, SetItem::new("old", "new")).await.unwrap();
+}
+
+/// Opening fails with `reason`, and neither the file nor its directory is changed.
+async fn check_refused(place: &Place, reason: &Reason) {
+    let before = (fs::read(place.path()).unwrap(), place.files());
+    for config in [place.config(), place.config().with_create(false), place.config().with_read_only(true)] {
+        let error = SqliteStore::open(config).await.unwrap_err();
+        assert_eq!(told(&error), (ErrorKind::Misconfigured, Some(reason.clone())), "{error}");
+        assert_eq!((error.store(), error.operation()), (Some("sqlite"), Some("open")));
+        assert!((fs::read(place.path()).unwrap(), place.files()) == before, "{reason:?}: something was changed");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_left_as_it_is() {
+    let newer = Reason::NewerSchema { found: 3, understood: 2 };
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    place.run("PRAGMA user_version = 3").await;
+    check_refused(&place, &newer).await;
+    // The same while another program has it open, with the newer version still in the log.
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    let mut other = place.raw().await;
+    sqlx::raw_sql("PRAGMA user_version = 3").execute(&mut other).await.unwrap();
+    assert!(place.files().contains(&"app.db-wal".to_owned()));
+    check_refused(&place, &newer).await;
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_foreign_database_is_left_as_it_is() {
+    for sql in [
+        "CREATE TABLE theirs (a)",
+        "PRAGMA journal_mode = WAL; CREATE TABLE theirs (a)",
+        "PRAGMA user_version = 1",
+        "PRAGMA application_id = 7",
+        "PRAGMA application_id = 7; CREATE TABLE kv (a); PRAGMA user_version = 2",
+        "PRAGMA application_id = 1802924913; CREATE TABLE theirs (a)",
+    ] {
+        let place = Place::new();
+        place.run(sql).await;
+        check_refused(&place, &Reason::Foreign).await;
+    }
+    let place = Place::new();
+    let mut other = place.raw().await;
+    sqlx::raw_sql("PRAGMA journal_mode = WAL; CREATE TABLE theirs (a)").execute(&mut other).await.unwrap();
+    check_refused(&place, &Reason::Foreign).await;
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_as_it_is() {
+    for content in [&b"x"[..], b"SQLite format 3\0", &[b'x'; 5000]] {
+        let place = Place::new();
+        fs::write(place.path(), content).unwrap();
+        check_refused(&place, &Reason::Foreign).await;
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_a_file_is_told() {
+    let place = Place::new();
+    let directory = place.directory.path();
+    for (path, message) in [
+        (directory.to_owned(), "is a directory"),
+        (directory.join("missing/app.db"), "directory of the file does not exist"),
+    ] {
+        let error = SqliteStore::open(SqliteConfig::new(&path)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured);
+        assert!(error.to_string().contains(message), "{error}");
+    }
+    for config in [place.config().with_create(false), place.config().with_read_only(true)] {
+        let error = SqliteStore::open(config).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured);
+        assert!(error.to_string().contains("does not exist"), "{error}");
+    }
+    fs::write(directory.join("file"), "").unwrap();
+    let error = SqliteStore::open(SqliteConfig::new(directory.join("file/app.db"))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    let error = SqliteStore::open(SqliteConfig::new(":memory:")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(place.files(), ["file"]);
+}
+
+#[tokio::test]
+async fn reading_only_needs_a_store_and_a_namespace() {
+    let place = Place::new();
+    fs::write(place.path(), "").unwrap();
+    let read_only = || place.config().with_read_only(true);
+    assert_eq!(SqliteStore::open(read_only()).await.unwrap_err().kind(), ErrorKind::Misconfigured);
+    place.open().await.close().await.unwrap();
+    SqliteStore::open(read_only()).await.unwrap().close().await.unwrap();
+    let error = SqliteStore::open(read_only().with_namespace("missing")).await.unwrap_err();
+    assert!(error.to_string().contains("namespace does not exist"), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_is_a_name_whatever_it_looks_like() {
+    let place = Place::new();
+    for name in ["file:app.db?mode=memory", "a%20b.db", "\u{e9}.db", "a b.db"] {
+        let store = SqliteStore::open(SqliteConfig::new(place.directory.path().join(name))).await.unwrap();
+        set(&store, SetItem::new("a", "v")).await.unwrap();
+        store.close().await.unwrap();
+        assert!(place.files().contains(&name.to_owned()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_opens_what_it_names() {
+    let place = Place::new();
+    let path = place.path();
+    for form in ["sqlite:", "sqlite://"] {
+        let url: StoreUrl = format!("{form}{}?namespace=users&durability=normal", path.display()).parse().unwrap();
+        let store = SqliteStore::open(SqliteConfig::from_url(url).unwrap()).await.unwrap();
+        set(&store, SetItem::new("a", "v")).await.unwrap();
+        store.close().await.unwrap();
+    }
+    assert_eq!(place.files(), ["app.db"]);
+    let store = SqliteStore::open(place.config().with_namespace("users")).await.unwrap();
+    assert!(exists(&store, "a").await);
+    place.run("DELETE FROM namespaces").await;
+    assert_eq!(store.ping().await.unwrap_err().kind(), ErrorKind::Misconfigured);
+}
