@@ -1,4 +1,5 @@
 //! Acknowledged means kept: a process that writes is killed without warning, again and again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

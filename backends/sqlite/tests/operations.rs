@@ -1,4 +1,5 @@
 //! What the operations promise, where a single case says it better than the model does.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
