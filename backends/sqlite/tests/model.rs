@@ -383,16 +383,23 @@ impl PollOnce for BoxFuture<'_, Answer> {
     }
 }
 
+/// How many runs: more when `PROPTEST_CASES` asks for more of every property test.
+fn runs() -> u64 {
+    const CASES_PER_RUN: u64 = 64;
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256);
+    (cases / CASES_PER_RUN).max(1)
+}
+
 #[tokio::test]
 async fn groups_do_what_one_after_the_other_would() {
-    for seed in 0..4 {
+    for seed in 0..runs() {
         compare_with_model(seed, 250, false).await;
     }
 }
 
 #[tokio::test]
 async fn a_refused_row_fails_alone() {
-    for seed in 100..103 {
+    for seed in (0..runs()).map(|run| run + (1 << 32)) {
         compare_with_model(seed, 200, true).await;
     }
 }
