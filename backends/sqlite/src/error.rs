@@ -61,6 +61,9 @@ pub(crate) fn is_about_a_row(error: &sqlx::Error) -> bool {
 
 /// The contract's error. The text of SQLite names tables and columns, never a value, so it may be the source (ERR-2).
 pub(crate) fn from_sqlx(error: sqlx::Error, stage: Stage) -> Error {
+    if let sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. } = error {
+        return damaged_row("a column has another type").with_source(error);
+    }
     let code = extended_code(&error);
     let primary = code.map(|code| code & 0xff);
     let mapped = match primary {

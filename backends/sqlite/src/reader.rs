@@ -271,10 +271,5 @@ fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, home: Home) -> Resul
 }
 
 fn failed(error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
-            damaged_row("a column has another type").with_source(error)
-        }
-        error => from_sqlx(error, Stage::Read),
-    }
+    from_sqlx(error, Stage::Read)
 }

@@ -1,8 +1,7 @@
 //! Opening a file: is it ours, is it ours to understand, and is there anything to create or change?
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{ErrorKind as IoErrorKind, Read};
+use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 
 use kv_api::{Error, ErrorKind, Reason, Result};
@@ -11,7 +10,7 @@ use sqlx::{Connection, Row};
 
 use crate::config::SqliteConfig;
 use crate::connection::{Opening, Patience, connect};
-use crate::error::{Stage, from_sqlx, is_busy};
+use crate::error::{Stage, code, from_sqlx, is_busy, primary_code};
 use crate::queries;
 
 /// Marks our files: "kvsq".
@@ -59,36 +58,42 @@ pub(crate) async fn open(config: &SqliteConfig, path: &Path, patience: &Patience
     Ok((connection, Home { file_id, namespace }))
 }
 
-/// Refuses what is not ours, and what a newer version wrote, while SQLite has not yet touched it: opening for writing
-/// would already leave files beside it, and closing move its log.
+/// Refuses what is not ours, and what a newer version wrote, while nothing has been touched yet: opening for writing would
+/// already leave files beside it, and closing move its log.
+///
+/// The look is taken through SQLite, never by opening the file here: closing a file gives up every lock that the process
+/// has on it, those of other stores and of SQLite included.
 async fn look_before_opening(opening: &Opening<'_>, patience: &Patience) -> Result<()> {
     let (path, create) = (opening.path.to_owned(), opening.config.create && !opening.config.read_only);
     let looked = tokio::task::spawn_blocking(move || Look::at(&path, create)).await;
     let look = looked.map_err(|_| Error::new(ErrorKind::Internal, "the runtime ended while the file was opened"))??;
-    let Look::Database { application_id, user_version, has_log } = look else { return Ok(()) };
-    if application_id == APPLICATION_ID && !has_log {
-        return Identity { application_id, user_version, objects: 0 }.check();
+    let Look::Something { has_log } = look else { return Ok(()) };
+    let identity = match connect(&opening.for_looking(has_log), patience).await {
+        Ok(mut connection) => {
+            let identity = Identity::read(&mut connection, patience).await;
+            // Nothing was written, so closing can lose nothing.
+            let _ = connection.close().await;
+            identity
+        }
+        Err(error) => Err(error),
+    };
+    match identity {
+        Ok(identity) => identity.check(),
+        Err(error) if primary_code(&error) == Some(code::NOTADB) => Err(opening_failed(error)),
+        // What another process was just doing may have been in the way; what was not is met again by the opening itself.
+        Err(_) => Ok(()),
     }
-    if application_id != 0 && application_id != APPLICATION_ID {
-        return Err(foreign("it belongs to another application"));
-    }
-    // The header alone does not tell: the newest one may be in the log, and an unmarked file is new only if it is empty.
-    let Ok(mut connection) = connect(&opening.for_looking(has_log), patience).await else { return Ok(()) };
-    let identity = Identity::read(&mut connection, patience).await;
-    // Nothing was written, so closing can lose nothing.
-    let _ = connection.close().await;
-    // An error here is met again, and told, by the opening itself.
-    identity.map_or(Ok(()), |identity| identity.check())
 }
 
-/// What lies at a path, by its first bytes.
+/// One page of the smallest size there is.
+const DATABASE_BYTES_MIN: u64 = 512;
+
+/// What lies at a path.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
     /// Nothing yet, or an empty file.
     Nothing,
-    Database {
-        application_id: i64,
-        user_version: i64,
+    Something {
         has_log: bool,
     },
 }
@@ -97,7 +102,10 @@ impl Look {
     fn at(path: &Path, create: bool) -> Result<Self> {
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => Err(misconfigured("the path is a directory, not a file")),
-            Ok(_) => Self::into_file(path),
+            Ok(metadata) if metadata.len() == 0 => Ok(Self::Nothing),
+            // SQLite itself would take it for empty, and write over it.
+            Ok(metadata) if metadata.len() < DATABASE_BYTES_MIN => Err(foreign("it is no SQLite database")),
+            Ok(_) => Ok(Self::Something { has_log: has_log(path) }),
             Err(error) if error.kind() == IoErrorKind::NotFound => {
                 if !path.parent().is_some_and(Path::is_dir) {
                     return Err(misconfigured("the directory of the file does not exist"));
@@ -110,29 +118,6 @@ impl Look {
             Err(error) => Err(misconfigured("the path cannot be reached").with_source(error)),
         }
     }
-
-    fn into_file(path: &Path) -> Result<Self> {
-        const HEADER_BYTES: u64 = 100;
-        let mut header = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(HEADER_BYTES).read_to_end(&mut header))
-            .map_err(|error| misconfigured("the file cannot be read").with_source(error))?;
-        if header.is_empty() {
-            return Ok(Self::Nothing);
-        }
-        // <https://www.sqlite.org/fileformat.html#the_database_header>
-        match (header.strip_prefix(b"SQLite format 3\0"), big_endian(&header, 68), big_endian(&header, 60)) {
-            (Some(_), Some(application_id), Some(user_version)) => {
-                Ok(Self::Database { application_id, user_version, has_log: has_log(path) })
-            }
-            _ => Err(foreign("it is no SQLite database")),
-        }
-    }
-}
-
-fn big_endian(header: &[u8], at: usize) -> Option<i64> {
-    let bytes = header.get(at..at + 4)?.try_into().ok()?;
-    Some(i64::from(i32::from_be_bytes(bytes)))
 }
 
 fn has_log(path: &Path) -> bool {

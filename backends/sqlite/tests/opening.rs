@@ -195,3 +195,32 @@ async fn a_url_opens_what_it_names() {
     place.run("DELETE FROM namespaces").await;
     assert_eq!(store.ping().await.unwrap_err().kind(), ErrorKind::Misconfigured);
 }
+
+/// The locks that this process holds on the file, as the kernel lists them.
+#[cfg(target_os = "linux")]
+fn locks(place: &Place) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let (own, file) = (std::process::id().to_string(), format!(":{}", fs::metadata(place.path()).unwrap().ino()));
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let holds = |line: &&str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields.get(4) == Some(&own.as_str()) && fields.get(5).is_some_and(|inode| inode.ends_with(&file))
+    };
+    locks.lines().filter(holds).count()
+}
+
+/// Whoever closes a file gives up all locks of its process on it. Without them another process would take this one for
+/// gone, and remove the log that it is writing.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn opening_a_file_again_keeps_the_locks_on_it() {
+    let place = Place::new();
+    let store = place.open().await;
+    set(&store, SetItem::new("a", "v")).await.unwrap();
+    let before = locks(&place);
+    assert!(before > 0);
+    for config in [place.config(), place.config().with_namespace("other"), place.config().with_read_only(true)] {
+        SqliteStore::open(config).await.unwrap().close().await.unwrap();
+        assert_eq!(locks(&place), before);
+    }
+}
