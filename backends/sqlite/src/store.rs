@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use kv_api::{
     Backend, BatchOutcome, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire, Increment,
@@ -49,7 +50,7 @@ impl SqliteStore {
     /// Opens the file, creating it, its schema and the namespace where they are missing and the settings allow it. A file
     /// of an older version of this library is migrated; one of a newer version, or not ours at all, is left as it is.
     ///
-    /// Needs a tokio runtime.
+    /// Needs a tokio runtime with time enabled, and panics outside one as tokio does.
     ///
     /// # Errors
     /// `InvalidArgument` for settings that mean nothing; `Misconfigured` when the file cannot be reached, is not ours
@@ -62,6 +63,8 @@ impl SqliteStore {
 
     async fn open_file(config: SqliteConfig) -> Result<Self> {
         config.check()?;
+        // A runtime without timers is found here, and not when another process holds the lock for the first time.
+        config.timer.sleep(Duration::ZERO).await;
         // Absolute, so that the name is never read as a URI and a later change of directory moves nothing.
         let path = std::path::absolute(&config.path).map_err(|error| {
             Error::new(ErrorKind::Misconfigured, "the path of the file cannot be made absolute").with_source(error)

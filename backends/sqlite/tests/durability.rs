@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use kv_api::{Backend, SetItem};
-use kv_sqlite::{SqliteConfig, SqliteStore};
+use kv_sqlite::{Durability, SqliteConfig, SqliteStore};
 use support::{Place, all_keys, all_or_nothing, get_many, increment, set};
 
 const ROUNDS: usize = 10;
@@ -43,7 +43,10 @@ fn acknowledge(line: &str) {
 }
 
 async fn write_until_killed(path: PathBuf, round: String) {
-    let store = Arc::new(SqliteStore::open(SqliteConfig::new(path)).await.unwrap());
+    // Both survive the end of the process; they differ when the power goes.
+    let durability = if round.parse::<usize>().unwrap() % 2 == 0 { Durability::Full } else { Durability::Normal };
+    let config = SqliteConfig::new(path).with_durability(durability);
+    let store = Arc::new(SqliteStore::open(config).await.unwrap());
     let mut tasks = Vec::new();
     for task in 0..SETTERS {
         let (store, round) = (Arc::clone(&store), round.clone());

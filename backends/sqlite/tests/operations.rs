@@ -478,6 +478,30 @@ async fn rows_that_this_library_did_not_write_are_told() {
 }
 
 #[tokio::test]
+async fn set_8_a_failed_commit_is_never_an_acknowledgement() {
+    let place = Place::new();
+    let store = place.open().await;
+    // A deferred constraint is checked by the commit alone.
+    place
+        .run(
+            "CREATE TABLE parents (id INTEGER PRIMARY KEY); \
+             CREATE TABLE children (parent INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED); \
+             CREATE TRIGGER doom AFTER INSERT ON kv WHEN NEW.key = 'doomed' BEGIN INSERT INTO children VALUES (7); END",
+        )
+        .await;
+    let error = set(&store, SetItem::new("doomed", "v")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    let (doomed, beside) = tokio::join!(set(&store, SetItem::new("doomed", "v")), increment(&store, "beside", 1));
+    assert!(doomed.unwrap_err().is_outcome_unknown() && beside.unwrap_err().is_outcome_unknown());
+    let batch = all_or_nothing(&store, vec![SetItem::new("doomed", "v"), SetItem::new("beside", 1i64)]).await;
+    assert!(batch.unwrap_err().is_outcome_unknown());
+    assert!(all_keys(&store, "", 10).await.is_empty());
+    // No transaction was left open: what is acknowledged now is there for others.
+    set(&store, SetItem::new("beside", "v")).await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM kv").await, 1);
+}
+
+#[tokio::test]
 async fn a_lock_that_is_kept_ends_in_busy() {
     let place = Place::new();
     let config = place.config().with_busy_timeout(Duration::from_millis(20));
