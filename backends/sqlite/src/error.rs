@@ -141,3 +141,104 @@ pub(crate) fn read_only() -> Error {
 pub(crate) fn damaged_row(what: &'static str) -> Error {
     Error::new(ErrorKind::Protocol, format!("a stored row is not as this library writes it: {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as StdError;
+    use std::fmt;
+
+    /// An error with a result code of SQLite, which only the driver can make.
+    #[derive(Debug)]
+    struct Coded(i32);
+
+    impl fmt::Display for Coded {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "code {}", self.0)
+        }
+    }
+
+    impl StdError for Coded {}
+
+    impl DatabaseError for Coded {
+        fn message(&self) -> &str {
+            "a message of SQLite"
+        }
+
+        fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+            Some(self.0.to_string().into())
+        }
+
+        fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> sqlx::error::ErrorKind {
+            sqlx::error::ErrorKind::Other
+        }
+    }
+
+    fn coded(code: i32) -> sqlx::Error {
+        sqlx::Error::Database(Box::new(Coded(code)))
+    }
+
+    #[test]
+    fn err_1_each_code_is_told_by_what_to_do_next() {
+        for (code, kind, reason) in [
+            (5, ErrorKind::Unavailable, Some(Reason::Busy)),
+            (261, ErrorKind::Unavailable, Some(Reason::Busy)), // SQLITE_BUSY_RECOVERY
+            (517, ErrorKind::Unavailable, Some(Reason::Busy)), // SQLITE_BUSY_SNAPSHOT
+            (6, ErrorKind::Unavailable, Some(Reason::Busy)),
+            (13, ErrorKind::Exhausted, Some(Reason::StoreFull)),
+            (7, ErrorKind::Exhausted, None),
+            (18, ErrorKind::Exhausted, None),
+            (8, ErrorKind::Misconfigured, Some(Reason::ReadOnly)),
+            (1032, ErrorKind::Misconfigured, Some(Reason::ReadOnly)), // SQLITE_READONLY_DBMOVED
+            (14, ErrorKind::Misconfigured, None),
+            (3, ErrorKind::Misconfigured, None),
+            (1811, ErrorKind::Misconfigured, None), // SQLITE_CONSTRAINT_TRIGGER
+            (10, ErrorKind::Unavailable, None),
+            (11, ErrorKind::Protocol, None),
+            (26, ErrorKind::Protocol, None),
+            (1, ErrorKind::Internal, None),
+        ] {
+            let error = from_sqlx(coded(code), Stage::Read);
+            assert_eq!((error.kind(), error.reason()), (kind, reason.as_ref()), "{code}");
+            assert_eq!(error.native_code(), Some(code.to_string().as_str()));
+        }
+        for code in [11, 26] {
+            let error = from_sqlx(coded(code), Stage::Open);
+            assert_eq!((error.kind(), error.reason()), (ErrorKind::Misconfigured, Some(&Reason::Foreign)), "{code}");
+        }
+        assert_eq!(from_sqlx(sqlx::Error::WorkerCrashed, Stage::Read).kind(), ErrorKind::Internal);
+    }
+
+    #[test]
+    fn err_3_a_write_is_in_doubt_only_where_it_may_have_been_applied() {
+        for (stage, code, retry) in [
+            (Stage::Write, 5, Retry::Safe),
+            (Stage::Autocommit, 5, Retry::Safe),
+            (Stage::Commit, 5, Retry::Safe),
+            (Stage::Write, 13, Retry::Never),
+            (Stage::Autocommit, 13, Retry::Never),
+            (Stage::Commit, 13, Retry::OutcomeUnknown),
+            (Stage::Write, 10, Retry::Safe),
+            (Stage::Autocommit, 1034, Retry::OutcomeUnknown), // SQLITE_IOERR_FSYNC
+            (Stage::Commit, 1034, Retry::OutcomeUnknown),
+            (Stage::Read, 1034, Retry::Safe),
+        ] {
+            assert_eq!(from_sqlx(coded(code), stage).retry(), retry, "{stage:?} {code}");
+        }
+        for stage in [Stage::Write, Stage::Autocommit, Stage::Commit] {
+            assert_eq!(from_sqlx(sqlx::Error::WorkerCrashed, stage).retry(), Retry::OutcomeUnknown);
+        }
+    }
+}
