@@ -111,7 +111,7 @@ async fn val_2_every_kind_comes_back_from_every_path() {
 }
 
 #[tokio::test]
-async fn bool_and_existence_move_no_value() {
+async fn get_2_existence_moves_no_value() {
     let place = Place::new();
     let store = place.open().await;
     set(&store, SetItem::new("a", "value")).await.unwrap();
@@ -311,7 +311,7 @@ async fn ver_1_versions_are_never_given_twice_by_any_store_on_the_file() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn set_7_a_read_that_starts_after_the_answer_sees_the_write() {
     let place = Place::new();
     let store = Arc::new(SqliteStore::open(place.config().with_readers(3.try_into().unwrap())).await.unwrap());
