@@ -11,6 +11,7 @@ mod profile;
 mod queries;
 mod reader;
 mod schema;
+mod single;
 mod store;
 mod transaction;
 mod writer;

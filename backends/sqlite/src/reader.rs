@@ -16,6 +16,7 @@ use crate::operation::{stored_value, version};
 use crate::pack::Packed;
 use crate::queries;
 use crate::schema::Home;
+use crate::transaction::Query as Statement;
 
 /// What a store asks of a reader.
 #[derive(Debug)]
@@ -250,8 +251,6 @@ impl Reader {
         }
     }
 }
-
-type Statement = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 /// The entry in the columns of a row that begin at `at`: kind, value, version, expiry, metadata.
 fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, home: Home) -> Result<Entry> {

@@ -10,7 +10,7 @@ use crate::group::{Group, Plan};
 use crate::pack::{PACKED_BYTES_MAX, Packed, Row};
 use crate::queries;
 use crate::schema::Home;
-use crate::writer::stored_row;
+use crate::single::stored_row;
 
 /// How many keys or rows, and how many bytes of them, one statement takes.
 const STATEMENT_ROWS_MAX: usize = 1000;
@@ -165,7 +165,8 @@ async fn commit(connection: &mut SqliteConnection, query: Query) -> Result<u64, 
     }
 }
 
-type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
+/// A statement with its arguments.
+pub(crate) type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
 /// Binds the seven parameters of a row.
 pub(crate) fn bind_row(query: Query, home: Home, row: &Row<'_>) -> Query {

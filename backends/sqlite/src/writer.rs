@@ -3,19 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use kv_api::{BatchOutcome, Clock, DeleteOutcome, Error, ErrorKind, Result, Timestamp};
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Connection, Row, Sqlite};
+use kv_api::{BatchOutcome, Clock, Error, ErrorKind, Result};
+use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
 use crate::config::Durability;
 use crate::connection::Link;
 use crate::error::{Stage, code, from_sqlx, is_about_a_row, is_busy, primary_code};
-use crate::group::{Group, StoredCounter, StoredRow, incremented, not_a_counter, written_row};
-use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
+use crate::group::Group;
+use crate::operation::{Answer, Operation};
 use crate::queries;
 use crate::schema::Home;
+use crate::single;
 use crate::transaction::{self, Failure};
 
 /// What a store hands to its writer. The order in the channel is the order of effect.
@@ -194,7 +194,7 @@ impl Writer {
         self.reclaim_due |= self.singles_since_reclaim >= SINGLES_BETWEEN_RECLAIMS;
         loop {
             let now = self.clock.now();
-            match execute_alone(&mut self.link.connection, self.home, operation, now, number).await {
+            match single::execute(&mut self.link.connection, self.home, operation, now, number).await {
                 Ok(Some(answer)) => return Ok(answer),
                 // A group of one reads first, so it can tell why.
                 Ok(None) => {
@@ -279,9 +279,11 @@ impl Writer {
         let now = self.clock.now();
         let mut answers = Vec::with_capacity(operations.len());
         for (operation, number) in operations.iter().zip(numbers) {
-            answers.push(match execute_alone(connection, self.home, operation, now, number).await {
+            answers.push(match single::execute(connection, self.home, operation, now, number).await {
                 Ok(Some(answer)) => Ok(answer),
-                Ok(None) => Err(refusal(connection, self.home, operation).await.map_err(Failure::in_transaction)?),
+                Ok(None) => {
+                    Err(single::refusal(connection, self.home, operation).await.map_err(Failure::in_transaction)?)
+                }
                 Err(error) if is_about_a_row(&error) => Err(from_sqlx(error, Stage::Write)),
                 Err(error) => return Err(Failure::in_transaction(error)),
             });
@@ -411,106 +413,6 @@ impl Job {
     }
 }
 
-type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
-
-/// One operation by one statement. `None`: an increment was refused, and [`refusal`] or a group tells why.
-async fn execute_alone(
-    connection: &mut SqliteConnection,
-    home: Home,
-    operation: &Operation,
-    now: Timestamp,
-    number: i64,
-) -> Result<Option<Answer>, sqlx::Error> {
-    let now_ms = now.as_unix_millis_floor();
-    let addressed = |sql: &'static str| -> Query { sqlx::query(sql).bind(home.namespace).bind(operation.key.clone()) };
-    // Always to the end, never only to the first row: the commit comes after the last one, and with it its error.
-    let row = |rows: Vec<SqliteRow>| rows.into_iter().next();
-    Ok(Some(match &operation.action {
-        Action::Put { expiry, condition, .. } => {
-            let (sql, expected) = match condition {
-                PutCondition::Always => (queries::PUT, None),
-                PutCondition::IfNotExists => (queries::PUT_IF_NOT_EXISTS, None),
-                PutCondition::IfExists => (queries::PUT_IF_EXISTS, None),
-                PutCondition::IfVersion(version) => (queries::PUT_IF_VERSION, Some(*version)),
-            };
-            let version = number * 2 + 1;
-            let row_to_write = written_row(operation, version, deadline(*expiry, now))
-                .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-            let query = transaction::bind_row(sqlx::query(sql), home, &row_to_write).bind(now_ms).bind(expected);
-            let written = row(query.fetch_all(connection).await?);
-            if written.is_none() && *condition == PutCondition::Always {
-                // Always returns a row, unless the connection's thread ended on the way.
-                return Err(sqlx::Error::WorkerCrashed);
-            }
-            Answer::Set(put_outcome(home.file_id, written.map(|row| row.try_get(0)).transpose()?))
-        }
-        Action::Delete { if_version: None } => {
-            let deleted = row(addressed(queries::DELETE).bind(now_ms).fetch_all(connection).await?);
-            let was_live = deleted.map(|row| row.try_get::<bool, _>(0)).transpose()?.unwrap_or(false);
-            Answer::Delete(if was_live { DeleteOutcome::Deleted } else { DeleteOutcome::NotFound })
-        }
-        Action::Delete { if_version: Some(version) } => {
-            let query = addressed(queries::DELETE_IF_VERSION).bind(now_ms).bind(*version);
-            let deleted = !query.fetch_all(connection).await?.is_empty();
-            Answer::Delete(if deleted { DeleteOutcome::Deleted } else { DeleteOutcome::NotMet })
-        }
-        Action::Expire { expiry } => {
-            let query = addressed(queries::EXPIRE).bind(now_ms).bind(deadline(*expiry, now));
-            Answer::Expire(!query.fetch_all(connection).await?.is_empty())
-        }
-        Action::Increment { by, min, max, expiring_allowed } => {
-            let query = addressed(queries::INCREMENT)
-                .bind(*by)
-                .bind(number * 2 + 1)
-                .bind(*min)
-                .bind(*max)
-                .bind(*expiring_allowed)
-                .bind(now_ms);
-            let Some(row) = row(query.fetch_all(connection).await?) else { return Ok(None) };
-            let value = row.try_get::<&[u8], _>(0)?;
-            let value = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-            match value {
-                Some(value) => Answer::Count(value),
-                None => return Ok(None),
-            }
-        }
-    }))
-}
-
-/// Why an increment was refused, by the state that the statement saw in this transaction.
-async fn refusal(connection: &mut SqliteConnection, home: Home, operation: &Operation) -> Result<Error, sqlx::Error> {
-    let Action::Increment { by, min, max, expiring_allowed } = operation.action else {
-        return Ok(unanswered());
-    };
-    let query = sqlx::query(queries::COUNTER).bind(home.namespace).bind(operation.key.clone());
-    let stored = query.fetch_all(connection).await?.first().map(|row| stored_row(row, 0, true)).transpose()?;
-    let old = match stored {
-        Some(StoredRow { expires_at: Some(_), .. }) if !expiring_allowed => {
-            Err(not_a_counter("the entry has an expiry"))
-        }
-        Some(StoredRow { counter: Some(counter), .. }) => counter.value(),
-        Some(_) | None => Ok(0),
-    };
-    Ok(match old.and_then(|old| incremented(old, by, min, max)) {
-        Err(error) => error,
-        Ok(_) => unanswered(),
-    })
-}
-
-/// The state of a key, from the columns of a row that begin at `at`.
-pub(crate) fn stored_row(row: &SqliteRow, at: usize, counted: bool) -> Result<StoredRow, sqlx::Error> {
-    let counter = if counted {
-        Some(StoredCounter {
-            kind: row.try_get(at + 3)?,
-            has_metadata: row.try_get(at + 4)?,
-            head: row.try_get(at + 5)?,
-        })
-    } else {
-        None
-    };
-    Ok(StoredRow { row: row.try_get(at)?, version: row.try_get(at + 1)?, expires_at: row.try_get(at + 2)?, counter })
-}
-
-fn unanswered() -> Error {
+pub(crate) fn unanswered() -> Error {
     Error::new(ErrorKind::Internal, "the writer decided nothing for this operation")
 }
