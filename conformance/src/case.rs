@@ -1,0 +1,83 @@
+//! A case: a named function, and the ways to run it.
+
+use std::fmt;
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::context::Context;
+use crate::harness::Harness;
+use crate::outcome::{CaseResult, Outcome};
+
+/// One case: a promise of the contract, and how it is tried.
+pub struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) body: for<'a> fn(&'a Context<'a>) -> BoxFuture<'a, CaseResult>,
+}
+
+impl Case {
+    /// The rule in lower case, and what it says: `set_3_a_condition_not_met_leaves_everything_untouched`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The id of the rule, as the contract writes it: `SET-3`.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        let mut words = self.name.split('_');
+        let family = words.next().unwrap_or_default().to_uppercase();
+        match words.next() {
+            Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => format!("{family}-{number}"),
+            _ => family,
+        }
+    }
+
+    /// Runs it on a fresh store. A panic is a failure.
+    pub async fn run(&self, harness: &dyn Harness) -> Outcome {
+        let run = async {
+            let context = Context::open(harness).await?;
+            (self.body)(&context).await
+        };
+        match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(result) => Outcome::from(result),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+                Outcome::Failed(format!("panicked: {text}"))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Case").field(&self.name).finish()
+    }
+}
+
+/// Runs one case as a test, on a runtime of its own.
+///
+/// # Panics
+/// When the outcome is not acceptable: that is how a test fails.
+pub fn test(harness: &dyn Harness, name: &str) {
+    let outcome = match (Case::find(name), runtime()) {
+        (Some(case), Ok(runtime)) => runtime.block_on(case.run(harness)),
+        (None, _) => Outcome::Failed("there is no case of this name".to_owned()),
+        (_, Err(error)) => Outcome::Failed(format!("no runtime for the test: {error}")),
+    };
+    match outcome {
+        Outcome::Passed => {}
+        Outcome::NotApplicable(reason) => {
+            // Past the test runner's capture, so that nobody takes this for a pass. If it cannot be written, nobody reads.
+            let _ = writeln!(std::io::stderr(), "{name}: not applicable: {reason}");
+        }
+        outcome => panic!("{name}: {outcome}"),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}

@@ -1,0 +1,178 @@
+//! CNT-1 and CNT-2.
+
+use kv_api::{EntryExpiry, ErrorKind, Feature, Reason, Store, Value, ValueKind};
+use serde_json::json;
+
+use crate::check::show;
+use crate::context::{Context, value_of};
+use crate::outcome::{CaseResult, not_applicable};
+use crate::races::race;
+
+/// CNT-1: increment starts at 0, adds, subtracts, and answers the new value.
+pub(crate) async fn cnt_1_increment_answers_the_new_value(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::Counters).await?;
+    let key = cx.key("k");
+    let mut sum = 0;
+    for by in [1, 1, 5, -10, 0, 100, -97] {
+        sum += by;
+        ensure_eq!(store.increment(&key, by).await?, sum, "increment by {by}");
+    }
+    let other = cx.key("other");
+    ensure_eq!(store.increment(&other, 0).await?, 0, "increment of a missing key by 0");
+    store.delete(&key).await?;
+    ensure_eq!(store.increment(&key, 2).await?, 2, "increment after a delete");
+    Ok(())
+}
+
+/// CNT-1: a counter reads as a JSON integer, by every read.
+pub(crate) async fn cnt_1_a_counter_reads_as_a_json_integer(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::Counters).await?;
+    let key = cx.key("k");
+    for by in [0, 7, -12] {
+        let count = store.increment(&key, by).await?;
+        cx.expect(&key, Some(&Value::from(count)), "after increment").await?;
+        let found = store.get(&key).await?;
+        ensure!(found.as_ref().and_then(Value::as_i64) == Some(count), "a counter reads as {}", show(found.as_ref()));
+        ensure_eq!(store.get_many([&*key]).await?, [Some(Value::from(count))], "get_many of a counter");
+        ensure_eq!(store.get_as::<i64>(&key).await?, Some(count), "get_as of a counter");
+        ensure_eq!(cx.entry(&key).await?.metadata(), None, "the metadata of a counter");
+        ensure!(store.exists(&key).await?, "exists of a counter says no");
+    }
+    if cx.declares(Feature::List) {
+        ensure_eq!(cx.listed("").await?, [key], "the keys listed");
+    }
+    Ok(())
+}
+
+/// CNT-1: a JSON integer that was set is a counter.
+pub(crate) async fn cnt_1_a_json_integer_is_a_counter(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::Counters).await?;
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let key = cx.key("k");
+    for start in [0_i64, 41, -41, 1_000_000_007] {
+        store.set(&key, start).await?;
+        ensure_eq!(store.increment(&key, 1).await?, start + 1, "increment after a set of {start}");
+    }
+    for result in store.set_many([kv_api::SetItem::new(&*key, 10)]).await {
+        result?;
+    }
+    ensure_eq!(store.increment(&key, -1).await?, 9, "increment after set_many of 10");
+    Ok(())
+}
+
+/// CNT-1: increment keeps the expiry.
+pub(crate) async fn cnt_1_increment_keeps_the_expiry(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::Counters).await?;
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let form = cx.form().await?;
+    let key = cx.key("k");
+    cx.align().await?;
+    let life = cx.life(form, 1)?;
+    life.set(store.set(&key, 5)).await?;
+    if !cx.profile().counter_expiry {
+        let result = store.increment(&key, 1).await;
+        ensure_refused!(
+            result,
+            ErrorKind::WrongType,
+            Some(Reason::NotACounter),
+            "increment of an entry with an expiry"
+        );
+        cx.expect(&key, Some(&Value::from(5)), "after a refused increment").await?;
+        return not_applicable("counter_expiry is declared absent; the refusal was checked");
+    }
+    ensure_eq!(store.increment(&key, 1).await?, 6, "increment of an entry with an expiry");
+    if cx.profile().expiry_read {
+        let expiry = cx.entry(&key).await?.expiry();
+        ensure!(matches!(expiry, EntryExpiry::At(_)), "the expiry after an increment: {expiry:?}");
+    }
+    cx.pass_until_before_end(life).await?;
+    ensure_eq!(store.increment(&key, 1).await?, 7, "increment just before the expiry");
+    cx.pass_until_end(life).await?;
+    cx.expect(&key, None, "at its expiry, after increments").await
+}
+
+/// CNT-1: anything but a JSON integer is an error and no change, the text `5` too.
+pub(crate) async fn cnt_1_only_a_json_integer_can_be_counted_in(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::Counters).await?;
+    let key = cx.key("k");
+    let others = [
+        Value::from("5"),
+        Value::from(""),
+        Value::from("text"),
+        Value::from(b"5"),
+        Value::from(Vec::new()),
+        Value::from(json!(1.5)),
+        Value::from(json!(true)),
+        Value::from(json!([5])),
+        Value::from(json!({ "count": 5 })),
+        value_of(ValueKind::Bytes),
+    ];
+    for value in others.into_iter().filter(|value| cx.has_kind(value.kind())) {
+        store.set(&key, value.clone()).await?;
+        let before = cx.entry(&key).await?;
+        let result = store.increment(&key, 1).await;
+        ensure_refused!(result, ErrorKind::WrongType, None, "increment of {}", show(Some(&value)));
+        ensure_eq!(cx.entry(&key).await?, before, "the entry after a refused increment");
+        cx.expect(&key, Some(&value), "after a refused increment").await?;
+    }
+    Ok(())
+}
+
+/// CNT-1: a result outside the declared range is an error and no change; the ends of the range can be reached.
+pub(crate) async fn cnt_1_the_range_is_kept(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::Counters).await?;
+    let (min, max) = (cx.profile().counter_min, cx.profile().counter_max);
+    let reason = Reason::CounterRange { min, max };
+    for (name, end, outwards) in [("max", max, 1), ("min", min, -1)] {
+        let key = cx.key(name);
+        ensure_eq!(store.increment(&key, end).await?, end, "increment to the end of the range");
+        for by in [outwards, outwards * 1000, if outwards > 0 { i64::MAX } else { i64::MIN }] {
+            ensure_invalid!(store.increment(&key, by).await, reason.clone(), "increment by {by} from {end}");
+            cx.expect(&key, Some(&Value::from(end)), "after an increment beyond the range").await?;
+        }
+        ensure_eq!(store.increment(&key, -outwards).await?, end - outwards, "increment back into the range");
+        ensure_eq!(store.increment(&key, outwards).await?, end, "increment to the end of the range again");
+    }
+    Ok(())
+}
+
+/// CNT-1: concurrent increments lose nothing, also over two handles, and each answer is given once.
+pub(crate) async fn cnt_1_concurrent_increments_add_up(cx: &Context<'_>) -> CaseResult {
+    const CALLERS: usize = 64;
+    const EACH: usize = 8;
+    let mut handles: Vec<Store> = vec![cx.with_atomic(Feature::Counters).await?.clone()];
+    handles.extend(cx.reopened().await?);
+    let key = cx.key("k");
+    let call = |caller: usize| {
+        let (store, key) = (handles[caller % handles.len()].clone(), key.clone());
+        async move {
+            let mut answers = Vec::with_capacity(EACH);
+            for _ in 0..EACH {
+                answers.push(store.increment(&key, 1).await?);
+            }
+            Ok::<_, kv_api::Error>(answers)
+        }
+    };
+    let mut answers = Vec::new();
+    for result in race((0..CALLERS).map(call).collect()).await? {
+        answers.extend(result?);
+    }
+    answers.sort_unstable();
+    let total = i64::try_from(CALLERS * EACH).unwrap_or(i64::MAX);
+    ensure_eq!(answers, (1..=total).collect::<Vec<_>>(), "the answers of concurrent increments");
+    cx.expect(&key, Some(&Value::from(total)), "after concurrent increments").await
+}
+
+/// CNT-2: a counter carries no metadata: increment on an entry that has some is `WrongType`, and no change.
+pub(crate) async fn cnt_2_an_entry_with_metadata_is_no_counter(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::Counters).await?;
+    cx.with(Feature::Metadata).await?;
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let key = cx.key("k");
+    store.set(&key, 5).metadata(json!({ "m": 1 })).await?;
+    let before = cx.entry(&key).await?;
+    let result = store.increment(&key, 1).await;
+    ensure_refused!(result, ErrorKind::WrongType, None, "increment of an entry with metadata");
+    ensure_eq!(cx.entry(&key).await?, before, "the entry after a refused increment");
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! ERR-1 to ERR-6.
+
+use std::task::{Context as TaskContext, Waker};
+
+use futures_util::future::BoxFuture;
+use kv_api::{DeleteOutcome, ErrorKind, Feature, Metadata, Reason, Retry, SetItem, SetStatus, Value, ValueKind};
+use serde_json::json;
+
+use crate::context::{Context, foreign_version};
+use crate::harness::Fault;
+use crate::outcome::{CaseResult, Stop};
+use crate::races::race;
+
+/// ERR-1: an error tells by kind and reason what to do next, and an outcome is no error.
+pub(crate) async fn err_1_the_kind_tells_what_to_do_next(cx: &Context<'_>) -> CaseResult {
+    let key = cx.key("k");
+    cx.store().set(&key, cx.value(1)).await?;
+    ensure_invalid!(cx.store().get("").await, Reason::KeyEmpty, "an empty key");
+    let conditions = cx.store().set(&key, cx.value(2)).if_exists().if_not_exists().await;
+    ensure_invalid!(conditions, Reason::ConflictingConditions, "two conditions");
+    let misfit = cx.store().get_as::<Vec<(u8, u8)>>(&key).await;
+    ensure_refused!(misfit, ErrorKind::WrongType, Some(Reason::Found(cx.value(1).kind())), "get_as of another type");
+    if cx.declares(Feature::IfVersion) {
+        let outcome = cx.store().set(&key, cx.value(2)).if_version(foreign_version()).await?;
+        ensure_eq!(outcome.status(), SetStatus::NotMet, "an unmet condition");
+    }
+    Ok(())
+}
+
+/// ERR-2: an error names store, operation and key, and shows no value.
+pub(crate) async fn err_2_context_is_told_and_no_value(cx: &Context<'_>) -> CaseResult {
+    const SECRET: &str = "s3cr3t-c0nt3nt";
+    let key = cx.key("k");
+    let values = [Value::from(SECRET), Value::from(json!([SECRET])), Value::from(SECRET.as_bytes())];
+    for value in values.into_iter().filter(|value| cx.has_kind(value.kind())) {
+        cx.store().set(&key, value.clone()).await?;
+        let mut errors = vec![
+            ("get_as", ensure_err!(cx.store().get_as::<u64>(&key).await, "get_as of another type")),
+            (
+                "set",
+                ensure_err!(cx.store().set(&key, value.clone()).if_exists().if_not_exists().await, "two conditions"),
+            ),
+        ];
+        if cx.declares(Feature::Counters) {
+            errors.push(("increment", ensure_err!(cx.store().increment(&key, 1).await, "increment of no counter")));
+        }
+        let item = SetItem::new(&*key, value.clone()).if_exists().if_not_exists();
+        for result in cx.store().set_many([item]).await {
+            errors.push(("set_many", ensure_err!(result, "two conditions in a batch")));
+        }
+        for (operation, error) in errors {
+            ensure_eq!(error.store(), Some(cx.profile().system), "the store in {error}");
+            ensure_eq!(error.operation(), Some(operation), "the operation in {error}");
+            ensure_eq!(error.key(), Some(&*key), "the key in {error}");
+            let mut shown = format!("{error} {error:?} {error:#?}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                shown.push_str(&format!("{cause} {cause:?}"));
+                source = cause.source();
+            }
+            ensure!(!shown.contains(SECRET), "an error of {operation} shows a value");
+        }
+    }
+    let below = cx.store().with_prefix("pre/").set(&key, cx.value(1)).if_exists().if_not_exists().await;
+    let error = ensure_err!(below, "two conditions below a prefix");
+    ensure_eq!(error.key(), Some(&*format!("pre/{key}")), "the whole key in {error}");
+    Ok(())
+}
+
+/// ERR-3: a call that is refused would be refused again, and its outcome is known.
+pub(crate) async fn err_3_a_refusal_is_never_repeated(cx: &Context<'_>) -> CaseResult {
+    let key = cx.key("k");
+    cx.store().set(&key, cx.value(1)).await?;
+    let mut errors = vec![
+        ensure_err!(cx.store().get("").await, "an empty key"),
+        ensure_err!(cx.store().set(&key, cx.value(2)).if_exists().if_not_exists().await, "two conditions"),
+        ensure_err!(cx.store().get_as::<Vec<(u8, u8)>>(&key).await, "get_as of another type"),
+    ];
+    if cx.declares(Feature::Counters) {
+        errors.push(ensure_err!(cx.store().increment(&key, 1).await, "increment of no counter"));
+    }
+    for error in errors {
+        ensure_eq!(error.retry(), Retry::Never, "the retry class of {error}");
+        ensure!(!error.is_outcome_unknown(), "the outcome of a refusal is known: {error}");
+    }
+    Ok(())
+}
+
+/// ERR-3: a request that certainly never left is `Safe` to repeat, or was repeated; it is not applied twice.
+pub(crate) async fn err_3_what_never_left_is_safe_to_repeat(cx: &Context<'_>) -> CaseResult {
+    let faults = cx.faults()?;
+    let key = cx.key("k");
+    faults.inject(Fault::Refused, 1);
+    let result = cx.store().set(&key, cx.value(1)).await;
+    faults.inject(Fault::Refused, 0);
+    match result {
+        Ok(_) => cx.expect(&key, Some(&cx.value(1)), "after a set that was repeated").await,
+        Err(error) => {
+            ensure_eq!(error.retry(), Retry::Safe, "the retry class of {error}");
+            cx.expect(&key, None, "after a set that never left").await
+        }
+    }
+}
+
+/// ERR-4: what asks for a step is not repeated when its outcome is unknown; what asks for a state may be.
+pub(crate) async fn err_4_a_step_is_never_repeated_blindly(cx: &Context<'_>) -> CaseResult {
+    let faults = cx.faults()?;
+    let [counter, ending, plain] = cx.keys(["counter", "ending", "plain"]);
+    cx.store().set(&plain, cx.value(1)).await?;
+    faults.inject(Fault::AnswerLost, 1);
+    let read = cx.store().get(&plain).await;
+    faults.inject(Fault::AnswerLost, 0);
+    if let Ok(found) = read {
+        ensure_eq!(found, Some(cx.value(1)), "a read that was repeated");
+    }
+    if cx.declares(Feature::Counters) {
+        faults.inject(Fault::AnswerLost, 1);
+        let result = cx.store().increment(&counter, 5).await;
+        faults.inject(Fault::AnswerLost, 0);
+        let error = ensure_err!(result, "increment whose answer was lost");
+        ensure!(error.is_outcome_unknown(), "increment whose answer was lost must say so: {error}");
+        cx.expect(&counter, Some(&Value::from(5)), "after one increment whose answer was lost").await?;
+    }
+    if cx.declares(Feature::Expire) {
+        cx.store().set(&ending, cx.value(1)).await?;
+        faults.inject(Fault::AnswerLost, 1);
+        let result = cx.store().expire(&ending).never().await;
+        faults.inject(Fault::AnswerLost, 0);
+        let error = ensure_err!(result, "expire whose answer was lost");
+        ensure!(error.is_outcome_unknown(), "expire whose answer was lost must say so: {error}");
+    }
+    if cx.declares(Feature::AllOrNothing) {
+        faults.inject(Fault::AnswerLost, 1);
+        let result = cx.store().set_many_all_or_nothing([SetItem::new(&*plain, cx.value(2))]).await;
+        faults.inject(Fault::AnswerLost, 0);
+        let error = ensure_err!(result, "an all-or-nothing batch whose answer was lost");
+        ensure!(error.is_outcome_unknown(), "an all-or-nothing batch whose answer was lost must say so: {error}");
+    }
+    Ok(())
+}
+
+/// ERR-5: a write that was repeated after an unknown outcome says `Stored` or `Accepted`: what it found may be itself.
+pub(crate) async fn err_5_a_repeated_write_claims_nothing(cx: &Context<'_>) -> CaseResult {
+    let faults = cx.faults()?;
+    for (fault, name) in [(Fault::AnswerLost, "a1"), (Fault::RequestLost, "r1")] {
+        let key = cx.key(name);
+        faults.inject(fault, 1);
+        let set = cx.store().set(&key, cx.value(1)).await;
+        faults.inject(fault, 0);
+        match set {
+            Ok(outcome) => ensure_eq!(outcome.status(), SetStatus::Stored, "a set that was repeated after {fault:?}"),
+            Err(error) => ensure!(
+                error.is_outcome_unknown(),
+                "a set with {fault:?} must say that its outcome is unknown: {error}"
+            ),
+        }
+        cx.store().set(&key, cx.value(2)).await?;
+        faults.inject(fault, 1);
+        let deleted = cx.store().delete(&key).await;
+        faults.inject(fault, 0);
+        match deleted {
+            Ok(outcome) => ensure_eq!(outcome, DeleteOutcome::Accepted, "a delete that was repeated after {fault:?}"),
+            Err(error) => ensure!(
+                error.is_outcome_unknown(),
+                "a delete with {fault:?} must say that its outcome is unknown: {error}"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Polls a future a number of times and drops it.
+async fn dropped_after<T>(polls: usize, mut future: BoxFuture<'_, T>) {
+    for _ in 0..polls {
+        if future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// ERR-6: a dropped future leaves each entry whole, and blocks nobody.
+pub(crate) async fn err_6_a_dropped_call_leaves_each_entry_whole(cx: &Context<'_>) -> CaseResult {
+    let has_metadata = cx.declares(Feature::Metadata);
+    let key = cx.key("k");
+    let set = |number: usize| {
+        let set = cx.store().set(&key, cx.value(number));
+        if has_metadata { set.metadata(json!(number)) } else { set }
+    };
+    set(0).await?;
+    for polls in 0..24 {
+        dropped_after(polls, Box::pin(async { drop(set(polls + 1).await) })).await;
+        let entry = cx.entry(&key).await?;
+        let number = (0..=polls + 1).find(|number| entry.value() == &cx.value(*number));
+        let Some(number) = number else { return Err(Stop::Failed("an entry of a value that nobody set".to_owned())) };
+        let metadata = has_metadata.then(|| Metadata::from(json!(number)));
+        ensure_eq!(entry.metadata(), metadata.as_ref(), "the metadata beside value {number}, after a dropped set");
+    }
+    // Whatever was dropped, later calls are carried out.
+    set(99).await?;
+    cx.expect(&key, Some(&cx.value(99)), "after dropped sets").await?;
+    if cx.declares(Feature::AllOrNothing) {
+        let keys: Vec<String> = (0..4).map(|number| cx.key(&format!("all{number}."))).collect();
+        for polls in 0..24 {
+            let items = keys.iter().map(|key| SetItem::new(key, cx.value(polls)));
+            dropped_after(polls, Box::pin(async { drop(cx.store().set_many_all_or_nothing(items).await) })).await;
+            // A write of its own, so that what was handed over before it has been carried out or never will be.
+            cx.store().set(&key, cx.value(polls)).await?;
+            let found = cx.store().get_many(keys.iter().map(String::as_str)).await?;
+            ensure!(
+                found.iter().all(|value| *value == found[0]),
+                "after a dropped batch, part of it is there: {found:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// ERR-6: after calls that were dropped, nobody gets somebody else's reply.
+pub(crate) async fn err_6_nobody_gets_the_reply_of_a_dropped_call(cx: &Context<'_>) -> CaseResult {
+    const CALLERS: usize = 16;
+    let keys: Vec<String> = (0..CALLERS).map(|caller| cx.key(&format!("k{caller}."))).collect();
+    for (caller, key) in keys.iter().enumerate() {
+        cx.store().set(key, cx.value(caller)).await?;
+    }
+    let call = |caller: usize| {
+        let (store, keys, value) = (cx.store().clone(), keys.clone(), cx.value(caller));
+        async move {
+            for round in 0..16 {
+                let other = &keys[(caller + round) % CALLERS];
+                dropped_after(round % 5, Box::pin(async { drop(store.get(other).await) })).await;
+                let found = store.get(&keys[caller]).await?;
+                ensure!(found.as_ref() == Some(&value), "a get beside dropped ones got another key's value");
+            }
+            Ok(())
+        }
+    };
+    for result in race((0..CALLERS).map(call).collect()).await? {
+        result?;
+    }
+    Ok(())
+}
+
+/// ERR-6, CNT-1: of increments that were dropped each is applied once or not at all.
+pub(crate) async fn err_6_a_dropped_increment_counts_once_or_not(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::Counters).await?;
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let key = cx.key("k");
+    let mut last = store.increment(&key, 1).await?;
+    for polls in 0..24 {
+        dropped_after(polls, Box::pin(async { drop(store.increment(&key, 1).await) })).await;
+        let now = store.increment(&key, 1).await?;
+        ensure!(
+            now == last + 1 || now == last + 2,
+            "between {last} and {now} there was one dropped increment and one more"
+        );
+        last = now;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! LIFE-1 and LIFE-2.
+
+use kv_api::{ErrorKind, Feature, SetItem};
+
+use crate::context::Context;
+use crate::outcome::{CaseResult, Stop};
+use crate::races::race;
+
+/// LIFE-1: ping answers, and leaves no trace.
+pub(crate) async fn life_1_ping_proves_the_store(cx: &Context<'_>) -> CaseResult {
+    cx.strict().ping().await?;
+    if cx.declares(Feature::List) {
+        ensure_eq!(cx.listed("").await?, Vec::<String>::new(), "the keys listed after ping");
+    }
+    Ok(())
+}
+
+/// LIFE-2: after `close` every call is `Closed`, through clones and narrower handles too; closing again is no error.
+pub(crate) async fn life_2_calls_after_close_are_refused(cx: &Context<'_>) -> CaseResult {
+    let key = cx.key("k");
+    let store = cx.store();
+    store.set(&key, cx.value(1)).await?;
+    let handles = [store.clone(), store.with_prefix("p"), store.narrowed_to([cx.profile()])];
+    store.close().await?;
+    store.close().await?;
+    for store in &handles {
+        let mut results = vec![
+            ("get", store.get(&key).await.map(drop)),
+            ("get_entry", store.get_entry(&key).await.map(drop)),
+            ("exists", store.exists(&key).await.map(drop)),
+            ("set", store.set(&key, cx.value(2)).await.map(drop)),
+            ("delete", store.delete(&key).await.map(drop)),
+            ("get_many", store.get_many([&*key]).await.map(drop)),
+            ("ping", store.ping().await),
+        ];
+        for result in store.set_many([SetItem::new(&*key, cx.value(2))]).await {
+            results.push(("set_many", result.map(drop)));
+        }
+        for result in store.delete_many([&*key]).await {
+            results.push(("delete_many", result.map(drop)));
+        }
+        if cx.declares(Feature::List) {
+            results.push(("list", store.list().await.map(drop)));
+            results.push(("clear", store.clear().await.map(drop)));
+        }
+        if cx.declares(Feature::Counters) {
+            results.push(("increment", store.increment(&key, 1).await.map(drop)));
+        }
+        if cx.declares(Feature::Expire) {
+            results.push(("expire", store.expire(&key).never().await.map(drop)));
+        }
+        if cx.declares(Feature::AllOrNothing) {
+            let batch = store.set_many_all_or_nothing([SetItem::new(&*key, cx.value(2))]).await;
+            results.push(("set_many_all_or_nothing", batch.map(drop)));
+        }
+        for (call, result) in results {
+            ensure_refused!(result, ErrorKind::Closed, None, "{call} after close");
+        }
+    }
+    Ok(())
+}
+
+/// LIFE-2: `close` waits for calls in flight: each ends as written or as refused, and what was acknowledged is there.
+pub(crate) async fn life_2_close_waits_for_calls_in_flight(cx: &Context<'_>) -> CaseResult {
+    const CALLERS: usize = 32;
+    let key = |caller: usize| cx.key(&format!("k{caller}."));
+    let call = |caller: usize| {
+        let (store, key, value) = (cx.store().clone(), key(caller), cx.value(caller));
+        async move {
+            if caller == CALLERS {
+                return store.close().await.map(|()| false);
+            }
+            match store.set(&key, value).await {
+                Ok(outcome) => Ok(outcome.is_written()),
+                Err(error) if error.kind() == ErrorKind::Closed => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
+    };
+    let written: Vec<bool> =
+        race((0..=CALLERS).map(call).collect()).await?.into_iter().collect::<Result<_, kv_api::Error>>()?;
+    let Some(again) = cx.reopened().await? else { return Ok(()) };
+    for caller in (0..CALLERS).filter(|caller| written[*caller]) {
+        cx.expect_through(&again, &key(caller), Some(&cx.value(caller)), "acknowledged before close").await?;
+    }
+    Ok(())
+}
+
+/// LIFE-2: another handle sees all that was acknowledged, after `close` and after a drop without it.
+pub(crate) async fn life_2_no_acknowledged_write_is_lost(cx: &Context<'_>) -> CaseResult {
+    let [dropped, closed] = cx.keys(["dropped", "closed"]);
+    let second = cx.reopen().await?;
+    second.set(&dropped, cx.value(1)).await?;
+    drop(second);
+    let third = cx.reopen().await?;
+    cx.expect_through(&third, &dropped, Some(&cx.value(1)), "written through a handle that was dropped").await?;
+    third.set(&closed, cx.value(2)).await?;
+    third.close().await?;
+    let fourth = cx.reopen().await?;
+    cx.expect_through(&fourth, &closed, Some(&cx.value(2)), "written through a handle that was closed").await?;
+    cx.expect(&closed, Some(&cx.value(2)), "written through another handle that was closed").await?;
+    Ok::<(), Stop>(())
+}

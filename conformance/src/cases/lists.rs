@@ -1,0 +1,362 @@
+//! LIST-1 to LIST-4.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, TryStreamExt};
+use kv_api::{Cursor, EntryExpiry, Feature, ListOrder, Reason, SetItem};
+
+use crate::context::Context;
+use crate::outcome::{CaseResult, Stop, not_applicable};
+
+async fn set_all<S: AsRef<str>>(cx: &Context<'_>, keys: &[S]) -> CaseResult {
+    let items = keys.iter().enumerate().map(|(number, key)| SetItem::new(key.as_ref(), cx.value(number)));
+    for result in cx.store().set_many(items).await {
+        result?;
+    }
+    Ok(())
+}
+
+fn ordered(cx: &Context<'_>) -> bool {
+    cx.profile().list_order == ListOrder::Lexicographic
+}
+
+/// Compares a list with the keys it must have, in their order where the store has one. Keys of an unordered list may
+/// repeat unless `repeats` are already removed.
+fn compare(cx: &Context<'_>, mut found: Vec<String>, keys: &[String], what: &str) -> CaseResult {
+    let mut expected = keys.to_vec();
+    expected.sort_unstable();
+    if !ordered(cx) {
+        found.sort_unstable();
+        found.dedup();
+    }
+    ensure_eq!(found, expected, "{what}");
+    Ok(())
+}
+
+/// LIST-1: an empty store lists nothing, and ends.
+pub(crate) async fn list_1_nothing_lists_nothing(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    ensure_eq!(cx.listed("").await?, Vec::<String>::new(), "the keys of an empty store");
+    ensure_eq!(cx.listed_in_pages("", 1).await?, Vec::<String>::new(), "the keys of an empty store, in pages of 1");
+    set_all(cx, &[cx.key("k")]).await?;
+    ensure_eq!(cx.listed("x").await?, Vec::<String>::new(), "the keys below a prefix that none has");
+    Ok(())
+}
+
+/// LIST-1: a prefix is literal: what means something in a pattern means itself.
+pub(crate) async fn list_1_a_prefix_is_literal(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    const PREFIXES: &[&str] = &[
+        "*",
+        "?",
+        "[a]",
+        "[",
+        "%",
+        "_",
+        "\\",
+        "a*",
+        "a?",
+        "a%",
+        "a_",
+        "a\\",
+        " ",
+        "a ",
+        "'",
+        "\"",
+        "é",
+        "{a}",
+        "^a",
+        "$",
+        "a.",
+        "\u{1f600}",
+        "ÿ",
+        "\u{10ffff}",
+        "\0",
+    ];
+    let name = |prefix: &str| cx.key(&format!("{prefix}1"));
+    let mut keys: Vec<String> = PREFIXES.iter().map(|prefix| name(prefix)).collect();
+    keys.extend(["ab", "abc", "a", "A1", "xa*1", "b"].map(|key| cx.key(key)));
+    keys.sort_unstable();
+    keys.dedup();
+    set_all(cx, &keys).await?;
+    for prefix in PREFIXES.iter().copied().chain(["a", "ab", "A", ""]) {
+        let below: Vec<String> = keys.iter().filter(|key| key.starts_with(prefix)).cloned().collect();
+        compare(cx, cx.listed(prefix).await?, &below, &format!("the keys below {prefix:?}"))?;
+    }
+    Ok(())
+}
+
+/// LIST-1: the limit is an upper bound on ordered stores, and only the absence of a cursor is the end.
+pub(crate) async fn list_1_a_page_has_at_most_the_limit(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let keys: Vec<String> = (0..12).map(|number| cx.key(&format!("k{number:02}"))).collect();
+    set_all(cx, &keys).await?;
+    for limit in [1, 2, 5, 11, 12, 13, 1000, usize::MAX] {
+        let page = cx.store().list().limit(limit).await?;
+        let names: BTreeSet<&str> = page.items.iter().map(|item| item.key.as_str()).collect();
+        ensure_eq!(names.len(), page.items.len(), "how many different keys are on a page of {limit}");
+        if ordered(cx) {
+            ensure!(page.items.len() <= limit, "a page of at most {limit} has {} keys", page.items.len());
+        }
+        ensure!(
+            page.items.len() >= 12 || page.cursor.is_some(),
+            "a page of {limit} has no cursor, and keys are missing"
+        );
+    }
+    Ok(())
+}
+
+/// LIST-1: a limit of zero is refused.
+pub(crate) async fn list_1_a_limit_of_zero_is_refused(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let sent = cx.requests();
+    ensure_invalid!(cx.store().list().limit(0).await, Reason::PageLimitZero, "a limit of zero");
+    cx.expect_sent(sent, 0, "a limit of zero").await
+}
+
+/// LIST-1, EXP-8: a list tells the expiry where that is declared; else it says that it does not know.
+pub(crate) async fn list_1_a_list_tells_the_expiry_it_declares(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let form = cx.form().await?;
+    let [plain, ending] = cx.keys(["plain", "ending"]);
+    cx.store().set(&plain, cx.value(1)).await?;
+    cx.align().await?;
+    let life = cx.life(form, 2)?;
+    life.set(cx.store().set(&ending, cx.value(1))).await?;
+    let latest = life.end.checked_add(cx.profile().expiry_resolution * 2 + cx.after()?).unwrap_or(life.end);
+    for item in cx.store().list().await?.items {
+        let right = match (cx.profile().list_expiry, item.expiry) {
+            (false, expiry) => expiry == EntryExpiry::Unknown,
+            (true, EntryExpiry::Never) => item.key == plain,
+            (true, EntryExpiry::At(at)) => item.key == ending && (life.end..=latest).contains(&at),
+            (true, _) => false,
+        };
+        ensure!(
+            right,
+            "the listed expiry of {:?}: {:?}; the list declares to tell it: {}",
+            item.key,
+            item.expiry,
+            cx.profile().list_expiry
+        );
+    }
+    Ok(())
+}
+
+/// LIST-2: no key is lost or repeated at the border of a page, whatever the limit.
+pub(crate) async fn list_2_no_key_is_lost_between_pages(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let names = ["a", "aa", "ab", "a\0", "b", "b/1", "b/10", "b/2", "c ", "é", "z", "\u{ffff}", "\u{10000}"];
+    let keys: Vec<String> = names.iter().map(|name| cx.key(name)).collect();
+    set_all(cx, &keys).await?;
+    for limit in 1..=names.len() + 1 {
+        compare(cx, cx.listed_in_pages("", limit).await?, &keys, &format!("all keys in pages of {limit}"))?;
+    }
+    let below: Vec<String> = keys.iter().filter(|key| key.starts_with('b')).cloned().collect();
+    compare(cx, cx.listed_in_pages("b", 1).await?, &below, "the keys below \"b\" in pages of 1")
+}
+
+/// LIST-2: where the order is declared lexicographic, it is by the bytes of the keys.
+pub(crate) async fn list_2_the_order_is_by_bytes(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    if !ordered(cx) {
+        return not_applicable("the list is declared unordered");
+    }
+    // U+FFFF sorts before U+10000 by bytes and after it in UTF-16; upper case before lower case; "10" before "9".
+    let names = [
+        "Z",
+        "a",
+        "A",
+        "é",
+        "e\u{301}",
+        "z",
+        "\u{ffff}",
+        "\u{10000}",
+        "\u{ff21}",
+        "\u{1f600}",
+        "9",
+        "10",
+        "_",
+        "-",
+        "a-",
+        "a1",
+        "ab",
+        "\u{7f}",
+        "\u{80}",
+        "ß",
+        "~",
+    ];
+    let keys: Vec<String> = names.iter().map(|name| cx.key(name)).collect();
+    set_all(cx, &keys).await?;
+    compare(cx, cx.listed("").await?, &keys, "all keys by their bytes")?;
+    compare(cx, cx.listed_in_pages("", 3).await?, &keys, "all keys by their bytes, in pages of 3")
+}
+
+/// LIST-2: a key that exists during the whole walk is returned, whatever comes and goes around it; on ordered stores and by
+/// the stream exactly once.
+pub(crate) async fn list_2_changes_around_a_walk_lose_nothing(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let stable: Vec<String> = (0..20).map(|number| cx.key(&format!("k{number:02}s"))).collect();
+    let passing: Vec<String> = (0..20).map(|number| cx.key(&format!("k{number:02}p"))).collect();
+    set_all(cx, &stable).await?;
+    set_all(cx, &passing[..10]).await?;
+    let mut walk = cx.store().list().limit(3).stream();
+    let mut found: Vec<String> = Vec::new();
+    let mut step = 0;
+    while let Some(item) = walk.next().await {
+        found.push(item?.key);
+        // Behind and before the place where the walk is.
+        if let Some(key) = passing.get(step) {
+            if step % 2 == 0 {
+                cx.store().delete(key).await?;
+            }
+            cx.store().set(&passing[passing.len() - 1 - step], cx.value(step)).await?;
+        }
+        step += 1;
+    }
+    let mut of_stable: Vec<String> = found.iter().filter(|key| stable.contains(key)).cloned().collect();
+    if !ordered(cx) {
+        of_stable.sort_unstable();
+    }
+    ensure_eq!(of_stable, stable, "the keys that were there during the whole walk");
+    let known = |key: &String| stable.contains(key) || passing.contains(key);
+    ensure!(found.iter().all(known), "a walk found keys that nobody set: {found:?}");
+    Ok(())
+}
+
+/// LIST-2: deleting what a page has named does not make the walk skip what follows.
+pub(crate) async fn list_2_deleting_along_the_walk_skips_nothing(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let keys: Vec<String> = (0..15).map(|number| cx.key(&format!("k{number:02}"))).collect();
+    set_all(cx, &keys).await?;
+    let mut found = Vec::new();
+    let mut cursor: Option<Cursor> = None;
+    for _ in 0..1000 {
+        let mut list = cx.store().list().limit(4);
+        if let Some(cursor) = cursor.take() {
+            list = list.cursor(cursor);
+        }
+        let page = list.await?;
+        for item in page.items {
+            cx.store().delete(&item.key).await?;
+            found.push(item.key);
+        }
+        match page.cursor {
+            Some(next) => cursor = Some(next),
+            None => return compare(cx, found, &keys, "the keys of a walk that deletes what it finds"),
+        }
+    }
+    Err(Stop::Failed("a walk that deletes what it finds has not ended after 1000 pages".to_owned()))
+}
+
+/// Two pages' worth of keys, and the cursor after the first.
+async fn first_page(cx: &Context<'_>, prefix: &str) -> Result<(Vec<String>, Vec<String>, Cursor), Stop> {
+    let keys: Vec<String> = (0..40).map(|number| cx.key(&format!("{prefix}{number:02}"))).collect();
+    set_all(cx, &keys).await?;
+    let page = cx.store().list().prefix(prefix).limit(3).await?;
+    let named = page.items.into_iter().map(|item| item.key).collect();
+    match page.cursor {
+        Some(cursor) => Ok((keys, named, cursor)),
+        // An unordered store may give more than was asked for.
+        None => not_applicable("the store put forty keys on a page of three"),
+    }
+}
+
+async fn rest(store: &kv_api::Store, prefix: &str, cursor: Cursor) -> Result<Vec<String>, Stop> {
+    Ok(store.list().prefix(prefix).cursor(cursor).stream().map_ok(|item| item.key).try_collect().await?)
+}
+
+/// LIST-3: a cursor can be stored as text and used later, also by a handle that shares nothing but the data.
+pub(crate) async fn list_3_a_cursor_survives_the_process(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let (keys, named, cursor) = first_page(cx, "k/").await?;
+    let stored = cursor.to_string();
+    let mut handles = vec![cx.store().clone()];
+    handles.extend(cx.reopened().await?);
+    for store in &handles {
+        let mut found = named.clone();
+        found.extend(rest(store, "k/", stored.parse()?).await?);
+        compare(cx, found, &keys, "a page and what follows its stored cursor")?;
+    }
+    Ok(())
+}
+
+/// LIST-3: a cursor can be used twice, and goes on at the same place.
+pub(crate) async fn list_3_a_cursor_can_be_used_again(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let (_, _, cursor) = first_page(cx, "k/").await?;
+    let sorted = |mut keys: Vec<String>| {
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    };
+    let once = sorted(rest(cx.store(), "k/", cursor.clone()).await?);
+    let twice = sorted(rest(cx.store(), "k/", cursor).await?);
+    ensure_eq!(twice, once, "what follows a cursor that is used again");
+    Ok(())
+}
+
+/// LIST-3: a cursor that is damaged, of another store or namespace, or used with another prefix is refused.
+pub(crate) async fn list_3_a_wrong_cursor_is_refused(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let (_, _, cursor) = first_page(cx, "k/").await?;
+    let text = cursor.to_string();
+    let sent = cx.requests();
+    let halves = [
+        text[..text.len() / 2].to_owned(),
+        format!("{text}A"),
+        format!("A{text}"),
+        "x".to_owned(),
+        "0".to_owned(),
+        " ".to_owned(),
+    ];
+    for damaged in halves {
+        let result = cx.store().list().prefix("k/").cursor(damaged.parse()?).await;
+        ensure_invalid!(result, Reason::CursorInvalid, "the damaged cursor {damaged:?}");
+    }
+    for prefix in ["", "k", "k/0", "K/"] {
+        let result = cx.store().list().prefix(prefix).cursor(cursor.clone()).await;
+        ensure_invalid!(result, Reason::CursorInvalid, "a cursor of \"k/\" used with {prefix:?}");
+    }
+    cx.expect_sent(sent, 0, "a wrong cursor").await?;
+    if cx.subject.open_namespace.is_some() {
+        let other = cx.namespace("other").await?;
+        let result = other.list().prefix("k/").cursor(cursor).await;
+        ensure_invalid!(result, Reason::CursorInvalid, "a cursor of another namespace");
+    }
+    Ok(())
+}
+
+/// LIST-4: the stream of entries gives each key with its value, and leaves out what vanished in between.
+pub(crate) async fn list_4_entries_leave_out_what_vanished(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let keys: Vec<String> = (0..9).map(|number| cx.key(&format!("k{number}"))).collect();
+    set_all(cx, &keys).await?;
+    let mut entries: Vec<(String, kv_api::Entry)> = cx.store().list().limit(2).entries().try_collect().await?;
+    entries.sort_by(|left, right| left.0.cmp(&right.0));
+    ensure_eq!(entries.len(), keys.len(), "how many entries are walked");
+    for (number, (key, entry)) in entries.iter().enumerate() {
+        ensure_eq!(key, &keys[number], "the key of a walked entry");
+        ensure_eq!(entry.value(), &cx.value(number), "the value of {key:?}");
+        ensure_eq!(Some(entry), cx.store().get_entry(key).await?.as_ref(), "a walked entry, against get_entry");
+    }
+    let mut walk = cx.store().list().limit(2).entries();
+    let mut walked = vec![];
+    if let Some(first) = walk.next().await {
+        walked.push(first?.0);
+    }
+    for key in &keys {
+        if !walked.contains(key) {
+            cx.store().delete(key).await?;
+        }
+    }
+    while let Some(entry) = walk.next().await {
+        walked.push(entry?.0);
+    }
+    // What was read with the first one may come; what was deleted before its page was read may not. An unordered store may
+    // have put all on one page.
+    ensure!(
+        !ordered(cx) || walked.len() < keys.len(),
+        "a walk gave all entries, although all but one were deleted before it went on"
+    );
+    Ok(())
+}

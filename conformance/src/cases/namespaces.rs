@@ -1,0 +1,116 @@
+//! NS-1 and NS-2.
+
+use kv_api::{Feature, Reason};
+
+use super::sample_limit;
+use crate::context::{Context, listed};
+use crate::outcome::{CaseResult, not_applicable};
+
+/// NS-1: nothing in one namespace is visible or touchable through another, in any operation.
+pub(crate) async fn ns_1_namespaces_share_nothing(cx: &Context<'_>) -> CaseResult {
+    let other = cx.namespace("other").await?;
+    let [shared, ours] = cx.keys(["shared", "ours"]);
+    cx.store().set(&shared, cx.value(1)).await?;
+    cx.store().set(&ours, cx.value(2)).await?;
+    cx.expect_through(&other, &shared, None, "through another namespace").await?;
+    ensure!(!other.exists(&shared).await?, "exists through another namespace");
+    ensure_eq!(other.get_many([&*shared, &*ours]).await?, [None, None], "get_many through another namespace");
+    if cx.declares(Feature::List) {
+        ensure_eq!(listed(&other, "").await?, Vec::<String>::new(), "keys listed through another namespace");
+    }
+    if cx.declares(Feature::Expire) {
+        ensure!(!other.expire(&shared).never().await?, "expire reached into another namespace");
+    }
+    other.delete(&shared).await?;
+    other.delete_many([&*shared, &*ours]).await;
+    cx.expect(&shared, Some(&cx.value(1)), "after a delete through another namespace").await?;
+    other.set(&shared, cx.value(3)).await?;
+    cx.expect(&shared, Some(&cx.value(1)), "after a set through another namespace").await?;
+    cx.expect_through(&other, &shared, Some(&cx.value(3)), "in its own namespace").await?;
+    if cx.declares(Feature::Counters) {
+        let counter = cx.key("counter");
+        cx.store().increment(&counter, 5).await?;
+        ensure_eq!(other.increment(&counter, 1).await?, 1, "the first increment in another namespace");
+        ensure_eq!(cx.store().increment(&counter, 1).await?, 6, "the counter after one in another namespace");
+    }
+    Ok(())
+}
+
+/// NS-1, DEL-3: clearing one namespace leaves the others alone.
+pub(crate) async fn ns_1_clear_stays_in_its_namespace(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let other = cx.namespace("other").await?;
+    let key = cx.key("k");
+    cx.store().set(&key, cx.value(1)).await?;
+    other.set(&key, cx.value(2)).await?;
+    ensure_eq!(other.clear().await?, 1, "entries that clear deleted");
+    cx.expect(&key, Some(&cx.value(1)), "after another namespace was cleared").await?;
+    other.set(&key, cx.value(2)).await?;
+    ensure_eq!(cx.store().clear().await?, 1, "entries that clear deleted");
+    cx.expect_through(&other, &key, Some(&cx.value(2)), "after this namespace was cleared").await
+}
+
+/// NS-1: two names never address one entry, not even when name and key joined would be the same.
+pub(crate) async fn ns_1_names_that_begin_alike_are_different_namespaces(cx: &Context<'_>) -> CaseResult {
+    let (short, long) = (cx.namespace("ns").await?, cx.namespace("ns1").await?);
+    let [key, longer] = cx.keys(["0", "10"]);
+    long.set(&key, cx.value(1)).await?;
+    short.set(&longer, cx.value(2)).await?;
+    cx.expect_through(&long, &key, Some(&cx.value(1)), "in the longer name").await?;
+    cx.expect_through(&short, &longer, Some(&cx.value(2)), "in the shorter name").await?;
+    cx.expect_through(&short, &key, None, "in the shorter name").await?;
+    if cx.declares(Feature::List) {
+        ensure_eq!(listed(&short, "").await?, [longer], "keys of the shorter name");
+        ensure_eq!(short.clear().await?, 1, "entries that clear deleted");
+    }
+    cx.expect_through(&long, &key, Some(&cx.value(1)), "after the shorter name was cleared").await
+}
+
+/// NS-2: a handle with a prefix sees what is below it, and nothing else.
+pub(crate) async fn ns_2_a_prefix_narrows_the_handle(cx: &Context<'_>) -> CaseResult {
+    let users = cx.store().with_prefix("user/");
+    let [one, outside] = cx.keys(["1-first", "usez"]);
+    let full = format!("user/{one}");
+    users.set(&one, cx.value(1)).await?;
+    cx.store().set(&outside, cx.value(2)).await?;
+    cx.expect(&full, Some(&cx.value(1)), "by its whole key").await?;
+    cx.expect_through(&users, &one, Some(&cx.value(1)), "through the prefix").await?;
+    cx.expect_through(&users, &outside, None, "through the prefix").await?;
+    if cx.declares(Feature::List) {
+        ensure_eq!(listed(&users, "").await?, std::slice::from_ref(&one), "keys listed through the prefix");
+        ensure_eq!(listed(&users, "1").await?, std::slice::from_ref(&one), "keys listed through both prefixes");
+        ensure_eq!(users.clear().await?, 1, "entries that clear deleted through the prefix");
+        cx.expect(&full, None, "after clear through the prefix").await?;
+    } else {
+        users.delete(&one).await?;
+        cx.expect(&full, None, "after a delete through the prefix").await?;
+    }
+    cx.expect(&outside, Some(&cx.value(2)), "outside the prefix").await
+}
+
+/// NS-2: prefixes add up, in the order they were given.
+pub(crate) async fn ns_2_prefixes_add_up(cx: &Context<'_>) -> CaseResult {
+    let inner = cx.store().with_prefix("a/").with_prefix("b/");
+    let key = cx.key("k");
+    inner.set(&key, cx.value(1)).await?;
+    cx.expect(&format!("a/b/{key}"), Some(&cx.value(1)), "by its whole key").await
+}
+
+/// NS-2: the limits on a key hold for the whole key.
+pub(crate) async fn ns_2_limits_hold_for_the_whole_key(cx: &Context<'_>) -> CaseResult {
+    let (min, max) = (cx.profile().key_bytes_min, cx.profile().key_bytes_max);
+    if max > sample_limit::LARGEST_KEY {
+        return not_applicable(format!("key_bytes_max is {max}, too large to try"));
+    }
+    let prefix = "p".repeat(min);
+    let handle = cx.store().with_prefix(&prefix);
+    handle.set("k", cx.value(1)).await?;
+    let rest = "k".repeat(max - min);
+    if !rest.is_empty() {
+        handle.set(&rest, cx.value(2)).await?;
+        cx.expect_through(&handle, &rest, Some(&cx.value(2)), "of the greatest length in all").await?;
+    }
+    let reason = Reason::Limit { name: "key_bytes_max", allowed: max as u64, found: max as u64 + 1 };
+    ensure_invalid!(handle.set(&format!("{rest}k"), cx.value(3)).await, reason, "a whole key one byte too long");
+    Ok(())
+}

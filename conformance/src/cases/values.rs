@@ -1,0 +1,272 @@
+//! VAL-1 to VAL-6 and ENV-3.
+
+use kv_api::{ErrorKind, Feature, Metadata, NESTING_MAX, Reason, Value, ValueKind};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use crate::check::show;
+use crate::context::Context;
+use crate::outcome::{CaseResult, not_applicable, not_exercised};
+use crate::samples::{ODD_TEXTS, like_envelopes, odd_bytes, odd_json, random_json};
+
+/// Sets each value, in one key after the other, and reads it back in every way.
+async fn come_back(cx: &Context<'_>, values: Vec<Value>) -> CaseResult {
+    for (number, value) in values.iter().enumerate() {
+        let key = cx.key(&format!("v{number}."));
+        cx.store().set(&key, value.clone()).await?;
+        cx.expect(&key, Some(value), "after a set").await?;
+        let entry = cx.entry(&key).await?;
+        ensure!(entry.value() == value, "get_entry of {}: {}", show(Some(value)), show(Some(entry.value())));
+        ensure!(entry.metadata().is_none(), "an entry set without metadata has some: {:?}", entry.metadata());
+    }
+    // Once more as batches, where another encoding may be at work.
+    let keys: Vec<String> = (0..values.len()).map(|number| cx.key(&format!("m{number}."))).collect();
+    let items = keys.iter().zip(&values).map(|(key, value)| kv_api::SetItem::new(key, value.clone()));
+    for result in cx.store().set_many(items).await {
+        result?;
+    }
+    let found = cx.store().get_many(keys.iter().map(String::as_str)).await?;
+    for (value, found) in values.iter().zip(&found) {
+        ensure!(
+            found.as_ref() == Some(value),
+            "set_many, then get_many: expected {}, found {}",
+            show(Some(value)),
+            show(found.as_ref())
+        );
+    }
+    Ok(())
+}
+
+/// Keeps the values of kinds the store has.
+fn of_declared_kinds(cx: &Context<'_>, values: impl IntoIterator<Item = Value>) -> Vec<Value> {
+    values.into_iter().filter(|value| cx.has_kind(value.kind())).collect()
+}
+
+/// VAL-1: a JSON string at the top is text.
+pub(crate) async fn val_1_a_json_string_is_text(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Text)).await?;
+    let key = cx.key("k");
+    cx.store().set(&key, json!("text")).await?;
+    let found = cx.store().get(&key).await?;
+    ensure!(
+        found.as_ref().and_then(Value::as_text) == Some("text"),
+        "a JSON string came back as {}",
+        show(found.as_ref())
+    );
+    cx.store().set_as(&key, "typed").await?;
+    cx.expect(&key, Some(&Value::from("typed")), "after set_as of a string").await
+}
+
+/// VAL-1: JSON null is refused on writing, and an entry that is there stays.
+pub(crate) async fn val_1_null_is_refused(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let key = cx.key("k");
+    cx.store().set(&key, cx.value(1)).await?;
+    let sent = cx.requests();
+    ensure_invalid!(cx.store().set(&key, Json::Null).await, Reason::NullValue, "a set of null");
+    ensure_invalid!(cx.store().set_as(&key, &None::<u8>).await, Reason::NullValue, "a set_as of None");
+    cx.expect_sent(sent, 0, "a set of null").await?;
+    cx.expect(&key, Some(&cx.value(1)), "after a set of null").await
+}
+
+/// VAL-2: text comes back as the same text, whatever it looks like.
+pub(crate) async fn val_2_text_comes_back(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Text)).await?;
+    come_back(cx, ODD_TEXTS.iter().map(|text| Value::from(*text)).collect()).await
+}
+
+/// VAL-2: bytes come back as the same bytes, also where they are text.
+pub(crate) async fn val_2_bytes_come_back(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Bytes)).await?;
+    come_back(cx, odd_bytes().into_iter().map(Value::from).collect()).await
+}
+
+/// VAL-2, VAL-3: JSON comes back with the same meaning.
+pub(crate) async fn val_2_json_comes_back(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    come_back(cx, odd_json().into_iter().map(Value::from).collect()).await
+}
+
+/// VAL-2: a value of one kind replaces a value of another.
+pub(crate) async fn val_2_a_value_replaces_one_of_another_kind(cx: &Context<'_>) -> CaseResult {
+    let values = [Value::from("5"), Value::from(5), Value::from(&[0x35]), Value::from(json!([5])), Value::from("[5]")];
+    let values = of_declared_kinds(cx, values);
+    if values.is_empty() {
+        return not_exercised("no kind of value is declared");
+    }
+    let key = cx.key("k");
+    for before in &values {
+        for after in &values {
+            cx.store().set(&key, before.clone()).await?;
+            cx.store().set(&key, after.clone()).await?;
+            cx.expect(&key, Some(after), "after a value of another kind").await?;
+        }
+    }
+    Ok(())
+}
+
+/// VAL-3: an integer never comes back as a float.
+pub(crate) async fn val_3_an_integer_stays_an_integer(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let key = cx.key("k");
+    for integer in [json!(0), json!(1), json!(-7), json!(1_000_000), json!(i64::MIN), json!(u64::MAX)] {
+        cx.store().set(&key, integer.clone()).await?;
+        let found = cx.store().get(&key).await?;
+        let is_integer = match &found {
+            Some(value) => value.to_json().is_ok_and(|json| json.is_i64() || json.is_u64()),
+            None => false,
+        };
+        ensure!(is_integer, "the integer {integer} came back as {}", show(found.as_ref()));
+    }
+    Ok(())
+}
+
+/// VAL-3: random JSON comes back with the same meaning; the sequence is the same in every run.
+pub(crate) async fn val_3_random_json_comes_back(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let values = of_acceptable_size(cx, random_json(128));
+    come_back(cx, values).await
+}
+
+/// Keeps the values that the store's limits allow under the keys used here.
+fn of_acceptable_size(cx: &Context<'_>, values: Vec<Value>) -> Vec<Value> {
+    let key = cx.key("m0000.");
+    let fits = |value: &Value| {
+        let parts = kv_api::ItemParts::new(&key, value, None, false);
+        cx.profile().item_limits.iter().all(|limit| (limit.measure)(parts) <= limit.max)
+    };
+    values.into_iter().filter(fits).collect()
+}
+
+/// VAL-3: JSON nested 100 levels deep comes back; deeper is refused everywhere, in metadata too.
+pub(crate) async fn val_3_nesting_ends_at_100(cx: &Context<'_>) -> CaseResult {
+    let nested = |levels: usize| (1..levels).fold(json!([]), |inner, _| json!([inner]));
+    let key = cx.key("k");
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    cx.store().set(&key, nested(NESTING_MAX)).await?;
+    cx.expect(&key, Some(&Value::from(nested(NESTING_MAX))), "nested 100 levels").await?;
+    ensure_invalid!(cx.store().set(&key, nested(NESTING_MAX + 1)).await, Reason::NestingTooDeep, "101 levels");
+    if cx.declares(Feature::Metadata) {
+        cx.store().set(&key, cx.value(1)).metadata(nested(NESTING_MAX)).await?;
+        ensure_eq!(
+            cx.entry(&key).await?.metadata(),
+            Some(&Metadata::from(nested(NESTING_MAX))),
+            "metadata nested 100 levels"
+        );
+        let deeper = cx.store().set(&key, cx.value(2)).metadata(nested(NESTING_MAX + 1)).await;
+        ensure_invalid!(deeper, Reason::NestingTooDeep, "metadata of 101 levels");
+    }
+    Ok(())
+}
+
+/// VAL-4: the empty text and the empty bytes are values, and not a missing key.
+pub(crate) async fn val_4_an_empty_value_is_a_value(cx: &Context<'_>) -> CaseResult {
+    let values = of_declared_kinds(
+        cx,
+        [Value::from(""), Value::from(Vec::new()), Value::from(json!([])), Value::from(json!({}))],
+    );
+    let key = cx.key("k");
+    for value in &values {
+        cx.store().set(&key, value.clone()).await?;
+        ensure!(cx.store().exists(&key).await?, "exists of {} says no", show(Some(value)));
+        ensure_eq!(cx.store().get_many([&*key]).await?, [Some(value.clone())], "get_many of an empty value");
+        if cx.declares(Feature::List) {
+            ensure_eq!(cx.listed("").await?, std::slice::from_ref(&key), "the keys listed");
+        }
+        if cx.declares(Feature::IfNotExists) {
+            let outcome = cx.store().set(&key, cx.value(1)).if_not_exists().await?;
+            ensure!(!outcome.is_written(), "IfNotExists was met over {}", show(Some(value)));
+        }
+    }
+    come_back(cx, values).await
+}
+
+/// VAL-5: reading what another client wrote never fails for its kind.
+pub(crate) async fn val_5_foreign_data_is_readable(cx: &Context<'_>) -> CaseResult {
+    let Some(write) = &cx.subject.write_foreign else {
+        return not_applicable("the harness has no other client to write with");
+    };
+    let key = cx.key("k");
+    for text in ODD_TEXTS.iter().copied().chain(["plain", ""]) {
+        write(key.clone(), text.to_owned()).await?;
+        let found = cx.store().get(&key).await?;
+        let same = match &found {
+            Some(value) => match (value.as_text(), value.as_json_text()) {
+                (Some(found), _) => found == text,
+                // A canonical integer on a store without kinds (VAL-5).
+                (_, Some(found)) => found == text,
+                (None, None) => value.as_bytes() == text.as_bytes(),
+            },
+            None => text == "null",
+        };
+        ensure!(same, "another client wrote {text:?}, and it reads as {}", show(found.as_ref()));
+        cx.store().get_entry(&key).await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Typed {
+    name: String,
+    count: u64,
+    tags: Vec<Option<bool>>,
+}
+
+/// VAL-6: typed access is the identity, and shows the kind found where the type does not fit.
+pub(crate) async fn val_6_typed_access_goes_through_serde(cx: &Context<'_>) -> CaseResult {
+    let key = cx.key("k");
+    let typed = Typed { name: "Ada".to_owned(), count: u64::MAX, tags: vec![Some(true), None] };
+    ensure_eq!(cx.store().get_as::<Typed>(&key).await?, None, "get_as of a missing key");
+    if cx.has_kind(ValueKind::Json) {
+        cx.store().set_as(&key, &typed).await?;
+        ensure_eq!(cx.store().get_as::<Typed>(&key).await?.as_ref(), Some(&typed), "get_as after set_as");
+        let error = cx.store().get_as::<String>(&key).await;
+        ensure_refused!(error, ErrorKind::WrongType, Some(Reason::Found(ValueKind::Json)), "get_as of another type");
+    }
+    if cx.has_kind(ValueKind::Text) {
+        let text = serde_json::to_string(&typed).unwrap_or_default();
+        cx.store().set(&key, &text).await?;
+        ensure_eq!(cx.store().get_as::<Typed>(&key).await?.as_ref(), Some(&typed), "get_as of text that spells JSON");
+        ensure_eq!(cx.store().get_as::<String>(&key).await?.as_ref(), Some(&text), "get_as::<String> of text");
+        let error = cx.store().get_as::<Vec<u8>>(&key).await;
+        ensure_refused!(error, ErrorKind::WrongType, Some(Reason::Found(ValueKind::Text)), "get_as of another type");
+    }
+    if cx.has_kind(ValueKind::Bytes) {
+        cx.store().set(&key, b"5").await?;
+        let error = cx.store().get_as::<u8>(&key).await;
+        ensure_refused!(error, ErrorKind::WrongType, Some(Reason::Found(ValueKind::Bytes)), "get_as of bytes");
+    }
+    Ok(())
+}
+
+/// ENV-3: a value or metadata that looks like what this library wraps values in is a value like any other.
+pub(crate) async fn env_3_what_looks_like_an_envelope_comes_back(cx: &Context<'_>) -> CaseResult {
+    let values = of_acceptable_size(cx, of_declared_kinds(cx, like_envelopes()));
+    if cx.declares(Feature::Metadata) {
+        let key = cx.key("k");
+        for value in like_envelopes().iter().filter(|value| value.kind() == ValueKind::Json) {
+            let metadata = Metadata::from(value.to_json()?);
+            cx.store().set(&key, cx.value(1)).metadata(metadata.clone()).await?;
+            let entry = cx.entry(&key).await?;
+            ensure_eq!(entry.value(), &cx.value(1), "the value beside metadata that looks like an envelope");
+            ensure!(
+                entry.metadata() == Some(&metadata),
+                "metadata {} came back as {:?}",
+                metadata.as_json_text(),
+                entry.metadata().map(Metadata::as_json_text)
+            );
+        }
+        for value in &values {
+            cx.store().set(&key, value.clone()).metadata(json!({ "m": 1 })).await?;
+            let entry = cx.entry(&key).await?;
+            ensure!(
+                entry.value() == value,
+                "with metadata, {} came back as {}",
+                show(Some(value)),
+                show(Some(entry.value()))
+            );
+            ensure_eq!(entry.metadata(), Some(&Metadata::from(json!({ "m": 1 }))), "the metadata");
+        }
+    }
+    come_back(cx, values).await
+}

@@ -1,0 +1,346 @@
+//! What a case works with: the fresh store, keys and values within its limits, and what it declares.
+
+use futures_util::TryStreamExt;
+use kv_api::{
+    Consistency, Cursor, Entry, ErrorKind, Feature, Metadata, Profile, Reason, SetItem, Store, Support, Value,
+    ValueKind, Version,
+};
+use serde_json::json;
+use std::time::Duration;
+
+use crate::check::show;
+use crate::harness::{Faults, Harness, Subject};
+use crate::outcome::{CaseResult, Stop, not_applicable};
+
+/// What a case works with.
+pub(crate) struct Context<'h> {
+    harness: &'h dyn Harness,
+    pub(crate) subject: Subject,
+    /// The store, with every race window accepted: what is tried one call after the other is the same with one.
+    willing: Store,
+}
+
+impl<'h> Context<'h> {
+    pub(crate) async fn open(harness: &'h dyn Harness) -> Result<Self, Stop> {
+        let subject = harness.open().await?;
+        let willing = subject.store.allow_best_effort();
+        Ok(Self { harness, subject, willing })
+    }
+
+    /// The same on another fresh store.
+    pub(crate) async fn fresh(&self) -> Result<Self, Stop> {
+        Self::open(self.harness).await
+    }
+
+    /// The handle as the harness gave it.
+    pub(crate) fn strict(&self) -> &Store {
+        &self.subject.store
+    }
+
+    /// The handle with race windows accepted.
+    pub(crate) fn store(&self) -> &Store {
+        &self.willing
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        self.subject.store.profile()
+    }
+
+    /// A key of this name, made long enough for the store. Names of one case must differ by more than trailing hyphens.
+    pub(crate) fn key(&self, name: &str) -> String {
+        let missing = self.profile().key_bytes_min.saturating_sub(name.len());
+        format!("{name}{}", "-".repeat(missing))
+    }
+
+    /// Keys of these names, each made long enough at its end.
+    pub(crate) fn keys<const N: usize>(&self, names: [&str; N]) -> [String; N] {
+        names.map(|name| self.key(name))
+    }
+
+    pub(crate) fn has_kind(&self, kind: ValueKind) -> bool {
+        self.profile().value_kinds.contains(kind)
+    }
+
+    /// A value of a kind the store keeps; different for each number.
+    pub(crate) fn value(&self, number: usize) -> Value {
+        if self.has_kind(ValueKind::Text) {
+            Value::from(format!("value {number}"))
+        } else if self.has_kind(ValueKind::Json) {
+            Value::from(json!({ "value": number }))
+        } else {
+            Value::from(format!("value {number}").into_bytes())
+        }
+    }
+
+    /// A handle on which `feature` works. Where it is declared as best effort its refusal without the opt-in is checked
+    /// first; where it is not declared its refusal is checked, and the case ends there as not applicable.
+    pub(crate) async fn with(&self, feature: Feature) -> Result<&Store, Stop> {
+        match support(self.profile(), feature) {
+            Support::None => {
+                self.check_refused(feature, self.store(), Reason::NotDeclared(feature)).await?;
+                not_applicable(format!("{feature} is declared absent; the refusal was checked"))
+            }
+            Support::BestEffort if needs_opt_in(feature) => {
+                self.check_refused(feature, self.strict(), Reason::BestEffortNotAllowed(feature)).await?;
+                Ok(self.store())
+            }
+            _ => Ok(self.store()),
+        }
+    }
+
+    /// The same for a promise about concurrent callers, which best effort does not give.
+    pub(crate) async fn with_atomic(&self, feature: Feature) -> Result<&Store, Stop> {
+        let store = self.with(feature).await?;
+        if support(self.profile(), feature).is_full() {
+            Ok(store)
+        } else {
+            not_applicable(format!(
+                "{feature} is declared as best effort, which promises nothing to concurrent callers"
+            ))
+        }
+    }
+
+    pub(crate) fn declares(&self, feature: Feature) -> bool {
+        support(self.profile(), feature) != Support::None
+    }
+
+    /// Tries what the store must refuse, over an entry and over nothing: the error is `Unsupported` for this reason,
+    /// nothing has changed, and nothing was sent (CAP-1).
+    async fn check_refused(&self, feature: Feature, store: &Store, reason: Reason) -> CaseResult {
+        let [there, missing] = self.keys(["refused", "nothing"]);
+        self.store().set(&there, self.value(1)).await?;
+        let before = self.store().get_entry(&there).await?;
+        let sent = self.requests();
+        for key in [&there, &missing] {
+            for (call, error) in attempts(store, feature, key, &self.value(2)).await {
+                let error = ensure_err!(error, "{call} with {feature}, which must be refused");
+                let wrong = crate::check::differs(&error, ErrorKind::Unsupported, Some(reason.clone()));
+                if let Some(wrong) = wrong {
+                    return Err(Stop::Failed(format!("{call} with {feature}, which must be refused: {wrong}")));
+                }
+            }
+        }
+        self.expect_sent(sent, 0, "what is refused").await?;
+        ensure_eq!(self.store().get_entry(&there).await?, before, "the entry after a refused {feature}");
+        self.expect(&missing, None, "after a refusal").await?;
+        self.store().delete(&there).await?;
+        Ok(())
+    }
+
+    /// Reads `key` and compares.
+    pub(crate) async fn expect(&self, key: &str, expected: Option<&Value>, when: &str) -> CaseResult {
+        self.expect_through(self.store(), key, expected, when).await
+    }
+
+    /// Reads `key` through another handle and compares.
+    pub(crate) async fn expect_through(
+        &self,
+        store: &Store,
+        key: &str,
+        expected: Option<&Value>,
+        when: &str,
+    ) -> CaseResult {
+        let found = store.get(key).await?;
+        ensure!(
+            found.as_ref() == expected,
+            "get of {key:?} {when}: expected {}, found {}",
+            show(expected),
+            show(found.as_ref())
+        );
+        Ok(())
+    }
+
+    /// The entry of `key`, which must be there.
+    pub(crate) async fn entry(&self, key: &str) -> Result<Entry, Stop> {
+        match self.store().get_entry(key).await? {
+            Some(entry) => Ok(entry),
+            None => Err(Stop::Failed(format!("get_entry of {key:?}, which was set: found no entry"))),
+        }
+    }
+
+    /// The version of `key`, where versions are declared.
+    pub(crate) async fn version(&self, key: &str) -> Result<Version, Stop> {
+        match self.entry(key).await?.version() {
+            Some(version) => Ok(version.clone()),
+            None => Err(Stop::Failed(format!("versions are declared, and get_entry of {key:?} tells none"))),
+        }
+    }
+
+    /// All keys below a prefix, over all pages.
+    pub(crate) async fn listed(&self, prefix: &str) -> Result<Vec<String>, Stop> {
+        listed(self.store(), prefix).await
+    }
+
+    /// All keys below a prefix, page after page of at most `limit`, exactly as the pages tell them.
+    pub(crate) async fn listed_in_pages(&self, prefix: &str, limit: usize) -> Result<Vec<String>, Stop> {
+        let mut keys = Vec::new();
+        let mut cursor: Option<Cursor> = None;
+        // A walk that never ends would be a failure too; a page may be empty, so pages alone do not count.
+        for _ in 0..10_000 {
+            let mut list = self.store().list().prefix(prefix).limit(limit);
+            if let Some(cursor) = cursor.take() {
+                list = list.cursor(cursor);
+            }
+            let page = list.await?;
+            keys.extend(page.items.into_iter().map(|item| item.key));
+            match page.cursor {
+                Some(next) => cursor = Some(next),
+                None => return Ok(keys),
+            }
+        }
+        Err(Stop::Failed(format!("a list of {prefix:?} in pages of {limit} has not ended after 10,000 pages")))
+    }
+
+    /// How many requests were sent, where the harness counts them.
+    pub(crate) fn requests(&self) -> Option<u64> {
+        self.subject.requests.as_ref().map(|requests| requests())
+    }
+
+    /// Compares how many requests were sent since `before`, where the harness counts them.
+    pub(crate) async fn expect_sent(&self, before: Option<u64>, expected: u64, what: &str) -> CaseResult {
+        if let (Some(before), Some(now)) = (before, self.requests()) {
+            ensure_eq!(now - before, expected, "requests sent for {what}");
+        }
+        Ok(())
+    }
+
+    /// A second handle to the same data, where the harness has one.
+    pub(crate) async fn reopened(&self) -> Result<Option<Store>, Stop> {
+        match &self.subject.reopen {
+            Some(reopen) => Ok(Some(self.like_subject(reopen().await?))),
+            None => Ok(None),
+        }
+    }
+
+    /// A second handle to the same data; without one the case ends.
+    pub(crate) async fn reopen(&self) -> Result<Store, Stop> {
+        match self.reopened().await? {
+            Some(store) => Ok(store),
+            None => not_applicable("the harness opens no second handle to the same data"),
+        }
+    }
+
+    pub(crate) async fn namespace(&self, name: &str) -> Result<Store, Stop> {
+        match &self.subject.open_namespace {
+            Some(open) => Ok(self.like_subject(open(name.to_owned()).await?)),
+            None => not_applicable("the harness opens no other namespace"),
+        }
+    }
+
+    /// With race windows accepted, as [`store`](Self::store) is.
+    fn like_subject(&self, store: Store) -> Store {
+        store.allow_best_effort()
+    }
+
+    pub(crate) fn faults(&self) -> Result<&dyn Faults, Stop> {
+        match &self.subject.faults {
+            Some(faults) => Ok(&**faults),
+            None => not_applicable("the harness injects no faults"),
+        }
+    }
+
+    /// Ends the case where nothing is promised about when a write is seen.
+    pub(crate) fn needs_strong_consistency(&self) -> CaseResult {
+        match self.profile().consistency {
+            Consistency::Strong => Ok(()),
+            _ => not_applicable("consistency is declared eventual: no bound is promised"),
+        }
+    }
+}
+
+/// All keys below a prefix of a handle, over all pages.
+pub(crate) async fn listed(store: &Store, prefix: &str) -> Result<Vec<String>, Stop> {
+    Ok(store.list().prefix(prefix).stream().map_ok(|item| item.key).try_collect().await?)
+}
+
+/// What a profile declares of a feature.
+pub(crate) fn support(profile: &Profile, feature: Feature) -> Support {
+    let native_if = |declared: bool| if declared { Support::Native } else { Support::None };
+    match feature {
+        Feature::IfNotExists => profile.if_not_exists,
+        Feature::IfExists => profile.if_exists,
+        Feature::IfVersion => profile.if_version,
+        Feature::Ttl => profile.ttl,
+        Feature::ExpireAt => profile.expire_at,
+        Feature::Expire => profile.expire,
+        Feature::Metadata => profile.metadata,
+        Feature::ValueKind(kind) => native_if(profile.value_kinds.contains(kind)),
+        Feature::List => profile.list,
+        Feature::Counters => profile.counters,
+        // Atomic or refused: there is no opt-in to a batch that only tries.
+        Feature::AllOrNothing => native_if(profile.all_or_nothing.is_full()),
+        _ => Support::None,
+    }
+}
+
+/// Whether best effort is refused without an opt-in. An expiry has no race to lose.
+const fn needs_opt_in(feature: Feature) -> bool {
+    !matches!(feature, Feature::Ttl | Feature::ExpireAt)
+}
+
+/// A value of a kind.
+pub(crate) fn value_of(kind: ValueKind) -> Value {
+    match kind {
+        ValueKind::Text => Value::from("text"),
+        ValueKind::Json => Value::from(json!({ "json": true })),
+        _ => Value::from(&[0x00, 0xff, 0x80, 0x41]),
+    }
+}
+
+/// Every call that needs `feature`, and how it ended.
+async fn attempts(
+    store: &Store,
+    feature: Feature,
+    key: &str,
+    value: &Value,
+) -> Vec<(&'static str, kv_api::Result<()>)> {
+    let set = || store.set(key, value.clone());
+    let item = || SetItem::new(key, value.clone());
+    let life = store.profile().expiry_min.max(store.profile().expiry_resolution).max(Duration::from_secs(3600));
+    let (single, item) = match feature {
+        Feature::IfNotExists => (set().if_not_exists(), item().if_not_exists()),
+        Feature::IfExists => (set().if_exists(), item().if_exists()),
+        Feature::IfVersion => {
+            let deleted = store.delete(key).if_version(foreign_version()).await.map(drop);
+            let version = foreign_version();
+            return vec![
+                ("delete", deleted),
+                ("set", set().if_version(version.clone()).await.map(drop)),
+                ("set_many", set_one(store, item().if_version(version)).await),
+            ];
+        }
+        Feature::Ttl => (set().ttl(life), item().ttl(life)),
+        Feature::ExpireAt => {
+            let at = kv_api::Timestamp::YEAR_9999_END;
+            (set().expire_at(at), item().expire_at(at))
+        }
+        Feature::Metadata => {
+            let metadata = Metadata::from(json!({ "refused": true }));
+            (set().metadata(metadata.clone()), item().metadata(metadata))
+        }
+        Feature::ValueKind(kind) => (store.set(key, value_of(kind)), SetItem::new(key.to_owned(), value_of(kind))),
+        Feature::Expire => return vec![("expire", store.expire(key).never().await.map(drop))],
+        Feature::Counters => return vec![("increment", store.increment(key, 1).await.map(drop))],
+        Feature::AllOrNothing => {
+            return vec![("set_many_all_or_nothing", store.set_many_all_or_nothing([item()]).await.map(drop))];
+        }
+        Feature::List => {
+            return vec![
+                ("list", store.list().await.map(drop)),
+                ("delete_prefix", store.delete_prefix(key).await.map(drop)),
+                ("clear", store.clear().await.map(drop)),
+            ];
+        }
+        _ => return Vec::new(),
+    };
+    vec![("set", single.await.map(drop)), ("set_many", set_one(store, item).await)]
+}
+
+async fn set_one(store: &Store, item: SetItem<'_>) -> kv_api::Result<()> {
+    store.set_many([item]).await.into_iter().try_for_each(|result| result.map(drop))
+}
+
+/// A version that no store here has given (VER-2).
+pub(crate) fn foreign_version() -> Version {
+    Version::numbered(0xdead_beef, 1)
+}

@@ -1,0 +1,171 @@
+//! What an adapter's author provides: a fresh store, and what can be done around it.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use kv_api::{Clock, ManualClock, Result, Store, Timestamp};
+
+/// Opens stores for the suite. One value stands for one way to set up a backend: settings that change its capabilities
+/// are harnesses of their own.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// An empty store that nothing else uses. Called at least once for each case, and often for the random sequences.
+    ///
+    /// # Errors
+    /// What opening ran into; the case fails with it.
+    async fn open(&self) -> Result<Subject>;
+}
+
+type Reopen = Box<dyn Fn() -> BoxFuture<'static, Result<Store>> + Send + Sync>;
+type OpenNamespace = Box<dyn Fn(String) -> BoxFuture<'static, Result<Store>> + Send + Sync>;
+type WriteForeign = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+/// A fresh store, and what can be done around it. Everything but the store is optional: a case that needs what is absent
+/// says so in its outcome and does not pass.
+pub struct Subject {
+    pub(crate) store: Store,
+    pub(crate) time: Option<Box<dyn Time>>,
+    pub(crate) reopen: Option<Reopen>,
+    pub(crate) open_namespace: Option<OpenNamespace>,
+    pub(crate) write_foreign: Option<WriteForeign>,
+    pub(crate) requests: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
+    pub(crate) faults: Option<Box<dyn Faults>>,
+    /// Declared last and so dropped last: what the rest lives in.
+    _guard: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Subject {
+    /// A store and nothing around it.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            time: None,
+            reopen: None,
+            open_namespace: None,
+            write_foreign: None,
+            requests: None,
+            faults: None,
+            _guard: None,
+        }
+    }
+
+    /// Keeps `guard` until the case has ended: a temporary folder, a server.
+    #[must_use]
+    pub fn with_guard(mut self, guard: impl Any + Send + Sync) -> Self {
+        self._guard = Some(Box::new(guard));
+        self
+    }
+
+    /// How to let time pass. Without it every case of a declared expiry ends as claimed but not exercised.
+    #[must_use]
+    pub fn with_time(mut self, time: impl Time) -> Self {
+        self.time = Some(Box::new(time));
+        self
+    }
+
+    /// How to open another handle to the same data, as another process would: nothing may be shared with the first but
+    /// what the system keeps.
+    #[must_use]
+    pub fn with_reopen<F>(mut self, reopen: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Store>> + Send + 'static,
+    {
+        self.reopen = Some(Box::new(move || Box::pin(reopen())));
+        self
+    }
+
+    /// How to open another namespace of the same system by its name (NS-1). The suite asks for names of ASCII letters and
+    /// digits; none of them may be that of the store itself.
+    #[must_use]
+    pub fn with_namespaces<F>(mut self, open: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Store>> + Send + 'static,
+    {
+        self.open_namespace = Some(Box::new(move |name| Box::pin(open(name))));
+        self
+    }
+
+    /// How another client of the system would put a text under a key, without this library (VAL-5).
+    #[must_use]
+    pub fn with_foreign_writer<F>(mut self, write: impl Fn(String, String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.write_foreign = Some(Box::new(move |key, text| Box::pin(write(key, text))));
+        self
+    }
+
+    /// How many requests have reached the system since it was opened, so that "refused before anything is sent" can be
+    /// asserted.
+    #[must_use]
+    pub fn with_requests(mut self, requests: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.requests = Some(Box::new(requests));
+        self
+    }
+
+    /// How to break the connection on purpose. A store that retries must do so here without waiting.
+    #[must_use]
+    pub fn with_faults(mut self, faults: impl Faults) -> Self {
+        self.faults = Some(Box::new(faults));
+        self
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// Time as the store sees it.
+#[async_trait]
+pub trait Time: Send + Sync + 'static {
+    /// The present time, by the clock the store lives by.
+    fn now(&self) -> Timestamp;
+
+    /// Lets at least `by` pass.
+    async fn advance(&self, by: Duration);
+
+    /// How far [`advance`](Self::advance) may overshoot, and how late the store may notice: a case leaves this much room
+    /// around an expiry. Zero, the default, for a clock that stands still between two calls; then every expiry is checked
+    /// to the microsecond.
+    fn granularity(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The clock that the store was opened with.
+#[async_trait]
+impl Time for ManualClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+
+    async fn advance(&self, by: Duration) {
+        Self::advance(self, by);
+    }
+}
+
+/// What can happen to a request on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It never leaves, and the client knows: a connection refused.
+    Refused,
+    /// It is lost before the system carries it out, and the client cannot know that.
+    RequestLost,
+    /// The system carries it out and the answer is lost, which to the client looks like
+    /// [`RequestLost`](Self::RequestLost).
+    AnswerLost,
+}
+
+/// Breaks requests on purpose.
+pub trait Faults: Send + Sync + 'static {
+    /// From now on the next `count` requests meet `fault`; what was ordered before is forgotten. A `count` of zero ends it.
+    fn inject(&self, fault: Fault, count: u32);
+}

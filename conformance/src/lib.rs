@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+#[macro_use]
+mod check;
+mod case;
+mod cases;
+mod context;
+mod expiring;
+mod harness;
+mod model;
+mod outcome;
+mod races;
+mod report;
+mod rules;
+mod samples;
+
+pub use case::Case;
+pub use harness::{Fault, Faults, Harness, Subject, Time};
+pub use outcome::Outcome;
+pub use report::{Report, run_all};
+pub use rules::RULES;
+
+pub use kv_api;
+pub use kv_api::async_trait;
+
+/// What the macros of this crate call; no part of its interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::case::test;
+}
