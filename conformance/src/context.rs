@@ -1,6 +1,6 @@
 //! What a case works with: the fresh store, keys and values within its limits, and what it declares.
 
-use futures_util::TryStreamExt;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use kv_api::{
     Consistency, Cursor, Entry, ErrorKind, Feature, Metadata, Profile, Reason, SetItem, Store, Support, Value,
     ValueKind, Version,
@@ -46,10 +46,11 @@ impl<'h> Context<'h> {
         self.subject.store.profile()
     }
 
-    /// A key of this name, made long enough for the store. Names of one case must differ by more than trailing hyphens.
+    /// A key of this name, made long enough for the store. Names of one case must differ by more than
+    /// the letter `q` at their end.
     pub(crate) fn key(&self, name: &str) -> String {
         let missing = self.profile().key_bytes_min.saturating_sub(name.len());
-        format!("{name}{}", "-".repeat(missing))
+        format!("{name}{}", "q".repeat(missing))
     }
 
     /// Keys of these names, each made long enough at its end.
@@ -176,7 +177,7 @@ impl<'h> Context<'h> {
         let mut keys = Vec::new();
         let mut cursor: Option<Cursor> = None;
         // A walk that never ends would be a failure too; a page may be empty, so pages alone do not count.
-        for _ in 0..10_000 {
+        for _ in 0..WALK_MAX {
             let mut list = self.store().list().prefix(prefix).limit(limit);
             if let Some(cursor) = cursor.take() {
                 list = list.cursor(cursor);
@@ -188,7 +189,7 @@ impl<'h> Context<'h> {
                 None => return Ok(keys),
             }
         }
-        Err(Stop::Failed(format!("a list of {prefix:?} in pages of {limit} has not ended after 10,000 pages")))
+        Err(Stop::Failed(format!("a list of {prefix:?} in pages of {limit} has not ended after {WALK_MAX} pages")))
     }
 
     /// How many requests were sent, where the harness counts them.
@@ -250,7 +251,17 @@ impl<'h> Context<'h> {
 
 /// All keys below a prefix of a handle, over all pages.
 pub(crate) async fn listed(store: &Store, prefix: &str) -> Result<Vec<String>, Stop> {
-    Ok(store.list().prefix(prefix).stream().map_ok(|item| item.key).try_collect().await?)
+    collected(store.list().prefix(prefix).stream().map_ok(|item| item.key)).await
+}
+
+/// How many items a walk may give, where every case sets fewer: one that goes in circles is a failure and must end.
+pub(crate) const WALK_MAX: usize = 10_000;
+
+/// All that a walk gives.
+pub(crate) async fn collected<T>(walk: impl Stream<Item = kv_api::Result<T>>) -> Result<Vec<T>, Stop> {
+    let items: Vec<T> = walk.take(WALK_MAX).try_collect().await?;
+    ensure!(items.len() < WALK_MAX, "a walk has not ended after {WALK_MAX} items");
+    Ok(items)
 }
 
 /// What a profile declares of a feature.

@@ -7,7 +7,7 @@ use kv_api::{
 };
 use serde_json::json;
 
-use crate::context::Context;
+use crate::context::{Context, collected};
 use crate::expiring::{Form, Life};
 use crate::outcome::{CaseResult, Stop, not_applicable};
 
@@ -314,14 +314,13 @@ pub(crate) async fn exp_7_an_expired_entry_is_invisible_to_reads(cx: &Context<'_
 
 /// EXP-7: an expired entry is invisible to lists, to walks over entries and to what deletes by prefix.
 pub(crate) async fn exp_7_an_expired_entry_is_invisible_to_lists(cx: &Context<'_>) -> CaseResult {
-    use futures_util::TryStreamExt;
     cx.with(Feature::List).await?;
     let [expired, alive] = cx.keys(["k/expired", "k/alive"]);
     cx.store().set(&alive, cx.value(2)).await?;
     cx.set_expired(&expired, 1).await?;
     ensure_eq!(cx.listed("").await?, std::slice::from_ref(&alive), "the keys listed");
     ensure_eq!(cx.listed(&expired).await?, Vec::<String>::new(), "the keys listed under the expired key");
-    let entries: Vec<_> = cx.store().list().prefix("k/").entries().try_collect().await?;
+    let entries = collected(cx.store().list().prefix("k/").entries()).await?;
     ensure_eq!(entries.len(), 1, "how many entries are walked");
     ensure_eq!(cx.store().delete_prefix("k/e").await?, 0, "how many expired entries delete_prefix counts");
     Ok(())

@@ -100,7 +100,7 @@ pub(crate) async fn key_1_length_is_counted_in_bytes(cx: &Context<'_>) -> CaseRe
 async fn set_all(cx: &Context<'_>, names: &[&str]) -> std::result::Result<Vec<(String, Value)>, crate::outcome::Stop> {
     let profile = cx.profile();
     // In front: what stands at the end of a key must stay there.
-    let lengthened = |name: &&str| format!("{}{name}", "-".repeat(profile.key_bytes_min.saturating_sub(name.len())));
+    let lengthened = |name: &&str| format!("{}{name}", "q".repeat(profile.key_bytes_min.saturating_sub(name.len())));
     let keys = names.iter().map(lengthened);
     let keys = keys.filter(|key| key.len() <= profile.key_bytes_max && !profile.forbidden_keys.contains(&key.as_str()));
     let entries: Vec<_> = keys.enumerate().map(|(number, key)| (key, cx.value(number))).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt};
 use kv_api::{Cursor, EntryExpiry, Feature, ListOrder, Reason, SetItem};
 
-use crate::context::Context;
+use crate::context::{Context, WALK_MAX, collected};
 use crate::outcome::{CaseResult, Stop, not_applicable};
 
 async fn set_all<S: AsRef<str>>(cx: &Context<'_>, keys: &[S]) -> CaseResult {
@@ -199,7 +199,7 @@ pub(crate) async fn list_2_changes_around_a_walk_lose_nothing(cx: &Context<'_>) 
     let passing: Vec<String> = (0..20).map(|number| cx.key(&format!("k{number:02}p"))).collect();
     set_all(cx, &stable).await?;
     set_all(cx, &passing[..10]).await?;
-    let mut walk = cx.store().list().limit(3).stream();
+    let mut walk = cx.store().list().limit(3).stream().take(WALK_MAX);
     let mut found: Vec<String> = Vec::new();
     let mut step = 0;
     while let Some(item) = walk.next().await {
@@ -262,7 +262,7 @@ async fn first_page(cx: &Context<'_>, prefix: &str) -> Result<(Vec<String>, Vec<
 }
 
 async fn rest(store: &kv_api::Store, prefix: &str, cursor: Cursor) -> Result<Vec<String>, Stop> {
-    Ok(store.list().prefix(prefix).cursor(cursor).stream().map_ok(|item| item.key).try_collect().await?)
+    collected(store.list().prefix(prefix).cursor(cursor).stream().map_ok(|item| item.key)).await
 }
 
 /// LIST-3: a cursor can be stored as text and used later, also by a handle that shares nothing but the data.
@@ -331,7 +331,7 @@ pub(crate) async fn list_4_entries_leave_out_what_vanished(cx: &Context<'_>) -> 
     cx.with(Feature::List).await?;
     let keys: Vec<String> = (0..9).map(|number| cx.key(&format!("k{number}"))).collect();
     set_all(cx, &keys).await?;
-    let mut entries: Vec<(String, kv_api::Entry)> = cx.store().list().limit(2).entries().try_collect().await?;
+    let mut entries = collected(cx.store().list().limit(2).entries()).await?;
     entries.sort_by(|left, right| left.0.cmp(&right.0));
     ensure_eq!(entries.len(), keys.len(), "how many entries are walked");
     for (number, (key, entry)) in entries.iter().enumerate() {
@@ -339,7 +339,7 @@ pub(crate) async fn list_4_entries_leave_out_what_vanished(cx: &Context<'_>) -> 
         ensure_eq!(entry.value(), &cx.value(number), "the value of {key:?}");
         ensure_eq!(Some(entry), cx.store().get_entry(key).await?.as_ref(), "a walked entry, against get_entry");
     }
-    let mut walk = cx.store().list().limit(2).entries();
+    let mut walk = cx.store().list().limit(2).entries().take(WALK_MAX);
     let mut walked = vec![];
     if let Some(first) = walk.next().await {
         walked.push(first?.0);

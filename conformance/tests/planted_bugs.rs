@@ -1,0 +1,119 @@
+//! The suite finds what it claims to find: a correct store passes all of it, and each planted bug fails the case that is
+//! there for it.
+
+mod reference;
+
+use kv_conformance::{Case, Outcome, run_all};
+use reference::{Bug, ReferenceHarness};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_correct_store_passes_every_case() {
+    let report = run_all(&ReferenceHarness::whole()).await;
+    assert!(report.is_ok(), "{report}");
+    // It declares everything, so all that remains is what only a limit could show.
+    let applied = report.results().iter().filter(|(_, outcome)| matches!(outcome, Outcome::Passed)).count();
+    let left: Vec<_> = report.results().iter().filter(|(_, outcome)| *outcome != Outcome::Passed).collect();
+    assert_eq!(applied + left.len(), Case::ALL.len());
+    let names: Vec<&str> = left.iter().map(|(case, _)| case.name()).collect();
+    assert_eq!(
+        names,
+        [
+            "key_2_forbidden_keys_are_refused",
+            "set_6_best_effort_needs_an_opt_in",
+            "exp_6_an_expiry_below_the_minimum_is_refused",
+            "exp_6_the_minimum_can_be_rounded_up_to",
+        ],
+        "{left:?}"
+    );
+}
+
+/// One test for each bug, which must fail these cases.
+macro_rules! caught {
+    ($($name:ident: $bug:ident by $($case:ident),+;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            $(
+                let case = Case::find(stringify!($case)).expect("a case of this name");
+                let outcome = case.run(&ReferenceHarness::with(Bug::$bug)).await;
+                assert!(matches!(outcome, Outcome::Failed(_)), "{}: {outcome}", case.name());
+            )+
+        }
+    )*};
+}
+
+caught! {
+    all_or_nothing_is_half_applied: AllOrNothingIsHalfApplied by batch_3_one_unmet_condition_and_nothing_is_written;
+    batch_answers_out_of_order: BatchAnswersOutOfOrder by batch_2_one_result_per_item_in_input_order;
+    batch_stops_at_the_first_unmet_item: BatchStopsAtTheFirstUnmetItem by batch_2_one_result_per_item_in_input_order;
+    bytes_become_text: BytesBecomeText by val_2_bytes_come_back;
+    counters_are_not_implemented: CountersAreNotImplemented by cap_1_counters_are_kept_or_refused;
+    cursor_starts_again: CursorStartsAgain by list_2_no_key_is_lost_between_pages, list_3_a_cursor_survives_the_process;
+    delete_ignores_the_version: DeleteIgnoresTheVersion by del_2_a_version_guards_a_delete;
+    delete_of_expired_says_deleted: DeleteOfExpiredSaysDeleted by exp_7_an_expired_entry_is_invisible_to_deletes;
+    empty_value_is_missing: EmptyValueIsMissing by val_4_an_empty_value_is_a_value;
+    error_shows_the_value: ErrorShowsTheValue by err_2_context_is_told_and_no_value;
+    exists_sees_expired: ExistsSeesExpired by exp_7_an_expired_entry_is_invisible_to_reads;
+    expire_changes_the_version: ExpireChangesTheVersion by ver_1_reads_and_expire_leave_the_version;
+    expire_creates: ExpireCreates by exp_9_expire_creates_and_revives_nothing;
+    expired_is_counted: ExpiredIsCounted by exp_7_an_expired_entry_is_invisible_to_counters;
+    expired_is_listed: ExpiredIsListed by exp_7_an_expired_entry_is_invisible_to_lists;
+    expired_is_read_in_batches: ExpiredIsReadInBatches by exp_7_an_expired_entry_is_invisible_to_reads;
+    if_not_exists_is_refused_over_expired: IfNotExistsIsRefusedOverExpired
+        by set_4_if_not_exists_is_met_over_an_expired_entry;
+    increment_accepts_text: IncrementAcceptsText by cnt_1_only_a_json_integer_can_be_counted_in;
+    increment_counts_beside_metadata: IncrementCountsBesideMetadata by cnt_2_an_entry_with_metadata_is_no_counter;
+    increment_drops_the_expiry: IncrementDropsTheExpiry by cnt_1_increment_keeps_the_expiry;
+    increment_wraps: IncrementWraps by cnt_1_the_range_is_kept;
+    integers_become_floats: IntegersBecomeFloats by val_3_an_integer_stays_an_integer;
+    keys_are_case_folded: KeysAreCaseFolded by key_3_keys_that_differ_in_a_byte_are_different;
+    keys_are_trimmed: KeysAreTrimmed by key_3_keys_that_differ_in_a_byte_are_different;
+    list_ignores_case_in_order: ListIgnoresCaseInOrder by list_2_the_order_is_by_bytes;
+    list_loses_the_key_at_the_border: ListLosesTheKeyAtTheBorder by list_2_no_key_is_lost_between_pages;
+    list_order_is_utf_16: ListOrderIsUtf16 by list_2_the_order_is_by_bytes;
+    list_prefix_is_a_pattern: ListPrefixIsAPattern by list_1_a_prefix_is_literal;
+    metadata_leaks_into_the_value: MetadataLeaksIntoTheValue by meta_2_it_never_leaks_into_the_value;
+    namespace_leaks_into_lists: NamespaceLeaksIntoLists by ns_1_namespaces_share_nothing;
+    overwrite_keeps_the_expiry: OverwriteKeepsTheExpiry by set_1_a_set_without_expiry_never_expires;
+    overwrite_keeps_the_metadata: OverwriteKeepsTheMetadata by set_1_a_set_without_metadata_has_none;
+    page_is_larger_than_asked: PageIsLargerThanAsked by list_1_a_page_has_at_most_the_limit;
+    racy_if_not_exists: RacyIfNotExists by set_6_exactly_one_if_not_exists_wins;
+    racy_increment: RacyIncrement by cnt_1_concurrent_increments_add_up;
+    refused_condition_moves_the_expiry: RefusedConditionMovesTheExpiry
+        by set_3_if_not_exists_not_met_leaves_everything_untouched;
+    refused_condition_writes_metadata: RefusedConditionWritesMetadata
+        by set_3_if_not_exists_not_met_leaves_everything_untouched;
+    repeats_conditions_blindly: RepeatsConditionsBlindly by set_8_an_unknown_outcome_says_so;
+    rounds_the_expiry_down: RoundsTheExpiryDown by exp_4_rounding_never_ends_an_entry_early;
+    torn_by_a_drop: TornByADrop by err_6_a_dropped_call_leaves_each_entry_whole;
+    torn_reads: TornReads by get_1_all_parts_come_from_one_write;
+    unknown_is_called_safe: UnknownIsCalledSafe
+        by err_5_a_repeated_write_claims_nothing, batch_6_a_failed_bulk_request_is_told_item_by_item;
+    updated_over_expired: UpdatedOverExpired by set_5_over_an_expired_entry_nothing_is_updated;
+    utf_sixteen_surrogates_are_lost: UtfSixteenSurrogatesAreLost by key_2_every_character_is_harmless;
+    version_ignores_metadata: VersionIgnoresMetadata by ver_1_other_content_has_another_version;
+    version_is_reused_after_a_delete: VersionIsReusedAfterADelete by ver_1_a_version_does_not_outlive_a_delete;
+    visible_at_its_expiry: VisibleAtItsExpiry by exp_1_a_ttl_ends_the_entry, exp_1_expire_at_ends_the_entry;
+}
+
+/// Bugs that show in what single calls do, one after the other, are found by the random sequences too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_model_finds_them_by_itself() {
+    let model = Case::find("model_random_calls_agree_with_the_model").expect("a case of this name");
+    for bug in [
+        Bug::OverwriteKeepsTheExpiry,
+        Bug::OverwriteKeepsTheMetadata,
+        Bug::RefusedConditionMovesTheExpiry,
+        Bug::IncrementDropsTheExpiry,
+        Bug::ExpireCreates,
+        Bug::VisibleAtItsExpiry,
+        Bug::BatchAnswersOutOfOrder,
+        Bug::AllOrNothingIsHalfApplied,
+        Bug::ExpireChangesTheVersion,
+        Bug::ListLosesTheKeyAtTheBorder,
+        Bug::ListPrefixIsAPattern,
+        Bug::KeysAreCaseFolded,
+    ] {
+        let outcome = model.run(&ReferenceHarness::with(bug)).await;
+        assert!(matches!(outcome, Outcome::Failed(_)), "{bug:?}: {outcome}");
+    }
+}

@@ -1,0 +1,598 @@
+//! A small backend that keeps the whole contract, and can be told to break one promise.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kv_api::{
+    Backend, BatchOutcome, Clock, Condition, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error,
+    ErrorKind, Expire, Expiry, Increment, ItemLimit, ListItem, ListOrder, ListPage, ManualClock, Metadata, Profile,
+    RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Store, Support, Timestamp, Value, ValueKind,
+    ValueKinds, Version, Write, WriteMany, WriteParts, async_trait,
+};
+use kv_conformance::{Fault, Faults, Harness, Subject};
+use tokio::task::yield_now;
+
+/// A promise that is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    AllOrNothingIsHalfApplied,
+    BatchAnswersOutOfOrder,
+    BatchStopsAtTheFirstUnmetItem,
+    BytesBecomeText,
+    CountersAreNotImplemented,
+    CursorStartsAgain,
+    DeleteIgnoresTheVersion,
+    DeleteOfExpiredSaysDeleted,
+    EmptyValueIsMissing,
+    ErrorShowsTheValue,
+    ExistsSeesExpired,
+    ExpireChangesTheVersion,
+    ExpireCreates,
+    ExpiredIsCounted,
+    ExpiredIsListed,
+    ExpiredIsReadInBatches,
+    IfNotExistsIsRefusedOverExpired,
+    IncrementAcceptsText,
+    IncrementCountsBesideMetadata,
+    IncrementDropsTheExpiry,
+    IncrementWraps,
+    IntegersBecomeFloats,
+    KeysAreCaseFolded,
+    KeysAreTrimmed,
+    ListIgnoresCaseInOrder,
+    ListLosesTheKeyAtTheBorder,
+    ListOrderIsUtf16,
+    ListPrefixIsAPattern,
+    MetadataLeaksIntoTheValue,
+    NamespaceLeaksIntoLists,
+    OverwriteKeepsTheExpiry,
+    OverwriteKeepsTheMetadata,
+    PageIsLargerThanAsked,
+    RacyIfNotExists,
+    RacyIncrement,
+    RefusedConditionMovesTheExpiry,
+    RefusedConditionWritesMetadata,
+    RepeatsConditionsBlindly,
+    RoundsTheExpiryDown,
+    TornByADrop,
+    TornReads,
+    UnknownIsCalledSafe,
+    UpdatedOverExpired,
+    UtfSixteenSurrogatesAreLost,
+    VersionIgnoresMetadata,
+    VersionIsReusedAfterADelete,
+    VisibleAtItsExpiry,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    value: Value,
+    metadata: Option<Metadata>,
+    end: Option<Timestamp>,
+    version: u64,
+}
+
+type Data = BTreeMap<String, Record>;
+
+/// What another process would find too.
+#[derive(Debug)]
+struct System {
+    namespaces: Mutex<HashMap<String, Data>>,
+    versions: AtomicU64,
+    requests: AtomicU64,
+    fault: Mutex<Option<(Fault, u32)>>,
+    clock: ManualClock,
+}
+
+/// Everything the contract knows, at its strongest.
+pub(crate) static PROFILE: Profile = Profile::new("reference")
+    .with_value_kinds(ValueKinds::ALL)
+    .with_if_not_exists(Support::Native)
+    .with_if_exists(Support::Native)
+    .with_if_version(Support::Native)
+    .with_set_outcome_told(true)
+    .with_delete_outcome_told(true)
+    .with_ttl(Support::Native)
+    .with_expire_at(Support::Native)
+    .with_expiry_resolution(Duration::from_millis(1))
+    .with_expiry_read(true)
+    .with_expire(Support::Native)
+    .with_metadata(Support::Native)
+    .with_list(Support::Native, ListOrder::Lexicographic)
+    .with_list_metadata(true)
+    .with_list_expiry(true)
+    .with_counters(Support::Native, i64::MIN, i64::MAX)
+    .with_counter_expiry(true)
+    .with_all_or_nothing(Support::Native)
+    .with_entry_snapshot(true)
+    .with_consistency(Consistency::Strong)
+    .with_key_bytes(1, 1024)
+    .with_item_limits(&[ItemLimit::value_bytes(1024 * 1024), ItemLimit::metadata_bytes(64 * 1024)]);
+
+#[derive(Debug)]
+struct Reference {
+    system: Arc<System>,
+    namespace: String,
+    bug: Option<Bug>,
+}
+
+const ORIGIN: u64 = 0x0072_6566;
+
+impl Reference {
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    fn now(&self) -> Timestamp {
+        Clock::now(&self.system.clock)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Data>> {
+        self.system.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends one request: counts it, and lets what was ordered happen to it.
+    fn request<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
+        self.system.requests.fetch_add(1, Ordering::Relaxed);
+        let fault = {
+            let mut fault = self.system.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = fault.map(|(fault, _)| fault);
+            *fault = fault.and_then(|(fault, count)| (count > 1).then_some((fault, count - 1)));
+            now
+        };
+        let gone = |retry| Err(Error::new(ErrorKind::Unavailable, "the connection broke").with_retry(retry));
+        let unknown = if self.has(Bug::UnknownIsCalledSafe) { Retry::Safe } else { Retry::OutcomeUnknown };
+        match fault {
+            Some(Fault::Refused) => gone(Retry::Safe),
+            Some(Fault::RequestLost) => gone(unknown),
+            Some(_) => carry_out(self.lock().entry(self.namespace.clone()).or_default()).and_then(|_| gone(unknown)),
+            None => carry_out(self.lock().entry(self.namespace.clone()).or_default()),
+        }
+    }
+
+    fn key(&self, key: &str) -> String {
+        match self.bug {
+            Some(Bug::KeysAreTrimmed) => key.trim().to_owned(),
+            Some(Bug::KeysAreCaseFolded) => key.to_lowercase(),
+            Some(Bug::UtfSixteenSurrogatesAreLost) => key.chars().filter(|c| u32::from(*c) < 0x1_0000).collect(),
+            _ => key.to_owned(),
+        }
+    }
+
+    fn is_live(&self, record: &Record) -> bool {
+        let now = self.now();
+        record.end.is_none_or(|end| end > now || (end == now && self.has(Bug::VisibleAtItsExpiry)))
+    }
+
+    fn live<'d>(&self, data: &'d Data, key: &str) -> Option<&'d Record> {
+        let record = data.get(&self.key(key)).filter(|record| self.is_live(record));
+        record.filter(|record| !(self.has(Bug::EmptyValueIsMissing) && record.value.as_bytes().is_empty()))
+    }
+
+    fn end(&self, expiry: Expiry) -> Option<Timestamp> {
+        let end = expiry.deadline(self.now())?;
+        if !self.has(Bug::RoundsTheExpiryDown) {
+            return Some(end);
+        }
+        Some(Timestamp::from_unix_millis(end.as_unix_millis_floor()))
+    }
+
+    fn next_version(&self, before: Option<&Record>) -> u64 {
+        match before {
+            Some(record) if self.has(Bug::VersionIsReusedAfterADelete) => record.version + 1,
+            None if self.has(Bug::VersionIsReusedAfterADelete) => 1,
+            _ => self.system.versions.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    fn entry(&self, record: &Record) -> Entry {
+        let expiry = record.end.map_or(EntryExpiry::Never, EntryExpiry::At);
+        let value = match (&record.metadata, record.value.as_i64()) {
+            (Some(metadata), _) if self.has(Bug::MetadataLeaksIntoTheValue) => Value::from(metadata.as_json_text()),
+            (_, Some(integer)) if self.has(Bug::IntegersBecomeFloats) => {
+                Value::from_stored(ValueKind::Json, format!("{integer}.0").into())
+            }
+            _ if self.has(Bug::BytesBecomeText) => match record.value.kind() {
+                ValueKind::Bytes => Value::from_foreign(record.value.as_bytes().clone()),
+                _ => record.value.clone(),
+            },
+            _ => record.value.clone(),
+        };
+        let version = Version::numbered(ORIGIN, record.version);
+        Entry::with_details(value, record.metadata.clone(), expiry, Some(version))
+    }
+
+    fn holds(&self, condition: &Condition, live: Option<&Record>) -> bool {
+        match condition {
+            Condition::IfNotExists => live.is_none(),
+            Condition::IfExists => live.is_some(),
+            Condition::IfVersion(version) => {
+                live.is_some_and(|record| version.number_from(ORIGIN) == Some(record.version))
+            }
+            _ => true,
+        }
+    }
+
+    fn put(&self, data: &mut Data, parts: WriteParts<'_>) -> SetOutcome {
+        let there = data.get(&self.key(&parts.key)).cloned();
+        let live = self.live(data, &parts.key).cloned();
+        let mut met = self.holds(&parts.condition, live.as_ref());
+        if self.has(Bug::IfNotExistsIsRefusedOverExpired) && parts.condition == Condition::IfNotExists {
+            met = there.is_none();
+        }
+        if !met {
+            if let Some(record) = data.get_mut(&self.key(&parts.key)) {
+                if self.has(Bug::RefusedConditionMovesTheExpiry) {
+                    record.end = self.end(parts.expiry);
+                }
+                if self.has(Bug::RefusedConditionWritesMetadata) {
+                    record.metadata = parts.metadata;
+                }
+            }
+            return SetOutcome::new(SetStatus::NotMet);
+        }
+        let mut record = Record {
+            end: self.end(parts.expiry),
+            version: self.next_version(live.as_ref()),
+            value: parts.value,
+            metadata: parts.metadata,
+        };
+        if let Some(before) = &live {
+            if self.has(Bug::OverwriteKeepsTheExpiry) {
+                record.end = record.end.or(before.end);
+            }
+            if self.has(Bug::OverwriteKeepsTheMetadata) {
+                record.metadata = record.metadata.or_else(|| before.metadata.clone());
+            }
+            if self.has(Bug::VersionIgnoresMetadata) && before.value == record.value {
+                record.version = before.version;
+            }
+        }
+        let updated = live.is_some() || (self.has(Bug::UpdatedOverExpired) && there.is_some());
+        let status = if updated { SetStatus::Updated } else { SetStatus::Created };
+        let version = Version::numbered(ORIGIN, record.version);
+        data.insert(self.key(&parts.key), record);
+        SetOutcome::new(status).with_version(version)
+    }
+
+    fn remove(&self, data: &mut Data, delete: &Delete<'_>) -> DeleteOutcome {
+        let live = self.live(data, delete.key()).cloned();
+        if let Some(version) = delete.if_version() {
+            let met = self.holds(&Condition::IfVersion(version.clone()), live.as_ref());
+            if !met && !(self.has(Bug::DeleteIgnoresTheVersion) && live.is_some()) {
+                return DeleteOutcome::NotMet;
+            }
+        }
+        let there = data.remove(&self.key(delete.key())).is_some();
+        if live.is_some() || (there && self.has(Bug::DeleteOfExpiredSaysDeleted)) {
+            DeleteOutcome::Deleted
+        } else {
+            DeleteOutcome::NotFound
+        }
+    }
+
+    fn page(&self, data: &Data, everything: &HashMap<String, Data>, page: &ListPage<'_>) -> RawPage {
+        let position = page.position().filter(|_| !self.has(Bug::CursorStartsAgain));
+        let after = position.map(|position| String::from_utf8_lossy(position).into_owned());
+        let begins = |key: &str| match self.bug {
+            Some(Bug::ListPrefixIsAPattern) => begins_like(key, page.prefix()),
+            _ => key.starts_with(page.prefix()),
+        };
+        let shown = |record: &Record| self.has(Bug::ExpiredIsListed) || self.is_live(record);
+        let mut found: Vec<(&String, &Record)> =
+            data.iter().filter(|(key, record)| begins(key) && shown(record)).collect();
+        if self.has(Bug::NamespaceLeaksIntoLists) {
+            let others = everything.values().flatten().filter(|(key, _)| begins(key) && !data.contains_key(*key));
+            found.extend(others);
+        }
+        let order = |key: &str| -> Vec<u16> {
+            match self.bug {
+                Some(Bug::ListOrderIsUtf16) => key.encode_utf16().collect(),
+                Some(Bug::ListIgnoresCaseInOrder) => key.to_lowercase().bytes().map(u16::from).collect(),
+                _ => key.bytes().map(u16::from).collect(),
+            }
+        };
+        found.sort_by_cached_key(|(key, _)| order(key));
+        if let Some(after) = &after {
+            let skipped = usize::from(self.has(Bug::ListLosesTheKeyAtTheBorder));
+            found = found.into_iter().skip_while(|(key, _)| order(key) <= order(after)).skip(skipped).collect();
+        }
+        let limit = page.limit().get().saturating_add(usize::from(self.has(Bug::PageIsLargerThanAsked)));
+        let next = (found.len() > limit).then(|| found[limit - 1].0.clone().into_bytes());
+        let item = |(key, record): &(&String, &Record)| {
+            ListItem::new(key.as_str())
+                .with_metadata(record.metadata.clone().into())
+                .with_expiry(record.end.map_or(EntryExpiry::Never, EntryExpiry::At))
+        };
+        RawPage::new(found.iter().take(limit).map(item).collect(), next)
+    }
+
+    fn count(&self, data: &mut Data, increment: &Increment<'_>) -> Result<i64> {
+        let key = self.key(increment.key());
+        let seen = |record: &&Record| self.has(Bug::ExpiredIsCounted) || self.is_live(record);
+        let before = data.get(&key).filter(seen).cloned();
+        let no_counter = |record: &Record| {
+            let text = if self.has(Bug::ErrorShowsTheValue) {
+                format!("no counter: {}", String::from_utf8_lossy(record.value.as_bytes()))
+            } else {
+                "no counter".to_owned()
+            };
+            Error::new(ErrorKind::WrongType, text).with_reason(Reason::NotACounter)
+        };
+        let count = match &before {
+            None => 0,
+            Some(record) => {
+                let beside = record.metadata.is_some() && !self.has(Bug::IncrementCountsBesideMetadata);
+                let barred = beside || (record.end.is_some() && !increment.expiring_allowed());
+                let text = record.value.as_text().filter(|_| self.has(Bug::IncrementAcceptsText));
+                let integer = record.value.as_i64().or_else(|| text?.parse().ok());
+                integer.filter(|_| !barred).ok_or_else(|| no_counter(record))?
+            }
+        };
+        let (min, max) = (increment.min(), increment.max());
+        let sum = match count.checked_add(increment.by()).filter(|sum| (min..=max).contains(sum)) {
+            Some(sum) => sum,
+            None if self.has(Bug::IncrementWraps) => count.wrapping_add(increment.by()),
+            None => return Err(Error::invalid(Reason::CounterRange { min, max }, "beyond the range of counters")),
+        };
+        let end = before.as_ref().and_then(|record| record.end).filter(|_| !self.has(Bug::IncrementDropsTheExpiry));
+        let metadata = before.as_ref().and_then(|record| record.metadata.clone());
+        let version = self.next_version(before.as_ref());
+        data.insert(key, Record { value: Value::from(sum), metadata, end, version });
+        Ok(sum)
+    }
+}
+
+/// A prefix in which `%` stands for any text and `_` for any character, as in an unescaped `LIKE`.
+fn begins_like(key: &str, pattern: &str) -> bool {
+    let Some(first) = pattern.chars().next() else { return true };
+    let rest = &pattern[first.len_utf8()..];
+    match first {
+        '%' => (0..=key.len()).filter(|at| key.is_char_boundary(*at)).any(|at| begins_like(&key[at..], rest)),
+        '_' => key.chars().next().is_some_and(|found| begins_like(&key[found.len_utf8()..], rest)),
+        _ => key.strip_prefix(first).is_some_and(|key| begins_like(key, rest)),
+    }
+}
+
+#[async_trait]
+impl Backend for Reference {
+    fn profile(&self) -> &Profile {
+        &PROFILE
+    }
+
+    fn scope(&self) -> &str {
+        &self.namespace
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &self.system.clock
+    }
+
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        let look = || {
+            self.request(|data| {
+                let seen = self.has(Bug::ExistsSeesExpired) && read.fields() == kv_api::Fields::Existence;
+                let record = if seen { data.get(read.key()) } else { self.live(data, read.key()) };
+                Ok(record.map(|record| self.entry(record)))
+            })
+        };
+        let first = look()?;
+        if !self.has(Bug::TornReads) {
+            return Ok(first);
+        }
+        yield_now().await;
+        let (first, second) = (first, look()?);
+        Ok(second.zip(first).map(|(second, first)| {
+            let metadata = first.metadata().cloned();
+            Entry::with_details(second.value().clone(), metadata, second.expiry(), second.version().cloned())
+        }))
+    }
+
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        let mut parts = write.into_parts();
+        if self.has(Bug::RacyIfNotExists) && parts.condition == Condition::IfNotExists {
+            if self.request(|data| Ok(self.live(data, &parts.key).is_some()))? {
+                return Ok(SetOutcome::new(SetStatus::NotMet));
+            }
+            yield_now().await;
+            return self.request(|data| {
+                parts.condition = Condition::Always;
+                self.put(data, parts);
+                Ok(SetOutcome::new(SetStatus::Created))
+            });
+        }
+        if self.has(Bug::TornByADrop) {
+            let (key, metadata) = (parts.key.clone().into_owned(), parts.metadata.take());
+            let outcome = self.request(|data| Ok(self.put(data, parts)))?;
+            yield_now().await;
+            return self.request(|data| {
+                if let Some(record) = data.get_mut(&key).filter(|_| outcome.is_written()) {
+                    record.metadata = metadata;
+                }
+                Ok(outcome)
+            });
+        }
+        if self.has(Bug::RepeatsConditionsBlindly) {
+            let first = self.request(|data| Ok(self.put(data, parts.clone())));
+            if !matches!(&first, Err(error) if error.is_outcome_unknown()) {
+                return first;
+            }
+        }
+        self.request(|data| Ok(self.put(data, parts)))
+    }
+
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        self.request(|data| Ok(self.remove(data, &delete)))
+    }
+
+    async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        self.request(|data| {
+            let record = |key: &str| match self.bug {
+                Some(Bug::ExpiredIsReadInBatches) => data.get(key),
+                _ => self.live(data, key),
+            };
+            Ok(reads.keys().iter().map(|key| record(key).map(|record| self.entry(record))).collect())
+        })
+    }
+
+    async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
+        let writes = writes.into_writes();
+        let asked = writes.len();
+        let result = self.request(|data| {
+            let mut outcomes: Vec<Result<SetOutcome>> = Vec::new();
+            for write in writes {
+                let outcome = self.put(data, write.into_parts());
+                let stop = self.has(Bug::BatchStopsAtTheFirstUnmetItem) && !outcome.is_written();
+                outcomes.push(Ok(outcome));
+                if stop {
+                    break;
+                }
+            }
+            outcomes.resize_with(asked, || Ok(SetOutcome::new(SetStatus::NotMet)));
+            if self.has(Bug::BatchAnswersOutOfOrder) {
+                outcomes.reverse();
+            }
+            Ok(outcomes)
+        });
+        result.unwrap_or_else(|error| vec![Err(error); asked])
+    }
+
+    async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
+        let asked = deletes.keys().len();
+        let result =
+            self.request(|data| Ok(deletes.into_deletes().map(|delete| Ok(self.remove(data, &delete))).collect()));
+        result.unwrap_or_else(|error| vec![Err(error); asked])
+    }
+
+    async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
+        self.request(|data| {
+            let mut changed = data.clone();
+            let mut outcomes = Vec::new();
+            for (index, write) in writes.into_writes().into_iter().enumerate() {
+                let outcome = self.put(&mut changed, write.into_parts());
+                if !outcome.is_written() {
+                    if self.has(Bug::AllOrNothingIsHalfApplied) {
+                        *data = changed;
+                    }
+                    return Ok(BatchOutcome::NotMet { index });
+                }
+                outcomes.push(outcome);
+            }
+            *data = changed;
+            Ok(BatchOutcome::Written(outcomes))
+        })
+    }
+
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        self.request(|_| Ok(()))?;
+        let everything = self.lock();
+        let empty = Data::new();
+        Ok(self.page(everything.get(&self.namespace).unwrap_or(&empty), &everything, &page))
+    }
+
+    async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
+        if self.has(Bug::CountersAreNotImplemented) {
+            return Err(Error::not_implemented("increment"));
+        }
+        if self.has(Bug::RacyIncrement) {
+            let before = self.request(|data| Ok(data.clone()))?;
+            yield_now().await;
+            return self.request(|data| {
+                let mut seen = before;
+                let sum = self.count(&mut seen, &increment)?;
+                data.extend(seen.remove_entry(increment.key()));
+                Ok(sum)
+            });
+        }
+        self.request(|data| self.count(data, &increment))
+    }
+
+    async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
+        self.request(|data| {
+            let key = self.key(expire.key());
+            if self.live(data, expire.key()).is_none() && !self.has(Bug::ExpireCreates) {
+                return Ok(false);
+            }
+            let fresh =
+                || Record { value: Value::from(""), metadata: None, end: None, version: self.next_version(None) };
+            let record = data.entry(key).or_insert_with(fresh);
+            record.end = self.end(expire.expiry());
+            if self.has(Bug::ExpireChangesTheVersion) {
+                record.version = self.next_version(None);
+            }
+            Ok(true)
+        })
+    }
+}
+
+impl Faults for SystemHandle {
+    fn inject(&self, fault: Fault, count: u32) {
+        *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner) = (count > 0).then_some((fault, count));
+    }
+}
+
+/// Lets [`Faults`] be implemented for what the store shares.
+struct SystemHandle(Arc<System>);
+
+/// Opens the reference, whole or with a bug, as it is or narrowed.
+pub(crate) struct ReferenceHarness {
+    bug: Option<Bug>,
+    narrow: Option<&'static Profile>,
+}
+
+impl ReferenceHarness {
+    pub(crate) fn whole() -> Self {
+        Self { bug: None, narrow: None }
+    }
+
+    pub(crate) fn with(bug: Bug) -> Self {
+        Self { bug: Some(bug), narrow: None }
+    }
+
+    #[allow(dead_code, reason = "one of the two test binaries narrows nothing")]
+    pub(crate) fn narrowed_to(profile: &'static Profile) -> Self {
+        Self { bug: None, narrow: Some(profile) }
+    }
+}
+
+#[async_trait]
+impl Harness for ReferenceHarness {
+    async fn open(&self) -> Result<Subject> {
+        let clock = ManualClock::new(Timestamp::from_unix_micros(1_795_161_822_123_456));
+        let system = Arc::new(System {
+            namespaces: Mutex::default(),
+            versions: AtomicU64::new(1),
+            requests: AtomicU64::new(0),
+            fault: Mutex::default(),
+            clock: clock.clone(),
+        });
+        let (bug, narrow) = (self.bug, self.narrow);
+        let open = {
+            let system = Arc::clone(&system);
+            move |namespace: &str| {
+                let backend = Reference { system: Arc::clone(&system), namespace: namespace.to_owned(), bug };
+                Store::new(backend).narrowed_to(narrow)
+            }
+        };
+        let write_foreign = {
+            let system = Arc::clone(&system);
+            move |key: String, text: String| {
+                let record = Record { value: Value::from(text), metadata: None, end: None, version: 0 };
+                let mut namespaces = system.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+                namespaces.entry("main".to_owned()).or_default().insert(key, record);
+                std::future::ready(Ok(()))
+            }
+        };
+        let counted = Arc::clone(&system);
+        let (reopen, other) = (open.clone(), open.clone());
+        Ok(Subject::new(open("main"))
+            .with_time(clock)
+            .with_reopen(move || std::future::ready(Ok(reopen("main"))))
+            .with_namespaces(move |name| std::future::ready(Ok(other(&name))))
+            .with_foreign_writer(write_foreign)
+            .with_requests(move || counted.requests.load(Ordering::Relaxed))
+            .with_faults(SystemHandle(system)))
+    }
+}
