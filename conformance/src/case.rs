@@ -62,7 +62,7 @@ impl fmt::Debug for Case {
 ///
 /// # Panics
 /// When the outcome is not acceptable: that is how a test fails.
-pub fn test(harness: &dyn Harness, name: &str) {
+pub fn test(harness: &dyn Harness, module: &str, name: &str) {
     let outcome = match (Case::find(name), runtime()) {
         (Some(case), Ok(runtime)) => runtime.block_on(case.run(harness)),
         (None, _) => Outcome::Failed("there is no case of this name".to_owned()),
@@ -72,9 +72,9 @@ pub fn test(harness: &dyn Harness, name: &str) {
         Outcome::Passed => {}
         Outcome::NotApplicable(reason) => {
             // Past the test runner's capture, so that nobody takes this for a pass. If it cannot be written, nobody reads.
-            let _ = writeln!(std::io::stderr(), "{name}: not applicable: {reason}");
+            let _ = writeln!(std::io::stderr(), "{module}::{name}: not applicable: {reason}");
         }
-        outcome => panic!("{name}: {outcome}"),
+        outcome => panic!("{module}::{name}: {outcome}"),
     }
 }
 

@@ -261,7 +261,7 @@ macro_rules! __test_of_each_case {
         $(
             #[test]
             fn $case() {
-                $crate::__private::test(&$harness, stringify!($case));
+                $crate::__private::test(&$harness, module_path!(), stringify!($case));
             }
         )*
     };

@@ -261,7 +261,8 @@ impl Reference {
         let live = self.live(data, delete.key()).cloned();
         if let Some(version) = delete.if_version() {
             let met = self.holds(&Condition::IfVersion(version.clone()), live.as_ref());
-            if !met && !(self.has(Bug::DeleteIgnoresTheVersion) && live.is_some()) {
+            let ignored = self.has(Bug::DeleteIgnoresTheVersion) && live.is_some();
+            if !met && !ignored {
                 return DeleteOutcome::NotMet;
             }
         }
