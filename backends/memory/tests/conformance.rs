@@ -1,0 +1,59 @@
+//! The contract, on the memory store: as it is, and narrowed to what a plain hosted store offers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_api::{
+    ItemLimit, ListOrder, ManualClock, Profile, Result, Store, Support, Timestamp, ValueKind, ValueKinds, async_trait,
+};
+use kv_conformance::{Harness, Subject, conformance_tests};
+use kv_memory::{MemoryConfig, MemoryStore};
+
+fn open() -> (Store, ManualClock) {
+    let clock = ManualClock::new(Timestamp::from_unix_micros(1_795_161_822_123_456));
+    let config = MemoryConfig::new().with_clock(Arc::new(clock.clone()));
+    (Store::new(MemoryStore::with_config(config)), clock)
+}
+
+struct Memory;
+
+#[async_trait]
+impl Harness for Memory {
+    async fn open(&self) -> Result<Subject> {
+        let (store, clock) = open();
+        Ok(Subject::new(store).with_time(clock))
+    }
+}
+
+conformance_tests!(Memory);
+
+/// What a program meets in production that is tested on the memory store (CAP-4).
+mod narrowed {
+    use super::*;
+
+    static HOSTED: Profile = Profile::new("hosted")
+        .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text).with(ValueKind::Json))
+        .with_if_not_exists(Support::BestEffort)
+        .with_ttl(Support::Native)
+        .with_expire_at(Support::Native)
+        .with_expiry_min(Duration::from_secs(60))
+        .with_metadata(Support::Native)
+        .with_list(Support::Native, ListOrder::Lexicographic)
+        .with_list_page_max(1000)
+        .with_counters(Support::Native, -9_007_199_254_740_991, 9_007_199_254_740_991)
+        .with_forbidden_keys(&[".", ".."])
+        .with_key_bytes(1, 512)
+        .with_item_limits(&[ItemLimit::value_bytes(400_000), ItemLimit::metadata_bytes(1024)]);
+
+    struct Hosted;
+
+    #[async_trait]
+    impl Harness for Hosted {
+        async fn open(&self) -> Result<Subject> {
+            let (store, clock) = open();
+            Ok(Subject::new(store.narrowed_to([&HOSTED])).with_time(clock))
+        }
+    }
+
+    conformance_tests!(Hosted);
+}
