@@ -27,6 +27,43 @@ async fn a_correct_store_passes_every_case() {
     );
 }
 
+/// A declared capability that the harness gives no way to try is no pass, in the report and as a test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_cannot_be_tried_is_no_pass() {
+    let report = run_all(&ReferenceHarness::that_cannot_move_time()).await;
+    assert!(!report.is_ok());
+    let outcome = report.outcome("exp_1_a_ttl_ends_the_entry");
+    assert!(matches!(outcome, Some(Outcome::NotExercised(_))), "{outcome:?}");
+    assert!(report.results().iter().all(|(_, outcome)| !matches!(outcome, Outcome::Failed(_))), "{report}");
+    assert!(report.to_string().ends_with("claimed but not exercised"), "{report}");
+}
+
+mod as_tests {
+    use super::ReferenceHarness;
+
+    fn run(harness: &ReferenceHarness, name: &str) {
+        kv_conformance::__private::test(harness, module_path!(), name);
+    }
+
+    #[test]
+    #[should_panic(expected = "as_tests::exp_1_a_ttl_ends_the_entry: CLAIMED BUT NOT EXERCISED")]
+    fn a_claim_that_cannot_be_tried_fails() {
+        run(&ReferenceHarness::that_cannot_move_time(), "exp_1_a_ttl_ends_the_entry");
+    }
+
+    #[test]
+    #[should_panic(expected = "as_tests::del_2_a_version_guards_a_delete: FAILED: a delete with an old version")]
+    fn a_broken_promise_fails() {
+        run(&ReferenceHarness::with(super::Bug::DeleteIgnoresTheVersion), "del_2_a_version_guards_a_delete");
+    }
+
+    #[test]
+    fn what_does_not_apply_and_what_is_kept_pass() {
+        run(&ReferenceHarness::whole(), "key_2_forbidden_keys_are_refused");
+        run(&ReferenceHarness::whole(), "exp_1_a_ttl_ends_the_entry");
+    }
+}
+
 /// One test for each bug, which must fail these cases.
 macro_rules! caught {
     ($($name:ident: $bug:ident by $($case:ident),+;)*) => {$(

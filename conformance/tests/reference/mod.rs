@@ -541,20 +541,25 @@ struct SystemHandle(Arc<System>);
 pub(crate) struct ReferenceHarness {
     bug: Option<Bug>,
     narrow: Option<&'static Profile>,
+    moves_time: bool,
 }
 
 impl ReferenceHarness {
     pub(crate) fn whole() -> Self {
-        Self { bug: None, narrow: None }
+        Self { bug: None, narrow: None, moves_time: true }
     }
 
     pub(crate) fn with(bug: Bug) -> Self {
-        Self { bug: Some(bug), narrow: None }
+        Self { bug: Some(bug), narrow: None, moves_time: true }
+    }
+
+    pub(crate) fn that_cannot_move_time() -> Self {
+        Self { moves_time: false, ..Self::whole() }
     }
 
     #[allow(dead_code, reason = "one of the two test binaries narrows nothing")]
     pub(crate) fn narrowed_to(profile: &'static Profile) -> Self {
-        Self { bug: None, narrow: Some(profile) }
+        Self { bug: None, narrow: Some(profile), moves_time: true }
     }
 }
 
@@ -588,8 +593,9 @@ impl Harness for ReferenceHarness {
         };
         let counted = Arc::clone(&system);
         let (reopen, other) = (open.clone(), open.clone());
-        Ok(Subject::new(open("main"))
-            .with_time(clock)
+        let subject = Subject::new(open("main"));
+        let subject = if self.moves_time { subject.with_time(clock) } else { subject };
+        Ok(subject
             .with_reopen(move || std::future::ready(Ok(reopen("main"))))
             .with_namespaces(move |name| std::future::ready(Ok(other(&name))))
             .with_foreign_writer(write_foreign)
