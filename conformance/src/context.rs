@@ -121,7 +121,7 @@ impl<'h> Context<'h> {
                 }
             }
         }
-        self.expect_sent(sent, 0, "what is refused").await?;
+        self.expect_sent(sent, 0, "what is refused")?;
         ensure_eq!(self.store().get_entry(&there).await?, before, "the entry after a refused {feature}");
         self.expect(&missing, None, "after a refusal").await?;
         self.store().delete(&there).await?;
@@ -198,7 +198,7 @@ impl<'h> Context<'h> {
     }
 
     /// Compares how many requests were sent since `before`, where the harness counts them.
-    pub(crate) async fn expect_sent(&self, before: Option<u64>, expected: u64, what: &str) -> CaseResult {
+    pub(crate) fn expect_sent(&self, before: Option<u64>, expected: u64, what: &str) -> CaseResult {
         if let (Some(before), Some(now)) = (before, self.requests()) {
             ensure_eq!(now - before, expected, "requests sent for {what}");
         }

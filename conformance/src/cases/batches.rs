@@ -24,7 +24,7 @@ pub(crate) async fn batch_1_any_number_of_items(cx: &Context<'_>) -> CaseResult 
     ensure!(cx.store().set_many(Vec::new()).await.is_empty(), "set_many of nothing has results");
     ensure_eq!(cx.store().get_many(Vec::<String>::new()).await?, [], "get_many of nothing");
     ensure!(cx.store().delete_many(Vec::<String>::new()).await.is_empty(), "delete_many of nothing has results");
-    cx.expect_sent(sent, 0, "empty batches").await?;
+    cx.expect_sent(sent, 0, "empty batches")?;
     let keys: Vec<String> = (0..MANY).map(|number| cx.key(&format!("k{number}."))).collect();
     let items = keys.iter().enumerate().map(|(number, key)| SetItem::new(key, cx.value(number)));
     let results = statuses(cx.store().set_many(items).await)?;
@@ -167,7 +167,7 @@ pub(crate) async fn batch_3_an_invalid_item_fails_all_or_nothing_whole(cx: &Cont
     ensure_eq!(error.kind(), ErrorKind::InvalidArgument, "the kind of a repeated key");
     ensure_eq!(error.reason(), Some(&Reason::RepeatedKey { first_index: 0 }), "the reason of a repeated key");
     ensure_eq!(error.index(), Some(2), "the index of a repeated key");
-    cx.expect_sent(sent, 0, "an all-or-nothing batch that is not acceptable").await?;
+    cx.expect_sent(sent, 0, "an all-or-nothing batch that is not acceptable")?;
     cx.expect(&first, None, "after refused batches").await?;
     cx.expect(&second, None, "after refused batches").await
 }
@@ -285,7 +285,7 @@ pub(crate) async fn batch_5_a_batch_sends_no_more_than_single_calls(cx: &Context
     for result in cx.store().set_many((0..ITEMS).map(|_| SetItem::new(&*keys[0], cx.value(1)))).await {
         result?;
     }
-    cx.expect_sent(before, single, "set_many of one key, many times").await
+    cx.expect_sent(before, single, "set_many of one key, many times")
 }
 
 /// BATCH-6: when a bulk request fails, nothing is reported as written that is not, and nothing as not written that is.

@@ -56,19 +56,18 @@ async fn both_forms(cx: &Context<'_>) -> Result<(), Stop> {
     cx.align().await
 }
 
-/// Of two entries set with a ttl and an absolute expiry, the first ends with the shorter one and the second with the
-/// longer one, if `expire_at` is in `winner`'s hands.
+/// Sets a ttl and an absolute expiry, once with the one sooner and once with the other, and looks around the end that counts:
+/// the ttl's if `by_ttl` says so.
 async fn ends_with(
     cx: &Context<'_>,
     precedence: Option<ExpiryPrecedence>,
-    winner: fn(&Life, &Life) -> bool,
+    by_ttl: fn(&Life, &Life) -> bool,
 ) -> CaseResult {
     for (ttl_lives, at_lives) in [(1, 3), (3, 1)] {
         let key = cx.key("k");
         cx.align().await?;
         let (ttl, at) = (cx.life(Form::Ttl, ttl_lives)?, cx.life(Form::At, at_lives)?);
-        let by_ttl = winner(&ttl, &at);
-        let (end, other) = if by_ttl { (ttl, at) } else { (at, ttl) };
+        let (end, other) = if by_ttl(&ttl, &at) { (ttl, at) } else { (at, ttl) };
         let mut set = cx.store().set(&key, cx.value(1)).ttl(ttl.ttl).expire_at(at.end);
         if let Some(precedence) = precedence {
             set = set.expiry_precedence(precedence);
@@ -186,7 +185,7 @@ async fn refused(cx: &Context<'_>, form: Form, life: Life, reason: &Reason) -> C
             ensure_invalid!(life.expire(cx.store().expire(key)).await, reason.clone(), "expire with {life:?}");
         }
     }
-    cx.expect_sent(sent, 0, "an expiry that is not acceptable").await?;
+    cx.expect_sent(sent, 0, "an expiry that is not acceptable")?;
     ensure_eq!(cx.entry(&there).await?, before, "the entry after a refused {form:?}");
     cx.expect(&missing, None, "after a refused expiry").await
 }
@@ -509,7 +508,7 @@ pub(crate) async fn exp_10_time_comes_from_the_injected_clock(cx: &Context<'_>) 
     cx.expect(&key, None, "ten years later").await
 }
 
-/// EXP-9, SET-1: an entry with metadata and expiry that is read back whole, on its way to its end.
+/// EXP-7: value and metadata end together, and nothing of them is there for whoever comes next.
 pub(crate) async fn exp_7_everything_ends_together(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::Metadata).await?;
     let form = cx.form().await?;

@@ -44,7 +44,7 @@ async fn refused_everywhere(cx: &Context<'_>, key: &str, reason: &Reason) -> Cas
     for (call, result) in calls_with(cx, cx.store(), key).await {
         ensure_invalid!(result, reason.clone(), "{call} with a key of {} bytes", key.len());
     }
-    cx.expect_sent(sent, 0, "calls with a key that is not acceptable").await
+    cx.expect_sent(sent, 0, "calls with a key that is not acceptable")
 }
 
 /// KEY-1: the empty key is refused by every call, before anything is sent.

@@ -3,7 +3,7 @@
 use kv_api::{ErrorKind, Feature, SetItem};
 
 use crate::context::Context;
-use crate::outcome::{CaseResult, Stop};
+use crate::outcome::CaseResult;
 use crate::races::race;
 
 /// LIFE-1: ping answers, and leaves no trace.
@@ -99,5 +99,5 @@ pub(crate) async fn life_2_no_acknowledged_write_is_lost(cx: &Context<'_>) -> Ca
     let fourth = cx.reopen().await?;
     cx.expect_through(&fourth, &closed, Some(&cx.value(2)), "written through a handle that was closed").await?;
     cx.expect(&closed, Some(&cx.value(2)), "written through another handle that was closed").await?;
-    Ok::<(), Stop>(())
+    Ok(())
 }

@@ -111,7 +111,7 @@ pub(crate) async fn list_1_a_limit_of_zero_is_refused(cx: &Context<'_>) -> CaseR
     cx.with(Feature::List).await?;
     let sent = cx.requests();
     ensure_invalid!(cx.store().list().limit(0).await, Reason::PageLimitZero, "a limit of zero");
-    cx.expect_sent(sent, 0, "a limit of zero").await
+    cx.expect_sent(sent, 0, "a limit of zero")
 }
 
 /// LIST-1, EXP-8: a list tells the expiry where that is declared; else it says that it does not know.
@@ -317,7 +317,7 @@ pub(crate) async fn list_3_a_wrong_cursor_is_refused(cx: &Context<'_>) -> CaseRe
         let result = cx.store().list().prefix(prefix).cursor(cursor.clone()).await;
         ensure_invalid!(result, Reason::CursorInvalid, "a cursor of \"k/\" used with {prefix:?}");
     }
-    cx.expect_sent(sent, 0, "a wrong cursor").await?;
+    cx.expect_sent(sent, 0, "a wrong cursor")?;
     if cx.subject.open_namespace.is_some() {
         let other = cx.namespace("other").await?;
         let result = other.list().prefix("k/").cursor(cursor).await;

@@ -93,7 +93,7 @@ pub(crate) async fn get_2_many_fails_as_a_whole(cx: &Context<'_>) -> CaseResult 
     let sent = cx.requests();
     let error = ensure_err!(cx.store().get_many([&*key, "", &*key, ""]).await, "get_many with an empty key");
     ensure_eq!((error.reason(), error.index()), (Some(&Reason::KeyEmpty), Some(1)), "reason and index");
-    cx.expect_sent(sent, 0, "get_many with a key that is not acceptable").await
+    cx.expect_sent(sent, 0, "get_many with a key that is not acceptable")
 }
 
 /// GET-2: `exists` says whether `get` would give a value.

@@ -119,7 +119,7 @@ pub(crate) async fn set_2_two_conditions_are_refused(cx: &Context<'_>) -> CaseRe
     ensure_invalid!(both, Reason::ConflictingConditions, "IfNotExists and IfExists");
     let both = cx.store().set(&key, cx.value(1)).if_exists().if_version(foreign_version()).await;
     ensure_invalid!(both, Reason::ConflictingConditions, "IfExists and IfVersion");
-    cx.expect_sent(sent, 0, "two conditions").await?;
+    cx.expect_sent(sent, 0, "two conditions")?;
     cx.expect(&key, None, "after two conditions").await?;
     if cx.declares(Feature::IfNotExists) {
         let twice = cx.store().set(&key, cx.value(1)).if_not_exists().if_not_exists().await?;
@@ -464,14 +464,14 @@ pub(crate) async fn set_8_an_unknown_outcome_says_so(cx: &Context<'_>) -> CaseRe
         let error = ensure_err!(result, "IfNotExists with {fault:?}");
         ensure!(error.is_outcome_unknown(), "IfNotExists with {fault:?} must say that its outcome is unknown: {error}");
         if fault == Fault::AnswerLost {
-            cx.expect_sent(sent, 1, "a conditional set whose answer was lost").await?;
+            cx.expect_sent(sent, 1, "a conditional set whose answer was lost")?;
             cx.expect(&key, Some(&cx.value(1)), "which was carried out, its answer lost").await?;
         }
     }
     Ok(())
 }
 
-/// SET-1, SET-3: a set with everything, over everything, replaces all of it together.
+/// SET-1: a set with everything, over everything, replaces all of it together.
 pub(crate) async fn set_1_a_set_with_everything_replaces_everything(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::Metadata).await?;
     let form = cx.form().await?;

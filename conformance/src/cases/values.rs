@@ -65,7 +65,7 @@ pub(crate) async fn val_1_null_is_refused(cx: &Context<'_>) -> CaseResult {
     let sent = cx.requests();
     ensure_invalid!(cx.store().set(&key, Json::Null).await, Reason::NullValue, "a set of null");
     ensure_invalid!(cx.store().set_as(&key, &None::<u8>).await, Reason::NullValue, "a set_as of None");
-    cx.expect_sent(sent, 0, "a set of null").await?;
+    cx.expect_sent(sent, 0, "a set of null")?;
     cx.expect(&key, Some(&cx.value(1)), "after a set of null").await
 }
 
