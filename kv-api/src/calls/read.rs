@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::{Phase, Start};
 use crate::entry::{Entry, Fields};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::value::Value;
 
@@ -20,23 +20,45 @@ struct ReadCall<'a> {
 impl<'a> ReadCall<'a> {
     #[inline]
     fn poll(&mut self, cx: &mut Context<'_>, fields: Fields, operation: &'static str) -> Poll<Result<Option<Entry>>> {
+        if matches!(self.phase, Phase::Fresh)
+            && let Some(answer) = at_once(self.store, self.key, fields)
+        {
+            self.phase = Phase::Done;
+            return Poll::Ready(answer.map_err(|error| self.explain(error, operation)));
+        }
+        self.poll_in_full(cx, fields, operation)
+    }
+
+    /// What is not answered at once, and every refusal.
+    #[inline(never)]
+    fn poll_in_full(
+        &mut self,
+        cx: &mut Context<'_>,
+        fields: Fields,
+        operation: &'static str,
+    ) -> Poll<Result<Option<Entry>>> {
         let Self { store, key, ref mut phase } = *self;
-        let answer = ready!(phase.poll(cx, || start(store, key, fields)));
-        Poll::Ready(answer.map_err(|error| store.explain(error, operation).with_key(&store.full(key))))
+        let answer = ready!(phase.poll(cx, || {
+            let read = store.resolver().read(key, fields)?;
+            let call = store.enter()?;
+            Ok(Start::Waiting(store.backend().read(read), call))
+        }));
+        Poll::Ready(answer.map_err(|error| self.explain(error, operation)))
+    }
+
+    #[cold]
+    fn explain(&self, error: Error, operation: &'static str) -> Error {
+        self.store.explain(error, operation).with_key(&self.store.full(self.key))
     }
 }
 
+/// The answer of a store that need not wait. This is the whole of such a call, kept short: then the processor fetches what
+/// the next call needs while this one waits for memory.
 #[inline]
-fn start<'a>(store: &'a Store, key: &'a str, fields: Fields) -> Result<Start<'a, Option<Entry>>> {
-    let read = store.resolver().read(key, fields)?;
-    store.check_open()?;
-    match store.backend().read_now(&read) {
-        Some(answer) => Ok(Start::Answered(answer)),
-        None => {
-            let call = store.enter()?;
-            Ok(Start::Waiting(store.backend().read(read), call))
-        }
-    }
+fn at_once(store: &Store, key: &str, fields: Fields) -> Option<Result<Option<Entry>>> {
+    let read = store.resolver().read(key, fields).ok()?;
+    store.check_open().ok()?;
+    store.backend().read_now(&read)
 }
 
 macro_rules! read_call {
