@@ -54,7 +54,8 @@ pub enum MinTtl {
     /// `InvalidArgument`, which names the minimum.
     #[default]
     Reject,
-    /// The entry gets the minimum, as a relative ttl. A time that is not in the future stays an error.
+    /// The entry gets the minimum, as a relative ttl (as an absolute time where that is the only form the store declares).
+    /// A time that is not in the future stays an error.
     RoundUp,
 }
 
@@ -102,7 +103,7 @@ impl ExpiryWish {
         if now.checked_add(ttl).is_none_or(|deadline| deadline > latest) {
             return Err(too_late());
         }
-        if ttl >= profile.expiry_min { Ok(Expiry::After(ttl)) } else { self.too_soon(profile) }
+        if ttl >= profile.expiry_min { Ok(Expiry::After(ttl)) } else { self.too_soon(profile, now) }
     }
 
     fn resolve_expire_at(self, at: Timestamp, profile: &Profile, now: Timestamp) -> Result<Expiry> {
@@ -115,13 +116,19 @@ impl ExpiryWish {
         let latest = latest(profile);
         let at =
             at.checked_ceil_to(profile.expiry_resolution).filter(|at| *at <= latest).ok_or_else(|| too_late(latest))?;
-        if at.saturating_since(now) >= profile.expiry_min { Ok(Expiry::At(at)) } else { self.too_soon(profile) }
+        if at.saturating_since(now) >= profile.expiry_min { Ok(Expiry::At(at)) } else { self.too_soon(profile, now) }
     }
 
-    fn too_soon(self, profile: &Profile) -> Result<Expiry> {
+    fn too_soon(self, profile: &Profile, now: Timestamp) -> Result<Expiry> {
         let minimum = profile.expiry_min;
         match self.min_ttl {
-            MinTtl::RoundUp => Ok(Expiry::After(minimum)),
+            // Resolved as if the caller had asked for it, so that rounding, the latest expiry and what is declared hold for
+            // it too. It is not below itself, so neither of the two comes back here.
+            MinTtl::RoundUp if profile.ttl != Support::None => self.resolve_ttl(minimum, profile, now),
+            MinTtl::RoundUp => {
+                let at = now.checked_add(minimum).ok_or_else(|| too_late(latest(profile)))?;
+                self.resolve_expire_at(at, profile, now)
+            }
             MinTtl::Reject => Err(Error::invalid(
                 Reason::ExpiryTooSoon { minimum },
                 format!("the expiry must be at least {minimum:?} ahead"),
@@ -261,6 +268,22 @@ mod tests {
         }
         let past = ExpiryWish { min_ttl: MinTtl::RoundUp, ..at_millis(-1) };
         assert_eq!(resolve(&profile, past).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
+    }
+
+    #[test]
+    fn exp_6_a_rounded_up_minimum_obeys_every_other_rule() {
+        let round_up = |wish| ExpiryWish { min_ttl: MinTtl::RoundUp, ..wish };
+        let minimum = Duration::from_millis(1_500);
+        let profile = whole_seconds().with_expiry_min(minimum);
+        assert_eq!(resolve(&profile, round_up(ttl_millis(1))).unwrap(), Expiry::After(Duration::from_secs(2)), "EXP-4");
+        let latest = Timestamp::from_unix_seconds(1_000_002);
+        let error = resolve(&profile.clone().with_expire_at_max(latest), round_up(ttl_millis(1))).unwrap_err();
+        assert_eq!(error.reason(), Some(&Reason::ExpiryTooLate { latest }), "EXP-5");
+        let error = resolve(&profile.clone().with_expiry_min(Duration::MAX), round_up(ttl_millis(1))).unwrap_err();
+        assert_eq!(error.reason(), Some(&Reason::ExpiryTooLate { latest: Timestamp::YEAR_9999_END }));
+        let no_ttl = profile.with_ttl(Support::None);
+        let at = Expiry::At(Timestamp::from_unix_seconds(1_000_002));
+        assert_eq!(resolve(&no_ttl, round_up(at_millis(1))).unwrap(), at, "CHK-1: a ttl is not declared");
     }
 
     #[test]
