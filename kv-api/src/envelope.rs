@@ -185,9 +185,20 @@ impl Envelope {
     }
 }
 
-/// The version an object claims as an envelope.
+/// The version an object claims as an envelope. `1.0` claims what `1` does: a system that keeps numbers by their value
+/// gives back the one for the other (VAL-3), and plain data must not become an envelope on the way (ENV-3).
 fn mark(json: &Json) -> Option<u64> {
-    json.as_object()?.get(MARK)?.as_u64().filter(|version| *version >= 1)
+    let version = json.as_object()?.get(MARK)?;
+    version.as_u64().or_else(|| whole(version.as_f64()?)).filter(|version| *version >= 1)
+}
+
+fn whole(float: f64) -> Option<u64> {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and positive; saturates at the top"
+    )]
+    (float.fract() == 0.0 && float >= 1.0).then_some(float as u64)
 }
 
 /// The JSON object that `text` spells if it bears the mark. The two searches keep plain text from being parsed: a mark
@@ -236,6 +247,25 @@ mod tests {
         let newer = json!({"$kv-envelope": 2, "anything": true});
         assert_eq!(Envelope::decode(&newer).unwrap_err().kind(), ErrorKind::Protocol);
         assert!(Envelope::is_mistakable(&newer), "so a user's own value of that look is wrapped");
+    }
+
+    #[test]
+    fn env_3_a_mark_counts_by_its_value_as_systems_may_give_it_back() {
+        for (text, version) in
+            [("1.0", 1), ("1e0", 1), ("2.0", 2), ("1e19", 10_000_000_000_000_000_000), ("1e300", u64::MAX)]
+        {
+            let text = format!(r#"{{"$kv-envelope":{text},"kind":"text","value":"v"}}"#);
+            assert!(Envelope::is_mistakable_text(&text), "{text}");
+            let decoded = Envelope::decode_text(&text);
+            if version == VERSION {
+                assert_eq!(decoded.unwrap(), Some(Envelope::new(Value::from("v"))), "{text}");
+            } else {
+                assert_eq!(decoded.unwrap_err().kind(), ErrorKind::Protocol, "{text}");
+            }
+        }
+        for plain in ["0.0", "-1.0", "1.5", "0.5", "true"] {
+            assert!(!Envelope::is_mistakable_text(&format!(r#"{{"$kv-envelope":{plain}}}"#)), "{plain}");
+        }
     }
 
     #[test]
