@@ -203,6 +203,6 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn wrong_count(asked: usize, answered: usize, retry: Retry) -> Error {
+pub(crate) fn wrong_count(asked: usize, answered: usize, retry: Retry) -> Error {
     Error::new(ErrorKind::Internal, format!("the adapter answered {answered} of {asked} items")).with_retry(retry)
 }

@@ -10,10 +10,11 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
+use crate::batch::wrong_count;
 use crate::calls::List;
 use crate::cursor::CursorScope;
 use crate::entry::{Entry, EntryExpiry, Fields};
-use crate::error::{Error, ErrorKind, Reason, Result};
+use crate::error::{Error, ErrorKind, Reason, Result, Retry};
 use crate::outcome::DeleteOutcome;
 use crate::page::{ListItem, ListedMetadata, Page, RawPage};
 use crate::profile::ListOrder;
@@ -99,11 +100,15 @@ fn read_listed(store: &Store, keys: Vec<String>) -> BoxFuture<'_, Result<Vec<(St
         }
         let _call = store.enter().map_err(|error| store.explain(error, "list"))?;
         let full = keys.iter().map(|key| store.resolver().prefixed(Cow::Owned(key.clone()))).collect();
+        let asked = keys.len();
         let entries = store
             .backend()
             .read_many(ReadMany { keys: full, fields: Fields::All })
             .await
             .map_err(|error| store.explain(error, "list"))?;
+        if entries.len() != asked {
+            return Err(store.explain(wrong_count(asked, entries.len(), Retry::Never), "list"));
+        }
         let found = keys.into_iter().zip(entries);
         Ok(found.filter_map(|(key, entry)| Some((key, store.shown_entry(entry?)))).collect())
     })
@@ -156,9 +161,13 @@ async fn delete_listed(store: &Store, prefix: &str, operation: &'static str) -> 
         }
         let _call = store.enter().map_err(|error| store.explain(error, operation))?;
         // As in `read_listed`, the keys come from the store.
-        let keys = items.into_iter().map(|item| store.resolver().prefixed(Cow::Owned(item.key))).collect();
-        for outcome in store.backend().delete_many(DeleteMany(keys)).await {
-            match outcome.map_err(|error| store.explain(error, operation))? {
+        let keys: Vec<_> = items.into_iter().map(|item| store.resolver().prefixed(Cow::Owned(item.key))).collect();
+        let outcomes = store.backend().delete_many(DeleteMany(keys.clone())).await;
+        if outcomes.len() != keys.len() {
+            return Err(store.explain(wrong_count(keys.len(), outcomes.len(), Retry::OutcomeUnknown), operation));
+        }
+        for (outcome, key) in outcomes.into_iter().zip(keys) {
+            match outcome.map_err(|error| store.explain(error, operation).with_key(&key))? {
                 DeleteOutcome::Deleted | DeleteOutcome::Accepted => deleted += 1,
                 DeleteOutcome::NotFound | DeleteOutcome::NotMet => {}
             }

@@ -274,6 +274,12 @@ async fn an_adapter_that_answers_too_little_is_an_internal_error_and_no_wrong_an
     for error in store.delete_many(["a", "b"]).await {
         assert!(error.unwrap_err().is_outcome_unknown());
     }
+    recorder.feels(Mood::Well);
+    store.set_many([SetItem::new("a", ""), SetItem::new("b", "")]).await;
+    recorder.feels(Mood::AnswersTooLittle);
+    let entries = store.list().entries().try_collect::<Vec<_>>().await;
+    assert_eq!(entries.unwrap_err().kind(), ErrorKind::Internal, "never a shorter walk");
+    assert!(store.clear().await.unwrap_err().is_outcome_unknown());
 }
 
 #[tokio::test]
