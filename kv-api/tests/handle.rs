@@ -199,6 +199,18 @@ async fn a_refused_request_is_not_sent() {
 }
 
 #[tokio::test]
+async fn set_2_two_versions_of_one_delete_conflict() {
+    let recorder = Recorder::new(&PROFILE);
+    let store = recorder.store();
+    let version = |number| Version::numbered(1, number);
+    let error = store.delete("k").if_version(version(1)).if_version(version(2)).await.unwrap_err();
+    assert_eq!((error.reason(), error.key()), (Some(&Reason::ConflictingConditions), Some("k")));
+    assert_eq!(recorder.calls(), [""; 0]);
+    store.delete("k").if_version(version(1)).if_version(version(1)).await.unwrap();
+    assert_eq!(recorder.calls(), ["delete k"]);
+}
+
+#[tokio::test]
 async fn batch_1_an_empty_batch_is_not_sent() {
     let recorder = Recorder::new(&PROFILE);
     let store = recorder.store();

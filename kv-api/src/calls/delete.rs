@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Phase, Start};
-use crate::error::Result;
+use crate::error::{Error, Reason, Result};
 use crate::outcome::DeleteOutcome;
 use crate::store::Store;
 use crate::version::Version;
@@ -17,17 +17,18 @@ pub struct Delete<'a> {
     store: &'a Store,
     key: &'a str,
     if_version: Option<Version>,
+    conflicting: bool,
     best_effort: bool,
     phase: Phase<'a, DeleteOutcome>,
 }
 
 impl<'a> Delete<'a> {
     pub(crate) const fn new(store: &'a Store, key: &'a str) -> Self {
-        Self { store, key, if_version: None, best_effort: false, phase: Phase::Fresh }
+        Self { store, key, if_version: None, conflicting: false, best_effort: false, phase: Phase::Fresh }
     }
 
     /// Only a live entry of this version, so that a lock is released by its holder alone (DEL-2); otherwise the outcome is
-    /// [`DeleteOutcome::NotMet`]. The last one given counts.
+    /// [`DeleteOutcome::NotMet`]. A second, different one is `InvalidArgument` when the request is carried out (SET-2).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -41,6 +42,7 @@ impl<'a> Delete<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn if_version(mut self, version: Version) -> Self {
+        self.conflicting |= self.if_version.as_ref().is_some_and(|given| *given != version);
         self.if_version = Some(version);
         self
     }
@@ -56,8 +58,11 @@ impl Future for Delete<'_> {
     type Output = Result<DeleteOutcome>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { store, key, ref mut if_version, best_effort, ref mut phase } = *self;
+        let Self { store, key, ref mut if_version, conflicting, best_effort, ref mut phase } = *self;
         let answer = ready!(phase.poll(cx, || {
+            if conflicting {
+                return Err(Error::invalid(Reason::ConflictingConditions, "two different versions were given"));
+            }
             let delete = store.resolver().delete(key, if_version.take(), best_effort)?;
             let call = store.enter()?;
             Ok(Start::Waiting(store.backend().delete(delete), call))
