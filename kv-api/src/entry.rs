@@ -100,8 +100,11 @@ impl Entry {
     }
 
     /// Hides what a narrowed handle may not tell (CAP-4).
-    pub(crate) fn hide(&mut self, expiry: bool, version: bool) {
+    pub(crate) fn hide(&mut self, metadata: bool, expiry: bool, version: bool) {
         if let Some(details) = &mut self.details {
+            if metadata {
+                details.metadata = None;
+            }
             if expiry {
                 details.expiry = EntryExpiry::Unknown;
             }

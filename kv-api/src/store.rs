@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// A handle that offers only what all of these profiles offer too (CAP-4): every limit the tighter, every capability
-    /// the weaker; what the others cannot tell is hidden (`Stored`, `Accepted`, expiry `Unknown`, no version). A program
+    /// the weaker; what the others cannot tell is hidden (`Stored`, `Accepted`, expiry `Unknown`, no version, no metadata). A program
     /// tested on it fails there exactly where it would on those systems.
     ///
     /// ```
@@ -472,7 +472,8 @@ impl Store {
     pub(crate) fn shown_entry(&self, mut entry: Entry) -> Entry {
         if self.shared.narrowed {
             let profile = &self.shared.profile;
-            entry.hide(!profile.expiry_read, profile.if_version == crate::Support::None);
+            let absent = |support| support == crate::Support::None;
+            entry.hide(absent(profile.metadata), !profile.expiry_read, absent(profile.if_version));
         }
         entry
     }

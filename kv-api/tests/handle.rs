@@ -92,7 +92,7 @@ impl Recorder {
         let value = self.0.entries.lock().unwrap().get(key)?.clone();
         let version = Some(Version::numbered(1, 1));
         Some(match fields {
-            Fields::All => Entry::with_details(value, None, EntryExpiry::Never, version),
+            Fields::All => Entry::with_details(value, Some(Metadata::from(json!("m"))), EntryExpiry::Never, version),
             _ => Entry::new(value),
         })
     }
@@ -409,7 +409,7 @@ async fn cap_4_a_narrowed_handle_hides_what_the_other_system_cannot_tell() {
     let outcome = store.set("new", "v").if_not_exists().await.unwrap();
     assert_eq!(outcome.status(), SetStatus::Created, "a met condition tells by itself (SET-5)");
     let entry = store.get_entry("k").await.unwrap().unwrap();
-    assert_eq!((entry.expiry(), entry.version()), (EntryExpiry::Unknown, None));
+    assert_eq!((entry.metadata(), entry.expiry(), entry.version()), (None, EntryExpiry::Unknown, None));
     let item = &store.list().await.unwrap().items[0];
     assert_eq!((&item.metadata, item.expiry), (&ListedMetadata::NotTold, EntryExpiry::Unknown));
     assert_eq!(store.delete("k").await.unwrap(), DeleteOutcome::Accepted);
