@@ -121,11 +121,20 @@ const NAMESPACE: &str = "namespace";
 /// Safe to print: no user information, and of the options only which namespace it is.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rest = match (self.rest.strip_prefix("//"), self.rest.rfind('@')) {
-            (Some(_), Some(at)) => format!("//...{}", &self.rest[at..]),
-            _ => self.rest.clone(),
-        };
-        write!(f, "{}:{rest}", self.scheme)?;
+        let slashes = if self.rest.starts_with("//") { "//" } else { "" };
+        match self.rest.rsplit_once('@') {
+            // Also where the slashes were forgotten; a file may have an @ in its name.
+            Some((user, host)) if !slashes.is_empty() || user.contains(':') => {
+                write!(f, "{}:{slashes}...@{host}", self.scheme)?;
+            }
+            // The user information went on behind a question mark that should have been encoded.
+            None if !slashes.is_empty()
+                && self.options.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('@'))) =>
+            {
+                return write!(f, "{}://...", self.scheme);
+            }
+            _ => write!(f, "{}:{}", self.scheme, self.rest)?,
+        }
         for (at, (name, value)) in self.options.iter().enumerate() {
             let shown = if name == NAMESPACE { value } else { "..." };
             write!(f, "{}{name}={shown}", if at == 0 { '?' } else { '&' })?;
@@ -157,5 +166,16 @@ mod tests {
         let url: StoreUrl = "redis://user:hunter2@host/0?namespace=a&token=hunter2".parse().unwrap();
         assert_eq!(url.to_string(), "redis://...@host/0?namespace=a&token=...");
         assert!(!format!("{url:?}").contains("hunter2"));
+        for (text, shown) in [
+            ("redis:user:hunter2@host", "redis:...@host"),
+            ("redis:/user:hunter2@host", "redis:...@host"),
+            ("redis://user:a@hunter2@host", "redis://...@host"),
+            ("redis://user:hunter2?hunter2=hunter2@host", "redis://..."),
+            ("redis://user:hunter2?hunter2@host/=0", "redis://..."),
+            ("sqlite:me@work/app.db", "sqlite:me@work/app.db"),
+        ] {
+            let url: StoreUrl = text.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+        }
     }
 }
