@@ -213,14 +213,19 @@ impl ManualClock {
 
     /// Moves the time forward and wakes everyone whose wait has ended. Beyond the last representable time it stays there.
     pub fn advance(&self, by: Duration) {
-        let now = self.now();
-        self.set(now.checked_add(by).unwrap_or(Timestamp(i64::MAX)));
+        self.change(|now| now.checked_add(by).unwrap_or(Timestamp(i64::MAX)));
     }
 
     /// Sets the time, backwards too (as a system clock may jump), and wakes everyone whose wait has ended.
     pub fn set(&self, now: Timestamp) {
+        self.change(|_| now);
+    }
+
+    /// Under one lock, so that no step of another clone is lost.
+    fn change(&self, next: impl FnOnce(Timestamp) -> Timestamp) {
         let due = {
             let mut time = self.lock();
+            let now = next(time.now);
             time.now = now;
             let later = time.sleepers.split_off(&(now, u64::MAX));
             std::mem::replace(&mut time.sleepers, later)
@@ -312,6 +317,18 @@ mod tests {
         );
         assert_eq!(Timestamp::UNIX_EPOCH.checked_add(Duration::from_nanos(1)), Some(Timestamp::from_unix_micros(1)));
         assert_eq!(Timestamp::UNIX_EPOCH.checked_add(Duration::MAX), None);
+    }
+
+    #[test]
+    fn no_step_of_a_manual_clock_is_lost() {
+        const STEPS: i64 = 2_000;
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..STEPS).for_each(|_| clock.advance(Duration::from_micros(1))));
+            }
+        });
+        assert_eq!(clock.now(), Timestamp::from_unix_micros(4 * STEPS));
     }
 
     #[tokio::test]
