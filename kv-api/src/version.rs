@@ -7,6 +7,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Stands for the value and metadata of an entry at one time: if either differs, the version differs (VER-1).
 ///
+/// It proves the state, not that nobody wrote: a store may give the same content the same version again, so that an entry
+/// that was changed and changed back looks untouched.
+///
 /// Opaque and printable, at most 64 bytes; it can be stored and parsed back.
 ///
 /// ```
