@@ -39,14 +39,17 @@ pub trait Backend: Debug + Send + Sync + 'static {
     }
 
     /// Reads at once, for a store that need not wait: then no future is made. `None`, the default, asks for
-    /// [`read`](Self::read), and nothing must have been done.
+    /// [`read`](Self::read), and nothing must have been done. Never blocks on I/O or on a lock that is held for long.
+    ///
+    /// Such reads are not counted as in flight, which would cost more than many of them: one that began before
+    /// [`close`](Self::close) may still run during and just after it, and must then be answered or refused (LIFE-2).
     fn read_now(&self, read: &Read<'_>) -> Option<Result<Option<Entry>>> {
         let _ = read;
         None
     }
 
     /// Writes at once, for a store that need not wait: then no future is made. `None`, the default, asks for
-    /// [`write`](Self::write), and nothing must have been done.
+    /// [`write`](Self::write), and nothing must have been done. As [`read_now`](Self::read_now) it never blocks.
     fn write_now(&self, write: &Write<'_>) -> Option<Result<SetOutcome>> {
         let _ = write;
         None

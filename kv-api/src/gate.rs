@@ -28,7 +28,8 @@ impl Gate {
         if before & CLOSED == 0 { Ok(call) } else { Err(closed()) }
     }
 
-    /// For calls that end before anybody could wait for them.
+    /// For reads that are answered at once: not counted, since the readers of all cores would pass the counter among them.
+    /// One may overlap the end of `close`, as `Backend::read_now` says.
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.state.load(Ordering::Acquire) & CLOSED == 0 { Ok(()) } else { Err(closed()) }
     }
@@ -40,7 +41,12 @@ impl Gate {
             if self.state.load(Ordering::Acquire) == CLOSED {
                 return Poll::Ready(());
             }
-            self.waiting_to_close.lock().unwrap_or_else(PoisonError::into_inner).push(cx.waker().clone());
+            let mut waiting = self.waiting_to_close.lock().unwrap_or_else(PoisonError::into_inner);
+            // Once each, however often it is polled meanwhile.
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
+            drop(waiting);
             // The last call may have ended before the waker was there.
             if self.state.load(Ordering::Acquire) == CLOSED { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -75,6 +81,7 @@ mod tests {
         assert_eq!(gate.enter().unwrap_err().kind(), ErrorKind::Closed);
         assert_eq!(gate.check_open().unwrap_err().kind(), ErrorKind::Closed);
         assert!((&mut close).now_or_never().is_none(), "a refused call must not end the wait");
+        assert_eq!(gate.waiting_to_close.lock().unwrap().len(), 1, "one waker, however often it is polled");
         drop(call);
         close.await;
         gate.close().await;

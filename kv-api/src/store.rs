@@ -423,7 +423,7 @@ impl Store {
         Resolver::with_handle(&self.shared.profile, self.shared.policy, &self.shared.prefix)
     }
 
-    /// Refuses when the store is closed; for answers that are given at once.
+    /// Refuses when the store is closed; for reads that are answered at once.
     pub(crate) fn check_open(&self) -> Result<()> {
         self.shared.gate.check_open()
     }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
@@ -343,6 +343,44 @@ async fn life_2_close_waits_for_a_dropped_or_finished_call_and_refuses_every_lat
     }
     assert!(recorder.calls().is_empty());
     store.close().await.unwrap();
+}
+
+/// Answers writes at once, and tries to close the store in the middle of one.
+#[derive(Debug, Default)]
+struct ClosedMeanwhile {
+    store: OnceLock<Store>,
+    closed: Mutex<Option<bool>>,
+}
+
+#[async_trait]
+impl Backend for ClosedMeanwhile {
+    fn profile(&self) -> &Profile {
+        &PROFILE
+    }
+    fn write_now(&self, _: &Write<'_>) -> Option<Result<SetOutcome>> {
+        *self.closed.lock().unwrap() = Some(self.store.get()?.close().now_or_never().is_some());
+        Some(Ok(SetOutcome::new(SetStatus::Created)))
+    }
+    async fn read(&self, _: Read<'_>) -> Result<Option<Entry>> {
+        Ok(None)
+    }
+    async fn write(&self, _: Write<'_>) -> Result<SetOutcome> {
+        Ok(SetOutcome::new(SetStatus::Created))
+    }
+    async fn delete(&self, _: Delete<'_>) -> Result<DeleteOutcome> {
+        Ok(DeleteOutcome::Accepted)
+    }
+}
+
+#[tokio::test]
+async fn life_2_close_waits_for_a_write_that_is_answered_at_once() {
+    let backend = Arc::new(ClosedMeanwhile::default());
+    let store = Store::new(Arc::clone(&backend));
+    backend.store.set(store.clone()).unwrap();
+    assert!(store.set("k", "v").await.unwrap().is_written());
+    assert_eq!(*backend.closed.lock().unwrap(), Some(false));
+    store.close().await.unwrap();
+    assert_eq!(store.set("k", "v").await.unwrap_err().kind(), ErrorKind::Closed);
 }
 
 #[tokio::test]

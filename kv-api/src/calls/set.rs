@@ -43,13 +43,11 @@ impl Future for Set<'_> {
             let item = SetItem { key: key.into(), value: value?, options: options.take() };
             let write = store.resolver().write(item, store.backend().clock())?;
             *unconditional = *write.condition() == Condition::Always;
-            store.check_open()?;
+            // Counted also when it is answered at once: nothing is written any more when `close` has ended (LIFE-2).
+            let call = store.enter()?;
             match store.backend().write_now(&write) {
                 Some(answer) => Ok(Start::Answered(answer)),
-                None => {
-                    let call = store.enter()?;
-                    Ok(Start::Waiting(store.backend().write(write), call))
-                }
+                None => Ok(Start::Waiting(store.backend().write(write), call)),
             }
         }));
         Poll::Ready(match answer {
