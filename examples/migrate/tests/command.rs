@@ -53,8 +53,8 @@ async fn copies_from_stop_to_stop_and_verifies() {
     let directory = directory_with_entries().await;
     let here = directory.path();
     let outcome = run(here, &["copy", "--verify", "in.jsonl", "sqlite:app.db?namespace=n", "memory:", "out.json"]);
-    assert_copied(&outcome, "copied 24 entries from in.jsonl to sqlite:app.db?namespace=... in ");
-    assert_copied(&outcome, "copied 24 entries from sqlite:app.db?namespace=... to memory: in ");
+    assert_copied(&outcome, "copied 24 entries from in.jsonl to sqlite:app.db?namespace=n in ");
+    assert_copied(&outcome, "copied 24 entries from sqlite:app.db?namespace=n to memory: in ");
     assert_copied(&outcome, "verified 24 entries of memory: against out.json, all the same");
     assert_eq!(outcome.1, "", "standard output is for data alone");
 
