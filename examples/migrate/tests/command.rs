@@ -181,6 +181,22 @@ fn a_loss_is_code_1_with_names_and_numbers() {
     assert!(error.contains("no file out.json was written") && !here.join("out.json").exists(), "{error}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_standard_error_that_takes_nothing_changes_no_exit_code() {
+    let directory = directory_with_entries().await;
+    for (arguments, code) in [
+        (["copy", "in.jsonl", "out.json"], 0),
+        (["copy", "gone.jsonl", "out.json"], 1),
+        (["copy", "gone.txt", "out.json"], 2),
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = command(directory.path(), &arguments).stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+    assert!(directory.path().join("out.json").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_keeps_its_permissions_and_a_link_its_place() {

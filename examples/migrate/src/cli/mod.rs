@@ -1,5 +1,13 @@
 //! The command line: arguments in, stops opened, one copy for each step, an account and an exit code out.
 
+/// Writes a line to standard error. One that takes no more, such as a closed pipe, must not change what is done, nor the
+/// exit code.
+macro_rules! tell {
+    ($($message:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($message)*)));
+    }};
+}
+
 mod arguments;
 mod report;
 mod stop;
@@ -31,7 +39,7 @@ pub(crate) fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            tell!("error: cannot start: {error}");
             return INCOMPLETE.into();
         }
     };
@@ -41,7 +49,7 @@ pub(crate) fn main() -> ExitCode {
         let work = pin!(run(&arguments));
         match select(interrupt, work).await {
             Either::Left(_) => {
-                eprintln!("interrupted; what a store has acknowledged stays, a file is not written");
+                tell!("interrupted; what a store has acknowledged stays, a file is not written");
                 INTERRUPTED
             }
             Either::Right((code, _)) => code,
@@ -57,7 +65,7 @@ async fn run(arguments: &CopyArguments) -> u8 {
     let stops = match stop::parse_all(&arguments.stops, arguments.verify) {
         Ok(stops) => stops,
         Err(message) => {
-            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            tell!("error: {message}\n\nFor more information, try '--help'.");
             return USAGE;
         }
     };
@@ -73,7 +81,7 @@ async fn run(arguments: &CopyArguments) -> u8 {
         match stop.open(position == 0).await {
             Ok(stop) => opened.push(stop),
             Err(error) => {
-                eprintln!("error: {}: {}", stop.shown(), report::reason(&error));
+                tell!("error: {}: {}", stop.shown(), report::reason(&error));
                 return if error.kind() == kv_api::ErrorKind::InvalidArgument { USAGE } else { INCOMPLETE };
             }
         }
@@ -98,7 +106,7 @@ async fn run(arguments: &CopyArguments) -> u8 {
         if let Opened::Store(store) = opened
             && let Err(error) = store.close().await
         {
-            eprintln!("error: {}: {}", stop.shown(), report::reason(&error));
+            tell!("error: {}: {}", stop.shown(), report::reason(&error));
             code = code.max(INCOMPLETE);
         }
     }

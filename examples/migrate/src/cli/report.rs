@@ -18,36 +18,36 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
     let rate = rate(summary.written, took);
     let (from, to) = (from.shown(), to.shown());
     match &summary.stopped {
-        None => eprintln!("copied {} from {from} to {to} in {seconds:.1} s{rate}", entries(summary.written)),
+        None => tell!("copied {} from {from} to {to} in {seconds:.1} s{rate}", entries(summary.written)),
         Some(error) => {
             self::error(error);
             if summary.target_untouched {
-                eprintln!("the copy from {from} was stopped, and no file {to} was written");
+                tell!("the copy from {from} was stopped, and no file {to} was written");
             } else {
                 let written = entries(summary.written);
                 let were = were(summary.written);
-                eprintln!("the copy from {from} was stopped; {written} {were} written to {to} before that");
+                tell!("the copy from {from} was stopped; {written} {were} written to {to} before that");
             }
         }
     }
     if summary.expired > 0 {
-        eprintln!("  {} had expired by then and {} skipped", entries(summary.expired), were(summary.expired));
+        tell!("  {} had expired by then and {} skipped", entries(summary.expired), were(summary.expired));
     }
     if summary.failed > 0 {
-        eprintln!("  {} {} not copied", entries(summary.failed), were(summary.failed));
+        tell!("  {} {} not copied", entries(summary.failed), were(summary.failed));
     }
     if summary.unknown > 0 {
-        eprintln!(
+        tell!(
             "  {} may or may not have been copied: no answer came that could be trusted",
             entries(summary.unknown)
         );
     }
     for failure in &summary.failures {
-        eprintln!("    {}", describe(failure));
+        tell!("    {}", describe(failure));
     }
     let more = (summary.failed + summary.unknown).saturating_sub(summary.failures.len() as u64);
     if more > 0 {
-        eprintln!("    and {} more", grouped(more));
+        tell!("    and {} more", grouped(more));
     }
 }
 
@@ -56,30 +56,30 @@ pub(crate) fn verification(verification: &Verification, from: &Stop, to: &Stop) 
     let differing = verification.differences.len() as u64;
     if let Some(error) = &verification.stopped {
         self::error(error);
-        eprintln!("the verification was stopped after {}", entries(verification.compared));
+        tell!("the verification was stopped after {}", entries(verification.compared));
     } else {
         let result = if differing == 0 { "all the same".to_owned() } else { format!("{} differ", grouped(differing)) };
-        eprintln!("verified {} of {from} against {to}, {result}", entries(verification.compared));
+        tell!("verified {} of {from} against {to}, {result}", entries(verification.compared));
     }
     if verification.expired > 0 {
-        eprintln!("  {} had expired by then", entries(verification.expired));
+        tell!("  {} had expired by then", entries(verification.expired));
     }
     if verification.expiry_not_told > 0 {
         let count = entries(verification.expiry_not_told);
-        eprintln!("  of {count} the expiry could not be compared: a store does not tell it");
+        tell!("  of {count} the expiry could not be compared: a store does not tell it");
     }
     for difference in verification.differences.iter().take(DIFFERENCES_SHOWN) {
-        eprintln!("    {} {}", place(difference.line, &difference.key), difference.what);
+        tell!("    {} {}", place(difference.line, &difference.key), difference.what);
     }
     let more = verification.differences.len().saturating_sub(DIFFERENCES_SHOWN);
     if more > 0 {
-        eprintln!("    and {} more", grouped(more as u64));
+        tell!("    and {} more", grouped(more as u64));
     }
 }
 
 pub(crate) fn error(error: &Error) {
     if !super::is_quiet(error) {
-        eprintln!("error: {error}");
+        tell!("error: {error}");
     }
 }
 
