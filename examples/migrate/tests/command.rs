@@ -181,6 +181,26 @@ fn a_loss_is_code_1_with_names_and_numbers() {
     assert!(error.contains("no file out.json was written") && !here.join("out.json").exists(), "{error}");
 }
 
+#[tokio::test]
+async fn a_file_is_not_copied_onto_itself() {
+    let directory = directory_with_entries().await;
+    let here = directory.path();
+    let before = fs::read(here.join("in.jsonl")).unwrap();
+    let mut names = vec!["in.jsonl", "./in.jsonl"];
+    if cfg!(unix) {
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("in.jsonl", here.join("link.jsonl")).unwrap();
+        fs::hard_link(here.join("in.jsonl"), here.join("hard.jsonl")).unwrap();
+        names.extend(["link.jsonl", "hard.jsonl"]);
+    }
+    for name in names {
+        let (code, _, error) = run(here, &["copy", "--verify", "--prefix", "none of it", "in.jsonl", name]);
+        assert!(code == 2 && error.contains("the same file"), "{name}: {error}");
+    }
+    assert_eq!(fs::read(here.join("in.jsonl")).unwrap(), before);
+    assert_copied(&run(here, &["copy", "in.jsonl", "memory:", "in.jsonl"]), "copied 24 entries");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_standard_error_that_takes_nothing_changes_no_exit_code() {

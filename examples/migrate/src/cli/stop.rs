@@ -1,5 +1,6 @@
 //! What a stop on the way is: a store, a file, or standard input or output.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use kv_api::{Store, StoreUrl};
@@ -49,7 +50,27 @@ pub(crate) fn parse_all(texts: &[String], verify: bool) -> Result<Vec<Stop>, Str
             _ => {}
         }
     }
+    for step in stops.windows(2) {
+        if let [Stop::File(from), Stop::File(to)] = step
+            && is_same_file(from, to)
+        {
+            return Err(format!(
+                "{}: source and target are the same file; whatever is not copied, such as by --prefix, would be lost",
+                to.display()
+            ));
+        }
+    }
     Ok(stops)
+}
+
+/// Also by another path or link. What does not exist is no file yet.
+fn is_same_file(left: &Path, right: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(left), Ok(right)) = (fs::metadata(left), fs::metadata(right)) {
+        use std::os::unix::fs::MetadataExt;
+        return left.is_file() && (left.dev(), left.ino()) == (right.dev(), right.ino());
+    }
+    matches!((fs::canonicalize(left), fs::canonicalize(right)), (Ok(left), Ok(right)) if left == right)
 }
 
 impl Stop {
