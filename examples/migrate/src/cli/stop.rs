@@ -93,6 +93,7 @@ impl Stop {
         let known = kv_backends::schemes().join(":, ");
         Err(match url {
             Ok(url) => format!("{url}: no store has the scheme {:?}; known are {known}:", url.scheme()),
+            // Not as it was written: what cannot be taken apart may hold a password anywhere (ERR-2).
             Err(error) if begins_like_a_url(text) => error.to_string(),
             Err(_) => format!(
                 "{text}: neither a store URL ({known}:) nor a file that exists or ends in .json, .jsonl or .ndjson"
@@ -132,8 +133,11 @@ fn reading(url: &str) -> kv_api::Result<String> {
 }
 
 fn begins_like_a_url(text: &str) -> bool {
-    text.split_once(':')
-        .is_some_and(|(scheme, _)| kv_backends::schemes().contains(&scheme.to_ascii_lowercase().as_str()))
+    text.split_once(':').is_some_and(|(scheme, rest)| {
+        rest.starts_with("//")
+            || rest.contains('@')
+            || kv_backends::schemes().contains(&scheme.to_ascii_lowercase().as_str())
+    })
 }
 
 #[cfg(test)]
@@ -157,6 +161,10 @@ mod tests {
         }
         for (text, message) in [
             ("redsi://user:hunter2@host", "no store has the scheme \"redsi\""),
+            ("redsi://user:hunter2@host?option", "has no value"),
+            ("redsi:user:hunter2@host?option", "has no value"),
+            ("redsi://user:hunter2%ff@host", "not UTF-8"),
+            ("redsi://user:hunter2?a=b@host", "redsi://...: no store has the scheme"),
             ("nothing.txt", "neither a store URL"),
             ("sqlite:app.db?namespace", "has no value"),
             ("", "neither a store URL"),
