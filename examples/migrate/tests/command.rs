@@ -125,6 +125,8 @@ fn a_source_that_is_not_there_is_code_1_and_is_not_created() {
     let here = directory.path();
     for (from, to, message) in [
         ("gone.json", "memory:", "error: gone.json: cannot open"),
+        ("gone.json", "sqlite:new.db", "error: gone.json: cannot open"),
+        (".", "sqlite:new.db", "error: .: cannot read: is a directory"),
         ("sqlite:gone.db", "memory:", "error: sqlite:gone.db: misconfigured"),
         ("memory:", "nowhere/out.json", "error: nowhere/out.json: cannot write there"),
         ("memory:", "sqlite:nowhere/app.db", "error: sqlite:nowhere/app.db: misconfigured"),

@@ -76,6 +76,11 @@ async fn run(arguments: &CopyArguments) -> u8 {
         unknown_expiry_as_never: arguments.unknown_expiry_as_never,
         ..Options::default()
     };
+    // Before a store is opened, which would create it.
+    if let Some(Err(error)) = stops.first().map(Stop::check_source) {
+        report::error(&error);
+        return INCOMPLETE;
+    }
     let mut opened = Vec::with_capacity(stops.len());
     for (position, stop) in stops.iter().enumerate() {
         match stop.open(position == 0).await {

@@ -37,10 +37,7 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
         tell!("  {} {} not copied", entries(summary.failed), were(summary.failed));
     }
     if summary.unknown > 0 {
-        tell!(
-            "  {} may or may not have been copied: no answer came that could be trusted",
-            entries(summary.unknown)
-        );
+        tell!("  {} may or may not have been copied: no answer came that could be trusted", entries(summary.unknown));
     }
     for failure in &summary.failures {
         tell!("    {}", describe(failure));

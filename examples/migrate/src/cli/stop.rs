@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kv_api::{Store, StoreUrl};
-use kv_migrate::BulkFormat;
+use kv_migrate::{BulkFormat, BulkReader};
 
 /// A stop as it was written.
 #[derive(Debug, PartialEq)]
@@ -99,6 +99,17 @@ impl Stop {
                 "{text}: neither a store URL ({known}:) nor a file that exists or ends in .json, .jsonl or .ndjson"
             ),
         })
+    }
+
+    /// Finds a file that is not there, or cannot be read, before anything is touched. A pipe is not opened: its writer
+    /// would lose its reader.
+    pub(crate) fn check_source(&self) -> kv_migrate::Result<()> {
+        match self {
+            Self::File(path) if fs::metadata(path).map_or(true, |about| about.is_file() || about.is_dir()) => {
+                BulkReader::open(path).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens it. What is only read from must exist: a misspelt name must not make an empty store and copy that.
