@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kv_api::{ErrorKind, Metadata, Timestamp, Value, ValueKind};
+use kv_api::{ErrorKind, Metadata, NESTING_MAX, Timestamp, Value, ValueKind};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::{Number, Value as Json};
 
@@ -88,7 +88,11 @@ impl Members {
         } else if let Some(at) = self.expiration {
             let seconds = whole_seconds(&at);
             let seconds = seconds.ok_or_else(|| wrong("expiration", "must be a whole number of seconds since 1970"))?;
-            RecordExpiry::At(Timestamp::from_unix_seconds(seconds))
+            let at = Timestamp::from_unix_seconds(seconds);
+            if at.as_unix_seconds_ceil() != seconds {
+                return Err(wrong("expiration", "is beyond the times that can be kept"));
+            }
+            RecordExpiry::At(at)
         } else {
             RecordExpiry::Never
         };
@@ -98,6 +102,9 @@ impl Members {
                 // An integer beyond 64 bits has become the nearest double by now; only the text still tells.
                 if holds_huge_number(&json) && Value::from_json_text(text).is_err() {
                     return Err(wrong("metadata", "holds an integer outside -2^63 to 2^64-1, which would lose digits"));
+                }
+                if nesting(&json) > NESTING_MAX {
+                    return Err(wrong("metadata", "is nested deeper than 100 levels"));
                 }
                 Some(Metadata::from(json))
             }
@@ -124,6 +131,15 @@ fn holds_huge_number(json: &Json) -> bool {
         Json::Array(items) => items.iter().any(holds_huge_number),
         Json::Object(members) => members.values().any(holds_huge_number),
         Json::Null | Json::Bool(_) | Json::String(_) => false,
+    }
+}
+
+/// How many arrays and objects lie inside one another; the parser has bounded it.
+fn nesting(json: &Json) -> usize {
+    match json {
+        Json::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
+        Json::Object(members) => 1 + members.values().map(nesting).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -275,6 +291,15 @@ mod tests {
         check_refused("{\"key\":\"a\",\n\"value\":12345}", 2, Some("value"), "must be a string");
         check_refused("{\"key\":\"a\",\n\n\"value\":null}", 3, Some("value"), "must be a string");
         check_refused(r#"{"key":["secret"],"value":""}"#, 1, Some("key"), "must be a string");
+        for far in ["9223372036854775807", "-9223372036854775808", "9223372036856"] {
+            let text = format!(r#"{{"key":"a","value":"b","expiration":{far}}}"#);
+            check_refused(&text, 1, Some("expiration"), "beyond the times");
+        }
+        for levels in [101, 120] {
+            let metadata = "[".repeat(levels) + &"]".repeat(levels);
+            let text = format!(r#"{{"key":"a","value":"b","metadata":{metadata}}}"#);
+            check_refused(&text, 1, Some("metadata"), "deeper than 100");
+        }
         check_refused(r#"{"key":"a","value":"b","base64":"true"}"#, 1, Some("base64"), "true or false");
         check_refused(r#"{"key":"a","value":"@@","base64":true}"#, 1, Some("value"), "is not base64");
         check_refused(r#"{"key":"a","value":"YQ","base64":true}"#, 1, Some("value"), "is not base64");
