@@ -217,15 +217,14 @@ impl Destination {
             Self::Direct(mut file) => file.flush(),
             Self::Temporary { file, path } => {
                 file.as_file().sync_all()?;
-                let directory = file.path().parent().map(Path::to_owned);
+                // The name is durable only when the directory is. Opened first: where that is refused, nothing has changed
+                // yet, as the error says.
+                let directory = match file.path().parent() {
+                    Some(directory) if cfg!(unix) => Some(File::open(directory)?),
+                    _ => None,
+                };
                 file.persist(path)?;
-                // The name is durable only when the directory is.
-                if cfg!(unix)
-                    && let Some(directory) = directory
-                {
-                    File::open(directory)?.sync_all()?;
-                }
-                Ok(())
+                directory.map_or(Ok(()), |directory| directory.sync_all())
             }
         }
     }
