@@ -43,7 +43,7 @@ impl Error {
         Self::File { file: file.to_owned(), action, source }
     }
 
-    /// Whether the reader of our standard output went away: nobody is left to be told about it.
+    /// Whether the reader of the pipe that was written to went away.
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
@@ -72,8 +72,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Store(error) => Some(error),
-            Self::File { source, .. } => Some(source),
+            // Its own text is in ours already.
+            Self::Store(error) => error.source(),
             _ => None,
         }
     }
