@@ -48,6 +48,15 @@ async fn directory_with_entries() -> tempfile::TempDir {
     directory
 }
 
+/// More than a pipe holds.
+async fn export_many(path: &Path) {
+    let many = memory().await;
+    for at in 0..20_000 {
+        many.set(&format!("{at}"), "x".repeat(100)).await.unwrap();
+    }
+    export(&many, path).await;
+}
+
 #[tokio::test]
 async fn copies_from_stop_to_stop_and_verifies() {
     let directory = directory_with_entries().await;
@@ -203,6 +212,21 @@ async fn a_file_is_not_copied_onto_itself() {
     assert_copied(&run(here, &["copy", "in.jsonl", "memory:", "in.jsonl"]), "copied 24 entries");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_named_pipe_without_a_reader_is_told_about() {
+    let directory = directory_with_entries().await;
+    let pipe = directory.path().join("pipe.jsonl");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    export_many(&directory.path().join("many.jsonl")).await;
+    let child =
+        command(directory.path(), &["copy", "many.jsonl", "pipe.jsonl"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0];
+    fs::File::open(&pipe).unwrap().read_exact(&mut first).unwrap();
+    let (code, _, error) = told(child.wait_with_output().unwrap());
+    assert!(code == 1 && error.contains("error: pipe.jsonl: cannot write"), "{code}: {error}");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_standard_error_that_takes_nothing_changes_no_exit_code() {
@@ -237,11 +261,7 @@ fn a_file_keeps_its_permissions_and_a_link_its_place() {
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_ends_the_copy_quietly() {
     let directory = tempfile::tempdir().unwrap();
-    let many = memory().await;
-    for at in 0..20_000 {
-        many.set(&format!("{at}"), "x".repeat(100)).await.unwrap();
-    }
-    export(&many, &directory.path().join("many.jsonl")).await;
+    export_many(&directory.path().join("many.jsonl")).await;
     let mut child = command(directory.path(), &["copy", "many.jsonl", "-"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -259,22 +279,24 @@ async fn a_reader_that_has_seen_enough_ends_the_copy_quietly() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_leaves_neither_a_file_nor_a_part_of_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut child = command(directory.path(), &["copy", "-", "out.json"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").unwrap();
-    while fs::read_dir(directory.path()).unwrap().count() == 0 {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it began to write");
-        std::thread::yield_now();
+    for (signal, expected) in [("-INT", 130), ("-TERM", 143)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = command(directory.path(), &["copy", "-", "out.json"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").unwrap();
+        while fs::read_dir(directory.path()).unwrap().count() == 0 {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it began to write");
+            std::thread::yield_now();
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let (code, _, error) = told(child.wait_with_output().unwrap());
+        drop(input); // open until here: the copy was waiting for more
+        assert_eq!(code, expected, "{error}");
+        assert!(error.contains("interrupted"), "{error}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let (code, _, error) = told(child.wait_with_output().unwrap());
-    drop(input); // open until here: the copy was waiting for more
-    assert_eq!(code, 130, "{error}");
-    assert!(error.contains("interrupted"), "{error}");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -22,12 +22,12 @@ pub(crate) enum Command {
 ///
 /// A stop is a store URL (memory:, sqlite:app.db, sqlite:app.db?namespace=users), a file in the bulk format (.json is an
 /// array, .jsonl and .ndjson hold one item a line, each also with .gz), or - for standard input or output. With more than
-/// two stops, each is copied to the next in turn. Entries that are in the target and not in the source stay there.
+/// two stops, each is copied to the next in turn. Other entries of a target store stay; a target file is replaced.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "kv-migrate copy [OPTIONS] <FROM> [VIA]... <TO>",
     after_help = "Exit codes:\n  0  everything was copied and, with --verify, is the same\n  \
-                  1  something was not copied or differs\n  2  the command cannot be understood"
+                  1  something was not copied or differs\n  2  the command cannot be understood\n  130, 143  interrupted, terminated"
 )]
 pub(crate) struct CopyArguments {
     /// Where from, by way of what, and where to

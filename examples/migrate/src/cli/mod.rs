@@ -13,13 +13,14 @@ mod report;
 mod stop;
 mod terminal;
 
+use std::future::pending;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use futures_util::future::{Either, select};
-use kv_migrate::{BulkFormat, BulkReader, BulkWriter, Error, Options, Result, Sink, Source, Target, copy, verify};
+use kv_migrate::{BulkFormat, BulkReader, BulkWriter, Options, Result, Sink, Source, Target, copy, verify};
 
 use arguments::{Arguments, Command, CopyArguments};
 use stop::{Opened, Stop};
@@ -33,6 +34,9 @@ const INCOMPLETE: u8 = 1;
 const USAGE: u8 = 2;
 /// Ended by the interrupt key: 128 and the number of the signal, as shells have it.
 const INTERRUPTED: u8 = 130;
+/// Ended by a request to terminate, likewise.
+#[cfg(unix)]
+const TERMINATED: u8 = 143;
 
 pub(crate) fn main() -> ExitCode {
     let Command::Copy(arguments) = Arguments::parse().command;
@@ -45,12 +49,12 @@ pub(crate) fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         // First, so that it is listened to before there is anything to clean up.
-        let interrupt = pin!(tokio::signal::ctrl_c());
+        let signal = pin!(signal());
         let work = pin!(run(&arguments));
-        match select(interrupt, work).await {
-            Either::Left(_) => {
-                tell!("interrupted; what a store has acknowledged stays, a file is not written");
-                INTERRUPTED
+        match select(signal, work).await {
+            Either::Left((code, _)) => {
+                tell!("interrupted; what a store has acknowledged stays, a file is whole or as it was before");
+                code
             }
             Either::Right((code, _)) => code,
         }
@@ -59,6 +63,24 @@ pub(crate) fn main() -> ExitCode {
     // standard input may wait for ever.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code.into()
+}
+
+/// Ends when somebody asks the program to stop, with the exit code for it.
+async fn signal() -> u8 {
+    let interrupt = pin!(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending::<()>().await; // it cannot be listened for, which is not a signal
+        }
+    });
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        return match select(interrupt, pin!(terminate.recv())).await {
+            Either::Left(_) => INTERRUPTED,
+            Either::Right(_) => TERMINATED,
+        };
+    }
+    interrupt.await;
+    INTERRUPTED
 }
 
 async fn run(arguments: &CopyArguments) -> u8 {
@@ -178,10 +200,4 @@ impl From<arguments::Format> for BulkFormat {
             arguments::Format::Json => Self::Array,
         }
     }
-}
-
-/// Whether nobody is left to be told about it.
-fn is_quiet(error: &Error) -> bool {
-    // As `yes | head` ends: the reader has seen enough.
-    error.is_broken_pipe()
 }

@@ -11,8 +11,8 @@ use super::terminal::{grouped, rate};
 const DIFFERENCES_SHOWN: usize = 20;
 
 pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration) {
-    if summary.stopped.as_ref().is_some_and(super::is_quiet) {
-        return;
+    if matches!(to, Stop::Stdio) && summary.stopped.as_ref().is_some_and(Error::is_broken_pipe) {
+        return; // as `yes | head` ends: the reader of standard output has seen enough
     }
     let seconds = took.as_secs_f64();
     let rate = rate(summary.written, took);
@@ -75,9 +75,7 @@ pub(crate) fn verification(verification: &Verification, from: &Stop, to: &Stop) 
 }
 
 pub(crate) fn error(error: &Error) {
-    if !super::is_quiet(error) {
-        tell!("error: {error}");
-    }
+    tell!("error: {error}");
 }
 
 fn describe(failure: &Failure) -> String {
