@@ -101,6 +101,16 @@ async fn standard_input_is_recognised_and_standard_output_has_a_format() {
 }
 
 #[test]
+fn help_says_what_a_stop_is() {
+    let (code, text, _) = run(Path::new("."), &["copy", "--help"]);
+    assert_eq!(code, 0);
+    for word in ["A stop is a store URL", ".jsonl", "a target file is replaced", "130, 143"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(run(Path::new("."), &["--help"]).1.contains("Copy all entries from one stop to the next"));
+}
+
+#[test]
 fn what_cannot_be_understood_is_code_2_and_touches_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();

@@ -14,7 +14,6 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Copy all entries from one stop to the next
     Copy(CopyArguments),
 }
 
