@@ -249,12 +249,14 @@ struct Inner {
 impl Error {
     /// An error of `kind` with a message that adds to the kind: one line, lower case, no full stop, no value, no secret.
     ///
-    /// Its retry class is [`Retry::Safe`] for `RateLimited` and `Unavailable`, else [`Retry::Never`]; an adapter that
-    /// knows better says so with [`with_retry`](Self::with_retry).
+    /// Its retry class is [`Retry::Safe`] for `RateLimited`, [`Retry::OutcomeUnknown`] for `Unavailable`, else
+    /// [`Retry::Never`]; an adapter that knows better says so with [`with_retry`](Self::with_retry). So one that forgets
+    /// to gets a call repeated too seldom, never an increment twice.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         let retry = match kind {
-            ErrorKind::RateLimited | ErrorKind::Unavailable => Retry::Safe,
+            ErrorKind::RateLimited => Retry::Safe,
+            ErrorKind::Unavailable => Retry::OutcomeUnknown,
             _ => Retry::Never,
         };
         Self(Box::new(Inner {

@@ -28,7 +28,9 @@ use crate::{batch, walk};
 /// retries and never waits by itself (ERR-4).
 ///
 /// Single requests are builders that are futures: they do nothing until polled, and dropping one leaves each entry whole
-/// (ERR-6).
+/// (ERR-6). A store in memory answers at its first poll and never yields: a long loop of such calls should.
+///
+/// Two handles made with [`Store::new`] on one backend close apart: closing one lets go of what both use. Clone instead.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -460,6 +462,7 @@ impl Store {
         }
     }
 
+    /// What a narrowed handle may tell of a delete without a version (CAP-4). A met version tells by itself, as in SET-5.
     pub(crate) fn shown_delete(&self, outcome: DeleteOutcome) -> DeleteOutcome {
         match outcome {
             DeleteOutcome::Deleted | DeleteOutcome::NotFound if !self.shared.profile.delete_outcome_told => {

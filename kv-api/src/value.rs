@@ -266,7 +266,7 @@ macro_rules! from_json_scalar {
         }
     )*};
 }
-from_json_scalar!(bool, i32, i64, u32, u64);
+from_json_scalar!(bool, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
 
 #[cfg(test)]
 mod tests {

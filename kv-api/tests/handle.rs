@@ -451,6 +451,10 @@ async fn cap_4_a_narrowed_handle_hides_what_the_other_system_cannot_tell() {
     let item = &store.list().await.unwrap().items[0];
     assert_eq!((&item.metadata, item.expiry), (&ListedMetadata::NotTold, EntryExpiry::Unknown));
     assert_eq!(store.delete("k").await.unwrap(), DeleteOutcome::Accepted);
+    let versions = recorder.store().narrowed_to([&WEAK.clone().with_if_version(Support::Native)]);
+    store.set("k", "v").await.unwrap();
+    let outcome = versions.delete("k").if_version(Version::numbered(1, 1)).await.unwrap();
+    assert_eq!(outcome, DeleteOutcome::Deleted, "a met version tells by itself");
     let refused = store.set("k", "v").metadata(Metadata::from(json!(1))).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
     assert_eq!(statuses(&store.set_many([SetItem::new("m", "v")]).await), [Some(SetStatus::Stored)]);

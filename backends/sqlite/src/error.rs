@@ -115,6 +115,8 @@ fn retry(primary: Option<i32>, stage: Stage) -> Option<Retry> {
         // The error may have come when the log was synced, after the commit record was written. Every other code is
         // found while the statement runs, and undoes it.
         (Stage::Autocommit, Some(code::IOERR) | None) => Some(Retry::OutcomeUnknown),
+        // Read, or rolled back.
+        (_, Some(code::IOERR)) => Some(Retry::Safe),
         // The connection is gone, and with it the answer to what it was doing.
         (Stage::Write, None) => Some(Retry::OutcomeUnknown),
         _ => None,

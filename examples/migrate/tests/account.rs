@@ -35,7 +35,7 @@ impl Backend for Faulty {
             key if key.starts_with("lost") => {
                 Err(Error::new(ErrorKind::Unavailable, "no answer").with_retry(Retry::OutcomeUnknown))
             }
-            key if key.starts_with("down") => Err(Error::new(ErrorKind::Unavailable, "gone")),
+            key if key.starts_with("down") => Err(Error::new(ErrorKind::Unavailable, "gone").with_retry(Retry::Safe)),
             _ => self.inner.write(write).await,
         }
     }

@@ -58,16 +58,17 @@ impl Future for Delete<'_> {
     type Output = Result<DeleteOutcome>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { store, key, ref mut if_version, conflicting, best_effort, ref mut phase } = *self;
+        let Self { store, key, ref if_version, conflicting, best_effort, ref mut phase } = *self;
         let answer = ready!(phase.poll(cx, || {
             if conflicting {
                 return Err(Error::invalid(Reason::ConflictingConditions, "two different versions were given"));
             }
-            let delete = store.resolver().delete(key, if_version.take(), best_effort)?;
+            let delete = store.resolver().delete(key, if_version.clone(), best_effort)?;
             let call = store.enter()?;
             Ok(Start::Waiting(store.backend().delete(delete), call))
         }));
         Poll::Ready(match answer {
+            Ok(outcome) if if_version.is_some() => Ok(outcome),
             Ok(outcome) => Ok(store.shown_delete(outcome)),
             Err(error) => Err(store.explain(error, "delete").with_key(&store.full(key))),
         })
