@@ -201,9 +201,10 @@ pub(crate) const PING: &str = "SELECT 1 FROM namespaces WHERE id = $1";
 
 // Opening.
 
-/// What a file says it is: application, schema version, number of tables and the like.
+/// What a file says it is: application, schema version, number of tables and the like, and whether its text is UTF-8.
 pub(crate) const IDENTITY: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
-     (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)";
+     (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema), \
+     (SELECT encoding = 'UTF-8' FROM pragma_encoding)";
 pub(crate) const USE_WAL: &str = "PRAGMA journal_mode = WAL";
 pub(crate) const FILE_ID: &str = "SELECT file_id FROM meta WHERE id = 1";
 pub(crate) const NAMESPACE: &str = "SELECT id FROM namespaces WHERE name = $1";

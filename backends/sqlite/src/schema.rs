@@ -133,6 +133,7 @@ struct Identity {
     user_version: i64,
     /// How many tables, indexes and the like it holds.
     objects: i64,
+    is_utf8: bool,
 }
 
 impl Identity {
@@ -148,7 +149,12 @@ impl Identity {
 
     async fn read_once(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
         let row = sqlx::query(queries::IDENTITY).fetch_one(connection).await?;
-        Ok(Self { application_id: row.try_get(0)?, user_version: row.try_get(1)?, objects: row.try_get(2)? })
+        Ok(Self {
+            application_id: row.try_get(0)?,
+            user_version: row.try_get(1)?,
+            objects: row.try_get(2)?,
+            is_utf8: row.try_get(3)?,
+        })
     }
 
     const fn is_new(&self) -> bool {
@@ -158,6 +164,8 @@ impl Identity {
     /// Refuses what is not ours, and what a newer version of this library wrote.
     fn check(&self) -> Result<()> {
         match self.application_id {
+            // Even an empty file keeps the encoding it once got. Keys travel as the bytes of UTF-8, and would be misread.
+            _ if !self.is_utf8 => Err(foreign("its text is not UTF-8")),
             APPLICATION_ID if self.user_version > CURRENT => {
                 let (found, understood) = (self.user_version, CURRENT);
                 Err(misconfigured("a newer version of this library wrote the file")

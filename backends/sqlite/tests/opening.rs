@@ -110,6 +110,8 @@ async fn a_foreign_database_is_left_as_it_is() {
         "PRAGMA application_id = 7",
         "PRAGMA application_id = 7; CREATE TABLE kv (a); PRAGMA user_version = 2",
         "PRAGMA application_id = 1802924913; CREATE TABLE theirs (a)",
+        // Empty, but keys of a group would be read as UTF-16.
+        "PRAGMA encoding = 'UTF-16le'; CREATE TABLE theirs (a); DROP TABLE theirs",
     ] {
         let place = Place::new();
         place.run(sql).await;
