@@ -102,6 +102,8 @@ impl Look {
     fn at(path: &Path, create: bool) -> Result<Self> {
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => Err(misconfigured("the path is a directory, not a file")),
+            // A pipe would be waited for without end, a device answer with errors of the disk.
+            Ok(metadata) if !metadata.is_file() => Err(misconfigured("the path is not a regular file")),
             Ok(metadata) if metadata.len() == 0 => Ok(Self::Nothing),
             // SQLite itself would take it for empty, and write over it.
             Ok(metadata) if metadata.len() < DATABASE_BYTES_MIN => Err(foreign("it is no SQLite database")),

@@ -69,6 +69,12 @@ impl SqliteStore {
         let path = std::path::absolute(&config.path).map_err(|error| {
             Error::new(ErrorKind::Misconfigured, "the path of the file cannot be made absolute").with_source(error)
         })?;
+        if path.to_str().is_none() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the path of the file must be UTF-8, as SQLite takes it",
+            ));
+        }
         let patience =
             Patience { timer: Arc::clone(&config.timer), clock: Arc::clone(&config.clock), limit: config.busy_timeout };
         let (connection, home) = schema::open(&config, &path, &patience).await?;

@@ -158,6 +158,27 @@ async fn a_path_that_cannot_be_a_file_is_told() {
     assert_eq!(place.files(), ["file"]);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_path_that_is_no_regular_file_or_not_utf_8_is_told() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::UnixListener;
+    let place = Place::new();
+    let socket = place.directory.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    for path in [socket, "/dev/null".into()] {
+        for config in [SqliteConfig::new(&path), SqliteConfig::new(&path).with_read_only(true)] {
+            let error = SqliteStore::open(config).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Misconfigured);
+            assert!(error.to_string().contains("not a regular file"), "{error}");
+        }
+    }
+    let error = SqliteStore::open(SqliteConfig::new(place.directory.path().join(OsStr::from_bytes(b"\xff.db")))).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(place.files(), ["socket"]);
+}
+
 #[tokio::test]
 async fn reading_only_needs_a_store_and_a_namespace() {
     let place = Place::new();
