@@ -80,6 +80,7 @@ pub(crate) async fn refusal(
     connection: &mut SqliteConnection,
     home: Home,
     operation: &Operation,
+    now: Timestamp,
 ) -> Result<Error, sqlx::Error> {
     let Action::Increment { by, min, max, expiring_allowed } = operation.action else {
         return Ok(unanswered());
@@ -87,6 +88,7 @@ pub(crate) async fn refusal(
     let query = sqlx::query(queries::COUNTER).bind(home.namespace).bind(operation.key.clone());
     let stored = query.fetch_all(connection).await?.first().map(|row| stored_row(row, 0, true)).transpose()?;
     let old = match stored {
+        Some(StoredRow { expires_at: Some(expires_at), .. }) if expires_at <= now.as_unix_millis_floor() => Ok(0),
         Some(StoredRow { expires_at: Some(_), .. }) if !expiring_allowed => {
             Err(not_a_counter("the entry has an expiry"))
         }

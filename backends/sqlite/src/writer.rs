@@ -281,9 +281,9 @@ impl Writer {
         for (operation, number) in operations.iter().zip(numbers) {
             answers.push(match single::execute(connection, self.home, operation, now, number).await {
                 Ok(Some(answer)) => Ok(answer),
-                Ok(None) => {
-                    Err(single::refusal(connection, self.home, operation).await.map_err(Failure::in_transaction)?)
-                }
+                Ok(None) => Err(single::refusal(connection, self.home, operation, now)
+                    .await
+                    .map_err(Failure::in_transaction)?),
                 Err(error) if is_about_a_row(&error) => Err(from_sqlx(error, Stage::Write)),
                 Err(error) => return Err(Failure::in_transaction(error)),
             });

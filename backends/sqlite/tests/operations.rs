@@ -477,6 +477,30 @@ async fn rows_that_this_library_did_not_write_are_told() {
     assert_eq!(get(&store, "kind").await.unwrap().value(), &Value::from("mended"));
 }
 
+/// What a group gives that has to be done again, one by one.
+#[tokio::test]
+async fn cnt_1_an_expired_counter_beside_a_refused_row_begins_at_zero() {
+    let place = Place::new();
+    let store = place.open().await;
+    set(&store, SetItem::new("n", 5i64).ttl(Duration::from_millis(1))).await.unwrap();
+    place.clock.advance(Duration::from_millis(1));
+    place
+        .run("CREATE TRIGGER refuse BEFORE INSERT ON kv WHEN NEW.key = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .await;
+    for expiring_allowed in [true, false] {
+        let profile =
+            PROFILE.clone().with_counters(kv_api::Support::Native, -10, 10).with_counter_expiry(expiring_allowed);
+        let narrow = kv_api::Resolver::new(&profile);
+        let (refused, counted) = tokio::join!(
+            set(&store, SetItem::new("no", "v")),
+            store.increment(narrow.increment("n", 11, false).unwrap())
+        );
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Misconfigured);
+        let range = Reason::CounterRange { min: -10, max: 10 };
+        assert_eq!(told(&counted.unwrap_err()), (ErrorKind::InvalidArgument, Some(range)));
+    }
+}
+
 #[tokio::test]
 async fn set_8_a_failed_commit_is_never_an_acknowledgement() {
     let place = Place::new();
