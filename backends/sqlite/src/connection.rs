@@ -125,15 +125,34 @@ impl Wait<'_> {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) connection: SqliteConnection,
-    pub(crate) options: SqliteConnectOptions,
+    options: SqliteConnectOptions,
     pub(crate) patience: Patience,
+    /// The connection was given up, and there is no other yet.
+    lost: bool,
 }
 
 impl Link {
-    /// Gives the connection up for a new one. What it had not committed is undone with it.
+    pub(crate) fn new(connection: SqliteConnection, options: SqliteConnectOptions, patience: Patience) -> Self {
+        // Should somebody have removed the file since, an empty one in its place would only hide it.
+        Self { connection, options: options.create_if_missing(false), patience, lost: false }
+    }
+
+    /// Gives the connection up for a new one. What it had not committed is undone with it. Until this succeeds the link is
+    /// lost.
     pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
+        self.lost = true;
         self.connection = connect(&self.options, &self.patience).await?;
+        self.lost = false;
         Ok(())
+    }
+
+    /// Another try, where the link is lost.
+    pub(crate) async fn restore(&mut self) -> Result<(), sqlx::Error> {
+        if self.lost { self.renew().await } else { Ok(()) }
+    }
+
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.lost
     }
 }
 

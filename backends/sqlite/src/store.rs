@@ -93,10 +93,10 @@ impl SqliteStore {
         let reading = opening.for_reading();
         let mut links = Vec::new();
         let writer = if config.read_only {
-            links.push(Link { connection, options: reading.clone(), patience: patience.clone() });
+            links.push(Link::new(connection, reading.clone(), patience.clone()));
             None
         } else {
-            let link = Link { connection, options: opening.for_writing(), patience: patience.clone() };
+            let link = Link::new(connection, opening.for_writing(), patience.clone());
             let (jobs, receiver) = mpsc::channel(QUEUE_MAX);
             let writer = Writer::new(link, home, Arc::clone(&config.clock), config.durability, receiver);
             tokio::spawn(writer.run());
@@ -104,7 +104,7 @@ impl SqliteStore {
         };
         while links.len() < config.readers.get() {
             let connection = connect(&reading, &patience).await.map_err(|error| from_sqlx(error, Stage::Open))?;
-            links.push(Link { connection, options: reading.clone(), patience: patience.clone() });
+            links.push(Link::new(connection, reading.clone(), patience.clone()));
         }
         let start = |link| {
             let (queries, receiver) = mpsc::channel(QUEUE_MAX);

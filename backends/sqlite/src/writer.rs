@@ -128,6 +128,10 @@ impl Writer {
 
     /// Removes some expired rows. If that fails, the next group tries again.
     async fn reclaim(&mut self) {
+        if self.link.is_lost() {
+            self.reclaim_due = false;
+            return;
+        }
         let now = self.clock.now().as_unix_millis_floor();
         let removed = sqlx::query(queries::RECLAIM).bind(now).execute(&mut self.link.connection).await;
         self.reclaim_due = removed.is_ok_and(|removed| removed.rows_affected() > 0);
@@ -186,7 +190,7 @@ impl Writer {
 
     /// One operation by itself: a single statement that is its own transaction.
     async fn single(&mut self, operation: &Operation) -> Result<Answer> {
-        self.reserve(1).await?;
+        self.prepare(1).await?;
         let patience = self.link.patience.clone();
         let mut wait = patience.begin();
         let number = self.take_numbers(1).start;
@@ -214,7 +218,7 @@ impl Writer {
     async fn group(&mut self, operations: &[&Operation]) -> Vec<Result<Answer>> {
         let all = |error: Error| operations.iter().map(|_| Err(error.clone())).collect();
         // Enough for a second attempt too: a number that was written and rolled back is not used again.
-        if let Err(error) = self.reserve(operations.len() * 2).await {
+        if let Err(error) = self.prepare(operations.len() * 2).await {
             return all(error);
         }
         let patience = self.link.patience.clone();
@@ -297,7 +301,7 @@ impl Writer {
 
     /// One transaction for a batch that is written whole or not at all (BATCH-3).
     async fn all_or_nothing(&mut self, operations: &[Operation]) -> Result<BatchOutcome> {
-        self.reserve(operations.len()).await?;
+        self.prepare(operations.len()).await?;
         let operations: Vec<&Operation> = operations.iter().collect();
         let patience = self.link.patience.clone();
         let mut wait = patience.begin();
@@ -344,7 +348,7 @@ impl Writer {
             Ok(_) => {}
             // There was none: SQLite has rolled back by itself, or BEGIN had failed.
             Err(error) if primary_code(&error) == Some(code::ERROR) => {}
-            // While this fails every operation does too, on the connection that is still there.
+            // While this fails no operation is begun: the transaction may still be open on the old connection.
             Err(_) => drop(self.link.renew().await),
         }
     }
@@ -356,9 +360,11 @@ impl Writer {
         }
     }
 
-    /// Makes sure that `count` version numbers can be taken. Outside any transaction: rolled back with one, they would be
-    /// handed out a second time.
-    async fn reserve(&mut self, count: usize) -> Result<()> {
+    /// Makes sure that there is a connection without a transaction, and that `count` version numbers can be taken: rolled
+    /// back with a transaction, they would be handed out a second time.
+    async fn prepare(&mut self, count: usize) -> Result<()> {
+        // Here and below: no operation has begun, so none can have been applied.
+        self.link.restore().await.map_err(|error| from_sqlx(error, Stage::Read))?;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         if self.numbers.end - self.numbers.start >= count {
             return Ok(());
@@ -375,7 +381,6 @@ impl Writer {
                 Err(error) if is_busy(&error) && wait.again().await => {}
                 Err(error) => {
                     self.renew_if_lost(&error).await;
-                    // No operation has begun, so none can have been applied.
                     return Err(from_sqlx(error, Stage::Read));
                 }
                 Ok(rows) => break rows,
@@ -415,4 +420,55 @@ impl Job {
 
 pub(crate) fn unanswered() -> Error {
     Error::new(ErrorKind::Internal, "the writer decided nothing for this operation")
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use crate::config::SqliteConfig;
+    use crate::connection::{Opening, Patience};
+    use crate::operation::{Action, PutCondition};
+    use crate::schema;
+    use kv_api::{Expiry, Value};
+    use sqlx::sqlite::SqliteConnectOptions;
+    use std::path::Path;
+
+    async fn writer(path: &Path, options: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> Writer {
+        let config = SqliteConfig::new(path);
+        let (timer, clock) = (Arc::clone(&config.timer), Arc::clone(&config.clock));
+        let patience = Patience { timer, clock, limit: config.busy_timeout };
+        let (connection, home) = schema::open(&config, path, &patience).await.unwrap();
+        let options = options(Opening { path, config: &config }.for_writing());
+        let link = Link::new(connection, options, patience);
+        Writer::new(link, home, config.clock, config.durability, mpsc::channel(1).1)
+    }
+
+    fn put() -> Operation {
+        let value = Value::from("v");
+        let action = Action::Put { value, metadata: None, expiry: Expiry::Never, condition: PutCondition::Always };
+        Operation { key: "a".to_owned(), action }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_answered_inside_a_transaction_that_nobody_will_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let moved = directory.path().join("moved.db");
+        let mut writer = writer(&path, |options| options.filename(&moved)).await;
+        sqlx::query(queries::BEGIN).execute(&mut writer.link.connection).await.unwrap();
+        assert!(writer.link.renew().await.is_err());
+        assert!(!moved.exists(), "a new file would hide that the old one is gone");
+        let put = put();
+        for error in [
+            writer.single(&put).await.unwrap_err(),
+            writer.group(&[&put, &put]).await.remove(0).unwrap_err(),
+            writer.all_or_nothing(std::slice::from_ref(&put)).await.unwrap_err(),
+        ] {
+            assert_eq!((error.kind(), error.is_outcome_unknown()), (ErrorKind::Misconfigured, false), "{error}");
+        }
+        std::os::unix::fs::symlink(&path, &moved).unwrap();
+        writer.single(&put).await.unwrap();
+        assert!(!writer.link.is_lost());
+    }
 }
