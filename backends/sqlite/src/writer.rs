@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 
 use crate::config::Durability;
 use crate::connection::Link;
-use crate::error::{Stage, code, from_sqlx, is_about_a_row, is_busy, primary_code};
+use crate::error::{Stage, code, damaged_row, from_sqlx, is_about_a_row, is_busy, primary_code};
 use crate::group::Group;
 use crate::operation::{Answer, Operation};
 use crate::queries;
@@ -386,11 +386,10 @@ impl Writer {
                 Ok(rows) => break rows,
             }
         };
-        let end: i64 = rows
-            .first()
-            .and_then(|row| row.try_get(0).ok())
-            .ok_or_else(|| Error::new(ErrorKind::Misconfigured, "the table meta of the file is empty"))?;
-        self.numbers = end - block..end;
+        let end = rows.first().and_then(|row| row.try_get(0).ok());
+        self.numbers = end
+            .and_then(|end| reserved(end, block))
+            .ok_or_else(|| damaged_row("the next version number, in the table meta, is missing or out of range"))?;
         Ok(())
     }
 
@@ -400,6 +399,13 @@ impl Writer {
         self.numbers.start = start.saturating_add(i64::try_from(count).unwrap_or(i64::MAX)).min(self.numbers.end);
         start..self.numbers.start
     }
+}
+
+/// The `block` numbers before `end`, where each has versions: positive, as no other number is one that callers can give
+/// back, and within 64 bits.
+fn reserved(end: i64, block: i64) -> Option<Range<i64>> {
+    let start = end.checked_sub(block)?;
+    (start > 0 && end <= i64::MAX / 2).then_some(start..end)
 }
 
 impl Job {

@@ -455,6 +455,31 @@ async fn a_store_for_reading_only_refuses_every_write() {
 }
 
 #[tokio::test]
+async fn ver_1_a_damaged_count_of_versions_is_told() {
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    let past_the_end = i64::MAX / 2 + 1 - (1 << 20);
+    for (next, told_as) in [
+        (i64::MAX, ErrorKind::Misconfigured),
+        (past_the_end, ErrorKind::Protocol),
+        (0, ErrorKind::Protocol),
+        (-1, ErrorKind::Protocol),
+    ] {
+        place.run(&format!("UPDATE meta SET next_version = {next}")).await;
+        let store = place.open().await;
+        let (left, right) = tokio::join!(set(&store, SetItem::new("a", "v")), increment(&store, "b", 1));
+        for error in [left.unwrap_err(), right.unwrap_err()] {
+            assert_eq!((error.kind(), error.is_outcome_unknown()), (told_as, false), "{next}: {error}");
+        }
+        assert!(all_keys(&store, "", 10).await.is_empty());
+    }
+    place.run(&format!("UPDATE meta SET next_version = {}", past_the_end - 1)).await;
+    let store = place.open().await;
+    let version = set(&store, SetItem::new("a", "v")).await.unwrap().version().unwrap().clone();
+    assert!(set(&store, SetItem::new("a", "w").if_version(version)).await.unwrap().is_written());
+}
+
+#[tokio::test]
 async fn rows_that_this_library_did_not_write_are_told() {
     let place = Place::new();
     let store = place.open().await;
