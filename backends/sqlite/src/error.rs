@@ -32,6 +32,7 @@ pub(crate) mod code {
     pub(crate) const CORRUPT: i32 = 11;
     pub(crate) const FULL: i32 = 13;
     pub(crate) const CANTOPEN: i32 = 14;
+    pub(crate) const PROTOCOL: i32 = 15;
     pub(crate) const TOOBIG: i32 = 18;
     pub(crate) const CONSTRAINT: i32 = 19;
     pub(crate) const MISMATCH: i32 = 20;
@@ -48,9 +49,10 @@ fn extended_code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error().and_then(DatabaseError::code)?.parse().ok()
 }
 
-/// Whether somebody else holds the lock, so that nothing was done and waiting helps.
+/// Whether somebody else holds the lock, or a transaction lost the race for its place in the log too often to begin: so
+/// that nothing was done and waiting helps.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
-    matches!(primary_code(error), Some(code::BUSY | code::LOCKED))
+    matches!(primary_code(error), Some(code::BUSY | code::LOCKED | code::PROTOCOL))
 }
 
 /// Whether one row was refused, by a constraint or trigger of the file or for its size: the other rows of its group are
@@ -67,7 +69,7 @@ pub(crate) fn from_sqlx(error: sqlx::Error, stage: Stage) -> Error {
     let code = extended_code(&error);
     let primary = code.map(|code| code & 0xff);
     let mapped = match primary {
-        Some(code::BUSY | code::LOCKED) => {
+        Some(code::BUSY | code::LOCKED | code::PROTOCOL) => {
             Error::new(ErrorKind::Unavailable, "another process holds the lock of the file").with_reason(Reason::Busy)
         }
         Some(code::FULL) => Error::new(ErrorKind::Exhausted, "the disk, or the size the file is allowed, is full")
@@ -110,11 +112,11 @@ pub(crate) fn from_sqlx(error: sqlx::Error, stage: Stage) -> Error {
 fn retry(primary: Option<i32>, stage: Stage) -> Option<Retry> {
     match (stage, primary) {
         // Taking the lock is the first thing a write does.
-        (_, Some(code::BUSY | code::LOCKED)) => Some(Retry::Safe),
+        (_, Some(code::BUSY | code::LOCKED | code::PROTOCOL)) => Some(Retry::Safe),
         (Stage::Commit, _) => Some(Retry::OutcomeUnknown),
-        // The error may have come when the log was synced, after the commit record was written. Every other code is
-        // found while the statement runs, and undoes it.
-        (Stage::Autocommit, Some(code::IOERR) | None) => Some(Retry::OutcomeUnknown),
+        // The error may have come after the commit record was written: when the log was synced, or its index extended. Every
+        // other code is found before, and undoes the statement.
+        (Stage::Autocommit, Some(code::IOERR | code::NOMEM) | None) => Some(Retry::OutcomeUnknown),
         // Read, or rolled back.
         (_, Some(code::IOERR)) => Some(Retry::Safe),
         // The connection is gone, and with it the answer to what it was doing.
@@ -199,6 +201,7 @@ mod tests {
             (261, ErrorKind::Unavailable, Some(Reason::Busy)), // SQLITE_BUSY_RECOVERY
             (517, ErrorKind::Unavailable, Some(Reason::Busy)), // SQLITE_BUSY_SNAPSHOT
             (6, ErrorKind::Unavailable, Some(Reason::Busy)),
+            (15, ErrorKind::Unavailable, Some(Reason::Busy)),
             (13, ErrorKind::Exhausted, Some(Reason::StoreFull)),
             (7, ErrorKind::Exhausted, None),
             (18, ErrorKind::Exhausted, None),
@@ -229,8 +232,11 @@ mod tests {
             (Stage::Write, 5, Retry::Safe),
             (Stage::Autocommit, 5, Retry::Safe),
             (Stage::Commit, 5, Retry::Safe),
+            (Stage::Autocommit, 15, Retry::Safe),
             (Stage::Write, 13, Retry::Never),
             (Stage::Autocommit, 13, Retry::Never),
+            (Stage::Write, 7, Retry::Never),
+            (Stage::Autocommit, 7, Retry::OutcomeUnknown),
             (Stage::Commit, 13, Retry::OutcomeUnknown),
             (Stage::Write, 10, Retry::Safe),
             (Stage::Autocommit, 1034, Retry::OutcomeUnknown), // SQLITE_IOERR_FSYNC
