@@ -136,6 +136,11 @@ pub(crate) fn unanswered() -> Error {
         .with_retry(Retry::OutcomeUnknown)
 }
 
+/// The error of an operation that the writer lost sight of, which is a mistake of this library.
+pub(crate) fn undecided() -> Error {
+    Error::new(ErrorKind::Internal, "the writer decided nothing for this operation")
+}
+
 /// The error of a write through a store that can only be read.
 pub(crate) fn read_only() -> Error {
     Error::new(ErrorKind::Misconfigured, "the store was opened for reading only").with_reason(Reason::ReadOnly)

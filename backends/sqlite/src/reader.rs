@@ -16,7 +16,7 @@ use crate::operation::{stored_value, version};
 use crate::pack::Packed;
 use crate::queries;
 use crate::schema::Home;
-use crate::transaction::Query as Statement;
+use crate::transaction::Statement;
 
 /// What a store asks of a reader.
 #[derive(Debug)]

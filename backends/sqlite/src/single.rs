@@ -4,12 +4,12 @@ use kv_api::{DeleteOutcome, Error, Result, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use crate::error::undecided;
 use crate::group::{StoredCounter, StoredRow, incremented, not_a_counter, written_row};
 use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
 use crate::queries;
 use crate::schema::Home;
-use crate::transaction::{Query, bind_row};
-use crate::writer::unanswered;
+use crate::transaction::{Statement, bind_row};
 
 /// One operation by one statement. `None`: an increment was refused, and [`refusal`] or a group tells why.
 pub(crate) async fn execute(
@@ -20,7 +20,8 @@ pub(crate) async fn execute(
     number: i64,
 ) -> Result<Option<Answer>, sqlx::Error> {
     let now_ms = now.as_unix_millis_floor();
-    let addressed = |sql: &'static str| -> Query { sqlx::query(sql).bind(home.namespace).bind(operation.key.clone()) };
+    let addressed =
+        |sql: &'static str| -> Statement { sqlx::query(sql).bind(home.namespace).bind(operation.key.clone()) };
     // Always to the end, never only to the first row: the commit comes after the last one, and with it its error.
     let row = |rows: Vec<SqliteRow>| rows.into_iter().next();
     Ok(Some(match &operation.action {
@@ -83,7 +84,7 @@ pub(crate) async fn refusal(
     now: Timestamp,
 ) -> Result<Error, sqlx::Error> {
     let Action::Increment { by, min, max, expiring_allowed } = operation.action else {
-        return Ok(unanswered());
+        return Ok(undecided());
     };
     let query = sqlx::query(queries::COUNTER).bind(home.namespace).bind(operation.key.clone());
     let stored = query.fetch_all(connection).await?.first().map(|row| stored_row(row, 0, true)).transpose()?;
@@ -97,7 +98,7 @@ pub(crate) async fn refusal(
     };
     Ok(match old.and_then(|old| incremented(old, by, min, max)) {
         Err(error) => error,
-        Ok(_) => unanswered(),
+        Ok(_) => undecided(),
     })
 }
 

@@ -141,7 +141,7 @@ pub(crate) async fn finish(
 }
 
 /// Runs [`queries::FINISH`] and tells an error of its COMMIT from one before it.
-async fn commit(connection: &mut SqliteConnection, query: Query) -> Result<u64, Failure> {
+async fn commit(connection: &mut SqliteConnection, query: Statement) -> Result<u64, Failure> {
     let mut done = 0;
     let mut reclaimed = 0;
     let mut results = connection.fetch_many(query);
@@ -166,10 +166,10 @@ async fn commit(connection: &mut SqliteConnection, query: Query) -> Result<u64, 
 }
 
 /// A statement with its arguments.
-pub(crate) type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
+pub(crate) type Statement = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
 /// Binds the seven parameters of a row.
-pub(crate) fn bind_row(query: Query, home: Home, row: &Row<'_>) -> Query {
+pub(crate) fn bind_row(query: Statement, home: Home, row: &Row<'_>) -> Statement {
     query
         .bind(home.namespace)
         .bind(row.key.to_owned())

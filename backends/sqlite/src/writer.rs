@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use kv_api::{BatchOutcome, Clock, Error, ErrorKind, Result};
+use kv_api::{BatchOutcome, Clock, Error, Result};
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
 use crate::config::Durability;
 use crate::connection::Link;
-use crate::error::{Stage, code, damaged_row, from_sqlx, is_about_a_row, is_busy, primary_code};
+use crate::error::{Stage, code, damaged_row, from_sqlx, is_about_a_row, is_busy, primary_code, undecided};
 use crate::group::Group;
 use crate::operation::{Answer, Operation};
 use crate::queries;
@@ -176,11 +176,11 @@ impl Writer {
         for job in jobs {
             match job {
                 Job::One { reply, .. } => {
-                    let _ = reply.send(answers.next().unwrap_or_else(|| Err(unanswered())));
+                    let _ = reply.send(answers.next().unwrap_or_else(|| Err(undecided())));
                 }
                 Job::Many { operations, reply } => {
                     let mut own: Vec<_> = answers.by_ref().take(operations.len()).collect();
-                    own.resize_with(operations.len(), || Err(unanswered()));
+                    own.resize_with(operations.len(), || Err(undecided()));
                     let _ = reply.send(own);
                 }
                 Job::AllOrNothing { .. } | Job::Close { .. } => {}
@@ -203,7 +203,7 @@ impl Writer {
                 // A group of one reads first, so it can tell why.
                 Ok(None) => {
                     let mut answers = self.group(&[operation]).await;
-                    return answers.pop().unwrap_or_else(|| Err(unanswered()));
+                    return answers.pop().unwrap_or_else(|| Err(undecided()));
                 }
                 Err(error) if is_busy(&error) && wait.again().await => {}
                 Err(error) => {
@@ -424,10 +424,6 @@ impl Job {
     }
 }
 
-pub(crate) fn unanswered() -> Error {
-    Error::new(ErrorKind::Internal, "the writer decided nothing for this operation")
-}
-
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
@@ -436,7 +432,7 @@ mod tests {
     use crate::connection::{Opening, Patience};
     use crate::operation::{Action, PutCondition};
     use crate::schema;
-    use kv_api::{Expiry, Value};
+    use kv_api::{ErrorKind, Expiry, Value};
     use sqlx::sqlite::SqliteConnectOptions;
     use std::path::Path;
 
