@@ -11,7 +11,7 @@ use kv_api::{
     ListPage, Profile, RawPage, Read, ReadMany, Result, SetOutcome, Write, WriteMany, async_trait,
 };
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::SqliteConfig;
 use crate::connection::{Link, Opening, Patience, connect};
@@ -44,6 +44,8 @@ pub struct SqliteStore {
     writer: Option<mpsc::Sender<Job>>,
     readers: Vec<mpsc::Sender<Query>>,
     next_reader: AtomicUsize,
+    /// Each task holds the other end while it works.
+    working: watch::Receiver<()>,
 }
 
 impl SqliteStore {
@@ -91,6 +93,7 @@ impl SqliteStore {
     ) -> Result<Self> {
         let opening = Opening { path: &path, config: &config };
         let reading = opening.for_reading();
+        let (task, working) = watch::channel(());
         let mut links = Vec::new();
         let writer = if config.read_only {
             links.push(Link::new(connection, reading.clone(), patience.clone()));
@@ -99,7 +102,7 @@ impl SqliteStore {
             let link = Link::new(connection, opening.for_writing(), patience.clone());
             let (jobs, receiver) = mpsc::channel(QUEUE_MAX);
             let writer = Writer::new(link, home, Arc::clone(&config.clock), config.durability, receiver);
-            tokio::spawn(writer.run());
+            tokio::spawn(while_working(task.clone(), writer.run()));
             Some(jobs)
         };
         while links.len() < config.readers.get() {
@@ -108,7 +111,8 @@ impl SqliteStore {
         }
         let start = |link| {
             let (queries, receiver) = mpsc::channel(QUEUE_MAX);
-            tokio::spawn(Reader::new(link, home, Arc::clone(&config.clock), receiver).run());
+            let reader = Reader::new(link, home, Arc::clone(&config.clock), receiver);
+            tokio::spawn(while_working(task.clone(), reader.run()));
             queries
         };
         Ok(Self {
@@ -116,6 +120,7 @@ impl SqliteStore {
             scope: format!("{:016x}/{}", home.file_id, config.namespace),
             readers: links.into_iter().map(start).collect(),
             next_reader: AtomicUsize::new(0),
+            working,
             writer,
             path,
             namespace: config.namespace,
@@ -300,8 +305,17 @@ impl Backend for SqliteStore {
                 first_error = first_error.and(answer.await.unwrap_or(Ok(())));
             }
         }
+        // Tasks that another call told to end may still be at it.
+        let mut working = self.working.clone();
+        while working.changed().await.is_ok() {}
         first_error
     }
+}
+
+/// Runs a task, and lets go of `task` when it has ended, whichever way.
+async fn while_working(task: watch::Sender<()>, run: impl Future<Output = ()>) {
+    run.await;
+    drop(task);
 }
 
 fn set_outcome(answer: Result<Answer>) -> Result<SetOutcome> {

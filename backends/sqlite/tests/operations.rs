@@ -399,6 +399,19 @@ async fn life_2_close_ends_every_task_and_leaves_one_file() {
     assert_eq!(get(&again, "0").await.unwrap().value(), &Value::from(10i64));
 }
 
+#[tokio::test]
+async fn life_2_every_one_of_several_closings_waits_for_the_end() {
+    let place = Place::new();
+    let store = place.open().await;
+    set(&store, SetItem::new("a", "v")).await.unwrap();
+    let close = || async {
+        store.close().await.unwrap();
+        assert_eq!(place.files(), ["app.db"]);
+    };
+    tokio::join!(close(), close(), close());
+    close().await;
+}
+
 async fn increment_owned(store: &SqliteStore, key: i32) -> kv_api::Result<i64> {
     increment(store, &key.to_string(), 1).await
 }
