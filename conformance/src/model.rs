@@ -321,7 +321,9 @@ impl<'c> World<'c> {
         let live = self.live(&key)?;
         let existed = live.is_some();
         let met = version.is_none() || live.is_some_and(|entry| entry.version == version);
-        let expected = match (met, self.cx.profile().delete_outcome_told, existed) {
+        // A met version tells by itself (DEL-2).
+        let told = version.is_some() || self.cx.profile().delete_outcome_told;
+        let expected = match (met, told, existed) {
             (false, _, _) => DeleteOutcome::NotMet,
             (true, false, _) => DeleteOutcome::Accepted,
             (true, true, true) => DeleteOutcome::Deleted,

@@ -293,6 +293,13 @@ impl Error {
             .with_reason(Reason::NotDeclared(feature))
     }
 
+    /// `WrongType`: an entry that cannot be counted in (CNT-1, CNT-2), and why not.
+    #[must_use]
+    pub fn not_a_counter(why: &'static str) -> Self {
+        Self::new(ErrorKind::WrongType, format!("only a JSON integer without metadata can be counted in: {why}"))
+            .with_reason(Reason::NotACounter)
+    }
+
     /// `Internal`: a declared capability that the adapter does not implement.
     #[must_use]
     pub fn not_implemented(method: &'static str) -> Self {

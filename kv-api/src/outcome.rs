@@ -70,7 +70,7 @@ pub enum DeleteOutcome {
     Deleted,
     /// There was no live entry.
     NotFound,
-    /// There is none now; the store cannot say whether there was one.
+    /// There is none now; the store cannot say whether there was one. Never the answer to a delete with a version.
     Accepted,
     /// Not deleted: the entry is missing or has another version than `if_version` named.
     NotMet,

@@ -1,6 +1,6 @@
 //! Counters.
 
-use kv_api::{Error, ErrorKind, Increment, Reason, Result, ValueKind};
+use kv_api::{Error, Increment, Result, ValueKind};
 
 use crate::block::Block;
 use crate::call_time::CallTime;
@@ -12,8 +12,8 @@ impl MemoryStore {
     /// (CNT-1).
     ///
     /// # Errors
-    /// [`WrongType`](ErrorKind::WrongType) with [`Reason::NotACounter`] for anything but a JSON integer within 64 bits
-    /// without metadata (CNT-2); `InvalidArgument` with [`Reason::CounterRange`] when the result is out of range; as for
+    /// [`WrongType`](kv_api::ErrorKind::WrongType) with [`Reason::NotACounter`](kv_api::Reason::NotACounter) for anything but a JSON integer within 64 bits
+    /// without metadata (CNT-2); `InvalidArgument` with [`Reason::CounterRange`](kv_api::Reason::CounterRange) when the result is out of range; as for
     /// [`write_sync`](Self::write_sync) when the store is full. Nothing is changed then.
     pub fn increment_sync(&self, increment: &Increment<'_>) -> Result<i64> {
         let inner = &*self.inner;
@@ -28,10 +28,7 @@ impl MemoryStore {
                 None => (0, None),
                 Some(block) => (count(block, increment)?, block.expires_at()),
             };
-            let count = count
-                .checked_add(increment.by())
-                .filter(|count| (increment.min()..=increment.max()).contains(count))
-                .ok_or_else(|| out_of_range(increment))?;
+            let count = increment.apply(count)?;
             let block = Block::new(key, ValueKind::Json, count.to_string().as_bytes(), None)?;
             let old_size = slot.and_then(|slot| shard.at(slot)).map_or_else(Size::default, Block::size);
             if let Err(full) = inner.capacity.replace(old_size, block.size()) {
@@ -54,25 +51,15 @@ impl MemoryStore {
 
 /// The count that an entry holds, if it is a counter.
 fn count(block: &Block, increment: &Increment<'_>) -> Result<i64> {
-    let not_a_counter =
-        |message: &'static str| Err(Error::new(ErrorKind::WrongType, message).with_reason(Reason::NotACounter));
     if block.has_metadata() {
-        return not_a_counter("the entry has metadata, which a counter must not have");
+        return Err(Error::not_a_counter("the entry has metadata"));
     }
     if block.expires_at().is_some() && !increment.expiring_allowed() {
-        return not_a_counter("the entry expires, which a counter of this store must not do");
+        return Err(Error::not_a_counter("the entry has an expiry"));
     }
     // Asked before the value is handed out, which could be long.
     if block.kind() != ValueKind::Json {
-        return not_a_counter("the stored value is no JSON integer");
+        return Err(Error::not_a_counter("the value is no JSON integer"));
     }
-    match block.value().as_i64() {
-        Some(count) => Ok(count),
-        None => not_a_counter("the stored value is no JSON integer within 64 signed bits"),
-    }
-}
-
-fn out_of_range(increment: &Increment<'_>) -> Error {
-    let (min, max) = (increment.min(), increment.max());
-    Error::invalid(Reason::CounterRange { min, max }, format!("the result would be outside {min} to {max}"))
+    block.value().as_i64().ok_or_else(|| Error::not_a_counter("the value is no JSON integer within 64 bits"))
 }
