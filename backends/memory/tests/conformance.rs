@@ -9,10 +9,10 @@ use kv_api::{
 use kv_conformance::{Harness, Subject, conformance_tests};
 use kv_memory::{MemoryConfig, MemoryStore};
 
-fn open() -> (Store, ManualClock) {
+fn open() -> (MemoryStore, ManualClock) {
     let clock = ManualClock::new(Timestamp::from_unix_micros(1_795_161_822_123_456));
     let config = MemoryConfig::new().with_clock(Arc::new(clock.clone()));
-    (Store::new(MemoryStore::with_config(config)), clock)
+    (MemoryStore::with_config(config), clock)
 }
 
 struct Memory;
@@ -21,7 +21,15 @@ struct Memory;
 impl Harness for Memory {
     async fn open(&self) -> Result<Subject> {
         let (store, clock) = open();
-        Ok(Subject::new(store).with_time(clock))
+        let (again, other_clock) = (store.clone(), clock.clone());
+        // A clone is a second handle to the same entries; each store is a namespace of its own.
+        Ok(Subject::new(Store::new(store))
+            .with_time(clock)
+            .with_reopen(move || std::future::ready(Ok(Store::new(again.clone()))))
+            .with_namespaces(move |_| {
+                let config = MemoryConfig::new().with_clock(Arc::new(other_clock.clone()));
+                std::future::ready(Ok(Store::new(MemoryStore::with_config(config))))
+            }))
     }
 }
 
@@ -51,7 +59,7 @@ mod narrowed {
     impl Harness for Hosted {
         async fn open(&self) -> Result<Subject> {
             let (store, clock) = open();
-            Ok(Subject::new(store.narrowed_to([&HOSTED])).with_time(clock))
+            Ok(Subject::new(Store::new(store).narrowed_to([&HOSTED])).with_time(clock))
         }
     }
 
