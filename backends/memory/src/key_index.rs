@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use compact_str::CompactString;
 use parking_lot::{RwLock, RwLockWriteGuard};
 
-type Keys = BTreeMap<Box<str>, KeyFlags>;
+/// Short keys lie in the nodes of the tree themselves, so that a page of them follows no pointers.
+type Keys = BTreeMap<CompactString, KeyFlags>;
 
 /// What a list must know of an entry to tell whether its key is all there is to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl KeyIndex {
             .range::<str, _>((start, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, flags)| (key, *flags));
-        let keys = found.by_ref().take(count).map(|(key, flags)| (String::from(&**key), flags)).collect();
+        let keys = found.by_ref().take(count).map(|(key, flags)| (String::from(key.as_str()), flags)).collect();
         KeyRange { keys, more: found.next().is_some() }
     }
 

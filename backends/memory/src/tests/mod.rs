@@ -113,7 +113,7 @@ impl Subject {
     fn audit(&self) -> usize {
         let inner = &*self.store.inner;
         let shards: Vec<_> = inner.shards.all().map(parking_lot::RwLock::read).collect();
-        let mut keys: BTreeMap<Box<str>, KeyFlags> = BTreeMap::new();
+        let mut keys: BTreeMap<compact_str::CompactString, KeyFlags> = BTreeMap::new();
         let (mut size, mut numbers) = (Size::default(), std::collections::HashSet::new());
         for shard in &shards {
             let mut expiring = 0;
