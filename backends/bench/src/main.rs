@@ -1,0 +1,98 @@
+//! Benchmarks of the in-memory and SQLite backends against what a user would pick instead: one process, contenders that
+//! take turns, ratios. See README.md.
+
+mod machine;
+mod measure;
+mod memory;
+mod payload;
+mod plot;
+mod report;
+mod sqlite;
+
+use std::fs;
+use std::path::Path;
+
+use clap::{Parser, ValueEnum};
+
+use crate::measure::Result;
+
+/// Measures the backends against their peers and prints ratios. Targets that are missed are printed as missed.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to measure; everything unless given.
+    #[arg(value_enum)]
+    sections: Vec<Name>,
+
+    /// Smaller sizes and fewer rounds, for trying out: the figures mean little.
+    #[arg(long)]
+    quick: bool,
+
+    /// Only the races with this text in their title.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+
+    /// Keeps tables and plots in this package's folder `results`.
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    save: bool,
+
+    /// Loads one in-memory store and prints the bytes an entry takes; the program calls itself with this.
+    #[arg(long, hide = true, value_enum, requires = "entries")]
+    resident: Option<memory::Kind>,
+
+    /// How many entries that store gets.
+    #[arg(long, hide = true)]
+    entries: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    Memory,
+    Sqlite,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    // The same runtime for every contender.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run(arguments))
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    if let (Some(kind), Some(entries)) = (arguments.resident, arguments.entries) {
+        print(&format!("{}\n", memory::bytes_an_entry(kind, entries).await?));
+        return Ok(());
+    }
+    let description = machine::description();
+    print(&format!("{description}\n"));
+    let wanted = |name| arguments.sections.is_empty() || arguments.sections.contains(&name);
+    for name in [Name::Memory, Name::Sqlite] {
+        if !wanted(name) {
+            continue;
+        }
+        let only = arguments.only.clone();
+        let section = match name {
+            Name::Memory => {
+                let sizes = if arguments.quick { memory::Sizes::QUICK } else { memory::Sizes::FULL };
+                memory::run(sizes, only).await?
+            }
+            Name::Sqlite => {
+                let sizes = if arguments.quick { sqlite::Sizes::QUICK } else { sqlite::Sizes::FULL };
+                sqlite::run(sizes, only).await?
+            }
+        };
+        let table = format!("{}\n{}", section.table(), machine::load());
+        print(&format!("{table}\n"));
+        if arguments.save {
+            let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+            fs::create_dir_all(&results)?;
+            fs::write(results.join(format!("{}.txt", section.name)), format!("{description}\n{table}"))?;
+            fs::write(results.join(format!("{}.svg", section.name)), plot::svg(&section))?;
+        }
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "tables on the standard output are what this program is for")]
+fn print(text: &str) {
+    print!("{text}");
+}

@@ -1,0 +1,67 @@
+//! What the contenders store.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kv_api::{Clock, Metadata, SystemClock};
+
+use crate::payload::key;
+
+/// Longer than any run.
+const TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// About what a caller keeps there.
+const METADATA: &str = r#"{"country":"AD","n":1}"#;
+
+/// One entry to be written. Made before the clock starts, but for the expiry, which a caller reckons from now.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The key.
+    pub(crate) key: String,
+    /// The value.
+    pub(crate) value: Bytes,
+    /// The ttl, on every second row.
+    pub(crate) ttl: Option<Duration>,
+    /// Metadata, on every fourth row.
+    pub(crate) metadata: Option<Metadata>,
+}
+
+impl Row {
+    /// Entry number `number`.
+    pub(crate) fn new(number: usize, value: &Bytes) -> Self {
+        Self {
+            key: key(number),
+            value: value.clone(),
+            ttl: number.is_multiple_of(2).then_some(TTL),
+            metadata: number.is_multiple_of(4).then(|| Metadata::from_stored(Bytes::from_static(METADATA.as_bytes()))),
+        }
+    }
+
+    /// `count` entries out of the first `entries`, each equally likely.
+    pub(crate) fn random(entries: usize, count: usize, value: &Bytes) -> Vec<Self> {
+        (0..count).map(|_| Self::new(fastrand::usize(..entries), value)).collect()
+    }
+
+    /// `count` different entries out of the first `entries`, in random order.
+    pub(crate) fn distinct(entries: usize, count: usize, value: &Bytes) -> Vec<Self> {
+        let mut numbers: Vec<usize> = (0..entries).collect();
+        fastrand::shuffle(&mut numbers);
+        numbers.into_iter().take(count).map(|number| Self::new(number, value)).collect()
+    }
+
+    /// When it expires, in milliseconds.
+    pub(crate) fn expires_at(&self) -> Option<i64> {
+        let expiry = self.ttl.and_then(|ttl| SystemClock.now().checked_add(ttl));
+        expiry.map(kv_api::Timestamp::as_unix_millis_ceil)
+    }
+
+    /// The metadata as SQLite gets it.
+    pub(crate) fn metadata_text(&self) -> Option<&str> {
+        self.metadata.as_ref().map(Metadata::as_json_text)
+    }
+}
+
+/// The present time in milliseconds.
+pub(crate) fn now() -> i64 {
+    SystemClock.now().as_unix_millis_floor()
+}
