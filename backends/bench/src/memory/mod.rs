@@ -40,7 +40,7 @@ impl Sizes {
         large: 1_000_000,
         small: 10_000,
         calls: 100_000,
-        pages: 100,
+        pages: 400,
         rounds: Rounds { warm_up: 1, counted: 9 },
         processes: Rounds { warm_up: 0, counted: 3 },
     };
