@@ -5,6 +5,7 @@ use kv_api::{DeleteOutcome, Error, ErrorKind, Reason, Result, SetOutcome, SetSta
 use crate::error::damaged_row;
 use crate::operation::{Action, Answer, Operation, PutCondition, deadline, kind_from_number, kind_number, put_outcome};
 use crate::pack::{Row, RowValue};
+use crate::packed_text::PackedText;
 
 /// The operations of a group and the distinct keys they touch, in the order of their bytes: rows that lie side by side are
 /// then written side by side.
@@ -286,6 +287,21 @@ impl Content {
                 _ => Err(not_a_counter("the value is no JSON integer")),
             },
         }
+    }
+}
+
+impl StoredRow {
+    /// Takes a row out of what [`crate::queries::STATE`] answers, or [`crate::queries::COUNTER_STATE`] of a key that is
+    /// counted in.
+    pub(crate) fn unpack(text: &mut PackedText<'_>, counted: bool) -> Result<Self> {
+        let (row, version, expires_at) = (text.some_number()?, text.some_number()?, text.number()?);
+        let counter = if counted {
+            let (kind, has_metadata, bytes) = (text.some_number()?, text.some_number()? != 0, text.some_number()?);
+            Some(StoredCounter { kind, has_metadata, head: text.take(bytes)?.to_vec() })
+        } else {
+            None
+        };
+        Ok(Self { row, version, expires_at, counter })
     }
 }
 

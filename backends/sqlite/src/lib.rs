@@ -3,10 +3,12 @@
 mod config;
 mod connection;
 mod error;
+mod found;
 mod group;
 mod list;
 mod operation;
 mod pack;
+mod packed_text;
 mod profile;
 mod queries;
 mod reader;

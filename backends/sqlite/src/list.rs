@@ -3,6 +3,7 @@
 use kv_api::{EntryExpiry, Error, ListItem, ListedMetadata, Metadata, Reason, Result, Timestamp};
 
 use crate::error::damaged_row;
+use crate::packed_text::PackedText;
 
 /// Where a page begins: at the prefix, or right after the position of the page before.
 ///
@@ -63,13 +64,14 @@ impl ListedPage {
 }
 
 /// Takes apart what [`crate::queries::PAGE`] answers when metadata longer than `inline_max` is left out.
-pub(crate) fn decode_page(mut page: &[u8], inline_max: i64) -> Result<ListedPage> {
+pub(crate) fn decode_page(page: &[u8], inline_max: i64) -> Result<ListedPage> {
+    let mut page = PackedText::new(page);
     let mut listed = ListedPage::default();
     while !page.is_empty() {
-        let key_bytes = number(&mut page)?.ok_or_else(damaged_page)?;
-        let expires_at = number(&mut page)?;
-        let metadata_bytes = number(&mut page)?;
-        let key = take(&mut page, key_bytes)?;
+        let key_bytes = page.some_number()?;
+        let expires_at = page.number()?;
+        let metadata_bytes = page.number()?;
+        let key = page.take(key_bytes)?;
         let key = String::from_utf8(key.to_vec()).map_err(|_| damaged_row("its key is not UTF-8"))?;
         let metadata = match metadata_bytes {
             None => ListedMetadata::None,
@@ -77,7 +79,7 @@ pub(crate) fn decode_page(mut page: &[u8], inline_max: i64) -> Result<ListedPage
                 listed.withheld = true;
                 ListedMetadata::NotTold
             }
-            Some(bytes) => ListedMetadata::Some(Metadata::from_stored(take(&mut page, bytes)?.to_vec().into())),
+            Some(bytes) => ListedMetadata::Some(Metadata::from_stored(page.take(bytes)?.to_vec().into())),
         };
         listed.metadata_bytes.push(metadata_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0));
         listed.items.push(ListItem::new(key).with_metadata(metadata).with_expiry(entry_expiry(expires_at)));
@@ -88,29 +90,6 @@ pub(crate) fn decode_page(mut page: &[u8], inline_max: i64) -> Result<ListedPage
 /// A stored expiry as the callers see it.
 pub(crate) fn entry_expiry(expires_at: Option<i64>) -> EntryExpiry {
     expires_at.map_or(EntryExpiry::Never, |millis| EntryExpiry::At(Timestamp::from_unix_millis(millis)))
-}
-
-/// The number before the next comma; `None` when there is none.
-fn number(page: &mut &[u8]) -> Result<Option<i64>> {
-    let end = page.iter().position(|byte| *byte == b',').ok_or_else(damaged_page)?;
-    let (digits, rest) = page.split_at(end);
-    *page = &rest[1..];
-    if digits.is_empty() {
-        return Ok(None);
-    }
-    let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    number.map(Some).ok_or_else(damaged_page)
-}
-
-fn take<'a>(page: &mut &'a [u8], bytes: i64) -> Result<&'a [u8]> {
-    let (taken, rest) =
-        usize::try_from(bytes).ok().and_then(|bytes| page.split_at_checked(bytes)).ok_or_else(damaged_page)?;
-    *page = rest;
-    Ok(taken)
-}
-
-fn damaged_page() -> Error {
-    damaged_row("a page of the list does not add up")
 }
 
 #[cfg(test)]

@@ -33,14 +33,16 @@ macro_rules! upsert {
     };
 }
 
-/// The state of a group's keys. `$1` is a JSON array of packed offsets and lengths into `$2`; CROSS JOIN makes the array
-/// the outer loop. Of the keys marked by a negative number the row also tells what an increment has to know.
+/// The state of a group's keys, as one text (see `packed_text.rs`): for each row found `position`, `id`, `version`, `expiry or
+/// empty`, each followed by a comma. `$1` is a JSON array of packed offsets and lengths into `$2`; CROSS JOIN makes the array
+/// the outer loop. Of the keys marked by a negative number the text also tells what an increment has to know: `kind`,
+/// `whether there is metadata`, `bytes that follow`, and the beginning of the value.
 macro_rules! state {
     ($more:literal) => {
         concat!(
-            "SELECT j.key, kv.id, kv.version, kv.expires_at",
+            "SELECT group_concat(concat(j.key, ',', kv.id, ',', kv.version, ',', kv.expires_at, ','",
             $more,
-            " FROM json_each($1) j CROSS JOIN kv WHERE kv.namespace = $3 \
+            "), '') FROM json_each($1) j CROSS JOIN kv WHERE kv.namespace = $3 \
              AND kv.key = CAST(substr($2, abs(j.value) >> 16, abs(j.value) & 65535) AS TEXT)"
         )
     };
@@ -49,8 +51,8 @@ macro_rules! state {
 macro_rules! counter_state {
     () => {
         state!(
-            ", CASE WHEN j.value < 0 THEN kv.kind END, kv.metadata IS NOT NULL, \
-             CASE WHEN j.value < 0 THEN substr(kv.value, 1, 24) END"
+            ", CASE WHEN j.value < 0 THEN concat(kv.kind, ',', kv.metadata IS NOT NULL, ',', \
+             min(octet_length(kv.value), 24), ',', substr(kv.value, 1, 24)) END"
         )
     };
 }
@@ -173,10 +175,10 @@ pub(crate) const GET_ENTRY: &str = "SELECT kind, value, version, expires_at, met
 /// Many keys, packed as for the state of a group; `$4` is now. Of a key marked by a negative number only the existence is
 /// wanted.
 macro_rules! get_many {
-    ($more:literal) => {
+    ($columns:expr) => {
         concat!(
-            "SELECT j.key, kv.kind, CASE WHEN j.value > 0 THEN kv.value END",
-            $more,
+            "SELECT ",
+            $columns,
             " FROM json_each($1) j CROSS JOIN kv WHERE kv.namespace = $3 \
              AND kv.key = CAST(substr($2, abs(j.value) >> 16, abs(j.value) & 65535) AS TEXT) \
              AND (kv.expires_at IS NULL OR kv.expires_at > $4)"
@@ -184,8 +186,34 @@ macro_rules! get_many {
     };
 }
 
-pub(crate) const GET_MANY_VALUES: &str = get_many!("");
-pub(crate) const GET_MANY_ENTRIES: &str = get_many!(", kv.version, kv.expires_at, kv.metadata");
+/// The same as one text: for each entry found its position, a comma, and then either what is told of it, or a comma alone:
+/// where only the existence is wanted, or where the entry is so large that a row of its own costs less than more copies.
+macro_rules! get_many_packed {
+    ($bytes:literal, $told:literal) => {
+        get_many!(concat!(
+            "group_concat(CASE WHEN j.value > 0 AND ",
+            $bytes,
+            " <= 4096 THEN concat(j.key, ',', kv.kind, ',', ",
+            $told,
+            ") ELSE concat(j.key, ',,') END, '')"
+        ))
+    };
+}
+
+/// Told are `kind`, `bytes of the value`, each followed by a comma, and the value.
+pub(crate) const GET_MANY_VALUES: &str =
+    get_many_packed!("octet_length(kv.value)", "octet_length(kv.value), ',', kv.value");
+/// Told are `kind`, `version`, `expiry or empty`, `bytes of the metadata or empty`, `bytes of the value`, each followed by a
+/// comma, then metadata and value.
+pub(crate) const GET_MANY_ENTRIES: &str = get_many_packed!(
+    "octet_length(kv.value) + ifnull(octet_length(kv.metadata), 0)",
+    "kv.version, ',', kv.expires_at, ',', octet_length(kv.metadata), ',', octet_length(kv.value), ',', \
+     kv.metadata, kv.value"
+);
+/// A row for each entry found: position, and the columns of the single reads.
+pub(crate) const GET_MANY_VALUE_ROWS: &str = get_many!("j.key, kv.kind, kv.value");
+pub(crate) const GET_MANY_ENTRY_ROWS: &str =
+    get_many!("j.key, kv.kind, kv.value, kv.version, kv.expires_at, kv.metadata");
 
 /// One page as one text, because a row costs more on its way than its content: for each entry `key bytes`, `expiry or
 /// empty`, `metadata bytes or empty`, each followed by a comma, then key and metadata; metadata longer than `$6` is left
@@ -268,6 +296,8 @@ mod tests {
             GET_ENTRY,
             GET_MANY_VALUES,
             GET_MANY_ENTRIES,
+            GET_MANY_VALUE_ROWS,
+            GET_MANY_ENTRY_ROWS,
             PING,
         ];
         for sql in statements {

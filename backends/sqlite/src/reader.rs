@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use kv_api::{Clock, Entry, Error, ErrorKind, Fields, Metadata, RawPage, Result, Value, ValueKind};
+use kv_api::{Clock, Entry, Error, ErrorKind, Fields, RawPage, Result};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
 use crate::connection::Link;
-use crate::error::{Stage, damaged_row, from_sqlx, is_busy, primary_code};
-use crate::list::{decode_page, entry_expiry, first_key, key_after};
-use crate::operation::{stored_value, version};
+use crate::error::{Stage, from_sqlx, is_busy, primary_code};
+use crate::found::{Content, Slots, entry, existing, nobody_asked};
+use crate::list::{decode_page, first_key, key_after};
+use crate::operation::stored_value;
 use crate::pack::Packed;
 use crate::queries;
 use crate::schema::Home;
@@ -154,34 +154,61 @@ impl Reader {
         Ok(rows.first().map(|row| decode_entry(row, 0, get.fields, self.home)).transpose())
     }
 
-    /// One slot for each key, in order; an entry that cannot be decoded is an error of its own slot.
+    /// One slot for each key, in order; an entry that cannot be decoded is an error of its own slot. Small entries come
+    /// together as one text; if there are large ones, a second statement gets them, and answers for them alone.
     async fn get_each<'k>(
         &mut self,
         keys: impl ExactSizeIterator<Item = (&'k str, Fields)> + Clone,
     ) -> Result<Vec<Result<Option<Entry>>>> {
         let mut packed = Packed::default();
-        let mut sql = queries::GET_MANY_VALUES;
+        let mut content = Content::Value;
         for (key, fields) in keys.clone() {
             packed.push_key(key, fields == Fields::Existence);
             if !matches!(fields, Fields::Existence | Fields::Value) {
-                sql = queries::GET_MANY_ENTRIES;
+                content = Content::Entry;
             }
         }
-        let (list, bytes) = packed.finish();
-        let rows = self
-            .rows(|home, now| sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(home.namespace).bind(now))
-            .await?;
-        let fields: Vec<Fields> = keys.map(|(_, fields)| fields).collect();
-        let mut entries: Vec<Result<Option<Entry>>> = fields.iter().map(|_| Ok(None)).collect();
-        for row in rows {
-            let slot = row.try_get::<i64, _>(0).map_err(failed)?;
-            let slot = usize::try_from(slot).unwrap_or(usize::MAX);
-            let (Some(entry), Some(fields)) = (entries.get_mut(slot), fields.get(slot)) else {
-                return Err(damaged_row("a key nobody asked for"));
-            };
-            *entry = decode_entry(&row, 1, *fields, self.home).map(Some);
+        let sql = match content {
+            Content::Value => queries::GET_MANY_VALUES,
+            Content::Entry => queries::GET_MANY_ENTRIES,
+        };
+        let rows = self.rows_of_keys(sql, packed).await?;
+        let mut slots = Slots::new(keys.clone().map(|(_, fields)| fields));
+        if let Some(text) = rows.first() {
+            let text: Option<&[u8]> = text.try_get(0).map_err(failed)?;
+            slots.fill(text.unwrap_or_default(), content, self.home)?;
         }
-        Ok(entries)
+        if !slots.withheld.is_empty() {
+            let keys: Vec<_> = keys.collect();
+            self.get_withheld(&keys, content, &mut slots).await?;
+        }
+        Ok(slots.entries)
+    }
+
+    /// Gets the entries that were too large to come as text, each in a row of its own.
+    async fn get_withheld(&mut self, keys: &[(&str, Fields)], content: Content, slots: &mut Slots) -> Result<()> {
+        let mut packed = Packed::default();
+        let withheld: Vec<_> = slots.withheld.iter().filter_map(|slot| Some((*slot, keys.get(*slot)?))).collect();
+        for (_, (key, _)) in &withheld {
+            packed.push_key(key, false);
+        }
+        let sql = match content {
+            Content::Value => queries::GET_MANY_VALUE_ROWS,
+            Content::Entry => queries::GET_MANY_ENTRY_ROWS,
+        };
+        for row in self.rows_of_keys(sql, packed).await? {
+            let position = row.try_get::<i64, _>(0).map_err(failed)?;
+            let asked = usize::try_from(position).ok().and_then(|position| withheld.get(position));
+            let (slot, (_, fields)) = asked.ok_or_else(nobody_asked)?;
+            *slots.entry(*slot)? = decode_entry(&row, 1, *fields, self.home).map(Some);
+        }
+        Ok(())
+    }
+
+    async fn rows_of_keys(&mut self, sql: &'static str, keys: Packed) -> Result<Vec<SqliteRow>> {
+        let (list, bytes) = keys.finish();
+        self.rows(|home, now| sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(home.namespace).bind(now))
+            .await
     }
 
     async fn list(&mut self, prefix: &str, limit: usize, position: Option<&[u8]>) -> Result<RawPage> {
@@ -255,18 +282,16 @@ impl Reader {
 /// The entry in the columns of a row that begin at `at`: kind, value, version, expiry, metadata.
 fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, home: Home) -> Result<Entry> {
     if fields == Fields::Existence {
-        return Ok(Entry::new(Value::from_stored(ValueKind::Bytes, Bytes::new())));
+        return Ok(existing());
     }
     let value = stored_value(row.try_get(at).map_err(failed)?, row.try_get(at + 1).map_err(failed)?)?;
     if fields == Fields::Value {
         return Ok(Entry::new(value));
     }
-    let stored_version = row.try_get(at + 2).map_err(failed)?;
+    let version = row.try_get(at + 2).map_err(failed)?;
     let expires_at = row.try_get(at + 3).map_err(failed)?;
-    let metadata: Option<Vec<u8>> = row.try_get(at + 4).map_err(failed)?;
-    let metadata = metadata.map(|metadata| Metadata::from_stored(Bytes::from(metadata)));
-    let version = version(home.file_id, stored_version);
-    Ok(Entry::with_details(value, metadata, entry_expiry(expires_at), Some(version)))
+    let metadata = row.try_get(at + 4).map_err(failed)?;
+    Ok(entry(value, metadata, expires_at, version, home))
 }
 
 fn failed(error: sqlx::Error) -> Error {

@@ -87,7 +87,7 @@ pub(crate) async fn refusal(
         return Ok(undecided());
     };
     let query = sqlx::query(queries::COUNTER).bind(home.namespace).bind(operation.key.clone());
-    let stored = query.fetch_all(connection).await?.first().map(|row| stored_row(row, 0, true)).transpose()?;
+    let stored = query.fetch_all(connection).await?.first().map(stored_counter_row).transpose()?;
     let old = match stored {
         Some(StoredRow { expires_at: Some(expires_at), .. }) if expires_at <= now.as_unix_millis_floor() => Ok(0),
         Some(StoredRow { expires_at: Some(_), .. }) if !expiring_allowed => {
@@ -102,16 +102,13 @@ pub(crate) async fn refusal(
     })
 }
 
-/// The state of a key, from the columns of a row that begin at `at`.
-pub(crate) fn stored_row(row: &SqliteRow, at: usize, counted: bool) -> Result<StoredRow, sqlx::Error> {
-    let counter = if counted {
-        Some(StoredCounter {
-            kind: row.try_get(at + 3)?,
-            has_metadata: row.try_get(at + 4)?,
-            head: row.try_get(at + 5)?,
-        })
-    } else {
-        None
-    };
-    Ok(StoredRow { row: row.try_get(at)?, version: row.try_get(at + 1)?, expires_at: row.try_get(at + 2)?, counter })
+/// The state of a key, from a row of [`queries::COUNTER`].
+fn stored_counter_row(row: &SqliteRow) -> Result<StoredRow, sqlx::Error> {
+    let counter = StoredCounter { kind: row.try_get(3)?, has_metadata: row.try_get(4)?, head: row.try_get(5)? };
+    Ok(StoredRow {
+        row: row.try_get(0)?,
+        version: row.try_get(1)?,
+        expires_at: row.try_get(2)?,
+        counter: Some(counter),
+    })
 }

@@ -6,11 +6,11 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Either, Executor, Row as _, Sqlite};
 
 use crate::error::{Stage, from_sqlx, is_busy};
-use crate::group::{Group, Plan};
+use crate::group::{Group, Plan, StoredRow};
 use crate::pack::{PACKED_BYTES_MAX, Packed, Row};
+use crate::packed_text::PackedText;
 use crate::queries;
 use crate::schema::Home;
-use crate::single::stored_row;
 
 /// How many keys or rows, and how many bytes of them, one statement takes.
 const STATEMENT_ROWS_MAX: usize = 1000;
@@ -71,12 +71,15 @@ pub(crate) async fn begin(
         let (list, bytes) = packed.finish();
         let query = sqlx::query(texts[0]).bind(list).bind(bytes).bind(home.namespace);
         let rows = query.fetch_all(&mut *connection).await.map_err(Failure::in_transaction)?;
-        for row in rows {
-            let position: i64 = row.try_get(0).map_err(Failure::in_transaction)?;
-            let position = usize::try_from(position).unwrap_or(usize::MAX);
-            let marked = marks.get(position).copied().unwrap_or(false);
-            let stored = stored_row(&row, 1, marked).map_err(Failure::in_transaction)?;
-            found.push((first.saturating_add(position), stored));
+        if let Some(text) = rows.first() {
+            let text: Option<&[u8]> = text.try_get(0).map_err(Failure::in_transaction)?;
+            let mut text = PackedText::new(text.unwrap_or_default());
+            while !text.is_empty() {
+                let position = usize::try_from(text.some_number().map_err(Failure::Other)?).unwrap_or(usize::MAX);
+                let marked = marks.get(position).copied().unwrap_or(false);
+                let stored = StoredRow::unpack(&mut text, marked).map_err(Failure::Other)?;
+                found.push((first.saturating_add(position), stored));
+            }
         }
         texts[0] = texts[1];
     }

@@ -1,0 +1,94 @@
+//! What the statement for many keys has found: one text, taken apart into a slot for each key. Pure.
+
+use bytes::Bytes;
+use kv_api::{Entry, Error, Fields, Metadata, Result, Value, ValueKind};
+
+use crate::error::damaged_row;
+use crate::list::entry_expiry;
+use crate::operation::{kind_from_number, version};
+use crate::packed_text::PackedText;
+use crate::schema::Home;
+
+/// How much the text tells of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Kind and value: [`crate::queries::GET_MANY_VALUES`].
+    Value,
+    /// Version, expiry and metadata too: [`crate::queries::GET_MANY_ENTRIES`].
+    Entry,
+}
+
+/// One slot for each key that was asked for.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    pub(crate) entries: Vec<Result<Option<Entry>>>,
+    /// The slots of the entries that are too large for the text. Until they have been got, these are empty.
+    pub(crate) withheld: Vec<usize>,
+    fields: Vec<Fields>,
+}
+
+impl Slots {
+    pub(crate) fn new(fields: impl Iterator<Item = Fields>) -> Self {
+        let fields: Vec<Fields> = fields.collect();
+        Self { entries: fields.iter().map(|_| Ok(None)).collect(), withheld: Vec::new(), fields }
+    }
+
+    pub(crate) fn entry(&mut self, slot: usize) -> Result<&mut Result<Option<Entry>>> {
+        self.entries.get_mut(slot).ok_or_else(nobody_asked)
+    }
+
+    /// Takes the text apart. Each value is copied out of it: a part of a shared buffer would keep all of it in memory for as
+    /// long as the caller keeps the smallest value.
+    pub(crate) fn fill(&mut self, text: &[u8], content: Content, home: Home) -> Result<()> {
+        let mut text = PackedText::new(text);
+        while !text.is_empty() {
+            let slot = usize::try_from(text.some_number()?).unwrap_or(usize::MAX);
+            let fields = *self.fields.get(slot).ok_or_else(nobody_asked)?;
+            match text.number()? {
+                Some(kind) => *self.entry(slot)? = told(&mut text, kind, content, fields, home)?.map(Some),
+                None if fields == Fields::Existence => *self.entry(slot)? = Ok(Some(existing())),
+                None => self.withheld.push(slot),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next entry of the text. The outer error: the text itself is damaged, and what follows cannot be found.
+fn told(text: &mut PackedText<'_>, kind: i64, content: Content, fields: Fields, home: Home) -> Result<Result<Entry>> {
+    let value =
+        |bytes: &[u8]| kind_from_number(kind).map(|kind| Value::from_stored(kind, Bytes::copy_from_slice(bytes)));
+    if content == Content::Value {
+        let value_bytes = text.some_number()?;
+        return Ok(value(text.take(value_bytes)?).map(Entry::new));
+    }
+    let (version, expires_at) = (text.some_number()?, text.number()?);
+    let (metadata_bytes, value_bytes) = (text.number()?, text.some_number()?);
+    let metadata = metadata_bytes.map(|bytes| text.take(bytes)).transpose()?;
+    let value = value(text.take(value_bytes)?);
+    Ok(value.map(|value| match fields {
+        Fields::Value => Entry::new(value),
+        _ => entry(value, metadata.map(<[u8]>::to_vec), expires_at, version, home),
+    }))
+}
+
+/// All that is known of an entry, from its columns.
+pub(crate) fn entry(
+    value: Value,
+    metadata: Option<Vec<u8>>,
+    expires_at: Option<i64>,
+    stored_version: i64,
+    home: Home,
+) -> Entry {
+    let metadata = metadata.map(|metadata| Metadata::from_stored(Bytes::from(metadata)));
+    Entry::with_details(value, metadata, entry_expiry(expires_at), Some(version(home.file_id, stored_version)))
+}
+
+/// An entry of which only the existence was wanted.
+pub(crate) fn existing() -> Entry {
+    Entry::new(Value::from_stored(ValueKind::Bytes, Bytes::new()))
+}
+
+pub(crate) fn nobody_asked() -> Error {
+    damaged_row("a key nobody asked for")
+}
