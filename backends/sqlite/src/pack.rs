@@ -1,19 +1,25 @@
 //! How many keys or rows travel in two parameters: a JSON array of integers, and one blob that they point into. Only
 //! integers are JSON, so no key and no value is ever escaped or cut, whatever its bytes (KEY-2).
 //!
-//! Positions in the blob begin at 1, as SQLite counts. A key is one integer, `position << 16 | length`. A row is four: its
-//! key; `value length << 19 | (metadata length + 1, or 0 without) << 3 | kind`; version; expiry or null. Metadata and value
-//! follow their key in the blob. The queries in `queries.rs` take this apart.
+//! Positions in the blob begin at 1, as SQLite counts. A key is one integer, `position << 16 | length`. So is a row:
+//! `position << 16 | length of the key`, and at its position stand three numbers of [`NUMBER_WIDTH`] characters in text,
+//! padded with spaces, then key, metadata and value. The numbers: `value length << 20 | (metadata length + 1, or 0 without)
+//! << 4 | (8 if it expires) | kind`; version; expiry or only spaces. The queries in `queries.rs` take this apart.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// From this size on (metadata and value) a row is written by a statement of its own: a second copy of the value would cost
 /// more than the statement. Below it, both lengths fit their 16 bits.
 pub(crate) const PACKED_BYTES_MAX: usize = 32 * 1024;
 
 const KEY_BITS: u32 = 16;
-const METADATA_SHIFT: u32 = 3;
-const VALUE_SHIFT: u32 = 19;
+const EXPIRES_BIT: i64 = 8;
+const METADATA_SHIFT: u32 = 4;
+const VALUE_SHIFT: u32 = 20;
+
+/// As long as the longest 64-bit number with its sign.
+const NUMBER_WIDTH: usize = 20;
 
 /// A list under construction, and the bytes it points into.
 #[derive(Debug, Default)]
@@ -67,25 +73,19 @@ impl Packed {
 
     /// Adds a row whose content is below [`PACKED_BYTES_MAX`].
     pub(crate) fn push_row(&mut self, row: &Row<'_>) {
-        let key = self.append_key(row.key);
-        let metadata_field = match row.metadata {
-            None => 0,
-            Some(metadata) => {
-                self.bytes.extend_from_slice(metadata);
-                length(metadata) + 1
-            }
-        };
         let value = row.value.as_bytes();
+        let position = length(&self.bytes) + 1;
+        let shape = length(value) << VALUE_SHIFT
+            | row.metadata.map_or(0, |metadata| length(metadata) + 1) << METADATA_SHIFT
+            | row.expires_at.map_or(0, |_| EXPIRES_BIT)
+            | row.kind;
+        self.append_number(Some(shape));
+        self.append_number(Some(row.version));
+        self.append_number(row.expires_at);
+        self.bytes.extend_from_slice(row.key.as_bytes());
+        self.bytes.extend_from_slice(row.metadata.unwrap_or_default());
         self.bytes.extend_from_slice(value);
-        let lengths = length(value) << VALUE_SHIFT | metadata_field << METADATA_SHIFT | row.kind;
-        self.separate();
-        let _ = write!(self.list, "[{key},{lengths},{},", row.version);
-        match row.expires_at {
-            None => self.list.push_str("null]"),
-            Some(expires_at) => {
-                let _ = write!(self.list, "{expires_at}]");
-            }
-        }
+        self.push_number(position << KEY_BITS | length(row.key.as_bytes()));
     }
 
     /// Adds a pair of a row and its new expiry.
@@ -121,6 +121,15 @@ impl Packed {
         (self.list, self.bytes)
     }
 
+    /// Appends a number, or as many spaces.
+    fn append_number(&mut self, number: Option<i64>) {
+        // Writing to a Vec cannot fail.
+        let _ = match number {
+            Some(number) => write!(self.bytes, "{number:>NUMBER_WIDTH$}"),
+            None => write!(self.bytes, "{:NUMBER_WIDTH$}", ""),
+        };
+    }
+
     fn append_key(&mut self, key: &str) -> i64 {
         let position = length(&self.bytes) + 1;
         self.bytes.extend_from_slice(key.as_bytes());
@@ -152,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_four_integers_and_none_of_its_bytes_is_json() {
+    fn a_row_is_one_integer_and_none_of_its_bytes_is_json() {
         let mut packed = Packed::default();
         let row = Row {
             key: "k\"",
@@ -163,12 +172,12 @@ mod tests {
             value: RowValue::Given(b"\"\\"),
         };
         packed.push_row(&row);
-        packed.push_row(&Row { metadata: None, expires_at: Some(-5), ..row });
+        packed.push_row(&Row { metadata: None, expires_at: Some(i64::MIN), ..row });
         let (list, bytes) = packed.finish();
-        let first = format!("[{},{},7,null]", 1 << 16 | 2, 2 << 19 | 3 << 3 | 1);
-        let second = format!("[{},{},7,-5]", 7 << 16 | 2, 2 << 19 | 1);
-        assert_eq!(list, format!("[{first},{second}]"));
-        assert_eq!(bytes, b"k\"{}\"\\k\"\"\\");
+        assert_eq!(list, format!("[{},{}]", 1 << 16 | 2, 67 << 16 | 2));
+        let first = format!("{:20}{:20}{:20}k\"{{}}\"\\", 2 << 20 | 3 << 4 | 1, 7, "");
+        let second = format!("{:20}{:20}{:20}k\"\"\\", 2 << 20 | 8 | 1, 7, i64::MIN);
+        assert_eq!(String::from_utf8(bytes).unwrap(), first + &second);
     }
 
     #[test]
