@@ -43,7 +43,8 @@ impl Opening<'_> {
     /// For a reader: of a store that writes too, able to recover the log after a crash and to move it into the file when
     /// it is the last to close; of a store for reading only, without any right to write.
     pub(crate) fn for_reading(&self) -> SqliteConnectOptions {
-        if self.config.read_only { self.basic().read_only(true) } else { self.basic().pragma("query_only", "ON") }
+        let basic = self.basic().pragma("cache_size", "-16384");
+        if self.config.read_only { basic.read_only(true) } else { basic.pragma("query_only", "ON") }
     }
 
     /// For a look at a file that may be somebody else's: leaves it and its directory as they are.

@@ -3,7 +3,7 @@
 //!
 //! Positions in the blob begin at 1, as SQLite counts. A key is one integer, `position << 16 | length`. So is a row:
 //! `position << 16 | length of the key`, and at its position stand three numbers of [`NUMBER_WIDTH`] characters in text,
-//! padded with spaces, then key, metadata and value. The numbers: `value length << 20 | (metadata length + 1, or 0 without)
+//! filled up with spaces, then key, metadata and value. The numbers: `value length << 20 | (metadata length + 1, or 0 without)
 //! << 4 | (8 if it expires) | kind`; version; expiry or only spaces. The queries in `queries.rs` take this apart.
 
 use std::fmt::Write as _;
@@ -121,13 +121,14 @@ impl Packed {
         (self.list, self.bytes)
     }
 
-    /// Appends a number, or as many spaces.
+    /// Appends a number, or nothing, and spaces up to the width of a number.
     fn append_number(&mut self, number: Option<i64>) {
-        // Writing to a Vec cannot fail.
-        let _ = match number {
-            Some(number) => write!(self.bytes, "{number:>NUMBER_WIDTH$}"),
-            None => write!(self.bytes, "{:NUMBER_WIDTH$}", ""),
-        };
+        let end = self.bytes.len() + NUMBER_WIDTH;
+        if let Some(number) = number {
+            // Writing to a Vec cannot fail.
+            let _ = write!(self.bytes, "{number}");
+        }
+        self.bytes.resize(end, b' ');
     }
 
     fn append_key(&mut self, key: &str) -> i64 {
@@ -175,8 +176,8 @@ mod tests {
         packed.push_row(&Row { metadata: None, expires_at: Some(i64::MIN), ..row });
         let (list, bytes) = packed.finish();
         assert_eq!(list, format!("[{},{}]", 1 << 16 | 2, 67 << 16 | 2));
-        let first = format!("{:20}{:20}{:20}k\"{{}}\"\\", 2 << 20 | 3 << 4 | 1, 7, "");
-        let second = format!("{:20}{:20}{:20}k\"\"\\", 2 << 20 | 8 | 1, 7, i64::MIN);
+        let first = format!("{:<20}{:<20}{:<20}k\"{{}}\"\\", 2 << 20 | 3 << 4 | 1, 7, "");
+        let second = format!("{:<20}{:<20}{:<20}k\"\"\\", 2 << 20 | 8 | 1, 7, i64::MIN);
         assert_eq!(String::from_utf8(bytes).unwrap(), first + &second);
     }
 
