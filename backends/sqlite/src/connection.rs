@@ -43,6 +43,7 @@ impl Opening<'_> {
     /// For a reader: of a store that writes too, able to recover the log after a crash and to move it into the file when
     /// it is the last to close; of a store for reading only, without any right to write.
     pub(crate) fn for_reading(&self) -> SqliteConnectOptions {
+        // KiB: 16 MiB each, since there may be several.
         let basic = self.basic().pragma("cache_size", "-16384");
         if self.config.read_only { basic.read_only(true) } else { basic.pragma("query_only", "ON") }
     }
@@ -184,6 +185,7 @@ mod tests {
             }
             let mut reader = opening.for_reading().connect().await.unwrap();
             assert_eq!(setting(&mut reader, "query_only").await, 1);
+            assert_eq!(setting(&mut reader, "cache_size").await, -16_384);
             assert_eq!(setting(&mut reader, "busy_timeout").await, 0);
         }
     }

@@ -92,3 +92,46 @@ pub(crate) fn existing() -> Entry {
 pub(crate) fn nobody_asked() -> Error {
     damaged_row("a key nobody asked for")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: Home = Home { namespace: 1, file_id: 7 };
+
+    fn filled(text: &[u8], content: Content, fields: &[Fields]) -> Result<Slots> {
+        let mut slots = Slots::new(fields.iter().copied());
+        slots.fill(text, content, HOME).map(|()| slots)
+    }
+
+    #[test]
+    fn each_entry_finds_its_slot_and_a_withheld_one_is_remembered() {
+        let fields = [Fields::Value, Fields::Existence, Fields::Value, Fields::Value, Fields::Value];
+        let slots = filled(b"3,2,4,1,\0\xff1,,4,,0,0,0,", Content::Value, &fields).unwrap();
+        let value = |slot: usize| slots.entries[slot].as_ref().unwrap().as_ref().map(Entry::value);
+        assert_eq!(value(0), Some(&Value::from("")));
+        assert_eq!(value(1), Some(&Value::from(Vec::new())));
+        assert_eq!(value(2), None);
+        assert_eq!(value(3), Some(&Value::from(&b"1,\0\xff"[..])));
+        assert_eq!((value(4), slots.withheld.as_slice()), (None, &[4][..]));
+    }
+
+    #[test]
+    fn all_of_an_entry_is_told_to_those_who_asked_for_it() {
+        let text = b"0,0,9,5,2,1,{}a1,0,9,5,2,1,{}a";
+        let slots = filled(text, Content::Entry, &[Fields::All, Fields::Value]).unwrap();
+        let entry = |slot: usize| slots.entries[slot].as_ref().unwrap().as_ref().unwrap();
+        let metadata = Metadata::from_stored(Bytes::from_static(b"{}"));
+        let whole = Entry::with_details(Value::from("a"), Some(metadata), entry_expiry(Some(5)), Some(version(7, 9)));
+        assert_eq!((entry(0), entry(1)), (&whole, &Entry::new(Value::from("a"))));
+    }
+
+    #[test]
+    fn a_row_of_an_unknown_kind_spoils_its_own_slot_and_a_damaged_text_everything() {
+        let slots = filled(b"0,9,1,a1,0,1,b", Content::Value, &[Fields::Value; 2]).unwrap();
+        assert!(slots.entries[0].is_err() && slots.entries[1].as_ref().is_ok_and(Option::is_some));
+        for damaged in [&b"2,0,1,a"[..], b"-1,0,1,a", b"0", b"0,0,2,a", b"0,0,,a", b",0,1,a"] {
+            assert!(filled(damaged, Content::Value, &[Fields::Value; 2]).is_err(), "{damaged:?}");
+        }
+    }
+}

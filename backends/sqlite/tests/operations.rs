@@ -110,6 +110,88 @@ async fn val_2_every_kind_comes_back_from_every_path() {
     }
 }
 
+/// Small entries come to readers packed into one text, large ones in rows; writes of many pack them too.
+#[tokio::test]
+async fn get_2_and_val_3_many_keys_at_once_hold_what_each_alone_holds() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut contents: Vec<Vec<u8>> =
+        [&b""[..], b"\0", b",", b"5", b",5", b"5,", b"0,2,3,", b"\xff\xfe", b"\0\xff,1,\0", b" ", b"-1"]
+            .map(<[u8]>::to_vec)
+            .to_vec();
+    for length in [4095, 4096, 4097, 32 * 1024 - 1, 32 * 1024, 40_000] {
+        contents.push(vec![b','; length]);
+        contents.push(vec![0xff; length]);
+    }
+    let long = Metadata::from(json!("1,".repeat(2100)));
+    let metadata = [None, Some(Metadata::from(json!({"n": "1,2,\0"}))), Some(long)];
+    let mut entries = Vec::new();
+    for content in &contents {
+        for metadata in &metadata {
+            for expires in [false, true] {
+                entries.push((format!("{},", entries.len()), content.clone(), metadata.clone(), expires));
+            }
+        }
+    }
+    let items = || {
+        entries.iter().map(|(key, content, metadata, expires)| {
+            let mut item = SetItem::new(key, content.clone());
+            if let Some(metadata) = metadata {
+                item = item.metadata(metadata.clone());
+            }
+            if *expires { item.ttl(Duration::from_secs(60)) } else { item }
+        })
+    };
+    for round in 0..2 {
+        if round == 0 {
+            assert!(set_many(&store, items().collect()).await.iter().all(Result::is_ok));
+        } else {
+            for item in items() {
+                set(&store, item).await.unwrap();
+            }
+        }
+        // The second half of the keys is missing.
+        let keys: Vec<String> = entries
+            .iter()
+            .map(|(key, ..)| key.clone())
+            .chain(entries.iter().map(|(key, ..)| format!("{key}1")))
+            .collect();
+        let borrowed: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let many = get_many(&store, &borrowed).await;
+        // All of them, mixed and some twice, wait for the reader together.
+        let fields = [Fields::All, Fields::Value, Fields::Existence, Fields::All];
+        let asked: Vec<_> = keys.iter().chain(&keys).zip(fields.iter().cycle()).collect();
+        let grouped =
+            join_all(asked.iter().map(|(key, fields)| store.read(RESOLVER.read(*key, **fields).unwrap()))).await;
+        let values: Vec<_> = keys.iter().map(|key| key.as_str().into()).collect();
+        let (values, _) = RESOLVER.read_many(values, Fields::Value).unwrap().unwrap();
+        let values = store.read_many(values).await.unwrap();
+        for (index, key) in keys.iter().enumerate() {
+            let alone = get(&store, key).await;
+            assert_eq!(alone.is_some(), index < entries.len());
+            assert_eq!(many[index], alone, "{key}");
+            let value = alone.as_ref().map(|entry| entry.value());
+            assert_eq!(values[index].as_ref().map(|entry| entry.value()), value, "{key}");
+            let Some((_, content, metadata, expires)) = entries.get(index) else { continue };
+            let alone = alone.unwrap();
+            assert_eq!(alone.value(), &Value::from(content.clone()), "{key}");
+            assert_eq!(alone.metadata(), metadata.as_ref(), "{key}");
+            assert_eq!(alone.expiry() != EntryExpiry::Never, *expires, "{key}");
+        }
+        for ((key, fields), entry) in asked.into_iter().zip(grouped) {
+            let (entry, alone) = (entry.unwrap(), get(&store, key).await);
+            match fields {
+                Fields::Existence => assert_eq!(entry.is_some(), alone.is_some(), "{key}"),
+                Fields::Value => {
+                    assert_eq!(entry.as_ref().map(|entry| entry.value()), alone.as_ref().map(|entry| entry.value()));
+                    assert!(entry.is_none_or(|entry| entry.version().is_none() && entry.metadata().is_none()));
+                }
+                _ => assert_eq!(entry, alone, "{key}"),
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn get_2_existence_moves_no_value() {
     let place = Place::new();
