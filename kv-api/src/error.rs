@@ -300,6 +300,13 @@ impl Error {
             .with_reason(Reason::NotACounter)
     }
 
+    /// `InvalidArgument`: an increment whose result would be out of range (CNT-1).
+    #[must_use]
+    pub fn counter_range(min: i64, max: i64) -> Self {
+        let message = format!("the counter would leave the range {min} to {max}");
+        Self::invalid(Reason::CounterRange { min, max }, message)
+    }
+
     /// `Internal`: a declared capability that the adapter does not implement.
     #[must_use]
     pub fn not_implemented(method: &'static str) -> Self {

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use crate::condition::Condition;
 use crate::entry::Fields;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Result};
 use crate::expiry::Expiry;
 use crate::metadata::Metadata;
 use crate::set_item::SetItem;
@@ -284,15 +284,10 @@ impl<'a> Increment<'a> {
     /// The new value of a counter that holds `old`.
     ///
     /// # Errors
-    /// `InvalidArgument` with [`Reason::CounterRange`] when it is out of range or overflows (CNT-1).
+    /// `InvalidArgument` with [`Reason::CounterRange`](crate::Reason::CounterRange) when it is out of range or overflows (CNT-1).
     pub fn apply(&self, old: i64) -> Result<i64> {
         let Self { by, min, max, .. } = *self;
-        old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| {
-            Error::invalid(
-                Reason::CounterRange { min, max },
-                format!("the counter would leave the range {min} to {max}"),
-            )
-        })
+        old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| Error::counter_range(min, max))
     }
 
     /// Whether an entry with an expiry may be counted in; if not, that is `WrongType` (CNT-2).

@@ -1,6 +1,6 @@
 //! Many operations decided in memory, one after the other, on the state that one statement has read. Pure: no I/O, no clock.
 
-use kv_api::{DeleteOutcome, Error, ErrorKind, Reason, Result, SetOutcome, SetStatus, Timestamp, ValueKind};
+use kv_api::{DeleteOutcome, Error, ErrorKind, Result, SetOutcome, SetStatus, Timestamp, ValueKind};
 
 use crate::error::damaged_row;
 use crate::operation::{Action, Answer, Operation, PutCondition, deadline, kind_from_number, kind_number, put_outcome};
@@ -229,7 +229,7 @@ fn decide(
                 None => (0, None),
                 Some(live) => {
                     if live.expires_at.is_some() && !expiring_allowed {
-                        return Err(not_a_counter("the entry has an expiry"));
+                        return Err(Error::not_a_counter("the entry has an expiry"));
                     }
                     (live.content.as_counter(operations)?, live.expires_at)
                 }
@@ -282,9 +282,9 @@ impl Content {
             Self::Stored(Some(stored)) => stored.value(),
             Self::Stored(None) => Err(Error::new(ErrorKind::Internal, "the counter was not read")),
             Self::Written(index) => match &operations[*index].action {
-                Action::Put { metadata: Some(_), .. } => Err(not_a_counter("the entry has metadata")),
+                Action::Put { metadata: Some(_), .. } => Err(Error::not_a_counter("the entry has metadata")),
                 Action::Put { value, .. } if value.kind() == ValueKind::Json => counter_value(value.as_bytes()),
-                _ => Err(not_a_counter("the value is no JSON integer")),
+                _ => Err(Error::not_a_counter("the value is no JSON integer")),
             },
         }
     }
@@ -309,20 +309,18 @@ impl StoredCounter {
     /// The value it counts from (CNT-1, CNT-2).
     pub(crate) fn value(&self) -> Result<i64> {
         if self.has_metadata {
-            return Err(not_a_counter("the entry has metadata"));
+            return Err(Error::not_a_counter("the entry has metadata"));
         }
         match kind_from_number(self.kind)? {
             ValueKind::Json => counter_value(&self.head),
-            _ => Err(not_a_counter("the value is no JSON integer")),
+            _ => Err(Error::not_a_counter("the value is no JSON integer")),
         }
     }
 }
 
 /// The new value, where it is in range (CNT-1).
 pub(crate) fn incremented(old: i64, by: i64, min: i64, max: i64) -> Result<i64> {
-    old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| {
-        Error::invalid(Reason::CounterRange { min, max }, format!("the counter would leave the range {min} to {max}"))
-    })
+    old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| Error::counter_range(min, max))
 }
 
 /// JSON text has one form for each integer; everything else (`5.0`, `007`) is no counter.
@@ -330,12 +328,7 @@ fn counter_value(json: &[u8]) -> Result<i64> {
     std::str::from_utf8(json)
         .ok()
         .and_then(|text| text.parse::<i64>().ok().filter(|value| value.to_string() == text))
-        .ok_or_else(|| not_a_counter("the value is no JSON integer within 64 bits"))
-}
-
-pub(crate) fn not_a_counter(why: &'static str) -> Error {
-    Error::new(ErrorKind::WrongType, format!("only a JSON integer without metadata can be counted in: {why}"))
-        .with_reason(Reason::NotACounter)
+        .ok_or_else(|| Error::not_a_counter("the value is no JSON integer within 64 bits"))
 }
 
 #[cfg(test)]
@@ -400,7 +393,11 @@ mod tests {
             assert_eq!(counter_value(json.as_bytes()).unwrap(), value);
         }
         for json in ["", "-0", "007", "+5", "5.0", "5e0", " 5", "9223372036854775808", "[5]", "\"5\""] {
-            assert_eq!(counter_value(json.as_bytes()).unwrap_err().reason(), Some(&Reason::NotACounter), "{json}");
+            assert_eq!(
+                counter_value(json.as_bytes()).unwrap_err().reason(),
+                Some(&kv_api::Reason::NotACounter),
+                "{json}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::error::undecided;
-use crate::group::{StoredCounter, StoredRow, incremented, not_a_counter, written_row};
+use crate::group::{StoredCounter, StoredRow, incremented, written_row};
 use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
 use crate::queries;
 use crate::schema::Home;
@@ -91,7 +91,7 @@ pub(crate) async fn refusal(
     let old = match stored {
         Some(StoredRow { expires_at: Some(expires_at), .. }) if expires_at <= now.as_unix_millis_floor() => Ok(0),
         Some(StoredRow { expires_at: Some(_), .. }) if !expiring_allowed => {
-            Err(not_a_counter("the entry has an expiry"))
+            Err(Error::not_a_counter("the entry has an expiry"))
         }
         Some(StoredRow { counter: Some(counter), .. }) => counter.value(),
         Some(_) | None => Ok(0),
