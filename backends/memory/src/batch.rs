@@ -39,8 +39,7 @@ impl MemoryStore {
         let mut items = self.prepare(writes)?;
         // Whoever locks several shards does it in the order of their positions, so that no two wait for each other.
         items.sort_by_key(|item| Shards::position(item.hash));
-        let mut nothing_due = false;
-        loop {
+        self.making_room(|| {
             let mut parts: Vec<Part<'_>> = items
                 .chunk_by(|left, right| Shards::position(left.hash) == Shards::position(right.hash))
                 .map(|items| (inner.shards.write(items[0].hash), items))
@@ -50,22 +49,14 @@ impl MemoryStore {
                 Plan::NotMet { index } => return Ok(BatchOutcome::NotMet { index }),
                 Plan::Write { statuses, old, new } => (statuses, old, new),
             };
-            if let Err(full) = inner.capacity.replace(old, new) {
-                drop(parts);
-                if nothing_due {
-                    return Err(full);
-                }
-                // As in `write_sync`.
-                nothing_due = !self.make_room();
-                continue;
-            }
+            inner.capacity.replace(old, new)?;
             let (outcomes, replaced) = self.carry_out(&mut parts, statuses, &time);
             for (shard, items) in parts {
                 self.finish_write(shard, inner.index.writer(), &time, items.len());
             }
             drop(replaced);
-            return Ok(BatchOutcome::Written(outcomes));
-        }
+            Ok(BatchOutcome::Written(outcomes))
+        })
     }
 
     fn prepare(&self, writes: &WriteMany<'_>) -> Result<Vec<Prepared>> {
@@ -93,7 +84,7 @@ impl MemoryStore {
                     first_unmet = Some(first_unmet.map_or(item.index, |first| first.min(item.index)));
                 }
                 statuses.push(if live.is_some() { SetStatus::Updated } else { SetStatus::Created });
-                old = old.plus(slot.and_then(|slot| shard.at(slot)).map_or_else(Size::default, Block::size));
+                old = old.plus(shard.size_at(slot));
                 new = new.plus(item.block.size());
             }
         }

@@ -4,7 +4,6 @@ use kv_api::{Error, Increment, Result, ValueKind};
 
 use crate::block::Block;
 use crate::call_time::CallTime;
-use crate::capacity::Size;
 use crate::store::MemoryStore;
 
 impl MemoryStore {
@@ -19,8 +18,7 @@ impl MemoryStore {
         let inner = &*self.inner;
         let key = increment.key();
         let hash = inner.shards.hash(key);
-        let mut nothing_due = false;
-        loop {
+        self.making_room(|| {
             let mut shard = inner.shards.write(hash);
             let time = CallTime::new(&*inner.clock);
             let slot = shard.find(hash, key.as_bytes());
@@ -30,22 +28,13 @@ impl MemoryStore {
             };
             let count = increment.apply(count)?;
             let block = Block::new(key, ValueKind::Json, count.to_string().as_bytes(), None)?;
-            let old_size = slot.and_then(|slot| shard.at(slot)).map_or_else(Size::default, Block::size);
-            if let Err(full) = inner.capacity.replace(old_size, block.size()) {
-                drop(shard);
-                if nothing_due {
-                    return Err(full);
-                }
-                // As in `write_sync`.
-                nothing_due = !self.make_room();
-                continue;
-            }
+            inner.capacity.replace(shard.size_at(slot), block.size())?;
             let mut index = inner.index.writer();
             let (_, old) = shard.put(slot, hash, block, expires_at, &mut index);
             self.finish_write(shard, index, &time, 1);
             drop(old);
-            return Ok(count);
-        }
+            Ok(count)
+        })
     }
 }
 

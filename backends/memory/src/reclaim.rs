@@ -8,6 +8,7 @@
 
 use std::sync::atomic::Ordering;
 
+use kv_api::{Reason, Result};
 use parking_lot::RwLockWriteGuard;
 
 use crate::block::Block;
@@ -80,8 +81,24 @@ impl MemoryStore {
         drop(removed);
     }
 
+    /// Tries a write until it fits, or the store is full of entries that live. `attempt` takes its locks anew each time, and
+    /// lets go of them when it fails.
+    #[inline]
+    pub(crate) fn making_room<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        let mut nothing_due = false;
+        loop {
+            match attempt() {
+                // Once more even when nothing was due: another call may have been the one that made room.
+                Err(full) if full.reason() == Some(&Reason::StoreFull) && !nothing_due => {
+                    nothing_due = !self.make_room()
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Makes room in a full store: takes some due entries out of the first shard that has any. `false` when none has.
-    pub(crate) fn make_room(&self) -> bool {
+    fn make_room(&self) -> bool {
         self.inner.expiring.load(Ordering::Relaxed)
             && self.inner.shards.all().any(|shard| {
                 let mut shard = shard.write();

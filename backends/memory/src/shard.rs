@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 
 use crate::block::Block;
 use crate::call_time::CallTime;
+use crate::capacity::Size;
 use crate::expiry_queue::{Expiring, ExpiryQueue};
 use crate::key_index::KeyIndexWriter;
 use crate::shards::SHARDS;
@@ -58,6 +59,11 @@ impl Shard {
     /// The block at `slot` if its expiry has not come (SET-4).
     pub(crate) fn live_at(&self, slot: Option<Slot>, time: &CallTime<'_>) -> Option<&Block> {
         slot.and_then(|slot| self.at(slot)).filter(|block| !block.is_expired(time))
+    }
+
+    /// What is at `slot` counts against the bounds of the store, live or not.
+    pub(crate) fn size_at(&self, slot: Option<Slot>) -> Size {
+        slot.and_then(|slot| self.at(slot)).map_or_else(Size::default, Block::size)
     }
 
     /// Puts a block where `slot` says its key is, or in if it says nowhere. Gives it its number, which it returns, and

@@ -14,7 +14,7 @@ use kv_api::{
 
 use crate::block::Block;
 use crate::call_time::CallTime;
-use crate::capacity::{Capacity, Size};
+use crate::capacity::Capacity;
 use crate::config::MemoryConfig;
 use crate::key_index::KeyIndex;
 use crate::profile::PROFILE;
@@ -112,10 +112,9 @@ impl MemoryStore {
         let inner = &*self.inner;
         let (key, value) = (write.key(), write.value());
         let metadata = write.metadata().map(|metadata| &metadata.as_bytes()[..]);
-        let block = Block::new(key, value.kind(), value.as_bytes(), metadata)?;
         let hash = inner.shards.hash(key);
-        let mut nothing_due = false;
-        loop {
+        self.making_room(|| {
+            let block = Block::new(key, value.kind(), value.as_bytes(), metadata)?;
             let mut shard = inner.shards.write(hash);
             let time = CallTime::new(&*inner.clock);
             let slot = shard.find(hash, key.as_bytes());
@@ -124,23 +123,14 @@ impl MemoryStore {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
             }
             let status = if live.is_some() { SetStatus::Updated } else { SetStatus::Created };
-            let old_size = slot.and_then(|slot| shard.at(slot)).map_or_else(Size::default, Block::size);
             let expires_at = self.deadline(&time, write.expiry());
-            if let Err(full) = inner.capacity.replace(old_size, block.size()) {
-                drop(shard);
-                if nothing_due {
-                    return Err(full);
-                }
-                // Once more even then: another call may have been the one that made room.
-                nothing_due = !self.make_room();
-                continue;
-            }
+            inner.capacity.replace(shard.size_at(slot), block.size())?;
             let mut index = inner.index.writer();
             let (number, old) = shard.put(slot, hash, block, expires_at, &mut index);
             self.finish_write(shard, index, &time, 1);
             drop(old);
-            return Ok(SetOutcome::new(status).with_version(Version::numbered(inner.origin, number)));
-        }
+            Ok(SetOutcome::new(status).with_version(Version::numbered(inner.origin, number)))
+        })
     }
 
     /// The absolute form of an expiry in milliseconds. Remembers that there is one.
