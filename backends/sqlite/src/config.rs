@@ -183,7 +183,8 @@ impl SqliteConfig {
     }
 
     /// How long another process's lock is waited out before the call fails with `Unavailable` and
-    /// [`Reason::Busy`](kv_api::Reason::Busy). Default: 10 seconds; zero does not wait at all.
+    /// [`Reason::Busy`](kv_api::Reason::Busy). Default: 10 seconds; zero does not wait at all. Counted from when the store
+    /// turns to the call: one that stands in line behind others that wait for the lock waits for them too.
     #[must_use]
     pub const fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
         self.busy_timeout = busy_timeout;
