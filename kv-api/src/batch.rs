@@ -41,11 +41,12 @@ pub(crate) async fn delete_many(store: &Store, keys: Vec<Cow<'_, str>>) -> Vec<R
         (Err(closed), _) => return slots.iter().map(|_| Err(closed.clone())).collect(),
         (Ok(_), None) => Vec::new(),
         (Ok(_), Some(deletes)) => {
-            let keys: Vec<String> = deletes.keys().iter().map(|key| key.clone().into_owned()).collect();
+            let keys = deletes.keys().to_vec();
             let asked = keys.len();
             let outcomes = store.backend().delete_many(deletes).await;
             if outcomes.len() == asked {
-                let named = |(outcome, key): (Result<_>, String)| outcome.map_err(|error: Error| error.with_key(&key));
+                let named =
+                    |(outcome, key): (Result<_>, Cow<'_, str>)| outcome.map_err(|error: Error| error.with_key(&key));
                 outcomes.into_iter().zip(keys).map(named).collect()
             } else {
                 vec![Err(wrong_count(asked, outcomes.len(), Retry::OutcomeUnknown)); asked]
@@ -89,7 +90,7 @@ pub(crate) async fn set_many(store: &Store, items: Vec<SetItem<'_>>) -> Vec<Resu
     let resolved = items.into_iter().map(|item| resolver.write(item, clock)).collect();
     let mut plan = Plan::new(resolved);
     for round in std::mem::take(&mut plan.rounds) {
-        let sent: Vec<Sent> = round.iter().map(|(index, write)| Sent::new(*index, write)).collect();
+        let sent: Vec<Sent<'_>> = round.iter().map(|(index, write)| Sent::new(*index, write)).collect();
         let writes = WriteMany(round.into_iter().map(|(_, write)| write).collect());
         let outcomes = store.backend().write_many(writes).await;
         if outcomes.len() == sent.len() {
@@ -113,16 +114,16 @@ pub(crate) async fn set_many(store: &Store, items: Vec<SetItem<'_>>) -> Vec<Resu
     plan.into_results().into_iter().enumerate().map(explain).collect()
 }
 
-/// What has to be remembered of an item while the adapter has it.
-struct Sent {
+/// What has to be remembered of an item while the adapter has it. A key that the caller lent costs nothing to keep.
+struct Sent<'a> {
     index: usize,
-    key: String,
+    key: Cow<'a, str>,
     unconditional: bool,
 }
 
-impl Sent {
-    fn new(index: usize, write: &Write<'_>) -> Self {
-        Self { index, key: write.key().to_owned(), unconditional: is_unconditional(write) }
+impl<'a> Sent<'a> {
+    fn new(index: usize, write: &Write<'a>) -> Self {
+        Self { index, key: write.0.key.clone(), unconditional: is_unconditional(write) }
     }
 }
 

@@ -87,7 +87,6 @@ fn damaged() -> Error {
     invalid("the cursor is damaged")
 }
 
-/// The error for a cursor that cannot be used, also for adapters whose system has lost its place (LIST-3).
 fn invalid(message: &'static str) -> Error {
     Error::invalid(Reason::CursorInvalid, message)
 }

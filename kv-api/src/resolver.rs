@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::condition::Condition;
 use crate::entry::Fields;
-use crate::error::{Error, Feature, Reason, Result};
+use crate::error::{Error, ErrorKind, Feature, Reason, Result};
 use crate::expiry::{Expiry, ExpiryPrecedence, ExpiryWish, MinTtl};
 use crate::json;
 use crate::profile::{ItemParts, Profile, Support};
@@ -189,7 +190,7 @@ impl<'p> Resolver<'p> {
         if !self.profile.all_or_nothing.is_full() {
             return Err(Error::not_declared(Feature::AllOrNothing));
         }
-        let mut first_index: HashMap<String, usize> = HashMap::new();
+        let mut first_index: HashMap<Cow<'a, str>, usize> = HashMap::new();
         let mut writes = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
             let write = self.write(item, clock).map_err(|error| error.with_index(index))?;
@@ -201,7 +202,7 @@ impl<'p> Resolver<'p> {
                 .with_index(index)
                 .with_key(write.key()));
             }
-            first_index.insert(write.key().to_owned(), index);
+            first_index.insert(write.0.key.clone(), index);
             writes.push(write);
         }
         Ok(if writes.is_empty() { None } else { Some(WriteMany(writes)) })
@@ -255,13 +256,7 @@ impl<'p> Resolver<'p> {
             let given = wish.ttl.is_some() || wish.expire_at.is_some();
             match (wish.never, given) {
                 (true, false) => Ok(Expiry::Never),
-                (false, true) => ExpiryWish {
-                    ttl: wish.ttl,
-                    expire_at: wish.expire_at,
-                    precedence: wish.precedence.unwrap_or(self.policy.precedence),
-                    min_ttl: wish.min_ttl.unwrap_or(self.policy.min_ttl),
-                }
-                .resolve(self.profile, clock),
+                (false, true) => self.resolve_expiry(wish.ttl, wish.expire_at, wish.precedence, wish.min_ttl, clock),
                 (false, false) => {
                     Err(Error::invalid(Reason::NoExpiryGiven, "expire needs a ttl, an absolute expiry, or never"))
                 }
@@ -328,14 +323,23 @@ impl<'p> Resolver<'p> {
             }
             check_nesting(metadata.as_bytes())?;
         }
-        options.expiry = ExpiryWish {
-            ttl: options.ttl,
-            expire_at: options.expire_at,
-            precedence: options.precedence.unwrap_or(self.policy.precedence),
-            min_ttl: options.min_ttl.unwrap_or(self.policy.min_ttl),
-        }
-        .resolve(profile, clock)?;
+        options.expiry =
+            self.resolve_expiry(options.ttl, options.expire_at, options.precedence, options.min_ttl, clock)?;
         Ok(())
+    }
+
+    /// The request's own choices, and where it made none the handle's.
+    fn resolve_expiry(
+        &self,
+        ttl: Option<Duration>,
+        expire_at: Option<Timestamp>,
+        precedence: Option<ExpiryPrecedence>,
+        min_ttl: Option<MinTtl>,
+        clock: &dyn Clock,
+    ) -> Result<Expiry> {
+        let precedence = precedence.unwrap_or(self.policy.precedence);
+        let min_ttl = min_ttl.unwrap_or(self.policy.min_ttl);
+        ExpiryWish { ttl, expire_at, precedence, min_ttl }.resolve(self.profile, clock)
     }
 
     fn require(&self, support: Support, feature: Feature, best_effort: bool) -> Result<()> {
@@ -343,7 +347,7 @@ impl<'p> Resolver<'p> {
             Support::Native | Support::Emulated => Ok(()),
             Support::BestEffort if best_effort || self.policy.best_effort => Ok(()),
             Support::BestEffort => Err(Error::new(
-                crate::error::ErrorKind::Unsupported,
+                ErrorKind::Unsupported,
                 format!(
                     "this store can do {feature} only with a race window; to accept that, call allow_best_effort() on the \
                      request or the store"
@@ -360,9 +364,9 @@ impl<'p> Resolver<'p> {
 #[non_exhaustive]
 pub struct ExpireWish {
     /// A relative ttl.
-    pub ttl: Option<std::time::Duration>,
+    pub ttl: Option<Duration>,
     /// An absolute time.
-    pub expire_at: Option<crate::clock::Timestamp>,
+    pub expire_at: Option<Timestamp>,
     /// Remove the expiry.
     pub never: bool,
     /// Which form counts when both are given (EXP-2).
@@ -410,7 +414,6 @@ impl<'a> Distinct<'a> {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::error::ErrorKind;
     use crate::metadata::Metadata;
     use crate::profile::{ItemLimit, ValueKinds};
     use crate::value::Value;
@@ -581,7 +584,7 @@ mod tests {
             let error = resolver.expire("key", wish, &SystemClock).unwrap_err();
             assert_eq!(error.reason(), Some(&expected));
         };
-        let ttl = Some(std::time::Duration::from_secs(1));
+        let ttl = Some(Duration::from_secs(1));
         check(ExpireWish::default(), Reason::NoExpiryGiven);
         check(ExpireWish { never: true, ttl, ..ExpireWish::default() }, Reason::BothExpiries);
         let never = ExpireWish { never: true, ..ExpireWish::default() };

@@ -109,8 +109,7 @@ impl Future for List<'_> {
         let Self { store, ref prefix, limit, ref cursor, operation, ref mut phase, .. } = *self;
         let limit = limit.unwrap_or(Self::LIMIT_DEFAULT);
         let answer = ready!(phase.poll(cx, || {
-            // The request outlives this poll and so owns its prefix.
-            let prefix = store.resolver().prefixed(Cow::Owned(prefix.clone().into_owned()));
+            let prefix = store.resolver().prefixed(prefix.clone());
             let position = cursor.as_ref().map(|cursor| walk::cursor_scope(store, &prefix).open(cursor)).transpose()?;
             let page = store.resolver().list_full(prefix, limit, position)?;
             let call = store.enter()?;
