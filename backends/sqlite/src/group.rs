@@ -3,7 +3,9 @@
 use kv_api::{DeleteOutcome, Error, ErrorKind, Result, SetOutcome, SetStatus, Timestamp, ValueKind};
 
 use crate::error::damaged_row;
-use crate::operation::{Action, Answer, Operation, PutCondition, deadline, kind_from_number, kind_number, put_outcome};
+use crate::operation::{
+    Action, Answer, JSON, Operation, PutCondition, deadline, kind_from_number, kind_number, put_outcome,
+};
 use crate::pack::{Row, RowValue};
 use crate::packed_text::PackedText;
 
@@ -169,8 +171,6 @@ impl<'a> Group<'a> {
         Ok(plan)
     }
 }
-
-const JSON: i64 = 1;
 
 /// The row of a put.
 pub(crate) fn written_row(operation: &Operation, version: i64, expires_at: Option<i64>) -> Result<Row<'_>> {

@@ -130,12 +130,17 @@ pub(crate) fn put_outcome(file_id: u64, stored: Option<i64>) -> SetOutcome {
     }
 }
 
+/// The numbers that stand for the kinds in the file.
+const TEXT: i64 = 0;
+pub(crate) const JSON: i64 = 1;
+const BYTES: i64 = 2;
+
 /// The number that stands for a kind in the file.
 pub(crate) const fn kind_number(kind: ValueKind) -> Option<i64> {
     match kind {
-        ValueKind::Text => Some(0),
-        ValueKind::Json => Some(1),
-        ValueKind::Bytes => Some(2),
+        ValueKind::Text => Some(TEXT),
+        ValueKind::Json => Some(JSON),
+        ValueKind::Bytes => Some(BYTES),
         _ => None,
     }
 }
@@ -143,9 +148,9 @@ pub(crate) const fn kind_number(kind: ValueKind) -> Option<i64> {
 /// The kind a number in the file stands for.
 pub(crate) fn kind_from_number(number: i64) -> Result<ValueKind> {
     match number {
-        0 => Ok(ValueKind::Text),
-        1 => Ok(ValueKind::Json),
-        2 => Ok(ValueKind::Bytes),
+        TEXT => Ok(ValueKind::Text),
+        JSON => Ok(ValueKind::Json),
+        BYTES => Ok(ValueKind::Bytes),
         _ => Err(damaged_row("its kind has a number without meaning")),
     }
 }
