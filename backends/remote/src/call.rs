@@ -1,0 +1,178 @@
+//! A call: its requests, their repeats, and the one deadline over all of them (ERR-3 to ERR-6).
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, Either, FutureExt, Shared, select};
+use futures_util::{Stream, StreamExt, stream};
+use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, Result, Retry, SetOutcome, SetStatus, Timestamp};
+use tokio::sync::Semaphore;
+
+use crate::settings::RemoteSettings;
+
+/// What a request asks for, which decides whether it may be repeated when its outcome is unknown (ERR-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Only to be told something: a read or a list.
+    Answer,
+    /// A state, which is the same after one time and after two: an unconditional set or delete.
+    State,
+    /// A step from one state to the next: a condition, an increment, `expire`, an all-or-nothing batch. Never repeated
+    /// unless it was certainly not applied.
+    Step,
+}
+
+/// The answer to a request, and whether it is the whole story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply<T> {
+    /// What the system answered to the last attempt.
+    pub answer: T,
+    /// An earlier attempt may have been applied too, so what this answer says it found may be that attempt's own doing.
+    pub repeated: bool,
+}
+
+impl Reply<SetStatus> {
+    /// The outcome of a set: after a repeat nobody knows whether there was an entry before the first attempt (ERR-5).
+    #[must_use]
+    pub const fn set_outcome(self) -> SetOutcome {
+        SetOutcome::new(match self.answer {
+            SetStatus::Created | SetStatus::Updated if self.repeated => SetStatus::Stored,
+            status => status,
+        })
+    }
+}
+
+impl Reply<DeleteOutcome> {
+    /// The outcome of a delete: after a repeat nobody knows whether there was an entry before the first attempt (ERR-5).
+    #[must_use]
+    pub const fn delete_outcome(self) -> DeleteOutcome {
+        match self.answer {
+            DeleteOutcome::Deleted | DeleteOutcome::NotFound if self.repeated => DeleteOutcome::Accepted,
+            outcome => outcome,
+        }
+    }
+}
+
+/// What one store of a remote system shares among its calls: the settings, and the window of requests under way.
+#[derive(Debug)]
+pub struct Remote {
+    settings: RemoteSettings,
+    window: Semaphore,
+}
+
+impl Remote {
+    /// With these settings, and nothing under way.
+    #[must_use]
+    pub fn new(settings: RemoteSettings) -> Self {
+        let permits = settings.requests_max.get().min(Semaphore::MAX_PERMITS);
+        Self { settings, window: Semaphore::new(permits) }
+    }
+
+    /// The clock that the handle shares (EXP-10).
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.settings.clock
+    }
+
+    /// Begins a call: its deadline counts from now.
+    #[must_use]
+    pub fn call(&self) -> Call<'_> {
+        let (timer, deadline) = (Arc::clone(&self.settings.timer), self.settings.retry.deadline);
+        Call {
+            remote: self,
+            deadline: async move { timer.sleep(deadline).await }.boxed().shared(),
+            ends_at: self.clock().now().checked_add(deadline),
+        }
+    }
+
+    /// Runs calls side by side, as many as the window holds, and gives their results in order. They come as a list because
+    /// a lazy iterator of futures that borrow their requests is more than the compiler can prove `Send`; none starts
+    /// before its turn.
+    pub fn in_window<'a, T: Send + 'a>(
+        &self,
+        calls: Vec<BoxFuture<'a, T>>,
+    ) -> impl Stream<Item = T> + Send + use<'a, T> {
+        stream::iter(calls).buffered(self.settings.requests_max.get())
+    }
+}
+
+/// One call of a caller: a single request, or all those of a batch.
+#[derive(Debug)]
+pub struct Call<'a> {
+    remote: &'a Remote,
+    deadline: Shared<BoxFuture<'static, ()>>,
+    /// The same by the clock, to tell beforehand that a wait will not fit; `None` is never.
+    ends_at: Option<Timestamp>,
+}
+
+impl Call<'_> {
+    /// Sends one request, and sends it again as the policy allows. `attempt` makes one attempt; its errors say by their
+    /// retry class what is known about it.
+    ///
+    /// # Errors
+    /// The last attempt's. If any attempt of a write may have been applied, the error says `OutcomeUnknown`, whatever
+    /// became of the last one. `Unavailable` when an attempt takes too long or the deadline passes; with `Safe` when it
+    /// passed before the request was sent.
+    pub async fn send<T, F>(&self, asks: Asks, mut attempt: impl FnMut() -> F + Send) -> Result<Reply<T>>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let policy = &self.remote.settings.retry;
+        let mut delays = policy.delays();
+        let mut maybe_applied = false;
+        loop {
+            let error = match self.attempt(&mut attempt).await {
+                Ok(answer) => return Ok(Reply { answer, repeated: maybe_applied }),
+                Err(error) => error,
+            };
+            maybe_applied |= asks != Asks::Answer && error.retry() == Retry::OutcomeUnknown;
+            let wait = policy.allows(asks, &error).then(|| delays.next()).flatten();
+            let wait = wait.map(|wait| wait.max(error.retry_after().unwrap_or_default()));
+            let waited = match wait.filter(|wait| self.has_time_for(*wait)) {
+                None => false,
+                Some(wait) => {
+                    tracing::debug!(kind = %error.kind(), code = error.native_code(), ?wait, "a request is sent again");
+                    self.wait(wait).await
+                }
+            };
+            if !waited {
+                return Err(if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error });
+            }
+        }
+    }
+
+    async fn attempt<T, F>(&self, attempt: &mut (impl FnMut() -> F + Send)) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let settings = &self.remote.settings;
+        let turn = match select(pin!(self.remote.window.acquire()), self.deadline.clone()).await {
+            Either::Left((turn, _)) => turn,
+            Either::Right(_) => {
+                let message = "the deadline passed before the request was sent";
+                return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe));
+            }
+        };
+        let too_long = select(settings.timer.sleep(settings.request_timeout), self.deadline.clone());
+        let result = match select(pin!(attempt()), too_long).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => Err(Error::new(ErrorKind::Unavailable, "no answer in time")),
+        };
+        drop(turn);
+        result
+    }
+
+    fn has_time_for(&self, wait: Duration) -> bool {
+        if self.deadline.peek().is_some() {
+            return false;
+        }
+        self.ends_at.is_none_or(|end| self.remote.clock().now().checked_add(wait).is_some_and(|then| then < end))
+    }
+
+    /// Waits; `false` when the deadline comes first.
+    async fn wait(&self, wait: Duration) -> bool {
+        wait.is_zero()
+            || matches!(select(self.remote.settings.timer.sleep(wait), self.deadline.clone()).await, Either::Left(_))
+    }
+}

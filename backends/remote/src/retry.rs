@@ -1,0 +1,133 @@
+//! What is sent again, how often, and after which waits (ERR-4).
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use kv_api::{Error, Retry};
+
+use crate::call::Asks;
+
+/// When a request is sent again. The waits double from the least to the greatest one, each with up to the least one added
+/// at random, so that clients that failed together do not come back together; a system that names a longer wait gets it.
+///
+/// ```
+/// use kv_remote::RetryPolicy;
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+/// let patient = RetryPolicy::default()
+///     .with_attempts_max(NonZeroU32::new(10).ok_or("not zero")?)
+///     .with_deadline(Duration::from_secs(3600));
+/// assert_ne!(patient, RetryPolicy::none());
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct RetryPolicy {
+    attempts_max: NonZeroU32,
+    delay_min: Duration,
+    delay_max: Duration,
+    pub(crate) deadline: Duration,
+    repeat_unknown_writes: bool,
+}
+
+/// Four attempts, waits from 100 milliseconds to 8 seconds, 5 minutes for the whole call, unknown outcomes included.
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts_max: const { NonZeroU32::new(4).expect("4 is not 0") },
+            delay_min: Duration::from_millis(100),
+            delay_max: Duration::from_secs(8),
+            deadline: Duration::from_secs(300),
+            repeat_unknown_writes: true,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Each request is sent once.
+    pub fn none() -> Self {
+        Self { attempts_max: NonZeroU32::MIN, ..Self::default() }
+    }
+
+    /// A write whose outcome is unknown is not sent again: the repeat could overwrite what somebody else wrote in between.
+    /// What was certainly not applied, and reads, still are.
+    pub const fn definite_only(mut self) -> Self {
+        self.repeat_unknown_writes = false;
+        self
+    }
+
+    /// How often a request is sent at most. Default: 4.
+    pub const fn with_attempts_max(mut self, attempts_max: NonZeroU32) -> Self {
+        self.attempts_max = attempts_max;
+        self
+    }
+
+    /// The least and the greatest wait between two attempts. Default: 100 milliseconds and 8 seconds. Two zeros do not wait
+    /// at all, except where the system asks for it.
+    pub const fn with_delays(mut self, min: Duration, max: Duration) -> Self {
+        self.delay_min = min;
+        self.delay_max = max;
+        self
+    }
+
+    /// The longest that a whole call may take, with all its requests, repeats and waits: what has not been answered by then
+    /// fails. Default: 5 minutes. A batch that is split into requests is one call.
+    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The waits before the second and each further attempt.
+    pub(crate) fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        let repeats = usize::try_from(self.attempts_max.get() - 1).unwrap_or(usize::MAX);
+        ExponentialBuilder::new()
+            .with_min_delay(self.delay_min)
+            .with_max_delay(self.delay_max)
+            .with_jitter()
+            .with_max_times(repeats)
+            .build()
+    }
+
+    /// Whether a request that asks for this, and failed so, may be sent again (ERR-4).
+    pub(crate) fn allows(&self, asks: Asks, error: &Error) -> bool {
+        match (error.retry(), asks) {
+            (Retry::Safe, _) | (Retry::OutcomeUnknown, Asks::Answer) => true,
+            (Retry::OutcomeUnknown, Asks::State) => self.repeat_unknown_writes,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_api::ErrorKind;
+
+    #[test]
+    fn err_4_what_may_be_repeated_follows_from_what_is_asked_and_what_is_known() {
+        let error = |retry| Error::new(ErrorKind::Unavailable, "").with_retry(retry);
+        let full = RetryPolicy::default();
+        let definite = RetryPolicy::default().definite_only();
+        for asks in [Asks::Answer, Asks::State, Asks::Step] {
+            assert!(full.allows(asks, &error(Retry::Safe)) && definite.allows(asks, &error(Retry::Safe)));
+            assert!(!full.allows(asks, &error(Retry::Never)));
+            assert_eq!(full.allows(asks, &error(Retry::OutcomeUnknown)), asks != Asks::Step);
+            assert_eq!(definite.allows(asks, &error(Retry::OutcomeUnknown)), asks == Asks::Answer);
+        }
+    }
+
+    #[test]
+    fn err_4_the_waits_grow_and_end() {
+        let policy = RetryPolicy::default().with_attempts_max(NonZeroU32::new(6).unwrap());
+        let delays: Vec<Duration> = policy.delays().collect();
+        assert_eq!(delays.len(), 5);
+        let least = [100, 200, 400, 800, 1600].map(Duration::from_millis);
+        for (delay, least) in delays.into_iter().zip(least) {
+            assert!((least..least + Duration::from_millis(101)).contains(&delay), "{delay:?} from {least:?}");
+        }
+        assert_eq!(RetryPolicy::none().delays().count(), 0);
+        let hasty = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO);
+        assert!(hasty.delays().all(|delay| delay.is_zero()));
+    }
+}

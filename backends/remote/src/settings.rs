@@ -1,0 +1,128 @@
+//! The settings that every adapter of a remote system has.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_api::{Clock, Error, Reason, Result, StoreUrl, SystemClock, Timer, TokioTimer};
+
+use crate::retry::RetryPolicy;
+
+/// Retries, time-outs, the window of requests, clock and timer of one store.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RemoteSettings {
+    pub(crate) retry: RetryPolicy,
+    pub(crate) request_timeout: Duration,
+    pub(crate) requests_max: NonZeroUsize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timer: Arc<dyn Timer>,
+}
+
+impl Default for RemoteSettings {
+    fn default() -> Self {
+        Self {
+            retry: RetryPolicy::default(),
+            request_timeout: Duration::from_secs(30),
+            requests_max: const { NonZeroUsize::new(64).expect("64 is not 0") },
+            clock: Arc::new(SystemClock),
+            timer: Arc::new(TokioTimer),
+        }
+    }
+}
+
+impl RemoteSettings {
+    /// When a request is sent again (ERR-4).
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How long one attempt may take until its whole answer is here. Default: 30 seconds. After that its outcome is unknown.
+    pub const fn with_request_timeout(mut self, request_timeout: Duration) -> Self {
+        self.request_timeout = request_timeout;
+        self
+    }
+
+    /// How many requests of the store are under way at once; further ones wait for their turn. Default: 64.
+    pub const fn with_requests_max(mut self, requests_max: NonZeroUsize) -> Self {
+        self.requests_max = requests_max;
+        self
+    }
+
+    /// The clock that the handle shares (EXP-10). Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The timer of waits and time-outs (EXP-10). Default: tokio's.
+    pub fn with_timer(mut self, timer: Arc<dyn Timer>) -> Self {
+        self.timer = timer;
+        self
+    }
+
+    /// Takes the options that every remote store's URL knows: `attempts_max`, `deadline_ms`, `request_timeout_ms`,
+    /// `requests_max`, and `retry_unknown` (`true`, the default, or `false`: see [`RetryPolicy::definite_only`]).
+    ///
+    /// # Errors
+    /// `InvalidArgument` with [`Reason::UnknownOption`] when one does not parse.
+    pub fn take_from_url(mut self, url: &mut StoreUrl) -> Result<Self> {
+        if let Some(attempts_max) = url.take_parsed::<NonZeroU32>("attempts_max", "a whole number, at least 1")? {
+            self.retry = self.retry.with_attempts_max(attempts_max);
+        }
+        if let Some(millis) = url.take_parsed("deadline_ms", "a whole number of milliseconds")? {
+            self.retry = self.retry.with_deadline(Duration::from_millis(millis));
+        }
+        if let Some(millis) = url.take_parsed("request_timeout_ms", "a whole number of milliseconds")? {
+            self.request_timeout = Duration::from_millis(millis);
+        }
+        if let Some(requests_max) = url.take_parsed::<NonZeroUsize>("requests_max", "a whole number, at least 1")? {
+            if requests_max.get() > tokio::sync::Semaphore::MAX_PERMITS {
+                return Err(Error::invalid(
+                    Reason::UnknownOption,
+                    "the option requests_max of the store URL is too great",
+                ));
+            }
+            self.requests_max = requests_max;
+        }
+        if url.take_parsed("retry_unknown", "true or false")? == Some(false) {
+            self.retry = self.retry.definite_only();
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_sets_every_option() {
+        let mut url: StoreUrl =
+            "x:?attempts_max=2&deadline_ms=7&request_timeout_ms=5&requests_max=3&retry_unknown=false".parse().unwrap();
+        let settings = RemoteSettings::default().take_from_url(&mut url).unwrap();
+        url.finish().unwrap();
+        let retry = RetryPolicy::default()
+            .with_attempts_max(NonZeroU32::new(2).unwrap())
+            .with_deadline(Duration::from_millis(7))
+            .definite_only();
+        assert_eq!(settings.retry, retry);
+        assert_eq!((settings.request_timeout, settings.requests_max.get()), (Duration::from_millis(5), 3));
+    }
+
+    #[test]
+    fn what_does_not_parse_is_refused() {
+        for option in [
+            "attempts_max=0",
+            "deadline_ms=-1",
+            "requests_max=0",
+            "requests_max=9999999999999999999",
+            "retry_unknown=no",
+        ] {
+            let mut url: StoreUrl = format!("x:?{option}").parse().unwrap();
+            let refused = RemoteSettings::default().take_from_url(&mut url).unwrap_err();
+            assert_eq!(refused.reason(), Some(&Reason::UnknownOption), "{option}");
+        }
+    }
+}
