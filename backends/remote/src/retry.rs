@@ -8,8 +8,9 @@ use kv_api::{Error, Retry};
 
 use crate::call::Asks;
 
-/// When a request is sent again. The waits double from the least to the greatest one, each with up to the least one added
-/// at random, so that clients that failed together do not come back together; a system that names a longer wait gets it.
+/// When a request is sent again. The waits double from the least to the greatest one, and each is lengthened at random, up
+/// to twice itself, so that clients that failed together do not come back together. A system that names a longer wait gets
+/// it.
 ///
 /// ```
 /// use kv_remote::RetryPolicy;
@@ -63,8 +64,8 @@ impl RetryPolicy {
         self
     }
 
-    /// The least and the greatest wait between two attempts. Default: 100 milliseconds and 8 seconds. Two zeros do not wait
-    /// at all, except where the system asks for it.
+    /// The first and the greatest wait between two attempts, before they are lengthened at random. Default: 100 milliseconds
+    /// and 8 seconds; more than a day counts as a day. Two zeros do not wait at all, except where the system asks for it.
     pub const fn with_delays(mut self, min: Duration, max: Duration) -> Self {
         self.delay_min = min;
         self.delay_max = max;
@@ -81,9 +82,10 @@ impl RetryPolicy {
     /// The waits before the second and each further attempt.
     pub(crate) fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         let repeats = usize::try_from(self.attempts_max.get() - 1).unwrap_or(usize::MAX);
+        const A_DAY: Duration = Duration::from_secs(86_400);
         ExponentialBuilder::new()
-            .with_min_delay(self.delay_min)
-            .with_max_delay(self.delay_max)
+            .with_min_delay(self.delay_min.min(A_DAY))
+            .with_max_delay(self.delay_max.min(A_DAY))
             .with_jitter()
             .with_max_times(repeats)
             .build()
@@ -124,8 +126,10 @@ mod tests {
         assert_eq!(delays.len(), 5);
         let least = [100, 200, 400, 800, 1600].map(Duration::from_millis);
         for (delay, least) in delays.into_iter().zip(least) {
-            assert!((least..least + Duration::from_millis(101)).contains(&delay), "{delay:?} from {least:?}");
+            assert!((least..=2 * least).contains(&delay), "{delay:?} from {least:?}");
         }
+        let endless = RetryPolicy::default().with_delays(Duration::MAX, Duration::MAX);
+        assert_eq!(endless.delays().filter(|delay| *delay <= Duration::from_secs(2 * 86_400)).count(), 3);
         assert_eq!(RetryPolicy::none().delays().count(), 0);
         let hasty = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO);
         assert!(hasty.delays().all(|delay| delay.is_zero()));

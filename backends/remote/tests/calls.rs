@@ -1,0 +1,192 @@
+//! Repeats, deadlines, time-outs and the window, on a clock that the test moves (ERR-3 to ERR-6).
+
+use std::future::{pending, ready};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, ManualClock, Result, Retry, SetStatus, Timestamp};
+use kv_remote::{Asks, Remote, RemoteSettings, Reply, RetryPolicy};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn settings(clock: &ManualClock, policy: RetryPolicy) -> RemoteSettings {
+    RemoteSettings::default()
+        .with_clock(Arc::new(clock.clone()))
+        .with_timer(Arc::new(clock.clone()))
+        .with_request_timeout(10 * SECOND)
+        .with_retry(policy)
+}
+
+fn at_once() -> RetryPolicy {
+    RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO)
+}
+
+fn failing(retry: Retry) -> Error {
+    Error::new(ErrorKind::Unavailable, "as ordered").with_retry(retry)
+}
+
+fn polled<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Sends with answers in this order; the last one is given for ever. How often it was sent, and the result.
+fn sent(policy: RetryPolicy, asks: Asks, answers: &[Result<u8, Retry>]) -> (u32, Result<Reply<u8>>) {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let remote = Remote::new(settings(&clock, policy));
+    let attempts = AtomicU32::new(0);
+    let call = remote.call();
+    let result = polled(pin!(call.send(asks, || {
+        let number = attempts.fetch_add(1, Ordering::Relaxed) as usize;
+        ready(answers[number.min(answers.len() - 1)].map_err(failing))
+    })));
+    let Poll::Ready(result) = result else { panic!("nothing here waits") };
+    (attempts.into_inner(), result)
+}
+
+#[test]
+fn err_4_what_was_certainly_not_applied_is_repeated_whatever_it_asks() {
+    for asks in [Asks::Answer, Asks::State, Asks::Step] {
+        let (attempts, result) = sent(at_once(), asks, &[Err(Retry::Safe), Err(Retry::Safe), Ok(7)]);
+        assert_eq!((attempts, result.unwrap()), (3, Reply { answer: 7, repeated: false }), "{asks:?}");
+        let (attempts, result) = sent(at_once(), asks, &[Err(Retry::Safe)]);
+        assert_eq!((attempts, result.unwrap_err().retry()), (4, Retry::Safe), "{asks:?}");
+    }
+}
+
+#[test]
+fn err_4_an_unknown_outcome_is_repeated_for_answers_and_states_alone() {
+    let answers = [Err(Retry::OutcomeUnknown), Ok(7)];
+    let (_, result) = sent(at_once(), Asks::Answer, &answers);
+    assert_eq!(result.unwrap(), Reply { answer: 7, repeated: false }, "a read changes nothing");
+    let (_, result) = sent(at_once(), Asks::State, &answers);
+    assert_eq!(result.unwrap(), Reply { answer: 7, repeated: true });
+    let (attempts, result) = sent(at_once(), Asks::Step, &answers);
+    assert_eq!((attempts, result.unwrap_err().retry()), (1, Retry::OutcomeUnknown));
+    let (attempts, result) = sent(at_once().definite_only(), Asks::State, &answers);
+    assert_eq!((attempts, result.unwrap_err().retry()), (1, Retry::OutcomeUnknown));
+    let (attempts, _) = sent(RetryPolicy::none(), Asks::Answer, &answers);
+    assert_eq!(attempts, 1);
+}
+
+#[test]
+fn err_3_a_write_that_may_have_been_applied_once_stays_unknown() {
+    for last in [Retry::Never, Retry::Safe] {
+        let (_, result) = sent(at_once(), Asks::State, &[Err(Retry::OutcomeUnknown), Err(last)]);
+        assert_eq!(result.unwrap_err().retry(), Retry::OutcomeUnknown, "the first attempt may have been applied");
+    }
+    let (_, result) = sent(at_once(), Asks::Step, &[Err(Retry::Safe), Err(Retry::Never)]);
+    assert_eq!(result.unwrap_err().retry(), Retry::Never, "neither was applied");
+}
+
+#[test]
+fn err_5_an_outcome_after_a_repeat_claims_nothing() {
+    let set = |answer, repeated| Reply { answer, repeated }.set_outcome().status();
+    assert_eq!(set(SetStatus::Updated, false), SetStatus::Updated);
+    assert_eq!(set(SetStatus::Updated, true), SetStatus::Stored);
+    assert_eq!(set(SetStatus::Created, true), SetStatus::Stored);
+    let delete = |answer, repeated| Reply { answer, repeated }.delete_outcome();
+    assert_eq!(delete(DeleteOutcome::Deleted, false), DeleteOutcome::Deleted);
+    assert_eq!(delete(DeleteOutcome::NotFound, true), DeleteOutcome::Accepted);
+}
+
+#[test]
+fn err_4_a_wait_the_system_asks_for_is_kept_and_one_that_does_not_fit_is_not_begun() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let remote = Remote::new(settings(&clock, at_once().with_deadline(60 * SECOND)));
+    let asked = |wait| Error::new(ErrorKind::RateLimited, "").with_retry_after(wait);
+    let call = remote.call();
+    let mut left = vec![Ok(7), Err(asked(30 * SECOND))];
+    let mut send = pin!(call.send(Asks::Step, || ready(left.pop().unwrap_or(Ok(0)))));
+    assert!(polled(send.as_mut()).is_pending());
+    clock.advance(29 * SECOND);
+    assert!(polled(send.as_mut()).is_pending());
+    clock.advance(SECOND);
+    assert!(matches!(polled(send.as_mut()), Poll::Ready(Ok(Reply { answer: 7, repeated: false }))));
+    let mut send = pin!(call.send(Asks::Step, || ready(Err::<u8, _>(asked(30 * SECOND)))));
+    let Poll::Ready(Err(error)) = polled(send.as_mut()) else { panic!("30 of 60 seconds have passed") };
+    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::RateLimited, Some(30 * SECOND)));
+}
+
+#[test]
+fn err_3_an_attempt_without_answer_has_an_unknown_outcome() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let remote = Remote::new(settings(&clock, at_once()));
+    let call = remote.call();
+    let mut send = pin!(call.send(Asks::Step, pending::<Result<u8>>));
+    assert!(polled(send.as_mut()).is_pending());
+    clock.advance(10 * SECOND);
+    let Poll::Ready(Err(error)) = polled(send.as_mut()) else { panic!("the attempt had ten seconds") };
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::OutcomeUnknown));
+    let mut again = pin!(call.send(Asks::State, pending::<Result<u8>>));
+    for _ in 0..4 {
+        assert!(polled(again.as_mut()).is_pending());
+        clock.advance(10 * SECOND);
+    }
+    assert!(matches!(polled(again.as_mut()), Poll::Ready(Err(error)) if error.is_outcome_unknown()));
+}
+
+#[test]
+fn err_4_one_deadline_ends_the_whole_call() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let policy = at_once().with_deadline(15 * SECOND).with_attempts_max(NonZeroU32::MAX);
+    let remote = Remote::new(settings(&clock, policy));
+    let call = remote.call();
+    let mut send = pin!(call.send(Asks::Answer, pending::<Result<u8>>));
+    assert!(polled(send.as_mut()).is_pending());
+    clock.advance(10 * SECOND);
+    assert!(polled(send.as_mut()).is_pending(), "the second attempt");
+    clock.advance(5 * SECOND);
+    assert!(matches!(polled(send.as_mut()), Poll::Ready(Err(_))), "the deadline of the call, not of the attempt");
+    let mut late = pin!(call.send(Asks::Step, || ready(Err::<u8, _>(failing(Retry::Safe)))));
+    assert!(matches!(polled(late.as_mut()), Poll::Ready(Err(error)) if error.retry() == Retry::Safe));
+    assert_eq!(clock.now(), Timestamp::from_unix_seconds(15));
+}
+
+#[test]
+fn err_6_the_window_bounds_what_is_under_way_and_a_dropped_call_makes_room() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let window = NonZeroUsize::new(2).unwrap();
+    let remote = Remote::new(settings(&clock, at_once().with_deadline(SECOND)).with_requests_max(window));
+    let under_way = AtomicU32::new(0);
+    let calls: Vec<_> = (0..3).map(|_| remote.call()).collect();
+    let mut sends: Vec<_> = calls
+        .iter()
+        .map(|call| {
+            Box::pin(call.send(Asks::Step, || {
+                under_way.fetch_add(1, Ordering::Relaxed);
+                pending::<Result<u8>>()
+            }))
+        })
+        .collect();
+    for send in &mut sends {
+        assert!(polled(send.as_mut()).is_pending());
+    }
+    assert_eq!(under_way.load(Ordering::Relaxed), 2);
+    drop(sends.remove(0));
+    for send in &mut sends {
+        assert!(polled(send.as_mut()).is_pending());
+    }
+    assert_eq!(under_way.load(Ordering::Relaxed), 3);
+    let fourth = remote.call();
+    let mut waiting = pin!(fourth.send(Asks::Step, || ready(Ok(1))));
+    assert!(polled(waiting.as_mut()).is_pending());
+    clock.advance(SECOND);
+    let Poll::Ready(Err(error)) = polled(waiting.as_mut()) else { panic!("the deadline is over") };
+    assert_eq!(error.retry(), Retry::Safe, "it was never sent");
+}
+
+#[test]
+fn calls_in_the_window_answer_in_order() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let remote = Remote::new(settings(&clock, at_once()).with_requests_max(NonZeroUsize::MIN));
+    let calls = (0u8..5).map(|number| Box::pin(ready(number)) as _).collect();
+    let Poll::Ready(numbers) = polled(pin!(remote.in_window(calls).collect::<Vec<u8>>())) else {
+        panic!("all are ready")
+    };
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+}
