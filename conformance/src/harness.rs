@@ -34,6 +34,8 @@ pub struct Subject {
     pub(crate) write_foreign: Option<WriteForeign>,
     pub(crate) requests: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
     pub(crate) faults: Option<Box<dyn Faults>>,
+    pub(crate) client_clock: Option<ManualClock>,
+    pub(crate) secret: Option<Secret>,
     /// Declared last and so dropped last: what the rest lives in.
     _guard: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -50,6 +52,8 @@ impl Subject {
             write_foreign: None,
             requests: None,
             faults: None,
+            client_clock: None,
+            secret: None,
             _guard: None,
         }
     }
@@ -114,12 +118,38 @@ impl Subject {
         self.faults = Some(Box::new(faults));
         self
     }
+
+    /// The clock of this side, where it is another than the system's: the suite sets it wrong to show that no expiry hangs
+    /// on it (EXP-3). `with_time` must move both.
+    #[must_use]
+    pub fn with_client_clock(mut self, clock: ManualClock) -> Self {
+        self.client_clock = Some(clock);
+        self
+    }
+
+    /// The secret that the store was opened with, and what has been logged so far, in any form and at every level: the
+    /// suite looks for the one in the other and in all that it is shown (ERR-2).
+    #[must_use]
+    pub fn with_secret(
+        mut self,
+        secret: impl Into<String>,
+        logged: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.secret = Some(Secret { text: secret.into(), logged: Box::new(logged) });
+        self
+    }
 }
 
 impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subject").field("store", &self.store).finish_non_exhaustive()
     }
+}
+
+/// What must not be shown, and where it could be.
+pub(crate) struct Secret {
+    pub(crate) text: String,
+    pub(crate) logged: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 /// Time as the store sees it.
@@ -157,15 +187,52 @@ impl Time for ManualClock {
 pub enum Fault {
     /// It never leaves, and the client knows: a connection refused.
     Refused,
+    /// The system turns it away for now, as it does above its rate. It is not carried out, and the client is told so.
+    Throttled,
     /// It is lost before the system carries it out, and the client cannot know that.
     RequestLost,
     /// The system carries it out and the answer is lost, which to the client looks like
     /// [`RequestLost`](Self::RequestLost).
     AnswerLost,
+    /// The system carries it out and the answer breaks off half-way.
+    AnswerTruncated,
+    /// The system carries it out and answers what its documentation does not know.
+    AnswerGarbled,
+    /// The system carries it out and answers that something went wrong, which tells nothing.
+    FailureReported,
+}
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: &[Self] = &[
+        Self::Refused,
+        Self::Throttled,
+        Self::RequestLost,
+        Self::AnswerLost,
+        Self::AnswerTruncated,
+        Self::AnswerGarbled,
+        Self::FailureReported,
+    ];
+
+    /// Whether the client can know that the request was not carried out.
+    pub(crate) const fn is_certain(self) -> bool {
+        matches!(self, Self::Refused | Self::Throttled)
+    }
 }
 
 /// Breaks requests on purpose.
 pub trait Faults: Send + Sync + 'static {
+    /// Whether this fault can be made here. Unless said otherwise those of the connection can.
+    fn offers(&self, fault: Fault) -> bool {
+        matches!(fault, Fault::Refused | Fault::RequestLost | Fault::AnswerLost)
+    }
+
     /// From now on the next `count` requests meet `fault`; what was ordered before is forgotten. A `count` of zero ends it.
     fn inject(&self, fault: Fault, count: u32);
+
+    /// The same for the next `count` requests that change something, for a system where one call takes several requests,
+    /// the first of which only look. Unless said otherwise each request counts.
+    fn inject_into_writes(&self, fault: Fault, count: u32) {
+        self.inject(fault, count);
+    }
 }

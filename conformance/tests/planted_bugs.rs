@@ -95,6 +95,7 @@ caught! {
     expired_is_counted: ExpiredIsCounted by exp_7_an_expired_entry_is_invisible_to_counters;
     expired_is_listed: ExpiredIsListed by exp_7_an_expired_entry_is_invisible_to_lists;
     expired_is_read_in_batches: ExpiredIsReadInBatches by exp_7_an_expired_entry_is_invisible_to_reads;
+    garbled_is_missing: GarbledIsMissing by err_3_a_fault_that_lasts_is_told_for_what_it_is;
     if_not_exists_is_refused_over_expired: IfNotExistsIsRefusedOverExpired
         by set_4_if_not_exists_is_met_over_an_expired_entry;
     increment_accepts_text: IncrementAcceptsText by cnt_1_only_a_json_integer_can_be_counted_in;
@@ -121,10 +122,13 @@ caught! {
         by set_3_if_not_exists_not_met_leaves_everything_untouched;
     repeats_conditions_blindly: RepeatsConditionsBlindly by set_8_an_unknown_outcome_says_so;
     rounds_the_expiry_down: RoundsTheExpiryDown by exp_4_rounding_never_ends_an_entry_early;
+    secret_is_shown: SecretIsShown by err_2_no_secret_is_shown;
+    throttled_is_unknown: ThrottledIsUnknown by err_3_a_fault_that_lasts_is_told_for_what_it_is;
     torn_by_a_drop: TornByADrop by err_6_a_dropped_call_leaves_each_entry_whole;
     torn_reads: TornReads by get_1_all_parts_come_from_one_write;
+    ttl_is_made_absolute_here: TtlIsMadeAbsoluteHere by exp_3_a_wrong_clock_here_moves_no_ttl;
     unknown_is_called_safe: UnknownIsCalledSafe
-        by err_5_a_repeated_write_claims_nothing, batch_6_a_failed_bulk_request_is_told_item_by_item;
+        by err_3_a_fault_that_lasts_is_told_for_what_it_is, err_5_a_repeated_write_claims_nothing, batch_6_a_failed_bulk_request_is_told_item_by_item;
     updated_over_expired: UpdatedOverExpired by set_5_over_an_expired_entry_nothing_is_updated;
     utf_sixteen_surrogates_are_lost: UtfSixteenSurrogatesAreLost by key_2_every_character_is_harmless;
     version_ignores_metadata: VersionIgnoresMetadata by ver_1_other_content_has_another_version;

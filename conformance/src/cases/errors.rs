@@ -3,12 +3,12 @@
 use std::task::{Context as TaskContext, Waker};
 
 use futures_util::future::BoxFuture;
-use kv_api::{DeleteOutcome, ErrorKind, Feature, Metadata, Reason, Retry, SetItem, SetStatus, Value, ValueKind};
+use kv_api::{DeleteOutcome, Error, ErrorKind, Feature, Metadata, Reason, Retry, SetItem, SetStatus, Value, ValueKind};
 use serde_json::json;
 
 use crate::context::{Context, foreign_version};
 use crate::harness::Fault;
-use crate::outcome::{CaseResult, Stop};
+use crate::outcome::{CaseResult, Stop, not_applicable};
 use crate::races::race;
 
 /// ERR-1: an error tells by kind and reason what to do next, and an outcome is no error.
@@ -52,13 +52,7 @@ pub(crate) async fn err_2_context_is_told_and_no_value(cx: &Context<'_>) -> Case
             ensure_eq!(error.store(), Some(cx.profile().system), "the store in {error}");
             ensure_eq!(error.operation(), Some(operation), "the operation in {error}");
             ensure_eq!(error.key(), Some(&*key), "the key in {error}");
-            let mut shown = format!("{error} {error:?} {error:#?}");
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                shown.push_str(&format!("{cause} {cause:?}"));
-                source = cause.source();
-            }
-            ensure!(!shown.contains(SECRET), "an error of {operation} shows a value");
+            ensure!(!shown_by(&error).contains(SECRET), "an error of {operation} shows a value");
         }
     }
     let below = cx.store().with_prefix("pre/").set(&key, cx.value(1)).if_exists().if_not_exists().await;
@@ -100,6 +94,137 @@ pub(crate) async fn err_3_what_never_left_is_safe_to_repeat(cx: &Context<'_>) ->
             cx.expect(&key, None, "after a set that never left").await
         }
     }
+}
+
+/// More faults than any policy has attempts.
+const FOR_EVER: u32 = 1_000;
+
+/// ERR-3, GET-1: a fault that lasts ends each call as an error that tells what is known, and no read takes it for a missing
+/// entry.
+pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context<'_>) -> CaseResult {
+    let faults = cx.faults()?;
+    for fault in Fault::ALL.iter().copied().filter(|fault| faults.offers(*fault)) {
+        let cx = cx.fresh().await?;
+        let (store, faults) = (cx.store(), cx.faults()?);
+        let [there, new, counter] = cx.keys(["there", "new", "counter"]);
+        store.set(&there, cx.value(1)).await?;
+        let counts = cx.declares(Feature::Counters) && cx.has_kind(ValueKind::Json);
+        if counts {
+            store.increment(&counter, 5).await?;
+        }
+
+        faults.inject(fault, FOR_EVER);
+        let mut reads = vec![
+            ("get", store.get(&there).await.map(drop)),
+            ("get_entry", store.get_entry(&there).await.map(drop)),
+            ("exists", store.exists(&there).await.map(drop)),
+            ("get_many", store.get_many([&*there, &*new]).await.map(drop)),
+        ];
+        if cx.declares(Feature::List) {
+            reads.push(("list", store.list().await.map(drop)));
+        }
+        let mut writes = vec![
+            ("set", store.set(&new, cx.value(2)).await.map(drop)),
+            ("set_many", store.set_many([SetItem::new(&*new, cx.value(2))]).await.remove(0).map(drop)),
+        ];
+        if cx.declares(Feature::IfNotExists) {
+            writes.push(("set if_not_exists", store.set(&new, cx.value(2)).if_not_exists().await.map(drop)));
+        }
+        if counts {
+            writes.push(("increment", store.increment(&counter, 1).await.map(drop)));
+        }
+        if cx.declares(Feature::Expire) {
+            writes.push(("expire", store.expire(&there).never().await.map(drop)));
+        }
+        let ends_certain = |calls: &[(&str, kv_api::Result<()>)]| -> CaseResult {
+            for (call, result) in calls {
+                let error = ensure_err!(result, "{call} while each request meets {fault:?}");
+                if fault == Fault::Throttled {
+                    ensure_eq!(error.kind(), ErrorKind::RateLimited, "the kind of {call} with {fault:?}: {error}");
+                }
+                ensure!(error.retry() != Retry::Never, "{call} with {fault:?} can be tried again: {error}");
+                if fault.is_certain() {
+                    ensure_eq!(error.retry(), Retry::Safe, "the retry class of {call} with {fault:?}: {error}");
+                }
+            }
+            Ok(())
+        };
+        ends_certain(&reads)?;
+        ends_certain(&writes)?;
+        let deletes = [
+            ("delete", store.delete(&there).await.map(drop)),
+            ("delete_many", store.delete_many([&*there]).await.remove(0).map(drop)),
+        ];
+        ends_certain(&deletes)?;
+        faults.inject(fault, 0);
+
+        // Best effort looks first, and what never came to write is known not to be written.
+        let looks_first = |call: &str| call == "set if_not_exists" && !cx.profile().if_not_exists.is_full();
+        for (call, result) in
+            writes.iter().chain(&deletes).filter(|(call, _)| !fault.is_certain() && !looks_first(call))
+        {
+            let error = ensure_err!(result, "{call} with {fault:?}");
+            ensure!(error.is_outcome_unknown(), "{call} with {fault:?} must say that its outcome is unknown: {error}");
+        }
+        if fault.is_certain() {
+            cx.expect(&there, Some(&cx.value(1)), "after what was never carried out").await?;
+            cx.expect(&new, None, "after what was never carried out").await?;
+            if counts {
+                cx.expect(&counter, Some(&Value::from(5)), "after what was never carried out").await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// ERR-2: whatever goes wrong, the secret that the store was opened with is in no error, no `Debug` and no log.
+pub(crate) async fn err_2_no_secret_is_shown(cx: &Context<'_>) -> CaseResult {
+    let Some(secret) = &cx.subject.secret else { return not_applicable("the harness has planted no secret") };
+    let key = cx.key("k");
+    let mut shown = vec![format!("{:?} {:#?} {:?}", cx.store(), cx.strict(), cx.profile())];
+    let mut look = |result: kv_api::Result<String>| match result {
+        Ok(outcome) => shown.push(outcome),
+        Err(error) => shown.push(shown_by(&error)),
+    };
+    let faults = match cx.faults() {
+        Ok(faults) => Fault::ALL.iter().copied().filter(|fault| faults.offers(*fault)).map(Some).collect(),
+        Err(_) => Vec::new(),
+    };
+    for fault in [None].into_iter().chain(faults) {
+        if let Some(fault) = fault {
+            cx.faults()?.inject(fault, FOR_EVER);
+        }
+        look(cx.store().ping().await.map(|()| String::new()));
+        look(cx.store().set(&key, cx.value(1)).await.map(|outcome| format!("{outcome:?}")));
+        look(cx.store().get_entry(&key).await.map(|entry| format!("{entry:?}")));
+        look(cx.store().get_as::<Vec<(u8, u8)>>(&key).await.map(|_| String::new()));
+        look(cx.store().list().await.map(|page| format!("{page:?}")));
+        look(cx.store().set(&key, cx.value(1)).if_exists().await.map(|outcome| format!("{outcome:?}")));
+        look(cx.store().increment(&key, 1).await.map(|sum| format!("{sum:?}")));
+        for result in cx.store().set_many([SetItem::new(&*key, cx.value(1))]).await {
+            look(result.map(|outcome| format!("{outcome:?}")));
+        }
+        look(cx.store().delete(&key).await.map(|outcome| format!("{outcome:?}")));
+        if let Some(fault) = fault {
+            cx.faults()?.inject(fault, 0);
+        }
+    }
+    shown.push((secret.logged)());
+    for text in shown {
+        ensure!(!text.contains(&secret.text), "the secret shows in: {}", text.replace(&secret.text, "<the secret>"));
+    }
+    Ok(())
+}
+
+/// All that an error shows, with its causes.
+fn shown_by(error: &Error) -> String {
+    let mut shown = format!("{error} {error:?} {error:#?}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        shown.push_str(&format!("{cause} {cause:?}"));
+        source = cause.source();
+    }
+    shown
 }
 
 /// ERR-4: what asks for a step is not repeated when its outcome is unknown; what asks for a state may be.

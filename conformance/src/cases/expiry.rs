@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kv_api::{
-    DeleteOutcome, EntryExpiry, ExpiryPrecedence, Feature, Metadata, MinTtl, Reason, SetItem, SetStatus, Timestamp,
+    DeleteOutcome, EntryExpiry, ExpiryPrecedence, Feature, Metadata, MinTtl, Reason, SetItem, SetStatus, Support,
+    Timestamp,
 };
 use serde_json::json;
 
@@ -138,6 +139,32 @@ pub(crate) async fn exp_3_a_ttl_counts_from_the_write(cx: &Context<'_>) -> CaseR
     cx.expect(&key, Some(&cx.value(2)), "just before the end of the second ttl").await?;
     cx.pass_until_end(second).await?;
     cx.expect(&key, None, "at the end of the second ttl").await
+}
+
+/// EXP-3: a ttl counts by the clock of the backend, so that a clock that is wrong here neither ends an entry early nor keeps
+/// it.
+pub(crate) async fn exp_3_a_wrong_clock_here_moves_no_ttl(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::Ttl).await?;
+    if cx.profile().ttl != Support::Native {
+        return not_applicable("a ttl is declared as emulated: the backend knows absolute times alone");
+    }
+    let Some(clock) = &cx.subject.client_clock else {
+        return not_applicable("the harness has no clock of this side that could be wrong");
+    };
+    let fast = cx.now()?.checked_add(Duration::from_secs(86_400)).unwrap_or(Timestamp::YEAR_9999_END);
+    for wrong in [fast, Timestamp::UNIX_EPOCH] {
+        let key = cx.key("k");
+        clock.set(wrong);
+        cx.align().await?;
+        let life = cx.life(Form::Ttl, 2)?;
+        life.set(cx.store().set(&key, cx.value(1))).await?;
+        cx.pass_until_before_end(life).await?;
+        cx.expect(&key, Some(&cx.value(1)), "just before the end of its ttl, with a wrong clock here").await?;
+        cx.pass_until_end(life).await?;
+        cx.expect(&key, None, "at the end of its ttl, with a wrong clock here").await?;
+    }
+    clock.set(cx.now()?);
+    Ok(())
 }
 
 /// EXP-4: rounding to the backend's resolution never ends an entry early.

@@ -58,6 +58,8 @@ macro_rules! __for_each_case {
             capabilities::chk_2_each_limit_is_kept_from_both_sides
             errors::err_1_the_kind_tells_what_to_do_next
             errors::err_2_context_is_told_and_no_value
+            errors::err_2_no_secret_is_shown
+            errors::err_3_a_fault_that_lasts_is_told_for_what_it_is
             errors::err_3_a_refusal_is_never_repeated
             errors::err_3_what_never_left_is_safe_to_repeat
             errors::err_4_a_step_is_never_repeated_blindly
@@ -129,6 +131,7 @@ macro_rules! __for_each_case {
             expiry::exp_2_expire_at_wins_over_ttl
             expiry::exp_2_the_loser_is_not_checked
             expiry::exp_3_a_ttl_counts_from_the_write
+            expiry::exp_3_a_wrong_clock_here_moves_no_ttl
             expiry::exp_4_rounding_never_ends_an_entry_early
             expiry::exp_5_an_expiry_in_the_past_is_refused
             expiry::exp_5_an_expiry_too_late_is_refused

@@ -11,7 +11,7 @@ use kv_api::{
     RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Store, Support, Timestamp, Value, ValueKind,
     ValueKinds, Version, Write, WriteMany, WriteParts, async_trait,
 };
-use kv_conformance::{Fault, Faults, Harness, Subject};
+use kv_conformance::{Fault, Faults, Harness, Subject, Time};
 use tokio::task::yield_now;
 
 /// A promise that is broken on purpose.
@@ -33,6 +33,7 @@ pub(crate) enum Bug {
     ExpiredIsCounted,
     ExpiredIsListed,
     ExpiredIsReadInBatches,
+    GarbledIsMissing,
     IfNotExistsIsRefusedOverExpired,
     IncrementAcceptsText,
     IncrementCountsBesideMetadata,
@@ -56,8 +57,11 @@ pub(crate) enum Bug {
     RefusedConditionWritesMetadata,
     RepeatsConditionsBlindly,
     RoundsTheExpiryDown,
+    SecretIsShown,
+    ThrottledIsUnknown,
     TornByADrop,
     TornReads,
+    TtlIsMadeAbsoluteHere,
     UnknownIsCalledSafe,
     UpdatedOverExpired,
     UtfSixteenSurrogatesAreLost,
@@ -84,7 +88,11 @@ struct System {
     requests: AtomicU64,
     fault: Mutex<Option<(Fault, u32)>>,
     clock: ManualClock,
+    /// The clock of this side, which may be wrong.
+    client_clock: ManualClock,
 }
+
+const SECRET: &str = "hunter2-of-the-reference";
 
 /// Everything the contract knows, at its strongest.
 pub(crate) static PROFILE: Profile = Profile::new("reference")
@@ -142,11 +150,17 @@ impl Reference {
             *fault = fault.and_then(|(fault, count)| (count > 1).then_some((fault, count - 1)));
             now
         };
-        let gone = |retry| Err(Error::new(ErrorKind::Unavailable, "the connection broke").with_retry(retry));
+        let gone = |retry| {
+            let secret = if self.has(Bug::SecretIsShown) { SECRET } else { "..." };
+            Err(Error::new(ErrorKind::Unavailable, format!("the connection to user:{secret}@host broke"))
+                .with_retry(retry))
+        };
+        let throttled = if self.has(Bug::ThrottledIsUnknown) { Retry::OutcomeUnknown } else { Retry::Safe };
         let unknown = if self.has(Bug::UnknownIsCalledSafe) { Retry::Safe } else { Retry::OutcomeUnknown };
         match fault {
             Some(Fault::Refused) => gone(Retry::Safe),
             Some(Fault::RequestLost) => gone(unknown),
+            Some(Fault::Throttled) => Err(Error::new(ErrorKind::RateLimited, "").with_retry(throttled)),
             Some(_) => carry_out(self.lock().entry(self.namespace.clone()).or_default()).and_then(|_| gone(unknown)),
             None => carry_out(self.lock().entry(self.namespace.clone()).or_default()),
         }
@@ -172,7 +186,8 @@ impl Reference {
     }
 
     fn end(&self, expiry: Expiry) -> Option<Timestamp> {
-        let end = expiry.deadline(self.now())?;
+        let here = Clock::now(&self.system.client_clock);
+        let end = expiry.deadline(if self.has(Bug::TtlIsMadeAbsoluteHere) { here } else { self.now() })?;
         if !self.has(Bug::RoundsTheExpiryDown) {
             return Some(end);
         }
@@ -367,11 +382,16 @@ impl Backend for Reference {
         &self.namespace
     }
 
+    #[allow(clippy::misnamed_getters, reason = "of the two clocks the one of this side is lent")]
     fn clock(&self) -> &dyn Clock {
-        &self.system.clock
+        &self.system.client_clock
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        let fault = self.system.fault.lock().map(|fault| *fault).unwrap_or_default();
+        if self.has(Bug::GarbledIsMissing) && matches!(fault, Some((Fault::AnswerGarbled, _))) {
+            return Ok(None);
+        }
         let look = || {
             self.request(|data| {
                 let seen = self.has(Bug::ExistsSeesExpired) && read.fields() == kv_api::Fields::Existence;
@@ -529,6 +549,10 @@ impl Backend for Reference {
 }
 
 impl Faults for SystemHandle {
+    fn offers(&self, _: Fault) -> bool {
+        true
+    }
+
     fn inject(&self, fault: Fault, count: u32) {
         *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner) = (count > 0).then_some((fault, count));
     }
@@ -536,6 +560,21 @@ impl Faults for SystemHandle {
 
 /// Lets [`Faults`] be implemented for what the store shares.
 struct SystemHandle(Arc<System>);
+
+/// The clock of the system and the one of this side; time passes on both.
+struct BothClocks(ManualClock, ManualClock);
+
+#[async_trait]
+impl Time for BothClocks {
+    fn now(&self) -> Timestamp {
+        Clock::now(&self.0)
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by);
+        self.1.advance(by);
+    }
+}
 
 /// Opens the reference, whole or with a bug, as it is or narrowed.
 pub(crate) struct ReferenceHarness {
@@ -566,13 +605,15 @@ impl ReferenceHarness {
 #[async_trait]
 impl Harness for ReferenceHarness {
     async fn open(&self) -> Result<Subject> {
-        let clock = ManualClock::new(Timestamp::from_unix_micros(1_795_161_822_123_456));
+        let start = Timestamp::from_unix_micros(1_795_161_822_123_456);
+        let (clock, client_clock) = (ManualClock::new(start), ManualClock::new(start));
         let system = Arc::new(System {
             namespaces: Mutex::default(),
             versions: AtomicU64::new(1),
             requests: AtomicU64::new(0),
             fault: Mutex::default(),
             clock: clock.clone(),
+            client_clock: client_clock.clone(),
         });
         let (bug, narrow) = (self.bug, self.narrow);
         let open = {
@@ -594,12 +635,15 @@ impl Harness for ReferenceHarness {
         let counted = Arc::clone(&system);
         let (reopen, other) = (open.clone(), open.clone());
         let subject = Subject::new(open("main"));
-        let subject = if self.moves_time { subject.with_time(clock) } else { subject };
+        let subject =
+            if self.moves_time { subject.with_time(BothClocks(clock, client_clock.clone())) } else { subject };
         Ok(subject
             .with_reopen(move || std::future::ready(Ok(reopen("main"))))
             .with_namespaces(move |name| std::future::ready(Ok(other(&name))))
             .with_foreign_writer(write_foreign)
             .with_requests(move || counted.requests.load(Ordering::Relaxed))
-            .with_faults(SystemHandle(system)))
+            .with_faults(SystemHandle(system))
+            .with_client_clock(client_clock)
+            .with_secret(SECRET, String::new))
     }
 }
