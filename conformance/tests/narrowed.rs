@@ -43,6 +43,7 @@ const ALL: Profile = Profile::new("all")
     .with_if_version(Support::Native)
     .with_set_outcome_told(true)
     .with_delete_outcome_told(true)
+    .with_delete_many_outcome_told(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
     .with_expiry_resolution(Duration::from_millis(1))
@@ -69,7 +70,9 @@ narrowed! {
     no_list: ALL.with_list(Support::None, ListOrder::Unordered), refuses [cap_1_list_is_kept_or_refused];
     no_counters_and_no_metadata: ALL.with_counters(Support::None, 0, 0).with_metadata(Support::None),
         refuses [cap_1_counters_are_kept_or_refused, cap_1_metadata_is_kept_or_refused];
-    outcomes_are_not_told: ALL.with_set_outcome_told(false).with_delete_outcome_told(false), refuses [];
+    outcomes_are_not_told: ALL.with_set_outcome_told(false).with_delete_outcome_told(false).with_delete_many_outcome_told(false),
+        refuses [];
+    a_batch_of_deletes_is_only_counted: ALL.with_delete_many_outcome_told(false), refuses [];
     whole_seconds_and_a_minute_at_least: ALL
         .with_expiry_resolution(Duration::from_secs(1))
         .with_expiry_min(Duration::from_secs(60))

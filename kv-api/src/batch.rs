@@ -55,7 +55,7 @@ pub(crate) async fn delete_many(store: &Store, keys: Vec<Cow<'_, str>>) -> Vec<R
     };
     let result = |(index, slot): (usize, Result<usize>)| {
         slot.and_then(|slot| outcomes[slot].clone())
-            .map(|outcome| store.shown_delete(outcome))
+            .map(|outcome| store.shown_delete_of_many(outcome))
             .map_err(|error| store.explain(error, OPERATION).with_index(index))
     };
     slots.into_iter().enumerate().map(result).collect()

@@ -190,6 +190,9 @@ pub struct Profile {
     pub set_outcome_told: bool,
     /// A delete tells whether there was an entry; else it answers `Accepted` (DEL-1).
     pub delete_outcome_told: bool,
+    /// `delete_many` tells it of every key; else it may answer `Accepted` for any of them, as systems do that count what
+    /// they deleted (DEL-1).
+    pub delete_many_outcome_told: bool,
     /// A relative ttl (EXP-1).
     pub ttl: Support,
     /// An absolute expiry (EXP-1).
@@ -264,6 +267,7 @@ impl Profile {
             if_version: Support::None,
             set_outcome_told: false,
             delete_outcome_told: false,
+            delete_many_outcome_told: false,
             ttl: Support::None,
             expire_at: Support::None,
             expiry_resolution: Duration::from_secs(1),
@@ -303,6 +307,8 @@ impl Profile {
         with_set_outcome_told, set_outcome_told: bool;
         /// Declares whether a delete tells if there was an entry.
         with_delete_outcome_told, delete_outcome_told: bool;
+        /// Declares whether `delete_many` tells of every key what there was.
+        with_delete_many_outcome_told, delete_many_outcome_told: bool;
         /// Declares a relative ttl.
         with_ttl, ttl: Support;
         /// Declares an absolute expiry.
@@ -404,6 +410,7 @@ impl Profile {
             if_version: self.if_version.min(other.if_version),
             set_outcome_told: self.set_outcome_told && other.set_outcome_told,
             delete_outcome_told: self.delete_outcome_told && other.delete_outcome_told,
+            delete_many_outcome_told: self.delete_many_outcome_told && other.delete_many_outcome_told,
             ttl: self.ttl.min(other.ttl),
             expire_at: self.expire_at.min(other.expire_at),
             expiry_resolution: self.expiry_resolution.max(other.expiry_resolution),

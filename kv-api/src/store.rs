@@ -472,6 +472,19 @@ impl Store {
         }
     }
 
+    /// The same for one key of `delete_many`. Without a declaration a store tells what it happens to know; a narrowed handle
+    /// tells nothing then, as the others would not.
+    pub(crate) fn shown_delete_of_many(&self, outcome: DeleteOutcome) -> DeleteOutcome {
+        match outcome {
+            DeleteOutcome::Deleted | DeleteOutcome::NotFound
+                if self.shared.narrowed && !self.shared.profile.delete_many_outcome_told =>
+            {
+                DeleteOutcome::Accepted
+            }
+            outcome => outcome,
+        }
+    }
+
     pub(crate) fn shown_entry(&self, mut entry: Entry) -> Entry {
         if self.shared.narrowed {
             let profile = &self.shared.profile;

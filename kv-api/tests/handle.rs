@@ -20,6 +20,7 @@ static PROFILE: Profile = Profile::new("recorder")
     .with_if_version(Support::Native)
     .with_set_outcome_told(true)
     .with_delete_outcome_told(true)
+    .with_delete_many_outcome_told(true)
     .with_metadata(Support::Native)
     .with_expiry_read(true)
     .with_list(Support::Native, ListOrder::Lexicographic)
@@ -451,6 +452,7 @@ async fn cap_4_a_narrowed_handle_hides_what_the_other_system_cannot_tell() {
     let item = &store.list().await.unwrap().items[0];
     assert_eq!((&item.metadata, item.expiry), (&ListedMetadata::NotTold, EntryExpiry::Unknown));
     assert_eq!(store.delete("k").await.unwrap(), DeleteOutcome::Accepted);
+    assert_eq!(store.delete_many(["k"]).await[0].as_ref().unwrap(), &DeleteOutcome::Accepted);
     let versions = recorder.store().narrowed_to([&WEAK.clone().with_if_version(Support::Native)]);
     store.set("k", "v").await.unwrap();
     let outcome = versions.delete("k").if_version(Version::numbered(1, 1)).await.unwrap();

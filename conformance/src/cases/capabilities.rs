@@ -174,6 +174,9 @@ pub(crate) async fn cap_4_a_narrowed_handle_hides_what_others_cannot_tell(cx: &C
     ensure_refused!(short, ErrorKind::InvalidArgument, None, "a key below the narrower limit");
     ensure_eq!(narrow.delete(&key).await?, DeleteOutcome::Accepted, "a delete");
     ensure_eq!(narrow.delete(&key).await?, DeleteOutcome::Accepted, "a delete of nothing");
+    for outcome in narrow.delete_many([&*key]).await {
+        ensure_eq!(outcome?, DeleteOutcome::Accepted, "a delete of nothing among many");
+    }
     cx.expect(&key, None, "after a delete through a narrowed handle").await
 }
 
