@@ -226,7 +226,7 @@ impl ListPage<'_> {
         &self.prefix
     }
 
-    /// The most keys wanted, never above the declared `list_page_max`.
+    /// The most keys wanted, never above the declared `list_page_max`. A store whose list has no order may give more (LIST-1).
     #[must_use]
     pub const fn limit(&self) -> NonZeroUsize {
         self.limit

@@ -69,7 +69,8 @@ impl<'a> List<'a> {
         self
     }
 
-    /// The most keys on a page, at least 1; 1000 unless given. An upper bound: a page may be shorter (LIST-1).
+    /// The most keys on a page, at least 1; 1000 unless given. A page may be shorter, and longer where the list has no order:
+    /// there it is a wish (LIST-1).
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self
