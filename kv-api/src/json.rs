@@ -58,6 +58,33 @@ fn float_is_integer(float: f64, integer: i128) -> bool {
     whole == integer
 }
 
+/// Whether a system in JavaScript that parses `json` and writes it again gives back the same (VAL-3): no number lies beyond
+/// ±(2^53-1), where doubles skip integers and large ones are spelled with other digits, and no member is named `__proto__`,
+/// which such a system may drop or refuse.
+///
+/// ```
+/// use kv_api::json_survives_javascript;
+/// use serde_json::json;
+/// assert!(json_survives_javascript(&json!({"n": 9_007_199_254_740_991_i64, "x": [0.1, null]})));
+/// assert!(!json_survives_javascript(&json!([{"n": 9_007_199_254_740_992_i64}])));
+/// assert!(!json_survives_javascript(&json!(-1e16)));
+/// assert!(!json_survives_javascript(&json!({"a": {"__proto__": 1}})));
+/// ```
+#[must_use]
+pub fn survives_javascript(json: &Value) -> bool {
+    // Exact as a double, and so is every whole double below it.
+    const GREATEST: f64 = 9_007_199_254_740_991.0;
+    match json {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        // An integer that rounds to a double within the bounds is within them.
+        Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() <= GREATEST),
+        Value::Array(items) => items.iter().all(survives_javascript),
+        Value::Object(members) => {
+            members.iter().all(|(name, member)| name != "__proto__" && survives_javascript(member))
+        }
+    }
+}
+
 /// Parses text, refusing what would not survive: deep nesting, and integers that no 64-bit type holds.
 pub(crate) fn parse(text: &str) -> Result<Value> {
     // Our limit is checked before serde_json's own, so that 128 levels and 101 give the same error.
@@ -157,6 +184,27 @@ mod tests {
         ] {
             assert_eq!(equal(&left, &right), same, "{left} {right}");
             assert_eq!(equal(&right, &left), same, "{right} {left}");
+        }
+    }
+
+    #[test]
+    fn val_3_what_javascript_would_damage_is_known() {
+        const GREATEST: i64 = (1 << 53) - 1;
+        for survives in [json!(GREATEST), json!(-GREATEST), json!(9_007_199_254_740_991.0), json!(f64::MIN_POSITIVE)] {
+            assert!(survives_javascript(&survives), "{survives}");
+            assert!(survives_javascript(&json!({"a": [survives, null, true, "__proto__"]})), "{survives}");
+        }
+        for damaged in [
+            json!(GREATEST + 1),
+            json!(-GREATEST - 1),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!(9_007_199_254_740_992.0),
+            json!(f64::MIN),
+            json!({"__proto__": null}),
+        ] {
+            assert!(!survives_javascript(&damaged), "{damaged}");
+            assert!(!survives_javascript(&json!([{"a": damaged}])), "{damaged}");
         }
     }
 

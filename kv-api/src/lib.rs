@@ -35,7 +35,7 @@ pub use entry::{Entry, EntryExpiry, Fields};
 pub use envelope::{Envelope, JsonForm};
 pub use error::{Error, ErrorKind, Feature, Reason, Result, Retry};
 pub use expiry::{Expiry, ExpiryPrecedence, MinTtl};
-pub use json::{NESTING_MAX, equal as json_equal};
+pub use json::{NESTING_MAX, equal as json_equal, survives_javascript as json_survives_javascript};
 pub use metadata::Metadata;
 pub use outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
 pub use page::{ListItem, ListedMetadata, Page, RawPage};
