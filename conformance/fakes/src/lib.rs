@@ -1,4 +1,10 @@
 #![doc = include_str!("../README.md")]
 
-#[allow(dead_code, reason = "the models that follow are built on it")]
+mod fault;
+#[cfg(feature = "harness")]
+mod harness;
 mod model;
+mod server;
+
+pub use fault::{Applied, Fault};
+pub use server::{EXCHANGES_MAX, Exchange, FakeServer, RateLimit, ServerOptions};

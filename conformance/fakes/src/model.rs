@@ -1,6 +1,10 @@
 //! What a fake system is, apart from any server: a state that turns a request and the time into an answer.
 
+use std::time::Duration;
+
 use kv_api::Timestamp;
+
+use crate::fault::Fault;
 
 /// A request as it came over the wire.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +39,46 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+impl Answer {
+    /// Whether the body calls itself JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.headers.iter().any(|(name, value)| *name == "content-type" && value.starts_with("application/json"))
+    }
+}
+
+/// What a client may still send, as a system tells in headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// Requests per window.
+    pub(crate) requests: u32,
+    /// The length of the window.
+    pub(crate) window: Duration,
+    /// Requests left in this window.
+    pub(crate) remaining: u32,
+    /// Whole seconds until the next window begins, rounded up.
+    pub(crate) reset_seconds: u64,
+}
+
 /// A stateful model of a system.
 pub(crate) trait Model: Send + 'static {
     /// Carries out one request at this time. Requests come one after the other.
     fn answer(&mut self, request: &Request<'_>, now: Timestamp) -> Answer;
+
+    /// How this system shows a fault that lies in it and not in the connection: [`Fault::Throttled`],
+    /// [`Fault::ThrottledUnderSuccess`], [`Fault::EmptyPage`], [`Fault::Stale`], [`Fault::PartlyUnsuccessful`]. `None`
+    /// when the fault does not fit the request; then nothing has been carried out.
+    fn answer_faulty(&mut self, fault: Fault, request: &Request<'_>, now: Timestamp) -> Option<Answer>;
+
+    /// What the system adds to every answer about the rate of requests.
+    fn quota_headers(&self, _quota: &Quota) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The keys that exist at this time in the store that the base URL and the model's defaults name, sorted by their bytes.
+    fn keys(&self, now: Timestamp) -> Vec<String>;
+
+    /// What must not show in a log although it may stand in a path or query.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

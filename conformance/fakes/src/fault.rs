@@ -1,0 +1,70 @@
+//! What can be made to go wrong.
+
+use std::time::Duration;
+
+/// Whether a request that goes wrong had been carried out by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The system never saw it: what it asked for did not happen.
+    No,
+    /// The system carried it out; only the answer goes wrong.
+    Yes,
+}
+
+/// What happens to the next requests, ordered with [`FakeServer::inject`](crate::FakeServer::inject).
+///
+/// A request that a fault does not fit (an empty page for a write, a truncated body where the answer has none) is answered
+/// as usual and leaves the fault for a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Status 429 in the system's own words, with the header `Retry-After` in whole seconds where one is given. The request
+    /// is not carried out.
+    Throttled {
+        /// What `Retry-After` says; rounded up to seconds. `None` leaves the header out.
+        retry_after: Option<Duration>,
+    },
+    /// The system's words for "too fast" under status 200, as Cloudflare has been seen to answer. The request is not carried
+    /// out. Fits only a system that is known to do so.
+    ThrottledUnderSuccess,
+    /// A status of 500 or more with a body that is not JSON, as a gateway in front of the system gives.
+    ServerError {
+        /// The status, 500 to 599; anything else is sent as 500.
+        status: u16,
+        /// Whether the request was carried out before.
+        applied: Applied,
+    },
+    /// The request is carried out at once and the answer comes this much later, in real time.
+    Slow {
+        /// How much later.
+        delay: Duration,
+    },
+    /// The connection stays open and no answer ever comes, until the server ends.
+    Silent {
+        /// Whether the request was carried out.
+        applied: Applied,
+    },
+    /// The connection is closed without an answer.
+    Cut {
+        /// Whether the request was carried out before.
+        applied: Applied,
+    },
+    /// The request is carried out, the answer announces its full length, and the connection is closed half-way through the
+    /// body. Fits answers with a body of at least two bytes.
+    Truncated,
+    /// The request is carried out, and under status 200 comes a body that calls itself JSON and is none. Fits requests whose
+    /// answer is JSON.
+    Garbage,
+    /// A page of a listing with no keys on it and a cursor that goes on from the same place. Fits listings of a system whose
+    /// documents allow it.
+    EmptyPage,
+    /// A read or listing answers from the state before the last request that changed something. Fits reads of a system that is
+    /// not strongly consistent.
+    Stale,
+    /// A bulk write or delete is carried out for all keys but every n-th, and says which are missing. Fits bulk requests of a
+    /// system that answers key by key, when they have that many keys.
+    PartlyUnsuccessful {
+        /// Which keys fail: 1 for all of them, 2 for the second, fourth and so on; 0 counts as 1.
+        every: usize,
+    },
+}
