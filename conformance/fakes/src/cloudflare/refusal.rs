@@ -1,0 +1,137 @@
+//! How the system says no: its error catalogue.
+//!
+//! Codes and statuses that nobody has seen in production are assumptions; each is made here, once, and says so. A test of an
+//! adapter should rely on the status class only.
+
+use serde_json::{Value, json};
+
+use crate::model::Answer;
+
+/// A request that is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: u16,
+    code: u32,
+    message: String,
+    /// The reason behind the reason, for refusals of the gateway.
+    chain: Option<(u32, String)>,
+}
+
+impl Refusal {
+    fn new(status: u16, code: u32, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), chain: None }
+    }
+
+    pub(super) fn key_not_found() -> Self {
+        Self::new(404, 10009, "get: 'key not found'")
+    }
+
+    /// `operation` as the system names it: `get`, `put`, `list keys`.
+    pub(super) fn namespace_not_found(operation: &str) -> Self {
+        Self::new(404, 10013, format!("{operation}: 'namespace not found'"))
+    }
+
+    pub(super) fn malformed_namespace_id(id: &str) -> Self {
+        Self::new(400, 10011, format!("could not parse UUID from request's namespace_id: '{id}'"))
+    }
+
+    pub(super) fn duplicate_title() -> Self {
+        Self::new(400, 10014, "a namespace with this account ID and title already exists")
+    }
+
+    /// The code has been seen for an empty title; status, text and the upper limit's code are assumed.
+    pub(super) fn bad_title() -> Self {
+        Self::new(400, 10019, "namespace titles must have 1 to 512 characters")
+    }
+
+    /// Too many requests, too fast; code and text have been seen in production.
+    pub(super) fn too_fast() -> Self {
+        Self::new(429, 971, "Please wait and consider throttling your request speed")
+    }
+
+    pub(super) fn wrong_credentials() -> Self {
+        Self::new(403, 10000, "Authentication error")
+    }
+
+    /// A header that does not look like credentials at all, refused by the gateway.
+    pub(super) fn malformed_authorization() -> Self {
+        let chain = Some((6111, "Invalid format for Authorization header".to_owned()));
+        Self { chain, ..Self::new(400, 6003, "Invalid request headers") }
+    }
+
+    /// Assumed: of the two statuses and codes seen, 404 and 7003.
+    pub(super) fn no_route(path: &str) -> Self {
+        Self::new(404, 7003, format!("Could not route to {path}, perhaps your object identifier is invalid?"))
+    }
+
+    /// Assumed: of the two codes seen, 10405.
+    pub(super) fn method_not_allowed(method: &str) -> Self {
+        Self::new(405, 10405, format!("{method} method not allowed"))
+    }
+
+    /// The code has been seen for a ttl below the minimum; for an absolute expiry it is assumed. The texts are those of the
+    /// binding, the same in production and locally.
+    pub(super) fn expiry(message: String) -> Self {
+        Self::new(400, 10034, message)
+    }
+
+    /// Status and text seen locally, code assumed.
+    pub(super) fn key_too_long(bytes: usize, max: usize) -> Self {
+        Self::new(414, 10001, format!("UTF-8 encoded length of {bytes} exceeds key length limit of {max}."))
+    }
+
+    /// Status and text seen locally, code assumed. `what` is `Value` or `Metadata`.
+    pub(super) fn too_long(what: &str, bytes: usize, max: usize) -> Self {
+        Self::new(413, 10001, format!("{what} length of {bytes} exceeds limit of {max}."))
+    }
+
+    /// Assumed: nobody has seen the answer to more than 100 MB.
+    pub(super) fn request_too_large(max: usize) -> Self {
+        Self::new(413, 10001, format!("Total size of request exceeds the limit of {max} bytes"))
+    }
+
+    /// Status seen locally, code assumed: a single request or a query that is not as documented.
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, 10001, message)
+    }
+
+    /// The code has been seen for a bulk body of the wrong shape; for a wrong item in it the code is assumed. The status has
+    /// been seen locally.
+    pub(super) fn bad_bulk(message: impl Into<String>) -> Self {
+        Self::new(400, 10012, message)
+    }
+
+    pub(super) fn no_keys() -> Self {
+        Self::new(400, 10029, "You must request a minimum of 1 key")
+    }
+
+    /// Under its own status.
+    pub(super) fn answer(&self) -> Answer {
+        self.answer_under(self.status)
+    }
+
+    /// Under another status: the system has been seen to say no under 200.
+    pub(super) fn answer_under(&self, status: u16) -> Answer {
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if let Some((code, message)) = &self.chain {
+            error["error_chain"] = json!([{ "code": code, "message": message }]);
+        }
+        json_answer(status, &json!({ "success": false, "errors": [error], "messages": [], "result": null }))
+    }
+}
+
+/// Success, with a result that is no listing.
+pub(super) fn success(result: &Value) -> Answer {
+    json_answer(200, &json!({ "success": true, "errors": [], "messages": [], "result": result }))
+}
+
+/// Success, with a page.
+pub(super) fn page(result: &[Value], info: &Value) -> Answer {
+    let envelope = json!({ "success": true, "errors": [], "messages": [], "result": result, "result_info": info });
+    json_answer(200, &envelope)
+}
+
+fn json_answer(status: u16, body: &Value) -> Answer {
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Answer { status, headers, body: body.to_string().into_bytes() }
+}
