@@ -296,3 +296,39 @@ async fn answers_as_the_local_implementation_did() {
 fn bytes(bytes: &[u8]) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(bytes)
 }
+
+/// The requests of five clients, each in its own form, and whether the local implementation took them.
+#[tokio::test]
+async fn takes_what_the_clients_send() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../recordings/cloudflare/client-requests.json");
+    let content: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let client = reqwest::Client::new();
+    let server = start().await;
+    let mut mismatches = Vec::new();
+    let mut compared = 0;
+    for recorded in content["requests"].as_array().unwrap() {
+        let request = &recorded["request"];
+        if request["body"].as_str().is_some_and(|body| body.contains(" bytes in all]")) {
+            // Cut, and of a form that others show whole.
+            continue;
+        }
+        let (method, path) = (request["method"].as_str().unwrap(), request["path"].as_str().unwrap());
+        let url = format!("{}{}", server.base_url().strip_suffix("/client/v4").unwrap(), path);
+        let mut sent = client.request(method.parse().unwrap(), url).body(body(&request["body"]));
+        for (name, value) in request["headers"].as_object().unwrap() {
+            if name != "content-length" {
+                sent = sent.header(name, value.as_str().unwrap());
+            }
+        }
+        let status = sent.send().await.unwrap().status();
+        compared += 1;
+        if json!(status.as_u16()) != recorded["status_from_peer"] {
+            mismatches.push(format!(
+                "{} {method} {path}: {status}, was {}",
+                recorded["client"], recorded["status_from_peer"]
+            ));
+        }
+    }
+    assert!(mismatches.is_empty(), "{} of {compared} differ:\n{}", mismatches.len(), mismatches.join("\n"));
+    assert!(compared > 40, "{compared}");
+}
