@@ -12,41 +12,39 @@ mod rules;
 mod single;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::{fmt, io};
-
-use kv_api::Clock;
 
 use crate::server::{FakeServer, ServerOptions};
 use account::Account;
 use model::{Cloudflare, Credentials, Switches};
 
 /// The account of a fake that is told none.
-pub const DEFAULT_ACCOUNT: &str = "0acc0000000000000000000000000001";
+pub const ACCOUNT: &str = "0acc0000000000000000000000000001";
 /// The namespace of a fake that is told none.
-pub const DEFAULT_NAMESPACE: &str = "0a5e0000000000000000000000000001";
+pub const NAMESPACE: &str = "0a5e0000000000000000000000000001";
 /// The API token of a fake that is told none.
-pub const DEFAULT_TOKEN: &str = "fake-cloudflare-token";
-/// The e-mail address that goes with [`DEFAULT_KEY`].
-pub const DEFAULT_EMAIL: &str = "fake@example.com";
+pub const TOKEN: &str = "fake-cloudflare-token";
+/// The e-mail address that goes with [`GLOBAL_KEY`].
+pub const EMAIL: &str = "fake@example.com";
 /// The global API key of a fake that is told none, the older form of credentials.
-pub const DEFAULT_KEY: &str = "fake-cloudflare-key";
+pub const GLOBAL_KEY: &str = "fake-cloudflare-key";
 
 /// What follows the address of the server, as it follows `https://api.cloudflare.com`.
 const BASE_PATH: &str = "/client/v4";
 /// The title of the namespace that is there from the beginning.
 const TITLE: &str = "kv-fakes";
 
-/// A Workers KV to be started: one account with one empty namespace.
+/// A Workers KV to be served: one account with one empty namespace.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// use kv_fakes::cloudflare::{DEFAULT_ACCOUNT, DEFAULT_NAMESPACE, DEFAULT_TOKEN, Fake};
+/// use kv_fakes::ServerOptions;
+/// use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE, TOKEN};
 ///
-/// let server = Fake::new().start().await?;
-/// let namespace = format!("accounts/{DEFAULT_ACCOUNT}/storage/kv/namespaces/{DEFAULT_NAMESPACE}");
+/// let server = Fake::new().serve(ServerOptions::new()).await?;
+/// let namespace = format!("accounts/{ACCOUNT}/storage/kv/namespaces/{NAMESPACE}");
 /// let url = format!("{}/{namespace}/values/a%2Fb?expiration_ttl=60", server.base_url());
-/// let answer = reqwest::Client::new().put(url).bearer_auth(DEFAULT_TOKEN).body("plain").send().await?;
+/// let answer = reqwest::Client::new().put(url).bearer_auth(TOKEN).body("plain").send().await?;
 /// assert_eq!(answer.status(), 200);
 /// assert_eq!(server.keys(), ["a/b"]);
 /// assert_eq!(server.requests(), 1);
@@ -59,7 +57,6 @@ pub struct Fake {
     namespace: String,
     credentials: Credentials,
     switches: Switches,
-    options: ServerOptions,
 }
 
 impl Fake {
@@ -67,23 +64,18 @@ impl Fake {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            account: DEFAULT_ACCOUNT.to_owned(),
-            namespace: DEFAULT_NAMESPACE.to_owned(),
-            credentials: Credentials {
-                token: DEFAULT_TOKEN.to_owned(),
-                email: DEFAULT_EMAIL.to_owned(),
-                key: DEFAULT_KEY.to_owned(),
-            },
+            account: ACCOUNT.to_owned(),
+            namespace: NAMESPACE.to_owned(),
+            credentials: Credentials { token: TOKEN.to_owned(), email: EMAIL.to_owned(), key: GLOBAL_KEY.to_owned() },
             switches: Switches {
                 one_write_per_key_and_second: false,
                 unsuccessful_keys: BTreeSet::new(),
                 page_keys_max: usize::MAX,
             },
-            options: ServerOptions::new(),
         }
     }
 
-    /// The account, 32 hex digits. Default: [`DEFAULT_ACCOUNT`].
+    /// The account, 32 hex digits. Default: [`ACCOUNT`].
     #[must_use]
     pub fn with_account(mut self, id: impl Into<String>) -> Self {
         self.account = id.into();
@@ -91,21 +83,21 @@ impl Fake {
     }
 
     /// The namespace that is there from the beginning, and the one that [`FakeServer::keys`] is about: 32 hex digits.
-    /// Default: [`DEFAULT_NAMESPACE`].
+    /// Default: [`NAMESPACE`].
     #[must_use]
     pub fn with_namespace(mut self, id: impl Into<String>) -> Self {
         self.namespace = id.into();
         self
     }
 
-    /// The one API token that is let in. Default: [`DEFAULT_TOKEN`].
+    /// The one API token that is let in. Default: [`TOKEN`].
     #[must_use]
     pub fn with_token(mut self, token: impl Into<String>) -> Self {
         self.credentials.token = token.into();
         self
     }
 
-    /// The one pair of e-mail and global key that is let in. Default: [`DEFAULT_EMAIL`] and [`DEFAULT_KEY`].
+    /// The one pair of e-mail and global key that is let in. Default: [`EMAIL`] and [`GLOBAL_KEY`].
     #[must_use]
     pub fn with_global_key(mut self, email: impl Into<String>, key: impl Into<String>) -> Self {
         self.credentials.email = email.into();
@@ -135,28 +127,13 @@ impl Fake {
         self
     }
 
-    /// The clock that entries expire by (EXP-10). Default: the system's. The same as in
-    /// [`with_options`](Self::with_options), which replaces it.
-    #[must_use]
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.options = self.options.with_clock(clock);
-        self
-    }
-
-    /// How it is served. Default: [`ServerOptions::new`].
-    #[must_use]
-    pub fn with_options(mut self, options: ServerOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// Starts to listen.
+    /// Serves it. The base URL ends in `/client/v4`, as the real one does.
     ///
     /// # Errors
     /// `InvalidInput` when account or namespace are not 32 hex digits, a credential is empty or holds what a header cannot;
     /// else what listening on the port ran into.
-    pub async fn start(self) -> io::Result<FakeServer> {
-        let Self { account, namespace, credentials, switches, options } = self;
+    pub async fn serve(self, options: ServerOptions) -> io::Result<FakeServer> {
+        let Self { account, namespace, credentials, switches } = self;
         for (what, id) in [("account", &account), ("namespace", &namespace)] {
             if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 return Err(invalid(format!("the {what} is not 32 hex digits")));
@@ -194,7 +171,6 @@ impl fmt::Debug for Fake {
             .field("namespace", &self.namespace)
             .field("credentials", &self.credentials)
             .field("switches", &self.switches)
-            .field("options", &self.options)
             .finish()
     }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kv_api::{ManualClock, Timestamp};
-use kv_fakes::FakeServer;
 use kv_fakes::cloudflare::Fake;
+use kv_fakes::{FakeServer, ServerOptions};
 use serde_json::{Value, json};
 
 const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -206,7 +206,7 @@ fn body(recorded: &Value) -> Vec<u8> {
 async fn start() -> FakeServer {
     let clock = ManualClock::new(Timestamp::from_unix_seconds(RECORDED_AT));
     let fake = Fake::new().with_account(ACCOUNT).with_namespace(NAMESPACE).with_token(TOKEN);
-    fake.with_clock(Arc::new(clock)).start().await.unwrap()
+    fake.serve(ServerOptions::new().with_clock(Arc::new(clock))).await.unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,58 @@
+//! The arguments that all systems share: how they are served, and what goes wrong.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use kv_fakes::{Exchange, FakeServer, RateLimit, ServerOptions};
+
+use super::order::{FORMS, Order};
+use super::tell;
+
+#[derive(Debug, Args)]
+pub(super) struct Serving {
+    /// The port on 127.0.0.1; 0 takes any that is free
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// How long every answer is held back
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    latency: u64,
+    /// How many requests are let through in how many seconds; those beyond are told so and not carried out
+    #[arg(long, value_name = "N/SECONDS", value_parser = parse_rate_limit)]
+    rate_limit: Option<RateLimit>,
+    /// What goes wrong, and how many times
+    #[arg(long, value_name = "NAME[=VALUE][:COUNT]", long_help = FORMS)]
+    fault: Option<Order>,
+    /// Log every request on standard error, without secrets
+    #[arg(long)]
+    verbose: bool,
+}
+
+impl Serving {
+    pub(super) fn options(&self) -> ServerOptions {
+        let mut options = ServerOptions::new().with_port(self.port).with_latency(Duration::from_millis(self.latency));
+        if let Some(limit) = self.rate_limit {
+            options = options.with_rate_limit(limit);
+        }
+        if self.verbose {
+            options = options.with_observer(|exchange: &Exchange| tell(exchange));
+        }
+        options
+    }
+
+    /// What can be ordered only from a server that is there.
+    pub(super) fn order(&self, server: &FakeServer) {
+        if let Some(Order { fault, count }) = self.fault {
+            server.inject(fault, count);
+        }
+    }
+}
+
+fn parse_rate_limit(text: &str) -> Result<RateLimit, String> {
+    let (requests, seconds) = text.split_once('/').ok_or("expected N/SECONDS, such as 1200/300")?;
+    let number = |text: &str| u32::from_str(text).ok().filter(|number| *number > 0);
+    match (number(requests), number(seconds)) {
+        (Some(requests), Some(seconds)) => Ok(RateLimit { requests, window: Duration::from_secs(seconds.into()) }),
+        _ => Err("expected two whole numbers above 0, such as 1200/300".to_owned()),
+    }
+}

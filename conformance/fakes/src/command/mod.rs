@@ -1,0 +1,95 @@
+//! The command line: arguments in, one line with the base URL out, and a server until somebody stops it.
+
+mod arguments;
+mod cloudflare;
+mod order;
+
+use std::fmt::Display;
+use std::future::pending;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kv_fakes::FakeServer;
+
+/// Serves a stateful fake of a remote key-value system on 127.0.0.1, until interrupted.
+///
+/// Standard output gets one line, the base URL, when it is ready; all else goes to standard error.
+#[derive(Debug, Parser)]
+#[command(name = "kv-fakes", version, max_term_width = 120)]
+struct Arguments {
+    #[command(subcommand)]
+    system: System,
+}
+
+/// One arm a system: its arguments, and how to serve it with them.
+#[derive(Debug, Subcommand)]
+enum System {
+    Cloudflare(cloudflare::Arguments),
+}
+
+impl System {
+    async fn serve(self) -> io::Result<Served> {
+        match self {
+            Self::Cloudflare(arguments) => arguments.serve().await,
+        }
+    }
+}
+
+/// A server that is ready.
+struct Served {
+    server: FakeServer,
+    /// How to point clients at it, line by line.
+    hints: Vec<String>,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    runtime.block_on(async {
+        let served = match arguments.system.serve().await {
+            Ok(served) => served,
+            Err(error) => return failed(&error),
+        };
+        for hint in &served.hints {
+            tell(hint);
+        }
+        // Whoever started it waits for this line; if nobody can read it there is nobody to serve.
+        if let Err(error) = writeln!(io::stdout(), "{}", served.server.base_url()) {
+            return failed(&error);
+        }
+        stop().await;
+        ExitCode::SUCCESS
+    })
+}
+
+fn failed(error: &io::Error) -> ExitCode {
+    tell(format_args!("error: {error}"));
+    ExitCode::FAILURE
+}
+
+/// Writes a line to standard error. One that takes no more, such as a closed pipe, must not stop the server.
+fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Ends when somebody interrupts or terminates the program.
+async fn stop() {
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending::<()>().await; // it cannot be listened for, which is no interrupt
+        }
+    };
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            () = interrupted => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    interrupted.await;
+}
