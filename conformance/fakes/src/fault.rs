@@ -13,8 +13,7 @@ pub enum Applied {
 
 /// What happens to the next requests, ordered with [`FakeServer::inject`](crate::FakeServer::inject).
 ///
-/// A request that a fault does not fit (an empty page for a write, a truncated body where the answer has none) is answered
-/// as usual and leaves the fault for a later one.
+/// A request that a fault does not fit (an empty page for a write) is answered as usual and leaves the fault for a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -50,10 +49,10 @@ pub enum Fault {
         applied: Applied,
     },
     /// The request is carried out, the answer announces its full length, and the connection is closed half-way through the
-    /// body. Fits answers with a body of at least two bytes.
+    /// body; before the answer where that has no body to break off in.
     Truncated,
-    /// The request is carried out, and under status 200 comes a body that calls itself JSON and is none. Fits requests whose
-    /// answer is JSON.
+    /// The request is carried out, and under status 200 comes a body that is neither JSON nor text. Fits requests whose answer
+    /// is JSON or has no body.
     Garbage,
     /// A page of a listing with no keys on it and a cursor that goes on from the same place. Fits listings of a system whose
     /// documents allow it.

@@ -1,20 +1,43 @@
 //! What the conformance suite asks of a fake: faults in its own words.
 
+use kv_conformance::Fault as Wanted;
 use kv_conformance::Faults;
 
 use crate::fault::{Applied, Fault};
 use crate::server::FakeServer;
 
-/// `Refused` becomes [`Fault::Throttled`]: a server that listens cannot refuse a connection, and 429 is the answer that
-/// tells as surely that nothing was carried out. A fault that
-/// the suite has learned since is a panic: an order that did nothing would let a case pass for no reason.
 impl Faults for FakeServer {
-    fn inject(&self, fault: kv_conformance::Fault, count: u32) {
-        match fault {
-            kv_conformance::Fault::Refused => Self::inject(self, Fault::Throttled { retry_after: None }, count),
-            kv_conformance::Fault::RequestLost => Self::inject(self, Fault::Cut { applied: Applied::No }, count),
-            kv_conformance::Fault::AnswerLost => Self::inject(self, Fault::Cut { applied: Applied::Yes }, count),
-            unknown => panic!("the fakes know no fault {unknown:?}"),
-        }
+    fn offers(&self, fault: Wanted) -> bool {
+        offered(fault).is_some()
     }
+
+    /// # Panics
+    /// For a fault that is not offered: an order that did nothing would let a case pass for no reason.
+    fn inject(&self, fault: Wanted, count: u32) {
+        Self::inject(self, known(fault), count);
+    }
+
+    /// # Panics
+    /// As [`inject`](Self::inject).
+    fn inject_into_writes(&self, fault: Wanted, count: u32) {
+        Self::inject_into_writes(self, known(fault), count);
+    }
+}
+
+/// `Refused` becomes [`Fault::Throttled`]: a server that listens cannot refuse a connection, and 429 is the answer that
+/// tells as surely that nothing was carried out.
+fn offered(fault: Wanted) -> Option<Fault> {
+    match fault {
+        Wanted::Refused | Wanted::Throttled => Some(Fault::Throttled { retry_after: None }),
+        Wanted::RequestLost => Some(Fault::Cut { applied: Applied::No }),
+        Wanted::AnswerLost => Some(Fault::Cut { applied: Applied::Yes }),
+        Wanted::AnswerTruncated => Some(Fault::Truncated),
+        Wanted::AnswerGarbled => Some(Fault::Garbage),
+        Wanted::FailureReported => Some(Fault::ServerError { status: 503, applied: Applied::Yes }),
+        _ => None,
+    }
+}
+
+fn known(fault: Wanted) -> Fault {
+    offered(fault).unwrap_or_else(|| panic!("the fakes know no fault {fault:?}"))
 }

@@ -69,6 +69,11 @@ pub(crate) trait Model: Send + 'static {
     /// when the fault does not fit the request; then nothing has been carried out.
     fn answer_faulty(&mut self, fault: Fault, request: &Request<'_>, now: Timestamp) -> Option<Answer>;
 
+    /// Whether the request asks for a change, not just for an answer.
+    fn is_write(&self, request: &Request<'_>) -> bool {
+        matches!(request.method, "PUT" | "DELETE")
+    }
+
     /// What the system adds to every answer about the rate of requests.
     fn quota_headers(&self, _quota: &Quota) -> Vec<(&'static str, String)> {
         Vec::new()

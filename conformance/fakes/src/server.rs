@@ -197,7 +197,16 @@ impl FakeServer {
 
     /// The next `count` requests that `fault` fits meet it; what was ordered before is forgotten. Zero ends it.
     pub fn inject(&self, fault: Fault, count: u32) {
-        self.shared.lock().order = (count > 0).then_some(Order { fault, left: count });
+        self.order(fault, count, false);
+    }
+
+    /// The same for the next `count` requests that ask for a change, where one call of a client looks first and then writes.
+    pub fn inject_into_writes(&self, fault: Fault, count: u32) {
+        self.order(fault, count, true);
+    }
+
+    fn order(&self, fault: Fault, count: u32, writes_only: bool) {
+        self.shared.lock().order = (count > 0).then_some(Order { fault, left: count, writes_only });
     }
 
     /// How many requests are still to meet the fault that was ordered last.
@@ -242,6 +251,7 @@ struct State {
 struct Order {
     fault: Fault,
     left: u32,
+    writes_only: bool,
 }
 
 /// What becomes of a request.
@@ -327,8 +337,9 @@ impl State {
     }
 
     fn decide_by_order(&mut self, request: &Request<'_>, now: Timestamp) -> Decision {
-        let Some(Order { fault, .. }) = self.order else {
-            return Decision::Answer { answer: self.model.answer(request, now), delay: Duration::ZERO };
+        let fault = match &self.order {
+            Some(order) if !order.writes_only || self.model.is_write(request) => order.fault,
+            _ => return Decision::Answer { answer: self.model.answer(request, now), delay: Duration::ZERO },
         };
         let (decision, met) = self.decide_faulty(fault, request, now);
         if met {
@@ -367,11 +378,12 @@ impl State {
             }
             Fault::Truncated => {
                 let answer = self.model.answer(request, now);
-                if answer.body.len() < 2 { (at_once(answer), false) } else { (Decision::Truncated(answer), true) }
+                // Without a body to break off in, the answer breaks off before one.
+                (if answer.body.len() < 2 { Decision::Cut } else { Decision::Truncated(answer) }, true)
             }
             Fault::Garbage => {
                 let answer = self.model.answer(request, now);
-                if answer.is_json() {
+                if answer.is_json() || answer.body.is_empty() {
                     (at_once(Answer { status: 200, body: GARBAGE.to_vec(), ..answer }), true)
                 } else {
                     (at_once(answer), false)

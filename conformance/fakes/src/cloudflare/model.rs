@@ -190,6 +190,10 @@ impl Model for Cloudflare {
         }
     }
 
+    fn is_write(&self, request: &Request<'_>) -> bool {
+        matches!(request.method, "PUT" | "DELETE") || request.path.ends_with("/bulk/delete")
+    }
+
     fn quota_headers(&self, quota: &Quota) -> Vec<(&'static str, String)> {
         vec![
             ("ratelimit", format!("\"default\";r={};t={}", quota.remaining, quota.reset_seconds)),
