@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod backendless;
 pub mod cloudflare;
 mod fault;
 #[cfg(feature = "harness")]

@@ -1,0 +1,145 @@
+//! Backendless Hive: the key-value buckets of an application, over the REST API.
+//!
+//! Both forms of address are always served, side by side: `/<application id>/<API key>/hive/…`, where another id or key is
+//! an error with status 401, and `/api/hive/…`, the form of an application with a host name of its own, which carries no
+//! credentials. Behind `/api` the first form is served too, as on a server of one's own.
+//!
+//! Where documents and official clients are silent, each choice is one constant, one small function, or one of the
+//! [`Switches`].
+
+mod glob;
+mod hive;
+mod listing;
+mod refusal;
+mod route;
+mod switches;
+mod system;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::server::{FakeServer, ServerOptions};
+use hive::Hive;
+use route::segment;
+use system::System;
+
+pub use switches::{Cursors, Fractions, NoValue, Nulls, Numbers, Pages, Rounding, Switches};
+
+/// The application id of a fake that was given none.
+pub const APP_ID: &str = "APP-ID";
+
+/// The API key of a fake that was given none.
+pub const API_KEY: &str = "API-KEY";
+
+/// The hive of a fake that was given none.
+pub const HIVE: &str = "hive";
+
+/// A Backendless application to be served.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use kv_fakes::{ServerOptions, backendless};
+/// let server = backendless::Fake::new().with_hive("countries").serve(ServerOptions::new()).await?;
+/// assert!(server.base_url().ends_with("/APP-ID/API-KEY/hive"));
+/// let url = format!("{}/countries/key-value/Japan", server.base_url());
+/// assert_eq!(reqwest::get(url).await?.text().await?, "null");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fake {
+    app_id: String,
+    api_key: String,
+    hives: Vec<String>,
+    user_tokens: Vec<String>,
+    bad_user_token_status: u16,
+    switches: Switches,
+}
+
+impl Fake {
+    /// The application [`APP_ID`] with [`API_KEY`] and one empty hive, [`HIVE`]; no user is logged in.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            app_id: APP_ID.to_owned(),
+            api_key: API_KEY.to_owned(),
+            hives: Vec::new(),
+            user_tokens: Vec::new(),
+            bad_user_token_status: 400,
+            switches: Switches::default(),
+        }
+    }
+
+    /// The id of the application.
+    #[must_use]
+    pub fn with_app_id(mut self, app_id: impl Into<String>) -> Self {
+        self.app_id = app_id.into();
+        self
+    }
+
+    /// The key of its REST API, a secret in the keyed form of address.
+    #[must_use]
+    pub fn with_api_key(mut self, api_key: impl Into<String>) -> Self {
+        self.api_key = api_key.into();
+        self
+    }
+
+    /// A hive that exists from the start, in place of [`HIVE`]; may be called again. The first one is what
+    /// [`FakeServer::keys`] looks into.
+    #[must_use]
+    pub fn with_hive(mut self, hive: impl Into<String>) -> Self {
+        self.hives.push(hive.into());
+        self
+    }
+
+    /// A token of a user that is logged in; may be called again. A request without a token is always accepted, one with
+    /// another token never.
+    #[must_use]
+    pub fn with_user_token(mut self, token: impl Into<String>) -> Self {
+        self.user_tokens.push(token.into());
+        self
+    }
+
+    /// The status of the answer to a token that is not accepted; the code is 3064. Default: 400, which no source confirms.
+    #[must_use]
+    pub fn with_bad_user_token_status(mut self, status: u16) -> Self {
+        self.bad_user_token_status = status;
+        self
+    }
+
+    /// What no source settles.
+    #[must_use]
+    pub fn with_switches(mut self, switches: Switches) -> Self {
+        self.switches = switches;
+        self
+    }
+
+    /// Serves it. The base URL is the root of the hives in the keyed form, `…/<application id>/<API key>/hive`; with
+    /// `/api` in place of id and key it is that of the other form.
+    ///
+    /// # Errors
+    /// When the port cannot be listened on.
+    pub async fn serve(self, options: ServerOptions) -> io::Result<FakeServer> {
+        let path = format!("/{}/{}/hive", segment(&self.app_id), segment(&self.api_key));
+        FakeServer::start(self.into_system(), &path, options).await
+    }
+
+    fn into_system(self) -> System {
+        let hives = if self.hives.is_empty() { vec![HIVE.to_owned()] } else { self.hives };
+        System {
+            hive: hives[0].clone(),
+            hives: hives.into_iter().map(|hive| (hive, Hive::default())).collect::<BTreeMap<_, _>>(),
+            application: self.app_id,
+            api_key: self.api_key,
+            user_tokens: self.user_tokens,
+            bad_user_token_status: self.bad_user_token_status,
+            switches: self.switches,
+        }
+    }
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self::new()
+    }
+}
