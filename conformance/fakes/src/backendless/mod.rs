@@ -4,6 +4,10 @@
 //! an error with status 401, and `/api/hive/…`, the form of an application with a host name of its own, which carries no
 //! credentials. Behind `/api` the first form is served too, as on a server of one's own.
 //!
+//! A value is kept as parsed JSON: 64-bit integers and doubles survive, `1.0` stays apart from `1`; the order of an object's
+//! members, escapes and integers beyond 64 bits do not. Its text is not kept, because the feature of `serde_json` for that
+//! gives a member name a meaning of its own in all JSON of the program.
+//!
 //! Where documents and official clients are silent, each choice is one constant, one small function, or one of the
 //! [`Switches`].
 
