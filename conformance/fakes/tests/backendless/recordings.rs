@@ -18,7 +18,7 @@ struct Replay {
     given: &'static [(&'static str, &'static str, Option<u64>)],
     /// Seconds between that and the request.
     elapsed: u64,
-    /// Headers to be added, for the recording names a header only in the call that led to it.
+    /// Headers to be added.
     headers: &'static [(&'static str, &'static str)],
     compare: Compare,
 }
@@ -99,7 +99,8 @@ const REPLAYED: &[Replay] = &[
     replay("rename-no-overwrite-refused", &[JAPAN, USA]),
     replay("rename-overwrite", &[JAPAN, USA]),
     replay("rename-missing", &[]),
-    // The recording of the request left the header out; the call before it set the token.
+    // The client of the recording sent no token, since it does so only for a user whom it has logged in; the answer is the
+    // one to a token.
     Replay { headers: &[("user-token", "bad-token")], ..replay("error-user-token", &[JAPAN]) },
 ];
 
