@@ -1,8 +1,14 @@
 //! Backendless Hive: the key-value buckets of an application, over the REST API.
 //!
-//! Both forms of address are always served, side by side: `/<application id>/<API key>/hive/…`, where another id or key is
-//! an error with status 401, and `/api/hive/…`, the form of an application with a host name of its own, which carries no
-//! credentials. Behind `/api` the first form is served too, as on a server of one's own.
+//! Every form of address is always served, side by side, with BASE for [`FakeServer::base_url`], which ends in `/api`:
+//!
+//! | root of the hives | as on |
+//! | --- | --- |
+//! | `BASE/hive` | a host name of the application's own; no credentials, since the host name stands for them |
+//! | `BASE/<application id>/<API key>/hive` | a server of one's own |
+//! | `/<application id>/<API key>/hive` | `api.backendless.com` |
+//!
+//! Another id or key is an error with status 401. `GET …/info` in place of `…/hive` tells about the application.
 //!
 //! A value is kept as parsed JSON: 64-bit integers and doubles survive, `1.0` stays apart from `1`; the order of an object's
 //! members, escapes and integers beyond 64 bits do not. Its text is not kept, because the feature of `serde_json` for that
@@ -20,11 +26,11 @@ mod switches;
 mod system;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::{fmt, io};
 
 use crate::server::{FakeServer, ServerOptions};
 use hive::Hive;
-use route::segment;
+use route::DOMAIN_PREFIX;
 use system::System;
 
 pub use switches::{Cursors, Fractions, NoValue, Nulls, Numbers, Pages, Rounding, Switches};
@@ -42,15 +48,21 @@ pub const HIVE: &str = "hive";
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// use kv_fakes::{ServerOptions, backendless};
-/// let server = backendless::Fake::new().with_hive("countries").serve(ServerOptions::new()).await?;
-/// assert!(server.base_url().ends_with("/APP-ID/API-KEY/hive"));
-/// let url = format!("{}/countries/key-value/Japan", server.base_url());
-/// assert_eq!(reqwest::get(url).await?.text().await?, "null");
+/// use kv_fakes::ServerOptions;
+/// use kv_fakes::backendless::{API_KEY, APP_ID, Fake, HIVE};
+///
+/// let server = Fake::new().serve(ServerOptions::new()).await?;
+/// let root = format!("{}/{APP_ID}/{API_KEY}/hive", server.base_url());
+/// let url = format!("{root}/{HIVE}/key-value/a%2Fb/increment?value=2");
+/// assert_eq!(reqwest::Client::new().put(url).send().await?.text().await?, "2");
+/// let url = format!("{}/hive/{HIVE}/key-value/a%2Fb", server.base_url());
+/// assert_eq!(reqwest::get(url).await?.text().await?, "2");
+/// assert_eq!(server.keys(), ["a/b"]);
+/// assert_eq!(server.requests(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fake {
     app_id: String,
     api_key: String,
@@ -74,14 +86,14 @@ impl Fake {
         }
     }
 
-    /// The id of the application.
+    /// The id of the application. Default: [`APP_ID`].
     #[must_use]
     pub fn with_app_id(mut self, app_id: impl Into<String>) -> Self {
         self.app_id = app_id.into();
         self
     }
 
-    /// The key of its REST API, a secret in the keyed form of address.
+    /// The key of its REST API, a secret where it is a part of the address. Default: [`API_KEY`].
     #[must_use]
     pub fn with_api_key(mut self, api_key: impl Into<String>) -> Self {
         self.api_key = api_key.into();
@@ -111,21 +123,26 @@ impl Fake {
         self
     }
 
-    /// What no source settles.
+    /// What no source settles. Default: [`Switches::default`].
     #[must_use]
     pub fn with_switches(mut self, switches: Switches) -> Self {
         self.switches = switches;
         self
     }
 
-    /// Serves it. The base URL is the root of the hives in the keyed form, `…/<application id>/<API key>/hive`; with
-    /// `/api` in place of id and key it is that of the other form.
+    /// Serves it. The base URL ends in `/api`; the module says what follows it.
     ///
     /// # Errors
-    /// When the port cannot be listened on.
+    /// `InvalidInput` when the id, the key or a hive cannot be a segment of a path (it is empty, `.` or `..`); else what
+    /// listening on the port ran into.
     pub async fn serve(self, options: ServerOptions) -> io::Result<FakeServer> {
-        let path = format!("/{}/{}/hive", segment(&self.app_id), segment(&self.api_key));
-        FakeServer::start(self.into_system(), &path, options).await
+        let names = [("application id", &self.app_id), ("API key", &self.api_key)];
+        for (what, name) in names.into_iter().chain(self.hives.iter().map(|hive| ("hive", hive))) {
+            if ["", ".", ".."].contains(&name.as_str()) {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the {what} is empty or dots")));
+            }
+        }
+        FakeServer::start(self.into_system(), &format!("/{DOMAIN_PREFIX}"), options).await
     }
 
     fn into_system(self) -> System {
@@ -145,5 +162,17 @@ impl Fake {
 impl Default for Fake {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Without the API key and the tokens.
+impl fmt::Debug for Fake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fake")
+            .field("app_id", &self.app_id)
+            .field("hives", &self.hives)
+            .field("bad_user_token_status", &self.bad_user_token_status)
+            .field("switches", &self.switches)
+            .finish_non_exhaustive()
     }
 }

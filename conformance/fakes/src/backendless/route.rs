@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::refusal::Refusal;
 
 /// The segment that the official JavaScript client puts before `hive` when the host name stands for the application.
-const DOMAIN_PREFIX: &str = "api";
+pub(super) const DOMAIN_PREFIX: &str = "api";
 
 /// The bucket that is served; a hive has four more, for other types.
 const BUCKET: &str = "key-value";
@@ -249,5 +249,15 @@ mod tests {
         check("q=1&p=a%26b%3D", Some("a&b="));
         check("p=a+b%2B", Some("a b+"));
         check("p=1&p=2", Some("1"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_key_written_as_one_segment_is_that_key(name in ".+") {
+            let path = format!("/api/hive/h/key-value/{}", segment(&name));
+            proptest::prop_assert_eq!(find("PUT", &path), key(&name, KeyCall::Set));
+            let path = format!("{path}/rename");
+            proptest::prop_assert_eq!(find("PUT", &path), key(&name, KeyCall::Rename));
+        }
     }
 }

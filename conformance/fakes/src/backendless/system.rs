@@ -16,7 +16,6 @@ use crate::fault::Fault;
 use crate::model::{Answer, Model, Request};
 
 /// An application and its hives.
-#[derive(Clone, Debug)]
 pub(super) struct System {
     pub(super) application: String,
     pub(super) api_key: String,

@@ -39,9 +39,7 @@ impl Application {
 
     /// `http://127.0.0.1:PORT`.
     pub(crate) fn origin(&self) -> &str {
-        let url = self.server.base_url();
-        let path = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
-        &url[..path]
+        self.server.base_url().strip_suffix("/api").unwrap()
     }
 
     /// Sends a request to a path from the root of the host on, with a body of this content type.

@@ -1,7 +1,9 @@
 //! The rules of the system, operation by operation.
 
+use std::io;
+
 use kv_fakes::backendless::Fake;
-use kv_fakes::{Applied, Fault};
+use kv_fakes::{Applied, Fault, ServerOptions};
 use serde_json::{Value, json};
 
 use crate::application::{Application, START};
@@ -366,6 +368,7 @@ async fn a_missing_hive_is_one_error_for_reads_and_writes() {
 #[tokio::test]
 async fn credentials_are_checked_where_there_are_any() {
     let fake = Fake::new().with_app_id("B0 1/2").with_api_key("canary").with_hive("h");
+    assert!(!format!("{fake:?}").contains("canary"));
     let application = Application::serve(fake).await;
     let status = async |path: &'static str| application.send("GET", path, &[], None).await.0;
     assert_eq!(status("/B0%201%2F2/canary/hive").await, 200);
@@ -376,11 +379,19 @@ async fn credentials_are_checked_where_there_are_any() {
     assert_eq!(status("/api/info").await, 200);
     assert_eq!(status("/B0%201%2F2/canary/info").await, 200);
     assert_eq!(status("/api/hive/h/map/k").await, 404);
-    let url = format!("{}/h/key-value/k", application.server.base_url());
-    assert_eq!(reqwest::get(url).await.unwrap().status(), 200);
+    assert_eq!(status("/api/B0%201%2F2/canary/hive/h/key-value/k").await, 200);
     // The key is in the path, and yet in no output.
     let shown = format!("{:?} {:?}", application.server, application.server.exchanges());
     assert!(shown.contains("/***/") && !shown.contains("canary"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_in_an_address_is_not_served() {
+    for fake in [Fake::new().with_app_id(""), Fake::new().with_api_key(".."), Fake::new().with_hive("h").with_hive(".")]
+    {
+        let refused = fake.serve(ServerOptions::new()).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
+    }
 }
 
 #[tokio::test]
