@@ -9,7 +9,7 @@ use super::Served;
 use super::arguments::Serving;
 
 /// Cloudflare Workers KV: the REST API of one account
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Arguments {
     /// The account, 32 hex digits
     #[arg(long, value_name = "ID", default_value = ACCOUNT)]

@@ -1,6 +1,7 @@
 //! The command line: arguments in, one line with the base URL out, and a server until somebody stops it.
 
 mod arguments;
+mod backendless;
 mod cloudflare;
 mod order;
 
@@ -15,7 +16,7 @@ use kv_fakes::FakeServer;
 /// Serves a stateful fake of a remote key-value system on 127.0.0.1, until interrupted.
 ///
 /// Standard output gets one line, the base URL, when it is ready; all else goes to standard error.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "kv-fakes", version, max_term_width = 120)]
 struct Arguments {
     #[command(subcommand)]
@@ -23,14 +24,16 @@ struct Arguments {
 }
 
 /// One arm a system: its arguments, and how to serve it with them.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum System {
+    Backendless(backendless::Arguments),
     Cloudflare(cloudflare::Arguments),
 }
 
 impl System {
     async fn serve(self) -> io::Result<Served> {
         match self {
+            Self::Backendless(arguments) => arguments.serve().await,
             Self::Cloudflare(arguments) => arguments.serve().await,
         }
     }

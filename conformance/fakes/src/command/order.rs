@@ -18,8 +18,8 @@ What goes wrong with the next COUNT requests that it fits, 1 if left out; the ot
   cut, cut-after         the connection is cut without an answer; not carried out, or carried out
   truncated              carried out, and the connection is cut half-way through the answer
   garbage                carried out, and answered with something that is not JSON
-  empty-page             a page of a listing without keys and with a cursor (Cloudflare)
-  stale                  a read answers from the state before the last change (Cloudflare)
+  empty-page             a page of a listing without keys and with a cursor
+  stale                  a read answers from the state before the last change
   partly[=N]             every n-th key of a bulk request fails, every second one if left out (Cloudflare)
 
 For example: --fault cut-after:3";

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a helper fails the test that called it")]
 
 mod application;
+mod command;
 mod keys;
 mod listing;
 mod recordings;
