@@ -14,8 +14,31 @@
 //! members, escapes and integers beyond 64 bits do not. Its text is not kept, because the feature of `serde_json` for that
 //! gives a member name a meaning of its own in all JSON of the program.
 //!
-//! Where documents and official clients are silent, each choice is one constant, one small function, or one of the
-//! [`Switches`].
+//! # What is assumed
+//!
+//! Documents and official clients leave much open. Each choice is in one place, or one of the [`Switches`]:
+//!
+//! | matter | choice | where |
+//! | --- | --- | --- |
+//! | status of errors | 400 | `refusal.rs` |
+//! | wrong id or key; no such address; too many requests | 401; 404; 429 | `refusal.rs` |
+//! | codes that no source gives | 999001 and up, beyond all real ones | `refusal.rs` |
+//! | missing hive | an error for reads and writes alike; nothing creates it but its own call | `refusal.rs` |
+//! | a set without expiry over an entry with one | the old expiry goes | `hive.rs`, `set` |
+//! | ttl of zero or less | an error | `system.rs`, `after_seconds` |
+//! | time in the past | accepted, and the entry gone at once | `system.rs`, `at_seconds` |
+//! | counters | start at 0, keep the expiry, are 64-bit; the text `"10"` is no number | `hive.rs`, `increment` |
+//! | clearing the expiration of a missing key; of a key without one | 27003; no error | `system.rs`, `key_call` |
+//! | key named twice | counts once in delete, twice in exist and touch | `hive.rs` |
+//! | reads | restart the time since the last operation | `hive.rs` |
+//! | rename onto itself | `true`, without overwrite `false` | `hive.rs`, `rename` |
+//! | page size by default | 10,000 | `listing.rs` |
+//! | pattern | as in Redis, by characters | `glob.rs` |
+//! | plus sign in a query | a space | `route.rs`, `parameter` |
+//! | body without content type `application/json` | an error | `system.rs`, `json_body` |
+//! | empty key in a body | an error where it would be stored | `system.rs`, `storable_key` |
+//!
+//! No limit of size, count or length is known, so there is none.
 
 mod glob;
 mod hive;
