@@ -8,6 +8,7 @@ mod order;
 use std::fmt::Display;
 use std::future::pending;
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -53,7 +54,14 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     runtime.block_on(async {
-        let served = match arguments.system.serve().await {
+        // Listened for from the beginning, so that no signal falls between the line below and the wait for it.
+        let mut stop = pin!(stop());
+        let served = tokio::select! {
+            biased;
+            () = &mut stop => return ExitCode::SUCCESS,
+            served = arguments.system.serve() => served,
+        };
+        let served = match served {
             Ok(served) => served,
             Err(error) => return failed(&error),
         };
@@ -64,7 +72,7 @@ pub(crate) fn main() -> ExitCode {
         if let Err(error) = writeln!(io::stdout(), "{}", served.server.base_url()) {
             return failed(&error);
         }
-        stop().await;
+        stop.await;
         ExitCode::SUCCESS
     })
 }
@@ -79,7 +87,7 @@ fn tell(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Ends when somebody interrupts or terminates the program.
+/// Ends when somebody interrupts or terminates the program; listens from its first poll on.
 async fn stop() {
     let interrupted = async {
         if tokio::signal::ctrl_c().await.is_err() {

@@ -1,0 +1,119 @@
+//! The command: one line when it is ready, a clean end, and clear words about wrong arguments.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
+
+use kv_fakes::cloudflare::{ACCOUNT, NAMESPACE, TOKEN};
+use serde_json::json;
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-fakes"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running command; killed when a test fails before it has stopped it.
+struct Running {
+    child: Child,
+    base_url: String,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = command(arguments).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        Self { child, base_url: line.strip_suffix('\n').unwrap().to_owned() }
+    }
+
+    /// Interrupts it; what else it has written to standard output and error.
+    fn interrupt(mut self) -> (String, String) {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let read = |from: &mut dyn Read| {
+            let mut text = String::new();
+            from.read_to_string(&mut text).unwrap();
+            text
+        };
+        (read(self.child.stdout.as_mut().unwrap()), read(self.child.stderr.as_mut().unwrap()))
+    }
+
+    fn url(&self, rest: &str) -> String {
+        format!("{}/accounts/{ACCOUNT}/storage/kv/namespaces/{rest}", self.base_url)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn serves_until_it_is_interrupted() {
+    let running = Running::start(&["cloudflare", "--fault", "error-after=503:1", "--verbose"]);
+    let client = reqwest::Client::new();
+    let url = running.url(&format!("{NAMESPACE}/values/k"));
+    let put = async || client.put(&url).bearer_auth(TOKEN).body("v").send().await.unwrap().status().as_u16();
+    assert_eq!((put().await, put().await), (503, 200));
+    let create = client.post(running.url("").trim_end_matches('/')).bearer_auth(TOKEN);
+    let created = create.body(json!({ "title": "another" }).to_string()).send().await.unwrap();
+    assert_eq!(created.status(), 200);
+    let (out, err) = running.interrupt();
+    assert_eq!(out, "");
+    let log: Vec<_> = err.lines().filter(|line| line.starts_with("PUT") || line.starts_with("POST")).collect();
+    assert_eq!(log.len(), 3, "{err}");
+    assert!(log[0].ends_with("/values/k 503") && log[2].ends_with("/namespaces 200"), "{err}");
+    for variable in ["CLOUDFLARE_API_TOKEN=", "CLOUDFLARE_BASE_URL=http://127.0.0.1:", "cloudflare://"] {
+        assert!(err.contains(variable), "{variable}");
+    }
+}
+
+#[tokio::test]
+async fn takes_its_names_and_limits_and_repeats_no_secret() {
+    let namespace = "1".repeat(32);
+    let running = Running::start(&[
+        "cloudflare",
+        "--namespace",
+        &namespace,
+        "--token",
+        "canary",
+        "--rate-limit",
+        "1/60",
+        "--latency",
+        "1",
+        "--verbose",
+    ]);
+    let url = running.url(&format!("{namespace}/values/canary"));
+    let ask = async || reqwest::Client::new().get(&url).bearer_auth("canary").send().await.unwrap().status().as_u16();
+    assert_eq!((ask().await, ask().await), (404, 429));
+    let (out, err) = running.interrupt();
+    assert!(!out.contains("canary") && !err.contains("canary"), "{err}");
+    assert!(err.contains("/values/*** 429"), "{err}");
+}
+
+#[test]
+fn says_what_is_wrong() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (arguments, code, words) in [
+        (&["cloudflare", "--account", "me"][..], 1, "the account is not 32 hex digits"),
+        (&["cloudflare", "--port", &port], 1, "in use"),
+        (&["cloudflare", "--port", "70000"], 2, "--port"),
+        (&["cloudflare", "--fault", "explode"], 2, "there is no fault \"explode\""),
+        (&["cloudflare", "--rate-limit", "5"], 2, "expected N/SECONDS"),
+        (&["cloudflare", "--hive", "h"], 2, "--hive"),
+        (&["elsewhere"], 2, "elsewhere"),
+        (&[], 2, "cloudflare"),
+    ] {
+        let Output { status, stdout, stderr } = command(arguments).output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!((status.code(), stdout.as_slice()), (Some(code), &b""[..]), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+    }
+}
