@@ -204,7 +204,11 @@ fn body(recorded: &Value) -> Vec<u8> {
 }
 
 async fn start() -> FakeServer {
-    let clock = ManualClock::new(Timestamp::from_unix_seconds(RECORDED_AT));
+    start_at(RECORDED_AT).await
+}
+
+async fn start_at(second: i64) -> FakeServer {
+    let clock = ManualClock::new(Timestamp::from_unix_seconds(second));
     let fake = Fake::new().with_account(ACCOUNT).with_namespace(NAMESPACE).with_token(TOKEN);
     fake.serve(ServerOptions::new().with_clock(Arc::new(clock))).await.unwrap()
 }
@@ -331,4 +335,65 @@ async fn takes_what_the_clients_send() {
     }
     assert!(mismatches.is_empty(), "{} of {compared} differ:\n{}", mismatches.len(), mismatches.join("\n"));
     assert!(compared > 40, "{compared}");
+}
+
+/// What the binding inside a Worker did, asked over REST: it refuses in the words that production uses too.
+#[tokio::test]
+async fn refuses_in_the_words_of_the_binding() {
+    /// When these calls were made.
+    const CALLED_AT: i64 = 1_795_161_275;
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../recordings/cloudflare/binding.json");
+    let content: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let client = reqwest::Client::new();
+    let server = start_at(CALLED_AT).await;
+    let inside = format!("{}/accounts/{ACCOUNT}/storage/kv/namespaces/{NAMESPACE}", server.base_url());
+    let (mut written, mut refused, mut listed) = (0, 0, 0);
+    for call in content["calls"].as_array().unwrap() {
+        let arguments = &call["args"];
+        match call["call"].as_str() {
+            Some("put") => {
+                let error = call["error"].as_str().unwrap_or("");
+                // Refused by the runtime without asking, or cut in the recording.
+                let options = &arguments[2];
+                if error.starts_with("TypeError") || options.is_string() {
+                    continue;
+                }
+                let mut url =
+                    reqwest::Url::parse(&format!("{inside}/values/{}", arguments[0].as_str().unwrap())).unwrap();
+                for (option, parameter) in [("expiration", "expiration"), ("expirationTtl", "expiration_ttl")] {
+                    if let Some(seconds) = options.get(option) {
+                        url.query_pairs_mut().append_pair(parameter, &seconds.to_string());
+                    }
+                }
+                let form = reqwest::multipart::Form::new()
+                    .text("value", arguments[1].as_str().unwrap().to_owned())
+                    .text("metadata", options["metadata"].to_string());
+                let answer = client.put(url).bearer_auth(TOKEN).multipart(form).send().await.unwrap();
+                let status = answer.status().as_u16();
+                let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+                if error.is_empty() {
+                    assert_eq!(status, 200, "{call}");
+                    written += 1;
+                } else {
+                    let said = format!("{status} {}", answer["errors"][0]["message"].as_str().unwrap());
+                    assert_eq!(error.strip_prefix("Error: KV PUT failed: "), Some(said.as_str()));
+                    refused += 1;
+                }
+            }
+            Some("list") if arguments[0]["limit"] == 0 => {
+                let answer = client.get(format!("{inside}/keys")).bearer_auth(TOKEN).send().await.unwrap();
+                let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+                let theirs: Vec<_> = call["result"]["keys"].as_array().unwrap().iter().map(without_metadata).collect();
+                let ours: Vec<_> = answer["result"].as_array().unwrap().iter().map(without_metadata).collect();
+                assert_eq!(ours, theirs);
+                listed += theirs.len();
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((written, refused, listed), (8, 5, 7));
+}
+
+fn without_metadata(key: &Value) -> (Value, Value) {
+    (key["name"].clone(), key["expiration"].clone())
 }
