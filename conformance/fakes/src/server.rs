@@ -154,7 +154,8 @@ impl FakeServer {
         let ServerOptions { port, clock, latency, rate_limit, observer } = options;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let shared = Arc::new(Shared {
-            secrets: model.secrets(),
+            // An empty text is in every text.
+            secrets: model.secrets().into_iter().filter(|secret| !secret.is_empty()).collect(),
             clock,
             latency,
             observer,
@@ -197,16 +198,22 @@ impl FakeServer {
 
     /// The next `count` requests that `fault` fits meet it; what was ordered before is forgotten. Zero ends it.
     pub fn inject(&self, fault: Fault, count: u32) {
-        self.order(fault, count, false);
+        self.order(Order { unharmed: 0, fault, left: count, writes_only: false });
     }
 
     /// The same for the next `count` requests that ask for a change, where one call of a client looks first and then writes.
     pub fn inject_into_writes(&self, fault: Fault, count: u32) {
-        self.order(fault, count, true);
+        self.order(Order { unharmed: 0, fault, left: count, writes_only: true });
     }
 
-    fn order(&self, fault: Fault, count: u32, writes_only: bool) {
-        self.shared.lock().order = (count > 0).then_some(Order { fault, left: count, writes_only });
+    /// As [`inject`](Self::inject), but the next `unharmed` requests are served as usual first, whatever they are: so that
+    /// the second page, or the second request of a batch, goes wrong.
+    pub fn inject_after(&self, unharmed: u32, fault: Fault, count: u32) {
+        self.order(Order { unharmed, fault, left: count, writes_only: false });
+    }
+
+    fn order(&self, order: Order) {
+        self.shared.lock().order = (order.left > 0).then_some(order);
     }
 
     /// How many requests are still to meet the fault that was ordered last.
@@ -249,6 +256,8 @@ struct State {
 }
 
 struct Order {
+    /// How many requests are still to be served as usual before.
+    unharmed: u32,
     fault: Fault,
     left: u32,
     writes_only: bool,
@@ -337,14 +346,23 @@ impl State {
     }
 
     fn decide_by_order(&mut self, request: &Request<'_>, now: Timestamp) -> Decision {
-        let fault = match &self.order {
-            Some(order) if !order.writes_only || self.model.is_write(request) => order.fault,
-            _ => return Decision::Answer { answer: self.model.answer(request, now), delay: Duration::ZERO },
+        let fault = match &mut self.order {
+            Some(order) if order.unharmed > 0 => {
+                order.unharmed -= 1;
+                None
+            }
+            Some(order) if !order.writes_only || self.model.is_write(request) => Some(order.fault),
+            _ => None,
+        };
+        let Some(fault) = fault else {
+            return Decision::Answer { answer: self.model.answer(request, now), delay: Duration::ZERO };
         };
         let (decision, met) = self.decide_faulty(fault, request, now);
         if met {
-            self.order =
-                self.order.take().filter(|order| order.left > 1).map(|order| Order { left: order.left - 1, ..order });
+            self.order = self.order.take().filter(|order| order.left > 1);
+            if let Some(order) = &mut self.order {
+                order.left -= 1;
+            }
         }
         decision
     }
@@ -383,7 +401,8 @@ impl State {
             }
             Fault::Garbage => {
                 let answer = self.model.answer(request, now);
-                if answer.is_json() || answer.body.is_empty() {
+                let untyped = !answer.headers.iter().any(|(name, _)| *name == "content-type");
+                if answer.is_json() || untyped && answer.body.is_empty() {
                     (at_once(Answer { status: 200, body: GARBAGE.to_vec(), ..answer }), true)
                 } else {
                     (at_once(answer), false)
@@ -506,7 +525,7 @@ mod tests {
         }
 
         fn secrets(&self) -> Vec<String> {
-            vec!["hush".to_owned()]
+            vec!["hush".to_owned(), String::new()]
         }
     }
 
@@ -556,6 +575,12 @@ mod tests {
         assert_eq!((applied(&server), server.faults_left()), (before + 1, 8));
         server.inject(Fault::Garbage, 0);
         assert_eq!(ask(&server).await.unwrap().0, 200);
+        server.inject_after(2, Fault::Cut { applied: Applied::No }, 2);
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            seen.push(ask(&server).await.is_ok());
+        }
+        assert_eq!(seen, [true, true, false, false, true]);
     }
 
     #[tokio::test]

@@ -62,6 +62,9 @@ async fn cuts_and_garbles_answers() {
     // A value may be any bytes, so garbage waits for an answer that is JSON.
     client.server.inject(Fault::Garbage, 1);
     assert_eq!(client.value("k").await, b"a value");
+    client.put("/values/empty", "").await;
+    client.server.inject(Fault::Garbage, 1);
+    assert_eq!(client.value("empty").await, b"");
     let garbage = put(&client, "another").await.unwrap();
     assert_eq!((garbage.status, garbage.header("content-type")), (200, Some("application/json")));
     assert!(serde_json::from_slice::<Value>(&garbage.body).is_err());
