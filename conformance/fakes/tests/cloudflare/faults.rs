@@ -152,3 +152,19 @@ async fn answers_late() {
     client.server.inject(Fault::Slow { delay: Duration::from_millis(50) }, 1);
     assert_eq!(send(client.inside(Method::GET, "/values/k")).await.body, b"v");
 }
+
+#[tokio::test]
+async fn passes_over_reads_when_only_writes_are_to_break() {
+    let client = Client::new().await;
+    client.server.inject_into_writes(Fault::Cut { applied: Applied::Yes }, 3);
+    assert_eq!(client.get("/values/k").await.status, 404);
+    assert_eq!(client.bulk_get(&json!({ "keys": ["k"] })).await.status, 200);
+    assert_eq!(client.get("/keys").await.status, 200);
+    assert_eq!(client.server.faults_left(), 3);
+    assert!(put(&client, "v").await.is_err());
+    assert_eq!(client.value("k").await, b"v");
+    let delete = client.inside(Method::POST, "/bulk/delete").header("content-type", "application/json");
+    assert!(try_send(delete.body(r#"["k"]"#)).await.is_err());
+    assert!(try_send(client.inside(Method::DELETE, "/values/k")).await.is_err());
+    assert_eq!((client.server.keys().len(), client.server.faults_left()), (0, 0));
+}
