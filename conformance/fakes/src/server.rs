@@ -661,6 +661,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn holds_every_answer_back() {
+        let server = serve(ServerOptions::new().with_latency(Duration::from_millis(200))).await;
+        let impatient = reqwest::Client::new().get(server.base_url()).timeout(Duration::from_millis(40));
+        assert!(impatient.send().await.unwrap_err().is_timeout());
+        assert_eq!(applied(&server), 1);
+        assert_eq!(ask(&server).await.unwrap().0, 200);
+    }
+
+    #[tokio::test]
     async fn a_port_in_use_is_an_error() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let options = ServerOptions::new().with_port(taken.local_addr().unwrap().port());

@@ -123,6 +123,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_may_stand_after_a_file_name_that_looks_like_one() {
+        let body =
+            b"--b\r\nContent-Disposition: form-data; filename=\"x\\\"; name=\\\"y\"; name=\"value\"\r\n\r\nv\r\n--b--";
+        assert_eq!(parse(body, "b"), Ok(vec![Part { name: "value".to_owned(), is_file: true, content: b"v" }]));
+    }
+
+    #[test]
     fn finds_the_boundary() {
         let check = |content_type: &str, expected: Option<Option<&str>>| {
             let found = boundary(content_type).map(Result::ok);
