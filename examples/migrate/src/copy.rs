@@ -37,6 +37,7 @@ pub async fn copy(
     if result.is_ok() {
         result = sink.finish().await;
     }
+    summary.missing = source.missing();
     summary.target_untouched = result.is_err() && !keeps_part;
     summary.stopped = result.err();
     summary

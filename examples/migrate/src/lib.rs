@@ -24,6 +24,7 @@
 mod bulk;
 mod copy;
 mod error;
+mod keys;
 mod options;
 mod record;
 mod sink;
@@ -34,6 +35,7 @@ mod verify;
 pub use bulk::{BulkFormat, BulkReader, BulkWriter, ITEM_BYTES_MAX};
 pub use copy::{Progress, copy};
 pub use error::{Error, Result};
+pub use keys::KeyReader;
 pub use options::Options;
 pub use record::{Record, RecordExpiry};
 pub use sink::Sink;

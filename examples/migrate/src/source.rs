@@ -12,6 +12,7 @@ use kv_api::{Consistency, ListItem, ListOrder, Store, Support};
 
 use crate::bulk::BulkReader;
 use crate::error::{Error, Result};
+use crate::keys::KeyReader;
 use crate::options::Options;
 use crate::record::Record;
 
@@ -47,17 +48,21 @@ impl<'s> Source<'s> {
         let profile = store.profile();
         if profile.list == Support::None {
             let message =
-                format!("{}: this store cannot list its keys, so nothing can be copied from it", profile.system);
+                format!("{}: this store cannot list its keys; name those to copy in a file of keys", profile.system);
             return Err(Error::Unsuitable(message));
         }
         let sorted = profile.list_order == ListOrder::Lexicographic && profile.consistency == Consistency::Strong;
-        let walk = StoreWalk {
-            store,
-            keys: Box::pin(store.list().prefix(options.prefix.clone()).stream()),
-            keys_wanted: StoreWalk::KEYS_AT_FIRST.min(options.batch_entries.get()),
-        };
+        let keys = Keys::Listed(Box::pin(store.list().prefix(options.prefix.clone()).stream()));
         let order = if sorted { Order::Sorted } else { Order::None };
-        Ok(Self { from: Origin::Store(walk), options: options.clone(), order })
+        Ok(Self { from: Origin::Store(StoreWalk::new(store, keys, options)), options: options.clone(), order })
+    }
+
+    /// The entries of a store under the keys of a file, as far as they have the prefix of the options. Those that the store
+    /// does not have are counted, see [`Summary::missing`](crate::Summary::missing).
+    #[must_use]
+    pub fn keys(store: &'s Store, reader: KeyReader, options: &Options) -> Self {
+        let walk = StoreWalk::new(store, Keys::Named(Some(Box::new(reader))), options);
+        Self { from: Origin::Store(walk), options: options.clone(), order: Order::Fixed }
     }
 
     /// All entries of a file that have the prefix of the options.
@@ -91,6 +96,14 @@ impl<'s> Source<'s> {
         }
     }
 
+    /// How many keys were named that the store does not have.
+    pub(crate) const fn missing(&self) -> u64 {
+        match &self.from {
+            Origin::Store(walk) => walk.missing,
+            Origin::Bulk(_) => 0,
+        }
+    }
+
     /// How far a file has been read, in bytes, and how long it is; `None` where that is not known.
     pub(crate) fn position(&self) -> Option<(u64, u64)> {
         match &self.from {
@@ -100,33 +113,87 @@ impl<'s> Source<'s> {
     }
 }
 
-struct StoreWalk<'s> {
-    store: &'s Store,
-    keys: Pin<Box<dyn Stream<Item = kv_api::Result<ListItem>> + Send + 's>>,
-    /// How many entries the next batch is to read.
-    keys_wanted: usize,
+/// The keys to read.
+enum Keys<'s> {
+    /// Those of the store.
+    Listed(Pin<Box<dyn Stream<Item = kv_api::Result<ListItem>> + Send + 's>>),
+    /// Those of a file; away while another thread reads.
+    Named(Option<Box<KeyReader>>),
 }
 
-impl StoreWalk<'_> {
+impl Keys<'_> {
+    /// The next keys, at most `wanted`, each with its line where it comes from a file. None at the end.
+    async fn next(&mut self, wanted: usize, prefix: &str) -> Result<Vec<(String, Option<u64>)>> {
+        let mut keys = Vec::with_capacity(wanted);
+        match self {
+            Self::Listed(listed) => {
+                while keys.len() < wanted {
+                    match listed.next().await {
+                        Some(item) => keys.push((item?.key, None)),
+                        None => break,
+                    }
+                }
+                Ok(keys)
+            }
+            Self::Named(reader) => {
+                let Some(mut away) = reader.take() else { return Ok(keys) };
+                let prefix = prefix.to_owned();
+                let (away, keys) = blocking(move || {
+                    let keys = named(&mut away, wanted, &prefix);
+                    (away, keys)
+                })
+                .await;
+                *reader = Some(away);
+                keys
+            }
+        }
+    }
+}
+
+fn named(reader: &mut KeyReader, wanted: usize, prefix: &str) -> Result<Vec<(String, Option<u64>)>> {
+    let mut keys = Vec::with_capacity(wanted);
+    while keys.len() < wanted {
+        match reader.next_key()? {
+            Some((key, line)) if key.starts_with(prefix) => keys.push((key, Some(line))),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Ok(keys)
+}
+
+struct StoreWalk<'s> {
+    store: &'s Store,
+    keys: Keys<'s>,
+    /// How many entries the next batch is to read.
+    keys_wanted: usize,
+    /// How many keys of a file the store does not have.
+    missing: u64,
+}
+
+impl<'s> StoreWalk<'s> {
     /// A list does not tell how large the values are, so the first batch is a small one.
     const KEYS_AT_FIRST: usize = 16;
 
+    fn new(store: &'s Store, keys: Keys<'s>, options: &Options) -> Self {
+        Self { store, keys, keys_wanted: Self::KEYS_AT_FIRST.min(options.batch_entries.get()), missing: 0 }
+    }
+
     async fn next_batch(&mut self, options: &Options) -> Result<Option<Vec<Record>>> {
         loop {
-            let mut keys = Vec::with_capacity(self.keys_wanted);
-            while keys.len() < self.keys_wanted {
-                match self.keys.next().await {
-                    Some(item) => keys.push(item?.key),
-                    None => break,
-                }
-            }
+            let keys = self.keys.next(self.keys_wanted, &options.prefix).await?;
             if keys.is_empty() {
                 return Ok(None);
             }
-            let entries = self.store.get_entry_many(keys.clone()).await?;
-            // What vanished since it was listed is left out (LIST-4).
-            let found = keys.into_iter().zip(entries).filter_map(|(key, entry)| Some(Record::from_entry(key, entry?)));
-            let records: Vec<Record> = found.collect();
+            let entries = self.store.get_entry_many(keys.iter().map(|(key, _)| key.clone())).await?;
+            let mut records = Vec::with_capacity(keys.len());
+            for ((key, line), entry) in keys.into_iter().zip(entries) {
+                match entry {
+                    Some(entry) => records.push(Record { line, ..Record::from_entry(key, entry) }),
+                    // What vanished since it was listed is left out (LIST-4).
+                    None => self.missing += u64::from(line.is_some()),
+                }
+            }
             if !records.is_empty() {
                 self.adapt(&records, options);
                 return Ok(Some(records));

@@ -310,3 +310,30 @@ fn an_interrupt_leaves_neither_a_file_nor_a_part_of_one() {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }
+
+/// Only the keys that are named, in the order of the file, and what is not there is told.
+#[tokio::test]
+async fn keys_can_come_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = sqlite(directory.path()).await;
+    for key in ["a", "b", "line\nbreak", "left behind"] {
+        store.set(key, "v").await.unwrap();
+    }
+    store.close().await.unwrap();
+    fs::write(directory.path().join("keys.txt"), "\"line\\nbreak\"\nb\nmissing\n\na\n").unwrap();
+    let arguments = ["copy", "--verify", "--keys-from", "keys.txt", "sqlite:store.db", "out.jsonl"];
+    let outcome = run(directory.path(), &arguments);
+    assert_copied(&outcome, "copied 3 entries from sqlite:store.db to out.jsonl");
+    assert!(outcome.2.contains("1 of the keys that were named was not in sqlite:store.db"), "{}", outcome.2);
+    assert!(outcome.2.contains("verified 3 entries"), "{}", outcome.2);
+    let written = fs::read_to_string(directory.path().join("out.jsonl")).unwrap();
+    let keys: Vec<&str> = written.lines().map(|line| line.split("\"value\"").next().unwrap()).collect();
+    assert_eq!(keys, [r#"{"key":"line\nbreak","#, r#"{"key":"b","#, r#"{"key":"a","#]);
+
+    let outcome = run(directory.path(), &["copy", "--keys-from", "none.txt", "sqlite:store.db", "out.jsonl"]);
+    assert_eq!(outcome.0, 1, "{}", outcome.2);
+    assert!(outcome.2.contains("none.txt: cannot open"), "{}", outcome.2);
+    let outcome = run(directory.path(), &["copy", "--keys-from", "keys.txt", "out.jsonl", "memory:"]);
+    assert_eq!(outcome.0, 2, "{}", outcome.2);
+    assert!(outcome.2.contains("--keys-from names keys of a store"), "{}", outcome.2);
+}

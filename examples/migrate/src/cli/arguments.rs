@@ -1,6 +1,7 @@
 //! What can be asked for.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -36,6 +37,11 @@ pub(crate) struct CopyArguments {
     /// Only entries whose key begins with this
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
+
+    /// The keys to copy, one a line, for a source that cannot list its own; a line that begins with a double quote is a JSON
+    /// string
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys_from: Option<PathBuf>,
 
     /// Read every entry of the source again afterwards and compare it with the target
     #[arg(long)]

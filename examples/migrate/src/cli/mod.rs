@@ -14,13 +14,17 @@ mod stop;
 mod terminal;
 
 use std::future::pending;
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use futures_util::future::{Either, select};
-use kv_migrate::{BulkFormat, BulkReader, BulkWriter, Options, Result, Sink, Source, Target, copy, verify};
+use kv_api::Support;
+use kv_migrate::{
+    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Options, Result, Sink, Source, Target, copy, verify,
+};
 
 use arguments::{Arguments, Command, CopyArguments};
 use stop::{Opened, Stop};
@@ -91,6 +95,12 @@ async fn run(arguments: &CopyArguments) -> u8 {
             return USAGE;
         }
     };
+    if arguments.keys_from.is_some() && !matches!(stops.first(), Some(Stop::Store { .. })) {
+        tell!(
+            "error: --keys-from names keys of a store, and the first stop is none\n\nFor more information, try '--help'."
+        );
+        return USAGE;
+    }
     let options = Options {
         prefix: arguments.prefix.clone(),
         batch_entries: arguments.batch,
@@ -114,9 +124,11 @@ async fn run(arguments: &CopyArguments) -> u8 {
         }
     }
     let mut code = COMPLETE;
+    // The keys are those of the first stop; what comes after it lists its own.
+    let mut keys_from = arguments.keys_from.as_deref();
     for (names, step) in stops.windows(2).zip(opened.windows(2)) {
         if let ([from_name, to_name], [from, to]) = (names, step) {
-            let step = Step { from_name, to_name, from, to };
+            let step = Step { from_name, to_name, from, to, keys_from: keys_from.take() };
             code = match step.run(arguments, &options).await {
                 Ok(code) => code,
                 Err(error) => {
@@ -146,6 +158,7 @@ struct Step<'a> {
     to_name: &'a Stop,
     from: &'a Opened,
     to: &'a Opened,
+    keys_from: Option<&'a Path>,
 }
 
 impl Step<'_> {
@@ -185,10 +198,15 @@ impl Step<'_> {
     }
 
     fn source(&self, options: &Options) -> Result<Source<'_>> {
-        match self.from {
-            Opened::Store(store) => Source::store(store, options),
-            Opened::File(path) => Ok(Source::bulk(BulkReader::open(path)?, options)),
-            Opened::Stdio => Ok(Source::bulk(BulkReader::stdin(), options)),
+        match (self.from, self.keys_from) {
+            (Opened::Store(store), Some(path)) => Ok(Source::keys(store, KeyReader::open(path)?, options)),
+            (Opened::Store(store), None) if store.profile().list == Support::None => Err(Error::Unsuitable(format!(
+                "{}: this store cannot list its keys; name those to copy with --keys-from",
+                self.from_name.shown()
+            ))),
+            (Opened::Store(store), None) => Source::store(store, options),
+            (Opened::File(path), _) => Ok(Source::bulk(BulkReader::open(path)?, options)),
+            (Opened::Stdio, _) => Ok(Source::bulk(BulkReader::stdin(), options)),
         }
     }
 }

@@ -33,6 +33,10 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
     if summary.expired > 0 {
         tell!("  {} had expired by then and {} skipped", entries(summary.expired), were(summary.expired));
     }
+    if summary.missing > 0 {
+        let (count, were) = (grouped(summary.missing), were(summary.missing));
+        tell!("  {count} of the keys that were named {were} not in {from}");
+    }
     if summary.failed > 0 {
         tell!("  {} {} not copied", entries(summary.failed), were(summary.failed));
     }
