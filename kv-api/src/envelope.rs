@@ -23,8 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::value::{Value, ValueKind};
 
-const MARK: &str = "$kv-envelope";
-const VERSION: u64 = 1;
+pub(crate) const MARK: &str = "$kv-envelope";
+pub(crate) const VERSION: u64 = 1;
 
 /// How JSON is kept inside an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,10 +129,7 @@ impl Envelope {
         match mark(json) {
             None => Ok(None),
             Some(VERSION) => Ok(Self::decode_members(json)),
-            Some(newer) => Err(Error::new(
-                ErrorKind::Protocol,
-                format!("the entry is in envelope version {newer}; this library knows up to {VERSION}"),
-            )),
+            Some(newer) => Err(newer_version(newer)),
         }
     }
 
@@ -185,11 +182,20 @@ impl Envelope {
     }
 }
 
-/// The version an object claims as an envelope. `1.0` claims what `1` does: a system that keeps numbers by their value
-/// gives back the one for the other (VAL-3), and plain data must not become an envelope on the way (ENV-3).
+/// The version an object claims as an envelope.
 fn mark(json: &Json) -> Option<u64> {
-    let version = json.as_object()?.get(MARK)?;
+    version(json.as_object()?.get(MARK)?)
+}
+
+/// The version that a number says. `1.0` says what `1` does: a system that keeps numbers by their value
+/// gives back the one for the other (VAL-3), and plain data must not become an envelope on the way (ENV-3).
+pub(crate) fn version(version: &Json) -> Option<u64> {
     version.as_u64().or_else(|| whole(version.as_f64()?)).filter(|version| *version >= 1)
+}
+
+pub(crate) fn newer_version(newer: u64) -> Error {
+    let message = format!("the entry is in envelope version {newer}; this library knows up to {VERSION}");
+    Error::new(ErrorKind::Protocol, message)
 }
 
 fn whole(float: f64) -> Option<u64> {
@@ -211,7 +217,7 @@ fn parse_marked(text: &str) -> Option<Json> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
@@ -275,7 +281,7 @@ mod tests {
         assert_eq!(Envelope::decode_text(text).unwrap(), Some(Envelope::new(Value::from("v"))));
     }
 
-    fn any_json() -> impl Strategy<Value = Json> {
+    pub(crate) fn any_json() -> impl Strategy<Value = Json> {
         let leaf = prop_oneof![
             any::<bool>().prop_map(Json::from),
             any::<i64>().prop_map(Json::from),
@@ -293,7 +299,7 @@ mod tests {
         })
     }
 
-    fn any_value() -> impl Strategy<Value = Value> {
+    pub(crate) fn any_value() -> impl Strategy<Value = Value> {
         prop_oneof![
             any::<String>().prop_map(Value::from),
             any::<Vec<u8>>().prop_map(Value::from),

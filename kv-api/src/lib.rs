@@ -21,6 +21,7 @@ mod resolver;
 mod set_item;
 mod store;
 mod store_url;
+mod tagged_metadata;
 mod value;
 mod version;
 mod walk;
@@ -45,6 +46,7 @@ pub use resolver::{ExpireWish, Resolver};
 pub use set_item::SetItem;
 pub use store::Store;
 pub use store_url::StoreUrl;
+pub use tagged_metadata::{KindTag, TaggedMetadata};
 pub use value::{Value, ValueKind};
 pub use version::Version;
 
