@@ -1,0 +1,114 @@
+//! Reads: value, metadata and expiry of up to 100 keys by one request, and more only where text cannot tell the bytes.
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryStreamExt};
+use kv_api::{Entry, Error, ErrorKind, Result, Retry, TaggedMetadata};
+use kv_remote::Call;
+use serde_json::Value as Json;
+
+use crate::client::Client;
+use crate::wire::{Found, Match, Raw, of_kind};
+
+/// How often an entry is read anew because it was written between the requests of one read.
+const ROUNDS_MAX: usize = 8;
+
+impl Client {
+    /// Whether there is an entry, without moving its value (GET-2).
+    pub(crate) async fn exists(&self, call: &Call<'_>, key: &str) -> Result<bool> {
+        Ok(self.metadata(call, key).await?.is_some())
+    }
+
+    /// One slot for each of at most [`GET_KEYS_MAX`](crate::wire::GET_KEYS_MAX) keys, in order.
+    pub(crate) fn read<'a>(
+        &'a self,
+        call: &'a Call<'_>,
+        keys: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Option<Entry>>>> {
+        async move {
+            let request = self.requests.bulk_get(keys)?;
+            let told = match self.ask(call, &request, |answers, answer| answers.bulk_get(&answer, keys)).await {
+                Ok(told) => told,
+                // More than fits one answer, or an entry that has no text: each half may be told.
+                Err(error) if error.kind() == ErrorKind::InvalidArgument => {
+                    return match *keys {
+                        [key] => Ok(vec![self.read_apart(call, key).await?]),
+                        _ => {
+                            let (left, right) = keys.split_at(keys.len() / 2);
+                            let mut entries = self.read(call, left).await?;
+                            entries.append(&mut self.read(call, right).await?);
+                            Ok(entries)
+                        }
+                    };
+                }
+                Err(error) => return Err(error),
+            };
+            let slots = keys.iter().zip(told).map(|(key, told)| self.settle(call, key, told).boxed()).collect();
+            self.remote.in_window(slots).try_collect().await
+        }
+        .boxed()
+    }
+
+    /// The entry that was told of a key: at once where that says all.
+    async fn settle(&self, call: &Call<'_>, key: &str, told: Option<Option<Found>>) -> Result<Option<Entry>> {
+        let mut told = told;
+        for _ in 0..ROUNDS_MAX {
+            let mut found = match told {
+                Some(Some(found)) => found,
+                Some(None) => return Ok(None),
+                // The answer does not mention the key, which the documents say it always does.
+                None => return self.read_apart(call, key).await,
+            };
+            let value = match found.value() {
+                Some(value) => Some(value),
+                None => match self.raw(call, key).await? {
+                    None => return Ok(None),
+                    Some(raw) => match found.compare(raw.bytes) {
+                        Match::Same(value) => Some(value),
+                        Match::SameIfUntouched(value) => match self.metadata(call, key).await? {
+                            None => return Ok(None),
+                            Some(now) => (TaggedMetadata::decode(now)? == found.stored).then_some(value),
+                        },
+                        Match::Other => None,
+                    },
+                },
+            };
+            if let Some(value) = value {
+                return Ok(Some(Entry::with_details(value, found.stored.metadata, found.expiry, None)));
+            }
+            let request = self.requests.bulk_get(&[key])?;
+            told = self.ask(call, &request, |answers, answer| answers.bulk_get(&answer, &[key])).await?.pop().flatten();
+        }
+        Err(restless(key))
+    }
+
+    /// An entry by requests for itself alone: the value between two looks at the metadata, which must be the same.
+    async fn read_apart(&self, call: &Call<'_>, key: &str) -> Result<Option<Entry>> {
+        let Some(mut before) = self.metadata(call, key).await? else { return Ok(None) };
+        for _ in 0..ROUNDS_MAX {
+            let Some(Raw { bytes, expiry }) = self.raw(call, key).await? else { return Ok(None) };
+            let Some(after) = self.metadata(call, key).await? else { return Ok(None) };
+            if before == after {
+                let stored = TaggedMetadata::decode(after)?;
+                let value = of_kind(stored.tag, bytes);
+                return Ok(Some(Entry::with_details(value, stored.metadata, expiry, None)));
+            }
+            before = after;
+        }
+        Err(restless(key))
+    }
+
+    async fn metadata(&self, call: &Call<'_>, key: &str) -> Result<Option<Json>> {
+        let request = self.requests.get_metadata(key)?;
+        self.ask(call, &request, |answers, answer| answers.metadata(&answer)).await
+    }
+
+    async fn raw(&self, call: &Call<'_>, key: &str) -> Result<Option<Raw>> {
+        let request = self.requests.get_value(key)?;
+        self.ask(call, &request, |answers, answer| answers.raw(answer)).await
+    }
+}
+
+fn restless(key: &str) -> Error {
+    let message = format!("the entry was written between the requests of a read, {ROUNDS_MAX} times in a row");
+    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe).with_key(key)
+}

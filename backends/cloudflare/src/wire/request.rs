@@ -1,0 +1,216 @@
+//! Requests (reference: the method pages of the API; the paths and queries in `conformance/recordings/cloudflare`).
+
+use bytes::Bytes;
+use kv_api::{Error, Expiry, Metadata, Result, TaggedMetadata, Timestamp, Value};
+use kv_remote::http::{FormPart, Method, Request, Url, address, encoded};
+use serde::Serialize;
+
+/// The most keys that one bulk get may name.
+pub(crate) const GET_KEYS_MAX: usize = 100;
+/// The least limit that the REST API takes for a page, though the binding takes 1.
+pub(crate) const LIST_LIMIT_MIN: usize = 10;
+
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+
+/// Makes the requests of one namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Requests {
+    namespace: Url,
+}
+
+#[derive(Serialize)]
+struct BulkGet<'a> {
+    keys: &'a [&'a str],
+    r#type: &'static str,
+    #[serde(rename = "withMetadata")]
+    with_metadata: bool,
+}
+
+impl Requests {
+    /// For identifiers that the configuration has checked.
+    pub(crate) fn new(base: &Url, account_id: &str, namespace_id: &str) -> Result<Self> {
+        let path = format!("/accounts/{account_id}/storage/kv/namespaces/{namespace_id}");
+        Ok(Self { namespace: address(base, &path)? })
+    }
+
+    fn at(&self, method: Method, path_and_query: &str) -> Result<Request> {
+        Ok(Request::new(method, address(&self.namespace, path_and_query)?))
+    }
+
+    fn json(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Request> {
+        Ok(self.at(method, path)?.with_bytes(JSON, body))
+    }
+
+    /// The namespace itself.
+    pub(crate) fn namespace(&self) -> Result<Request> {
+        self.at(Method::GET, "")
+    }
+
+    /// The bytes of a value.
+    pub(crate) fn get_value(&self, key: &str) -> Result<Request> {
+        self.at(Method::GET, &format!("/values/{}", encoded(key)))
+    }
+
+    /// The metadata of an entry: what moves no value.
+    pub(crate) fn get_metadata(&self, key: &str) -> Result<Request> {
+        self.at(Method::GET, &format!("/metadata/{}", encoded(key)))
+    }
+
+    /// Texts, metadata and expiries of up to [`GET_KEYS_MAX`] keys.
+    pub(crate) fn bulk_get(&self, keys: &[&str]) -> Result<Request> {
+        let body = BulkGet { keys, r#type: "text", with_metadata: true };
+        self.json(Method::POST, "/bulk/get", serde_json::to_vec(&body).map_err(unwritable)?)
+    }
+
+    /// A value by itself where there is nothing beside it to store; else a form, whose parts are files so that no server
+    /// takes the bytes for text.
+    pub(crate) fn put_value(
+        &self,
+        key: &str,
+        value: &Value,
+        metadata: Option<&Metadata>,
+        expiry: Expiry,
+        now: Timestamp,
+    ) -> Result<Request> {
+        let query = expiry_of(expiry, now)?.map(|(name, seconds)| format!("?{name}={seconds}")).unwrap_or_default();
+        let request = self.at(Method::PUT, &format!("/values/{}{query}", encoded(key)))?;
+        let bytes = value.as_bytes().clone();
+        Ok(match TaggedMetadata::encode(value, metadata) {
+            None => request.with_bytes(BYTES, bytes),
+            Some(metadata) => request.with_form(vec![
+                FormPart { name: "value", file_name: Some("value"), content_type: BYTES, bytes },
+                FormPart { name: "metadata", file_name: None, content_type: JSON, bytes: metadata.as_bytes().clone() },
+            ]),
+        })
+    }
+
+    /// Many entries; the body is made of items.
+    pub(crate) fn bulk_put(&self, body: Bytes) -> Result<Request> {
+        self.json(Method::PUT, "/bulk", body)
+    }
+
+    /// One entry less, if there is one.
+    pub(crate) fn delete_value(&self, key: &str) -> Result<Request> {
+        self.at(Method::DELETE, &format!("/values/{}", encoded(key)))
+    }
+
+    /// Many entries less; the body is made of keys. The older form, DELETE with a body, loses the body in some proxies.
+    pub(crate) fn bulk_delete(&self, body: Bytes) -> Result<Request> {
+        self.json(Method::POST, "/bulk/delete", body)
+    }
+
+    /// A page of keys; an empty cursor is the beginning.
+    pub(crate) fn list(&self, prefix: &str, limit: usize, cursor: &str) -> Result<Request> {
+        let mut query = format!("/keys?limit={limit}");
+        for (name, value) in [("prefix", prefix), ("cursor", cursor)] {
+            if !value.is_empty() {
+                query.push_str(&format!("&{name}={}", encoded(value)));
+            }
+        }
+        self.at(Method::GET, &query)
+    }
+}
+
+/// The one form of expiry that is sent, in whole seconds: given both, the service would take the ttl, whatever the caller
+/// decided (EXP-2).
+///
+/// The service counts a ttl from the second that has begun, so that an entry would end up to a second early (EXP-4). A ttl
+/// that begins between two seconds of this side's clock is therefore sent as one second more.
+pub(super) fn expiry_of(expiry: Expiry, now: Timestamp) -> Result<Option<(&'static str, String)>> {
+    match expiry {
+        Expiry::Never => Ok(None),
+        Expiry::After(ttl) => {
+            let has_begun = now.as_unix_micros().rem_euclid(1_000_000) > 0;
+            Ok(Some(("expiration_ttl", ttl.as_secs().saturating_add(u64::from(has_begun)).to_string())))
+        }
+        Expiry::At(at) => Ok(Some(("expiration", at.as_unix_seconds_ceil().to_string()))),
+        _ => Err(Error::not_implemented("a form of expiry")),
+    }
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(kv_api::ErrorKind::Internal, "the body of the request cannot be written").with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_remote::http::Body;
+    use serde_json::json;
+    use std::time::Duration;
+
+    const BASE: &str = "https://host/client/v4/accounts/a/storage/kv/namespaces/n";
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_161_822);
+
+    fn requests() -> Requests {
+        Requests::new(&Url::parse("https://host/client/v4").unwrap(), "a", "n").unwrap()
+    }
+
+    #[test]
+    fn key_2_no_key_changes_the_route() {
+        for (key, segment) in [
+            ("keys", "keys"),
+            ("a/b", "a%2Fb"),
+            ("a%2Fb", "a%252Fb"),
+            ("../x", "..%2Fx"),
+            ("...", "..."),
+            ("50%", "50%25"),
+            ("?a=b", "%3Fa%3Db"),
+            ("#", "%23"),
+            ("a\tb\r\nc\0", "a%09b%0D%0Ac%00"),
+            (" + &", "%20%2B%20%26"),
+            ("\\", "%5C"),
+            ("😀", "%F0%9F%98%80"),
+        ] {
+            let expected = format!("{BASE}/values/{segment}");
+            assert_eq!(requests().get_value(key).unwrap().url.as_str(), expected, "{key:?}");
+            assert_eq!(requests().delete_value(key).unwrap().url.as_str(), expected, "{key:?}");
+            let put = requests().put_value(key, &"v".into(), None, Expiry::Never, NOW).unwrap();
+            assert_eq!(put.url.as_str(), expected, "{key:?}");
+            let metadata = requests().get_metadata(key).unwrap();
+            assert_eq!(metadata.url.as_str(), format!("{BASE}/metadata/{segment}"));
+        }
+        for key in [".", ".."] {
+            assert!(requests().get_value(key).is_err() && requests().delete_value(key).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn exp_2_one_form_of_expiry_goes_into_the_query() {
+        let url_at = |expiry, now| requests().put_value("k", &"v".into(), None, expiry, now).unwrap().url.to_string();
+        let url = |expiry| url_at(expiry, NOW);
+        assert_eq!(url(Expiry::Never), format!("{BASE}/values/k"));
+        assert_eq!(url(Expiry::After(Duration::from_secs(60))), format!("{BASE}/values/k?expiration_ttl=60"));
+        let between = Timestamp::from_unix_micros(NOW.as_unix_micros() + 1);
+        let expected = format!("{BASE}/values/k?expiration_ttl=61");
+        assert_eq!(url_at(Expiry::After(Duration::from_secs(60)), between), expected, "EXP-4");
+        let at = Expiry::At(Timestamp::from_unix_seconds(1_795_161_882));
+        assert_eq!(url(at), format!("{BASE}/values/k?expiration=1795161882"));
+    }
+
+    #[test]
+    fn env_2_what_needs_nothing_beside_it_goes_raw() {
+        let put = |value: Value, metadata: Option<Metadata>| {
+            requests().put_value("k", &value, metadata.as_ref(), Expiry::Never, NOW).unwrap().body
+        };
+        assert_eq!(put("text".into(), None), Body::Bytes("text".into()));
+        assert_eq!(put(b"\xFF".into(), None), Body::Bytes(Bytes::from_static(b"\xFF")));
+        let form = |value: &'static [u8], metadata: &'static str| {
+            Body::Multipart(vec![
+                FormPart { name: "value", file_name: Some("value"), content_type: BYTES, bytes: value.into() },
+                FormPart { name: "metadata", file_name: None, content_type: JSON, bytes: metadata.into() },
+            ])
+        };
+        assert_eq!(put(1.into(), None), form(b"1", r#"{"$kv-envelope":[1,"json"]}"#));
+        assert_eq!(put("t".into(), Some(json!([1, 2]).into())), form(b"t", "[1,2]"));
+    }
+
+    #[test]
+    fn a_list_names_its_prefix_and_cursor() {
+        let url = |prefix, cursor| requests().list(prefix, 10, cursor).unwrap().url.to_string();
+        assert_eq!(url("", ""), format!("{BASE}/keys?limit=10"));
+        assert_eq!(url("a&b=*", "x+/="), format!("{BASE}/keys?limit=10&prefix=a%26b%3D%2A&cursor=x%2B%2F%3D"));
+    }
+}
