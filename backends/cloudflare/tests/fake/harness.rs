@@ -1,0 +1,169 @@
+//! A running fake, and what there is around a store on it.
+
+use std::future::ready;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
+use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
+use kv_conformance::{Harness, Subject, Time};
+use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
+use kv_fakes::{FakeServer, ServerOptions};
+use serde_json::{Value as Json, json};
+
+use crate::logs;
+
+/// The token that every store here is opened with; no output may show it.
+pub(crate) const TOKEN: &str = "c4nary-0f-th3-t0ken";
+
+/// A fake, its clock, and the clock of this side.
+#[derive(Clone)]
+pub(crate) struct System {
+    pub(crate) server: FakeServer,
+    pub(crate) clock: ManualClock,
+    pub(crate) client_clock: ManualClock,
+    http: reqwest::Client,
+}
+
+impl System {
+    pub(crate) async fn start() -> Self {
+        Self::start_as(|fake| fake).await
+    }
+
+    pub(crate) async fn start_as(set: impl FnOnce(Fake) -> Fake) -> Self {
+        logs::capture();
+        // Between two whole seconds.
+        let now = Timestamp::from_unix_micros(1_795_161_822_123_456);
+        let (clock, client_clock) = (ManualClock::new(now), ManualClock::new(now));
+        let options = ServerOptions::new().with_clock(Arc::new(clock.clone()));
+        let server = set(Fake::new().with_token(TOKEN)).serve(options).await.unwrap();
+        Self { server, clock, client_clock, http: reqwest::Client::new() }
+    }
+
+    pub(crate) fn config(&self, namespace: &str) -> CloudflareConfig {
+        let token = Credentials::Token(TOKEN.into());
+        let config = CloudflareConfig::new(ACCOUNT, namespace, token).unwrap();
+        config.with_base_url(self.server.base_url()).unwrap().with_remote(self.remote())
+    }
+
+    /// Retries without waits.
+    pub(crate) fn remote(&self) -> RemoteSettings {
+        RemoteSettings::default()
+            .with_clock(Arc::new(self.client_clock.clone()))
+            .with_timer(Arc::new(TokioTimer))
+            .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        open(self.config(NAMESPACE))
+    }
+
+    pub(crate) fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
+        open(self.config(NAMESPACE).with_remote(set(self.remote())))
+    }
+
+    pub(crate) fn store_with_window(&self, requests: usize) -> Store {
+        self.store_with(|remote| remote.with_requests_max(NonZeroUsize::new(requests).unwrap()))
+    }
+
+    /// What a call gives, and how many requests it took.
+    pub(crate) async fn counted<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
+        let before = self.server.requests();
+        let result = call.await;
+        (result, self.server.requests() - before)
+    }
+
+    fn namespaces_url(&self) -> String {
+        format!("{}/accounts/{ACCOUNT}/storage/kv/namespaces", self.server.base_url())
+    }
+
+    /// Another client's request, for a path below the namespace.
+    pub(crate) fn foreign(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}/{NAMESPACE}{path}", self.namespaces_url())).bearer_auth(TOKEN)
+    }
+
+    /// Another client's plain write.
+    pub(crate) async fn put(&self, key: &str, value: &[u8]) {
+        self.bulk_put(json!([{"key": key, "value": base64(value), "base64": true}])).await;
+    }
+
+    /// Another client's bulk write.
+    pub(crate) async fn bulk_put(&self, items: Json) {
+        let request = self.foreign(reqwest::Method::PUT, "/bulk").header("content-type", "application/json");
+        let answer = request.body(items.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
+    /// What another client lists: every key with its metadata and expiry.
+    pub(crate) async fn listed(&self) -> Vec<Json> {
+        let answer = self.foreign(reqwest::Method::GET, "/keys").send().await.unwrap().bytes().await.unwrap();
+        let Json::Object(mut page) = serde_json::from_slice(&answer).unwrap() else { panic!("no page") };
+        let Some(Json::Array(keys)) = page.remove("result") else { panic!("no keys") };
+        keys
+    }
+
+    /// The bytes of a value, as another client reads them.
+    pub(crate) async fn raw(&self, path: &str) -> Bytes {
+        self.foreign(reqwest::Method::GET, &format!("/values/{path}")).send().await.unwrap().bytes().await.unwrap()
+    }
+
+    /// A new namespace of this title, made over the API.
+    async fn open_namespace(self, title: String) -> Result<Store> {
+        let failed = |_| Error::new(ErrorKind::Unavailable, "the namespace cannot be made");
+        let body = json!({"title": title}).to_string();
+        let request = self.http.post(self.namespaces_url()).bearer_auth(TOKEN).body(body);
+        let answer = request.send().await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let answer: Json = serde_json::from_slice(&answer).unwrap();
+        Ok(open(self.config(answer["result"]["id"].as_str().unwrap())))
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+pub(crate) fn open(config: CloudflareConfig) -> Store {
+    Store::new(CloudflareStore::open(config).unwrap())
+}
+
+/// The clocks of both sides go together.
+#[async_trait]
+impl Time for System {
+    fn now(&self) -> Timestamp {
+        Clock::now(&self.clock)
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.client_clock.advance(by);
+    }
+}
+
+pub(crate) struct OnFake;
+
+#[async_trait]
+impl Harness for OnFake {
+    async fn open(&self) -> Result<Subject> {
+        let system = System::start().await;
+        let (again, other, foreign, counting) = (system.clone(), system.clone(), system.clone(), system.clone());
+        Ok(Subject::new(system.store())
+            .with_time(system.clone())
+            .with_client_clock(system.client_clock.clone())
+            .with_reopen(move || ready(Ok(again.store())))
+            .with_namespaces(move |name| other.clone().open_namespace(name))
+            .with_foreign_writer(move |key, text| {
+                let foreign = foreign.clone();
+                async move {
+                    foreign.put(&key, text.as_bytes()).await;
+                    Ok(())
+                }
+            })
+            .with_requests(move || counting.server.requests())
+            .with_faults(system.server.clone())
+            .with_secret(TOKEN, logs::leaked)
+            .with_guard(system))
+    }
+}
