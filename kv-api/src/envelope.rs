@@ -7,7 +7,7 @@
 //! | `$kv-envelope` | the version of the form: `1` |
 //! | `kind` | `text`, `json`, `json-text` or `bytes` |
 //! | `value` | text: a string; json: a number, boolean, array or object, inline; json-text: a string that spells it; bytes: a string in base64 with padding |
-//! | `metadata` | optional: any JSON but null |
+//! | `metadata` | optional: any JSON but null; what the system would damage, or what looks like an envelope, in an envelope of its own |
 //! | `expires_at` | optional: milliseconds since the Unix epoch, an integer |
 //!
 //! What is almost that is plain data. An object whose `$kv-envelope` is a greater integer was written by a newer version,
@@ -20,6 +20,7 @@ use serde_json::Value as Json;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::survives_javascript;
 use crate::metadata::Metadata;
 use crate::value::{Value, ValueKind};
 
@@ -112,7 +113,7 @@ impl Envelope {
         let mut text = format!(r#"{{"{MARK}":{VERSION},"kind":"{kind}","value":{value}"#);
         if let Some(metadata) = &self.metadata {
             text.push_str(r#","metadata":"#);
-            text.push_str(metadata.as_json_text());
+            text.push_str(&encode_metadata(metadata, json));
         }
         if let Some(at) = self.expires_at {
             text.push_str(&format!(r#","expires_at":{}"#, at.as_unix_millis_ceil()));
@@ -128,7 +129,7 @@ impl Envelope {
     pub fn decode(json: &Json) -> Result<Option<Self>> {
         match mark(json) {
             None => Ok(None),
-            Some(VERSION) => Ok(Self::decode_members(json)),
+            Some(VERSION) => Self::decode_members(json),
             Some(newer) => Err(newer_version(newer)),
         }
     }
@@ -153,7 +154,18 @@ impl Envelope {
         parse_marked(text).is_some()
     }
 
-    fn decode_members(json: &Json) -> Option<Self> {
+    fn decode_members(json: &Json) -> Result<Option<Self>> {
+        let metadata = match json.get("metadata") {
+            None => None,
+            Some(metadata) => match decode_metadata(metadata)? {
+                None => return Ok(None),
+                metadata => metadata,
+            },
+        };
+        Ok(Self::decode_value(json).map(|envelope| Self { metadata, ..envelope }))
+    }
+
+    fn decode_value(json: &Json) -> Option<Self> {
         let members = json.as_object()?;
         let known = |name: &String| matches!(name.as_str(), MARK | "kind" | "value" | "metadata" | "expires_at");
         if !members.keys().all(known) {
@@ -169,17 +181,32 @@ impl Envelope {
             "bytes" => Value::from(Bytes::from(STANDARD.decode(content.as_str()?).ok()?)),
             _ => return None,
         };
-        let metadata = match members.get("metadata") {
-            None => None,
-            Some(Json::Null) => return None,
-            Some(metadata) => Some(Metadata::from(metadata.clone())),
-        };
         let expires_at = match members.get("expires_at") {
             None => None,
             Some(millis) => Some(Timestamp::from_unix_millis(millis.as_i64()?)),
         };
-        Some(Self { value, metadata, expires_at })
+        Some(Self { value, metadata: None, expires_at })
     }
+}
+
+/// Metadata as it may stand in an envelope: as it is, unless it would be read back as something else (VAL-3, ENV-3).
+fn encode_metadata(metadata: &Metadata, form: JsonForm) -> String {
+    let text = metadata.as_json_text();
+    let is_plain = |json: Json| mark(&json).is_none() && (form == JsonForm::Inline || survives_javascript(&json));
+    if serde_json::from_str(text).is_ok_and(is_plain) {
+        text.to_owned()
+    } else {
+        Envelope::new(Value::from_stored(ValueKind::Json, metadata.as_bytes().clone())).encode(form)
+    }
+}
+
+/// `None` where no envelope has such metadata.
+fn decode_metadata(json: &Json) -> Result<Option<Metadata>> {
+    Ok(match Envelope::decode(json)? {
+        None if json.is_null() => None,
+        None => Some(Metadata::from(json.clone())),
+        Some(wrapped) => wrapped.value.to_json().ok().map(Metadata::from),
+    })
 }
 
 /// The version an object claims as an envelope.
@@ -272,6 +299,29 @@ pub(crate) mod tests {
         for plain in ["0.0", "-1.0", "1.5", "0.5", "true"] {
             assert!(!Envelope::is_mistakable_text(&format!(r#"{{"$kv-envelope":{plain}}}"#)), "{plain}");
         }
+    }
+
+    #[test]
+    fn val_3_metadata_that_the_system_would_damage_is_spelled_as_text() {
+        for metadata in [json!({"n": u64::MAX}), json!([{"__proto__": 1}]), json!(i64::MIN)] {
+            let envelope = Envelope::new(Value::from("v")).with_metadata(Metadata::from(metadata.clone()));
+            let text = envelope.encode(JsonForm::Text);
+            assert!(survives_javascript(&serde_json::from_str(&text).unwrap()), "{text}");
+            assert_eq!(Envelope::decode_text(&text).unwrap().as_ref(), Some(&envelope), "{text}");
+            assert!(envelope.encode(JsonForm::Inline).ends_with(&format!("\"metadata\":{metadata}}}")));
+        }
+    }
+
+    #[test]
+    fn env_3_metadata_that_looks_like_an_envelope_comes_back() {
+        for metadata in [json!({"$kv-envelope": 1, "kind": "text", "value": "v"}), json!({"$kv-envelope": 7})] {
+            let envelope = Envelope::new(Value::from("v")).with_metadata(Metadata::from(metadata));
+            for form in [JsonForm::Inline, JsonForm::Text] {
+                assert_eq!(Envelope::decode_text(&envelope.encode(form)).unwrap().as_ref(), Some(&envelope));
+            }
+        }
+        let newer = json!({"$kv-envelope": 1, "kind": "text", "value": "v", "metadata": {"$kv-envelope": 2}});
+        assert_eq!(Envelope::decode(&newer).unwrap_err().kind(), ErrorKind::Protocol);
     }
 
     #[test]
