@@ -1,0 +1,328 @@
+//! The store: the trait, in requests to one hive.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, TryStreamExt};
+use kv_api::{
+    Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Expire, Expiry,
+    Fields, Increment, ListItem, ListPage, Profile, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
+    SetStatus, Timestamp, Value, Write, WriteMany,
+};
+use kv_remote::http::malformed;
+use kv_remote::{Asks, Call};
+
+use crate::client::Client;
+use crate::config::BackendlessConfig;
+use crate::profile::{COUNTER_MAX, PROFILE};
+use crate::wire::{Bodies, Expiration, Found, Reply, Request, Step, body_of_key, body_of_write, decimal};
+
+/// One hive of a Backendless application.
+#[derive(Debug)]
+pub struct BackendlessStore {
+    client: Client,
+    bodies: Bodies,
+    scope: String,
+}
+
+impl BackendlessStore {
+    /// Checks the settings. Nothing is sent (LIFE-1).
+    ///
+    /// # Errors
+    /// `Unauthorized` when a user token cannot stand in a header; `Internal` when TLS cannot be set up.
+    pub fn open(config: &BackendlessConfig) -> Result<Self> {
+        Ok(Self { client: Client::new(config)?, bodies: config.bodies, scope: config.scope() })
+    }
+
+    /// The values of keys, in their order.
+    async fn get<K: AsRef<str> + Sync>(&self, call: &Call<'_>, keys: &[K]) -> Result<Vec<Option<Found>>> {
+        let part = |(range, body): (std::ops::Range<usize>, _)| -> BoxFuture<'_, Result<Vec<Option<Found>>>> {
+            let keys = &keys[range];
+            Box::pin(async move {
+                let request = Request::get(body);
+                Ok(self.client.send(call, Asks::Answer, request, |reply| reply.values(keys)).await?.answer)
+            })
+        };
+        let parts = self.bodies.of_keys(keys.iter().map(AsRef::as_ref)).into_iter().map(part).collect();
+        self.client.remote.in_window(parts).try_concat().await
+    }
+
+    async fn get_one(&self, call: &Call<'_>, key: &str) -> Result<Option<Found>> {
+        Ok(self.get(call, &[key]).await?.pop().flatten())
+    }
+
+    /// A found value with all that lies beside it; `None` when it has gone since.
+    async fn with_details(&self, call: &Call<'_>, key: &str, found: Found) -> Result<Option<Entry>> {
+        let (value, metadata) = found;
+        // What somebody else put under such a key has no address of its own, so its expiry has none either.
+        let expiry = if matches!(key, "" | "." | "..") {
+            EntryExpiry::Unknown
+        } else {
+            match self.expiration(call, key).await? {
+                Expiration::Missing => return Ok(None),
+                Expiration::Never => EntryExpiry::Never,
+                Expiration::Seconds(left) => EntryExpiry::At(self.expires_at(left)?),
+            }
+        };
+        Ok(Some(Entry::with_details(value, metadata, expiry, None)))
+    }
+
+    async fn expiration(&self, call: &Call<'_>, key: &str) -> Result<Expiration> {
+        let request = Request::expiration(key);
+        Ok(self.client.send(call, Asks::Answer, request, |reply| reply.expiration()).await?.answer)
+    }
+
+    /// The end of an entry that has so many whole seconds left. They may have been rounded down, so one more is added: never
+    /// before the true time, and at most two after it (EXP-8).
+    fn expires_at(&self, seconds_left: u64) -> Result<Timestamp> {
+        let left = Duration::from_secs(seconds_left.saturating_add(1));
+        self.clock().now().checked_add(left).ok_or_else(|| malformed("an expiry beyond all times"))
+    }
+
+    /// Sets members of one body.
+    async fn set_bulk(&self, call: &Call<'_>, body: Bytes) -> Result<SetOutcome> {
+        self.client.send(call, Asks::State, Request::set(body), |reply| reply.done()).await?;
+        Ok(SetOutcome::new(SetStatus::Stored))
+    }
+
+    /// Sets one value with its options.
+    async fn set_one(&self, call: &Call<'_>, write: &Write<'_>) -> Result<SetOutcome> {
+        let (asks, met) = match write.condition() {
+            Condition::Always => (Asks::State, SetStatus::Stored),
+            Condition::IfNotExists => (Asks::Step, SetStatus::Created),
+            _ => (Asks::Step, SetStatus::Updated),
+        };
+        let status = self.client.send(call, asks, Request::set_one(write)?, |reply| match reply.flag()? {
+            true => Ok(met),
+            false if asks == Asks::Step => Ok(SetStatus::NotMet),
+            false => Err(malformed("a set without condition was not done")),
+        });
+        Ok(status.await?.set_outcome())
+    }
+
+    /// Deletes the keys of one body.
+    async fn delete_bulk(&self, call: &Call<'_>, keys: usize, body: Bytes) -> Result<DeleteOutcome> {
+        let read = |reply: Reply<'_>| {
+            // One count for all.
+            Ok(match reply.count(keys)? {
+                0 => DeleteOutcome::NotFound,
+                count if count == keys => DeleteOutcome::Deleted,
+                _ => DeleteOutcome::Accepted,
+            })
+        };
+        Ok(self.client.send(call, Asks::State, Request::delete(body), read).await?.delete_outcome())
+    }
+
+    async fn step(&self, call: &Call<'_>, key: &str, by: i64) -> Result<Step> {
+        let request = Request::increment(key, by);
+        Ok(self.client.send(call, Asks::Step, request, |reply| reply.step()).await?.answer)
+    }
+
+    /// Why an entry could not be counted in: read after the fact, because the system's own reason has no documented code.
+    async fn why_not_counted(&self, call: &Call<'_>, increment: &Increment<'_>, refusal: Error) -> Error {
+        let found = match self.get_one(call, increment.key()).await {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(_) => return refusal,
+        };
+        match found {
+            (_, Some(_)) => Error::not_a_counter("it has metadata"),
+            (value, None) if is_integer_out_of_range(&value) => Error::counter_range(increment.min(), increment.max()),
+            (value, None) if value.as_i64().is_none() => Error::not_a_counter(SOMETHING_ELSE),
+            _ => refusal,
+        }
+    }
+}
+
+const SOMETHING_ELSE: &str = "it holds something else";
+
+/// The system's refusal of a request that is right wherever it goes to the right place.
+fn misplaced(refusal: &Error) -> Error {
+    let message = format!("no such application, API key or hive, or not open to us; {}", refusal.message());
+    let error = Error::new(ErrorKind::Misconfigured, message);
+    match refusal.native_code() {
+        Some(code) => error.with_native_code(code),
+        None => error,
+    }
+}
+
+fn is_integer_out_of_range(value: &Value) -> bool {
+    let number = value.to_json().ok().and_then(|json| json.as_number().cloned());
+    let Some(number) = number else { return false };
+    match number.as_i64() {
+        Some(integer) => !(-COUNTER_MAX..=COUNTER_MAX).contains(&integer),
+        None => number.is_u64(),
+    }
+}
+
+/// Whether all that is asked for is in what a bulk set can carry.
+fn is_plain(write: &Write<'_>) -> bool {
+    *write.condition() == Condition::Always && write.expiry() == Expiry::Never
+}
+
+/// What became of a request of a batch, and the positions of the items that it carried.
+type Sent<T> = (Vec<usize>, Result<T>);
+
+/// One result for each of `count` items, from those of the requests that carried them.
+fn spread<T: Clone>(count: usize, sent: Vec<Sent<T>>) -> Vec<Result<T>> {
+    let missing = || Err(Error::new(ErrorKind::Internal, "an item of the batch was in no request"));
+    let mut results: Vec<Result<T>> = (0..count).map(|_| missing()).collect();
+    for (items, result) in sent {
+        for item in items {
+            results[item] = result.clone();
+        }
+    }
+    results
+}
+
+#[async_trait]
+impl Backend for BackendlessStore {
+    fn profile(&self) -> &Profile {
+        &PROFILE
+    }
+
+    fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        self.client.remote.clock()
+    }
+
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        let call = self.client.remote.call();
+        let key = read.key();
+        match read.fields() {
+            Fields::Existence => {
+                let request = Request::exist(body_of_key(key));
+                let count = self.client.send(&call, Asks::Answer, request, |reply| reply.count(1)).await?.answer;
+                Ok((count == 1).then(|| Entry::new(Value::from(""))))
+            }
+            Fields::Value => Ok(self.get_one(&call, key).await?.map(|(value, _)| Entry::new(value))),
+            _ => match self.get_one(&call, key).await? {
+                Some(found) => self.with_details(&call, key, found).await,
+                None => Ok(None),
+            },
+        }
+    }
+
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        let call = self.client.remote.call();
+        if is_plain(&write) {
+            self.set_bulk(&call, body_of_write(&write)).await
+        } else {
+            self.set_one(&call, &write).await
+        }
+    }
+
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        let call = self.client.remote.call();
+        self.delete_bulk(&call, 1, body_of_key(delete.key())).await
+    }
+
+    async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        let call = self.client.remote.call();
+        let found = self.get(&call, reads.keys()).await?;
+        if matches!(reads.fields(), Fields::Existence | Fields::Value) {
+            return Ok(found.into_iter().map(|found| found.map(|(value, _)| Entry::new(value))).collect());
+        }
+        let details = |(key, found): (_, Option<Found>)| -> BoxFuture<'_, Result<Option<Entry>>> {
+            match found {
+                Some(found) => Box::pin(self.with_details(&call, key, found)),
+                None => Box::pin(std::future::ready(Ok(None))),
+            }
+        };
+        let entries = reads.keys().iter().map(|key| &**key).zip(found).map(details).collect();
+        self.client.remote.in_window(entries).try_collect().await
+    }
+
+    async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
+        let call = self.client.remote.call();
+        let writes = writes.writes();
+        let (plain, single): (Vec<usize>, Vec<usize>) = (0..writes.len()).partition(|at| is_plain(&writes[*at]));
+        let mut requests: Vec<BoxFuture<'_, Sent<SetOutcome>>> = Vec::new();
+        for (range, body) in self.bodies.of_writes(plain.iter().map(|at| &writes[*at])) {
+            let (items, sent) = (plain[range].to_vec(), self.set_bulk(&call, body));
+            requests.push(Box::pin(async { (items, sent.await) }));
+        }
+        for at in single {
+            let sent = self.set_one(&call, &writes[at]);
+            requests.push(Box::pin(async move { (vec![at], sent.await) }));
+        }
+        spread(writes.len(), self.client.remote.in_window(requests).collect().await)
+    }
+
+    async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
+        let call = self.client.remote.call();
+        let keys = deletes.keys();
+        let mut requests: Vec<BoxFuture<'_, Sent<DeleteOutcome>>> = Vec::new();
+        for (range, body) in self.bodies.of_keys(keys.iter().map(|key| &**key)) {
+            let sent = self.delete_bulk(&call, range.len(), body);
+            requests.push(Box::pin(async { (range.collect(), sent.await) }));
+        }
+        spread(keys.len(), self.client.remote.in_window(requests).collect().await)
+    }
+
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        let cursor = match page.position() {
+            None => 0,
+            Some(position) => decimal(position).ok_or_else(|| {
+                Error::invalid(Reason::CursorInvalid, "the cursor does not hold a place in a list of keys")
+            })?,
+        };
+        let call = self.client.remote.call();
+        let request = Request::keys(&page, cursor);
+        let read = |reply: Reply<'_>| reply.page(page.prefix());
+        let (keys, next) = self.client.send(&call, Asks::Answer, request, read).await?.answer;
+        let items = keys.into_iter().map(ListItem::new).collect();
+        Ok(RawPage::new(items, next.map(|next| next.to_string().into_bytes())))
+    }
+
+    /// Hive knows no range: a step that leaves it is taken back by the opposite one. Until then, and for good when the call is
+    /// dropped in between or the second step fails, the counter is seen out of its range.
+    async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
+        let call = self.client.remote.call();
+        let (key, by, min, max) = (increment.key(), increment.by(), increment.min(), increment.max());
+        if !increment.expiring_allowed() && matches!(self.expiration(&call, key).await?, Expiration::Seconds(_)) {
+            return Err(Error::not_a_counter("it expires"));
+        }
+        let out_of_range = Error::counter_range(min, max);
+        // From no integer in the range to another one.
+        if by.unsigned_abs() > 2 * COUNTER_MAX.unsigned_abs() {
+            return Err(self.why_not_counted(&call, &increment, out_of_range).await);
+        }
+        let step = match self.step(&call, key, by).await {
+            Err(refusal) if refusal.kind() == ErrorKind::InvalidArgument => {
+                return Err(self.why_not_counted(&call, &increment, refusal).await);
+            }
+            step => step?,
+        };
+        let error = match step {
+            Step::To(new) if (min..=max).contains(&new) => return Ok(new),
+            Step::To(_) | Step::Beyond => out_of_range,
+            Step::Fraction => Error::not_a_counter(SOMETHING_ELSE),
+        };
+        match self.step(&call, key, -by).await {
+            Ok(_) => Err(error),
+            Err(failed) => Err(failed.with_retry(Retry::OutcomeUnknown)),
+        }
+    }
+
+    async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
+        let call = self.client.remote.call();
+        let request = Request::expire(&expire)?;
+        let clears = expire.expiry() == Expiry::Never;
+        Ok(self.client.send(&call, Asks::Step, request, |reply| reply.expired(clears)).await?.answer)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let call = self.client.remote.call();
+        match self.client.send(&call, Asks::Answer, Request::ping(), |reply| reply.page("").map(|_| ())).await {
+            Ok(_) => Ok(()),
+            // The request is always the same, so what is wrong with it is where it goes.
+            Err(error) if error.kind() == ErrorKind::InvalidArgument => Err(misplaced(&error)),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The wire: what is asked of Hive, and what its answers mean. Pure. The sources of each fact are in the README.
+
+mod error;
+#[cfg(test)]
+mod recordings;
+mod reply;
+mod request;
+mod value;
+
+pub(crate) use error::Quote;
+pub(crate) use reply::{Expiration, Found, Reply, Step, decimal};
+pub(crate) use request::{Bodies, Request, body_of_key, body_of_write};

@@ -1,0 +1,161 @@
+//! Answers: what the body of a success must be, and what everything else means.
+
+use std::collections::HashSet;
+
+use kv_api::{Clock, Error, Metadata, Result, Value};
+use kv_remote::http::{Answer, malformed};
+use serde_json::{Map, Number, Value as Json};
+
+use super::error::{NO_EXPIRATION, NO_SUCH_KEY, Quote, Refusal, error};
+use super::value::{decode, whole};
+
+/// A value that was found, and its metadata.
+pub(crate) type Found = (Value, Option<Metadata>);
+
+/// What Hive tells of an expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiration {
+    /// There is no such key.
+    Missing,
+    /// It never expires.
+    Never,
+    /// This many whole seconds are left. How they are rounded is not documented.
+    Seconds(u64),
+}
+
+/// What a counter became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// An integer of 64 bits.
+    To(i64),
+    /// A whole number beyond that.
+    Beyond,
+    /// A number that is not whole.
+    Fraction,
+}
+
+/// An answer to a request, and what its errors may show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply<'a> {
+    pub(crate) answer: &'a Answer,
+    pub(crate) secrets: Quote<'a>,
+    pub(crate) clock: &'a dyn Clock,
+}
+
+impl Reply<'_> {
+    /// The values of `keys`, in their order: an object of those that are there. A stored value may look like an error, so no
+    /// error is looked for; a member that nobody asked for says that this is no answer to the question.
+    pub(crate) fn values<K: AsRef<str>>(self, keys: &[K]) -> Result<Vec<Option<Found>>> {
+        if !self.answer.status.is_success() {
+            return Err(self.refused());
+        }
+        let Ok(mut members) = serde_json::from_slice::<Map<String, Json>>(&self.answer.body) else {
+            return Err(malformed("the values are no JSON object"));
+        };
+        let found = keys.iter().map(|key| members.remove(key.as_ref()).map_or(Ok(None), decode)).collect();
+        if members.is_empty() { found } else { Err(malformed("an answer holds values that nobody asked for")) }
+    }
+
+    /// How many of at most `most` keys.
+    pub(crate) fn count(self, most: usize) -> Result<usize> {
+        self.typed("a count of the keys", |json| {
+            usize::try_from(whole(json.as_number()?)?).ok().filter(|count| *count <= most)
+        })
+    }
+
+    /// Whether a set with options was done.
+    pub(crate) fn flag(self) -> Result<bool> {
+        self.typed("true or false", Json::as_bool)
+    }
+
+    /// What a counter became.
+    pub(crate) fn step(self) -> Result<Step> {
+        let other = |number: &Number| match number.as_f64() {
+            Some(double) if double.fract() != 0.0 => Step::Fraction,
+            _ => Step::Beyond,
+        };
+        let step = |number: &Number| whole(number).map_or_else(|| other(number), Step::To);
+        self.typed("a number", |json| json.as_number().map(step))
+    }
+
+    /// That it was done. The documents say that there is no body, other sources `true`.
+    pub(crate) fn done(self) -> Result<()> {
+        if self.answer.status.is_success() && self.answer.body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.typed("empty", |json| matches!(json, Json::Null | Json::Bool(true)).then_some(()))
+    }
+
+    /// Whether there was a key whose expiry is now what was asked for. `clears`: what was asked for is none, and the system
+    /// may say that there is none already.
+    pub(crate) fn expired(self, clears: bool) -> Result<bool> {
+        match self.code() {
+            Some(NO_SUCH_KEY) => Ok(false),
+            Some(NO_EXPIRATION) if clears => Ok(true),
+            _ => self.done().map(|()| true),
+        }
+    }
+
+    /// The expiry of a key.
+    pub(crate) fn expiration(self) -> Result<Expiration> {
+        match self.code() {
+            Some(NO_SUCH_KEY) => Ok(Expiration::Missing),
+            Some(NO_EXPIRATION) => Ok(Expiration::Never),
+            _ => self.typed("whole seconds", |json| {
+                Some(Expiration::Seconds(u64::try_from(whole(json.as_number()?)?).ok()?))
+            }),
+        }
+    }
+
+    /// The keys of a page that begin with `prefix`, each once, and the cursor of the next page; `None` at the end. The
+    /// documents and one SDK name it `cursor`, two SDKs `cursorId`.
+    pub(crate) fn page(self, prefix: &str) -> Result<(Vec<String>, Option<u64>)> {
+        self.typed("a page of keys with a cursor", |json| {
+            let cursor = match json.get("cursor").or_else(|| json.get("cursorId"))? {
+                Json::String(text) => decimal(text.as_bytes())?,
+                Json::Number(number) => number.as_u64().or_else(|| u64::try_from(whole(number)?).ok())?,
+                _ => return None,
+            };
+            let mut keys = Vec::new();
+            let mut seen = HashSet::new();
+            for key in json.get("keys")?.as_array()? {
+                let key = key.as_str()?;
+                if key.starts_with(prefix) && seen.insert(key) {
+                    keys.push(key.to_owned());
+                }
+            }
+            Some((keys, (cursor != 0).then_some(cursor)))
+        })
+    }
+
+    /// A success whose body `read` understands. Another body is an error object, or no answer at all.
+    fn typed<T>(self, expected: &'static str, read: impl FnOnce(&Json) -> Option<T>) -> Result<T> {
+        if !self.answer.status.is_success() {
+            return Err(self.refused());
+        }
+        let json: Option<Json> = serde_json::from_slice(&self.answer.body).ok();
+        match json.as_ref().and_then(read) {
+            Some(read) => Ok(read),
+            None if self.refusal().is_some() => Err(self.refused()),
+            None => Err(malformed(format!("the answer is not {expected}"))),
+        }
+    }
+
+    fn refusal(self) -> Option<Refusal> {
+        Refusal::of(&serde_json::from_slice(&self.answer.body).ok()?)
+    }
+
+    fn code(self) -> Option<i64> {
+        self.refusal().map(|refusal| refusal.code)
+    }
+
+    fn refused(self) -> Error {
+        error(self.answer, self.refusal().as_ref(), self.secrets, self.clock)
+    }
+}
+
+/// A cursor as Hive spells it: an unsigned number of 64 bits in decimal digits.
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
