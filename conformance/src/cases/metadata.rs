@@ -4,7 +4,7 @@ use kv_api::{Feature, ListedMetadata, Metadata, Reason, SetItem, Value, ValueKin
 use serde_json::{Value as Json, json};
 
 use crate::check::show;
-use crate::context::{Context, value_of};
+use crate::context::{Context, collected, value_of};
 use crate::outcome::CaseResult;
 use crate::samples::odd_json;
 
@@ -84,7 +84,7 @@ pub(crate) async fn meta_2_a_list_tells_what_it_declares(cx: &Context<'_>) -> Ca
     store.set(&without, cx.value(1)).await?;
     let told = cx.profile().list_metadata;
     let mut listed = 0;
-    for item in store.list().await?.items {
+    for item in collected(store.list().stream()).await? {
         let expected = match (told, item.key == with) {
             (false, _) => ListedMetadata::NotTold,
             (true, true) => ListedMetadata::Some(Metadata::from(json!({ "m": 1 }))),
