@@ -1,0 +1,361 @@
+//! What each thing that can go wrong is told as, and what is sent again (ERR-1 to ERR-5, BATCH-6).
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use kv_api::{DeleteOutcome, ErrorKind, Reason, Result, Retry, SetItem, SetStatus, Store, Value};
+use kv_backendless::{BackendlessConfig, RetryPolicy, SecretString};
+use kv_fakes::backendless::Fake;
+use kv_fakes::{Applied, Fault, ServerOptions};
+use serde_json::json;
+
+use crate::harness::{APP_ID, Form, HIVES, System, open};
+use crate::logs::CANARY;
+use crate::scripted::Scripted;
+
+type Call = fn(&Store) -> BoxFuture<'_, Result<()>>;
+
+/// Each kind of request, by name; the first word says what its answer has for a body.
+const CALLS: &[(&str, Call)] = &[
+    ("json get", |store| Box::pin(async { store.get("k").await.map(drop) })),
+    ("json get_many", |store| Box::pin(async { store.get_many(["k", "l"]).await.map(drop) })),
+    ("json get_entry", |store| Box::pin(async { store.get_entry("k").await.map(drop) })),
+    ("json list", |store| Box::pin(async { store.list().await.map(drop) })),
+    ("json ping", |store| Box::pin(async { store.ping().await })),
+    ("json set if_exists", |store| Box::pin(async { store.set("k", "v").if_exists().await.map(drop) })),
+    ("json set ttl", |store| Box::pin(async { store.set("k", "v").ttl(Duration::from_secs(9)).await.map(drop) })),
+    ("digit exists", |store| Box::pin(async { store.exists("k").await.map(drop) })),
+    ("digit delete", |store| Box::pin(async { store.delete("k").await.map(drop) })),
+    ("digit delete_many", |store| Box::pin(async { store.delete_many(["k"]).await.remove(0).map(drop) })),
+    ("digit increment", |store| Box::pin(async { store.increment("n", 1).await.map(drop) })),
+    ("empty set", |store| Box::pin(async { store.set("k", "v").await.map(drop) })),
+    ("empty set_many", |store| Box::pin(async { store.set_many([SetItem::new("k", "v")]).await.remove(0).map(drop) })),
+    ("empty expire", |store| Box::pin(async { store.expire("k").ttl(Duration::from_secs(9)).await.map(drop) })),
+];
+
+fn once(system: &System) -> Store {
+    let remote = system.remote().with_retry(RetryPolicy::none());
+    open(&system.config(Form::Application, HIVES[0]).with_remote(remote))
+}
+
+#[tokio::test]
+async fn err_3_each_fault_of_each_request_is_told_for_what_it_is() {
+    use ErrorKind::{Protocol, RateLimited, Unavailable};
+    let system = System::plain().await;
+    let store = once(&system);
+    let wait = Duration::from_secs(7);
+    let faults = [
+        (Fault::Throttled { retry_after: Some(wait) }, RateLimited, Retry::Safe),
+        (Fault::ServerError { status: 500, applied: Applied::No }, Unavailable, Retry::OutcomeUnknown),
+        (Fault::ServerError { status: 503, applied: Applied::Yes }, Unavailable, Retry::OutcomeUnknown),
+        (Fault::Cut { applied: Applied::No }, Unavailable, Retry::OutcomeUnknown),
+        (Fault::Cut { applied: Applied::Yes }, Unavailable, Retry::OutcomeUnknown),
+        (Fault::Truncated, Unavailable, Retry::OutcomeUnknown),
+        (Fault::Garbage, Protocol, Retry::OutcomeUnknown),
+    ];
+    for (fault, kind, retry) in faults {
+        for (name, call) in CALLS {
+            let fits = match fault {
+                Fault::Truncated => name.starts_with("json"),
+                Fault::Garbage => !name.starts_with("empty"),
+                _ => true,
+            };
+            if !fits {
+                continue;
+            }
+            store.set("k", "v").await.unwrap();
+            system.server.inject(fault, 1);
+            let error = call(&store).await.unwrap_err();
+            assert_eq!(system.server.faults_left(), 0, "{name} did not meet {fault:?}");
+            assert_eq!((error.kind(), error.retry()), (kind, retry), "{name} with {fault:?}: {error}");
+            assert_eq!(error.retry_after(), (retry == Retry::Safe).then_some(wait), "{name} with {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn err_4_a_state_is_asked_for_again_and_a_step_is_not() {
+    let system = System::plain().await;
+    let store = system.store();
+    let lost = [Fault::Cut { applied: Applied::No }, Fault::Cut { applied: Applied::Yes }];
+    for fault in lost {
+        for (name, call) in CALLS {
+            let is_step = ["if_exists", "increment", "expire"].iter().any(|step| name.ends_with(step));
+            store.set("k", "v").await.unwrap();
+            system.server.inject(fault, 1);
+            let (result, requests) = system.counted(call(&store)).await;
+            if is_step {
+                assert!(result.unwrap_err().is_outcome_unknown(), "{name} with {fault:?}");
+                assert_eq!(requests, 1, "{name} with {fault:?}");
+            } else {
+                result.unwrap_or_else(|error| panic!("{name} with {fault:?}: {error}"));
+                assert_eq!(requests, if *name == "json get_entry" { 3 } else { 2 }, "{name} with {fault:?}");
+            }
+        }
+        // After a repeat nobody knows what the first attempt did (ERR-5).
+        system.server.inject(fault, 1);
+        assert_eq!(store.delete("k").await.unwrap(), DeleteOutcome::Accepted);
+        system.server.inject(fault, 1);
+        assert_eq!(*store.delete_many(["k"]).await[0].as_ref().unwrap(), DeleteOutcome::Accepted);
+    }
+    // What was certainly not carried out is repeated, whatever it is.
+    system.server.inject(Fault::Throttled { retry_after: None }, 3);
+    assert_eq!(store.set("new", "v").if_not_exists().await.unwrap().status(), SetStatus::Created);
+    system.server.inject(Fault::Throttled { retry_after: None }, 3);
+    assert_eq!(store.increment("counter", 5).await.unwrap(), 5);
+    system.server.inject(Fault::Throttled { retry_after: None }, 4);
+    assert_eq!(store.increment("counter", 5).await.unwrap_err().retry(), Retry::Safe, "four attempts and no more");
+
+    let definite = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO).definite_only();
+    let config = system.config(Form::Application, HIVES[0]).with_remote(system.remote().with_retry(definite));
+    system.server.inject(Fault::Cut { applied: Applied::No }, 1);
+    let (result, requests) = {
+        let store = open(&config);
+        system.counted(async move { store.set("k", "v").await }).await
+    };
+    assert!(result.unwrap_err().is_outcome_unknown());
+    assert_eq!(requests, 1);
+}
+
+#[tokio::test]
+async fn batch_6_a_failed_body_is_told_for_each_of_its_items_alone() {
+    let system = System::plain().await;
+    let remote = system.remote().with_retry(RetryPolicy::none());
+    let config = system.config(Form::Application, HIVES[0]).with_remote(remote);
+    let store = open(&config.with_bulk_items_max(2.try_into().unwrap()));
+    let keys: Vec<String> = (0..6).map(|number| format!("k{number}")).collect();
+    for (fault, unknown, written) in [
+        (Fault::Cut { applied: Applied::No }, 2, 4),
+        (Fault::Cut { applied: Applied::Yes }, 2, 6),
+        (Fault::Throttled { retry_after: None }, 0, 4),
+    ] {
+        store.clear().await.unwrap();
+        system.server.inject(fault, 1);
+        let results = store.set_many(keys.iter().map(|key| SetItem::new(key, "v"))).await;
+        let failed: Vec<usize> = (0..6).filter(|at| results[*at].is_err()).collect();
+        assert_eq!(failed.len(), 2, "{fault:?}");
+        assert_eq!(failed[0] % 2, 0, "two items of one body");
+        assert_eq!(failed[1], failed[0] + 1, "two items of one body");
+        let are_unknown = results.iter().flat_map(Result::as_ref).count() == 4
+            && failed.iter().filter(|at| results[**at].as_ref().unwrap_err().is_outcome_unknown()).count() == unknown;
+        assert!(are_unknown, "{fault:?}: {results:?}");
+        assert_eq!(system.server.keys().len(), written, "{fault:?}");
+    }
+    // Many deletes alike.
+    store.set_many(keys.iter().map(|key| SetItem::new(key, "v"))).await;
+    system.server.inject(Fault::Cut { applied: Applied::No }, 1);
+    let results = store.delete_many(&keys).await;
+    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 2);
+    assert_eq!(system.server.keys().len(), 2);
+    // A read fails as a whole.
+    system.server.inject(Fault::Cut { applied: Applied::No }, 1);
+    assert!(store.get_many(&keys).await.is_err());
+}
+
+#[tokio::test]
+async fn err_1_what_is_wrong_with_the_settings_is_told() {
+    let system = System::plain().await;
+    // As on api.backendless.com: behind `/api` the fake could not tell an id from a hive.
+    let base = system.server.base_url().strip_suffix("/api").unwrap();
+    let on = |id: &str, key: &str, hive: &str| {
+        let config = BackendlessConfig::of_application(id, SecretString::from(key), hive).unwrap();
+        open(&config.with_base_url(base).unwrap().with_remote(system.remote()))
+    };
+    let wrong_key = on(APP_ID, "another", HIVES[0]);
+    assert_eq!(wrong_key.ping().await.unwrap_err().kind(), ErrorKind::Unauthorized);
+    assert_eq!(wrong_key.get("k").await.unwrap_err().kind(), ErrorKind::Unauthorized);
+    let missing = on(APP_ID, CANARY, "missing");
+    let error = missing.ping().await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never));
+    assert!(error.native_code().is_some() && error.to_string().contains("no such hive"), "{error}");
+    let error = missing.set("k", "v").await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::InvalidArgument, Retry::Never));
+    assert!(!error.to_string().contains("no such hive"), "a request with a value is not quoted: {error}");
+}
+
+#[tokio::test]
+async fn err_2_a_user_token_is_sent_and_never_shown() {
+    for status in [400, 401] {
+        let fake = Fake::new().with_api_key(CANARY).with_user_token("good-t0ken").with_bad_user_token_status(status);
+        let server = fake.serve(ServerOptions::new()).await.unwrap();
+        let config = || {
+            let config = BackendlessConfig::of_application(APP_ID, SecretString::from(CANARY), "hive").unwrap();
+            config.with_base_url(server.base_url()).unwrap()
+        };
+        let good = open(&config().with_user_token(SecretString::from("good-t0ken")));
+        good.set("k", "v").await.unwrap();
+        let bad_token = format!("bad-{CANARY}");
+        let bad = open(&config().with_user_token(SecretString::from(bad_token.clone())));
+        let error = bad.get("k").await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthorized, Retry::Never));
+        assert!(error.to_string().contains("Relogin"), "{error}");
+        assert!(!format!("{error} {error:?} {bad:?}").contains(CANARY), "{error:?}");
+    }
+    let unfit = BackendlessConfig::of_domain("a.b", "h").unwrap().with_user_token(SecretString::from("two\nlines"));
+    let refused = kv_backendless::BackendlessStore::open(&unfit).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unauthorized);
+}
+
+#[tokio::test]
+async fn err_3_a_refused_connection_sent_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/api", listener.local_addr().unwrap());
+    drop(listener);
+    let config = BackendlessConfig::of_application(APP_ID, SecretString::from(CANARY), "h").unwrap();
+    let store = open(
+        &config
+            .with_base_url(&url)
+            .unwrap()
+            .with_remote(kv_backendless::RemoteSettings::default().with_retry(RetryPolicy::none())),
+    );
+    let error = store.increment("n", 1).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe));
+    assert!(!format!("{error:?} {:?}", std::error::Error::source(&error)).contains(CANARY));
+}
+
+#[tokio::test]
+async fn a_success_that_is_no_answer_is_told_as_malformed() {
+    let bodies =
+        ["", "<html>", "\"text\"", "{}", "[]", "null", "-1", "1.5", "2", "{\"message\":\"m\"}", "true ", "false"];
+    for (name, call) in CALLS {
+        for body in bodies {
+            // What each of them may say.
+            let is_good = match name.split_once(' ').unwrap().1 {
+                "get" | "get_many" | "get_entry" => body == "{}",
+                "set if_exists" => matches!(body, "true " | "false"),
+                "set ttl" => body == "true ",
+                "increment" => matches!(body, "-1" | "2"),
+                "set" | "set_many" | "expire" => matches!(body, "" | "null" | "true "),
+                _ => false,
+            };
+            if is_good || (name.ends_with("increment") && body == "1.5") {
+                continue;
+            }
+            let server = Scripted::start([(200, body)]).await;
+            let error = call(&server.store()).await.unwrap_err();
+            let told = (error.kind(), error.retry());
+            assert_eq!(told, (ErrorKind::Protocol, Retry::OutcomeUnknown), "{name} answered {body:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_under_a_status_of_success_is_an_error() {
+    let bad_token = r#"{"code":3064,"message":"Not existing user token","errorData":{}}"#;
+    let unknown = r#"{"code":27001,"message":"some reason","errorData":{}}"#;
+    for (name, call) in CALLS {
+        // The answer to a get holds values, which may look like errors; what nobody asked for is no value.
+        let holds_values = name.contains("get");
+        for (body, kind) in [(bad_token, ErrorKind::Unauthorized), (unknown, ErrorKind::InvalidArgument)] {
+            // An increment that is refused is followed by a look at the entry.
+            let server = Scripted::start([(200, body), (200, "{}")]).await;
+            let error = call(&server.store()).await.unwrap_err();
+            let kind = match kind {
+                _ if holds_values => ErrorKind::Protocol,
+                ErrorKind::InvalidArgument if name.ends_with("ping") => ErrorKind::Misconfigured,
+                kind => kind,
+            };
+            assert_eq!(error.kind(), kind, "{name} answered {body}: {error}");
+            assert_eq!(error.is_outcome_unknown(), holds_values, "{name} answered {body}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn list_1_either_name_of_the_cursor_will_do() {
+    let pages = [
+        (200, r#"{"keys":["a","a","b"],"cursor":"18446744073709551615"}"#),
+        (200, r#"{"keys":["c"],"cursorId":"7"}"#),
+        (200, r#"{"keys":[],"cursorId":9}"#),
+        (200, r#"{"keys":[],"cursor":9.0}"#),
+        (200, r#"{"keys":["d"],"cursorId":0}"#),
+    ];
+    let server = Scripted::start(pages).await;
+    let store = server.store();
+    let mut cursor = None;
+    let mut pages = Vec::new();
+    loop {
+        let list = store.list().limit(2);
+        let page = match cursor.take() {
+            Some(cursor) => list.cursor(cursor).await.unwrap(),
+            None => list.await.unwrap(),
+        };
+        pages.push(page.items.into_iter().map(|item| item.key).collect::<Vec<_>>());
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec!["a", "b"], vec!["c"], vec![], vec![], vec!["d"]]);
+    let asked = server.asked();
+    for (asked, cursor) in asked.iter().zip(["0", "18446744073709551615", "7", "9", "9"]) {
+        let line = asked.lines().next().unwrap();
+        assert!(line.contains(&format!("cursor={cursor}&pageSize=2 ")), "{line}");
+    }
+    for unreadable in [
+        r#"{"keys":[]}"#,
+        r#"{"keys":[],"cursor":null}"#,
+        r#"{"keys":[],"cursor":"-1"}"#,
+        r#"{"keys":[1],"cursor":"0"}"#,
+    ] {
+        let error = Scripted::start([(200, unreadable)]).await.store().list().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{unreadable}");
+    }
+}
+
+#[tokio::test]
+async fn cnt_1_a_step_out_of_the_range_is_taken_back() {
+    let system = System::plain().await;
+    let store = system.store();
+    let narrow = store.narrowed_to([&kv_backendless::PROFILE.clone().with_counters(kv_api::Support::Native, -10, 10)]);
+    assert_eq!(store.increment("n", 9).await.unwrap(), 9);
+    let (result, requests) = system.counted(narrow.increment("n", 2)).await;
+    assert_eq!(result.unwrap_err().reason(), Some(&Reason::CounterRange { min: -10, max: 10 }));
+    assert_eq!(requests, 2);
+    assert_eq!(store.get("n").await.unwrap(), Some(Value::from(9)));
+    // From out of the range back into it.
+    assert_eq!(store.increment("n", 91).await.unwrap(), 100);
+    assert_eq!(narrow.increment("n", -95).await.unwrap(), 5);
+
+    // No single step leads there, so none is tried.
+    store.set("text", "v").await.unwrap();
+    let before = system.server.exchanges().len();
+    let far = store.increment("n", i64::MAX).await.unwrap_err();
+    assert!(matches!(far.reason(), Some(Reason::CounterRange { .. })), "{far}");
+    let text = store.increment("text", i64::MIN).await.unwrap_err();
+    assert_eq!(text.reason(), Some(&Reason::NotACounter));
+    assert!(system.server.exchanges()[before..].iter().all(|exchange| !exchange.path.ends_with("/increment")));
+
+    // When the way back is cut off nobody knows.
+    let server = Scripted::start([(200, "9007199254740992"), (500, "")]).await;
+    let error = server.store().increment("n", 1).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_outcome_unknown()), (ErrorKind::Unavailable, true));
+    let asked = server.asked();
+    assert!(asked[0].contains("/n/increment?value=1 ") && asked[1].contains("/n/increment?value=-1 "), "{asked:?}");
+    assert!(asked[0].to_ascii_lowercase().contains("content-length: 0"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn cnt_1_an_integer_out_of_the_range_is_no_other_type() {
+    let system = System::plain().await;
+    let store = system.store();
+    for (key, value) in [("max", json!(i64::MAX)), ("min", json!(i64::MIN)), ("unsigned", json!(u64::MAX))] {
+        store.set(key, value.clone()).await.unwrap();
+        let error = store.increment(key, 1).await.unwrap_err();
+        assert!(matches!(error.reason(), Some(Reason::CounterRange { .. })), "{key}: {error}");
+        assert_eq!(store.get(key).await.unwrap(), Some(Value::from(value)));
+    }
+}
+
+#[tokio::test]
+async fn cnt_2_a_handle_whose_counters_do_not_expire_counts_in_none_that_does() {
+    let system = System::plain().await;
+    let store = system.store();
+    let narrow = store.narrowed_to([&kv_backendless::PROFILE.clone().with_counter_expiry(false)]);
+    store.set("ending", 1).ttl(Duration::from_secs(60)).await.unwrap();
+    store.set("lasting", 1).await.unwrap();
+    assert_eq!(narrow.increment("ending", 1).await.unwrap_err().reason(), Some(&Reason::NotACounter));
+    assert_eq!(narrow.increment("lasting", 1).await.unwrap(), 2);
+    assert_eq!(narrow.increment("new", 1).await.unwrap(), 1);
+    assert_eq!(store.increment("ending", 1).await.unwrap(), 2);
+}

@@ -1,0 +1,173 @@
+//! A fake, and stores opened on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
+use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, RetryPolicy, SecretString};
+use kv_conformance::{Fault, Faults, Harness, Subject, Time};
+use kv_fakes::backendless::{Fake, Switches};
+use kv_fakes::{Applied, FakeServer, Fault as Order, ServerOptions};
+
+use crate::logs;
+
+pub(crate) const APP_ID: &str = "APP-ID";
+/// Planted where a secret goes: no output may show it.
+pub(crate) const API_KEY: &str = logs::CANARY;
+/// Hives that exist besides the first: the suite makes up the names of its namespaces.
+pub(crate) const HIVES: &[&str] = &["countries", "other", "ns", "ns1"];
+
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_161_822);
+
+/// The form of address that a store is opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Application,
+    Domain,
+}
+
+/// A running fake, its clock, and the clock of this side.
+#[derive(Clone)]
+pub(crate) struct System {
+    pub(crate) server: FakeServer,
+    pub(crate) clock: ManualClock,
+    pub(crate) client_clock: ManualClock,
+}
+
+impl System {
+    pub(crate) async fn start(switches: Switches) -> Self {
+        logs::capture();
+        // Not on a whole second.
+        let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + 123_456);
+        let (clock, client_clock) = (ManualClock::new(now), ManualClock::new(now));
+        let fake = Fake::new().with_app_id(APP_ID).with_api_key(API_KEY).with_switches(switches);
+        let fake = HIVES.iter().fold(fake, |fake, hive| fake.with_hive(*hive));
+        let options = ServerOptions::new().with_clock(Arc::new(clock.clone()));
+        let server = fake.serve(options).await.unwrap();
+        Self { server, clock, client_clock }
+    }
+
+    pub(crate) async fn plain() -> Self {
+        Self::start(Switches::default()).await
+    }
+
+    pub(crate) fn config(&self, form: Form, hive: &str) -> BackendlessConfig {
+        let config = match form {
+            Form::Application => BackendlessConfig::of_application(APP_ID, SecretString::from(API_KEY), hive).unwrap(),
+            Form::Domain => BackendlessConfig::of_domain("xxxx.backendless.app", hive).unwrap(),
+        };
+        config.with_base_url(self.server.base_url()).unwrap().with_remote(self.remote())
+    }
+
+    /// Without waits between attempts; time-outs by real time.
+    pub(crate) fn remote(&self) -> RemoteSettings {
+        RemoteSettings::default()
+            .with_clock(Arc::new(self.client_clock.clone()))
+            .with_timer(Arc::new(TokioTimer))
+            .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        open(&self.config(Form::Application, HIVES[0]))
+    }
+
+    /// What happens, and how many requests it takes.
+    pub(crate) async fn counted<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
+        let before = self.server.requests();
+        let result = call.await;
+        (result, self.server.requests() - before)
+    }
+
+    pub(crate) fn address(&self, hive: &str) -> String {
+        format!("{}/{APP_ID}/{API_KEY}/hive/{hive}", self.server.base_url())
+    }
+}
+
+pub(crate) fn open(config: &BackendlessConfig) -> Store {
+    Store::new(BackendlessStore::open(config).unwrap())
+}
+
+/// Both clocks, moved together.
+#[async_trait]
+impl Time for System {
+    fn now(&self) -> Timestamp {
+        Clock::now(&self.clock)
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.client_clock.advance(by);
+    }
+}
+
+/// A server that listens refuses no connection, and an answer without a body cannot be cut or garbled: those faults have tests
+/// of their own.
+impl Faults for System {
+    fn offers(&self, fault: Fault) -> bool {
+        matches!(fault, Fault::Throttled | Fault::RequestLost | Fault::AnswerLost | Fault::FailureReported)
+    }
+
+    fn inject(&self, fault: Fault, count: u32) {
+        self.server.inject(
+            match fault {
+                Fault::Refused | Fault::Throttled => Order::Throttled { retry_after: None },
+                Fault::RequestLost => Order::Cut { applied: Applied::No },
+                Fault::AnswerLost => Order::Cut { applied: Applied::Yes },
+                Fault::FailureReported => Order::ServerError { status: 502, applied: Applied::Yes },
+                other => panic!("the fake cannot make {other:?} of every request"),
+            },
+            count,
+        );
+    }
+}
+
+/// One way to set up the store, on one way the system may behave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) switches: Switches,
+    pub(crate) form: Form,
+    /// The most keys of one bulk request.
+    pub(crate) items_max: usize,
+}
+
+#[async_trait]
+impl Harness for Setup {
+    async fn open(&self) -> Result<Subject> {
+        let Self { switches, form, items_max } = *self;
+        let system = System::start(switches).await;
+        let items_max = items_max.try_into().map_err(|_| Error::new(ErrorKind::Internal, "no key at all"))?;
+        let store = {
+            let system = system.clone();
+            move |hive: &str| open(&system.config(form, hive).with_bulk_items_max(items_max))
+        };
+        let again = store.clone();
+        let other = store.clone();
+        let (counting, foreign, address) = (system.clone(), http_client(), system.address(HIVES[0]));
+        Ok(Subject::new(store(HIVES[0]))
+            .with_time(system.clone())
+            .with_client_clock(system.client_clock.clone())
+            .with_faults(system.clone())
+            .with_secret(API_KEY, logs::leaked)
+            .with_requests(move || counting.server.requests())
+            .with_reopen(move || std::future::ready(Ok(again(HIVES[0]))))
+            .with_namespaces(move |name| {
+                assert!(HIVES.contains(&&*name), "the fake has no hive {name:?}");
+                std::future::ready(Ok(other(&name)))
+            })
+            .with_foreign_writer(move |key, text| {
+                let body = serde_json::json!({ key: text }).to_string();
+                let request = foreign.put(format!("{address}/key-value")).header("Content-Type", "application/json");
+                let sent = request.body(body).send();
+                async move {
+                    let failed = |_| Error::new(ErrorKind::Unavailable, "the other client failed");
+                    sent.await.and_then(reqwest::Response::error_for_status).map(drop).map_err(failed)
+                }
+            })
+            .with_guard(system))
+    }
+}
+
+/// Another client of the system, which shares nothing with the store.
+pub(crate) fn http_client() -> reqwest::Client {
+    reqwest::Client::new()
+}

@@ -1,0 +1,12 @@
+//! The store against the fake of Backendless Hive, over real HTTP on this machine.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod conformance;
+mod faults;
+mod harness;
+mod keys;
+mod logs;
+mod requests;
+mod scripted;
+mod timing;
