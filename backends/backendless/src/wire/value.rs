@@ -9,7 +9,7 @@ use crate::profile::COUNTER_MAX;
 /// whatever has metadata, and what would be read back as something else are put into an envelope (ENV-1, ENV-3, VAL-3).
 pub(crate) fn encode(value: &Value, metadata: Option<&Metadata>) -> String {
     let plain = match (metadata, value.kind()) {
-        (None, ValueKind::Text) => value.to_json().ok().map(|text| text.to_string()),
+        (None, ValueKind::Text) => value.as_text().and_then(|text| serde_json::to_string(text).ok()),
         (None, ValueKind::Json) => value
             .to_json()
             .is_ok_and(|json| json_survives_javascript(&json) && !Envelope::is_mistakable(&json))
