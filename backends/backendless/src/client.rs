@@ -18,7 +18,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(config: &BackendlessConfig) -> Result<Self> {
+    pub(crate) fn new(config: BackendlessConfig) -> Result<Self> {
         let mut headers = HeaderMap::new();
         if let Some(token) = &config.user_token {
             headers.insert(HeaderName::from_static("user-token"), secret_header("", token)?);
@@ -27,7 +27,7 @@ impl Client {
             http: http::Client::new(headers, config.answer_bytes_max)?,
             hive: config.hive_url()?,
             secrets: config.secrets(),
-            remote: Remote::new(config.remote.clone()),
+            remote: Remote::new(config.remote),
         })
     }
 

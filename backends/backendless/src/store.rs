@@ -28,12 +28,13 @@ pub struct BackendlessStore {
 }
 
 impl BackendlessStore {
-    /// Checks the settings. Nothing is sent (LIFE-1).
+    /// Checks the settings and sends nothing (LIFE-1): [`ping`](kv_api::Store::ping) proves address, credentials and hive.
     ///
     /// # Errors
     /// `Unauthorized` when a user token cannot stand in a header; `Internal` when TLS cannot be set up.
-    pub fn open(config: &BackendlessConfig) -> Result<Self> {
-        Ok(Self { client: Client::new(config)?, bodies: config.bodies, scope: config.scope() })
+    pub fn open(config: BackendlessConfig) -> Result<Self> {
+        let (bodies, scope) = (config.bodies, config.scope());
+        Ok(Self { client: Client::new(config)?, bodies, scope })
     }
 
     /// The values of keys, in their order.

@@ -35,7 +35,7 @@ const CALLS: &[(&str, Call)] = &[
 
 fn once(system: &System) -> Store {
     let remote = system.remote().with_retry(RetryPolicy::none());
-    open(&system.config(Form::Application, HIVES[0]).with_remote(remote))
+    open(system.config(Form::Application, HIVES[0]).with_remote(remote))
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn err_4_a_state_is_asked_for_again_and_a_step_is_not() {
     let config = system.config(Form::Application, HIVES[0]).with_remote(system.remote().with_retry(definite));
     system.server.inject(Fault::Cut { applied: Applied::No }, 1);
     let (result, requests) = {
-        let store = open(&config);
+        let store = open(config);
         system.counted(async move { store.set("k", "v").await }).await
     };
     assert!(result.unwrap_err().is_outcome_unknown());
@@ -122,7 +122,7 @@ async fn batch_6_a_failed_body_is_told_for_each_of_its_items_alone() {
     let system = System::plain().await;
     let remote = system.remote().with_retry(RetryPolicy::none());
     let config = system.config(Form::Application, HIVES[0]).with_remote(remote);
-    let store = open(&config.with_bulk_items_max(2.try_into().unwrap()));
+    let store = open(config.with_bulk_items_max(2.try_into().unwrap()));
     let keys: Vec<String> = (0..6).map(|number| format!("k{number}")).collect();
     for (fault, unknown, written) in [
         (Fault::Cut { applied: Applied::No }, 2, 4),
@@ -159,7 +159,7 @@ async fn err_1_what_is_wrong_with_the_settings_is_told() {
     let base = system.server.base_url().strip_suffix("/api").unwrap();
     let on = |id: &str, key: &str, hive: &str| {
         let config = BackendlessConfig::of_application(id, SecretString::from(key), hive).unwrap();
-        open(&config.with_base_url(base).unwrap().with_remote(system.remote()))
+        open(config.with_base_url(base).unwrap().with_remote(system.remote()))
     };
     let wrong_key = on(APP_ID, "another", HIVES[0]);
     assert_eq!(wrong_key.ping().await.unwrap_err().kind(), ErrorKind::Unauthorized);
@@ -182,17 +182,17 @@ async fn err_2_a_user_token_is_sent_and_never_shown() {
             let config = BackendlessConfig::of_application(APP_ID, SecretString::from(CANARY), "hive").unwrap();
             config.with_base_url(server.base_url()).unwrap()
         };
-        let good = open(&config().with_user_token(SecretString::from("good-t0ken")));
+        let good = open(config().with_user_token(SecretString::from("good-t0ken")));
         good.set("k", "v").await.unwrap();
         let bad_token = format!("bad-{CANARY}");
-        let bad = open(&config().with_user_token(SecretString::from(bad_token.clone())));
+        let bad = open(config().with_user_token(SecretString::from(bad_token.clone())));
         let error = bad.get("k").await.unwrap_err();
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthorized, Retry::Never));
         assert!(error.to_string().contains("Relogin"), "{error}");
         assert!(!format!("{error} {error:?} {bad:?}").contains(CANARY), "{error:?}");
     }
     let unfit = BackendlessConfig::of_domain("a.b", "h").unwrap().with_user_token(SecretString::from("two\nlines"));
-    let refused = kv_backendless::BackendlessStore::open(&unfit).unwrap_err();
+    let refused = kv_backendless::BackendlessStore::open(unfit).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unauthorized);
 }
 
@@ -203,7 +203,7 @@ async fn err_3_a_refused_connection_sent_nothing() {
     drop(listener);
     let config = BackendlessConfig::of_application(APP_ID, SecretString::from(CANARY), "h").unwrap();
     let store = open(
-        &config
+        config
             .with_base_url(&url)
             .unwrap()
             .with_remote(kv_backendless::RemoteSettings::default().with_retry(RetryPolicy::none())),
@@ -304,6 +304,39 @@ async fn list_1_either_name_of_the_cursor_will_do() {
 }
 
 #[tokio::test]
+async fn exp_9_what_the_system_says_of_an_expiry_is_true_false_or_an_error() {
+    let missing = r#"{"code":27003,"message":"no such key","errorData":{}}"#;
+    let none = r#"{"code":27010,"message":"Expiration for key wasn't set.","errorData":{}}"#;
+    for status in [200, 400] {
+        let server = Scripted::start([(status, missing), (status, none), (status, missing), (status, none)]).await;
+        let store = server.store();
+        assert!(!store.expire("k").never().await.unwrap(), "there is no key");
+        assert!(store.expire("k").never().await.unwrap(), "there is one, and it never expired");
+        let minute = Duration::from_secs(60);
+        assert!(!store.expire("k").ttl(minute).await.unwrap(), "there is no key");
+        let error = store.expire("k").ttl(minute).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "no answer to setting an expiry: {error}");
+    }
+    // An entry that ends between the reading of its value and of its expiry is gone (EXP-7).
+    let server = Scripted::start([(200, r#"{"k":"v"}"#), (400, missing)]).await;
+    assert_eq!(server.store().get_entry("k").await.unwrap(), None);
+    let server = Scripted::start([(200, r#"{"k":null,"l":"v"}"#), (400, none)]).await;
+    let entries = server.store().get_entry_many(["k", "l"]).await.unwrap();
+    assert_eq!(entries[0], None, "null is what a missing key may be answered by");
+    assert_eq!(entries[1].as_ref().unwrap().expiry(), kv_api::EntryExpiry::Never);
+}
+
+#[tokio::test]
+async fn list_1_names_outside_of_the_prefix_are_left_out() {
+    // As of a system whose patterns know no escapes.
+    let server = Scripted::start([(200, r#"{"keys":["a*1","ab","a*2","*a","a*1"],"cursor":"0"}"#)]).await;
+    let page = server.store().list().prefix("a*").await.unwrap();
+    assert_eq!(page.items.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), ["a*1", "a*2"]);
+    let line = server.asked().remove(0);
+    assert!(line.contains("keys?filterPattern=a%5C%2A%2A&cursor=0&pageSize=1000 "), "{line}");
+}
+
+#[tokio::test]
 async fn cnt_1_a_step_out_of_the_range_is_taken_back() {
     let system = System::plain().await;
     let store = system.store();
@@ -332,7 +365,7 @@ async fn cnt_1_a_step_out_of_the_range_is_taken_back() {
     assert_eq!((error.kind(), error.is_outcome_unknown()), (ErrorKind::Unavailable, true));
     let asked = server.asked();
     assert!(asked[0].contains("/n/increment?value=1 ") && asked[1].contains("/n/increment?value=-1 "), "{asked:?}");
-    assert!(asked[0].to_ascii_lowercase().contains("content-length: 0"), "{asked:?}");
+    assert!(asked[0].to_ascii_lowercase().contains("content-length: 0\r\n"), "{asked:?}");
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl System {
     }
 
     pub(crate) fn store(&self) -> Store {
-        open(&self.config(Form::Application, HIVES[0]))
+        open(self.config(Form::Application, HIVES[0]))
     }
 
     /// What happens, and how many requests it takes.
@@ -83,7 +83,7 @@ impl System {
     }
 }
 
-pub(crate) fn open(config: &BackendlessConfig) -> Store {
+pub(crate) fn open(config: BackendlessConfig) -> Store {
     Store::new(BackendlessStore::open(config).unwrap())
 }
 
@@ -138,7 +138,7 @@ impl Harness for Setup {
         let items_max = items_max.try_into().map_err(|_| Error::new(ErrorKind::Internal, "no key at all"))?;
         let store = {
             let system = system.clone();
-            move |hive: &str| open(&system.config(form, hive).with_bulk_items_max(items_max))
+            move |hive: &str| open(system.config(form, hive).with_bulk_items_max(items_max))
         };
         let again = store.clone();
         let other = store.clone();

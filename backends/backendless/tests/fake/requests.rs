@@ -45,7 +45,7 @@ async fn batch_5_plain_items_share_requests() {
 async fn batch_5_bodies_stay_below_their_bytes() {
     let system = System::plain().await;
     let config = system.config(Form::Application, HIVES[0]).with_bulk_bytes_max(1_000.try_into().unwrap());
-    let store = open(&config);
+    let store = open(config);
     let item = |number: usize| SetItem::new(format!("k{number:02}"), "v".repeat(300));
     // 308 bytes each with quotes, colon and comma: three of them, and one bracket more.
     let (results, requests) = system.counted(store.set_many((0..9).map(item))).await;
@@ -169,7 +169,7 @@ async fn list_3_a_place_that_is_no_number_is_refused() {
     let set: Vec<_> = names(5).into_iter().map(|key| SetItem::new(key, "v")).collect();
     store.set_many(set).await;
     let cursor = store.list().limit(2).await.unwrap().cursor.unwrap();
-    let other = open(&system.config(Form::Domain, HIVES[0]));
+    let other = open(system.config(Form::Domain, HIVES[0]));
     let refused = other.list().cursor(cursor).await.unwrap_err();
     assert_eq!(refused.reason(), Some(&Reason::CursorInvalid), "another address is another scope");
 }

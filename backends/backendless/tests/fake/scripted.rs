@@ -78,6 +78,6 @@ impl Scripted {
 
     /// A store that sends each request once.
     pub(crate) fn store(&self) -> Store {
-        open(&self.config().with_remote(RemoteSettings::default().with_retry(RetryPolicy::none())))
+        open(self.config().with_remote(RemoteSettings::default().with_retry(RetryPolicy::none())))
     }
 }

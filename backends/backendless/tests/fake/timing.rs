@@ -31,7 +31,7 @@ fn by_hand(clock: &ManualClock) -> RemoteSettings {
 async fn err_3_no_answer_in_time_is_an_unknown_outcome() {
     let clock = ManualClock::new(NOW);
     let server = Scripted::start([]).await;
-    let store = open(&server.config().with_remote(by_hand(&clock)));
+    let store = open(server.config().with_remote(by_hand(&clock)));
     let step = tokio::spawn({
         let store = store.clone();
         async move { store.increment("n", 1).await }
@@ -54,7 +54,7 @@ async fn err_4_the_deadline_ends_a_call_with_all_its_repeats() {
         .with_delays(Duration::ZERO, Duration::ZERO)
         .with_attempts_max(1_000.try_into().unwrap())
         .with_deadline(Duration::from_secs(100));
-    let store = open(&server.config().with_remote(by_hand(&clock).with_retry(policy)));
+    let store = open(server.config().with_remote(by_hand(&clock).with_retry(policy)));
     let mut read = Box::pin(async move { store.get("k").await });
     let mut waited = Duration::ZERO;
     let error = loop {
@@ -78,7 +78,7 @@ async fn err_4_the_deadline_ends_a_call_with_all_its_repeats() {
 async fn err_6_a_dropped_call_gives_its_turn_back() {
     let system = System::plain().await;
     let remote = system.remote().with_requests_max(1.try_into().unwrap());
-    let store = open(&system.config(Form::Application, HIVES[0]).with_remote(remote));
+    let store = open(system.config(Form::Application, HIVES[0]).with_remote(remote));
     store.set("k", "v").await.unwrap();
     for applied in [Applied::No, Applied::Yes] {
         for _ in 0..8 {
@@ -106,7 +106,7 @@ async fn many_callers_get_their_own_answers() {
     const ROUNDS: usize = 8;
     let system = System::plain().await;
     let remote = system.remote().with_requests_max(8.try_into().unwrap());
-    let store = open(&system.config(Form::Application, HIVES[0]).with_remote(remote));
+    let store = open(system.config(Form::Application, HIVES[0]).with_remote(remote));
 
     async fn caller(store: Store, number: usize) -> i64 {
         let key = format!("k{number}");
