@@ -209,7 +209,7 @@ impl BackendlessConfig {
         address(&self.base, &format!("{application}/hive/{}", encoded(&self.hive)))
     }
 
-    /// Names the data, without a secret: where the API is served, the application and the hive.
+    /// Names the data, by where the API is served, the application and the hive, whichever key opens it. Never shown.
     pub(crate) fn scope(&self) -> String {
         let base = self.base.as_str().trim_end_matches('/');
         let application = self.application.as_ref().map_or("", |application| &application.id);
@@ -395,6 +395,7 @@ mod tests {
                     if !url.contains("base_url") {
                         shown.push_str(&config.scope());
                     }
+                    shown.push_str(&format!("{:?}", crate::BackendlessStore::open(config).unwrap()));
                 }
                 Err(error) => shown.push_str(&format!("{error} {error:?}")),
             }

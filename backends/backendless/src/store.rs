@@ -1,5 +1,7 @@
 //! The store: the trait, in requests to one hive.
 
+use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +22,6 @@ use crate::profile::{COUNTER_MAX, PROFILE};
 use crate::wire::{Bodies, Expiration, Found, Reply, Request, Step, body_of_key, body_of_write, decimal};
 
 /// One hive of a Backendless application.
-#[derive(Debug)]
 pub struct BackendlessStore {
     client: Client,
     bodies: Bodies,
@@ -39,7 +40,7 @@ impl BackendlessStore {
 
     /// The values of keys, in their order.
     async fn get<K: AsRef<str> + Sync>(&self, call: &Call<'_>, keys: &[K]) -> Result<Vec<Option<Found>>> {
-        let part = |(range, body): (std::ops::Range<usize>, _)| -> BoxFuture<'_, Result<Vec<Option<Found>>>> {
+        let part = |(range, body): (Range<usize>, Bytes)| -> BoxFuture<'_, Result<Vec<Option<Found>>>> {
             let keys = &keys[range];
             Box::pin(async move {
                 let request = Request::get(body);
@@ -51,7 +52,9 @@ impl BackendlessStore {
     }
 
     async fn get_one(&self, call: &Call<'_>, key: &str) -> Result<Option<Found>> {
-        Ok(self.get(call, &[key]).await?.pop().flatten())
+        let request = Request::get(body_of_key(key));
+        let read = |reply: Reply<'_>| reply.values(&[key]);
+        Ok(self.client.send(call, Asks::Answer, request, read).await?.answer.pop().flatten())
     }
 
     /// A found value with all that lies beside it; `None` when it has gone since.
@@ -145,6 +148,13 @@ fn misplaced(refusal: &Error) -> Error {
     match refusal.native_code() {
         Some(code) => error.with_native_code(code),
         None => error,
+    }
+}
+
+/// Without the scope, whose base URL may hold what somebody put there.
+impl fmt::Debug for BackendlessStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackendlessStore").field("client", &self.client).finish_non_exhaustive()
     }
 }
 
