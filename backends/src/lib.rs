@@ -2,6 +2,10 @@
 
 pub use kv_api;
 pub use kv_api::{Error, ErrorKind, Reason, Result, Store, Value};
+#[cfg(feature = "backendless")]
+pub use kv_backendless as backendless;
+#[cfg(feature = "cloudflare")]
+pub use kv_cloudflare as cloudflare;
 #[cfg(feature = "memory")]
 pub use kv_memory as memory;
 #[cfg(feature = "sqlite")]
@@ -23,10 +27,14 @@ pub const fn schemes() -> &'static [&'static str] {
         "memory",
         #[cfg(feature = "sqlite")]
         "sqlite",
+        #[cfg(feature = "cloudflare")]
+        "cloudflare",
+        #[cfg(feature = "backendless")]
+        "backendless",
     ]
 }
 
-/// Opens the store that `url` names: `memory:`, `sqlite:app.db?namespace=users`, ... The scheme chooses the backend; its
+/// Opens the store that `url` names: `memory:`, `sqlite:app.db?namespace=users`, `cloudflare://ACCOUNT/NAMESPACE`, ... The scheme chooses the backend; its
 /// own `Config::from_url` says what may follow the colon.
 ///
 /// # Errors
@@ -53,11 +61,23 @@ pub async fn open(url: &str) -> Result<Store> {
         "memory" => Ok(Store::new(memory::MemoryStore::with_config(memory::MemoryConfig::from_url(url)?))),
         #[cfg(feature = "sqlite")]
         "sqlite" => Ok(Store::new(sqlite::SqliteStore::open(sqlite::SqliteConfig::from_url(url)?).await?)),
+        #[cfg(feature = "cloudflare")]
+        "cloudflare" => {
+            Ok(Store::new(cloudflare::CloudflareStore::open(cloudflare::CloudflareConfig::from_url(url)?)?))
+        }
+        #[cfg(feature = "backendless")]
+        "backendless" => {
+            Ok(Store::new(backendless::BackendlessStore::open(backendless::BackendlessConfig::from_url(url)?)?))
+        }
 
         #[cfg(not(feature = "memory"))]
         "memory" => Err(switched_off("memory")),
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => Err(switched_off("sqlite")),
+        #[cfg(not(feature = "cloudflare"))]
+        "cloudflare" => Err(switched_off("cloudflare")),
+        #[cfg(not(feature = "backendless"))]
+        "backendless" => Err(switched_off("backendless")),
 
         unknown => {
             let built_in = match schemes() {
