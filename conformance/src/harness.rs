@@ -32,6 +32,7 @@ pub struct Subject {
     pub(crate) reopen: Option<Reopen>,
     pub(crate) open_namespace: Option<OpenNamespace>,
     pub(crate) write_foreign: Option<WriteForeign>,
+    pub(crate) byte_order_marks_taken_off: bool,
     pub(crate) requests: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
     pub(crate) faults: Option<Box<dyn Faults>>,
     pub(crate) client_clock: Option<ManualClock>,
@@ -50,6 +51,7 @@ impl Subject {
             reopen: None,
             open_namespace: None,
             write_foreign: None,
+            byte_order_marks_taken_off: false,
             requests: None,
             faults: None,
             client_clock: None,
@@ -101,6 +103,14 @@ impl Subject {
         F: Future<Output = Result<()>> + Send + 'static,
     {
         self.write_foreign = Some(Box::new(move |key, text| Box::pin(write(key, text))));
+        self
+    }
+
+    /// Says that the system itself takes a byte order mark off a text that somebody else wrote, whoever reads it: such a text
+    /// may come back without it.
+    #[must_use]
+    pub const fn with_byte_order_marks_taken_off(mut self) -> Self {
+        self.byte_order_marks_taken_off = true;
         self
     }
 

@@ -192,8 +192,10 @@ pub(crate) async fn val_5_foreign_data_is_readable(cx: &Context<'_>) -> CaseResu
         let found = cx.store().get(&key).await?;
         let same = match &found {
             Some(value) => match (value.as_text(), value.as_json_text()) {
-                // A system that decodes text takes a byte order mark off, whoever reads it.
-                (Some(found), _) => found == text || Some(found) == text.strip_prefix('\u{FEFF}'),
+                (Some(found), _) => {
+                    let bare = text.strip_prefix('\u{FEFF}').filter(|_| cx.subject.byte_order_marks_taken_off);
+                    found == text || Some(found) == bare
+                }
                 // A canonical integer on a store without kinds (VAL-5).
                 (_, Some(found)) => found == text,
                 (None, None) => value.as_bytes() == text.as_bytes(),

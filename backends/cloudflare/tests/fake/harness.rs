@@ -154,6 +154,7 @@ impl Harness for OnFake {
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(Ok(again.store())))
             .with_namespaces(move |name| other.clone().open_namespace(name))
+            .with_byte_order_marks_taken_off()
             .with_foreign_writer(move |key, text| {
                 let foreign = foreign.clone();
                 async move {
