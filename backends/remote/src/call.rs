@@ -147,9 +147,10 @@ impl Call<'_> {
         F: Future<Output = Result<T>> + Send,
     {
         let settings = &self.remote.settings;
-        let turn = match select(pin!(self.remote.window.acquire()), self.deadline.clone()).await {
-            Either::Left((turn, _)) => turn,
-            Either::Right(_) => {
+        // The deadline is asked first: when it has passed, room in the window is no reason to send what is left of a batch.
+        let turn = match select(self.deadline.clone(), pin!(self.remote.window.acquire())).await {
+            Either::Right((turn, _)) => turn,
+            Either::Left(_) => {
                 let message = "the deadline passed before the request was sent";
                 return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe));
             }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, ManualClock, Result, Retry, SetStatus, Timestamp};
 use kv_remote::{Asks, Remote, RemoteSettings, Reply, RetryPolicy};
 
@@ -145,6 +146,32 @@ fn err_4_one_deadline_ends_the_whole_call() {
     let mut late = pin!(call.send(Asks::Step, || ready(Err::<u8, _>(failing(Retry::Safe)))));
     assert!(matches!(polled(late.as_mut()), Poll::Ready(Err(error)) if error.retry() == Retry::Safe));
     assert_eq!(clock.now(), Timestamp::from_unix_seconds(15));
+}
+
+#[test]
+fn err_4_after_the_deadline_nothing_more_of_a_batch_is_sent() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let policy = at_once().with_deadline(SECOND);
+    let remote = Remote::new(settings(&clock, policy).with_requests_max(NonZeroUsize::MIN));
+    let call = remote.call();
+    let sent = AtomicU32::new(0);
+    let parts: Vec<BoxFuture<'_, Result<Reply<u8>>>> = (0..100)
+        .map(|_| {
+            let attempt = || {
+                sent.fetch_add(1, Ordering::Relaxed);
+                pending::<Result<u8>>()
+            };
+            Box::pin(call.send(Asks::State, attempt)) as _
+        })
+        .collect();
+    let mut batch = pin!(remote.in_window(parts).collect::<Vec<_>>());
+    assert!(polled(batch.as_mut()).is_pending());
+    clock.advance(SECOND);
+    let Poll::Ready(results) = polled(batch.as_mut()) else { panic!("the deadline is over") };
+    let classes: Vec<Retry> = results.into_iter().map(|result| result.unwrap_err().retry()).collect();
+    assert_eq!(sent.load(Ordering::Relaxed), 1);
+    assert_eq!(classes[0], Retry::OutcomeUnknown);
+    assert!(classes[1..].iter().all(|class| *class == Retry::Safe), "{classes:?}");
 }
 
 #[test]
