@@ -182,7 +182,7 @@ impl Backend for CloudflareStore {
         let next = if is_cut {
             items.last().map(|last| Position { after: Some(last.key.clone()), ..position })
         } else {
-            cursor.map(|cursor| Position { cursor, after: None })
+            cursor.map(|cursor| Position { cursor, ..position })
         };
         Ok(RawPage::new(items, next.map(|next| next.encode()).transpose()?))
     }
@@ -201,7 +201,8 @@ impl fmt::Debug for CloudflareStore {
 }
 
 /// Where a list goes on: the page that the service's cursor begins, and the last key of it that was handed out. The service
-/// puts at least 10 keys on a page, whoever wants fewer asks for the same page again.
+/// puts at least 10 keys on a page, whoever wants fewer asks for the same page again. By then keys that are new may have pushed
+/// some that were handed out onto later pages, so the key is remembered there too (LIST-2).
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Position {
     /// Empty for the first page.

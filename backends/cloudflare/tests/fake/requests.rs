@@ -163,3 +163,23 @@ async fn list_1_a_page_smaller_than_the_service_makes_is_cut_and_goes_on() {
     let page = page.unwrap();
     assert_eq!((page.items.len(), page.cursor, sent), (0, None, 0));
 }
+
+#[tokio::test]
+async fn list_2_a_key_that_stays_is_listed_once_though_others_come_in_front_of_it() {
+    for limit in [3, 10] {
+        let system = System::start().await;
+        let store = system.store();
+        let keys: Vec<String> = (0..25).map(|number| format!("k{number:02}")).collect();
+        assert!(store.set_many(keys.iter().map(|key| SetItem::new(key, "v"))).await.iter().all(Result::is_ok));
+        let mut page = store.list().limit(limit).await.unwrap();
+        let mut found: Vec<String> = page.items.drain(..).map(|item| item.key).collect();
+        // A page that is asked for again now ends before what was handed out of it.
+        let late: Vec<String> = (0..10).map(|number| format!("a{number}")).collect();
+        assert!(store.set_many(late.iter().map(|key| SetItem::new(key, "v"))).await.iter().all(Result::is_ok));
+        while let Some(cursor) = page.cursor.take() {
+            page = store.list().limit(limit).cursor(cursor).await.unwrap();
+            found.extend(page.items.drain(..).map(|item| item.key));
+        }
+        assert_eq!(found, keys, "limit {limit}");
+    }
+}
