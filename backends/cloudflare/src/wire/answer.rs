@@ -171,7 +171,7 @@ impl Answers<'_> {
             Some(result) => (result.successful_key_count, result.unsuccessful_keys.unwrap_or_default()),
             None => (None, Vec::new()),
         };
-        let agrees = done.map(|done| done + named.len() == asked);
+        let agrees = done.map(|done| done.checked_add(named.len()) == Some(asked));
         match self.done(answer) {
             Ok(()) if agrees == Some(false) => Err(malformed("the figures of a bulk answer do not agree")),
             Ok(()) => Ok(named),
@@ -325,6 +325,7 @@ mod tests {
         check(200, body(true, json!({"unsuccessful_keys": ["b"]})), Ok(&["b"]));
         check(200, body(true, counted(2, &[])), Err(ErrorKind::Protocol));
         check(200, body(true, counted(3, &["b"])), Err(ErrorKind::Protocol));
+        check(200, body(true, counted(usize::MAX, &["b", "c", "d", "e"])), Err(ErrorKind::Protocol));
         check(200, json!("nonsense"), Err(ErrorKind::Protocol));
         check(500, body(false, counted(2, &["b"])), Ok(&["b"]));
         check(400, body(false, counted(2, &["b"])), Ok(&["b"]));

@@ -15,6 +15,9 @@ pub(crate) const BULK_ITEMS_MAX: usize = 10_000;
 /// The longest body of a bulk request: "100 megabytes".
 pub(crate) const BODY_BYTES_MAX: u64 = 100_000_000;
 
+/// A text of no more bytes fits a body even if each of them is an escape of six.
+const TEXT_BYTES_ALWAYS_FITTING: usize = 16_000_000;
+
 /// Writes one set as an item of a bulk write: text as it is, other bytes in base64, metadata as inline JSON.
 pub(crate) fn write_item(write: &Write<'_>, now: Timestamp, out: &mut dyn io::Write) -> io::Result<()> {
     out.write_all(br#"{"key":"#)?;
@@ -22,8 +25,8 @@ pub(crate) fn write_item(write: &Write<'_>, now: Timestamp, out: &mut dyn io::Wr
     out.write_all(br#","value":"#)?;
     let bytes = write.value().as_bytes();
     match std::str::from_utf8(bytes) {
-        Ok(text) => serde_json::to_writer(&mut *out, text)?,
-        Err(_) => write!(out, r#""{}","base64":true"#, Base64Display::new(bytes, &STANDARD))?,
+        Ok(text) if !is_shorter_in_base64(text)? => serde_json::to_writer(&mut *out, text)?,
+        _ => write!(out, r#""{}","base64":true"#, Base64Display::new(bytes, &STANDARD))?,
     }
     if let Some((name, seconds)) = expiry_of(write.expiry(), now).map_err(io::Error::other)? {
         write!(out, r#","{name}":{seconds}"#)?;
@@ -33,6 +36,15 @@ pub(crate) fn write_item(write: &Write<'_>, now: Timestamp, out: &mut dyn io::Wr
         out.write_all(metadata.as_bytes())?;
     }
     out.write_all(b"}")
+}
+
+/// Whether a text is so long, and so full of what JSON escapes, that it might not fit a body, though by itself it can be stored.
+fn is_shorter_in_base64(text: &str) -> io::Result<bool> {
+    if text.len() <= TEXT_BYTES_ALWAYS_FITTING {
+        return Ok(false);
+    }
+    let in_base64 = text.len().div_ceil(3) * 4;
+    Ok(item_bytes(|out| Ok(serde_json::to_writer(out, text)?))? > in_base64 as u64)
 }
 
 /// Writes one key as an item of a bulk delete.
@@ -73,8 +85,8 @@ pub(crate) fn joined(
     Ok(body.into())
 }
 
-/// The fewest requests for items of these sizes, in order. An item that is too long by itself gets a request of its own, for
-/// the service to refuse.
+/// The fewest requests for items of these sizes, in order. No item that may be stored is too long by itself; one that is gets a
+/// request of its own.
 pub(crate) fn split(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Range<usize>> {
     const BRACKETS: u64 = 2;
     let mut requests: Vec<Range<usize>> = Vec::new();
@@ -99,7 +111,7 @@ pub(crate) fn split(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Rang
 mod tests {
     use super::*;
     use crate::PROFILE;
-    use kv_api::{Clock as _, ManualClock, Resolver, SetItem};
+    use kv_api::{Clock as _, ManualClock, Resolver, SetItem, Value};
     use proptest::prelude::*;
     use serde_json::{Value as Json, json};
     use std::time::Duration;
@@ -128,6 +140,19 @@ mod tests {
             item(SetItem::new("k", "v").expire_at(Timestamp::from_unix_seconds(2_000)).ttl(Duration::from_secs(600))),
             json!({"key": "k", "value": "v", "expiration": 2000})
         );
+    }
+
+    #[test]
+    fn batch_1_whatever_may_be_set_fits_a_bulk_body() {
+        let longest = PROFILE.item_limits.iter().find(|limit| limit.name == "value_bytes_max").unwrap().max;
+        let longest = usize::try_from(longest).unwrap();
+        let metadata = json!("\"".repeat(511));
+        for value in [Value::from("\u{1}".repeat(longest)), Value::from(vec![0xFF; longest])] {
+            let item = SetItem::new("\u{1}".repeat(512), value).metadata(metadata.clone()).ttl(Duration::from_secs(60));
+            let write = Resolver::new(&PROFILE).write(item, &kv_api::SystemClock).unwrap();
+            let bytes = item_bytes(|out| write_item(&write, Timestamp::UNIX_EPOCH, out)).unwrap();
+            assert!(bytes + 2 <= BODY_BYTES_MAX, "{bytes}");
+        }
     }
 
     #[test]
