@@ -47,7 +47,7 @@ impl BackendlessStore {
                 Ok(self.client.send(call, Asks::Answer, request, |reply| reply.values(keys)).await?.answer)
             })
         };
-        let parts = self.bodies.of_keys(keys.iter().map(AsRef::as_ref)).into_iter().map(part).collect();
+        let parts = self.bodies.of_keys(keys.iter().map(AsRef::as_ref)).into_iter().map(part);
         self.client.remote.in_window(parts).try_concat().await
     }
 
@@ -244,7 +244,7 @@ impl Backend for BackendlessStore {
                 None => Box::pin(std::future::ready(Ok(None))),
             }
         };
-        let entries = reads.keys().iter().map(|key| &**key).zip(found).map(details).collect();
+        let entries = reads.keys().iter().map(|key| &**key).zip(found).map(details);
         self.client.remote.in_window(entries).try_collect().await
     }
 

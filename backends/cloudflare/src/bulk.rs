@@ -39,10 +39,9 @@ impl Bulk<'_> {
             Ok(sizes) => split(&sizes, BULK_ITEMS_MAX, BODY_BYTES_MAX),
             Err(error) => return vec![Err(unwritable(error)); self.keys.len()],
         };
-        // As a list: see `Remote::in_window`.
-        let calls: Vec<_> =
-            requests.into_iter().map(|items| self.send_group(client, call, items.collect()).boxed()).collect();
-        let failed: Vec<Vec<(usize, Error)>> = stream::iter(calls).buffered(BODIES_MAX).collect().await;
+        let calls = requests.into_iter().map(|items| self.send_group(client, call, items.collect()).boxed());
+        // Boxed: see `Remote::in_window`.
+        let failed: Vec<Vec<(usize, Error)>> = stream::iter(calls).buffered(BODIES_MAX).boxed().collect().await;
         let mut results = vec![Ok(()); self.keys.len()];
         for (item, error) in failed.into_iter().flatten() {
             results[item] = Err(error);

@@ -42,7 +42,7 @@ impl Client {
                 }
                 Err(error) => return Err(error),
             };
-            let slots = keys.iter().zip(told).map(|(key, told)| self.settle(call, key, told).boxed()).collect();
+            let slots = keys.iter().zip(told).map(|(key, told)| self.settle(call, key, told).boxed());
             self.remote.in_window(slots).try_collect().await
         }
         .boxed()

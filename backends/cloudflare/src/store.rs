@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future};
 use kv_api::{
     Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Fields, ListPage, Profile,
@@ -100,7 +99,7 @@ impl Backend for CloudflareStore {
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
         let call = self.client.remote.call();
         let keys: Vec<&str> = reads.keys().iter().map(|key| &**key).collect();
-        let chunks = keys.chunks(GET_KEYS_MAX).map(|chunk| self.client.read(&call, chunk)).collect();
+        let chunks = keys.chunks(GET_KEYS_MAX).map(|chunk| self.client.read(&call, chunk));
         self.client.remote.in_window(chunks).try_concat().await
     }
 
@@ -125,8 +124,7 @@ impl Backend for CloudflareStore {
             request: &|body| self.client.requests.bulk_put(body),
             carries: Carries::Values,
         };
-        let singly: Vec<BoxFuture<'_, _>> =
-            single.iter().map(|index| self.write_one(&call, &writes.writes()[*index]).boxed()).collect();
+        let singly = single.iter().map(|index| self.write_one(&call, &writes.writes()[*index]).boxed());
         let (bulk_results, single_results) =
             future::join(in_bulk.send(&self.client, &call), self.client.remote.in_window(singly).collect::<Vec<_>>())
                 .await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, FutureExt, Shared, select};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, Result, Retry, SetOutcome, SetStatus, Timestamp};
 use tokio::sync::Semaphore;
 
@@ -86,14 +86,14 @@ impl Remote {
         }
     }
 
-    /// Runs calls side by side, as many as the window holds, and gives their results in order. They come as a list because
-    /// a lazy iterator of futures that borrow their requests is more than the compiler can prove `Send`; none starts
-    /// before its turn.
+    /// Runs calls side by side, as many as the window holds, and gives their results in order. Each is taken from `calls` when
+    /// its turn comes, so that a batch of a million holds no more of them than one of a hundred. The stream is boxed: of one
+    /// over a lazy iterator of futures that borrow their requests the compiler cannot prove that it is `Send`.
     pub fn in_window<'a, T: Send + 'a>(
         &self,
-        calls: Vec<BoxFuture<'a, T>>,
-    ) -> impl Stream<Item = T> + Send + use<'a, T> {
-        stream::iter(calls).buffered(self.settings.requests_max.get())
+        calls: impl IntoIterator<Item = BoxFuture<'a, T>, IntoIter: Send + 'a>,
+    ) -> BoxStream<'a, T> {
+        stream::iter(calls).buffered(self.settings.requests_max.get()).boxed()
     }
 }
 

@@ -208,10 +208,24 @@ fn err_6_the_window_bounds_what_is_under_way_and_a_dropped_call_makes_room() {
 }
 
 #[test]
+fn a_call_is_made_when_its_turn_in_the_window_comes() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let window = NonZeroUsize::new(3).unwrap();
+    let remote = Remote::new(settings(&clock, at_once()).with_requests_max(window));
+    let made = AtomicU32::new(0);
+    let calls = (0..1000).map(|_| {
+        made.fetch_add(1, Ordering::Relaxed);
+        Box::pin(pending::<()>()) as _
+    });
+    assert!(polled(pin!(remote.in_window(calls).collect::<Vec<()>>())).is_pending());
+    assert_eq!(made.load(Ordering::Relaxed), 3);
+}
+
+#[test]
 fn calls_in_the_window_answer_in_order() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let remote = Remote::new(settings(&clock, at_once()).with_requests_max(NonZeroUsize::MIN));
-    let calls = (0u8..5).map(|number| Box::pin(ready(number)) as _).collect();
+    let calls = (0u8..5).map(|number| Box::pin(ready(number)) as _);
     let Poll::Ready(numbers) = polled(pin!(remote.in_window(calls).collect::<Vec<u8>>())) else {
         panic!("all are ready")
     };
