@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Entry;
@@ -66,18 +67,17 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Reads many: one slot per key, in order; fails as a whole (GET-2).
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
-        let calls = reads.into_reads().map(|read| self.read(read)).collect();
-        in_window(calls).try_collect().await
+        in_window(reads.into_reads().map(|read| self.read(read))).try_collect().await
     }
 
     /// Writes many: one result per item, in order (BATCH-2).
     async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
-        in_window(writes.0.into_iter().map(|write| self.write(write)).collect()).collect().await
+        in_window(writes.0.into_iter().map(|write| self.write(write))).collect().await
     }
 
     /// Deletes many: one result per item, in order (DEL-1).
     async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
-        in_window(deletes.into_deletes().map(|delete| self.delete(delete)).collect()).collect().await
+        in_window(deletes.into_deletes().map(|delete| self.delete(delete))).collect().await
     }
 
     /// Writes all or nothing; an unmet condition is told by the position of the first (BATCH-3).
@@ -116,10 +116,10 @@ pub trait Backend: Debug + Send + Sync + 'static {
     }
 }
 
-/// Runs the calls in order, [`WINDOW`] of them under way at once. They come as a list because a lazy iterator of futures
-/// that borrow their requests is more than the compiler can prove `Send`; none starts before its turn.
-fn in_window<T: Send>(calls: Vec<BoxFuture<'_, T>>) -> impl Stream<Item = T> + Send {
-    stream::iter(calls).buffered(WINDOW)
+/// Runs the calls in order, [`WINDOW`] of them under way at once; each is made when its turn comes. The stream is boxed: of one
+/// over a lazy iterator of futures that borrow their requests the compiler cannot prove that it is `Send`.
+fn in_window<'a, T: Send + 'a>(calls: impl Iterator<Item = BoxFuture<'a, T>> + Send + 'a) -> BoxStream<'a, T> {
+    stream::iter(calls).buffered(WINDOW).boxed()
 }
 
 /// How many single calls the `*_many` defaults have under way at once.
@@ -187,3 +187,22 @@ macro_rules! forward {
 }
 forward!(Arc);
 forward!(Box);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn batch_1_a_call_is_made_when_its_turn_comes() {
+        let made = AtomicUsize::new(0);
+        let calls = (0..1000).map(|_| {
+            made.fetch_add(1, Ordering::Relaxed);
+            pending::<()>().boxed()
+        });
+        assert_eq!(in_window(calls).collect::<Vec<_>>().now_or_never(), None);
+        assert_eq!(made.into_inner(), WINDOW);
+    }
+}
