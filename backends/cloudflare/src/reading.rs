@@ -1,7 +1,7 @@
 //! Reads: value, metadata and expiry of up to 100 keys by one request, and more only where text cannot tell the bytes.
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, TryStreamExt};
+use futures_util::{FutureExt, TryFutureExt, TryStreamExt};
 use kv_api::{Entry, Error, ErrorKind, Result, Retry, TaggedMetadata};
 use kv_remote::Call;
 use serde_json::Value as Json;
@@ -31,7 +31,7 @@ impl Client {
                 // More than fits one answer, or an entry that has no text: each half may be told.
                 Err(error) if error.kind() == ErrorKind::InvalidArgument => {
                     return match *keys {
-                        [key] => Ok(vec![self.read_apart(call, key).await?]),
+                        [key] => Ok(vec![self.read_apart(call, key).await.map_err(|error| error.with_key(key))?]),
                         _ => {
                             let (left, right) = keys.split_at(keys.len() / 2);
                             let mut entries = self.read(call, left).await?;
@@ -42,7 +42,10 @@ impl Client {
                 }
                 Err(error) => return Err(error),
             };
-            let slots = keys.iter().zip(told).map(|(key, told)| self.settle(call, key, told).boxed());
+            let slots = keys
+                .iter()
+                .zip(told)
+                .map(|(key, told)| self.settle(call, key, told).map_err(|error| error.with_key(key)).boxed());
             self.remote.in_window(slots).try_collect().await
         }
         .boxed()
@@ -78,7 +81,7 @@ impl Client {
             let request = self.requests.bulk_get(&[key])?;
             told = self.ask(call, &request, |answers, answer| answers.bulk_get(&answer, &[key])).await?.pop().flatten();
         }
-        Err(restless(key))
+        Err(restless())
     }
 
     /// An entry by requests for itself alone: the value between two looks at the metadata, which must be the same.
@@ -94,7 +97,7 @@ impl Client {
             }
             before = after;
         }
-        Err(restless(key))
+        Err(restless())
     }
 
     async fn metadata(&self, call: &Call<'_>, key: &str) -> Result<Option<Json>> {
@@ -108,7 +111,7 @@ impl Client {
     }
 }
 
-fn restless(key: &str) -> Error {
+fn restless() -> Error {
     let message = format!("the entry was written between the requests of a read, {ROUNDS_MAX} times in a row");
-    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe).with_key(key)
+    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe)
 }

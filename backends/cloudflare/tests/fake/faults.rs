@@ -297,3 +297,15 @@ async fn err_2_no_text_of_the_service_is_shown_that_may_quote_a_value() {
     let shown = server.store.delete("k").await.unwrap_err();
     assert!(shown.message().contains("you sent /values/k"), "what carried no value is shown: {shown}");
 }
+
+#[tokio::test]
+async fn err_2_the_entry_that_a_read_of_many_failed_at_is_named() {
+    let system = System::start().await;
+    let store = system.store();
+    for (key, value) in [("text", Value::from("v")), ("bytes", Value::from(b"\xFF"))] {
+        store.set(key, value).await.unwrap();
+    }
+    system.server.inject_after(1, Fault::ServerError { status: 500, applied: Applied::No }, 99);
+    let error = store.get_many(["text", "bytes"]).await.unwrap_err();
+    assert_eq!((error.kind(), error.key()), (ErrorKind::Unavailable, Some("bytes")));
+}
