@@ -175,7 +175,8 @@ impl Answers<'_> {
         match self.done(answer) {
             Ok(()) if agrees == Some(false) => Err(malformed("the figures of a bulk answer do not agree")),
             Ok(()) => Ok(named),
-            Err(_) if agrees == Some(true) && done != Some(0) => Ok(named),
+            // A refusal that leaves nothing out contradicts itself.
+            Err(_) if agrees == Some(true) && done != Some(0) && !named.is_empty() => Ok(named),
             Err(refused) => Err(refused),
         }
     }
@@ -332,6 +333,8 @@ mod tests {
         check(200, body(false, counted(2, &["b"])), Ok(&["b"]));
         check(500, body(false, json!({"unsuccessful_keys": ["b"]})), Err(ErrorKind::Unavailable));
         check(500, body(false, counted(1, &["b"])), Err(ErrorKind::Unavailable));
+        check(500, body(false, counted(3, &[])), Err(ErrorKind::Unavailable));
+        check(200, body(false, counted(3, &[])), Err(ErrorKind::Protocol));
         check(400, body(false, counted(0, &[])), Err(ErrorKind::InvalidArgument));
         check(400, body(false, counted(0, &["a", "b", "c"])), Err(ErrorKind::InvalidArgument));
     }
