@@ -53,19 +53,21 @@ impl Bulk<'_> {
     /// like fails alone (BATCH-3).
     async fn send_group(&self, client: &Client, call: &Call<'_>, items: Vec<usize>) -> Vec<(usize, Error)> {
         let mut failed = Vec::new();
-        let mut groups = vec![items];
+        // With each, whether a request that its items were in may have been carried out.
+        let mut groups = vec![(items, false)];
         let mut divisions = 0;
-        while let Some(group) = groups.pop() {
+        while let Some((group, maybe_applied)) = groups.pop() {
             let Err((mut left, error)) = self.send_items(client, call, group).await else { continue };
-            let is_refused = error.kind() == ErrorKind::InvalidArgument && error.retry() == Retry::Never;
-            let is_together = is_refused && left.len() > 1;
+            let maybe_applied = maybe_applied || error.retry() == Retry::OutcomeUnknown;
+            let is_together = error.kind() == ErrorKind::InvalidArgument && left.len() > 1;
             if is_together && divisions < DIVISIONS_MAX {
                 divisions += 1;
-                groups.push(left.split_off(left.len() / 2));
-                groups.push(left);
+                groups.push((left.split_off(left.len() / 2), maybe_applied));
+                groups.push((left, maybe_applied));
                 continue;
             }
             let error = if is_together { refused_together(error) } else { error };
+            let error = if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error };
             failed.extend(left.into_iter().map(|item| (item, error.clone())));
         }
         failed
@@ -98,8 +100,7 @@ impl Bulk<'_> {
 
 /// The service does not say which item it dislikes, and this one may be innocent.
 fn refused_together(error: Error) -> Error {
-    let message =
-        "refused together with other items of its request, of which at least one is not acceptable; not written";
+    let message = "refused together with other items of its request, of which at least one is not acceptable";
     let code = error.native_code().map(ToOwned::to_owned);
     let together = Error::new(ErrorKind::InvalidArgument, message).with_source(error);
     match code {

@@ -140,6 +140,25 @@ async fn batch_3_a_request_that_is_refused_for_many_items_is_not_divided_for_eve
 }
 
 #[tokio::test]
+async fn batch_3_an_item_that_a_repeat_is_refused_for_fails_alone_and_stays_unknown() {
+    let system = System::start().await;
+    system.clock.advance(Duration::from_secs(30));
+    let near = Timestamp::from_unix_seconds(1_795_161_822 + 70);
+    let mut items = items();
+    items[1] = SetItem::new("k1", "v").expire_at(near);
+    system.server.inject(Fault::ServerError { status: 500, applied: Applied::No }, 1);
+    for (number, result) in system.store().set_many(items).await.into_iter().enumerate() {
+        if number == 1 {
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::InvalidArgument, Retry::OutcomeUnknown), "{error}");
+        } else {
+            assert_eq!(result.unwrap().status(), SetStatus::Stored);
+        }
+    }
+    assert_eq!(system.server.keys(), ["k0", "k2", "k3", "k4", "k5"]);
+}
+
+#[tokio::test]
 async fn err_4_a_set_is_repeated_and_a_condition_is_not() {
     let system = System::start().await;
     let store = system.store().allow_best_effort();
