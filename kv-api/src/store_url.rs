@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Reason, Result};
 /// A store URL, taken apart. An adapter takes the options it knows; [`finish`](Self::finish) refuses what is left, so
 /// that a misspelt option is an error and not a default.
 ///
-/// `Debug` and `Display` leave out user information and the values of all options but `namespace` (ERR-2).
+/// `Debug` and `Display` leave out user information, a path of several segments after a host, and the values of all options
+/// but `namespace` (ERR-2).
 ///
 /// ```
 /// use kv_api::StoreUrl;
@@ -118,9 +119,24 @@ impl FromStr for StoreUrl {
 /// The one option that every system has, that names data, and that is no secret.
 const NAMESPACE: &str = "namespace";
 
-/// Safe to print: no user information, and of the options only which namespace it is.
+/// Whether the password stands where the port of a host would, because the host was forgotten. Without slashes a colon may
+/// be part of the name of a file, and after one letter it is that of a drive.
+fn is_user(authority: &str, has_slashes: bool) -> bool {
+    let least = if has_slashes { 0 } else { 2 };
+    !authority.ends_with(']')
+        && authority
+            .rsplit_once(':')
+            .is_some_and(|(name, port)| name.len() >= least && !port.is_empty() && port.parse::<u16>().is_err())
+}
+
+/// Safe to print: no user information, and of the options only which namespace it is. Nor more than one segment after a
+/// host, since some systems have a key in their own addresses.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (authority, path) = {
+            let rest = self.rest.strip_prefix("//").unwrap_or(&self.rest);
+            rest.split_once('/').unwrap_or((rest, ""))
+        };
         let slashes = if self.rest.starts_with("//") { "//" } else { "" };
         match self.rest.rsplit_once('@') {
             // Also where the slashes were forgotten; a file may have an @ in its name.
@@ -132,6 +148,10 @@ impl fmt::Display for StoreUrl {
                 && self.options.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('@'))) =>
             {
                 return write!(f, "{}://...", self.scheme);
+            }
+            _ if is_user(authority, !slashes.is_empty()) => return write!(f, "{}:{slashes}...", self.scheme),
+            _ if !slashes.is_empty() && !authority.is_empty() && path.contains('/') => {
+                write!(f, "{}://{authority}/...", self.scheme)?;
             }
             _ => write!(f, "{}:{}", self.scheme, self.rest)?,
         }
@@ -173,6 +193,19 @@ mod tests {
             ("redis://user:hunter2?hunter2=hunter2@host", "redis://..."),
             ("redis://user:hunter2?hunter2@host/=0", "redis://..."),
             ("sqlite:me@work/app.db", "sqlite:me@work/app.db"),
+            // The host was forgotten, so the password stands where its port would.
+            ("redis://user:hunter2/0", "redis://..."),
+            ("redis://user:hunter2?namespace=a", "redis://..."),
+            ("redis:user:hunter2/0", "redis:..."),
+            ("redis://host:6379/0", "redis://host:6379/0"),
+            ("redis://[::1]/0", "redis://[::1]/0"),
+            ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+            // An address of the system itself, as its documents spell it.
+            ("redis://host/user/hunter2/0", "redis://host/..."),
+            ("sqlite:///data/app.db", "sqlite:///data/app.db"),
+            ("sqlite:C:/app.db", "sqlite:C:/app.db"),
+            ("sqlite:C:\\app.db", "sqlite:C:\\app.db"),
+            ("sqlite:data/8:30.db", "sqlite:data/8:30.db"),
         ] {
             let url: StoreUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), shown);
