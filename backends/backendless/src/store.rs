@@ -57,6 +57,11 @@ impl BackendlessStore {
         Ok(self.client.send(call, Asks::Answer, request, read).await?.answer.pop().flatten())
     }
 
+    async fn exists(&self, call: &Call<'_>, key: &str) -> Result<bool> {
+        let request = Request::exist(body_of_key(key));
+        Ok(self.client.send(call, Asks::Answer, request, |reply| reply.count(1)).await?.answer == 1)
+    }
+
     /// A found value with all that lies beside it; `None` when it has gone since.
     async fn with_details(&self, call: &Call<'_>, key: &str, found: Found) -> Result<Option<Entry>> {
         let (value, metadata) = found;
@@ -205,11 +210,7 @@ impl Backend for BackendlessStore {
         let call = self.client.remote.call();
         let key = read.key();
         match read.fields() {
-            Fields::Existence => {
-                let request = Request::exist(body_of_key(key));
-                let count = self.client.send(&call, Asks::Answer, request, |reply| reply.count(1)).await?.answer;
-                Ok((count == 1).then(|| Entry::new(Value::from(""))))
-            }
+            Fields::Existence => Ok(self.exists(&call, key).await?.then(|| Entry::new(Value::from("")))),
             Fields::Value => Ok(self.get_one(&call, key).await?.map(|(value, _)| Entry::new(value))),
             _ => match self.get_one(&call, key).await? {
                 Some(found) => self.with_details(&call, key, found).await,
@@ -303,6 +304,10 @@ impl Backend for BackendlessStore {
         if by.unsigned_abs() > 2 * COUNTER_MAX.unsigned_abs() {
             return Err(self.why_not_counted(&call, &increment, out_of_range).await);
         }
+        // From no entry to none in the range: taken back, the step would leave a zero.
+        if !(min..=max).contains(&by) && !self.exists(&call, key).await? {
+            return Err(out_of_range);
+        }
         let step = match self.step(&call, key, by).await {
             Err(refusal) if refusal.kind() == ErrorKind::InvalidArgument => {
                 return Err(self.why_not_counted(&call, &increment, refusal).await);
@@ -332,7 +337,9 @@ impl Backend for BackendlessStore {
         match self.client.send(&call, Asks::Answer, Request::ping(), |reply| reply.page("").map(|_| ())).await {
             Ok(_) => Ok(()),
             // The request is always the same, so what is wrong with it is where it goes.
-            Err(error) if error.kind() == ErrorKind::InvalidArgument => Err(misplaced(&error)),
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::Misconfigured) => {
+                Err(misplaced(&error))
+            }
             Err(error) => Err(error),
         }
     }

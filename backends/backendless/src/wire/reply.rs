@@ -52,8 +52,14 @@ impl Reply<'_> {
         let Ok(mut members) = serde_json::from_slice::<Map<String, Json>>(&self.answer.body) else {
             return Err(malformed("the values are no JSON object"));
         };
-        let found = keys.iter().map(|key| members.remove(key.as_ref()).map_or(Ok(None), decode)).collect();
-        if members.is_empty() { found } else { Err(malformed("an answer holds values that nobody asked for")) }
+        let stored: Vec<Option<Json>> = keys.iter().map(|key| members.remove(key.as_ref())).collect();
+        if !members.is_empty() {
+            return Err(malformed("an answer holds values that nobody asked for"));
+        }
+        let read = |(key, json): (&K, Option<Json>)| {
+            json.map_or(Ok(None), decode).map_err(|error| error.with_key(key.as_ref()))
+        };
+        keys.iter().zip(stored).map(read).collect()
     }
 
     /// How many of at most `most` keys.

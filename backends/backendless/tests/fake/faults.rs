@@ -168,6 +168,11 @@ async fn err_1_what_is_wrong_with_the_settings_is_told() {
     let error = missing.ping().await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never));
     assert!(error.native_code().is_some() && error.to_string().contains("no such hive"), "{error}");
+    let elsewhere = BackendlessConfig::of_application("another", SecretString::from(CANARY), HIVES[0]).unwrap();
+    let elsewhere = open(elsewhere.with_base_url(system.server.base_url()).unwrap());
+    let error = elsewhere.ping().await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never));
+    assert!(error.to_string().contains("no such application, API key or hive"), "{error}");
     let error = missing.set("k", "v").await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::InvalidArgument, Retry::Never));
     assert!(!error.to_string().contains("no such hive"), "a request with a value is not quoted: {error}");
@@ -258,6 +263,19 @@ async fn an_error_under_a_status_of_success_is_an_error() {
             assert_eq!(error.kind(), kind, "{name} answered {body}: {error}");
             assert_eq!(error.is_outcome_unknown(), holds_values, "{name} answered {body}: {error}");
         }
+    }
+}
+
+#[tokio::test]
+async fn env_3_an_envelope_of_a_newer_version_is_named_by_its_key() {
+    let newer = r#"{"a":"v","k":{"$kv-envelope":2},"l":"v"}"#;
+    let server = Scripted::start([(200, newer), (200, newer)]).await;
+    for error in [
+        server.store().get_many(["a", "k", "l"]).await.unwrap_err(),
+        server.store().get_entry_many(["a", "k", "l"]).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.key()), (ErrorKind::Protocol, Some("k")), "{error}");
+        assert!(error.to_string().contains("version 2"), "{error}");
     }
 }
 
@@ -358,6 +376,13 @@ async fn cnt_1_a_step_out_of_the_range_is_taken_back() {
     let text = store.increment("text", i64::MIN).await.unwrap_err();
     assert_eq!(text.reason(), Some(&Reason::NotACounter));
     assert!(system.server.exchanges()[before..].iter().all(|exchange| !exchange.path.ends_with("/increment")));
+
+    // Taken back, a step from no entry would leave a zero behind.
+    for (store, by) in [(&narrow, 11), (&narrow, -11), (&store, 9_007_199_254_740_992)] {
+        let error = store.increment("missing", by).await.unwrap_err();
+        assert!(matches!(error.reason(), Some(Reason::CounterRange { .. })), "{error}");
+        assert!(!store.exists("missing").await.unwrap(), "an increment that failed by {by} made an entry");
+    }
 
     // When the way back is cut off nobody knows.
     let server = Scripted::start([(200, "9007199254740992"), (500, "")]).await;
