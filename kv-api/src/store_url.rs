@@ -129,19 +129,25 @@ fn is_user(authority: &str, has_slashes: bool) -> bool {
             .is_some_and(|(name, port)| name.len() >= least && !port.is_empty() && port.parse::<u16>().is_err())
 }
 
+/// A host with one segment of a path, or with what stands for several.
+fn shortened(text: &str) -> (&str, &str) {
+    match text.split_once('/') {
+        Some((host, path)) if !host.is_empty() && path.contains('/') => (host, "/..."),
+        _ => (text, ""),
+    }
+}
+
 /// Safe to print: no user information, and of the options only which namespace it is. Nor more than one segment after a
 /// host, since some systems have a key in their own addresses.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (authority, path) = {
-            let rest = self.rest.strip_prefix("//").unwrap_or(&self.rest);
-            rest.split_once('/').unwrap_or((rest, ""))
-        };
-        let slashes = if self.rest.starts_with("//") { "//" } else { "" };
-        match self.rest.rsplit_once('@') {
+        let (slashes, rest) = self.rest.strip_prefix("//").map_or(("", &*self.rest), |rest| ("//", rest));
+        let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
+        match rest.rsplit_once('@') {
             // Also where the slashes were forgotten; a file may have an @ in its name.
             Some((user, host)) if !slashes.is_empty() || user.contains(':') => {
-                write!(f, "{}:{slashes}...@{host}", self.scheme)?;
+                let (host, more) = shortened(host);
+                write!(f, "{}:{slashes}...@{host}{more}", self.scheme)?;
             }
             // The user information went on behind a question mark that should have been encoded.
             None if !slashes.is_empty()
@@ -150,8 +156,9 @@ impl fmt::Display for StoreUrl {
                 return write!(f, "{}://...", self.scheme);
             }
             _ if is_user(authority, !slashes.is_empty()) => return write!(f, "{}:{slashes}...", self.scheme),
-            _ if !slashes.is_empty() && !authority.is_empty() && path.contains('/') => {
-                write!(f, "{}://{authority}/...", self.scheme)?;
+            _ if !slashes.is_empty() => {
+                let (host, more) = shortened(rest);
+                write!(f, "{}://{host}{more}", self.scheme)?;
             }
             _ => write!(f, "{}:{}", self.scheme, self.rest)?,
         }
@@ -202,6 +209,7 @@ mod tests {
             ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
             // An address of the system itself, as its documents spell it.
             ("redis://host/user/hunter2/0", "redis://host/..."),
+            ("redis://me@host/user/hunter2/0", "redis://...@host/..."),
             ("sqlite:///data/app.db", "sqlite:///data/app.db"),
             ("sqlite:C:/app.db", "sqlite:C:/app.db"),
             ("sqlite:C:\\app.db", "sqlite:C:\\app.db"),
