@@ -116,7 +116,10 @@ impl BackendlessConfig {
         let (authority, hive) =
             url.rest().strip_prefix("//").and_then(|rest| rest.split_once('/')).ok_or_else(|| invalid(FORMS))?;
         if hive.contains('/') {
-            return Err(invalid("the name of a hive in a URL has no slash, and none follows it"));
+            return Err(invalid(
+                "after the host of a Backendless URL comes the name of a hive alone, without a slash; an application and its \
+                 key stand before the host: APP-ID:API-KEY@HOST",
+            ));
         }
         let hive = hive.to_owned();
         let (user, host) = match authority.rsplit_once('@') {
@@ -257,15 +260,19 @@ fn domain_url(domain: &str) -> Result<Url> {
     if domain.contains('.') {
         host_url(domain, "/api")
     } else {
-        Err(invalid("write the domain as a whole host name, such as xxxx.backendless.app, or give a base_url"))
+        Err(invalid(
+            "write the domain as a whole host name, such as xxxx.backendless.app, or an application as APP-ID@HOST, or give \
+             a base_url",
+        ))
     }
 }
 
 fn host_url(host: &str, path: &str) -> Result<Url> {
+    let refused = || invalid("the host of a Backendless URL is a host name, with a port if need be");
     if host.is_empty() || host.contains(['/', '\\', '@', '?', '#']) || host.chars().any(char::is_whitespace) {
-        return Err(invalid("the host of a Backendless URL is a host name, with a port if need be"));
+        return Err(refused());
     }
-    base_url(&format!("https://{host}{path}"))
+    base_url(&format!("https://{host}{path}")).map_err(|_| refused())
 }
 
 /// Nothing of it is shown: it may hold a key.
