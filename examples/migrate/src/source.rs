@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use kv_api::{Consistency, ListItem, ListOrder, Store, Support};
+use kv_api::{ListItem, ListOrder, Store, Support};
 
 use crate::bulk::BulkReader;
 use crate::error::{Error, Result};
@@ -51,7 +51,7 @@ impl<'s> Source<'s> {
                 format!("{}: this store cannot list its keys; name those to copy in a file of keys", profile.system);
             return Err(Error::Unsuitable(message));
         }
-        let sorted = profile.list_order == ListOrder::Lexicographic && profile.consistency == Consistency::Strong;
+        let sorted = profile.list_order == ListOrder::Lexicographic;
         let keys = Keys::Listed(Box::pin(store.list().prefix(options.prefix.clone()).stream()));
         let order = if sorted { Order::Sorted } else { Order::None };
         Ok(Self { from: Origin::Store(StoreWalk::new(store, keys, options)), options: options.clone(), order })
@@ -86,6 +86,19 @@ impl<'s> Source<'s> {
 
     pub(crate) const fn order(&self) -> Order {
         self.order
+    }
+
+    /// Whether a file that is copied from it can be compared with it: it is read beside it.
+    ///
+    /// # Errors
+    /// [`Error::Unsuitable`] for a store that lists its keys in no order.
+    pub fn check_comparable_with_file(&self) -> Result<()> {
+        if self.order == Order::None {
+            let message = "it lists its keys in no order, so that no file can be compared with it; \
+                           go by way of a store that does: --verify FROM memory: FILE";
+            return Err(Error::Unsuitable(message.to_owned()));
+        }
+        Ok(())
     }
 
     /// How finely it tells expiries.

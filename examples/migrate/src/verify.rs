@@ -122,7 +122,7 @@ async fn verify_batches(
         Target::Store(store) => store.profile().expiry_resolution,
         Target::Bulk(_) => BulkReader::EXPIRY_RESOLUTION,
     });
-    let mut lookup = Lookup::new(target, source.order(), options)?;
+    let mut lookup = Lookup::new(target, source, options)?;
     while let Some(batch) = source.next_batch().await? {
         let found = lookup.find(&batch).await?;
         let window = Window { started, now: options.clock.now(), rounding };
@@ -218,17 +218,17 @@ struct Beside {
 }
 
 impl<'t> Lookup<'t> {
-    fn new(target: Target<'t>, order: Order, options: &Options) -> Result<Self> {
+    fn new(target: Target<'t>, source: &Source<'_>, options: &Options) -> Result<Self> {
         match target {
             Target::Store(store) => Ok(Self::Store(store)),
-            Target::Bulk(_) if order == Order::None => Err(Error::Unsuitable(
-                "a file cannot be compared with a store that lists its keys in no lasting order; \
-                 copy the file to memory: or to a SQLite file and verify that copy"
-                    .to_owned(),
-            )),
             Target::Bulk(reader) => {
+                source.check_comparable_with_file()?;
                 let file = Source::bulk(reader, options);
-                Ok(Self::Bulk(Box::new(Beside { file, ahead: VecDeque::new(), sorted: order == Order::Sorted })))
+                Ok(Self::Bulk(Box::new(Beside {
+                    file,
+                    ahead: VecDeque::new(),
+                    sorted: source.order() == Order::Sorted,
+                })))
             }
         }
     }

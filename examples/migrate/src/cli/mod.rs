@@ -124,9 +124,18 @@ async fn run(arguments: &CopyArguments) -> u8 {
         }
     }
     let mut code = COMPLETE;
+    if arguments.verify
+        && let Err((stop, error)) = check_comparable(&stops, &opened, arguments.keys_from.is_some(), &options)
+    {
+        tell!("error: {}: {error}", stop.shown());
+        code = INCOMPLETE;
+    }
     // The keys are those of the first stop; what comes after it lists its own.
     let mut keys_from = arguments.keys_from.as_deref();
     for (names, step) in stops.windows(2).zip(opened.windows(2)) {
+        if code != COMPLETE {
+            break; // a later step would copy what is known to be incomplete
+        }
         if let ([from_name, to_name], [from, to]) = (names, step) {
             let step = Step { from_name, to_name, from, to, keys_from: keys_from.take() };
             code = match step.run(arguments, &options).await {
@@ -136,9 +145,6 @@ async fn run(arguments: &CopyArguments) -> u8 {
                     INCOMPLETE
                 }
             };
-        }
-        if code != COMPLETE {
-            break; // a later step would copy what is known to be incomplete
         }
     }
     for (stop, opened) in stops.iter().zip(&opened) {
@@ -150,6 +156,23 @@ async fn run(arguments: &CopyArguments) -> u8 {
         }
     }
     code
+}
+
+/// Finds the stop whose copy could not be verified, before anything is copied. Keys from a file come in the order of the
+/// file.
+fn check_comparable<'s>(
+    stops: &'s [Stop],
+    opened: &[Opened],
+    keys_named: bool,
+    options: &Options,
+) -> Result<(), (&'s Stop, Error)> {
+    for (stop, step) in stops.iter().zip(opened.windows(2)).skip(usize::from(keys_named)) {
+        if let [Opened::Store(store), Opened::File(_)] = step {
+            let checked = Source::store(store, options).and_then(|source| source.check_comparable_with_file());
+            checked.map_err(|error| (stop, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// One way from a stop to the next.

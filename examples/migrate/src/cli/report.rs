@@ -91,10 +91,14 @@ fn describe(failure: &Failure) -> String {
 
 /// What a store said, without the context that stands before it already.
 pub(crate) fn reason(error: &kv_api::Error) -> String {
-    match error.message() {
-        "" => error.kind().to_string(),
-        message => format!("{}: {message}", error.kind()),
+    let mut reason = error.kind().to_string();
+    if !error.message().is_empty() {
+        reason.push_str(&format!(": {}", error.message()));
     }
+    if let Some(code) = error.native_code() {
+        reason.push_str(&format!(" (code {code})"));
+    }
+    reason
 }
 
 /// A key as a person can read it: quoted, control characters escaped, long ones cut.

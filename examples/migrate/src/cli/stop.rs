@@ -112,14 +112,18 @@ impl Stop {
         }
     }
 
-    /// Opens it. What is only read from must exist: a misspelt name must not make an empty store and copy that.
+    /// Opens it, and of a store makes sure that it is there and open to us: what is wrong with its address or credentials
+    /// is said once, and not of each entry. What is only read from must exist: a misspelt name must not make an empty
+    /// store and copy that.
     pub(crate) async fn open(&self, only_read: bool) -> kv_api::Result<Opened> {
         match self {
             Self::Stdio => Ok(Opened::Stdio),
             Self::File(path) => Ok(Opened::File(path.clone())),
             Self::Store { url, .. } => {
                 let url = if only_read { reading(url)? } else { url.clone() };
-                kv_backends::open(&url).await.map(Opened::Store)
+                let store = kv_backends::open(&url).await?;
+                store.ping().await?;
+                Ok(Opened::Store(store))
             }
         }
     }

@@ -1,0 +1,110 @@
+//! The command against the fakes of remote systems, with what a person may get wrong.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use kv_fakes::{FakeServer, Fault, ServerOptions, backendless, cloudflare};
+
+const MIME_TYPES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/mime-types.bulk.json");
+const CANARY: &str = "c4nary";
+
+/// With the right credentials of Cloudflare, which stand in the environment alone, unless others are given.
+fn run(here: &Path, token: &str, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-migrate"));
+    command.current_dir(here).args(["copy"]).args(arguments).stdin(Stdio::null());
+    for name in ["CLOUDFLARE_EMAIL", "CLOUDFLARE_API_KEY", "BACKENDLESS_API_KEY", "BACKENDLESS_USER_TOKEN"] {
+        command.env_remove(name);
+    }
+    let output = command.env("CLOUDFLARE_API_TOKEN", token).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!error.contains(CANARY), "{arguments:?}: {error}");
+    (output.status.code().unwrap(), error)
+}
+
+async fn backendless() -> FakeServer {
+    backendless::Fake::new().with_hive("hive").with_api_key(CANARY).serve(ServerOptions::new()).await.unwrap()
+}
+
+async fn cloudflare() -> FakeServer {
+    cloudflare::Fake::new().serve(ServerOptions::new()).await.unwrap()
+}
+
+fn hive(server: &FakeServer) -> String {
+    format!("backendless://{}:{CANARY}@/hive?base_url={}", backendless::APP_ID, server.base_url())
+}
+
+fn namespace(server: &FakeServer) -> String {
+    format!("cloudflare://{}/{}?base_url={}", cloudflare::ACCOUNT, cloudflare::NAMESPACE, server.base_url())
+}
+
+#[tokio::test]
+async fn copies_between_all_of_them_and_verifies_each_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let (backendless, cloudflare) = (backendless().await, cloudflare().await);
+    let (hive, namespace) = (hive(&backendless), namespace(&cloudflare));
+    // A file is compared with a store that lists in order, eventually consistent or not.
+    let there = ["--verify", MIME_TYPES, &hive, &namespace, "out.json", "sqlite:app.db", &hive, "memory:", "end.json"];
+    let (code, error) = run(here, cloudflare::TOKEN, &there);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(error.matches("verified 2,522 entries").count(), 7, "{error}");
+    assert_eq!(error.matches("all the same").count(), 7, "{error}");
+    let read = |name| std::fs::read(here.join(name)).unwrap();
+    assert_eq!(read("out.json"), read("end.json"));
+}
+
+#[tokio::test]
+async fn a_verification_that_cannot_be_is_refused_before_anything_is_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let backendless = backendless().await;
+    let hive = hive(&backendless);
+    let (code, error) = run(directory.path(), "", &["--verify", MIME_TYPES, &hive, "out.json"]);
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("backendless://...@/hive?base_url=...: ") && error.contains("memory: FILE"), "{error}");
+    assert!(!error.contains("copied"), "{error}");
+    assert!(backendless.keys().is_empty() && !directory.path().join("out.json").exists());
+    assert_eq!(run(directory.path(), "", &["--verify", &hive, "memory:", "out.json"]).0, 0);
+}
+
+/// What is wrong with the address, the credentials or the namespace is said once, with the store it is said of, and not
+/// of each entry.
+#[tokio::test]
+async fn a_stop_that_is_not_there_is_told_before_anything_is_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let (backendless, cloudflare) = (backendless().await, cloudflare().await);
+    let (hive, namespace) = (hive(&backendless), namespace(&cloudflare));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("backendless://APP:{CANARY}@/hive?base_url=http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    for (url, token, message) in [
+        (&hive.replace("/hive", "/nothing"), "", "misconfigured: no such application, API key or hive"),
+        (&hive.replace(&format!("{CANARY}@"), &format!("{CANARY}2@")), "", "no such application, API key or hive"),
+        (&namespace, "wr0ng-c4nary", "unauthorized: "),
+        (&namespace.replace(cloudflare::ACCOUNT, &"a".repeat(32)), cloudflare::TOKEN, "unauthorized: "),
+        (&namespace.replace(cloudflare::NAMESPACE, &"a".repeat(32)), cloudflare::TOKEN, "misconfigured: "),
+        (&nobody, "", "unavailable: no connection"),
+    ] {
+        let shown = url.parse::<kv_api::StoreUrl>().unwrap().to_string();
+        for stops in [[MIME_TYPES, url], [url, "out.json"]] {
+            let (code, error) = run(here, token, &stops);
+            assert_eq!(code, 1, "{error}");
+            assert!(error.starts_with(&format!("error: {shown}: ")) && error.contains(message), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+            assert_eq!(std::fs::read_dir(here).unwrap().count(), 0, "{error}");
+        }
+    }
+    assert!(backendless.keys().is_empty() && cloudflare.keys().is_empty());
+}
+
+/// The text of an answer to a request with values is not shown, since it may quote them; its code is (ERR-2).
+#[tokio::test]
+async fn a_refused_entry_is_told_with_the_code_of_the_system() {
+    let directory = tempfile::tempdir().unwrap();
+    let backendless = backendless().await;
+    backendless.inject_into_writes(Fault::Throttled { retry_after: None }, 4);
+    let (code, error) = run(directory.path(), "", &[MIME_TYPES, &hive(&backendless)]);
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("rate limited: the system refused the request (code HTTP 429, code "), "{error}");
+}
