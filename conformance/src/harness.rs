@@ -138,7 +138,7 @@ impl Subject {
     }
 
     /// The secret that the store was opened with, and what has been logged so far, in any form and at every level: the
-    /// suite looks for the one in the other and in all that it is shown (ERR-2).
+    /// suite looks for the one in the other and in all that it is shown (ERR-2). [`logs`](crate::logs) sees what is logged.
     #[must_use]
     pub fn with_secret(
         mut self,

@@ -7,6 +7,7 @@ mod cases;
 mod context;
 mod expiring;
 mod harness;
+pub mod logs;
 mod model;
 mod outcome;
 mod races;

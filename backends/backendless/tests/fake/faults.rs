@@ -9,8 +9,7 @@ use kv_fakes::backendless::Fake;
 use kv_fakes::{Applied, Fault, ServerOptions};
 use serde_json::json;
 
-use crate::harness::{APP_ID, Form, HIVES, System, open};
-use crate::logs::CANARY;
+use crate::harness::{API_KEY, APP_ID, Form, HIVES, System, open};
 use crate::scripted::Scripted;
 
 type Call = fn(&Store) -> BoxFuture<'_, Result<()>>;
@@ -164,11 +163,11 @@ async fn err_1_what_is_wrong_with_the_settings_is_told() {
     let wrong_key = on(APP_ID, "another", HIVES[0]);
     assert_eq!(wrong_key.ping().await.unwrap_err().kind(), ErrorKind::Unauthorized);
     assert_eq!(wrong_key.get("k").await.unwrap_err().kind(), ErrorKind::Unauthorized);
-    let missing = on(APP_ID, CANARY, "missing");
+    let missing = on(APP_ID, API_KEY, "missing");
     let error = missing.ping().await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never));
     assert!(error.native_code().is_some() && error.to_string().contains("no such hive"), "{error}");
-    let elsewhere = BackendlessConfig::of_application("another", SecretString::from(CANARY), HIVES[0]).unwrap();
+    let elsewhere = BackendlessConfig::of_application("another", SecretString::from(API_KEY), HIVES[0]).unwrap();
     let elsewhere = open(elsewhere.with_base_url(system.server.base_url()).unwrap());
     let error = elsewhere.ping().await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never));
@@ -181,20 +180,20 @@ async fn err_1_what_is_wrong_with_the_settings_is_told() {
 #[tokio::test]
 async fn err_2_a_user_token_is_sent_and_never_shown() {
     for status in [400, 401] {
-        let fake = Fake::new().with_api_key(CANARY).with_user_token("good-t0ken").with_bad_user_token_status(status);
+        let fake = Fake::new().with_api_key(API_KEY).with_user_token("good-t0ken").with_bad_user_token_status(status);
         let server = fake.serve(ServerOptions::new()).await.unwrap();
         let config = || {
-            let config = BackendlessConfig::of_application(APP_ID, SecretString::from(CANARY), "hive").unwrap();
+            let config = BackendlessConfig::of_application(APP_ID, SecretString::from(API_KEY), "hive").unwrap();
             config.with_base_url(server.base_url()).unwrap()
         };
         let good = open(config().with_user_token(SecretString::from("good-t0ken")));
         good.set("k", "v").await.unwrap();
-        let bad_token = format!("bad-{CANARY}");
+        let bad_token = format!("bad-{API_KEY}");
         let bad = open(config().with_user_token(SecretString::from(bad_token.clone())));
         let error = bad.get("k").await.unwrap_err();
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthorized, Retry::Never));
         assert!(error.to_string().contains("Relogin"), "{error}");
-        assert!(!format!("{error} {error:?} {bad:?}").contains(CANARY), "{error:?}");
+        assert!(!format!("{error} {error:?} {bad:?}").contains(API_KEY), "{error:?}");
     }
     let unfit = BackendlessConfig::of_domain("a.b", "h").unwrap().with_user_token(SecretString::from("two\nlines"));
     let refused = kv_backendless::BackendlessStore::open(unfit).unwrap_err();
@@ -206,7 +205,7 @@ async fn err_3_a_refused_connection_sent_nothing() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api", listener.local_addr().unwrap());
     drop(listener);
-    let config = BackendlessConfig::of_application(APP_ID, SecretString::from(CANARY), "h").unwrap();
+    let config = BackendlessConfig::of_application(APP_ID, SecretString::from(API_KEY), "h").unwrap();
     let store = open(
         config
             .with_base_url(&url)
@@ -215,7 +214,7 @@ async fn err_3_a_refused_connection_sent_nothing() {
     );
     let error = store.increment("n", 1).await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe));
-    assert!(!format!("{error:?} {:?}", std::error::Error::source(&error)).contains(CANARY));
+    assert!(!format!("{error:?} {:?}", std::error::Error::source(&error)).contains(API_KEY));
 }
 
 #[tokio::test]

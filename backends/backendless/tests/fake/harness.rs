@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
 use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, RetryPolicy, SecretString};
-use kv_conformance::{Fault, Faults, Harness, Subject, Time};
+use kv_conformance::{Fault, Faults, Harness, Subject, Time, logs};
 use kv_fakes::backendless::{Fake, Switches};
 use kv_fakes::{Applied, FakeServer, Fault as Order, ServerOptions};
 
-use crate::logs;
-
 pub(crate) const APP_ID: &str = "APP-ID";
 /// Planted where a secret goes: no output may show it.
-pub(crate) const API_KEY: &str = logs::CANARY;
+pub(crate) const API_KEY: &str = "c4nary-0f-th3-4pi-k3y";
 /// Hives that exist besides the first: the suite makes up the names of its namespaces.
 pub(crate) const HIVES: &[&str] = &["countries", "other", "ns", "ns1"];
 
@@ -36,7 +34,7 @@ pub(crate) struct System {
 
 impl System {
     pub(crate) async fn start(switches: Switches) -> Self {
-        logs::capture();
+        logs::watch(API_KEY);
         // Not on a whole second.
         let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + 123_456);
         let (clock, client_clock) = (ManualClock::new(now), ManualClock::new(now));
@@ -147,7 +145,7 @@ impl Harness for Setup {
             .with_time(system.clone())
             .with_client_clock(system.client_clock.clone())
             .with_faults(system.clone())
-            .with_secret(API_KEY, logs::leaked)
+            .with_secret(API_KEY, || logs::seen(API_KEY))
             .with_requests(move || counting.server.requests())
             .with_reopen(move || std::future::ready(Ok(again(HIVES[0]))))
             .with_namespaces(move |name| {

@@ -72,7 +72,7 @@ impl Scripted {
     }
 
     pub(crate) fn config(&self) -> BackendlessConfig {
-        let key = SecretString::from(crate::logs::CANARY);
+        let key = SecretString::from(crate::harness::API_KEY);
         BackendlessConfig::of_application("APP-ID", key, "h").unwrap().with_base_url(&self.address).unwrap()
     }
 

@@ -8,12 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
-use kv_conformance::{Harness, Subject, Time};
+use kv_conformance::{Harness, Subject, Time, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
 use serde_json::{Value as Json, json};
-
-use crate::logs;
 
 /// The token that every store here is opened with; no output may show it.
 pub(crate) const TOKEN: &str = "c4nary-0f-th3-t0ken";
@@ -33,7 +31,7 @@ impl System {
     }
 
     pub(crate) async fn start_as(set: impl FnOnce(Fake) -> Fake) -> Self {
-        logs::capture();
+        logs::watch(TOKEN);
         // Between two whole seconds.
         let now = Timestamp::from_unix_micros(1_795_161_822_123_456);
         let (clock, client_clock) = (ManualClock::new(now), ManualClock::new(now));
@@ -164,7 +162,7 @@ impl Harness for OnFake {
             })
             .with_requests(move || counting.server.requests())
             .with_faults(system.server.clone())
-            .with_secret(TOKEN, logs::leaked)
+            .with_secret(TOKEN, || logs::seen(TOKEN))
             .with_guard(system))
     }
 }
