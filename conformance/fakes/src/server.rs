@@ -5,7 +5,7 @@
 //! error can do; the second gives the answer that the first has left behind.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
@@ -152,7 +152,9 @@ impl FakeServer {
     /// Serves `model`. `base_path` follows the address in [`base_url`](Self::base_url).
     pub(crate) async fn start(model: impl Model, base_path: &str, options: ServerOptions) -> io::Result<Self> {
         let ServerOptions { port, clock, latency, rate_limit, observer } = options;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = TcpListener::bind(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
         let shared = Arc::new(Shared {
             // An empty text is in every text.
             secrets: model.secrets().into_iter().filter(|secret| !secret.is_empty()).collect(),

@@ -1,10 +1,11 @@
 //! The arguments that all systems share: how they are served, and what goes wrong.
 
+use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use kv_fakes::{Exchange, FakeServer, RateLimit, ServerOptions};
+use kv_fakes::{Exchange, FakeServer, Fault, RateLimit, ServerOptions};
 
 use super::order::{FORMS, Order};
 use super::tell;
@@ -38,6 +39,16 @@ impl Serving {
             options = options.with_observer(|exchange: &Exchange| tell(exchange));
         }
         options
+    }
+
+    /// A fault that fits no request of another system would never happen, without a word.
+    pub(super) fn refuse_faults_of_cloudflare(&self) -> io::Result<()> {
+        match self.fault {
+            Some(Order { fault: Fault::ThrottledUnderSuccess | Fault::PartlyUnsuccessful { .. }, .. }) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "only Cloudflare shows this fault"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What can be ordered only from a server that is there.

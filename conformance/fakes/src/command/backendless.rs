@@ -4,9 +4,13 @@ use std::io;
 
 use clap::Args;
 use kv_fakes::backendless::{API_KEY, APP_ID, Fake, HIVE, Switches};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Served;
 use super::arguments::Serving;
+
+/// What stands for something else in a store URL.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Backendless Hive: the key-value buckets of one application
 #[derive(Args)]
@@ -35,6 +39,7 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) async fn serve(self) -> io::Result<Served> {
         let Self { app_id, api_key, hive: hives, user_token, bad_user_token_status, switches, serving } = self;
+        serving.refuse_faults_of_cloudflare()?;
         // The default is no secret; what the caller gave is not repeated.
         let shown_key = if api_key == API_KEY { API_KEY } else { "(the key that was given)" };
         let hints = |base_url: &str| {
@@ -42,7 +47,8 @@ impl Arguments {
                 format!("BACKENDLESS_API_KEY={shown_key}"),
                 format!("Backendless.serverURL = '{base_url}'  (the vendor's package for JavaScript)"),
             ];
-            for hive in &hives {
+            let app_id = utf8_percent_encode(&app_id, RESERVED);
+            for hive in hives.iter().map(|hive| utf8_percent_encode(hive, RESERVED)) {
                 hints.push(format!("backendless://{app_id}@/{hive}?base_url={base_url}"));
                 hints.push(format!("backendless:///{hive}?base_url={base_url}"));
             }

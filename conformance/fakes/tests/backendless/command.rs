@@ -51,9 +51,38 @@ async fn serves_what_its_arguments_say_and_keeps_secrets() {
 
 #[test]
 fn refuses_what_cannot_be_served() {
-    for arguments in
-        [&["--app-id", ""][..], &["--hive", ".."], &["--rounding", "up"], &["--bad-user-token-status", "200"]]
-    {
+    for arguments in [
+        &["--app-id", ""][..],
+        &["--hive", ".."],
+        &["--rounding", "up"],
+        &["--bad-user-token-status", "200"],
+        // What only Cloudflare does would never happen.
+        &["--fault", "partly"],
+        &["--fault", "throttled-as-success"],
+    ] {
         assert!(!start(arguments).0.wait().unwrap().success(), "{arguments:?}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut program = start(&["--port", &address.port().to_string()]);
+    let mut told = String::new();
+    program.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.starts_with(&format!("error: cannot listen on {address}: ")), "{told}");
+}
+
+#[test]
+fn the_urls_it_tells_are_ones_that_a_store_can_be_opened_with() {
+    let mut program = start(&["--app-id", "A 1", "--hive", "50% off?"]);
+    let mut line = String::new();
+    BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut stderr = program.0.stderr.take().unwrap();
+    drop(program);
+    let mut told = String::new();
+    stderr.read_to_string(&mut told).unwrap();
+    for (at, rest) in [(2, "//A 1@/50% off?"), (3, "///50% off?")] {
+        let mut url: kv_api::StoreUrl = told.lines().nth(at).unwrap().parse().unwrap();
+        assert_eq!(url.take_option("base_url").as_deref(), Some(line.trim_end()), "{told}");
+        assert_eq!(url.rest(), rest, "{told}");
+        url.finish().unwrap();
     }
 }
