@@ -5,7 +5,21 @@
 //! cargo run -p quickstart -- sqlite:app.db     # the same, in a file
 //! ```
 //!
-//! The README says how to run it against Cloudflare KV and Backendless Hive, or against their fakes on this machine.
+//! Against Cloudflare KV or Backendless Hive, or, with no account, against their fakes on this machine. In one terminal:
+//!
+//! ```text
+//! cargo run -p kv-fakes -- cloudflare --port 8787
+//! cargo run -p kv-fakes -- backendless --port 8788
+//! ```
+//!
+//! It prints the credentials and the URLs to use in the other one; the quotation marks keep the shell from reading `?`:
+//!
+//! ```text
+//! CLOUDFLARE_API_TOKEN=fake-cloudflare-token cargo run -p quickstart -- \
+//!     'cloudflare://0acc0000000000000000000000000001/0a5e0000000000000000000000000001?base_url=http://127.0.0.1:8787/client/v4'
+//! BACKENDLESS_API_KEY=API-KEY cargo run -p quickstart -- \
+//!     'backendless://APP-ID@/hive?base_url=http://127.0.0.1:8788/api'
+//! ```
 #![allow(clippy::print_stdout, reason = "a program that shows what it does")]
 
 use std::time::Duration;
