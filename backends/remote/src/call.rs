@@ -1,13 +1,12 @@
 //! A call: its requests, their repeats, and the one deadline over all of them (ERR-3 to ERR-6).
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, FutureExt, Shared, select};
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, Result, Retry, SetOutcome, SetStatus, Timestamp};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::settings::RemoteSettings;
 
@@ -78,12 +77,7 @@ impl Remote {
     /// Begins a call: its deadline counts from now.
     #[must_use]
     pub fn call(&self) -> Call<'_> {
-        let (timer, deadline) = (Arc::clone(&self.settings.timer), self.settings.retry.deadline);
-        Call {
-            remote: self,
-            deadline: async move { timer.sleep(deadline).await }.boxed().shared(),
-            ends_at: self.clock().now().checked_add(deadline),
-        }
+        Call { remote: self, ends_at: self.clock().now().checked_add(self.settings.retry.deadline) }
     }
 
     /// Runs calls side by side, as many as the window holds, and gives their results in order. Each is taken from `calls` when
@@ -101,8 +95,8 @@ impl Remote {
 #[derive(Debug)]
 pub struct Call<'a> {
     remote: &'a Remote,
-    deadline: Shared<BoxFuture<'static, ()>>,
-    /// The same by the clock, to tell beforehand that a wait will not fit; `None` is never.
+    /// The deadline by the clock, which is asked before each wait: what is left then is what the wait may take. `None` is
+    /// never.
     ends_at: Option<Timestamp>,
 }
 
@@ -119,7 +113,8 @@ impl Call<'_> {
         F: Future<Output = Result<T>> + Send,
     {
         let policy = &self.remote.settings.retry;
-        let mut delays = policy.delays();
+        // Most requests need none.
+        let mut delays = None;
         let mut maybe_applied = false;
         loop {
             let error = match self.attempt(&mut attempt).await {
@@ -127,17 +122,15 @@ impl Call<'_> {
                 Err(error) => error,
             };
             maybe_applied |= asks != Asks::Answer && error.retry() == Retry::OutcomeUnknown;
+            let delays = delays.get_or_insert_with(|| policy.delays());
             let wait = policy.allows(asks, &error).then(|| delays.next()).flatten();
             let wait = wait.map(|wait| wait.max(error.retry_after().unwrap_or_default()));
-            let waited = match wait.filter(|wait| self.has_time_for(*wait)) {
-                None => false,
-                Some(wait) => {
-                    tracing::debug!(kind = %error.kind(), code = error.native_code(), ?wait, "a request is sent again");
-                    self.wait(wait).await
-                }
-            };
-            if !waited {
+            let Some(wait) = wait.filter(|wait| *wait < self.time_left()) else {
                 return Err(if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error });
+            };
+            tracing::debug!(kind = %error.kind(), code = error.native_code(), ?wait, "a request is sent again");
+            if !wait.is_zero() {
+                self.remote.settings.timer.sleep(wait).await;
             }
         }
     }
@@ -147,15 +140,13 @@ impl Call<'_> {
         F: Future<Output = Result<T>> + Send,
     {
         let settings = &self.remote.settings;
-        // The deadline is asked first: when it has passed, room in the window is no reason to send what is left of a batch.
-        let turn = match select(self.deadline.clone(), pin!(self.remote.window.acquire())).await {
-            Either::Right((turn, _)) => turn,
-            Either::Left(_) => {
-                let message = "the deadline passed before the request was sent";
-                return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe));
-            }
+        let turn = self.turn().await.filter(|_| !self.time_left().is_zero());
+        // When the deadline has passed, room in the window is no reason to send what is left of a batch.
+        let Some(turn) = turn else {
+            let message = "the deadline passed before the request was sent";
+            return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe));
         };
-        let too_long = select(settings.timer.sleep(settings.request_timeout), self.deadline.clone());
+        let too_long = settings.timer.sleep(settings.request_timeout.min(self.time_left()));
         let result = match select(pin!(attempt()), too_long).await {
             Either::Left((result, _)) => result,
             Either::Right(_) => Err(Error::new(ErrorKind::Unavailable, "no answer in time")),
@@ -164,16 +155,19 @@ impl Call<'_> {
         result
     }
 
-    fn has_time_for(&self, wait: Duration) -> bool {
-        if self.deadline.peek().is_some() {
-            return false;
+    /// A place in the window; `None` when there is none before the deadline.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(turn) = self.remote.window.try_acquire() {
+            return Some(turn);
         }
-        self.ends_at.is_none_or(|end| self.remote.clock().now().checked_add(wait).is_some_and(|then| then < end))
+        let deadline = self.remote.settings.timer.sleep(self.time_left());
+        match select(pin!(self.remote.window.acquire()), deadline).await {
+            Either::Left((turn, _)) => turn.ok(), // it is never closed
+            Either::Right(_) => None,
+        }
     }
 
-    /// Waits; `false` when the deadline comes first.
-    async fn wait(&self, wait: Duration) -> bool {
-        wait.is_zero()
-            || matches!(select(self.remote.settings.timer.sleep(wait), self.deadline.clone()).await, Either::Left(_))
+    fn time_left(&self) -> Duration {
+        self.ends_at.map_or(Duration::MAX, |end| end.saturating_since(self.remote.clock().now()))
     }
 }

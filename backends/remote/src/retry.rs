@@ -73,7 +73,7 @@ impl RetryPolicy {
     }
 
     /// The longest that a whole call may take, with all its requests, repeats and waits: what has not been answered by then
-    /// fails. Default: 5 minutes. A batch that is split into requests is one call; one that names a key again is one for each of
+    /// fails. Counted by the store's clock. Default: 5 minutes. A batch that is split into requests is one call; one that names a key again is one for each of
     /// its rounds (BATCH-4).
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
