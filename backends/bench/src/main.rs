@@ -1,11 +1,12 @@
-//! Benchmarks of the in-memory and SQLite backends against what a user would pick instead: one process, contenders that
-//! take turns, ratios. See README.md.
+//! Benchmarks of the backends against what a user would pick instead: one process, contenders that take turns, ratios. See
+//! README.md.
 
 mod machine;
 mod measure;
 mod memory;
 mod payload;
 mod plot;
+mod remote;
 mod report;
 mod sqlite;
 
@@ -48,6 +49,7 @@ struct Arguments {
 enum Name {
     Memory,
     Sqlite,
+    Remote,
 }
 
 fn main() -> Result<()> {
@@ -65,7 +67,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let description = machine::description();
     print(&format!("{description}\n"));
     let wanted = |name| arguments.sections.is_empty() || arguments.sections.contains(&name);
-    for name in [Name::Memory, Name::Sqlite] {
+    for name in [Name::Memory, Name::Sqlite, Name::Remote] {
         if !wanted(name) {
             continue;
         }
@@ -78,6 +80,10 @@ async fn run(arguments: Arguments) -> Result<()> {
             Name::Sqlite => {
                 let sizes = if arguments.quick { sqlite::Sizes::QUICK } else { sqlite::Sizes::FULL };
                 sqlite::run(sizes, only).await?
+            }
+            Name::Remote => {
+                let sizes = if arguments.quick { remote::Sizes::QUICK } else { remote::Sizes::FULL };
+                remote::run(sizes, only).await?
             }
         };
         let table = format!("{}\n{}", section.table(), machine::load());
