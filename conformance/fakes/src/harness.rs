@@ -4,6 +4,7 @@ use kv_conformance::Fault as Wanted;
 use kv_conformance::Faults;
 
 use crate::fault::{Applied, Fault};
+use crate::nemesisdb::Server;
 use crate::server::FakeServer;
 
 impl Faults for FakeServer {
@@ -40,4 +41,34 @@ fn offered(fault: Wanted) -> Option<Fault> {
 
 fn known(fault: Wanted) -> Fault {
     offered(fault).unwrap_or_else(|| panic!("the fakes know no fault {fault:?}"))
+}
+
+impl Faults for Server {
+    /// All but [`Wanted::Throttled`], for which the system has no words.
+    fn offers(&self, fault: Wanted) -> bool {
+        fault != Wanted::Throttled && offered(fault).is_some()
+    }
+
+    /// `Refused` ends the connections there are and refuses the next ones. What a client sends before it has taken note is
+    /// not carried out, but that it cannot know.
+    ///
+    /// # Panics
+    /// As for [`FakeServer`].
+    fn inject(&self, fault: Wanted, count: u32) {
+        assert!(self.offers(fault), "the fake knows no fault {fault:?}");
+        let refused = fault == Wanted::Refused;
+        self.refuse_connections(if refused { count } else { 0 });
+        Self::inject(self, known(fault), if refused { 0 } else { count });
+    }
+
+    /// # Panics
+    /// As for [`FakeServer`].
+    fn inject_into_writes(&self, fault: Wanted, count: u32) {
+        Faults::inject(self, fault, 0);
+        if fault == Wanted::Refused {
+            self.refuse_connections(count);
+        } else {
+            Self::inject_into_writes(self, known(fault), count);
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod fault;
 #[cfg(feature = "harness")]
 mod harness;
 mod model;
+pub mod nemesisdb;
 mod server;
 
 pub use fault::{Applied, Fault};

@@ -120,6 +120,16 @@ impl ServerOptions {
         self.observer = Some(Arc::new(observer));
         self
     }
+
+    /// Port and latency, for a server that does not speak HTTP. `InvalidInput` when there is more that it would have to heed.
+    pub(crate) fn of_a_connection(self) -> io::Result<(u16, Duration)> {
+        let refuse = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        match self {
+            Self { rate_limit: Some(_), .. } => refuse("the system limits no rate"),
+            Self { observer: Some(_), .. } => refuse("the system has no HTTP exchanges to be observed"),
+            Self { port, latency, .. } => Ok((port, latency)),
+        }
+    }
 }
 
 impl Default for ServerOptions {
