@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         changed: Notify::new(),
         drained: Notify::new(),
         heard: Notify::new(),
+        answered_last: AtomicBool::new(false),
     };
     let (mut sink, mut stream) = socket.split();
     let end = {
@@ -83,6 +85,8 @@ struct Line {
     drained: Notify,
     /// The client has sent something.
     heard: Notify,
+    /// Whether what was sent last is an answer: what a client leaves unread is the end of what it was sent.
+    answered_last: AtomicBool,
 }
 
 impl Line {
@@ -116,7 +120,9 @@ impl Line {
                 }
                 Some(Ok(Message::Text(_))) => self.shared.ignored(self.connection, 0),
                 Some(Ok(Message::Binary(bytes))) => self.shared.ignored(self.connection, bytes.len()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                // The pong goes out by itself.
+                Some(Ok(Message::Ping(_))) => self.answered_last.store(false, Ordering::Relaxed),
+                Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Close(_))) => {
                     self.closed();
                     return End::ClosedByClient;
@@ -129,7 +135,9 @@ impl Line {
                 }
                 Some(Err(Error::Io(error))) if error.kind() == io::ErrorKind::ConnectionReset => {
                     // The client's system resets a connection that was closed with bytes in it which nobody has read.
-                    self.shared.closed_early();
+                    if self.answered_last.load(Ordering::Relaxed) {
+                        self.shared.closed_early();
+                    }
                     return End::Lost;
                 }
                 Some(Err(Error::Protocol(_))) => return End::Refused(CloseCode::Protocol),
@@ -177,6 +185,7 @@ impl Line {
                     continue;
                 }
             };
+            self.answered_last.store(message.is_text(), Ordering::Relaxed);
             if sink.feed(message).await.is_err() {
                 return self.unwritable().await;
             }

@@ -45,7 +45,9 @@ pub(super) struct Outbox {
     earliest: Timestamp,
     /// The time of the latest.
     latest: Timestamp,
-    /// Taken out and not known to have left.
+    /// How many texts are pending.
+    waiting: usize,
+    /// How many texts were taken out and are not known to have left.
     leaving: usize,
 }
 
@@ -59,6 +61,7 @@ impl Outbox {
             keys: HashMap::new(),
             earliest: Timestamp::UNIX_EPOCH,
             latest: Timestamp::UNIX_EPOCH,
+            waiting: 0,
             leaving: 0,
         }
     }
@@ -101,8 +104,12 @@ impl Outbox {
     /// The next thing whose time has come.
     pub(super) fn take(&mut self, now: Timestamp) -> Option<Outgoing> {
         let first = self.pending.first_entry().filter(|first| first.key().0 <= now)?;
-        self.leaving += 1;
-        Some(first.remove())
+        let outgoing = first.remove();
+        if matches!(outgoing, Outgoing::Text(_)) {
+            self.waiting -= 1;
+            self.leaving += 1;
+        }
+        Some(outgoing)
     }
 
     /// What was taken has left.
@@ -118,9 +125,9 @@ impl Outbox {
         self.pending.first_key_value().map(|((at, _), _)| at.saturating_since(now))
     }
 
-    /// How many have not left.
+    /// How many answers have not left.
     pub(super) fn due(&self) -> usize {
-        self.pending.len() + self.leaving
+        self.waiting + self.leaving
     }
 
     /// A time from `from` on: without a spread none is before another.
@@ -136,6 +143,7 @@ impl Outbox {
     fn insert(&mut self, at: Timestamp, outgoing: Outgoing) {
         self.number += 1;
         self.latest = self.latest.max(at);
+        self.waiting += usize::from(matches!(outgoing, Outgoing::Text(_)));
         self.pending.insert((at, self.number), outgoing);
     }
 }
@@ -222,9 +230,9 @@ mod tests {
         assert_eq!(outbox.take(at(15)), None);
         outbox.ping();
         assert_eq!(outbox.take(at(15)), Some(Outgoing::Ping));
-        assert_eq!(outbox.due(), 4);
+        assert_eq!(outbox.due(), 3);
         assert_eq!(texts(&mut outbox, at(20)), ["1", "2", "3"]);
-        assert_eq!(outbox.due(), 4);
+        assert_eq!(outbox.due(), 3);
         outbox.left();
         assert_eq!((outbox.due(), outbox.wait(at(20))), (0, None));
     }

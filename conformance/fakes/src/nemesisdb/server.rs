@@ -120,7 +120,8 @@ impl Server {
         format!("nemesisdb://{}", self.running.address)
     }
 
-    /// How many messages have reached the server, those it ignores and the broken ones included; pings are none.
+    /// How many messages have reached the server, those it ignores and the broken ones included. Pings are none, and what is
+    /// too long is not taken in.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.lock().requests
@@ -468,11 +469,8 @@ impl State {
                 self.apply(Applied::Yes, text);
                 Some(instead(Answer { order: Order::Barrier, text: GARBAGE.to_owned() }))
             }
-            Fault::Throttled { .. }
-            | Fault::ThrottledUnderSuccess
-            | Fault::EmptyPage
-            | Fault::Stale
-            | Fault::PartlyUnsuccessful { .. } => None,
+            // The others are about pages, bulk calls and rates, of which there are none.
+            _ => None,
         }
     }
 

@@ -2,4 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how these tests and what they share fail")]
 
 mod client;
+mod connections;
+mod faults;
+mod life;
+mod order;
 mod recordings;
+mod rules;
