@@ -1,10 +1,12 @@
-//! The command line: arguments in, one line with the base URL out, and a server until somebody stops it.
+//! The command line: arguments in, one line with the URL out, and a server until somebody stops it.
 
 mod arguments;
 mod backendless;
 mod cloudflare;
+mod nemesisdb;
 mod order;
 
+use std::any::Any;
 use std::fmt::Display;
 use std::future::pending;
 use std::io::{self, Write};
@@ -16,7 +18,7 @@ use kv_fakes::FakeServer;
 
 /// Serves a stateful fake of a remote key-value system on 127.0.0.1, until interrupted.
 ///
-/// Standard output gets one line, the base URL, when it is ready; all else goes to standard error.
+/// Standard output gets one line, the URL, when it is ready; all else goes to standard error.
 #[derive(Parser)]
 #[command(name = "kv-fakes", version, max_term_width = 120)]
 struct Arguments {
@@ -29,18 +31,36 @@ struct Arguments {
 enum System {
     Backendless(backendless::Arguments),
     Cloudflare(cloudflare::Arguments),
+    Nemesisdb(nemesisdb::Arguments),
 }
 
 impl System {
-    async fn serve(self) -> io::Result<Served> {
+    async fn serve(self) -> io::Result<Running> {
         match self {
-            Self::Backendless(arguments) => arguments.serve().await,
-            Self::Cloudflare(arguments) => arguments.serve().await,
+            Self::Backendless(arguments) => arguments.serve().await.map(Running::from),
+            Self::Cloudflare(arguments) => arguments.serve().await.map(Running::from),
+            Self::Nemesisdb(arguments) => arguments.serve().await,
         }
     }
 }
 
-/// A server that is ready.
+/// A server that is ready, whatever it speaks.
+struct Running {
+    /// What whoever started the program is told.
+    url: String,
+    /// How to point clients at it, line by line.
+    hints: Vec<String>,
+    /// Ends when this is dropped.
+    _server: Box<dyn Any>,
+}
+
+impl From<Served> for Running {
+    fn from(Served { server, hints }: Served) -> Self {
+        Self { url: server.base_url().to_owned(), hints, _server: Box::new(server) }
+    }
+}
+
+/// A server of HTTP that is ready.
 struct Served {
     server: FakeServer,
     /// How to point clients at it, line by line.
@@ -56,20 +76,20 @@ pub(crate) fn main() -> ExitCode {
     runtime.block_on(async {
         // Listened for from the beginning, so that no signal falls between the line below and the wait for it.
         let mut stop = pin!(stop());
-        let served = tokio::select! {
+        let running = tokio::select! {
             biased;
             () = &mut stop => return ExitCode::SUCCESS,
-            served = arguments.system.serve() => served,
+            running = arguments.system.serve() => running,
         };
-        let served = match served {
-            Ok(served) => served,
+        let running = match running {
+            Ok(running) => running,
             Err(error) => return failed(&error),
         };
-        for hint in &served.hints {
+        for hint in &running.hints {
             tell(hint);
         }
         // Whoever started it waits for this line; if nobody can read it there is nobody to serve.
-        if let Err(error) = writeln!(io::stdout(), "{}", served.server.base_url()) {
+        if let Err(error) = writeln!(io::stdout(), "{}", running.url) {
             return failed(&error);
         }
         stop.await;

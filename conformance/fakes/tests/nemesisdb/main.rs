@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how these tests and what they share fail")]
 
 mod client;
+mod command;
 mod connections;
 mod faults;
 mod life;
