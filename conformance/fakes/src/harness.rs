@@ -72,3 +72,51 @@ impl Faults for Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use kv_conformance::Fault as Wanted;
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::ServerOptions;
+    use crate::nemesisdb::Fake;
+
+    /// The first text that answers `message`; `None` when the connection ends without one or cannot be had.
+    async fn ask(server: &Server, message: &str) -> Option<String> {
+        let stream = TcpStream::connect(server.url().split('/').nth(2).unwrap()).await.ok()?;
+        let (mut client, _) = tokio_tungstenite::client_async(server.url(), stream).await.ok()?;
+        client.send(message.into()).await.ok()?;
+        Some(client.next().await?.ok()?.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_connection_meets_every_fault_that_is_offered_in_its_own_way() {
+        const SET: &str = r#"{"SET":{"user_key_1":1}}"#;
+        let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
+        let mut offered = 0;
+        for fault in Wanted::ALL.iter().copied().filter(|fault| server.offers(*fault)) {
+            ask(&server, r#"{"CLEAR":{}}"#).await.unwrap();
+            for order in [<Server as Faults>::inject, <Server as Faults>::inject_into_writes] {
+                order(&server, fault, 1);
+                let answer = ask(&server, SET).await;
+                let says = |text: &str| answer.as_ref().is_some_and(|answer| answer.contains(text));
+                match fault {
+                    Wanted::FailureReported => assert!(says("SERVER_ERROR"), "{answer:?}"),
+                    Wanted::AnswerGarbled => assert!(says("SET_RSP") && !says("}"), "{answer:?}"),
+                    _ => assert_eq!(answer, None, "{fault:?}"),
+                }
+                assert!(ask(&server, r#"{"SERVER_INFO":{}}"#).await.is_some(), "{fault:?}");
+            }
+            let applied = !matches!(fault, Wanted::Refused | Wanted::RequestLost);
+            assert_eq!(server.keys().len(), usize::from(applied), "{fault:?}");
+            offered += 1;
+        }
+        assert_eq!((offered, server.offers(Wanted::Throttled)), (6, false));
+        // One ends another.
+        Faults::inject(&server, Wanted::Refused, 9);
+        Faults::inject(&server, Wanted::AnswerLost, 0);
+        assert!(ask(&server, SET).await.is_some());
+    }
+}

@@ -7,6 +7,7 @@ mod fault;
 mod harness;
 mod model;
 pub mod nemesisdb;
+mod order;
 mod server;
 
 pub use fault::{Applied, Fault};

@@ -16,6 +16,7 @@ use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate};
 
 use crate::fault::{Applied, Fault};
 use crate::model::{Answer, Model, Quota, Request};
+use crate::order::{Order, Orders};
 
 /// How many exchanges the log of a server remembers; older ones are forgotten.
 pub const EXCHANGES_MAX: usize = 100_000;
@@ -174,7 +175,7 @@ impl FakeServer {
             state: Mutex::new(State {
                 model: Box::new(model),
                 window: Window { limit: rate_limit, ends: Timestamp::UNIX_EPOCH, used: 0 },
-                order: None,
+                orders: Orders::default(),
                 requests: 0,
                 exchanges: VecDeque::new(),
                 decided: None,
@@ -225,13 +226,13 @@ impl FakeServer {
     }
 
     fn order(&self, order: Order) {
-        self.shared.lock().order = (order.left > 0).then_some(order);
+        self.shared.lock().orders.give(order);
     }
 
     /// How many requests are still to meet the fault that was ordered last.
     #[must_use]
     pub fn faults_left(&self) -> u32 {
-        self.shared.lock().order.as_ref().map_or(0, |order| order.left)
+        self.shared.lock().orders.left()
     }
 
     /// The keys that exist now in the store the fake was set up with, sorted by their bytes.
@@ -260,19 +261,11 @@ struct Shared {
 struct State {
     model: Box<dyn Model>,
     window: Window,
-    order: Option<Order>,
+    orders: Orders,
     requests: u64,
     exchanges: VecDeque<Exchange>,
     /// What the first mock has decided for the request that the second is about to answer.
     decided: Option<ResponseTemplate>,
-}
-
-struct Order {
-    /// How many requests are still to be served as usual before.
-    unharmed: u32,
-    fault: Fault,
-    left: u32,
-    writes_only: bool,
 }
 
 /// What becomes of a request.
@@ -358,23 +351,13 @@ impl State {
     }
 
     fn decide_by_order(&mut self, request: &Request<'_>, now: Timestamp) -> Decision {
-        let fault = match &mut self.order {
-            Some(order) if order.unharmed > 0 => {
-                order.unharmed -= 1;
-                None
-            }
-            Some(order) if !order.writes_only || self.model.is_write(request) => Some(order.fault),
-            _ => None,
-        };
+        let fault = self.orders.next(|| self.model.is_write(request));
         let Some(fault) = fault else {
             return Decision::Answer { answer: self.model.answer(request, now), delay: Duration::ZERO };
         };
         let (decision, met) = self.decide_faulty(fault, request, now);
         if met {
-            self.order = self.order.take().filter(|order| order.left > 1);
-            if let Some(order) = &mut self.order {
-                order.left -= 1;
-            }
+            self.orders.met();
         }
         decision
     }

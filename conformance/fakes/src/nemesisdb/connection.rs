@@ -46,8 +46,8 @@ enum End {
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     // Small answers must not wait for one another; where that cannot be set they do, which is no harm.
     let _ = stream.set_nodelay(true);
-    let Ok(Some(socket)) = handshake::accept(stream, shared.settings.max_message_bytes).await else { return };
-    let (connection, outbox) = shared.connected();
+    let accepted = handshake::accept(stream, shared.settings.max_message_bytes, || shared.connected()).await;
+    let Ok(Some((socket, (connection, outbox)))) = accepted else { return };
     let line = Line {
         shared,
         connection,

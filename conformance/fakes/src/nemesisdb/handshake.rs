@@ -31,10 +31,12 @@ enum Wish {
 }
 
 /// Upgrades, whatever the path; refuses what is no such request. No subprotocol is chosen and no extension accepted.
-pub(super) async fn accept(
+/// `upgrading` is called before the client is told.
+pub(super) async fn accept<T>(
     mut stream: TcpStream,
     max_message_bytes: usize,
-) -> io::Result<Option<WebSocketStream<TcpStream>>> {
+    upgrading: impl FnOnce() -> T,
+) -> io::Result<Option<(WebSocketStream<TcpStream>, T)>> {
     let mut received = Vec::with_capacity(1024);
     let (wish, head_bytes) = loop {
         if let Some(read) = read(&received)? {
@@ -54,6 +56,7 @@ pub(super) async fn accept(
             return Ok(None);
         }
     };
+    let upgraded = upgrading();
     let accepted = derive_accept_key(key.as_bytes());
     let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
     stream.write_all(format!("{head}Sec-WebSocket-Accept: {accepted}\r\n\r\n").as_bytes()).await?;
@@ -62,7 +65,8 @@ pub(super) async fn accept(
         .max_message_size(Some(max_message_bytes))
         .max_frame_size(Some(max_message_bytes));
     let early = received.split_off(head_bytes);
-    Ok(Some(WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await))
+    let socket = WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
+    Ok(Some((socket, upgraded)))
 }
 
 /// What the request wants and how long its head is; `None` while it is not complete.

@@ -10,7 +10,7 @@
 //! | [`Fault`](crate::Fault) | here |
 //! | --- | --- |
 //! | `ServerError` | `SERVER_ERROR` with number 6, which the system's source calls unknown; the status is not used |
-//! | `Slow` | the answers to the message, and to what the connection sends after it, come later |
+//! | `Slow` | the answers to the message come later, and so do those to later messages unless a spread mixes them |
 //! | `Silent` | no answer; the connection stays and serves other messages |
 //! | `Cut` | the connection is dropped without a close frame, and takes with it what was still due on it |
 //! | `Truncated` | half of the answers, half of the frame of the next, then the connection is dropped |
@@ -28,6 +28,7 @@
 //! | --- | --- |
 //! | messages counted by `SERVER_INFO` | every text that is not empty |
 //! | a root array of several elements | told that only one command is permitted, then as one of one element |
+//! | the integer `-0` | comes back as `-0.0` |
 //! | more than 10,000 levels of nesting | not JSON |
 //! | renaming: an item that is no object, or empty; one with several members | status 7; the alphabetically first counts |
 //! | renaming: source missing and target there, on one worker | status 3 |

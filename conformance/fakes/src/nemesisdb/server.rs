@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use super::connection;
 use super::message::Message;
 use super::outbox::{self, Last, Outbox};
-use super::system::{self, Answer, Order, System};
+use super::system::{self, Answer, System};
 use crate::fault::{Applied, Fault};
+use crate::order::{Order, Orders};
 use crate::server::EXCHANGES_MAX;
 
 /// How many connections there can be at a time; the next waits until one ends.
@@ -87,7 +88,7 @@ impl Server {
             state: Mutex::new(State {
                 system: System::default(),
                 random: Rng::with_seed(settings.seed),
-                order: None,
+                orders: Orders::default(),
                 drops_one_in: 0,
                 requests: 0,
                 messages: VecDeque::new(),
@@ -158,22 +159,27 @@ impl Server {
     /// The next `count` messages that `fault` fits meet it; what was ordered before is forgotten. Zero ends it. What each
     /// fault looks like here is in the [module](super).
     pub fn inject(&self, fault: Fault, count: u32) {
-        self.order(fault, count, false);
+        self.order(Order { unharmed: 0, fault, left: count, writes_only: false });
     }
 
     /// The same for the next `count` messages that ask for a change: SET, ADD, RMV, CLEAR and RNM_KEY.
     pub fn inject_into_writes(&self, fault: Fault, count: u32) {
-        self.order(fault, count, true);
+        self.order(Order { unharmed: 0, fault, left: count, writes_only: true });
     }
 
-    fn order(&self, fault: Fault, count: u32, writes_only: bool) {
-        self.lock().order = (count > 0).then_some(Ordered { fault, left: count, writes_only });
+    /// As [`inject`](Self::inject), but the next `unharmed` messages are served as usual first, whatever they are.
+    pub fn inject_after(&self, unharmed: u32, fault: Fault, count: u32) {
+        self.order(Order { unharmed, fault, left: count, writes_only: false });
+    }
+
+    fn order(&self, order: Order) {
+        self.lock().orders.give(order);
     }
 
     /// How many messages are still to meet the fault that was ordered last.
     #[must_use]
     pub fn faults_left(&self) -> u32 {
-        self.lock().order.as_ref().map_or(0, |order| order.left)
+        self.lock().orders.left()
     }
 
     /// From now on one message in `one_in`, by chance, costs its connection: before it is carried out, or after that with
@@ -308,7 +314,7 @@ pub(super) struct Shared {
 struct State {
     system: System,
     random: Rng,
-    order: Option<Ordered>,
+    orders: Orders,
     drops_one_in: u32,
     requests: u64,
     messages: VecDeque<Message>,
@@ -317,12 +323,6 @@ struct State {
     /// Connections up to this number are about to be dropped.
     severed: u64,
     closes_with_answers_due: u64,
-}
-
-struct Ordered {
-    fault: Fault,
-    left: u32,
-    writes_only: bool,
 }
 
 /// What becomes of a message.
@@ -407,14 +407,10 @@ impl Shared {
 
 impl State {
     fn decide(&mut self, text: &str, is_write: bool) -> Decision {
-        let fault = match &self.order {
-            Some(order) if !order.writes_only || is_write => order.fault,
-            _ => return self.decide_by_chance(text),
-        };
-        match self.decide_faulty(fault, text) {
+        let fault = self.orders.next(|| is_write);
+        match fault.and_then(|fault| self.decide_faulty(fault, text)) {
             Some(decision) => {
-                let order = self.order.take().filter(|order| order.left > 1);
-                self.order = order.map(|order| Ordered { left: order.left - 1, ..order });
+                self.orders.met();
                 decision
             }
             None => self.decide_by_chance(text),
@@ -467,7 +463,7 @@ impl State {
             }
             Fault::Garbage => {
                 self.apply(Applied::Yes, text);
-                Some(instead(Answer { order: Order::Barrier, text: GARBAGE.to_owned() }))
+                Some(instead(Answer { order: system::Order::Barrier, text: GARBAGE.to_owned() }))
             }
             // The others are about pages, bulk calls and rates, of which there are none.
             _ => None,

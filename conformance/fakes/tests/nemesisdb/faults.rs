@@ -80,10 +80,15 @@ async fn failures_and_garbage_are_answered() {
     assert!(serde_json::from_str::<serde_json::Value>(&garbage).is_err(), "{garbage}");
     client.is_quiet().await;
     assert_eq!(server.keys().len(), 2);
-    // What does not fit waits.
+    // What does not fit waits, and so does what is ordered for later.
     server.inject(Fault::Stale, 1);
     client.is_quiet().await;
     assert_eq!(server.faults_left(), 1);
+    server.inject_after(2, Fault::Garbage, 1);
+    assert_ne!(client.answer(GET).await, garbage);
+    assert_ne!(client.answer(GET).await, garbage);
+    assert_eq!(client.answer(GET).await, garbage);
+    assert_eq!(server.faults_left(), 0);
 }
 
 #[tokio::test]
