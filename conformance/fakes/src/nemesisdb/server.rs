@@ -255,7 +255,6 @@ async fn serve(address: SocketAddr, listener: TcpListener, shared: Arc<Shared>, 
             () = shared.crashed.notified() => {
                 listener = None;
                 connections.shutdown().await;
-                shared.lock().system = System::default();
             }
             control = received.recv() => match control {
                 None => return,
@@ -359,8 +358,12 @@ impl Shared {
     }
 
     pub(super) fn closed_early(&self) {
-        self.lock().closes_with_answers_due += 1;
+        let mut state = self.lock();
+        state.closes_with_answers_due += 1;
         if self.settings.crashes_on_early_close {
+            // Nothing is left and nothing goes on, however long it takes until the connections have gone.
+            state.system = System::default();
+            state.severed = state.connections;
             self.crashed.notify_one();
         }
     }
