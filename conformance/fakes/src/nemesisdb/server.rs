@@ -479,3 +479,24 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ServerOptions;
+    use crate::nemesisdb::Fake;
+
+    #[tokio::test]
+    async fn what_comes_over_a_connection_that_has_to_go_is_not_carried_out() {
+        let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
+        let shared = &server.running.shared;
+        let (connection, _) = shared.connected();
+        assert_eq!(shared.decide(connection, r#"{"SET":{"user_key_1":1}}"#).answers.len(), 1);
+        server.refuse_connections(1);
+        let decision = shared.decide(connection, r#"{"SET":{"user_key_2":1}}"#);
+        assert_eq!((decision.answers.len(), decision.last), (0, Some(Last::Cut)));
+        let (connection, _) = shared.connected();
+        assert_eq!(shared.decide(connection, r#"{"SET":{"user_key_3":1}}"#).answers.len(), 1);
+        assert_eq!(server.keys(), ["user_key_1", "user_key_3"]);
+    }
+}

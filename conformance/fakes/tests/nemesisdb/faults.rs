@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use kv_api::{Timer, TokioTimer};
 use kv_fakes::nemesisdb::{Fake, Server};
 use kv_fakes::{Applied, Fault, ServerOptions};
 
-use crate::client::{Client, Closed, serve};
+use crate::client::{Client, Closed, PATIENCE, serve};
 
 const SET: &str = r#"{"SET":{"user_key_1":1}}"#;
 const SET_FOUR: &str = r#"{"SET":{"user_key_1":1,"user_key_2":2,"user_key_3":3,"user_key_4":4}}"#;
@@ -157,9 +158,16 @@ async fn connections_drop_by_chances_that_can_be_repeated() {
     assert_ne!(answered, under_chance(4).await.0);
 }
 
+/// Waits for as many closes as that to be counted.
 async fn closed_early(server: &Server, count: u64) {
-    while server.closes_with_answers_due() < count {
-        tokio::task::yield_now().await;
+    let counted = async {
+        while server.closes_with_answers_due() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = counted => {}
+        () = TokioTimer.sleep(PATIENCE) => panic!("{} of {count} were counted", server.closes_with_answers_due()),
     }
 }
 
