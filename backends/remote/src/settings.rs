@@ -62,6 +62,18 @@ impl RemoteSettings {
         self
     }
 
+    /// How long one attempt may take, for an adapter that watches over a connection of its own.
+    #[must_use]
+    pub const fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// The timer, for an adapter that waits by itself.
+    #[must_use]
+    pub fn timer(&self) -> Arc<dyn Timer> {
+        Arc::clone(&self.timer)
+    }
+
     /// Takes the options that every remote store's URL knows: `attempts_max`, `deadline_ms`, `request_timeout_ms`,
     /// `requests_max`, and `retry_unknown` (`true`, the default, or `false`: see [`RetryPolicy::definite_only`]).
     ///
