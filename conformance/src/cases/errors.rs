@@ -269,7 +269,7 @@ pub(crate) async fn err_5_a_repeated_write_claims_nothing(cx: &Context<'_>) -> C
     let faults = cx.faults()?;
     for (fault, name) in [(Fault::AnswerLost, "a1"), (Fault::RequestLost, "r1")] {
         let key = cx.key(name);
-        faults.inject(fault, 1);
+        faults.inject_into_writes(fault, 1);
         let set = cx.store().set(&key, cx.value(1)).await;
         faults.inject(fault, 0);
         match set {
@@ -280,7 +280,7 @@ pub(crate) async fn err_5_a_repeated_write_claims_nothing(cx: &Context<'_>) -> C
             ),
         }
         cx.store().set(&key, cx.value(2)).await?;
-        faults.inject(fault, 1);
+        faults.inject_into_writes(fault, 1);
         let deleted = cx.store().delete(&key).await;
         faults.inject(fault, 0);
         match deleted {
