@@ -1,0 +1,188 @@
+//! The task that owns the connection: opens it when a request needs it, sends, reads, watches, and replaces it.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, Either, FutureExt, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use kv_api::{Error, ErrorKind, Result, Retry, Timer};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::client::Request;
+use crate::connection::{Connection, End};
+
+/// How many connections may be winding down. Before there are more, no new one is opened.
+const WINDING_DOWN_MAX: usize = 4;
+
+/// Where the server is, and how long things may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) authority: String,
+    pub(crate) timer: Arc<dyn Timer>,
+    /// How long one attempt of a request may take. The watch over the connection is measured by it: a reply that is due for
+    /// longer has nobody waiting for it.
+    pub(crate) patience: Duration,
+}
+
+impl Server {
+    /// Opens a connection, in half the time that an attempt has, so that who waits for it learns that nothing was sent.
+    pub(crate) async fn connect(&self) -> Result<Connection> {
+        let opening = pin!(Connection::open(&self.host, self.port, &self.authority));
+        match select(opening, self.timer.sleep(self.patience / 2)).await {
+            Either::Left((opened, _)) => opened,
+            Either::Right(_) => {
+                Err(Error::new(ErrorKind::Unavailable, "the server opens no connection in time")
+                    .with_retry(Retry::Safe))
+            }
+        }
+    }
+
+    fn sleep(&self) -> BoxFuture<'static, ()> {
+        let (timer, patience) = (Arc::clone(&self.timer), self.patience);
+        async move { timer.sleep(patience).await }.boxed()
+    }
+}
+
+/// The task's state.
+pub(crate) struct Driver {
+    server: Server,
+    link: Link,
+    requests: mpsc::Receiver<Request>,
+    closing: BoxFuture<'static, ()>,
+    winding_down: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Dropped with the task, which is how others learn of its end.
+    _ended: watch::Sender<()>,
+}
+
+enum Link {
+    /// None; the next request opens one.
+    Down,
+    /// Being opened for the first of the requests that wait.
+    Opening { opening: BoxFuture<'static, Result<Connection>>, first: Request },
+    /// Open.
+    Up { connection: Box<Connection>, period: BoxFuture<'static, ()> },
+}
+
+impl Driver {
+    pub(crate) fn new(
+        server: Server,
+        connection: Connection,
+        requests: mpsc::Receiver<Request>,
+        closing: Arc<Notify>,
+        ended: watch::Sender<()>,
+    ) -> Self {
+        let link = Link::Up { connection: Box::new(connection), period: server.sleep() };
+        let closing = async move { closing.notified().await }.boxed();
+        Self { server, link, requests, closing, winding_down: FuturesUnordered::new(), _ended: ended }
+    }
+
+    /// Runs until the store is closed or nobody holds it, and then until all replies are there.
+    pub(crate) async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+        self.requests.close();
+        let closed = Error::new(ErrorKind::Closed, "the store was closed");
+        match std::mem::replace(&mut self.link, Link::Down) {
+            Link::Down => {}
+            Link::Opening { first, .. } => first.refuse(&closed),
+            Link::Up { connection, .. } => self.wind_down(connection),
+        }
+        while let Ok(request) = self.requests.try_recv() {
+            request.refuse(&closed);
+        }
+        while self.winding_down.next().await.is_some() {}
+    }
+
+    /// Ready when there is nothing more to do but to end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.closing.poll_unpin(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        loop {
+            // In the loop, because its steps add some.
+            while let Poll::Ready(Some(())) = self.winding_down.poll_next_unpin(cx) {}
+            match &mut self.link {
+                Link::Down => {
+                    if self.winding_down.len() >= WINDING_DOWN_MAX {
+                        return Poll::Pending;
+                    }
+                    match self.requests.poll_recv(cx) {
+                        Poll::Ready(Some(first)) => self.open_for(first),
+                        Poll::Ready(None) => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                Link::Opening { opening, .. } => match opening.poll_unpin(cx) {
+                    Poll::Ready(opened) => self.opened(opened),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Link::Up { connection, period } => {
+                    // What has come first: a connection that has ended takes no request.
+                    let end = match connection.poll_replies(cx) {
+                        Poll::Ready(end) => end,
+                        Poll::Pending => {
+                            if period.poll_unpin(cx).is_ready() {
+                                *period = self.server.sleep();
+                                if connection.turn_period(cx) {
+                                    self.replace();
+                                }
+                                continue;
+                            }
+                            match connection.poll_requests(cx, &mut self.requests) {
+                                Poll::Ready(end) => end,
+                                Poll::Pending => return Poll::Pending,
+                            }
+                        }
+                    };
+                    match end {
+                        End::Lost => self.link = Link::Down,
+                        End::Distrusted => self.replace(),
+                        End::Unused => return Poll::Ready(()),
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_for(&mut self, first: Request) {
+        if first.is_abandoned() {
+            return;
+        }
+        let server = self.server.clone();
+        let opening = async move { server.connect().await }.boxed();
+        self.link = Link::Opening { opening, first };
+    }
+
+    /// Who waited for a connection that did not come learns it at once, and comes back when the policy says so.
+    fn opened(&mut self, opened: Result<Connection>) {
+        let Link::Opening { first, .. } = std::mem::replace(&mut self.link, Link::Down) else { return };
+        match opened {
+            Ok(mut connection) => {
+                if connection.send(first).is_none() {
+                    self.link = Link::Up { connection: Box::new(connection), period: self.server.sleep() };
+                }
+            }
+            Err(error) => {
+                // All are taken before the first is told: one that comes back at once has not waited for this connection.
+                let others = std::iter::from_fn(|| self.requests.try_recv().ok());
+                let waiting: Vec<Request> = std::iter::once(first).chain(others).collect();
+                waiting.into_iter().for_each(|request| request.refuse(&error));
+            }
+        }
+    }
+
+    /// The connection takes no more requests; its replies are still read.
+    fn replace(&mut self) {
+        if let Link::Up { connection, .. } = std::mem::replace(&mut self.link, Link::Down) {
+            self.wind_down(connection);
+        }
+    }
+
+    fn wind_down(&self, connection: Box<Connection>) {
+        self.winding_down.push(connection.wind_down(self.server.sleep()).boxed());
+    }
+}

@@ -1,0 +1,262 @@
+//! Whose reply is it? Replies carry no number and come in any order; they name their command and their key. A pure state
+//! machine.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use kv_api::Error;
+use tokio::sync::oneshot;
+
+use crate::message::Command;
+use crate::reply::{Answer, Reply};
+
+/// What became of a message.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    /// One for each key, in the order of the keys; `None` where the answer did not come.
+    pub(crate) answers: Vec<Option<Answer>>,
+    /// Why some did not come.
+    pub(crate) lost: Option<Error>,
+}
+
+impl Replies {
+    /// None of the answers came.
+    pub(crate) fn none(keys: usize, error: Error) -> Self {
+        Self { answers: vec![None; keys], lost: Some(error) }
+    }
+}
+
+/// The messages that have been sent and not wholly answered.
+///
+/// The server answers each mention of a key with one message. It works on what concerns one key in the order in which
+/// that came, so the replies to one command about one key come in the order of the requests, whatever else comes between
+/// them. A caller that is gone keeps its place in that order: its reply is taken and thrown away (ERR-6).
+#[derive(Debug, Default)]
+pub(crate) struct Matcher {
+    /// Who waits for a reply to this command about this key, the first first.
+    awaited: HashMap<Command, HashMap<String, VecDeque<Place>>>,
+    /// By number, so that the first is the one sent first.
+    messages: BTreeMap<u64, Pending>,
+    numbers: u64,
+    due: usize,
+}
+
+/// A key of a message.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    message: u64,
+    key: usize,
+}
+
+#[derive(Debug)]
+struct Pending {
+    answers: Vec<Option<Answer>>,
+    missing: usize,
+    caller: oneshot::Sender<Replies>,
+    sent_in: u64,
+}
+
+/// A reply that nobody waits for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unexpected;
+
+impl Matcher {
+    /// A message about these keys was sent, in the period of this number.
+    pub(crate) fn sent(&mut self, command: Command, keys: Vec<String>, caller: oneshot::Sender<Replies>, period: u64) {
+        let message = self.numbers;
+        self.numbers += 1;
+        self.due += keys.len();
+        let answers = vec![None; keys.len()];
+        self.messages.insert(message, Pending { missing: keys.len(), answers, caller, sent_in: period });
+        let awaited = self.awaited.entry(command).or_default();
+        for (at, key) in keys.into_iter().enumerate() {
+            awaited.entry(key).or_default().push_back(Place { message, key: at });
+        }
+    }
+
+    /// A reply came.
+    pub(crate) fn came(&mut self, reply: Reply) -> Result<(), Unexpected> {
+        let Reply { command, key, answer } = reply;
+        let awaited = self.awaited.get_mut(&command).ok_or(Unexpected)?;
+        let places = awaited.get_mut(&key).ok_or(Unexpected)?;
+        let place = places.pop_front().ok_or(Unexpected)?;
+        if places.is_empty() {
+            awaited.remove(&key);
+        }
+        self.due -= 1;
+        let pending = self.messages.get_mut(&place.message).ok_or(Unexpected)?;
+        pending.answers[place.key] = Some(answer);
+        pending.missing -= 1;
+        if pending.missing == 0
+            && let Some(Pending { answers, caller, .. }) = self.messages.remove(&place.message)
+        {
+            // A caller that is gone wants none.
+            let _ = caller.send(Replies { answers, lost: None });
+        }
+        Ok(())
+    }
+
+    /// No reply can be told from another any more, or none will come: every caller learns what is known. What is due stays due.
+    /// Gives the number of replies to `SERVER_INFO` that are.
+    pub(crate) fn give_up(&mut self, error: &Error) -> usize {
+        let infos = self.awaited.get(&Command::ServerInfo).map_or(0, |keys| keys.values().map(VecDeque::len).sum());
+        self.awaited.clear();
+        for (_, Pending { answers, caller, .. }) in std::mem::take(&mut self.messages) {
+            let _ = caller.send(Replies { answers, lost: Some(error.clone()) });
+        }
+        infos
+    }
+
+    /// One of the replies that are due came, and nobody knows which.
+    pub(crate) fn came_unmatched(&mut self) {
+        self.due = self.due.saturating_sub(1);
+    }
+
+    /// All replies that were due have come, or never will.
+    pub(crate) fn nothing_is_due(&mut self) {
+        self.due = 0;
+    }
+
+    /// How many replies have not come.
+    pub(crate) const fn due(&self) -> usize {
+        self.due
+    }
+
+    /// How many messages wait for replies.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// The period in which the message was sent that has waited longest.
+    pub(crate) fn oldest_period(&self) -> Option<u64> {
+        self.messages.first_key_value().map(|(_, pending)| pending.sent_in)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_api::ErrorKind;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    fn reply(command: Command, key: &str, status: u64) -> Reply {
+        Reply { command, key: key.to_owned(), answer: Answer { status, value: None } }
+    }
+
+    fn sent(matcher: &mut Matcher, command: Command, keys: &[&str]) -> oneshot::Receiver<Replies> {
+        let (caller, replies) = oneshot::channel();
+        matcher.sent(command, keys.iter().map(|key| (*key).to_owned()).collect(), caller, 0);
+        replies
+    }
+
+    fn statuses(replies: &mut oneshot::Receiver<Replies>) -> Option<Vec<Option<u64>>> {
+        let replies = replies.try_recv().ok()?;
+        Some(replies.answers.into_iter().map(|answer| answer.map(|answer| answer.status)).collect())
+    }
+
+    #[test]
+    fn err_6_a_caller_that_is_gone_keeps_its_place() {
+        let mut matcher = Matcher::default();
+        drop(sent(&mut matcher, Command::Get, &["sixsix"]));
+        let mut second = sent(&mut matcher, Command::Get, &["sixsix"]);
+        matcher.came(reply(Command::Get, "sixsix", 0)).unwrap();
+        assert_eq!(statuses(&mut second), None, "this one was the first one's");
+        matcher.came(reply(Command::Get, "sixsix", 3)).unwrap();
+        assert_eq!(statuses(&mut second), Some(vec![Some(3)]));
+        assert_eq!((matcher.due(), matcher.messages()), (0, 0));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_unexpected() {
+        let mut matcher = Matcher::default();
+        assert_eq!(matcher.came(reply(Command::Get, "sixsix", 0)), Err(Unexpected));
+        let _caller = sent(&mut matcher, Command::Get, &["sixsix"]);
+        assert_eq!(matcher.came(reply(Command::Set, "sixsix", 1)), Err(Unexpected));
+        assert_eq!(matcher.came(reply(Command::Get, "seven77", 3)), Err(Unexpected));
+        matcher.came(reply(Command::Get, "sixsix", 0)).unwrap();
+        assert_eq!(matcher.came(reply(Command::Get, "sixsix", 0)), Err(Unexpected));
+    }
+
+    #[test]
+    fn batch_6_who_gives_up_tells_what_has_come() {
+        let mut matcher = Matcher::default();
+        let mut set = sent(&mut matcher, Command::Set, &["first1", "second"]);
+        let mut get = sent(&mut matcher, Command::Get, &["first1"]);
+        matcher.came(reply(Command::Set, "second", 2)).unwrap();
+        let mut info = sent(&mut matcher, Command::ServerInfo, &[""]);
+        matcher.came(reply(Command::ServerInfo, "", 0)).unwrap();
+        assert_eq!(statuses(&mut info), Some(vec![Some(0)]));
+        assert_eq!(matcher.give_up(&Error::new(ErrorKind::Unavailable, "gone")), 0);
+        let replies = set.try_recv().unwrap();
+        assert_eq!(replies.lost.map(|error| error.kind()), Some(ErrorKind::Unavailable));
+        assert!(replies.answers[0].is_none() && replies.answers[1].is_some());
+        assert_eq!(statuses(&mut get), Some(vec![None]));
+        assert_eq!((matcher.due(), matcher.messages()), (2, 0), "they may still come");
+        assert_eq!(matcher.came(reply(Command::Get, "first1", 0)), Err(Unexpected));
+        matcher.came_unmatched();
+        assert_eq!(matcher.due(), 1);
+        matcher.nothing_is_due();
+        assert_eq!(matcher.due(), 0);
+    }
+
+    /// A message of a caller, which may be gone by now.
+    #[derive(Clone, Debug)]
+    struct Message {
+        command: Command,
+        keys: Vec<usize>,
+        is_gone: bool,
+    }
+
+    const KEYS: [&str; 5] = ["aaaaaa", "bbbbbb", "cccccc", "dddddd", "eeeeee"];
+
+    fn message() -> impl Strategy<Value = Message> {
+        let command = prop::sample::select(vec![Command::Get, Command::Set, Command::Add, Command::Remove]);
+        (command, prop::collection::btree_set(0..KEYS.len(), 1..4), prop::bool::weighted(0.3))
+            .prop_map(|(command, keys, is_gone)| Message { command, keys: keys.into_iter().collect(), is_gone })
+    }
+
+    proptest! {
+        /// A server that answers in any order that it may: what concerns one command and one key in the order in which it came,
+        /// and everything else as it likes, also while further messages come in.
+        #[test]
+        fn err_6_each_caller_gets_its_own_replies_in_every_legal_order(
+            messages in prop::collection::vec(message(), 1..40),
+            choices in prop::collection::vec((any::<bool>(), any::<Index>()), 400),
+        ) {
+            let mut matcher = Matcher::default();
+            // Of each command and key the replies to give, in order. The status is the number of message and key.
+            let mut due: BTreeMap<(&str, usize), VecDeque<(Command, u64)>> = BTreeMap::new();
+            let mut callers = Vec::new();
+            let mut unsent = messages.into_iter().enumerate();
+            let mut choices = choices.into_iter().cycle();
+            loop {
+                let (sends, choice) = choices.next().unwrap();
+                let next = if sends || due.is_empty() { unsent.next() } else { None };
+                if let Some((number, Message { command, keys, is_gone })) = next {
+                    let number = u64::try_from(number).unwrap() * 10;
+                    let names: Vec<&str> = keys.iter().map(|key| KEYS[*key]).collect();
+                    let caller = sent(&mut matcher, command, &names);
+                    for (at, key) in (0..).zip(&keys) {
+                        due.entry((command.name(), *key)).or_default().push_back((command, number + at));
+                    }
+                    let expected: Vec<Option<u64>> = (number..).take(keys.len()).map(Some).collect();
+                    if is_gone { drop(caller) } else { callers.push((caller, expected)) }
+                    continue;
+                }
+                let Some(chosen) = (!due.is_empty()).then(|| *choice.get(&Vec::from_iter(due.keys().copied()))) else { break };
+                let replies = due.get_mut(&chosen).unwrap();
+                let (command, status) = replies.pop_front().unwrap();
+                if replies.is_empty() {
+                    due.remove(&chosen);
+                }
+                matcher.came(reply(command, KEYS[chosen.1], status)).unwrap();
+                prop_assert_eq!(matcher.due(), due.values().map(VecDeque::len).sum::<usize>());
+            }
+            for (mut caller, expected) in callers {
+                prop_assert_eq!(statuses(&mut caller), Some(expected));
+            }
+            prop_assert_eq!((matcher.due(), matcher.messages()), (0, 0));
+            prop_assert!(matcher.awaited.values().all(HashMap::is_empty));
+        }
+    }
+}

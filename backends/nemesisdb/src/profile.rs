@@ -1,0 +1,94 @@
+//! What a store declares. The sources are in the README.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use kv_api::{Consistency, ItemLimit, Profile, Support, ValueKinds};
+
+use crate::config::NemesisdbConfig;
+use crate::message::{ENDS_BYTES, pair_bytes, quoted_bytes};
+
+/// The least length of a key on the server, in bytes of UTF-8.
+const SERVER_KEY_BYTES_MIN: usize = 6;
+
+/// What stands around a key without escapes in the message that sets it: the ends, two quotation marks, a colon, and
+/// room for a short value. A longer key could be read and deleted, and hardly ever set.
+pub(crate) const PAIR_BYTES_LEAST: usize = ENDS_BYTES + 2 + 1 + VALUE_BYTES_LEAST;
+
+/// What the longest key leaves to its value: room for a number or a word.
+const VALUE_BYTES_LEAST: usize = 11;
+
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// What a store declares that was opened with a server's address and nothing else (CAP-1, CAP-3).
+pub static PROFILE: Profile = shared().with_if_not_exists(Support::Native).with_set_outcome_told(true);
+
+/// What a store declares that keeps expiries in the envelope, and was else opened with a server's address alone.
+pub static PROFILE_WITH_EXPIRY: Profile = shared()
+    .with_if_not_exists(Support::BestEffort)
+    .with_ttl(Support::Emulated)
+    .with_expire_at(Support::Emulated)
+    .with_expiry_resolution(Duration::from_millis(1));
+
+const fn shared() -> Profile {
+    Profile::new("nemesisdb")
+        .with_if_exists(Support::BestEffort)
+        .with_delete_outcome_told(true)
+        .with_delete_many_outcome_told(true)
+        .with_expiry_read(true)
+        .with_metadata(Support::Emulated)
+        .with_value_kinds(ValueKinds::ALL)
+        .with_entry_snapshot(true)
+        .with_consistency(Consistency::Strong)
+        .with_key_bytes(SERVER_KEY_BYTES_MIN, MESSAGE_BYTES_MAX - PAIR_BYTES_LEAST)
+        .with_item_limits(&[ItemLimit { max: MESSAGE_BYTES_MAX as u64, ..MESSAGE }])
+}
+
+/// The whole message that sets an item (CHK-2). A namespace is not in it, and its bytes are taken off what is allowed.
+const MESSAGE: ItemLimit = ItemLimit {
+    name: "message_bytes_max",
+    max: 0,
+    measure: |item| (ENDS_BYTES + pair_bytes(item.key, item.value, item.metadata, item.expires)) as u64,
+};
+
+/// What a store with these settings declares.
+pub(crate) fn profile(config: &NemesisdbConfig) -> Profile {
+    let mut profile = if config.expiry { PROFILE_WITH_EXPIRY.clone() } else { PROFILE.clone() };
+    let prefix = config.prefix();
+    // Without its quotation marks, which the key brings along.
+    let room = config.message_bytes_max - (quoted_bytes(&prefix) - 2);
+    profile.key_bytes_min = SERVER_KEY_BYTES_MIN.saturating_sub(prefix.len()).max(1);
+    profile.key_bytes_max = room - PAIR_BYTES_LEAST;
+    profile.item_limits = Cow::Owned(vec![ItemLimit { max: room as u64, ..MESSAGE }]);
+    profile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(NemesisdbConfig) -> kv_api::Result<NemesisdbConfig>) -> Profile {
+        profile(&change(NemesisdbConfig::new("localhost", 1987).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn the_published_profiles_are_those_of_plain_settings() {
+        for (built, published) in
+            [(with(Ok), &PROFILE), (with(|config| Ok(config.with_expiry_in_envelope(true))), &PROFILE_WITH_EXPIRY)]
+        {
+            assert_eq!(format!("{built:?}"), format!("{published:?}"));
+        }
+    }
+
+    #[test]
+    fn key_1_a_namespace_and_the_message_limit_change_the_length_of_keys() {
+        let lengths =
+            |profile: Profile| (profile.key_bytes_min, profile.key_bytes_max, profile.item_limit("message_bytes_max"));
+        assert_eq!(lengths(with(Ok)), (6, 1000, Some(1024)));
+        assert_eq!(lengths(with(|config| config.with_namespace("abc"))), (2, 996, Some(1020)));
+        assert_eq!(lengths(with(|config| config.with_namespace("sessions"))), (1, 991, Some(1015)));
+        // Quotation marks are escaped on the wire: two bytes each there, one of the key.
+        assert_eq!(lengths(with(|config| config.with_namespace("\"\"\"\""))), (1, 991, Some(1015)));
+        assert_eq!(lengths(with(|config| config.with_message_bytes_max(64))), (6, 40, Some(64)));
+    }
+}

@@ -1,0 +1,303 @@
+//! What comes back: one message for each key, with the name of its command, the key and a status; and what each status
+//! means (section "What goes over the wire" of the README). Pure.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kv_api::{
+    DeleteOutcome, Envelope, Error, ErrorKind, Metadata, Result, Retry, SetStatus, Timestamp, Value, ValueKind,
+};
+use serde_json::value::RawValue;
+
+use crate::message::Command;
+
+/// What the server answered about one key.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u64,
+    /// Beside a hit of a `GET`, the value as it came.
+    pub(crate) value: Option<Box<RawValue>>,
+}
+
+/// A message that says whose it is.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) command: Command,
+    /// As on the server; empty for a command about no key.
+    pub(crate) key: String,
+    pub(crate) answer: Answer,
+}
+
+type Members<'t> = BTreeMap<String, &'t RawValue>;
+
+/// Takes a message apart.
+///
+/// # Errors
+/// `Protocol` when it does not say whose it is: an error of the server that names no command, or what is no reply at all. No
+/// text of the message is in it.
+pub(crate) fn parse(text: &str) -> Result<Reply> {
+    let members = |text| serde_json::from_str::<Members<'_>>(text).map_err(|_| unknown("a message that is no reply"));
+    let message = members(text)?;
+    let [(name, body)] = Vec::from_iter(&message)[..] else { return Err(unknown("a message that is no reply")) };
+    let mut body = members(body.get())?;
+    if name == "SERVER_ERROR" {
+        let code = number(&body, "s").or_else(|| number(&body, "_c"));
+        let error = unknown("an error that names no request");
+        return Err(match code {
+            Some(code) => error.with_native_code(format_args!("SERVER_ERROR {code}")),
+            None => error.with_native_code("SERVER_ERROR"),
+        });
+    }
+    let named = |command: &Command| name.strip_suffix("_RSP") == Some(command.name());
+    let command = Command::ALL.into_iter().find(named).ok_or_else(|| unknown("a reply to another command"))?;
+    let status = number(&body, "st").ok_or_else(|| unknown("a reply without a status"))?;
+    let (key, value) = if command == Command::ServerInfo {
+        (String::new(), None)
+    } else if command == Command::Get && status == HIT {
+        // The pair itself; a key has six bytes at least, so it is never `st`.
+        body.remove("st");
+        let (1, Some((key, value))) = (body.len(), body.into_iter().next()) else {
+            return Err(unknown("a hit that is not one pair"));
+        };
+        (key, Some(value.to_owned()))
+    } else {
+        let key = body.get("k").and_then(|key| serde_json::from_str(key.get()).ok());
+        let Some(key) = key else {
+            return Err(unknown("a refusal that names no key").with_native_code(format_args!("st {status}")));
+        };
+        (key, None)
+    };
+    Ok(Reply { command, key, answer: Answer { status, value } })
+}
+
+fn number(members: &Members<'_>, name: &str) -> Option<u64> {
+    members.get(name)?.get().parse().ok()
+}
+
+/// Nobody knows whose answer this was, nor what became of the request.
+fn unknown(what: &'static str) -> Error {
+    Error::new(ErrorKind::Protocol, format!("the server sent {what}")).with_retry(Retry::OutcomeUnknown)
+}
+
+const HIT: u64 = 0;
+const SET: u64 = 1;
+const UPDATED: u64 = 2;
+const MISSING: u64 = 3;
+const EXISTS: u64 = 4;
+const REMOVED: u64 = 5;
+const KEY_TOO_SHORT: u64 = 6;
+const NOT_A_KEY: u64 = 7;
+const NOT_A_BODY: u64 = 12;
+
+impl Answer {
+    /// The outcome of a `SET`.
+    pub(crate) fn set(&self) -> Result<SetStatus> {
+        match self.status {
+            SET => Ok(SetStatus::Created),
+            UPDATED => Ok(SetStatus::Updated),
+            _ => Err(self.refusal()),
+        }
+    }
+
+    /// The outcome of an `ADD`.
+    pub(crate) fn added(&self) -> Result<SetStatus> {
+        match self.status {
+            SET => Ok(SetStatus::Created),
+            EXISTS => Ok(SetStatus::NotMet),
+            _ => Err(self.refusal()),
+        }
+    }
+
+    /// The outcome of an `RMV`.
+    pub(crate) fn removed(&self) -> Result<DeleteOutcome> {
+        match self.status {
+            REMOVED => Ok(DeleteOutcome::Deleted),
+            MISSING => Ok(DeleteOutcome::NotFound),
+            _ => Err(self.refusal()),
+        }
+    }
+
+    /// What a `GET` found, expired or not.
+    pub(crate) fn found(&self) -> Result<Option<Found>> {
+        match (self.status, &self.value) {
+            (HIT, Some(value)) => found(value.get()).map(Some),
+            (MISSING, _) => Ok(None),
+            _ => Err(self.refusal()),
+        }
+    }
+
+    /// Whether `SERVER_INFO` was answered.
+    pub(crate) fn told(&self) -> Result<()> {
+        if self.status == HIT { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    /// Any other status. What refuses a request says that nothing was done; what is not known says nothing.
+    fn refusal(&self) -> Error {
+        let (kind, message, retry) = match self.status {
+            KEY_TOO_SHORT => (ErrorKind::InvalidArgument, "the server takes no key of this length", Retry::Never),
+            NOT_A_KEY | NOT_A_BODY => (ErrorKind::Protocol, "the server took the request for malformed", Retry::Never),
+            _ => (
+                ErrorKind::Protocol,
+                "the server answered with a status that does not belong here",
+                Retry::OutcomeUnknown,
+            ),
+        };
+        Error::new(kind, message).with_retry(retry).with_native_code(format_args!("st {}", self.status))
+    }
+}
+
+/// An entry as it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) value: Value,
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Found {
+    /// Whether it is still there (EXP-7).
+    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|at| now < at)
+    }
+}
+
+/// Whoever wrote it: an envelope is one, a string is a text, and the rest JSON, `null` too (VAL-5).
+fn found(json: &str) -> Result<Found> {
+    if let Some(envelope) = Envelope::decode_text(json)? {
+        let (value, metadata, expires_at) = envelope.into_parts();
+        return Ok(Found { value, metadata, expires_at });
+    }
+    let value = if json.starts_with('"') {
+        let text = serde_json::from_str::<String>(json)
+            .map_err(|_| Error::new(ErrorKind::Protocol, "the server sent a string that is none"))?;
+        Value::from(text)
+    } else {
+        Value::from_stored(ValueKind::Json, Bytes::copy_from_slice(json.as_bytes()))
+    };
+    Ok(Found { value, metadata: None, expires_at: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn answer(text: &str) -> Answer {
+        parse(text).unwrap().answer
+    }
+
+    #[test]
+    fn a_reply_says_whose_it_is() {
+        for (text, command, key, status) in [
+            (r#"{"SET_RSP":{"k":"sixsix","st":1}}"#, Command::Set, "sixsix", 1),
+            (r#"{"ADD_RSP":{"st":6,"k":"short"}}"#, Command::Add, "short", 6),
+            (r#"{"RMV_RSP":{"k":"a\"\\\u0000é","st":5}}"#, Command::Remove, "a\"\\\0é", 5),
+            (r#"{"GET_RSP":{"sixsix":{"st":9},"st":0}}"#, Command::Get, "sixsix", 0),
+            (r#"{"GET_RSP":{"st":0,"zzzzzz":null}}"#, Command::Get, "zzzzzz", 0),
+            (r#"{"GET_RSP":{"k":"sixsix","st":3}}"#, Command::Get, "sixsix", 3),
+            (r#"{"SERVER_INFO_RSP":{"st":0,"keyCnt":1,"qryCnt":2,"version":"0.1.6"}}"#, Command::ServerInfo, "", 0),
+        ] {
+            let reply = parse(text).unwrap();
+            assert_eq!((reply.command, reply.key.as_str(), reply.answer.status), (command, key, status), "{text}");
+        }
+    }
+
+    #[test]
+    fn err_1_what_says_of_no_request_that_it_is_its_reply_is_told_apart() {
+        for (text, code) in [
+            (r#"{"SERVER_ERROR":{"s":5,"m":"hush"}}"#, Some("SERVER_ERROR 5")),
+            (r#"{"SERVER_ERROR":{"_err":1,"_c":5000,"_a":"hush"}}"#, Some("SERVER_ERROR 5000")),
+            (r#"{"SERVER_ERROR":{}}"#, Some("SERVER_ERROR")),
+            (r#"{"SET_RSP":{"st":6,"m":"hush"}}"#, Some("st 6")),
+            (r#"{"GET_RSP":{"st":12,"m":""}}"#, Some("st 12")),
+            (r#"{"GET_RSP":{"st":0}}"#, None),
+            (r#"{"GET_RSP":{"hushhush":1,"other1":2,"st":0}}"#, None),
+            (r#"{"SET_RSP":{"k":"hushhush"}}"#, None),
+            (r#"{"SET_RSP":{"k":7,"st":1}}"#, Some("st 1")),
+            (r#"{"CLEAR_RSP":{"st":0,"cnt":0}}"#, None),
+            (r#"{"SET":{"hushhush":1}}"#, None),
+            (r#"{"SET_RSP":[]}"#, None),
+            (r#"{"SET_RSP":{"k":"hushhush","st":1}"#, None),
+            (r#"{"SET_RSP":{"k":"hushhush","st":1},"more":{}}"#, None),
+            ("{}", None),
+            ("hush", None),
+            ("", None),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::OutcomeUnknown), "{text}");
+            assert_eq!(error.native_code(), code, "{text}");
+            assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn err_1_each_status_has_its_meaning() {
+        let with = |status: u64| Answer { status, value: None };
+        assert_eq!(with(1).set().unwrap(), SetStatus::Created);
+        assert_eq!(with(2).set().unwrap(), SetStatus::Updated);
+        assert_eq!(with(1).added().unwrap(), SetStatus::Created);
+        assert_eq!(with(4).added().unwrap(), SetStatus::NotMet);
+        assert_eq!(with(5).removed().unwrap(), DeleteOutcome::Deleted);
+        assert_eq!(with(3).removed().unwrap(), DeleteOutcome::NotFound);
+        assert!(with(3).found().unwrap().is_none());
+        with(0).told().unwrap();
+        for status in 0..20 {
+            let errors = [
+                with(status).set().err().filter(|_| !matches!(status, 1 | 2)),
+                with(status).added().err().filter(|_| !matches!(status, 1 | 4)),
+                with(status).removed().err().filter(|_| !matches!(status, 3 | 5)),
+                with(status).found().err().filter(|_| status != 3),
+                with(status).told().err().filter(|_| status != 0),
+            ];
+            let (kind, retry) = match status {
+                6 => (ErrorKind::InvalidArgument, Retry::Never),
+                7 | 12 => (ErrorKind::Protocol, Retry::Never),
+                _ => (ErrorKind::Protocol, Retry::OutcomeUnknown),
+            };
+            for error in errors.into_iter().flatten() {
+                assert_eq!((error.kind(), error.retry()), (kind, retry), "{status}");
+                assert_eq!(error.native_code(), Some(format!("st {status}").as_str()));
+            }
+        }
+    }
+
+    #[test]
+    fn val_5_what_others_wrote_is_read_as_it_is() {
+        let read = |json: &str| {
+            let found = answer(&format!(r#"{{"GET_RSP":{{"sixsix":{json},"st":0}}}}"#)).found().unwrap().unwrap();
+            assert!(found.metadata.is_none() && found.expires_at.is_none());
+            found.value
+        };
+        assert_eq!(read("\"a\\u0000é\""), Value::from("a\0é"));
+        assert_eq!(read("18446744073709551615"), Value::from(u64::MAX));
+        assert_eq!(read("1e3"), Value::from(1000));
+        assert!(read("null").is_null());
+        assert_eq!(read(r#"{"$kv-envelope":1,"other":2}"#), Value::from(json!({"$kv-envelope": 1, "other": 2})));
+        let deep = "[".repeat(5000) + &"]".repeat(5000);
+        assert_eq!(read(&deep).as_json_text(), Some(deep.as_str()), "deeper than this library writes");
+    }
+
+    #[test]
+    fn env_3_an_envelope_is_opened_and_a_newer_one_is_an_error() {
+        let hit = |json: &str| answer(&format!(r#"{{"GET_RSP":{{"sixsix":{json},"st":0}}}}"#)).found();
+        let found = hit(r#"{"$kv-envelope":1,"expires_at":1500,"kind":"bytes","metadata":{"n":1},"value":"AP8="}"#);
+        let found = found.unwrap().unwrap();
+        assert_eq!(
+            (found.value.clone(), found.metadata.clone()),
+            (Value::from(b"\0\xff"), Some(Metadata::from(json!({"n": 1}))))
+        );
+        assert!(found.is_live(Timestamp::from_unix_millis(1499)));
+        assert!(!found.is_live(Timestamp::from_unix_millis(1500)));
+        assert_eq!(hit(r#"{"$kv-envelope":2,"kind":"text"}"#).unwrap_err().kind(), ErrorKind::Protocol);
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_makes_it_panic(text in r#"\{?("(GET|SET|SERVER)_(RSP|ERROR)":)?\{?("(st|k|s)":[0-9"]{0,3},?)*[\PC]{0,20}\}{0,2}"#) {
+            if let Ok(reply) = parse(&text) {
+                let _ = (reply.answer.found(), reply.answer.set());
+            }
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The store: which commands a request takes, and what their answers mean.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt, join3};
+use kv_api::{
+    Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Fields,
+    Profile, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
+};
+use kv_remote::{Asks, Call, Remote, Reply};
+
+use crate::client::Client;
+use crate::config::NemesisdbConfig;
+use crate::driver::Server;
+use crate::matcher::Replies;
+use crate::message::{
+    Command, ENDS_BYTES, SERVER_INFO, check_json, encoded, keys_message, pairs_message, quoted_bytes, write_bytes,
+};
+use crate::pack::pack;
+use crate::profile::profile;
+use crate::reply::{Answer, Found};
+
+/// A store on a NemesisDB server: its keys, or those of one namespace.
+///
+/// Opening it connects (LIFE-1) and needs a tokio runtime, on which a task then owns the connection. All callers share it.
+#[derive(Debug)]
+pub struct NemesisdbStore {
+    client: Client,
+    remote: Remote,
+    profile: Profile,
+    scope: String,
+    prefix: String,
+    message_bytes_max: usize,
+    /// Entries may have an expiry, kept in the envelope.
+    expiry: bool,
+}
+
+/// A key to send, with what is to be set under it, if anything.
+struct Item<'a> {
+    /// As on the server.
+    key: Cow<'a, str>,
+    write: Option<&'a Write<'a>>,
+    /// What it takes in a message.
+    bytes: usize,
+}
+
+/// What is known of a message's items, over all attempts to send it.
+struct Progress {
+    answers: Vec<Option<Reply<Answer>>>,
+    /// An attempt so far may have been applied.
+    maybe_applied: bool,
+}
+
+impl NemesisdbStore {
+    /// Connects to the server. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `Unavailable` when the server cannot be reached, `Misconfigured` when what answers there is none.
+    pub async fn open(config: NemesisdbConfig) -> Result<Self> {
+        let profile = profile(&config);
+        let (prefix, authority) = (config.prefix(), config.authority());
+        let NemesisdbConfig { host, port, namespace, message_bytes_max, expiry, remote: settings } = config;
+        let scope = format!("{authority} {}", namespace.unwrap_or_default());
+        let (timer, patience) = (settings.timer(), settings.request_timeout());
+        let server = Server { host, port, authority, timer, patience };
+        let remote = Remote::new(settings);
+        let client = remote.call().send(Asks::Answer, || Client::open(server.clone())).await?.answer;
+        Ok(Self { client, remote, profile, scope, prefix, message_bytes_max, expiry })
+    }
+
+    fn full_key<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        if self.prefix.is_empty() { Cow::Borrowed(key) } else { Cow::Owned([&self.prefix, key].concat()) }
+    }
+
+    fn item_of_key<'k>(&self, key: &'k str) -> Item<'k> {
+        let key = self.full_key(key);
+        Item { bytes: quoted_bytes(&key), key, write: None }
+    }
+
+    fn item_of_write<'w>(&self, write: &'w Write<'w>) -> Item<'w> {
+        let key = self.full_key(write.key());
+        Item { bytes: write_bytes(&key, write), key, write: Some(write) }
+    }
+
+    /// Refuses what no message can hold, or what would break one. What a profile can measure was refused before this; a key with
+    /// escapes takes more in a message than its own bytes.
+    fn check(&self, item: &Item<'_>) -> Result<()> {
+        let found = ENDS_BYTES + item.bytes;
+        if found > self.message_bytes_max {
+            let prefix = quoted_bytes(&self.prefix) - 2;
+            let (allowed, found) = (self.message_bytes_max - prefix, found - prefix);
+            return Err(Error::limit("message_bytes_max", allowed as u64, found as u64));
+        }
+        item.write.map_or(Ok(()), check_json)
+    }
+
+    /// Sends items of distinct keys in as few messages as there can be, side by side, and gives the answer to each, in order.
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        command: Command,
+        asks: Asks,
+        items: Vec<Item<'_>>,
+    ) -> Vec<Result<Reply<Answer>>> {
+        let mut results: Vec<Option<Result<Reply<Answer>>>> =
+            items.iter().map(|item| self.check(item).err().map(Err)).collect();
+        let to_send: Vec<usize> = (0..items.len()).filter(|at| results[*at].is_none()).collect();
+        let sizes: Vec<usize> = to_send.iter().map(|at| items[*at].bytes).collect();
+        let mut messages: Vec<BoxFuture<'_, _>> = Vec::new();
+        for packed in pack(&sizes, self.message_bytes_max - ENDS_BYTES) {
+            let positions: Vec<usize> = packed.into_iter().map(|at| to_send[at]).collect();
+            let items = positions.iter().map(|at| &items[*at]).collect();
+            let answers = self.message(call, command, asks, items);
+            messages.push(async { (positions, answers.await) }.boxed());
+        }
+        let mut answered = self.remote.in_window(messages);
+        while let Some((positions, answers)) = answered.next().await {
+            for (at, answer) in positions.into_iter().zip(answers) {
+                results[at] = Some(answer);
+            }
+        }
+        drop(answered);
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(lost_track()))).collect()
+    }
+
+    /// Sends one message as often as the policy allows; each time only what has no answer yet.
+    async fn message(
+        &self,
+        call: &Call<'_>,
+        command: Command,
+        asks: Asks,
+        items: Vec<&Item<'_>>,
+    ) -> Vec<Result<Reply<Answer>>> {
+        let progress = Mutex::new(Progress { answers: vec![None; items.len()], maybe_applied: false });
+        let sent = call.send(asks, || self.attempt(command, &items, &progress)).await;
+        let missing = sent.err().unwrap_or_else(lost_track);
+        let Progress { answers, .. } = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+        answers.into_iter().map(|answer| answer.ok_or_else(|| missing.clone())).collect()
+    }
+
+    async fn attempt(&self, command: Command, items: &[&Item<'_>], progress: &Mutex<Progress>) -> Result<()> {
+        let progress = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let (open, repeated): (Vec<usize>, bool) = {
+            let mut progress = progress();
+            let repeated = progress.maybe_applied;
+            // Until it is known better: this attempt may be dropped.
+            progress.maybe_applied = true;
+            ((0..items.len()).filter(|at| progress.answers[*at].is_none()).collect(), repeated)
+        };
+        let now = self.clock().now();
+        let asked = open.iter().map(|at| items[*at]);
+        let text = match command {
+            Command::Set | Command::Add => pairs_message(
+                command,
+                asked.filter_map(|item| item.write.map(|write| (&*item.key, encoded(write, now)))),
+            ),
+            _ => keys_message(command, asked.map(|item| &*item.key)),
+        };
+        let keys = open.iter().map(|at| items[*at].key.clone().into_owned()).collect();
+        let replies = self.client.send(command, keys, text).await;
+        let Replies { answers, lost } = replies.unwrap_or_else(|error| Replies::none(open.len(), error));
+        let mut progress = progress();
+        for (at, answer) in open.into_iter().zip(answers) {
+            progress.answers[at] = answer.map(|answer| Reply { answer, repeated });
+        }
+        match lost {
+            None => Ok(()),
+            Some(error) => {
+                progress.maybe_applied = repeated || error.retry() == Retry::OutcomeUnknown;
+                Err(error)
+            }
+        }
+    }
+
+    /// What is kept under each key, expired or not.
+    async fn look(&self, call: &Call<'_>, keys: impl Iterator<Item = &str> + Send) -> Vec<Result<Option<Found>>> {
+        let items = keys.map(|key| self.item_of_key(key)).collect();
+        let answers = self.exchange(call, Command::Get, Asks::Answer, items).await;
+        answers.into_iter().map(|answer| answer?.answer.found()).collect()
+    }
+
+    fn is_live(&self, found: &Found) -> bool {
+        found.is_live(self.clock().now())
+    }
+
+    /// The live entries of these keys; fails as a whole (GET-2).
+    async fn entries(&self, call: &Call<'_>, keys: &[Cow<'_, str>], fields: Fields) -> Result<Vec<Option<Entry>>> {
+        for key in keys {
+            self.check(&self.item_of_key(key)).map_err(|error| error.with_key(key))?;
+        }
+        let found = self.look(call, keys.iter().map(AsRef::as_ref)).await;
+        let entry = |found: Found| match fields {
+            Fields::Existence => Entry::new(Value::from("")),
+            Fields::Value => Entry::new(found.value),
+            _ => {
+                let expiry = found.expires_at.map_or(EntryExpiry::Never, EntryExpiry::At);
+                Entry::with_details(found.value, found.metadata, expiry, None)
+            }
+        };
+        let live = |(found, key): (Result<Option<Found>>, &Cow<'_, str>)| {
+            let found = found.map_err(|error| error.with_key(key))?;
+            Ok(found.filter(|found| self.is_live(found)).map(entry))
+        };
+        found.into_iter().zip(keys).map(live).collect()
+    }
+
+    /// Sets without condition.
+    async fn set(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
+        let items = writes.iter().map(|write| self.item_of_write(write)).collect();
+        let answers = self.exchange(call, Command::Set, Asks::State, items).await;
+        let outcome = |answer: Result<Reply<Answer>>| {
+            let Reply { answer, repeated } = answer?;
+            // What was there may have expired, which only a read would tell.
+            let answer = if self.expiry { answer.set().map(|_| SetStatus::Stored) } else { answer.set() }?;
+            Ok(Reply { answer, repeated }.set_outcome())
+        };
+        answers.into_iter().map(outcome).collect()
+    }
+
+    /// Sets where there is no live entry. Atomic, but where an expired one stands in the way: it blocks `ADD`, and is removed
+    /// first.
+    async fn add(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
+        let mut outcomes = self.add_once(call, writes).await;
+        if !self.expiry {
+            return outcomes;
+        }
+        let is_blocked = |outcome: &Result<SetOutcome>| outcome.as_ref().is_ok_and(|outcome| !outcome.is_written());
+        let blocked: Vec<usize> = (0..writes.len()).filter(|at| is_blocked(&outcomes[*at])).collect();
+        let (mut free, mut expired) = (Vec::new(), Vec::new());
+        let found = self.look(call, blocked.iter().map(|at| writes[*at].key())).await;
+        for (at, found) in blocked.into_iter().zip(found) {
+            match found {
+                Ok(Some(found)) if self.is_live(&found) => {}
+                Ok(Some(_)) => expired.push(at),
+                Ok(None) => free.push(at),
+                Err(error) => outcomes[at] = Err(not_written(error)),
+            }
+        }
+        let removed = self.remove(call, Asks::Step, expired.iter().map(|at| writes[*at].key())).await;
+        for (at, removed) in expired.into_iter().zip(removed) {
+            match removed {
+                Ok(_) => free.push(at),
+                Err(error) => outcomes[at] = Err(error),
+            }
+        }
+        let again: Vec<&Write<'_>> = free.iter().map(|at| writes[*at]).collect();
+        for (at, outcome) in free.into_iter().zip(self.add_once(call, &again).await) {
+            outcomes[at] = outcome;
+        }
+        outcomes
+    }
+
+    async fn add_once(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
+        let items = writes.iter().map(|write| self.item_of_write(write)).collect();
+        let answers = self.exchange(call, Command::Add, Asks::Step, items).await;
+        answers.into_iter().map(|answer| answer?.answer.added().map(SetOutcome::new)).collect()
+    }
+
+    /// Sets where there is a live entry: looks, then sets.
+    async fn replace(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
+        let found = self.look(call, writes.iter().map(|write| write.key())).await;
+        let (mut outcomes, mut met) = (Vec::with_capacity(writes.len()), Vec::new());
+        for (at, found) in found.into_iter().enumerate() {
+            match found {
+                Ok(Some(found)) if self.is_live(&found) => {
+                    met.push(at);
+                    outcomes.push(Err(lost_track())); // replaced below
+                }
+                Ok(_) => outcomes.push(Ok(SetOutcome::new(SetStatus::NotMet))),
+                Err(error) => outcomes.push(Err(not_written(error))),
+            }
+        }
+        let items = met.iter().map(|at| self.item_of_write(writes[*at])).collect();
+        let answers = self.exchange(call, Command::Set, Asks::Step, items).await;
+        for (at, answer) in met.into_iter().zip(answers) {
+            let updated = |_| SetOutcome::new(SetStatus::Updated);
+            outcomes[at] = answer.and_then(|answer| answer.answer.set()).map(updated);
+        }
+        outcomes
+    }
+
+    async fn write_all(&self, call: &Call<'_>, writes: &[Write<'_>]) -> Vec<Result<SetOutcome>> {
+        let with = |wanted: fn(&Condition) -> bool| -> (Vec<usize>, Vec<&Write<'_>>) {
+            writes.iter().enumerate().filter(|(_, write)| wanted(write.condition())).unzip()
+        };
+        let (unconditional, sets) = with(|condition| *condition == Condition::Always);
+        let (if_not_exists, adds) = with(|condition| *condition == Condition::IfNotExists);
+        let (if_exists, replaces) = with(|condition| *condition == Condition::IfExists);
+        let outcomes = join3(self.set(call, &sets), self.add(call, &adds), self.replace(call, &replaces)).await;
+        let mut results: Vec<Result<SetOutcome>> = writes.iter().map(|_| Err(lost_track())).collect();
+        for (positions, outcomes) in [(unconditional, outcomes.0), (if_not_exists, outcomes.1), (if_exists, outcomes.2)]
+        {
+            for (at, outcome) in positions.into_iter().zip(outcomes) {
+                results[at] = outcome;
+            }
+        }
+        results
+    }
+
+    async fn remove(
+        &self,
+        call: &Call<'_>,
+        asks: Asks,
+        keys: impl Iterator<Item = &str> + Send,
+    ) -> Vec<Result<DeleteOutcome>> {
+        let items = keys.map(|key| self.item_of_key(key)).collect();
+        let answers = self.exchange(call, Command::Remove, asks, items).await;
+        let outcome = |answer: Result<Reply<Answer>>| {
+            let Reply { answer, repeated } = answer?;
+            Ok(Reply { answer: answer.removed()?, repeated }.delete_outcome())
+        };
+        answers.into_iter().map(outcome).collect()
+    }
+
+    async fn delete_all(&self, call: &Call<'_>, keys: &[Cow<'_, str>]) -> Vec<Result<DeleteOutcome>> {
+        if !self.expiry {
+            return self.remove(call, Asks::State, keys.iter().map(AsRef::as_ref)).await;
+        }
+        // An expired entry is none, and stays where it is: to remove it after a look could remove what somebody has just set,
+        // and say that there was nothing.
+        let found = self.look(call, keys.iter().map(AsRef::as_ref)).await;
+        let mut outcomes: Vec<Result<DeleteOutcome>> = Vec::with_capacity(keys.len());
+        let mut live = Vec::new();
+        for (at, found) in found.into_iter().enumerate() {
+            if let Ok(Some(found)) = &found
+                && self.is_live(found)
+            {
+                live.push(at);
+            }
+            outcomes.push(found.map(|_| DeleteOutcome::NotFound));
+        }
+        let removed = self.remove(call, Asks::State, live.iter().map(|at| &*keys[*at])).await;
+        for (at, removed) in live.into_iter().zip(removed) {
+            outcomes[at] = removed;
+        }
+        outcomes
+    }
+}
+
+/// A look that failed has written nothing.
+fn not_written(error: Error) -> Error {
+    if error.retry() == Retry::OutcomeUnknown { error.with_retry(Retry::Safe) } else { error }
+}
+
+fn lost_track() -> Error {
+    Error::new(ErrorKind::Internal, "an item of the batch was in no message")
+}
+
+#[async_trait]
+impl Backend for NemesisdbStore {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        self.remote.clock()
+    }
+
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        let fields = read.fields();
+        let mut entries = self.entries(&self.remote.call(), &[read.into_key()], fields).await?;
+        Ok(entries.pop().flatten())
+    }
+
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        self.write_all(&self.remote.call(), &[write]).await.pop().unwrap_or_else(|| Err(lost_track()))
+    }
+
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        let keys = [delete.into_key()];
+        self.delete_all(&self.remote.call(), &keys).await.pop().unwrap_or_else(|| Err(lost_track()))
+    }
+
+    async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        self.entries(&self.remote.call(), reads.keys(), reads.fields()).await
+    }
+
+    async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
+        self.write_all(&self.remote.call(), writes.writes()).await
+    }
+
+    async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
+        self.delete_all(&self.remote.call(), deletes.keys()).await
+    }
+
+    /// Asks for the figures of the server: that touches no key.
+    async fn ping(&self) -> Result<()> {
+        let ask = || async {
+            let replies = self.client.send(Command::ServerInfo, vec![String::new()], SERVER_INFO.to_owned()).await?;
+            match (replies.answers.into_iter().flatten().next(), replies.lost) {
+                (Some(answer), _) => answer.told(),
+                (None, lost) => Err(lost.unwrap_or_else(lost_track)),
+            }
+        };
+        self.remote.call().send(Asks::Answer, ask).await?;
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.client.close().await;
+        Ok(())
+    }
+}
