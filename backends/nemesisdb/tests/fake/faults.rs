@@ -1,0 +1,295 @@
+//! What is known after each thing that can go wrong (ERR-3 to ERR-6, BATCH-6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_api::{Clock, DeleteOutcome, ErrorKind, ManualClock, Retry, SetItem, SetStatus, Store, Timestamp, Value};
+use kv_fakes::nemesisdb::{Data, Fake};
+use kv_fakes::{Applied, Fault, ServerOptions};
+use kv_nemesisdb::{NemesisdbConfig, RetryPolicy};
+
+use crate::harness::{System, open};
+use crate::scripted::{Says, serve};
+
+fn once(config: NemesisdbConfig, system: Option<&System>) -> NemesisdbConfig {
+    let remote = system.map_or_else(Default::default, System::remote);
+    config.with_remote(remote.with_retry(RetryPolicy::none()))
+}
+
+#[tokio::test]
+async fn err_5_after_a_drop_a_set_is_stored_a_delete_accepted_and_a_step_unknown() {
+    let system = System::start().await;
+    let store = system.store().await;
+    for applied in [Applied::Yes, Applied::No] {
+        system.server.inject(Fault::Cut { applied }, 1);
+        assert_eq!(store.set("sixsix", 1).await.unwrap().status(), SetStatus::Stored);
+        system.server.inject(Fault::Cut { applied }, 1);
+        assert_eq!(store.delete("sixsix").await.unwrap(), DeleteOutcome::Accepted);
+        system.server.inject(Fault::Cut { applied }, 1);
+        let error = store.set("sixsix", 1).if_not_exists().await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::OutcomeUnknown));
+        assert_eq!(store.exists("sixsix").await.unwrap(), applied == Applied::Yes);
+        store.delete("sixsix").await.unwrap();
+    }
+    let definite = system.store_with(|remote| remote.with_retry(RetryPolicy::default().definite_only())).await;
+    system.server.inject(Fault::Cut { applied: Applied::No }, 1);
+    assert!(definite.set("sixsix", 1).await.unwrap_err().is_outcome_unknown());
+    system.server.inject(Fault::Cut { applied: Applied::No }, 3);
+    assert_eq!(definite.get("sixsix").await.unwrap(), None, "a read is repeated under every policy");
+}
+
+#[tokio::test]
+async fn batch_6_of_a_message_that_was_half_answered_each_key_says_what_is_known() {
+    let system = System::start().await;
+    let keys: Vec<String> = (0..8).map(|number| format!("number{number}")).collect();
+    let items = || keys.iter().map(|key| SetItem::new(key, 1));
+    let store = open(once(system.config(), Some(&system))).await.unwrap();
+    system.server.inject(Fault::Truncated, 1);
+    let results = store.set_many(items()).await;
+    let (told, unknown): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!((told.len(), unknown.len()), (4, 4));
+    assert!(told.into_iter().all(|outcome| outcome.unwrap().status() == SetStatus::Created));
+    assert!(unknown.into_iter().all(|error| error.unwrap_err().is_outcome_unknown()));
+
+    // Those that were answered are not sent again, and keep what they were told.
+    let store = system.store().await;
+    system.server.inject(Fault::Truncated, 1);
+    let (results, sent) = system.counted(store.set_many(items())).await;
+    assert_eq!(sent, 2);
+    let count = |wanted| results.iter().filter(|outcome| outcome.as_ref().unwrap().status() == wanted).count();
+    assert_eq!((count(SetStatus::Updated), count(SetStatus::Stored)), (4, 4));
+    assert_eq!(system.server.messages().last().unwrap().keys.len(), 4);
+}
+
+#[tokio::test]
+async fn err_3_where_nobody_listens_nothing_is_sent_and_that_is_said() {
+    let system = System::start().await;
+    let store = system.store().await.allow_best_effort();
+    store.set("sixsix", 1).await.unwrap();
+    system.server.stop().await;
+    // What takes note of the end may come after what is sent on it.
+    let _ = store.get("sixsix").await;
+    let mut errors = vec![
+        store.get("sixsix").await.unwrap_err(),
+        store.set("sixsix", 2).await.unwrap_err(),
+        store.set("sixsix", 2).if_not_exists().await.unwrap_err(),
+        store.set("sixsix", 2).if_exists().await.unwrap_err(),
+        store.delete("sixsix").await.unwrap_err(),
+        store.ping().await.unwrap_err(),
+        open(system.config()).await.unwrap_err(),
+    ];
+    errors.extend(store.set_many([SetItem::new("sixsix", 3)]).await.into_iter().map(|result| result.unwrap_err()));
+    for error in errors {
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
+    }
+    // The next call connects by itself.
+    system.server.restart(Data::Kept).await.unwrap();
+    assert_eq!(store.get("sixsix").await.unwrap(), Some(Value::from(1)));
+}
+
+#[tokio::test]
+async fn err_3_what_is_no_websocket_is_misconfigured() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let error = open(NemesisdbConfig::new("127.0.0.1", port).unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never));
+    assert_eq!(error.native_code(), Some("HTTP 404"));
+}
+
+#[tokio::test]
+async fn err_3_a_server_that_opens_nothing_in_time_has_been_sent_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let system = System::start().await;
+    let remote = system.remote().with_retry(RetryPolicy::none()).with_request_timeout(Duration::from_millis(60));
+    let config = NemesisdbConfig::new("127.0.0.1", port).unwrap().with_remote(remote);
+    let error = open(config).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe));
+    drop(listener);
+}
+
+/// One more connection for each message that is nobody's reply, and nobody gets what was meant for another.
+#[tokio::test]
+async fn err_6_after_a_reply_of_nobody_the_connection_is_replaced() {
+    for nonsense in [
+        "no reply",
+        r#"{"SERVER_ERROR":{"s":5,"m":"Query is invalid json"}}"#,
+        r#"{"GET_RSP":{"st":12,"m":""}}"#,
+        r#"{"GET_RSP":{"stranger":"1","st":0}}"#,
+        r#"{"SET_RSP":{"k":"second","st":1}}"#,
+        "",
+    ] {
+        let config = serve(move |connection, text| {
+            if text.contains("SERVER_INFO") {
+                Says::texts([r#"{"SERVER_INFO_RSP":{"st":0}}"#])
+            } else if connection == 1 && text.contains("second") {
+                if nonsense.is_empty() { Says { binary: true, ..Says::default() } } else { Says::texts([nonsense]) }
+            } else if text.contains("second") {
+                Says::texts([r#"{"GET_RSP":{"second":2,"st":0}}"#])
+            } else {
+                Says::default() // the answers to the others never come
+            }
+        })
+        .await;
+        let store = open(once(config, None)).await.unwrap();
+        let (others, error) = tokio::join!(
+            async { tokio::join!(async { store.get("first1").await }, async { store.set("third3", 3).await }) },
+            async { store.get("second").await },
+        );
+        for error in [others.0.unwrap_err(), others.1.map(drop).unwrap_err(), error.unwrap_err()] {
+            assert_eq!(
+                (error.kind(), error.retry()),
+                (ErrorKind::Protocol, Retry::OutcomeUnknown),
+                "{nonsense}: {error}"
+            );
+            assert!(!format!("{error} {error:?}").contains("stranger"), "{error:?}");
+        }
+        assert_eq!(store.get("second").await.unwrap(), Some(Value::from(2)), "{nonsense}");
+        // All replies that were due have come when the one to SERVER_INFO has.
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn err_1_a_key_that_the_server_refuses_fails_alone() {
+    let config = serve(|_, text| {
+        assert!(text.starts_with(r#"{"SET":{"#));
+        Says::texts([
+            r#"{"SET_RSP":{"st":6,"k":"first1"}}"#,
+            r#"{"SET_RSP":{"k":"third3","st":99}}"#,
+            r#"{"SET_RSP":{"k":"second","st":2}}"#,
+        ])
+    })
+    .await;
+    let store = open(once(config, None)).await.unwrap();
+    let results = store.set_many(["first1", "second", "third3"].map(|key| SetItem::new(key, 1))).await;
+    let kinds: Vec<_> =
+        results.iter().map(|result| result.as_ref().err().map(|error| (error.kind(), error.retry()))).collect();
+    let refused = (ErrorKind::InvalidArgument, Retry::Never);
+    assert_eq!(kinds, [Some(refused), None, Some((ErrorKind::Protocol, Retry::OutcomeUnknown))]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn err_1_a_message_that_the_server_finds_too_long_is_a_wrong_setting() {
+    let system = System::start_as(Fake::new().with_max_message_bytes(512), ServerOptions::new()).await;
+    let store = open(once(system.config(), Some(&system))).await.unwrap();
+    let error = store.set("sixsix", "a".repeat(600)).await.unwrap_err();
+    assert_eq!((error.kind(), error.native_code()), (ErrorKind::Misconfigured, Some("close 1009")));
+    assert!(error.is_outcome_unknown(), "other messages were lost with the connection");
+    store.set("sixsix", "short enough").await.unwrap();
+    let right = open(system.config().with_message_bytes_max(512).unwrap()).await.unwrap();
+    assert!(right.set("sixsix", "a".repeat(600)).await.unwrap_err().reason().is_some());
+
+    for (code, kind) in [(1000, ErrorKind::Unavailable), (1001, ErrorKind::Unavailable), (1007, ErrorKind::Protocol)] {
+        let config = serve(move |_, _| Says { close: Some(code), ..Says::default() }).await;
+        let error = open(once(config, None)).await.unwrap().get("sixsix").await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (kind, Retry::OutcomeUnknown), "{code}");
+        assert_eq!(error.native_code(), Some(format!("close {code}").as_str()));
+    }
+}
+
+/// Waits until as many sleep on the clock as are expected, and moves it.
+async fn pass(clock: &ManualClock, sleepers: usize, time: Duration) {
+    while clock.sleepers() < sleepers {
+        tokio::task::yield_now().await;
+    }
+    clock.advance(time);
+}
+
+async fn on_manual_time(system: &System) -> (ManualClock, Store) {
+    let timer = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let remote = system.remote().with_timer(Arc::new(timer.clone())).with_retry(RetryPolicy::none());
+    let store = open(system.config().with_remote(remote.with_request_timeout(Duration::from_secs(10)))).await.unwrap();
+    (timer, store)
+}
+
+#[tokio::test]
+async fn err_6_a_reply_that_never_comes_blocks_nobody_and_its_connection_is_replaced() {
+    let system = System::start().await;
+    let (timer, store) = on_manual_time(&system).await;
+    store.set("sixsix", 1).await.unwrap();
+    let connections = system.server.connections();
+    system.server.inject(Fault::Silent { applied: Applied::Yes }, 1);
+    let second = Duration::from_secs(1);
+    // Asleep are the watch over the connection, the attempt, and the whole call.
+    let (unanswered, ()) = tokio::join!(async { store.set("sixsix", 2).await }, async {
+        while system.server.faults_left() > 0 {
+            tokio::task::yield_now().await;
+        }
+        pass(&timer, 3, 10 * second).await;
+    });
+    assert!(unanswered.unwrap_err().is_outcome_unknown());
+    assert_eq!(store.get("sixsix").await.unwrap(), Some(Value::from(2)), "others go on over the same connection");
+    assert_eq!(system.server.connections(), connections);
+    // A whole period later it is replaced, or the next SET of this key would wait behind the one that is never answered.
+    timer.advance(10 * second);
+    store.set("sixsix", 3).await.unwrap();
+    assert_eq!(system.server.connections(), connections + 1);
+    assert_eq!(store.get("sixsix").await.unwrap(), Some(Value::from(3)));
+}
+
+#[tokio::test]
+async fn a_connection_that_died_without_a_word_is_noticed_while_it_is_quiet() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (opened, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Opened, and never read again.
+            kept.push(tokio_tungstenite::accept_async(stream).await.unwrap());
+            opened.send(()).unwrap();
+        }
+    });
+    let timer = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let system = System::start().await;
+    let remote = system.remote().with_timer(Arc::new(timer.clone())).with_retry(RetryPolicy::none());
+    let remote = remote.with_request_timeout(Duration::from_secs(10));
+    let store = open(NemesisdbConfig::new("127.0.0.1", port).unwrap().with_remote(remote)).await.unwrap();
+    seen.recv().await.unwrap();
+    // In the first period the opening was heard; in the second nothing is, so it pings; no answer comes in the third.
+    let period = Duration::from_secs(10);
+    for _ in 0..3 {
+        pass(&timer, 1, period).await;
+    }
+    // The call goes over another connection. Asleep are the end of the old one, the watch over the new one, the attempt, and
+    // the whole call.
+    let (call, ()) = tokio::join!(async { store.get("sixsix").await }, async {
+        seen.recv().await.unwrap();
+        pass(&timer, 4, period).await;
+    });
+    assert!(call.unwrap_err().is_outcome_unknown(), "this server never answers");
+}
+
+#[tokio::test]
+async fn err_4_the_waits_between_attempts_are_the_policys() {
+    let system = System::start().await;
+    let timer = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let policy = RetryPolicy::default().with_delays(Duration::from_secs(1), Duration::from_secs(1));
+    let remote = system.remote().with_timer(Arc::new(timer.clone())).with_retry(policy);
+    let store = open(system.config().with_remote(remote)).await.unwrap();
+    system.server.stop().await;
+    let call = tokio::spawn({
+        let store = store.clone();
+        async move { store.get("sixsix").await }
+    });
+    // Nothing but the time that is let pass ends the waits.
+    while !call.is_finished() {
+        timer.advance(Duration::from_millis(100));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(call.await.unwrap().unwrap_err().retry(), Retry::Safe);
+    assert!(timer.now() >= Timestamp::from_unix_seconds(3), "three waits of a second at least: {}", timer.now());
+}

@@ -1,0 +1,68 @@
+//! What others see of our data, and we of theirs (VAL-1 to VAL-5, ENV-1, ENV-3).
+
+use kv_api::{EntryExpiry, Envelope, Metadata, Value};
+use serde_json::{Value as Json, json};
+
+use crate::harness::System;
+
+/// What another client finds under a key.
+async fn seen_by_others(system: &System, key: &str) -> Json {
+    let answer: Json = serde_json::from_str(&system.foreign(json!({"GET": [key]}).to_string()).await).unwrap();
+    answer["GET_RSP"][key].clone()
+}
+
+#[tokio::test]
+async fn env_1_what_the_server_keeps_by_itself_is_plain() {
+    let system = System::start().await;
+    let store = system.store().await;
+    for plain in [
+        json!("text"),
+        json!(""),
+        json!("{\"$kv-envelope\":1}"),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(0.1),
+        json!(true),
+        json!([null, {"b": 1, "a": [5e-324, 1e300]}]),
+    ] {
+        store.set("plain_key", plain.clone()).await.unwrap();
+        assert_eq!(seen_by_others(&system, "plain_key").await, plain);
+        assert_eq!(store.get("plain_key").await.unwrap(), Some(Value::from(plain)));
+    }
+    for wrapped in [Value::from(b"\xff"), Value::from(json!({"$kv-envelope": 2}))] {
+        store.set("plain_key", wrapped.clone()).await.unwrap();
+        let seen = seen_by_others(&system, "plain_key").await;
+        assert_eq!(Envelope::decode(&seen).unwrap(), Some(Envelope::new(wrapped.clone())));
+        assert_eq!(store.get("plain_key").await.unwrap(), Some(wrapped));
+    }
+    store.set("plain_key", json!({"a": 1})).metadata(json!("m")).await.unwrap();
+    assert_eq!(
+        seen_by_others(&system, "plain_key").await["value"],
+        json!({"a": 1}),
+        "inline, where neighbours find it"
+    );
+    let entry = store.get_entry("plain_key").await.unwrap().unwrap();
+    assert_eq!(entry.metadata(), Some(&Metadata::from(json!("m"))));
+    assert_eq!(entry.expiry(), EntryExpiry::Never);
+}
+
+#[tokio::test]
+async fn val_5_a_foreign_null_is_json_null_and_is_there() {
+    let system = System::start().await;
+    let store = system.store().await.allow_best_effort();
+    system.foreign(r#"{"SET":{"null_key":null}}"#.to_owned()).await;
+    assert!(store.get("null_key").await.unwrap().unwrap().is_null());
+    assert!(store.exists("null_key").await.unwrap());
+    assert!(!store.set("null_key", 1).if_not_exists().await.unwrap().is_written());
+    assert!(store.set("null_key", 1).if_exists().await.unwrap().is_written());
+}
+
+#[tokio::test]
+async fn val_5_what_others_nested_deeper_than_this_library_writes_is_read() {
+    let system = System::start().await;
+    let store = system.store().await;
+    let deep = "[".repeat(480) + &"]".repeat(480);
+    system.foreign(format!(r#"{{"SET":{{"deep_key":{deep}}}}}"#)).await;
+    assert_eq!(store.get("deep_key").await.unwrap().unwrap().as_json_text(), Some(deep.as_str()));
+    assert_eq!(system.server.connections(), 2, "ours and the other client's");
+}
