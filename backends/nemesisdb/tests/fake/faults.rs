@@ -220,12 +220,12 @@ async fn err_6_a_reply_that_never_comes_blocks_nobody_and_its_connection_is_repl
     let connections = system.server.connections();
     system.server.inject(Fault::Silent { applied: Applied::Yes }, 1);
     let second = Duration::from_secs(1);
-    // Asleep are the watch over the connection, the attempt, and the whole call.
+    // Asleep are the watch over the connection and the attempt.
     let (unanswered, ()) = tokio::join!(async { store.set("sixsix", 2).await }, async {
         while system.server.faults_left() > 0 {
             tokio::task::yield_now().await;
         }
-        pass(&timer, 3, 10 * second).await;
+        pass(&timer, 2, 10 * second).await;
     });
     assert!(unanswered.unwrap_err().is_outcome_unknown());
     assert_eq!(store.get("sixsix").await.unwrap(), Some(Value::from(2)), "others go on over the same connection");
@@ -266,7 +266,7 @@ async fn a_connection_that_died_without_a_word_is_noticed_while_it_is_quiet() {
     // the whole call.
     let (call, ()) = tokio::join!(async { store.get("sixsix").await }, async {
         seen.recv().await.unwrap();
-        pass(&timer, 4, period).await;
+        pass(&timer, 3, period).await;
     });
     assert!(call.unwrap_err().is_outcome_unknown(), "this server never answers");
 }
