@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 /// Whether a request that goes wrong had been carried out by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -9,6 +11,30 @@ pub enum Applied {
     No,
     /// The system carried it out; only the answer goes wrong.
     Yes,
+}
+
+/// Why a system turns a request away that it would otherwise have carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The credentials are not accepted.
+    Unauthorized,
+    /// They were accepted once; the user has to log in again.
+    SessionEnded,
+    /// The account has used up what it may use. What takes no credit is carried out nevertheless.
+    NoCredit,
+    /// What the credentials stand for may not do this.
+    Forbidden,
+    /// The account waits for its owner to confirm something.
+    Unconfirmed,
+    /// The account is suspended.
+    Suspended,
+    /// The program is blocked that the credentials were given to.
+    ProgramBlocked,
+    /// Too many requests are being answered at this moment.
+    TooManyAtOnce,
+    /// The system is overloaded, and says when to come back where it does say that.
+    Overloaded,
 }
 
 /// What happens to the next requests, ordered with [`FakeServer::inject`](crate::FakeServer::inject).
@@ -65,5 +91,17 @@ pub enum Fault {
     PartlyUnsuccessful {
         /// Which keys fail: 1 for all of them, 2 for the second, fourth and so on; 0 counts as 1.
         every: usize,
+    },
+    /// A bulk write is carried out for its first items and then fails like its storage, without a word on what was written.
+    /// Fits bulk writes of a system that stores them in parts, when they have more items than that.
+    BrokenOff {
+        /// How many items are written.
+        items: usize,
+    },
+    /// The request is turned away, in the system's own words, and not carried out. Fits what the system would refuse for
+    /// this reason.
+    Refused {
+        /// The reason.
+        reason: Refused,
     },
 }

@@ -10,5 +10,5 @@ pub mod nemesisdb;
 mod order;
 mod server;
 
-pub use fault::{Applied, Fault};
+pub use fault::{Applied, Fault, Refused};
 pub use server::{EXCHANGES_MAX, Exchange, FakeServer, RateLimit, ServerOptions};

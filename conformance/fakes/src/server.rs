@@ -370,7 +370,9 @@ impl State {
             | Fault::ThrottledUnderSuccess
             | Fault::EmptyPage
             | Fault::Stale
-            | Fault::PartlyUnsuccessful { .. } => match self.model.answer_faulty(fault, request, now) {
+            | Fault::PartlyUnsuccessful { .. }
+            | Fault::BrokenOff { .. }
+            | Fault::Refused { .. } => match self.model.answer_faulty(fault, request, now) {
                 Some(answer) => (at_once(answer), true),
                 None => (at_once(self.model.answer(request, now)), false),
             },

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use kv_fakes::{Applied, Fault};
+use clap::ValueEnum;
+use kv_fakes::{Applied, Fault, Refused};
 
 /// The help for `--fault`.
 pub(super) const FORMS: &str = "\
@@ -21,6 +22,9 @@ What goes wrong with the next COUNT requests that it fits, 1 if left out; the ot
   empty-page             a page of a listing without keys and with a cursor
   stale                  a read answers from the state before the last change
   partly[=N]             every n-th key of a bulk request fails, every second one if left out (Cloudflare)
+  broken-off[=N]         a bulk write is carried out for its first N items, 25 if left out, and fails (Puter)
+  refused[=REASON]       turned away and not carried out (Puter), because of: unauthorized, session-ended, no-credit (if
+                         left out), forbidden, unconfirmed, suspended, program-blocked, too-many-at-once or overloaded
 
 For example: --fault cut-after:3";
 
@@ -40,11 +44,16 @@ impl FromStr for Order {
             None => (text, 1),
         };
         let (name, value) = match form.split_once('=') {
+            Some(("refused", reason)) => {
+                let reason = Refused::from_str(reason, false)?;
+                return Ok(Self { fault: Fault::Refused { reason }, count });
+            }
             Some((name, value)) => {
                 (name, Some(value.parse::<u32>().map_err(|_| format!("{value:?} is not a whole number"))?))
             }
             None => (form, None),
         };
+        let number = |default: u32| usize::try_from(value.unwrap_or(default)).map_err(|error| error.to_string());
         let (fault, takes_value) = match name {
             "throttled" => {
                 (Fault::Throttled { retry_after: value.map(|seconds| Duration::from_secs(seconds.into())) }, true)
@@ -61,10 +70,9 @@ impl FromStr for Order {
             "garbage" => (Fault::Garbage, false),
             "empty-page" => (Fault::EmptyPage, false),
             "stale" => (Fault::Stale, false),
-            "partly" => {
-                let every = usize::try_from(value.unwrap_or(2)).map_err(|error| error.to_string())?;
-                (Fault::PartlyUnsuccessful { every }, true)
-            }
+            "partly" => (Fault::PartlyUnsuccessful { every: number(2)? }, true),
+            "broken-off" => (Fault::BrokenOff { items: number(25)? }, true),
+            "refused" => (Fault::Refused { reason: Refused::NoCredit }, false),
             unknown => return Err(format!("there is no fault {unknown:?}; --help lists them")),
         };
         if value.is_some() && !takes_value {
@@ -96,24 +104,34 @@ mod tests {
         check("error-after", Fault::ServerError { status: 502, applied: Applied::Yes }, 1);
         check("slow=20:2", Fault::Slow { delay: Duration::from_millis(20) }, 2);
         check("partly", Fault::PartlyUnsuccessful { every: 2 }, 1);
+        check("broken-off=50:2", Fault::BrokenOff { items: 50 }, 2);
+        check("refused", Fault::Refused { reason: Refused::NoCredit }, 1);
+        check("refused=session-ended:4", Fault::Refused { reason: Refused::SessionEnded }, 4);
     }
 
     #[test]
     fn refuses_the_rest() {
-        for text in ["", "cut:", "cut:x", "cut:-1", "cut=1", "error=404", "error=99999", "slow=x", "Cut", "cuts"] {
+        for text in
+            ["", "cut:", "cut:x", "cut:-1", "cut=1", "refused=1", "error=404", "error=99999", "slow=x", "Cut", "cuts"]
+        {
             assert!(text.parse::<Order>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn the_help_lists_every_name() {
-        for line in FORMS.lines().filter(|line| line.starts_with("  ")) {
+        // A name begins in the third column; what goes on from the line before is further right.
+        let names = || FORMS.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        for line in names() {
             let names = line[2..24].trim().split(", ");
             for name in names.map(|name| name.split('[').next().unwrap()) {
                 assert!(name.parse::<Order>().is_ok(), "{name}");
             }
         }
-        let listed = FORMS.lines().filter(|line| line.starts_with("  ")).count();
-        assert_eq!(listed, 12);
+        assert_eq!(names().count(), 14);
+        for reason in Refused::value_variants() {
+            let name = reason.to_possible_value().unwrap();
+            assert!(FORMS.contains(name.get_name()), "{reason:?}");
+        }
     }
 }
