@@ -8,6 +8,7 @@ mod harness;
 mod model;
 pub mod nemesisdb;
 mod order;
+pub mod puter;
 mod server;
 
 pub use fault::{Applied, Fault, Refused};

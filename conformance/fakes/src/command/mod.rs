@@ -5,6 +5,7 @@ mod backendless;
 mod cloudflare;
 mod nemesisdb;
 mod order;
+mod puter;
 
 use std::any::Any;
 use std::fmt::Display;
@@ -32,6 +33,7 @@ enum System {
     Backendless(backendless::Arguments),
     Cloudflare(cloudflare::Arguments),
     Nemesisdb(nemesisdb::Arguments),
+    Puter(puter::Arguments),
 }
 
 impl System {
@@ -40,6 +42,7 @@ impl System {
             Self::Backendless(arguments) => arguments.serve().await.map(Running::from),
             Self::Cloudflare(arguments) => arguments.serve().await.map(Running::from),
             Self::Nemesisdb(arguments) => arguments.serve().await,
+            Self::Puter(arguments) => arguments.serve().await.map(Running::from),
         }
     }
 }
