@@ -285,6 +285,8 @@ mod tests {
         check(&["a-b"], &[&["a-b"]]);
         check(&["x.a-b", "y.ab"], &[&["x", "ab"], &["y", "ab"]]);
         check(&["l[]"], &[&["l"]]);
+        // The name that the value itself has stands for nothing else.
+        check(&["val-ue"], &[&["value"]]);
         for (paths, text) in [
             (&["a-b", "ab"][..], "overlap"),
             (&["", "a"], "overlap"),

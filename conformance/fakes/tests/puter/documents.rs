@@ -79,6 +79,11 @@ async fn a_counter_beyond_the_largest_integer_cannot_be_read() {
     assert_eq!(server.refused("incr", plus(-1)).await, internal());
     server.set("mx", 0).await;
     assert_eq!(server.get("mx").await, json!(0));
+    // A get fails on one that has expired too; a listing does not come across it.
+    server.ok("set", json!({"key": "mx", "value": LARGEST, "expireAt": START - 1})).await;
+    assert_eq!(server.refused("incr", plus(1)).await, internal());
+    assert_eq!(server.refused("get", json!({"key": "mx"})).await, internal());
+    assert_eq!(server.ok("list", json!({})).await, json!([{"key": "a", "value": 1}]));
 }
 
 #[tokio::test]

@@ -165,6 +165,10 @@ async fn small_values_are_all_read() {
     server.ok("batchPut", json!({"items": items})).await;
     let keys: Vec<String> = (0..251).map(|number| format!("k{number}")).collect();
     assert_eq!(found(&server, &keys).await.len(), 250);
+    // The storage reads a hundred at once, and these are below a megabyte.
+    let large: Vec<Value> = keys[..200].iter().map(|key| json!({"key": key, "value": "v".repeat(8_000)})).collect();
+    server.ok("batchPut", json!({"items": large})).await;
+    assert_eq!(found(&server, &keys[..200]).await.len(), 200);
 }
 
 #[tokio::test]
