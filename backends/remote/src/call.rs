@@ -135,6 +135,28 @@ impl Call<'_> {
         }
     }
 
+    /// Whether the policy lets a request be sent again that asks for this and failed so: for an adapter that sends it in another
+    /// form, such as a batch in parts (ERR-4).
+    #[must_use]
+    pub fn allows(&self, asks: Asks, error: &Error) -> bool {
+        self.remote.settings.retry.allows(asks, error)
+    }
+
+    /// Waits for what is no request, such as a turn among the calls of a store.
+    ///
+    /// # Errors
+    /// `Unavailable` with `Safe` when the deadline passes first.
+    pub async fn wait_for<T>(&self, turn: impl Future<Output = T> + Send) -> Result<T> {
+        let deadline = self.remote.settings.timer.sleep(self.time_left());
+        match select(pin!(turn), deadline).await {
+            Either::Left((turn, _)) => Ok(turn),
+            Either::Right(_) => {
+                let message = "the deadline passed before the request was sent";
+                Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe))
+            }
+        }
+    }
+
     async fn attempt<T, F>(&self, attempt: &mut (impl FnMut() -> F + Send)) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::mem;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -225,7 +226,22 @@ impl Client {
     /// # Errors
     /// `Internal` when TLS cannot be set up.
     pub fn new(headers: HeaderMap, answer_bytes_max: usize) -> Result<Self> {
-        reqwest::Client::builder()
+        Self::build(reqwest::Client::builder(), headers, answer_bytes_max)
+    }
+
+    /// As [`new`](Self::new), but connects to `address` where a request goes to `host`: for a server whose name is nowhere
+    /// known. Port and `Host` header stay those of the request.
+    ///
+    /// # Errors
+    /// `Internal` when TLS cannot be set up.
+    pub fn connecting_to(headers: HeaderMap, answer_bytes_max: usize, host: &str, address: IpAddr) -> Result<Self> {
+        // The port of the request counts, or that of its scheme.
+        let builder = reqwest::Client::builder().resolve(host, SocketAddr::new(address, 0));
+        Self::build(builder, headers, answer_bytes_max)
+    }
+
+    fn build(builder: reqwest::ClientBuilder, headers: HeaderMap, answer_bytes_max: usize) -> Result<Self> {
+        builder
             .default_headers(headers)
             .user_agent(concat!("kv-remote/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())

@@ -231,3 +231,24 @@ fn calls_in_the_window_answer_in_order() {
     };
     assert_eq!(numbers, [0, 1, 2, 3, 4]);
 }
+
+#[test]
+fn err_4_the_deadline_ends_a_wait_for_a_turn_too() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let remote = Remote::new(settings(&clock, at_once().with_deadline(SECOND)));
+    let call = remote.call();
+    assert!(matches!(polled(pin!(call.wait_for(ready(5)))), Poll::Ready(Ok(5))));
+    let mut turn = pin!(call.wait_for(pending::<()>()));
+    assert!(polled(turn.as_mut()).is_pending());
+    clock.advance(SECOND);
+    let Poll::Ready(Err(error)) = polled(turn.as_mut()) else { panic!("the deadline is over") };
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe));
+}
+
+#[test]
+fn err_4_a_call_tells_what_may_be_sent_again_in_another_form() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let unknown = Error::new(ErrorKind::InvalidArgument, "").with_retry(Retry::OutcomeUnknown);
+    let allows = |policy| Remote::new(settings(&clock, policy)).call().allows(Asks::State, &unknown);
+    assert!(allows(at_once()) && !allows(at_once().definite_only()));
+}
