@@ -159,7 +159,11 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
         faults.inject(fault, 0);
 
         // Best effort looks first, and what never came to write is known not to be written.
-        let looks_first = |call: &str| call == "set if_not_exists" && !cx.profile().if_not_exists.is_full();
+        let looks_first = |call: &str| match call {
+            "set if_not_exists" => !cx.profile().if_not_exists.is_full(),
+            "expire" => !cx.profile().expire.is_full(),
+            _ => false,
+        };
         for (call, result) in
             writes.iter().chain(&deletes).filter(|(call, _)| !fault.is_certain() && !looks_first(call))
         {
@@ -248,7 +252,8 @@ pub(crate) async fn err_4_a_step_is_never_repeated_blindly(cx: &Context<'_>) -> 
     }
     if cx.declares(Feature::Expire) {
         cx.store().set(&ending, cx.value(1)).await?;
-        faults.inject(Fault::AnswerLost, 1);
+        // Where it is best effort, a look goes before it.
+        faults.inject_into_writes(Fault::AnswerLost, 1);
         let result = cx.store().expire(&ending).never().await;
         faults.inject(Fault::AnswerLost, 0);
         let error = ensure_err!(result, "expire whose answer was lost");
