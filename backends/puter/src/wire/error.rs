@@ -1,0 +1,189 @@
+//! What the system's refusals mean (ERR-1, ERR-3).
+
+use kv_api::{Clock, Error, ErrorKind, Retry};
+use kv_remote::http::{Answer, quoted};
+use serde_json::Value as Json;
+
+use super::reply::Quote;
+
+/// A failure of the program, or of a number that it could not read back.
+pub(crate) const INTERNAL_ERROR: &str = "internal_error";
+/// The refusal of the storage behind the system, perhaps after it had taken a part.
+pub(crate) const UPSTREAM_BAD_REQUEST: &str = "upstream_bad_request";
+
+/// The codes of the system. Those of 403 that ask for a confirmation are told by their status where they have another name.
+const CODES: &[(&str, ErrorKind, Retry)] = &[
+    ("bad_request", ErrorKind::InvalidArgument, Retry::Never),
+    ("client_bad_json", ErrorKind::InvalidArgument, Retry::Never),
+    ("client_bad_request", ErrorKind::InvalidArgument, Retry::Never),
+    (UPSTREAM_BAD_REQUEST, ErrorKind::InvalidArgument, Retry::Never),
+    ("token_missing", ErrorKind::Unauthorized, Retry::Never),
+    ("token_auth_failed", ErrorKind::Unauthorized, Retry::Never),
+    ("reauth_required", ErrorKind::Unauthorized, Retry::Never),
+    ("insufficient_funds", ErrorKind::Exhausted, Retry::Never),
+    ("forbidden", ErrorKind::Unauthorized, Retry::Never),
+    ("app_blocked", ErrorKind::Unauthorized, Retry::Never),
+    ("email_confirmation_required", ErrorKind::Unauthorized, Retry::Never),
+    ("phone_confirmation_required", ErrorKind::Unauthorized, Retry::Never),
+    ("card_verification_required", ErrorKind::Unauthorized, Retry::Never),
+    ("not_found", ErrorKind::Misconfigured, Retry::Never),
+    ("subject_does_not_exist", ErrorKind::Misconfigured, Retry::Never),
+    // Raised before the call is carried out.
+    ("too_many_requests", ErrorKind::RateLimited, Retry::Safe),
+    // Of another part of the system than the one that keeps the entries: nobody says that the call was not carried out, and
+    // the system's own client does not repeat a write after it.
+    ("db_unavailable", ErrorKind::Unavailable, Retry::OutcomeUnknown),
+    (INTERNAL_ERROR, ErrorKind::Unavailable, Retry::OutcomeUnknown),
+];
+
+/// An error as the system spells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The system's own code, where it is one that is known; another text may be anything.
+    code: Option<&'static (&'static str, ErrorKind, Retry)>,
+    /// What it says, which may quote the request.
+    message: Option<String>,
+}
+
+impl Refusal {
+    /// In the present form, `code` and `message` beside each other, and in the older one, which has them in `error`.
+    pub(super) fn of(json: &Json) -> Self {
+        let members = json.get("error").filter(|error| error.is_object()).unwrap_or(json);
+        let code = members.get("code").and_then(Json::as_str);
+        Self {
+            code: CODES.iter().find(|(known, ..)| Some(*known) == code),
+            message: members.get("message").and_then(Json::as_str).map(str::to_owned),
+        }
+    }
+}
+
+/// The error that an answer is: by its code where that is known, else by its status.
+pub(super) fn error(answer: &Answer, refusal: &Refusal, quote: Quote<'_>, clock: &dyn Clock) -> Error {
+    let said = match quote {
+        Quote::Nothing => None,
+        Quote::Without(secret) => refusal.message.as_ref().map(|message| quoted(message, &[secret])),
+    };
+    let message = said.map_or_else(
+        || "the system refused the request".to_owned(),
+        |said: String| format!("the system refused the request: {said}"),
+    );
+    let by_status = answer.error(clock, message.clone());
+    let Some((code, kind, retry)) = refusal.code else { return by_status };
+    let error = Error::new(*kind, message)
+        .with_retry(*retry)
+        .with_native_code(format_args!("HTTP {}, {code}", answer.status.as_u16()));
+    match answer.retry_after(clock) {
+        Some(wait) if *retry != Retry::Never => error.with_retry_after(wait),
+        _ => error,
+    }
+}
+
+/// Whether the system gave this code.
+pub(crate) fn has_code(error: &Error, code: &str) -> bool {
+    let own = error.native_code().and_then(|native| native.rsplit_once(' '));
+    own.is_some_and(|(_, own)| own == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_api::{ManualClock, Timestamp};
+    use kv_remote::SecretString;
+    use kv_remote::http::{HeaderMap, HeaderValue, StatusCode, header};
+    use serde_json::json;
+    use std::time::Duration;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer { status, headers: HeaderMap::new(), body: body.to_owned().into() }
+    }
+
+    fn read(answer: &Answer, quote: Quote<'_>) -> Error {
+        let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
+        error(answer, &Refusal::of(&json), quote, &ManualClock::new(Timestamp::UNIX_EPOCH))
+    }
+
+    fn native(code: &str) -> String {
+        json!({"error": "said", "message": "said", "code": code}).to_string()
+    }
+
+    #[test]
+    fn err_1_each_row_of_the_table() {
+        use ErrorKind::*;
+        use Retry::{Never, OutcomeUnknown, Safe};
+        for (status, code, kind, retry) in [
+            (400, "bad_request", InvalidArgument, Never),
+            (400, "client_bad_json", InvalidArgument, Never),
+            (413, "client_bad_request", InvalidArgument, Never),
+            (400, "upstream_bad_request", InvalidArgument, Never),
+            (401, "token_missing", Unauthorized, Never),
+            (401, "token_auth_failed", Unauthorized, Never),
+            (401, "reauth_required", Unauthorized, Never),
+            (402, "insufficient_funds", Exhausted, Never),
+            (403, "forbidden", Unauthorized, Never),
+            (403, "app_blocked", Unauthorized, Never),
+            (403, "email_confirmation_required", Unauthorized, Never),
+            (403, "phone_confirmation_required", Unauthorized, Never),
+            (403, "card_verification_required", Unauthorized, Never),
+            (404, "not_found", Misconfigured, Never),
+            (404, "subject_does_not_exist", Misconfigured, Never),
+            (429, "too_many_requests", RateLimited, Safe),
+            (500, "internal_error", Unavailable, OutcomeUnknown),
+            (503, "db_unavailable", Unavailable, OutcomeUnknown),
+        ] {
+            let older = json!({"success": false, "error": {"code": code, "message": "said"}}).to_string();
+            for answer in [answer(status, &native(code)), answer(200, &older)] {
+                let error = read(&answer, Quote::Nothing);
+                assert_eq!((error.kind(), error.retry()), (kind, retry), "{status} {code}");
+                assert_eq!(error.native_code(), Some(&*format!("HTTP {}, {code}", answer.status.as_u16())));
+                assert!(has_code(&error, code) && !has_code(&error, "request"), "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn err_1_what_has_no_known_code_is_told_by_its_status() {
+        use ErrorKind::*;
+        use Retry::{Never, OutcomeUnknown, Safe};
+        for (status, kind, retry) in [
+            (301, Misconfigured, Never),
+            (400, InvalidArgument, Never),
+            (401, Unauthorized, Never),
+            (402, Exhausted, Never),
+            (403, Unauthorized, Never),
+            (404, Misconfigured, Never),
+            (413, InvalidArgument, Never),
+            (429, RateLimited, Safe),
+            (500, Unavailable, OutcomeUnknown),
+            (502, Unavailable, OutcomeUnknown),
+            (503, Unavailable, OutcomeUnknown),
+            (200, Protocol, OutcomeUnknown),
+        ] {
+            for body in ["<html>hush</html>", "", "[]", "5", &native("hush"), r#"{"code":5}"#] {
+                let error = read(&answer(status, body), Quote::Nothing);
+                assert_eq!((error.kind(), error.retry()), (kind, retry), "{status} {body}");
+                assert_eq!(error.native_code(), Some(&*format!("HTTP {status}")), "{body}");
+                assert!(!error.to_string().contains("hush"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn err_2_the_system_is_quoted_without_the_token_and_only_when_no_value_was_sent() {
+        let body = json!({"error": "e", "message": "you sent hush and \n more", "code": "bad_request"}).to_string();
+        let secret = SecretString::from("hush");
+        let shown = read(&answer(400, &body), Quote::Without(&secret));
+        assert_eq!(shown.message(), "the system refused the request: you sent ... and   more");
+        assert_eq!(read(&answer(400, &body), Quote::Nothing).message(), "the system refused the request");
+    }
+
+    #[test]
+    fn err_3_the_wait_that_was_asked_for_is_told() {
+        for (status, code) in [(503, "db_unavailable"), (429, "too_many_requests"), (503, "other")] {
+            let mut answer = answer(status, &native(code));
+            assert_eq!(read(&answer, Quote::Nothing).retry_after(), None);
+            answer.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            assert_eq!(read(&answer, Quote::Nothing).retry_after(), Some(Duration::from_secs(5)), "{code}");
+        }
+    }
+}

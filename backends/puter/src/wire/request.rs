@@ -1,0 +1,283 @@
+//! Requests: one endpoint, and a body that names a method and its arguments.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use kv_api::{Expiry, Metadata, Result, Timestamp, Value, Write};
+use kv_remote::http::{Method, Request, Url, address};
+use serde_json::Value as Json;
+
+use super::value::encode;
+
+/// The longest body of a batch of more than one item, far below the 50 MB that the system takes, so that it can be sent within
+/// the time-out of a request over 5 Mbit/s.
+pub(crate) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Makes the requests of one namespace.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    url: Url,
+    /// What follows the arguments of every call: nothing, or the app.
+    config: String,
+}
+
+impl Requests {
+    pub(crate) fn new(base: &Url, app: Option<&str>) -> Result<Self> {
+        let config = app.map_or_else(String::new, |app| format!(r#","optConfig":{{"appUuid":{}}}"#, quoted(app)));
+        Ok(Self { url: address(base, "/drivers/call")?, config })
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Request {
+        self.call("get", &key_argument(key))
+    }
+
+    /// In the form of many keys.
+    pub(crate) fn get_many<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Request {
+        let keys: Vec<String> = keys.into_iter().map(quoted).collect();
+        self.call("get", &format!(r#""key":[{}]"#, keys.join(",")))
+    }
+
+    pub(crate) fn set(&self, item: &Item, now: Timestamp) -> Request {
+        let mut arguments = String::with_capacity(item.bytes_max());
+        item.write(now, &mut arguments);
+        self.call("set", &arguments)
+    }
+
+    pub(crate) fn batch_put<'i>(&self, items: impl IntoIterator<Item = &'i Item>, now: Timestamp) -> Request {
+        let mut arguments = r#""items":["#.to_owned();
+        for (at, item) in items.into_iter().enumerate() {
+            arguments.push_str(if at == 0 { "{" } else { ",{" });
+            item.write(now, &mut arguments);
+            arguments.push('}');
+        }
+        arguments.push(']');
+        self.call("batchPut", &arguments)
+    }
+
+    pub(crate) fn del(&self, key: &str) -> Request {
+        self.call("del", &key_argument(key))
+    }
+
+    pub(crate) fn expire_at(&self, key: &str, seconds: i64) -> Request {
+        self.call("expireAt", &format!(r#"{},"timestamp":{seconds}"#, key_argument(key)))
+    }
+
+    pub(crate) fn incr(&self, key: &str, by: i64) -> Request {
+        self.call("incr", &format!(r#"{},"pathAndAmountMap":{{"":{by}}}"#, key_argument(key)))
+    }
+
+    /// A page of at most so many keys, filled across what has expired.
+    pub(crate) fn list(&self, pattern: Pattern<'_>, limit: usize, cursor: Option<&str>) -> Request {
+        let pattern = match pattern {
+            Pattern::All => String::new(),
+            Pattern::Prefix(prefix) => format!(r#","pattern":{}"#, quoted(&format!("{prefix}*"))),
+        };
+        let cursor = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":{}"#, quoted(cursor)));
+        self.call("list", &format!(r#""as":"keys"{pattern},"limit":{limit},"fetchUntilFull":true{cursor}"#))
+    }
+
+    fn call(&self, method: &str, arguments: &str) -> Request {
+        let config = &self.config;
+        let body = format!(r#"{{"interface":"puter-kvstore","method":"{method}","args":{{{arguments}{config}}}}}"#);
+        Request::new(Method::POST, self.url.clone()).with_bytes("application/json", Bytes::from(body))
+    }
+}
+
+/// What a list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern<'a> {
+    /// Every key.
+    All,
+    /// The keys with this prefix. One `*` that follows it is taken off by the system, and keeps white space before it.
+    Prefix(&'a str),
+}
+
+impl<'a> Pattern<'a> {
+    /// The narrowest that has all keys with this prefix. The system takes white space off the front, so that no pattern stands
+    /// for a prefix that begins with some.
+    pub(crate) fn of(prefix: &'a str) -> Self {
+        // White space as JavaScript knows it: that of Unicode, without U+0085 and with U+FEFF. Taking both for some costs
+        // nothing but a wider list.
+        let is_trimmed = prefix.starts_with(|c: char| c.is_whitespace() || c == '\u{FEFF}');
+        if prefix.is_empty() || is_trimmed { Self::All } else { Self::Prefix(prefix) }
+    }
+}
+
+/// The arguments of a set.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// Key and value.
+    text: String,
+    expiry: Expiry,
+}
+
+impl Item {
+    pub(crate) fn of(write: &Write<'_>) -> Self {
+        Self::new(write.key(), write.value(), write.metadata(), write.expiry())
+    }
+
+    pub(crate) fn new(key: &str, value: &Value, metadata: Option<&Metadata>, expiry: Expiry) -> Self {
+        let value = encode(value, metadata, expiry != Expiry::Never);
+        Self { text: format!(r#"{},"value":{value}"#, key_argument(key)), expiry }
+    }
+
+    /// No fewer bytes than it has when it is written.
+    pub(crate) fn bytes_max(&self) -> usize {
+        const EXPIRY_BYTES: usize = r#","expireAt":-9223372036854775808"#.len();
+        self.text.len() + if self.expiry == Expiry::Never { 0 } else { EXPIRY_BYTES }
+    }
+
+    /// As it is at the moment of sending: a ttl counts from there, at a repeated attempt too (ERR-5). An expiry is there only
+    /// where there is one, as null and 0 hide an entry from lists.
+    fn write(&self, now: Timestamp, out: &mut String) {
+        out.push_str(&self.text);
+        if let Some(seconds) = expires_at(self.expiry, now) {
+            out.push_str(&format!(r#","expireAt":{seconds}"#));
+        }
+    }
+}
+
+/// The whole second at which an entry ends that is written now, rounded up (EXP-4).
+pub(crate) fn expires_at(expiry: Expiry, now: Timestamp) -> Option<i64> {
+    expiry.deadline(now).map(Timestamp::as_unix_seconds_ceil)
+}
+
+fn key_argument(key: &str) -> String {
+    format!(r#""key":{}"#, quoted(key))
+}
+
+fn quoted(text: &str) -> String {
+    Json::from(text).to_string()
+}
+
+/// The fewest requests for items of these lengths, in order.
+pub(crate) fn split(lengths: &[usize], items_max: usize, bytes_max: usize) -> Vec<Range<usize>> {
+    /// Braces and a comma.
+    const AROUND: usize = 3;
+    let mut requests: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (at, length) in lengths.iter().enumerate() {
+        let length = length + AROUND;
+        match requests.last_mut() {
+            Some(request) if request.len() < items_max && bytes + length <= bytes_max => {
+                request.end = at + 1;
+                bytes += length;
+            }
+            _ => {
+                requests.push(at..at + 1);
+                bytes = length;
+            }
+        }
+    }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PROFILE;
+    use kv_api::{ManualClock, Resolver, SetItem};
+    use kv_remote::http::Body;
+    use serde_json::json;
+    use std::time::Duration;
+
+    fn requests(app: Option<&str>) -> Requests {
+        Requests::new(&Url::parse("http://host:4100").unwrap(), app).unwrap()
+    }
+
+    fn body(request: &Request) -> Json {
+        let Body::Bytes(body) = &request.body else { panic!("no body") };
+        serde_json::from_slice(body).unwrap()
+    }
+
+    fn arguments(request: &Request) -> Json {
+        body(request)["args"].clone()
+    }
+
+    fn write(item: SetItem<'_>) -> Json {
+        let clock = ManualClock::new(Timestamp::from_unix_millis(1_000_300));
+        let write = Resolver::new(&PROFILE).write(item, &clock).unwrap();
+        let (item, now) = (Item::of(&write), kv_api::Clock::now(&clock));
+        let spelled = arguments(&requests(None).set(&item, now));
+        let in_batch = arguments(&requests(None).batch_put([&item, &item], now));
+        assert_eq!(in_batch, json!({"items": [spelled, spelled]}));
+        let mut written = String::new();
+        item.write(now, &mut written);
+        assert!(item.bytes_max() >= written.len());
+        spelled
+    }
+
+    #[test]
+    fn every_call_goes_to_one_address_and_names_interface_method_and_app() {
+        let request = requests(None).get("k");
+        assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "http://host:4100/drivers/call"));
+        assert_eq!(body(&request), json!({"interface": "puter-kvstore", "method": "get", "args": {"key": "k"}}));
+        let of_app = requests(Some("a\"b"));
+        let config = json!({"appUuid": "a\"b"});
+        let (item, now) = (Item::new("k", &Value::from(1), None, Expiry::Never), Timestamp::UNIX_EPOCH);
+        for request in [
+            of_app.get("k"),
+            of_app.get_many(["k"]),
+            of_app.set(&item, now),
+            of_app.batch_put([&item], now),
+            of_app.del("k"),
+            of_app.expire_at("k", 1),
+            of_app.incr("k", 1),
+            of_app.list(Pattern::All, 1, None),
+        ] {
+            assert_eq!(arguments(&request)["optConfig"], config);
+        }
+    }
+
+    #[test]
+    fn exp_3_a_ttl_becomes_a_time_and_is_rounded_up() {
+        assert_eq!(write(SetItem::new("k", "v")), json!({"key": "k", "value": "v"}), "no expiry is not even null");
+        let ttl = |millis| write(SetItem::new("k", "v").ttl(Duration::from_millis(millis)))["expireAt"].clone();
+        assert_eq!(ttl(1), json!(1002), "a second after 1000.3");
+        assert_eq!(ttl(1000), json!(1002));
+        assert_eq!(ttl(1001), json!(1003));
+        let at =
+            |millis| write(SetItem::new("k", "v").expire_at(Timestamp::from_unix_millis(millis)))["expireAt"].clone();
+        assert_eq!(at(1_002_000), json!(1002));
+        assert_eq!(at(1_002_001), json!(1003));
+    }
+
+    #[test]
+    fn cnt_2_a_number_with_an_expiry_goes_in_its_envelope() {
+        assert_eq!(write(SetItem::new("k", 5)), json!({"key": "k", "value": 5}));
+        let expiring = write(SetItem::new("k", 5).ttl(Duration::from_secs(1)));
+        assert_eq!(expiring["value"], json!({"$kv-envelope": 1, "kind": "json-text", "value": "5"}));
+    }
+
+    #[test]
+    fn list_1_a_prefix_is_literal() {
+        for (prefix, pattern) in
+            [("a", "a*"), ("a*", "a**"), ("a ", "a *"), ("a\n", "a\n*"), ("*", "**"), ("\u{200b}", "\u{200b}*")]
+        {
+            let request = requests(None).list(Pattern::of(prefix), 3, Some("c\"1"));
+            let expected =
+                json!({"as": "keys", "pattern": pattern, "limit": 3, "fetchUntilFull": true, "cursor": "c\"1"});
+            assert_eq!(arguments(&request), expected);
+        }
+        for prefix in ["", " ", " a", "\ta", "\na", "\u{b}a", "\u{a0}a", "\u{3000}a", "\u{2028}a", "\u{FEFF}a"] {
+            assert_eq!(Pattern::of(prefix), Pattern::All, "{prefix:?}");
+        }
+        let all = requests(None).list(Pattern::All, 3, None);
+        assert_eq!(arguments(&all), json!({"as": "keys", "limit": 3, "fetchUntilFull": true}));
+    }
+
+    #[test]
+    fn batch_1_requests_are_as_few_as_count_and_bytes_allow() {
+        let check = |lengths: &[usize], items_max, bytes_max, expected: &[usize]| {
+            let counts: Vec<_> = split(lengths, items_max, bytes_max).into_iter().map(|range| range.len()).collect();
+            assert_eq!(counts, expected, "{items_max} {bytes_max}");
+        };
+        check(&[], 2, 100, &[]);
+        check(&[1, 1, 1], 2, 100, &[2, 1]);
+        check(&[7, 7, 7], 9, 30, &[3]);
+        check(&[7, 7, 7], 9, 29, &[2, 1]);
+        check(&[99, 1, 99], 9, 10, &[1, 1, 1]);
+        check(&vec![10; 1001], 250, BODY_BYTES_MAX, &[250, 250, 250, 250, 1]);
+        check(&vec![408_600; 82], 250, BODY_BYTES_MAX, &[41, 41]);
+    }
+}
