@@ -1,0 +1,175 @@
+//! A running fake, and what there is around a store on it.
+
+use std::future::ready;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
+use kv_conformance::{Harness, Subject, Time, logs};
+use kv_fakes::puter::{Fake, Grant, Sweeper, Switches, USER};
+use kv_fakes::{FakeServer, ServerOptions};
+use kv_puter::{PuterConfig, PuterStore, RemoteSettings, RetryPolicy, SecretString};
+use serde_json::{Value as Json, json};
+
+/// The token that every store here is opened with; no output may show it.
+pub(crate) const TOKEN: &str = "c4nary-0f-th3-t0ken";
+
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_161_822);
+
+/// A fake, its clock, and the clock of this side.
+#[derive(Clone)]
+pub(crate) struct System {
+    pub(crate) server: FakeServer,
+    pub(crate) sweeper: Sweeper,
+    pub(crate) clock: ManualClock,
+    pub(crate) client_clock: ManualClock,
+    http: reqwest::Client,
+}
+
+impl System {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Switches::default()).await
+    }
+
+    pub(crate) async fn start_with(switches: Switches) -> Self {
+        Self::start_as(|fake| fake.with_token(TOKEN, Grant::user(USER)).with_switches(switches)).await
+    }
+
+    pub(crate) async fn start_as(set: impl FnOnce(Fake) -> Fake) -> Self {
+        logs::watch(TOKEN);
+        // Between two whole seconds.
+        let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + 123_456);
+        let (clock, client_clock) = (ManualClock::new(now), ManualClock::new(now));
+        let options = ServerOptions::new().with_clock(Arc::new(clock.clone()));
+        let fake = set(Fake::new());
+        let sweeper = fake.sweeper();
+        let server = fake.serve(options).await.unwrap();
+        Self { server, sweeper, clock, client_clock, http: reqwest::Client::new() }
+    }
+
+    pub(crate) fn config(&self) -> PuterConfig {
+        self.config_of(TOKEN)
+    }
+
+    pub(crate) fn config_of(&self, token: &str) -> PuterConfig {
+        let config = PuterConfig::new(SecretString::from(token)).unwrap();
+        config.with_base_url(self.server.base_url()).unwrap().with_remote(self.remote())
+    }
+
+    /// Retries without waits.
+    pub(crate) fn remote(&self) -> RemoteSettings {
+        RemoteSettings::default()
+            .with_clock(Arc::new(self.client_clock.clone()))
+            .with_timer(Arc::new(TokioTimer))
+            .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        open(self.config())
+    }
+
+    pub(crate) fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
+        open(self.config().with_remote(set(self.remote())))
+    }
+
+    pub(crate) fn store_with_window(&self, requests: usize) -> Store {
+        self.store_with(|remote| remote.with_requests_max(NonZeroUsize::new(requests).unwrap()))
+    }
+
+    /// What a call gives, and how many requests it took.
+    pub(crate) async fn counted<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
+        let before = self.server.requests();
+        let result = call.await;
+        (result, self.server.requests() - before)
+    }
+
+    /// Another client's call: its whole answer.
+    pub(crate) async fn foreign(&self, method: &str, arguments: Json) -> Json {
+        let body = json!({"interface": "puter-kvstore", "method": method, "args": arguments, "auth_token": TOKEN});
+        let request = self.http.post(format!("{}/drivers/call", self.server.base_url()));
+        let request = request.header("content-type", "text/plain;actually=json").body(body.to_string());
+        let answer = request.send().await.unwrap().bytes().await.unwrap();
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    /// Another client's plain write.
+    pub(crate) async fn put(&self, key: &str, value: Json) {
+        let answer = self.foreign("set", json!({"key": key, "value": value})).await;
+        assert_eq!(answer["result"], true, "{answer}");
+    }
+
+    /// What is stored, as another client reads it.
+    pub(crate) async fn raw(&self, key: &str) -> Json {
+        self.foreign("get", json!({ "key": key })).await["result"].clone()
+    }
+}
+
+pub(crate) fn open(config: PuterConfig) -> Store {
+    Store::new(PuterStore::open(config).unwrap())
+}
+
+/// The clocks of both sides go together.
+#[async_trait]
+impl Time for System {
+    fn now(&self) -> Timestamp {
+        Clock::now(&self.clock)
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.client_clock.advance(by);
+    }
+}
+
+/// One way the system may behave, and the store on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) switches: Switches,
+    /// The most items of one batch.
+    pub(crate) items_max: usize,
+    /// The app whose entries the store shows, of which none is the user's own.
+    pub(crate) app: Option<&'static str>,
+}
+
+#[async_trait]
+impl Harness for Setup {
+    async fn open(&self) -> Result<Subject> {
+        let Self { switches, items_max, app } = *self;
+        let system = System::start_with(switches).await;
+        let items_max =
+            NonZeroUsize::new(items_max).ok_or_else(|| Error::new(ErrorKind::Internal, "no item at all"))?;
+        let store = {
+            let system = system.clone();
+            move |app: Option<String>| {
+                let config = system.config().with_batch_items_max(items_max);
+                Ok(open(match app {
+                    Some(app) => config.with_app(app)?,
+                    None => config,
+                }))
+            }
+        };
+        let app = app.map(str::to_owned);
+        let (again, other) = (store.clone(), store.clone());
+        let (own, foreign_app) = (app.clone(), app.clone());
+        let (foreign, counting) = (system.clone(), system.clone());
+        Ok(Subject::new(store(app)?)
+            .with_time(system.clone())
+            .with_client_clock(system.client_clock.clone())
+            .with_reopen(move || ready(again(own.clone())))
+            .with_namespaces(move |name| ready(other(Some(name))))
+            .with_foreign_writer(move |key, text| {
+                let (foreign, app) = (foreign.clone(), foreign_app.clone());
+                async move {
+                    let arguments = json!({"key": key, "value": text, "optConfig": {"appUuid": app}});
+                    let answer = foreign.foreign("set", arguments).await;
+                    assert_eq!(answer["result"], true, "{answer}");
+                    Ok(())
+                }
+            })
+            .with_requests(move || counting.server.requests())
+            .with_faults(system.server.clone())
+            .with_secret(TOKEN, || logs::seen(TOKEN))
+            .with_guard(system))
+    }
+}

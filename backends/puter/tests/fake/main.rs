@@ -1,0 +1,13 @@
+//! The store on the fake of Puter, over HTTP on this machine.
+#![allow(clippy::unwrap_used, reason = "a panic is how these tests and what they share fail")]
+
+mod conformance;
+mod counters;
+mod faults;
+mod harness;
+mod keys;
+mod logs;
+mod requests;
+mod scripted;
+mod timing;
+mod values;

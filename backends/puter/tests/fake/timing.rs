@@ -1,0 +1,172 @@
+//! Time-outs, dropped calls, and many callers at once (ERR-6).
+
+use std::future::poll_fn;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use kv_api::{ErrorKind, Retry, SetItem, Value};
+use kv_fakes::{Applied, Fault};
+use kv_puter::RetryPolicy;
+
+use crate::harness::System;
+
+const LONG: Duration = Duration::from_secs(1000);
+
+/// Lets the server and the callers go on until this holds.
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets whoever can go on.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn err_3_a_request_without_an_answer_ends_when_its_time_is_up() {
+    let system = System::start().await;
+    // The timer is this side's clock, which nobody moves but this test.
+    let store = system.store_with(|remote| {
+        remote
+            .with_timer(Arc::new(system.client_clock.clone()))
+            .with_request_timeout(Duration::from_secs(5))
+            .with_retry(RetryPolicy::default().with_attempts_max(NonZeroU32::MIN).with_deadline(LONG))
+    });
+    for write in [true, false] {
+        system.server.inject(Fault::Silent { applied: Applied::Yes }, 1);
+        let (before, own) = (system.server.requests(), store.clone());
+        let call = tokio::spawn(async move {
+            if write { own.set("k", "v").await.map(drop) } else { own.get("k").await.map(drop) }
+        });
+        until(|| system.server.requests() > before).await;
+        settle().await;
+        assert!(!call.is_finished());
+        system.client_clock.advance(Duration::from_secs(5));
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::OutcomeUnknown));
+    }
+    assert_eq!(store.get("k").await.unwrap(), Some(Value::from("v")), "it was carried out, and nothing is stuck");
+}
+
+#[tokio::test]
+async fn err_4_one_deadline_ends_all_requests_of_a_batch() {
+    let system = System::start().await;
+    let store = system.store_with(|remote| {
+        remote
+            .with_timer(Arc::new(system.client_clock.clone()))
+            .with_request_timeout(LONG)
+            .with_requests_max(std::num::NonZeroUsize::MIN)
+            .with_retry(RetryPolicy::default().with_deadline(Duration::from_secs(60)))
+    });
+    system.server.inject(Fault::Silent { applied: Applied::No }, 99);
+    let own = store.allow_best_effort();
+    let call =
+        tokio::spawn(async move { own.set_many(["a", "b"].map(|key| SetItem::new(key, "v").if_not_exists())).await });
+    until(|| system.server.requests() == 1).await;
+    settle().await;
+    assert_eq!(system.server.requests(), 1, "the window holds one");
+    system.client_clock.advance(Duration::from_secs(60));
+    for result in call.await.unwrap() {
+        let error = result.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Unavailable, Retry::Safe),
+            "only a look was sent: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn err_6_a_dropped_call_gives_its_place_to_the_next() {
+    let system = System::start().await;
+    let store = system.store_with_window(1);
+    store.set("k", "v").await.unwrap();
+    for polls in 1..20 {
+        system.server.inject(Fault::Silent { applied: Applied::No }, 1);
+        let before = system.server.requests();
+        let mut call = Box::pin(store.get("k"));
+        for _ in 0..polls {
+            poll_fn(|cx| {
+                assert!(call.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            tokio::task::yield_now().await;
+        }
+        drop(call);
+        settle().await;
+        // Whether or not it had been sent by then.
+        assert!(system.server.requests() <= before + 1);
+        system.server.inject(Fault::Silent { applied: Applied::No }, 0);
+        assert_eq!(store.get("k").await.unwrap(), Some(Value::from("v")));
+    }
+}
+
+#[tokio::test]
+async fn the_window_bounds_the_requests_under_way() {
+    let system = System::start().await;
+    let store = system.store_with_window(5);
+    system.server.inject(Fault::Silent { applied: Applied::No }, 10_000);
+    let keys: Vec<String> = (0..3000).map(|number| format!("k{number}")).collect();
+    let mut calls = tokio::task::JoinSet::new();
+    for caller in 0..64 {
+        let (store, keys) = (store.clone(), keys.clone());
+        calls.spawn(async move {
+            if caller % 2 == 0 {
+                drop(store.get_many(keys).await);
+            } else {
+                drop(store.set(&keys[caller], "v").await);
+            }
+        });
+    }
+    until(|| system.server.requests() >= 5).await;
+    settle().await;
+    assert_eq!(system.server.requests(), 5);
+    calls.shutdown().await;
+    system.server.inject(Fault::Silent { applied: Applied::No }, 0);
+    store.set("k", "v").await.unwrap();
+    assert_eq!(store.get("k").await.unwrap(), Some(Value::from("v")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_callers_get_their_own_answers() {
+    let system = System::start().await;
+    let store = system.store_with_window(16);
+    let mut calls = tokio::task::JoinSet::new();
+    for caller in 0..64_usize {
+        let store = store.clone();
+        calls.spawn(async move {
+            let (mine, shared) = (format!("caller {caller}"), format!("many {}", caller % 4));
+            for round in 0..6 {
+                let value = match (caller + round) % 3 {
+                    0 => Value::from(format!("{caller} {round}")),
+                    1 => Value::from(serde_json::json!([caller, round])),
+                    _ => Value::from(format!("\u{FFFD}{caller} {round}").into_bytes()),
+                };
+                store.set(&mine, value.clone()).await.unwrap();
+                assert_eq!(store.get(&mine).await.unwrap(), Some(value.clone()));
+                assert!(
+                    store
+                        .set_many([SetItem::new(&*mine, value.clone()), SetItem::new(&*shared, "s")])
+                        .await
+                        .iter()
+                        .all(Result::is_ok)
+                );
+                let found = store.get_many([&*mine, "missing", &*shared]).await.unwrap();
+                assert_eq!(found, [Some(value), None, Some(Value::from("s"))]);
+            }
+            store.delete(&mine).await.unwrap();
+            assert!(!store.exists(&mine).await.unwrap());
+        });
+    }
+    while let Some(done) = calls.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(system.server.keys(), ["many 0", "many 1", "many 2", "many 3"]);
+}
