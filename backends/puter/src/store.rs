@@ -186,7 +186,7 @@ impl Backend for PuterStore {
         keys.truncate(limit);
         let next = match cursor {
             _ if is_cut => keys.last().map(|last| Position { after: Some(last.clone()), ..position }),
-            Some(cursor) if !is_past => Some(Position { cursor: Some(cursor), after: None }),
+            Some(cursor) if !is_past => Some(Position { cursor: Some(cursor), ..position }),
             _ => None,
         };
         Ok(RawPage::new(keys.into_iter().map(ListItem::new).collect(), next.map(|next| next.encode()).transpose()?))
@@ -230,8 +230,8 @@ impl fmt::Debug for PuterStore {
     }
 }
 
-/// Where a list goes on: the page that the system's cursor begins, and the last key of it that was handed out, where more of it
-/// were wanted than asked for.
+/// Where a list goes on: the page that the system's cursor begins, and the last key that was handed out of a page of which not
+/// all were wanted. It is remembered on later pages too, as keys that are new may push others onto them (LIST-2).
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Position {
     /// `None` for the first page.

@@ -181,6 +181,25 @@ async fn list_1_a_prefix_that_begins_with_white_space_is_listed_wider_and_filter
 }
 
 #[tokio::test]
+async fn list_2_no_key_comes_twice_when_new_ones_push_it_onto_the_next_page() {
+    let system = System::start().await;
+    let store = system.store();
+    let keys = [" k0", " k1", " k2", " k3"];
+    assert!(store.set_many(keys.map(|key| SetItem::new(key, "v"))).await.iter().all(Result::is_ok));
+    let first = store.list().prefix(" k").limit(2).await.unwrap();
+    let mut found: Vec<String> = first.items.into_iter().map(|item| item.key).collect();
+    let new: Vec<String> = (0..1000).map(|number| format!(" a{number:03}")).collect();
+    assert!(store.set_many(new.iter().map(|key| SetItem::new(key, "v"))).await.iter().all(Result::is_ok));
+    let mut cursor = first.cursor;
+    while let Some(next) = cursor {
+        let page = store.list().prefix(" k").limit(2).cursor(next).await.unwrap();
+        found.extend(page.items.into_iter().map(|item| item.key));
+        cursor = page.cursor;
+    }
+    assert_eq!(found, keys);
+}
+
+#[tokio::test]
 async fn list_2_expired_entries_and_large_ones_shorten_no_walk() {
     let system = System::start().await;
     let store = system.store();
