@@ -8,6 +8,10 @@ pub use kv_backendless as backendless;
 pub use kv_cloudflare as cloudflare;
 #[cfg(feature = "memory")]
 pub use kv_memory as memory;
+#[cfg(feature = "nemesisdb")]
+pub use kv_nemesisdb as nemesisdb;
+#[cfg(feature = "puter")]
+pub use kv_puter as puter;
 #[cfg(feature = "sqlite")]
 pub use kv_sqlite as sqlite;
 
@@ -31,6 +35,10 @@ pub const fn schemes() -> &'static [&'static str] {
         "cloudflare",
         #[cfg(feature = "backendless")]
         "backendless",
+        #[cfg(feature = "puter")]
+        "puter",
+        #[cfg(feature = "nemesisdb")]
+        "nemesisdb",
     ]
 }
 
@@ -69,6 +77,12 @@ pub async fn open(url: &str) -> Result<Store> {
         "backendless" => {
             Ok(Store::new(backendless::BackendlessStore::open(backendless::BackendlessConfig::from_url(url)?)?))
         }
+        #[cfg(feature = "puter")]
+        "puter" => Ok(Store::new(puter::PuterStore::open(puter::PuterConfig::from_url(url)?)?)),
+        #[cfg(feature = "nemesisdb")]
+        "nemesisdb" => {
+            Ok(Store::new(nemesisdb::NemesisdbStore::open(nemesisdb::NemesisdbConfig::from_url(url)?).await?))
+        }
 
         #[cfg(not(feature = "memory"))]
         "memory" => Err(switched_off("memory")),
@@ -78,6 +92,10 @@ pub async fn open(url: &str) -> Result<Store> {
         "cloudflare" => Err(switched_off("cloudflare")),
         #[cfg(not(feature = "backendless"))]
         "backendless" => Err(switched_off("backendless")),
+        #[cfg(not(feature = "puter"))]
+        "puter" => Err(switched_off("puter")),
+        #[cfg(not(feature = "nemesisdb"))]
+        "nemesisdb" => Err(switched_off("nemesisdb")),
 
         unknown => {
             let built_in = match schemes() {

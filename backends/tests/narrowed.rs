@@ -36,11 +36,29 @@ mod to_backendless {
     conformance_tests!(Narrowed(&kv_backendless::PROFILE));
 }
 
-mod to_both {
+mod to_puter {
+    use super::*;
+    conformance_tests!(Narrowed(&kv_puter::PROFILE));
+}
+
+mod to_nemesisdb {
+    use super::*;
+    conformance_tests!(Narrowed(&kv_nemesisdb::PROFILE));
+}
+
+mod to_nemesisdb_with_expiry {
+    use super::*;
+    conformance_tests!(Narrowed(&kv_nemesisdb::PROFILE_WITH_EXPIRY));
+}
+
+mod to_all {
     use super::*;
     use std::sync::LazyLock;
 
-    static BOTH: LazyLock<Profile> = LazyLock::new(|| kv_cloudflare::PROFILE.narrowed_to(&kv_backendless::PROFILE));
+    static ALL: LazyLock<Profile> = LazyLock::new(|| {
+        let narrowed = kv_cloudflare::PROFILE.narrowed_to(&kv_backendless::PROFILE).narrowed_to(&kv_puter::PROFILE);
+        narrowed.narrowed_to(&kv_nemesisdb::PROFILE)
+    });
 
-    conformance_tests!(Narrowed(&BOTH));
+    conformance_tests!(Narrowed(&ALL));
 }

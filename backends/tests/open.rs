@@ -27,7 +27,7 @@ async fn what_is_no_url_is_refused() {
 
 #[tokio::test]
 async fn a_backend_that_is_switched_off_names_its_feature() {
-    for feature in ["memory", "sqlite", "cloudflare", "backendless"] {
+    for feature in ["memory", "sqlite", "cloudflare", "backendless", "puter", "nemesisdb"] {
         if kv_backends::schemes().contains(&feature) {
             continue; // the tests below open it
         }
