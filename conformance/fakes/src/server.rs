@@ -320,7 +320,11 @@ impl Shared {
         }
         state.exchanges.push_back(exchange);
         state.decided = match decision {
-            Decision::Answer { answer, delay } => Some(template(answer).set_delay(self.latency.saturating_add(delay))),
+            Decision::Answer { answer, delay } => {
+                let delay = self.latency.saturating_add(delay);
+                // Even a wait of nothing takes until the timer's next tick.
+                Some(if delay.is_zero() { template(answer) } else { template(answer).set_delay(delay) })
+            }
             Decision::Truncated(answer) => Some(truncated(answer)),
             // Longer than any test; the server's end drops what still waits.
             Decision::Silent => Some(ResponseTemplate::new(200).set_delay(Duration::MAX)),

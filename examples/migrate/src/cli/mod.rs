@@ -198,6 +198,11 @@ impl Step<'_> {
         bar.clear();
         let took = options.clock.now().saturating_since(started);
         report::summary(&summary, self.from_name, self.to_name, took);
+        if summary.failed > 0 && !options.unknown_expiry_as_never && self.source_hides_expiries() {
+            tell!(
+                "  --unknown-expiry-as-never copies those whose expiry the source cannot tell, as entries that never expire"
+            );
+        }
         // What was copied is worth comparing also when something was not.
         let mut complete = summary.is_complete();
         if arguments.verify && summary.stopped.is_none() {
@@ -218,6 +223,10 @@ impl Step<'_> {
         bar.clear();
         report::verification(&verification, self.from_name, self.to_name);
         Ok(verification.is_clean())
+    }
+
+    fn source_hides_expiries(&self) -> bool {
+        matches!(self.from, Opened::Store(store) if !store.profile().expiry_read)
     }
 
     fn source(&self, options: &Options) -> Result<Source<'_>> {
