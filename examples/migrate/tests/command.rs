@@ -121,7 +121,7 @@ fn what_cannot_be_understood_is_code_2_and_touches_nothing() {
         (&["copy", "sqllite:a.db", "out.json"], "no store has the scheme \"sqllite\"; known are memory:, sqlite:"),
         (
             &["copy", "nothing.txt", "out.json"],
-            "nothing.txt: neither a store URL (memory:, sqlite:, cloudflare:, backendless:) nor a file",
+            "nothing.txt: neither a store URL (memory:, sqlite:, cloudflare:, backendless:, puter:, nemesisdb:) nor a file",
         ),
         (&["copy", "memory:", "sqlite:a.db?namepsace=x"], "\"namepsace\" is no option of a sqlite URL"),
         (&["copy", "memory:", "sqlite:"], "a SQLite store needs a file"),
