@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kv_api::{Error, Result, Retry};
+use kv_api::{Error, ErrorKind, Result, Retry};
 use kv_remote::http::{self, HeaderMap, Request, header, secret_header};
 use kv_remote::{Asks, Call, Remote, SecretString};
 
@@ -32,9 +32,14 @@ impl Client {
         let PuterConfig { token, base, app, connect, remote, .. } = config;
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, secret_header("Bearer ", &token)?);
-        let http = match (connect, base.host_str()) {
+        let http = match (connect, base.domain()) {
             (Some(address), Some(host)) => http::Client::connecting_to(headers, ANSWER_BYTES_MAX, host, address)?,
-            _ => http::Client::new(headers, ANSWER_BYTES_MAX)?,
+            // Nobody looks up a host that is an address itself: the one given would go unused.
+            (Some(_), None) => {
+                let message = "an address to connect to takes a host name in the origin, not another address";
+                return Err(Error::new(ErrorKind::InvalidArgument, message));
+            }
+            (None, _) => http::Client::new(headers, ANSWER_BYTES_MAX)?,
         };
         Ok(Self { remote: Remote::new(remote), requests: Requests::new(&base, app.as_deref())?, http, token })
     }

@@ -33,7 +33,8 @@ impl PuterStore {
     /// Checks the settings and sends nothing (LIFE-1): [`ping`](kv_api::Store::ping) proves address, token and app.
     ///
     /// # Errors
-    /// `Unauthorized` when the token cannot stand in a header; `Internal` when TLS cannot be set up.
+    /// `Unauthorized` when the token cannot stand in a header; `InvalidArgument` for an address to connect to beside an origin
+    /// whose host is an address; `Internal` when TLS cannot be set up.
     pub fn open(config: PuterConfig) -> Result<Self> {
         let (batch_items_max, scope) = (config.batch_items_max, config.scope());
         Ok(Self { client: Client::new(config)?, counters: Counters::default(), batch_items_max, scope })

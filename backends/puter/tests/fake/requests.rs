@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kv_api::{SetItem, SetStatus, Value};
 use kv_fakes::puter::{Fake, Grant, Hosts, Switches, USER};
+use kv_puter::PuterStore;
 use serde_json::json;
 
 use crate::harness::{System, TOKEN, open};
@@ -123,4 +124,12 @@ async fn ns_1_an_app_is_a_namespace_and_the_name_of_the_host_is_kept() {
     assert_eq!(app.get_many(["k", "l"]).await.unwrap(), [Some(Value::from("app")), Some(Value::from(2))]);
     assert_eq!(app.clear().await.unwrap(), 2);
     assert_eq!(own.list().await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn life_1_an_address_for_a_host_that_is_one_is_refused() {
+    // Nobody looks it up, so that the other would be left out without a word.
+    let system = System::start().await;
+    let error = PuterStore::open(system.config().with_connect([127, 0, 0, 1].into())).unwrap_err();
+    assert_eq!(error.kind(), kv_api::ErrorKind::InvalidArgument);
 }
