@@ -30,10 +30,25 @@ const CODES: &[(&str, ErrorKind, Retry)] = &[
     ("subject_does_not_exist", ErrorKind::Misconfigured, Retry::Never),
     // Raised before the call is carried out.
     ("too_many_requests", ErrorKind::RateLimited, Retry::Safe),
+    // The storage failed in the middle of a call, of which a part may have been carried out.
+    ("upstream_rate_limited", ErrorKind::RateLimited, Retry::OutcomeUnknown),
+    ("upstream_provider_unavailable", ErrorKind::Unavailable, Retry::OutcomeUnknown),
+    ("upstream_auth_failed", ErrorKind::Unavailable, Retry::OutcomeUnknown),
     // Of another part of the system than the one that keeps the entries: nobody says that the call was not carried out, and
     // the system's own client does not repeat a write after it.
     ("db_unavailable", ErrorKind::Unavailable, Retry::OutcomeUnknown),
     (INTERNAL_ERROR, ErrorKind::Unavailable, Retry::OutcomeUnknown),
+];
+
+/// Texts of refusals that mean something else than their code does elsewhere.
+const TEXTS: &[(&str, (&str, ErrorKind, Retry))] = &[
+    // The storage took a part of a batch, and not the rest in spite of the system's repeats.
+    ("Failed to batch write all items to DynamoDB", ("bad_request", ErrorKind::Unavailable, Retry::OutcomeUnknown)),
+    // A step on what is no number. The storage refuses with the same code what it has no room for at the moment.
+    (
+        "An operand in the update expression has an incorrect data type",
+        (UPSTREAM_BAD_REQUEST, ErrorKind::WrongType, Retry::Never),
+    ),
 ];
 
 /// An error as the system spells it.
@@ -50,10 +65,10 @@ impl Refusal {
     pub(super) fn of(json: &Json) -> Self {
         let members = json.get("error").filter(|error| error.is_object()).unwrap_or(json);
         let code = members.get("code").and_then(Json::as_str);
-        Self {
-            code: CODES.iter().find(|(known, ..)| Some(*known) == code),
-            message: members.get("message").and_then(Json::as_str).map(str::to_owned),
-        }
+        let message = members.get("message").and_then(Json::as_str);
+        let by_text = TEXTS.iter().find(|(text, (known, ..))| Some(*text) == message && Some(*known) == code);
+        let by_code = || CODES.iter().find(|(known, ..)| Some(*known) == code);
+        Self { code: by_text.map(|(_, meaning)| meaning).or_else(by_code), message: message.map(str::to_owned) }
     }
 }
 
@@ -128,6 +143,9 @@ mod tests {
             (404, "not_found", Misconfigured, Never),
             (404, "subject_does_not_exist", Misconfigured, Never),
             (429, "too_many_requests", RateLimited, Safe),
+            (429, "upstream_rate_limited", RateLimited, OutcomeUnknown),
+            (400, "upstream_provider_unavailable", Unavailable, OutcomeUnknown),
+            (500, "upstream_auth_failed", Unavailable, OutcomeUnknown),
             (500, "internal_error", Unavailable, OutcomeUnknown),
             (503, "db_unavailable", Unavailable, OutcomeUnknown),
         ] {

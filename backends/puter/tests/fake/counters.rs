@@ -9,9 +9,15 @@ use kv_fakes::puter::{Poison, Switches};
 use serde_json::{Value as Json, json};
 
 use crate::harness::System;
-use crate::scripted::{Scripted, failure, success};
+use crate::scripted::{Said, Scripted, failure, success};
 
 const MAX: i64 = 9_007_199_254_740_991;
+/// What the storage says of a step on what is no number.
+fn no_number() -> Said {
+    let said = "An operand in the update expression has an incorrect data type";
+    (400, json!({"error": said, "message": said, "code": "upstream_bad_request"}).to_string())
+}
+
 const RANGE: Reason = Reason::CounterRange { min: -MAX, max: MAX };
 
 #[tokio::test]
@@ -183,6 +189,37 @@ async fn cnt_1_a_failure_after_which_the_number_can_be_read_is_unknown() {
 }
 
 #[tokio::test]
+async fn cnt_1_a_step_that_the_storage_failed_at_is_unknown_and_not_repeated() {
+    // It has been made, and a refusal of the step would lead to another, or to a delete.
+    for (status, code) in [(400, "upstream_provider_unavailable"), (429, "upstream_rate_limited")] {
+        let server = Scripted::serve(move |asked| match asked.method {
+            "incr" if asked.number == 0 => failure(status, code),
+            "incr" => success(&json!(7)),
+            _ => success(&json!(6)),
+        })
+        .await;
+        let error = server.store.increment("k", 1).await.unwrap_err();
+        assert_eq!(error.retry(), Retry::OutcomeUnknown, "{code}: {error}");
+        assert_eq!(server.requests(), 1, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn cnt_1_a_refusal_of_another_kind_says_nothing_of_the_entry() {
+    for code in ["bad_request", "upstream_bad_request"] {
+        let server = Scripted::serve(move |asked| match asked.method {
+            "incr" => failure(400, code),
+            "get" => success(&Json::Null),
+            _ => success(&json!(true)),
+        })
+        .await;
+        let error = server.store.increment("k", 1).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::InvalidArgument, Retry::Never), "{code}");
+        assert_eq!(server.requests(), 1, "{code}: nothing is removed for a step that the system does not take");
+    }
+}
+
+#[tokio::test]
 async fn cnt_1_a_counter_that_cannot_be_brought_back_is_told() {
     let server = Scripted::serve(|_| failure(500, "internal_error")).await;
     let error = server.store.increment("k", 1).await.unwrap_err();
@@ -194,7 +231,7 @@ async fn cnt_1_a_counter_that_cannot_be_brought_back_is_told() {
 #[tokio::test]
 async fn cnt_1_an_entry_that_changes_each_time_it_is_looked_at_is_safe_to_try_again() {
     let server = Scripted::serve(|asked| match asked.method {
-        "incr" => failure(400, "upstream_bad_request"),
+        "incr" => no_number(),
         _ => success(&json!(6)),
     })
     .await;

@@ -114,6 +114,34 @@ async fn batch_6_a_batch_that_breaks_off_is_written_again_or_unknown() {
 }
 
 #[tokio::test]
+async fn batch_6_a_storage_that_fails_half_way_leaves_every_item_unknown() {
+    // The first has the code of what is refused before anything is written; only its text tells.
+    let drained = "Failed to batch write all items to DynamoDB";
+    for (status, code, said, kind) in [
+        (400, "bad_request", drained, ErrorKind::Unavailable),
+        (400, "upstream_provider_unavailable", "AI provider unavailable", ErrorKind::Unavailable),
+        (429, "upstream_rate_limited", "said", ErrorKind::RateLimited),
+    ] {
+        let server = Scripted::serve(move |asked| match asked.number {
+            0 => (status, json!({"error": said, "message": said, "code": code}).to_string()),
+            _ => success(&json!(true)),
+        })
+        .await;
+        for result in server.store.clone().set_many(items()).await {
+            result.unwrap();
+        }
+        assert_eq!(server.requests(), 2, "{code}: a state is asked for again, whole");
+
+        let server =
+            Scripted::serve(move |_| (status, json!({"error": said, "message": said, "code": code}).to_string())).await;
+        for result in server.store.set_many(items()).await {
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (kind, Retry::OutcomeUnknown), "{code}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn batch_6_a_lost_answer_leaves_every_item_unknown() {
     let system = System::start().await;
     let store = system.store_with(|remote| remote.with_retry(RetryPolicy::none()));

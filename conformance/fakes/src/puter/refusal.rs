@@ -59,9 +59,9 @@ impl Refusal {
         Self::storage("The document path provided in the update expression is invalid for update")
     }
 
-    /// From the source.
+    /// From the source, which gives it the code of what is refused before anything is written.
     pub(super) fn batch_not_stored() -> Self {
-        Self::storage("Failed to batch write all items to DynamoDB")
+        Self::bad_request("Failed to batch write all items to DynamoDB")
     }
 
     pub(super) fn token_missing() -> Self {
