@@ -131,10 +131,10 @@ pub(crate) fn write_bytes(key: &str, write: &Write<'_>) -> usize {
     pair_bytes(key, write.value(), write.metadata(), write.expiry() != Expiry::Never)
 }
 
-/// Refuses what calls itself JSON and is none, as another store may hand it out unchecked: in a message it would change what
-/// stands around it.
+/// Refuses what calls itself JSON and is none, or holds a number or a text that there is not, as another store may hand it out
+/// unchecked: in a message it would change what stands around it, or make the server refuse all of it.
 pub(crate) fn check_json(write: &Write<'_>) -> Result<()> {
-    let is_json = |text: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    let is_json = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).is_ok();
     let value = write.value();
     let broken = (value.kind() == ValueKind::Json && !is_json(value.as_bytes()))
         || write.metadata().is_some_and(|metadata| !is_json(metadata.as_bytes()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kv_api::{DeleteOutcome, SetItem, SetStatus, Value};
+use kv_api::{DeleteOutcome, Reason, SetItem, SetStatus, Value, ValueKind};
 use serde_json::json;
 
 use crate::harness::{System, open};
@@ -123,5 +123,22 @@ async fn chk_1_repeated_keys_never_share_a_message() {
     assert_eq!(found, [3, 4, 3].map(|value| Some(Value::from(value))));
     let deleted = store.delete_many(["repeated", "repeated"]).await;
     assert!(deleted.into_iter().all(|outcome| outcome.unwrap() == DeleteOutcome::Deleted));
+    check_messages(&system, 1024);
+}
+
+/// Other stores hand out what somebody else wrote, unchecked. The server's word on a message that does not parse names no
+/// request, and so would cost all that are under way.
+#[tokio::test]
+async fn batch_3_json_that_the_server_would_not_parse_fails_alone() {
+    let system = System::start().await;
+    let store = system.store().await;
+    for json in ["1e400", "[-1e999]", r#"{"a":"\ud800"}"#, "1},\"other_key\":{"] {
+        let broken = Value::from_stored(ValueKind::Json, bytes::Bytes::from_static(json.as_bytes()));
+        let results = store.set_many([SetItem::new("broken", broken), SetItem::new("sixsix", 1)]).await;
+        let error = results[0].as_ref().unwrap_err();
+        assert_eq!(error.reason(), Some(&Reason::InvalidJson), "{json}: {error}");
+        assert!(results[1].as_ref().unwrap().is_written(), "{json}");
+    }
+    assert_eq!(system.server.keys(), ["sixsix"]);
     check_messages(&system, 1024);
 }
