@@ -69,7 +69,7 @@ async fn a_batch_can_be_ordered_to_break_off() {
     assert_eq!(server.fake.faults_left(), 1);
     server.ok("flush", json!({})).await;
     let refused = server.refused("batchPut", json!({"items": items(26)})).await;
-    assert_eq!((refused.0, refused.1.as_str()), (400, "upstream_bad_request"));
+    assert_eq!((refused.0, refused.1.as_str()), (400, "bad_request"));
     assert_eq!((server.fake.keys().len(), server.fake.faults_left()), (25, 0));
     server.ok("flush", json!({})).await;
     server.fake.inject(Fault::BrokenOff { items: 0 }, 1);
