@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
-use kv_remote::http::{Url, address, encoded};
+use kv_remote::http::{self, Url, address, encoded};
 use kv_remote::{ExposeSecret, RemoteSettings, SecretString, secret_from_env};
 
 use crate::wire::Bodies;
@@ -277,12 +277,7 @@ fn host_url(host: &str, path: &str) -> Result<Url> {
 
 /// Nothing of it is shown: it may hold a key.
 fn base_url(text: &str) -> Result<Url> {
-    let url = Url::parse(text).ok().filter(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.host().is_some()
-            && (url.username(), url.password(), url.query(), url.fragment()) == ("", None, None, None)
-    });
-    url.ok_or_else(|| {
+    http::base_url(text).map_err(|_| {
         invalid("the base URL must be of HTTP or HTTPS, with a host, and without user, query and fragment")
     })
 }

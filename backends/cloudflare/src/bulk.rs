@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use kv_api::{Error, ErrorKind, Result, Retry};
 use kv_remote::http::{Request, malformed};
-use kv_remote::{Asks, Call};
+use kv_remote::{Asks, Call, refused_together};
 
 use crate::client::{Carries, Client};
 use crate::wire::{Answers, BODY_BYTES_MAX, BULK_ITEMS_MAX, item_bytes, joined, split};
@@ -95,17 +95,6 @@ impl Bulk<'_> {
         };
         let result = call.send(Asks::State, attempt).await;
         result.map(drop).map_err(|error| (left.into_inner().unwrap_or_else(PoisonError::into_inner), error))
-    }
-}
-
-/// The service does not say which item it dislikes, and this one may be innocent.
-fn refused_together(error: Error) -> Error {
-    let message = "refused together with other items of its request, of which at least one is not acceptable";
-    let code = error.native_code().map(ToOwned::to_owned);
-    let together = Error::new(ErrorKind::InvalidArgument, message).with_source(error);
-    match code {
-        Some(code) => together.with_native_code(code),
-        None => together,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
-use kv_remote::http::Url;
+use kv_remote::http::{self, Url};
 use kv_remote::{RemoteSettings, SecretString, secret_from_env};
 
 /// The address of the service.
@@ -102,7 +102,7 @@ impl CloudflareConfig {
         let (account_id, namespace_id) = (account_id.into(), namespace_id.into());
         check_id("account", &account_id)?;
         check_id("namespace", &namespace_id)?;
-        let (base_url, remote) = (parse_base_url(BASE_URL)?, RemoteSettings::default());
+        let (base_url, remote) = (http::base_url(BASE_URL)?, RemoteSettings::default());
         Ok(Self { account_id, namespace_id, credentials, base_url, remote })
     }
 
@@ -134,7 +134,7 @@ impl CloudflareConfig {
             })?;
         check_id("account", &account_id)?;
         check_id("namespace", &namespace_id)?;
-        let base_url = parse_base_url(url.take_option("base_url").as_deref().unwrap_or(BASE_URL))?;
+        let base_url = http::base_url(url.take_option("base_url").as_deref().unwrap_or(BASE_URL))?;
         let remote = RemoteSettings::default().take_from_url(&mut url)?;
         url.finish()?;
         Ok(Self { account_id, namespace_id, credentials: credentials()?, base_url, remote })
@@ -145,7 +145,7 @@ impl CloudflareConfig {
     /// # Errors
     /// `InvalidArgument` unless it is `http` or `https` without user information, query and fragment.
     pub fn with_base_url(mut self, base_url: &str) -> Result<Self> {
-        self.base_url = parse_base_url(base_url)?;
+        self.base_url = http::base_url(base_url)?;
         Ok(self)
     }
 
@@ -178,21 +178,6 @@ fn check_id(what: &'static str, id: &str) -> Result<()> {
         let message = format!("the {what} identifier is not 1 to {ID_BYTES_MAX} ASCII letters, digits, - or _");
         Err(Error::new(ErrorKind::InvalidArgument, message))
     }
-}
-
-fn parse_base_url(text: &str) -> Result<Url> {
-    Url::parse(text)
-        .ok()
-        .filter(|url| {
-            let is_plain = url.username().is_empty() && url.password().is_none();
-            matches!(url.scheme(), "http" | "https") && is_plain && url.query().is_none() && url.fragment().is_none()
-        })
-        .ok_or_else(|| {
-            Error::invalid(
-                Reason::UnknownOption,
-                "base_url must be an http or https URL without user information, query and fragment",
-            )
-        })
 }
 
 #[cfg(test)]

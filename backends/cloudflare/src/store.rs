@@ -5,9 +5,9 @@ use std::fmt;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future};
 use kv_api::{
     Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Fields, ListPage, Profile,
-    RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
+    RawPage, Read, ReadMany, Reason, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
-use kv_remote::{Asks, Call};
+use kv_remote::{Asks, Call, certainly_not_applied};
 
 use crate::bulk::Bulk;
 use crate::client::{Carries, Client};
@@ -67,10 +67,6 @@ impl CloudflareStore {
         self.client.send(call, Asks::State, &request, Carries::NoValue, read).await?;
         Ok(DeleteOutcome::Accepted)
     }
-}
-
-fn certainly_not_applied(error: Error) -> Error {
-    if error.retry() == Retry::OutcomeUnknown { error.with_retry(Retry::Safe) } else { error }
 }
 
 #[async_trait]

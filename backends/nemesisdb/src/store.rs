@@ -9,7 +9,7 @@ use kv_api::{
     Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Fields,
     Profile, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
-use kv_remote::{Asks, Call, Remote, Reply};
+use kv_remote::{Asks, Call, Remote, Reply, certainly_not_applied};
 
 use crate::client::Client;
 use crate::config::NemesisdbConfig;
@@ -235,7 +235,7 @@ impl NemesisdbStore {
                 Ok(Some(found)) if self.is_live(&found) => {}
                 Ok(Some(_)) => expired.push(at),
                 Ok(None) => free.push(at),
-                Err(error) => outcomes[at] = Err(not_written(error)),
+                Err(error) => outcomes[at] = Err(certainly_not_applied(error)),
             }
         }
         let removed = self.remove(call, Asks::Step, expired.iter().map(|at| writes[*at].key())).await;
@@ -269,7 +269,7 @@ impl NemesisdbStore {
                     outcomes.push(Err(lost_track())); // replaced below
                 }
                 Ok(_) => outcomes.push(Ok(SetOutcome::new(SetStatus::NotMet))),
-                Err(error) => outcomes.push(Err(not_written(error))),
+                Err(error) => outcomes.push(Err(certainly_not_applied(error))),
             }
         }
         let items = met.iter().map(|at| self.item_of_write(writes[*at])).collect();
@@ -337,11 +337,6 @@ impl NemesisdbStore {
         }
         outcomes
     }
-}
-
-/// A look that failed has written nothing.
-fn not_written(error: Error) -> Error {
-    if error.retry() == Retry::OutcomeUnknown { error.with_retry(Retry::Safe) } else { error }
 }
 
 fn lost_track() -> Error {

@@ -2,7 +2,7 @@
 
 use futures_util::{FutureExt, StreamExt};
 use kv_api::{Error, ErrorKind, Result, Retry};
-use kv_remote::{Asks, Call};
+use kv_remote::{Asks, Call, refused_together};
 
 use crate::client::{Carries, Client};
 use crate::wire::{BODY_BYTES_MAX, Item, UPSTREAM_BAD_REQUEST, has_code, split};
@@ -66,15 +66,4 @@ async fn put_items(client: &Client, call: &Call<'_>, items: &[Item], group: &[us
     let is_storage = |error: &Error| has_code(error, UPSTREAM_BAD_REQUEST);
     let done = client.send_until(call, Asks::State, request, Carries::Values, |reply| reply.done(), is_storage).await?;
     done.map_err(|error| if group.len() > 1 { error.with_retry(Retry::OutcomeUnknown) } else { error })
-}
-
-/// The system does not say which item it dislikes, and this one may be innocent.
-fn refused_together(error: Error) -> Error {
-    let message = "refused together with other items of its request, of which at least one is not acceptable";
-    let code = error.native_code().map(ToOwned::to_owned);
-    let together = Error::new(ErrorKind::InvalidArgument, message).with_retry(error.retry()).with_source(error);
-    match code {
-        Some(code) => together.with_native_code(code),
-        None => together,
-    }
 }

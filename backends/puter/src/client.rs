@@ -100,11 +100,6 @@ impl Client {
     }
 }
 
-/// What is known of a write when only a look before it, or a write of something else, has failed.
-pub(crate) fn certainly_not_applied(error: Error) -> Error {
-    if error.retry() == Retry::OutcomeUnknown { error.with_retry(Retry::Safe) } else { error }
-}
-
 /// Shows no token.
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
-use kv_remote::http::Url;
+use kv_remote::http::{Url, base_url};
 use kv_remote::{ExposeSecret, RemoteSettings, RetryPolicy, SecretString, secret_from_env};
 
 /// The host of the API, where none is named.
@@ -186,21 +186,6 @@ fn host_url(host: &str) -> Result<Url> {
         .filter(|_| is_host)
         .and_then(|text| Url::parse(&text).ok())
         .ok_or_else(|| invalid("the host of a Puter URL is no host name with an optional port"))
-}
-
-fn base_url(text: &str) -> Result<Url> {
-    Url::parse(text)
-        .ok()
-        .filter(|url| {
-            let is_plain = url.username().is_empty() && url.password().is_none();
-            matches!(url.scheme(), "http" | "https") && is_plain && url.query().is_none() && url.fragment().is_none()
-        })
-        .ok_or_else(|| {
-            Error::invalid(
-                Reason::UnknownOption,
-                "base_url must be an http or https URL without user information, query and fragment",
-            )
-        })
 }
 
 #[cfg(test)]

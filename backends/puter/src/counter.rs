@@ -5,10 +5,10 @@
 //! And it counts on in an expired number that it has not swept, which is why this store keeps none as a plain number.
 
 use kv_api::{Error, ErrorKind, Increment, Result, Retry, Value};
-use kv_remote::{Asks, Call};
+use kv_remote::{Asks, Call, certainly_not_applied};
 use tokio::sync::Mutex;
 
-use crate::client::{Carries, Client, certainly_not_applied};
+use crate::client::{Carries, Client};
 use crate::profile::COUNTER_MAX;
 use crate::wire::{Found, INTERNAL_ERROR, Sum, has_code};
 

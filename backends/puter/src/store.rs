@@ -9,10 +9,10 @@ use kv_api::{
     Fields, Increment, ListItem, ListPage, Profile, RawPage, Read, ReadMany, Reason, Result, SetOutcome, SetStatus,
     Write, WriteMany, async_trait,
 };
-use kv_remote::{Asks, Call};
+use kv_remote::{Asks, Call, certainly_not_applied};
 
 use crate::bulk;
-use crate::client::{Carries, Client, certainly_not_applied};
+use crate::client::{Carries, Client};
 use crate::config::PuterConfig;
 use crate::counter::Counters;
 use crate::profile::{KEY_BYTES_MAX, LIST_PAGE_MAX, PROFILE};

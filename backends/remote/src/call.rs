@@ -53,6 +53,26 @@ impl Reply<DeleteOutcome> {
     }
 }
 
+/// The error of a write whose own request was never sent: only a look before it, or a write of something else, has failed
+/// (ERR-3).
+#[must_use]
+pub fn certainly_not_applied(error: Error) -> Error {
+    if error.retry() == Retry::OutcomeUnknown { error.with_retry(Retry::Safe) } else { error }
+}
+
+/// The error of each item of a bulk request that was refused whole by a system that does not say which item it dislikes: this
+/// one may be innocent (BATCH-3). It keeps the refusal's code and retry class.
+#[must_use]
+pub fn refused_together(refusal: Error) -> Error {
+    let message = "refused together with other items of its request, of which at least one is not acceptable";
+    let code = refusal.native_code().map(ToOwned::to_owned);
+    let together = Error::new(ErrorKind::InvalidArgument, message).with_retry(refusal.retry()).with_source(refusal);
+    match code {
+        Some(code) => together.with_native_code(code),
+        None => together,
+    }
+}
+
 /// What one store of a remote system shares among its calls: the settings, and the window of requests under way.
 #[derive(Debug)]
 pub struct Remote {
@@ -150,10 +170,7 @@ impl Call<'_> {
         let deadline = self.remote.settings.timer.sleep(self.time_left());
         match select(pin!(turn), deadline).await {
             Either::Left((turn, _)) => Ok(turn),
-            Either::Right(_) => {
-                let message = "the deadline passed before the request was sent";
-                Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe))
-            }
+            Either::Right(_) => Err(never_sent()),
         }
     }
 
@@ -162,12 +179,11 @@ impl Call<'_> {
         F: Future<Output = Result<T>> + Send,
     {
         let settings = &self.remote.settings;
-        let turn = self.turn().await.filter(|_| !self.time_left().is_zero());
+        let turn = self.turn().await?;
         // When the deadline has passed, room in the window is no reason to send what is left of a batch.
-        let Some(turn) = turn else {
-            let message = "the deadline passed before the request was sent";
-            return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe));
-        };
+        if self.time_left().is_zero() {
+            return Err(never_sent());
+        }
         let too_long = settings.timer.sleep(settings.request_timeout.min(self.time_left()));
         let result = match select(pin!(attempt()), too_long).await {
             Either::Left((result, _)) => result,
@@ -177,19 +193,23 @@ impl Call<'_> {
         result
     }
 
-    /// A place in the window; `None` when there is none before the deadline.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    /// A place in the window.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        // Usually there is one, and no timer is needed.
         if let Ok(turn) = self.remote.window.try_acquire() {
-            return Some(turn);
+            return Ok(turn);
         }
-        let deadline = self.remote.settings.timer.sleep(self.time_left());
-        match select(pin!(self.remote.window.acquire()), deadline).await {
-            Either::Left((turn, _)) => turn.ok(), // it is never closed
-            Either::Right(_) => None,
-        }
+        self.wait_for(self.remote.window.acquire()).await?.map_err(|_| {
+            // It is never closed.
+            Error::new(ErrorKind::Internal, "the window of requests is closed")
+        })
     }
 
     fn time_left(&self) -> Duration {
         self.ends_at.map_or(Duration::MAX, |end| end.saturating_since(self.remote.clock().now()))
     }
+}
+
+fn never_sent() -> Error {
+    Error::new(ErrorKind::Unavailable, "the deadline passed before the request was sent").with_retry(Retry::Safe)
 }

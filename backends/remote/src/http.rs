@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use kv_api::{Clock, Error, ErrorKind, Result, Retry, Timestamp};
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, Retry, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::RETRY_AFTER;
 use reqwest::multipart::{Form, Part};
@@ -60,6 +60,35 @@ pub fn address(base: &Url, path_and_query: &str) -> Result<Url> {
     url.set_path(&whole);
     url.set_query(query);
     if url.path() == whole && url.query() == query { Ok(url) } else { Err(changed()) }
+}
+
+/// The address of a system's API as a user gives it, below which [`address`] finds the requests.
+///
+/// # Errors
+/// `InvalidArgument` with [`Reason::UnknownOption`] unless it is `http` or `https` without user information, query and
+/// fragment. Nothing of it is shown: it may hold a secret.
+///
+/// ```
+/// use kv_remote::http::base_url;
+/// assert_eq!(base_url("http://127.0.0.1:8787/api")?.path(), "/api");
+/// for wrong in ["ftp://host", "host:80", "https://user:password@host", "https://host?a=b", "https://host#a"] {
+///     assert!(base_url(wrong).is_err());
+/// }
+/// # Ok::<(), kv_api::Error>(())
+/// ```
+pub fn base_url(text: &str) -> Result<Url> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| {
+            let is_plain = url.username().is_empty() && url.password().is_none();
+            matches!(url.scheme(), "http" | "https") && is_plain && url.query().is_none() && url.fragment().is_none()
+        })
+        .ok_or_else(|| {
+            Error::invalid(
+                Reason::UnknownOption,
+                "base_url must be an http or https URL without user information, query and fragment",
+            )
+        })
 }
 
 /// The body of a request.

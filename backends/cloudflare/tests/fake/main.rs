@@ -8,5 +8,6 @@ mod keys;
 mod logs;
 mod requests;
 mod scripted;
+#[path = "../../../remote/tests/adapters/timing.rs"]
 mod timing;
 mod values;

@@ -9,5 +9,6 @@ mod keys;
 mod logs;
 mod requests;
 mod scripted;
+#[path = "../../../remote/tests/adapters/timing.rs"]
 mod timing;
 mod values;

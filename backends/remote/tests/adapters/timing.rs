@@ -1,4 +1,5 @@
-//! Time-outs, dropped calls, and many callers at once (ERR-6).
+//! Time-outs, dropped calls, and many callers at once (ERR-6), for every adapter that sends its requests through this package.
+//! Part of the adapters' own tests, which take this file in by its path and have a `System` with a store on the fake.
 
 use std::future::poll_fn;
 use std::num::NonZeroU32;
@@ -7,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kv_api::{ErrorKind, Retry, SetItem, Value};
-use kv_cloudflare::RetryPolicy;
 use kv_fakes::{Applied, Fault};
+use kv_remote::RetryPolicy;
 
 use crate::harness::System;
 
