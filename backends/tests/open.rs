@@ -42,7 +42,7 @@ async fn a_backend_that_is_switched_off_names_its_feature() {
 async fn memory_opens_and_the_scheme_may_be_in_capitals() {
     for url in ["memory:", "MEMORY:"] {
         let store = kv_backends::open(url).await.unwrap();
-        assert_eq!(store.profile().system, "memory");
+        assert_eq!(store.capabilities().system, "memory");
         store.set("k", "v").await.unwrap();
         assert!(store.exists("k").await.unwrap());
     }
@@ -69,7 +69,7 @@ async fn sqlite_opens_by_its_url_and_keeps_what_it_was_given() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", directory.path().join("app.db").display());
     let store = kv_backends::open(&url).await.unwrap();
-    assert_eq!(store.profile().system, "sqlite");
+    assert_eq!(store.capabilities().system, "sqlite");
     store.set("k", "v").await.unwrap();
     store.close().await.unwrap();
 

@@ -2,29 +2,29 @@
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use kv_api::{
-    Consistency, Cursor, Entry, ErrorKind, Feature, Metadata, Profile, Reason, SetItem, Store, Support, Value,
+    Capabilities, Consistency, Cursor, Entry, ErrorKind, Feature, Metadata, Reason, SetItem, Store, Support, Value,
     ValueKind, Version,
 };
 use serde_json::json;
 use std::time::Duration;
 
 use crate::check::show;
-use crate::harness::{Faults, Harness, Subject};
+use crate::harness::{Faults, Fixture, Harness};
 use crate::outcome::{CaseResult, Stop, not_applicable};
 
 /// What a case works with.
 pub(crate) struct Context<'h> {
     harness: &'h dyn Harness,
-    pub(crate) subject: Subject,
+    pub(crate) fixture: Fixture,
     /// The store, with every race window accepted: what is tried one call after the other is the same with one.
     willing: Store,
 }
 
 impl<'h> Context<'h> {
     pub(crate) async fn open(harness: &'h dyn Harness) -> Result<Self, Stop> {
-        let subject = harness.open().await?;
-        let willing = subject.store.allow_best_effort();
-        Ok(Self { harness, subject, willing })
+        let fixture = harness.open().await?;
+        let willing = fixture.store.allow_best_effort();
+        Ok(Self { harness, fixture, willing })
     }
 
     /// The same on another fresh store.
@@ -34,7 +34,7 @@ impl<'h> Context<'h> {
 
     /// The handle as the harness gave it.
     pub(crate) fn strict(&self) -> &Store {
-        &self.subject.store
+        &self.fixture.store
     }
 
     /// The handle with race windows accepted.
@@ -42,14 +42,14 @@ impl<'h> Context<'h> {
         &self.willing
     }
 
-    pub(crate) fn profile(&self) -> &Profile {
-        self.subject.store.profile()
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        self.fixture.store.capabilities()
     }
 
     /// A key of this name, made long enough for the store. Names of one case must differ by more than
     /// the letter `q` at their end.
     pub(crate) fn key(&self, name: &str) -> String {
-        let missing = self.profile().key_bytes_min.saturating_sub(name.len());
+        let missing = self.capabilities().key_bytes_min.saturating_sub(name.len());
         format!("{name}{}", "q".repeat(missing))
     }
 
@@ -59,7 +59,7 @@ impl<'h> Context<'h> {
     }
 
     pub(crate) fn has_kind(&self, kind: ValueKind) -> bool {
-        self.profile().value_kinds.contains(kind)
+        self.capabilities().value_kinds.contains(kind)
     }
 
     /// A value of a kind the store keeps; different for each number.
@@ -76,9 +76,9 @@ impl<'h> Context<'h> {
     /// A handle on which `feature` works. Where it is declared as best effort its refusal without the opt-in is checked
     /// first; where it is not declared its refusal is checked, and the case ends there as not applicable.
     pub(crate) async fn with(&self, feature: Feature) -> Result<&Store, Stop> {
-        match support(self.profile(), feature) {
+        match support(self.capabilities(), feature) {
             Support::None => {
-                self.check_refused(feature, self.store(), Reason::NotDeclared(feature)).await?;
+                self.check_refused(feature, self.store(), Reason::Unsupported(feature)).await?;
                 not_applicable(format!("{feature} is declared absent; the refusal was checked"))
             }
             Support::BestEffort if needs_opt_in(feature) => {
@@ -92,7 +92,7 @@ impl<'h> Context<'h> {
     /// The same for a promise about concurrent callers, which best effort does not give.
     pub(crate) async fn with_atomic(&self, feature: Feature) -> Result<&Store, Stop> {
         let store = self.with(feature).await?;
-        if support(self.profile(), feature).is_full() {
+        if support(self.capabilities(), feature).is_full() {
             Ok(store)
         } else {
             not_applicable(format!(
@@ -102,7 +102,7 @@ impl<'h> Context<'h> {
     }
 
     pub(crate) fn declares(&self, feature: Feature) -> bool {
-        support(self.profile(), feature) != Support::None
+        support(self.capabilities(), feature) != Support::None
     }
 
     /// Tries what the store must refuse, over an entry and over nothing: the error is `Unsupported` for this reason,
@@ -194,7 +194,7 @@ impl<'h> Context<'h> {
 
     /// How many requests were sent, where the harness counts them.
     pub(crate) fn requests(&self) -> Option<u64> {
-        self.subject.requests.as_ref().map(|requests| requests())
+        self.fixture.requests.as_ref().map(|requests| requests())
     }
 
     /// Compares how many requests were sent since `before`, where the harness counts them.
@@ -207,8 +207,8 @@ impl<'h> Context<'h> {
 
     /// A second handle to the same data, where the harness has one.
     pub(crate) async fn reopened(&self) -> Result<Option<Store>, Stop> {
-        match &self.subject.reopen {
-            Some(reopen) => Ok(Some(self.like_subject(reopen().await?))),
+        match &self.fixture.reopen {
+            Some(reopen) => Ok(Some(self.like_fixture(reopen().await?))),
             None => Ok(None),
         }
     }
@@ -222,19 +222,19 @@ impl<'h> Context<'h> {
     }
 
     pub(crate) async fn namespace(&self, name: &str) -> Result<Store, Stop> {
-        match &self.subject.open_namespace {
-            Some(open) => Ok(self.like_subject(open(name.to_owned()).await?)),
+        match &self.fixture.open_namespace {
+            Some(open) => Ok(self.like_fixture(open(name.to_owned()).await?)),
             None => not_applicable("the harness opens no other namespace"),
         }
     }
 
     /// With race windows accepted, as [`store`](Self::store) is.
-    fn like_subject(&self, store: Store) -> Store {
+    fn like_fixture(&self, store: Store) -> Store {
         store.allow_best_effort()
     }
 
     pub(crate) fn faults(&self) -> Result<&dyn Faults, Stop> {
-        match &self.subject.faults {
+        match &self.fixture.faults {
             Some(faults) => Ok(&**faults),
             None => not_applicable("the harness injects no faults"),
         }
@@ -242,7 +242,7 @@ impl<'h> Context<'h> {
 
     /// Ends the case where nothing is promised about when a write is seen.
     pub(crate) fn needs_strong_consistency(&self) -> CaseResult {
-        match self.profile().consistency {
+        match self.capabilities().consistency {
             Consistency::Strong => Ok(()),
             _ => not_applicable("consistency is declared eventual: no bound is promised"),
         }
@@ -264,22 +264,22 @@ pub(crate) async fn collected<T>(walk: impl Stream<Item = kv_api::Result<T>>) ->
     Ok(items)
 }
 
-/// What a profile declares of a feature.
-pub(crate) fn support(profile: &Profile, feature: Feature) -> Support {
+/// What a store supports of a feature.
+pub(crate) fn support(capabilities: &Capabilities, feature: Feature) -> Support {
     let native_if = |declared: bool| if declared { Support::Native } else { Support::None };
     match feature {
-        Feature::IfNotExists => profile.if_not_exists,
-        Feature::IfExists => profile.if_exists,
-        Feature::IfVersion => profile.if_version,
-        Feature::Ttl => profile.ttl,
-        Feature::ExpireAt => profile.expire_at,
-        Feature::Expire => profile.expire,
-        Feature::Metadata => profile.metadata,
-        Feature::ValueKind(kind) => native_if(profile.value_kinds.contains(kind)),
-        Feature::List => profile.list,
-        Feature::Counters => profile.counters,
+        Feature::IfNotExists => capabilities.if_not_exists,
+        Feature::IfExists => capabilities.if_exists,
+        Feature::IfVersion => capabilities.if_version,
+        Feature::Ttl => capabilities.ttl,
+        Feature::ExpireAt => capabilities.expire_at,
+        Feature::Expire => capabilities.expire,
+        Feature::Metadata => capabilities.metadata,
+        Feature::ValueKind(kind) => native_if(capabilities.value_kinds.contains(kind)),
+        Feature::List => capabilities.list,
+        Feature::Counters => capabilities.counters,
         // Atomic or refused: there is no opt-in to a batch that only tries.
-        Feature::AllOrNothing => native_if(profile.all_or_nothing.is_full()),
+        Feature::AllOrNothing => native_if(capabilities.all_or_nothing.is_full()),
         _ => Support::None,
     }
 }
@@ -307,7 +307,8 @@ async fn attempts(
 ) -> Vec<(&'static str, kv_api::Result<()>)> {
     let set = || store.set(key, value.clone());
     let item = || SetItem::new(key, value.clone());
-    let life = store.profile().expiry_min.max(store.profile().expiry_resolution).max(Duration::from_secs(3600));
+    let life =
+        store.capabilities().expiry_min.max(store.capabilities().expiry_resolution).max(Duration::from_secs(3600));
     let (single, item) = match feature {
         Feature::IfNotExists => (set().if_not_exists(), item().if_not_exists()),
         Feature::IfExists => (set().if_exists(), item().if_exists()),

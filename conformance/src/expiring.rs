@@ -49,7 +49,7 @@ impl Life {
 
 impl Context<'_> {
     pub(crate) fn time(&self) -> Result<&dyn Time, Stop> {
-        match &self.subject.time {
+        match &self.fixture.time {
             Some(time) => Ok(&**time),
             None => not_exercised("an expiry is declared, and the harness gives no way to let time pass"),
         }
@@ -87,7 +87,7 @@ impl Context<'_> {
     /// Moves to a multiple of the resolution, so that nothing is rounded on the way and ends can be checked exactly.
     pub(crate) async fn align(&self) -> CaseResult {
         let now = self.now()?;
-        if let Some(at) = now.checked_ceil_to(self.profile().expiry_resolution) {
+        if let Some(at) = now.checked_ceil_to(self.capabilities().expiry_resolution) {
             self.pass(at.saturating_since(now)).await?;
         }
         Ok(())
@@ -96,8 +96,8 @@ impl Context<'_> {
     /// An expiry `lives` lives ahead. A life is a multiple of the resolution, above the minimum, and long enough for the
     /// harness to act within it.
     pub(crate) fn life(&self, form: Form, lives: u32) -> Result<Life, Stop> {
-        let resolution = self.profile().expiry_resolution;
-        let least = self.profile().expiry_min.max(resolution * 4).max(self.time()?.granularity() * 4);
+        let resolution = self.capabilities().expiry_resolution;
+        let least = self.capabilities().expiry_min.max(resolution * 4).max(self.time()?.granularity() * 4);
         let steps = least.as_nanos().div_ceil(resolution.as_nanos().max(1));
         let life = resolution * u32::try_from(steps).unwrap_or(u32::MAX);
         let ttl = life * lives;
@@ -115,7 +115,7 @@ impl Context<'_> {
     /// The room to leave after an end. None for a clock that stands still: at its expiry an entry is gone (EXP-7).
     pub(crate) fn after(&self) -> Result<Duration, Stop> {
         let granularity = self.time()?.granularity();
-        Ok(if granularity.is_zero() { granularity } else { granularity + self.profile().expiry_resolution })
+        Ok(if granularity.is_zero() { granularity } else { granularity + self.capabilities().expiry_resolution })
     }
 
     /// Lets time pass until just before the end of a life that has just begun.

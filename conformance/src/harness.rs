@@ -17,7 +17,7 @@ pub trait Harness: Send + Sync {
     ///
     /// # Errors
     /// What opening ran into; the case fails with it.
-    async fn open(&self) -> Result<Subject>;
+    async fn open(&self) -> Result<Fixture>;
 }
 
 type Reopen = Box<dyn Fn() -> BoxFuture<'static, Result<Store>> + Send + Sync>;
@@ -26,7 +26,7 @@ type WriteForeign = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<()>>
 
 /// A fresh store, and what can be done around it. Everything but the store is optional: a case that needs what is absent
 /// says so in its outcome and does not pass.
-pub struct Subject {
+pub struct Fixture {
     pub(crate) store: Store,
     pub(crate) time: Option<Box<dyn Time>>,
     pub(crate) reopen: Option<Reopen>,
@@ -41,7 +41,7 @@ pub struct Subject {
     _guard: Option<Box<dyn Any + Send + Sync>>,
 }
 
-impl Subject {
+impl Fixture {
     /// A store and nothing around it.
     #[must_use]
     pub fn new(store: Store) -> Self {
@@ -150,9 +150,9 @@ impl Subject {
     }
 }
 
-impl fmt::Debug for Subject {
+impl fmt::Debug for Fixture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subject").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Fixture").field("store", &self.store).finish_non_exhaustive()
     }
 }
 

@@ -16,7 +16,7 @@ mod rules;
 mod samples;
 
 pub use case::Case;
-pub use harness::{Fault, Faults, Harness, Subject, Time};
+pub use harness::{Fault, Faults, Fixture, Harness, Time};
 pub use outcome::Outcome;
 pub use report::{Report, run_all};
 pub use rules::RULES;

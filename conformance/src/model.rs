@@ -130,14 +130,14 @@ impl Wish {
 
 impl<'c> World<'c> {
     async fn new(cx: &'c Context<'c>) -> Result<Self, Stop> {
-        let exact = cx.subject.time.as_ref().is_some_and(|time| time.granularity().is_zero());
+        let exact = cx.fixture.time.as_ref().is_some_and(|time| time.granularity().is_zero());
         let life = if exact {
             cx.align().await?;
             Some(cx.life(Form::Ttl, 1)?.ttl)
         } else {
             None
         };
-        let near_the_end = cx.profile().counter_max.saturating_sub(1);
+        let near_the_end = cx.capabilities().counter_max.saturating_sub(1);
         let values = vec![
             cx.value(1),
             Value::from(json!(7)),
@@ -164,7 +164,7 @@ impl<'c> World<'c> {
         self.keys[[0, 0, 0, 1, 1, 2, 3, 4][usize::from(byte % 8)]].clone()
     }
 
-    fn wish(&self, seed: &[u8]) -> Result<Wish, Stop> {
+    fn options(&self, seed: &[u8]) -> Result<Wish, Stop> {
         let key = self.key(seed[0]);
         let life = match (seed[2] % 6, self.life) {
             (1, Some(_)) => Some(self.cx.life(Form::Ttl, 1)?),
@@ -198,17 +198,17 @@ impl<'c> World<'c> {
     }
 
     /// What a set needs that the store does not declare.
-    fn missing(&self, wish: &Wish) -> Option<Feature> {
+    fn missing(&self, options: &Wish) -> Option<Feature> {
         let needed = [
-            Some(Feature::ValueKind(wish.value.kind())),
-            match wish.condition {
+            Some(Feature::ValueKind(options.value.kind())),
+            match options.condition {
                 Condition::IfNotExists => Some(Feature::IfNotExists),
                 Condition::IfExists => Some(Feature::IfExists),
                 Condition::IfVersion(_) => Some(Feature::IfVersion),
                 _ => None,
             },
-            wish.metadata.as_ref().map(|_| Feature::Metadata),
-            wish.life.map(|life| if life.form == Form::Ttl { Feature::Ttl } else { Feature::ExpireAt }),
+            options.metadata.as_ref().map(|_| Feature::Metadata),
+            options.life.map(|life| if life.form == Form::Ttl { Feature::Ttl } else { Feature::ExpireAt }),
         ];
         needed.into_iter().flatten().find(|feature| !self.cx.declares(*feature))
     }
@@ -223,9 +223,9 @@ impl<'c> World<'c> {
         Ok(self.entries.get_mut(key))
     }
 
-    fn holds(&mut self, wish: &Wish) -> Result<bool, Stop> {
-        let live = self.live(&wish.key)?;
-        Ok(match &wish.condition {
+    fn holds(&mut self, options: &Wish) -> Result<bool, Stop> {
+        let live = self.live(&options.key)?;
+        Ok(match &options.condition {
             Condition::IfNotExists => live.is_none(),
             Condition::IfExists => live.is_some(),
             Condition::IfVersion(version) => live.is_some_and(|entry| entry.version.as_ref() == Some(version)),
@@ -234,11 +234,11 @@ impl<'c> World<'c> {
     }
 
     /// Carries out a set in the model and checks what the store said about it. `over_expired`: `Stored` is acceptable too.
-    fn set(&mut self, wish: &Wish, outcome: &SetOutcome, what: &str) -> CaseResult {
-        let over_expired = self.entries.contains_key(&wish.key) && self.live(&wish.key)?.is_none();
-        let existed = self.live(&wish.key)?.is_some();
-        let met = self.holds(wish)?;
-        let told = self.cx.profile().set_outcome_told || wish.condition != Condition::Always;
+    fn set(&mut self, options: &Wish, outcome: &SetOutcome, what: &str) -> CaseResult {
+        let over_expired = self.entries.contains_key(&options.key) && self.live(&options.key)?.is_none();
+        let existed = self.live(&options.key)?.is_some();
+        let met = self.holds(options)?;
+        let told = self.cx.capabilities().reports_set_outcome || options.condition != Condition::Always;
         let expected = match (met, told, existed) {
             (false, _, _) => SetStatus::NotMet,
             (true, false, _) => SetStatus::Stored,
@@ -246,20 +246,20 @@ impl<'c> World<'c> {
             (true, true, false) => SetStatus::Created,
         };
         let stored_instead =
-            over_expired && wish.condition == Condition::Always && met && outcome.status() == SetStatus::Stored;
+            over_expired && options.condition == Condition::Always && met && outcome.status() == SetStatus::Stored;
         if !stored_instead {
             ensure_eq!(outcome.status(), expected, "the outcome of {what}");
         }
         let has_version = met && self.cx.declares(Feature::IfVersion);
         ensure_eq!(outcome.version().is_some(), has_version, "whether {what} told a version");
         if met {
-            self.store(wish, outcome.version().cloned());
+            self.store(options, outcome.version().cloned());
         }
         Ok(())
     }
 
-    fn store(&mut self, wish: &Wish, version: Option<Version>) {
-        let Wish { key, value, metadata, life, .. } = wish.clone();
+    fn store(&mut self, options: &Wish, version: Option<Version>) {
+        let Wish { key, value, metadata, life, .. } = options.clone();
         let entry = Modelled { value, metadata, end: life.map(|life| life.end), version };
         let before = self.entries.insert(key, entry);
         self.old_versions.extend(before.and_then(|entry| entry.version));
@@ -287,19 +287,19 @@ impl<'c> World<'c> {
     }
 
     async fn call_set(&mut self, seed: &Seed, calls: &mut Vec<String>) -> CaseResult {
-        let wish = self.wish(&seed[1..])?;
-        calls.push(format!("set {}", describe(&wish)));
-        let mut set = self.cx.store().set(&wish.key, wish.value.clone()).condition(wish.condition.clone());
-        if let Some(metadata) = &wish.metadata {
+        let options = self.options(&seed[1..])?;
+        calls.push(format!("set {}", describe(&options)));
+        let mut set = self.cx.store().set(&options.key, options.value.clone()).condition(options.condition.clone());
+        if let Some(metadata) = &options.metadata {
             set = set.metadata(metadata.clone());
         }
-        if let Some(life) = wish.life {
+        if let Some(life) = options.life {
             set = life.set(set);
         }
         let result = set.await;
-        match self.missing(&wish) {
+        match self.missing(&options) {
             Some(feature) => refused(result, feature, "set"),
-            None => self.set(&wish, &result?, "set"),
+            None => self.set(&options, &result?, "set"),
         }
     }
 
@@ -323,7 +323,7 @@ impl<'c> World<'c> {
         let existed = live.is_some();
         let met = version.is_none() || live.is_some_and(|entry| entry.version == version);
         // A met version tells by itself (DEL-2).
-        let told = version.is_some() || self.cx.profile().delete_outcome_told;
+        let told = version.is_some() || self.cx.capabilities().reports_delete_outcome;
         let expected = match (met, told, existed) {
             (false, _, _) => DeleteOutcome::NotMet,
             (true, false, _) => DeleteOutcome::Accepted,
@@ -342,7 +342,7 @@ impl<'c> World<'c> {
         calls.push(format!("delete_many {keys:?}"));
         let results = self.cx.store().delete_many(keys.iter().map(String::as_str)).await;
         ensure_eq!(results.len(), keys.len(), "how many results delete_many has");
-        let told = self.cx.profile().delete_many_outcome_told;
+        let told = self.cx.capabilities().reports_delete_many_outcome;
         let mut existed = Vec::new();
         for key in &keys {
             existed.push(self.live(key)?.is_some());
@@ -396,8 +396,8 @@ impl<'c> World<'c> {
         if !self.cx.declares(Feature::Counters) {
             return refused(result, Feature::Counters, "increment");
         }
-        let (min, max) = (self.cx.profile().counter_min, self.cx.profile().counter_max);
-        let expiring_allowed = self.cx.profile().counter_expiry;
+        let (min, max) = (self.cx.capabilities().counter_min, self.cx.capabilities().counter_max);
+        let expiring_allowed = self.cx.capabilities().counter_expiry;
         let live = self.live(&key)?;
         let count = match &live {
             None => Some(0),
@@ -457,7 +457,7 @@ impl<'c> World<'c> {
             return refused(self.cx.store().list().await, Feature::List, "list");
         }
         let mut found = self.cx.listed_in_pages(prefix, limit).await?;
-        if self.cx.profile().list_order == ListOrder::Unordered {
+        if self.cx.capabilities().list_order == ListOrder::Unordered {
             found.sort_unstable();
             found.dedup();
         }
@@ -470,20 +470,20 @@ impl<'c> World<'c> {
         calls.push(format!("set_many {}", wishes.iter().map(describe).collect::<Vec<_>>().join("; ")));
         let results = self.cx.store().set_many(wishes.iter().map(Wish::item)).await;
         ensure_eq!(results.len(), wishes.len(), "how many results set_many has");
-        for (index, (wish, result)) in wishes.iter().zip(results).enumerate() {
-            if let Some(feature) = self.missing(wish) {
+        for (index, (options, result)) in wishes.iter().zip(results).enumerate() {
+            if let Some(feature) = self.missing(options) {
                 refused(result, feature, "an item of set_many")?;
                 continue;
             }
             // The next valid item on its key: if both are unconditional, this one is not sent (BATCH-4).
-            let next = wishes[index + 1..].iter().find(|next| next.key == wish.key && self.missing(next).is_none());
+            let next = wishes[index + 1..].iter().find(|next| next.key == options.key && self.missing(next).is_none());
             let replaced =
-                wish.condition == Condition::Always && next.is_some_and(|next| next.condition == Condition::Always);
+                options.condition == Condition::Always && next.is_some_and(|next| next.condition == Condition::Always);
             let outcome = result?;
             if replaced {
                 ensure_eq!(outcome, SetOutcome::new(SetStatus::Stored), "the outcome of a replaced item");
             } else {
-                self.set(wish, &outcome, "an item of set_many")?;
+                self.set(options, &outcome, "an item of set_many")?;
             }
         }
         Ok(())
@@ -496,18 +496,18 @@ impl<'c> World<'c> {
         if !self.cx.declares(Feature::AllOrNothing) {
             return refused(result, Feature::AllOrNothing, "set_many_all_or_nothing");
         }
-        for (index, wish) in wishes.iter().enumerate() {
-            if let Some(feature) = self.missing(wish) {
+        for (index, options) in wishes.iter().enumerate() {
+            if let Some(feature) = self.missing(options) {
                 return refused(result, feature, "an all-or-nothing batch");
             }
-            if let Some(first_index) = wishes[..index].iter().position(|before| before.key == wish.key) {
+            if let Some(first_index) = wishes[..index].iter().position(|before| before.key == options.key) {
                 ensure_invalid!(result, Reason::RepeatedKey { first_index }, "a repeated key");
                 return Ok(());
             }
         }
         let mut unmet = None;
-        for (index, wish) in wishes.iter().enumerate() {
-            if unmet.is_none() && !self.holds(wish)? {
+        for (index, options) in wishes.iter().enumerate() {
+            if unmet.is_none() && !self.holds(options)? {
                 unmet = Some(index);
             }
         }
@@ -517,8 +517,8 @@ impl<'c> World<'c> {
             }
             (BatchOutcome::Written(outcomes), None) => {
                 ensure_eq!(outcomes.len(), wishes.len(), "how many outcomes there are");
-                for (wish, outcome) in wishes.iter().zip(&outcomes) {
-                    self.set(wish, outcome, "an item of an all-or-nothing batch")?;
+                for (options, outcome) in wishes.iter().zip(&outcomes) {
+                    self.set(options, outcome, "an item of an all-or-nothing batch")?;
                 }
             }
             (outcome, unmet) => {
@@ -539,7 +539,7 @@ impl<'c> World<'c> {
 
     /// One to three items.
     fn wishes(&self, seed: &Seed) -> Result<Vec<Wish>, Stop> {
-        seed[1..].chunks_exact(5).take(1 + usize::from(seed[15] % 3)).map(|seed| self.wish(seed)).collect()
+        seed[1..].chunks_exact(5).take(1 + usize::from(seed[15] % 3)).map(|seed| self.options(seed)).collect()
     }
 
     fn live_keys(&mut self, prefix: &str) -> Result<Vec<String>, Stop> {
@@ -554,8 +554,8 @@ impl<'c> World<'c> {
     }
 
     fn compare(&mut self, key: &str, found: Option<&Entry>) -> CaseResult {
-        let (told, has_version) = (self.cx.profile().expiry_read, self.cx.declares(Feature::IfVersion));
-        let resolution = self.cx.profile().expiry_resolution;
+        let (told, has_version) = (self.cx.capabilities().expiry_read, self.cx.declares(Feature::IfVersion));
+        let resolution = self.cx.capabilities().expiry_resolution;
         let exact = self.life.is_some();
         let expected = self.live(key)?;
         let (Some(found), Some(expected)) = (found, &expected) else {
@@ -614,17 +614,17 @@ impl<'c> World<'c> {
 }
 
 fn refused<T>(result: Result<T, Error>, feature: Feature, what: &str) -> CaseResult {
-    ensure_refused!(result, ErrorKind::Unsupported, Some(Reason::NotDeclared(feature)), "{what} with {feature}");
+    ensure_refused!(result, ErrorKind::Unsupported, Some(Reason::Unsupported(feature)), "{what} with {feature}");
     Ok(())
 }
 
-fn describe(wish: &Wish) -> String {
-    let metadata = wish.metadata.as_ref().map(Metadata::as_json_text);
-    let life = wish.life.map(|life| (life.form, life.ttl));
+fn describe(options: &Wish) -> String {
+    let metadata = options.metadata.as_ref().map(Metadata::as_json_text);
+    let life = options.life.map(|life| (life.form, life.ttl));
     format!(
         "{:?} to {}, metadata {metadata:?}, expiry {life:?}, {:?}",
-        wish.key,
-        show(Some(&wish.value)),
-        wish.condition
+        options.key,
+        show(Some(&options.value)),
+        options.condition
     )
 }

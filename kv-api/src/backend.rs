@@ -8,18 +8,18 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
+use crate::capabilities::Capabilities;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
 use crate::page::RawPage;
-use crate::profile::Profile;
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
 
 /// A backend: the few things an adapter must do, and the many it may. It receives resolved requests only (CHK-1) and
 /// answers with plain data; it adds native code and retry class to its errors, the handle adds store, operation and key.
 ///
-/// Required are [`profile`](Self::profile), [`read`](Self::read), [`write`](Self::write) and [`delete`](Self::delete).
+/// Required are [`capabilities`](Self::capabilities), [`read`](Self::read), [`write`](Self::write) and [`delete`](Self::delete).
 /// The `*_many` defaults call the single forms within a bounded window; the other defaults answer `Internal`, "declared
 /// but not implemented", which the conformance suite finds. So a method added later breaks no adapter.
 ///
@@ -27,7 +27,7 @@ use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, Read
 #[async_trait]
 pub trait Backend: Debug + Send + Sync + 'static {
     /// What this instance declares; the same for its whole life.
-    fn profile(&self) -> &Profile;
+    fn capabilities(&self) -> &Capabilities;
 
     /// Names the data this instance shows, the same in every process: a cursor made for another is refused (LIST-3).
     fn scope(&self) -> &str {
@@ -131,8 +131,8 @@ macro_rules! forward {
         #[async_trait]
         #[deny(clippy::missing_trait_methods, reason = "a wrapper must not fall back to a default")]
         impl<B: Backend + ?Sized> Backend for $pointer<B> {
-            fn profile(&self) -> &Profile {
-                (**self).profile()
+            fn capabilities(&self) -> &Capabilities {
+                (**self).capabilities()
             }
             fn scope(&self) -> &str {
                 (**self).scope()

@@ -99,7 +99,7 @@ impl Entry {
         self.details.as_ref()?.version.as_ref()
     }
 
-    /// Hides what a narrowed handle may not tell (CAP-4).
+    /// Hides what a restricted handle may not tell (CAP-4).
     pub(crate) fn hide(&mut self, metadata: bool, expiry: bool, version: bool) {
         if let Some(details) = &mut self.details {
             if metadata {

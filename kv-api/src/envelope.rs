@@ -1,4 +1,4 @@
-//! The envelope: one versioned JSON form for what a backend cannot hold itself (section 7 of the contract).
+//! The envelope: one versioned JSON form for what a backend cannot hold itself.
 //!
 //! An object with exactly these members, in any order:
 //!

@@ -129,7 +129,7 @@ impl fmt::Display for Feature {
 pub enum Reason {
     /// A declared limit was passed (CHK-2, KEY-1).
     Limit {
-        /// The name of the limit as the profile declares it, such as `key_bytes_max`.
+        /// The name of the limit as the capabilities declare it, such as `key_bytes_max`.
         name: &'static str,
         /// What the limit allows.
         allowed: u64,
@@ -173,7 +173,7 @@ pub enum Reason {
     /// An empty prefix where only `clear` may say "everything" (DEL-3).
     PrefixEmpty,
     /// The store does not declare this (CAP-1).
-    NotDeclared(Feature),
+    Unsupported(Feature),
     /// The store can do this only with a race window, and nobody opted in (SET-6).
     BestEffortNotAllowed(Feature),
     /// The stored value is of another kind than the call needs (VAL-6, CNT-1).
@@ -288,9 +288,9 @@ impl Error {
 
     /// `Unsupported`: the store does not declare `feature` (CAP-1).
     #[must_use]
-    pub fn not_declared(feature: Feature) -> Self {
+    pub fn unsupported(feature: Feature) -> Self {
         Self::new(ErrorKind::Unsupported, format!("this store does not offer {feature}"))
-            .with_reason(Reason::NotDeclared(feature))
+            .with_reason(Reason::Unsupported(feature))
     }
 
     /// `WrongType`: an entry that cannot be counted in (CNT-1, CNT-2), and why not.

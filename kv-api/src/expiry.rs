@@ -1,10 +1,10 @@
-//! Expiry: how a caller's wish becomes the one form that leaves the process (EXP-1 to EXP-6).
+//! Expiry: how what a caller asks for becomes the one form that leaves the process (EXP-1 to EXP-6).
 
 use std::time::Duration;
 
+use crate::capabilities::{Capabilities, Support};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Feature, Reason, Result};
-use crate::profile::{Profile, Support};
 
 /// When an entry ends, with precedence, rounding and limits already decided: exactly one meaning is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,28 +59,28 @@ pub enum MinTtl {
     RoundUp,
 }
 
-/// A caller's wish, and the rules it is to be read by.
+/// What a caller asks for, and the rules it is to be read by.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ExpiryWish {
+pub(crate) struct ExpiryOptions {
     pub(crate) ttl: Option<Duration>,
     pub(crate) expire_at: Option<Timestamp>,
     pub(crate) precedence: ExpiryPrecedence,
     pub(crate) min_ttl: MinTtl,
 }
 
-impl ExpiryWish {
-    pub(crate) fn resolve(self, profile: &Profile, clock: &dyn Clock) -> Result<Expiry> {
+impl ExpiryOptions {
+    pub(crate) fn resolve(self, capabilities: &Capabilities, clock: &dyn Clock) -> Result<Expiry> {
         match (self.ttl, self.expire_at) {
             (None, None) => Ok(Expiry::Never),
-            (Some(ttl), None) => self.resolve_ttl(ttl, profile, clock.now()),
-            (None, Some(at)) => self.resolve_expire_at(at, profile, clock.now()),
+            (Some(ttl), None) => self.resolve_ttl(ttl, capabilities, clock.now()),
+            (None, Some(at)) => self.resolve_expire_at(at, capabilities, clock.now()),
             (Some(ttl), Some(at)) => match self.precedence {
-                ExpiryPrecedence::ExpireAt => self.resolve_expire_at(at, profile, clock.now()),
-                ExpiryPrecedence::Ttl => self.resolve_ttl(ttl, profile, clock.now()),
+                ExpiryPrecedence::ExpireAt => self.resolve_expire_at(at, capabilities, clock.now()),
+                ExpiryPrecedence::Ttl => self.resolve_ttl(ttl, capabilities, clock.now()),
                 ExpiryPrecedence::Earliest => {
                     let now = clock.now();
                     let (by_ttl, by_time) =
-                        (self.resolve_ttl(ttl, profile, now)?, self.resolve_expire_at(at, profile, now)?);
+                        (self.resolve_ttl(ttl, capabilities, now)?, self.resolve_expire_at(at, capabilities, now)?);
                     Ok(if by_ttl.deadline(now) < by_time.deadline(now) { by_ttl } else { by_time })
                 }
                 ExpiryPrecedence::Reject => {
@@ -90,44 +90,50 @@ impl ExpiryWish {
         }
     }
 
-    fn resolve_ttl(self, ttl: Duration, profile: &Profile, now: Timestamp) -> Result<Expiry> {
-        if profile.ttl == Support::None {
-            return Err(Error::not_declared(Feature::Ttl));
+    fn resolve_ttl(self, ttl: Duration, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
+        if capabilities.ttl == Support::None {
+            return Err(Error::unsupported(Feature::Ttl));
         }
         if ttl.is_zero() {
             return Err(Error::invalid(Reason::TtlZero, "a ttl of zero"));
         }
-        let latest = latest(profile);
+        let latest = latest(capabilities);
         let too_late = || too_late(latest);
-        let ttl = ceil_to(ttl, profile.expiry_resolution).ok_or_else(too_late)?;
+        let ttl = ceil_to(ttl, capabilities.expiry_resolution).ok_or_else(too_late)?;
         if now.checked_add(ttl).is_none_or(|deadline| deadline > latest) {
             return Err(too_late());
         }
-        if ttl >= profile.expiry_min { Ok(Expiry::After(ttl)) } else { self.too_soon(profile, now) }
+        if ttl >= capabilities.expiry_min { Ok(Expiry::After(ttl)) } else { self.too_soon(capabilities, now) }
     }
 
-    fn resolve_expire_at(self, at: Timestamp, profile: &Profile, now: Timestamp) -> Result<Expiry> {
-        if profile.expire_at == Support::None {
-            return Err(Error::not_declared(Feature::ExpireAt));
+    fn resolve_expire_at(self, at: Timestamp, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
+        if capabilities.expire_at == Support::None {
+            return Err(Error::unsupported(Feature::ExpireAt));
         }
         if at <= now {
             return Err(Error::invalid(Reason::ExpiryInPast, format!("the expiry {at} is not in the future")));
         }
-        let latest = latest(profile);
-        let at =
-            at.checked_ceil_to(profile.expiry_resolution).filter(|at| *at <= latest).ok_or_else(|| too_late(latest))?;
-        if at.saturating_since(now) >= profile.expiry_min { Ok(Expiry::At(at)) } else { self.too_soon(profile, now) }
+        let latest = latest(capabilities);
+        let at = at
+            .checked_ceil_to(capabilities.expiry_resolution)
+            .filter(|at| *at <= latest)
+            .ok_or_else(|| too_late(latest))?;
+        if at.saturating_since(now) >= capabilities.expiry_min {
+            Ok(Expiry::At(at))
+        } else {
+            self.too_soon(capabilities, now)
+        }
     }
 
-    fn too_soon(self, profile: &Profile, now: Timestamp) -> Result<Expiry> {
-        let minimum = profile.expiry_min;
+    fn too_soon(self, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
+        let minimum = capabilities.expiry_min;
         match self.min_ttl {
             // Resolved as if the caller had asked for it, so that rounding, the latest expiry and what is declared hold for
             // it too. It is not below itself, so neither of the two comes back here.
-            MinTtl::RoundUp if profile.ttl != Support::None => self.resolve_ttl(minimum, profile, now),
+            MinTtl::RoundUp if capabilities.ttl != Support::None => self.resolve_ttl(minimum, capabilities, now),
             MinTtl::RoundUp => {
-                let at = now.checked_add(minimum).ok_or_else(|| too_late(latest(profile)))?;
-                self.resolve_expire_at(at, profile, now)
+                let at = now.checked_add(minimum).ok_or_else(|| too_late(latest(capabilities)))?;
+                self.resolve_expire_at(at, capabilities, now)
             }
             MinTtl::Reject => Err(Error::invalid(
                 Reason::ExpiryTooSoon { minimum },
@@ -137,8 +143,8 @@ impl ExpiryWish {
     }
 }
 
-fn latest(profile: &Profile) -> Timestamp {
-    profile.expire_at_max.min(Timestamp::YEAR_9999_END)
+fn latest(capabilities: &Capabilities) -> Timestamp {
+    capabilities.expire_at_max.min(Timestamp::YEAR_9999_END)
 }
 
 fn too_late(latest: Timestamp) -> Error {
@@ -166,37 +172,37 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix_millis(1_000_000_300);
 
-    fn whole_seconds() -> Profile {
-        Profile::new("test").with_ttl(Support::Native).with_expire_at(Support::Native)
+    fn whole_seconds() -> Capabilities {
+        Capabilities::new("test").with_ttl(Support::Native).with_expire_at(Support::Native)
     }
 
-    fn resolve(profile: &Profile, wish: ExpiryWish) -> Result<Expiry> {
-        wish.resolve(profile, &ManualClock::new(NOW))
+    fn resolve(capabilities: &Capabilities, options: ExpiryOptions) -> Result<Expiry> {
+        options.resolve(capabilities, &ManualClock::new(NOW))
     }
 
-    fn ttl_millis(millis: u64) -> ExpiryWish {
-        ExpiryWish { ttl: Some(Duration::from_millis(millis)), ..ExpiryWish::default() }
+    fn ttl_millis(millis: u64) -> ExpiryOptions {
+        ExpiryOptions { ttl: Some(Duration::from_millis(millis)), ..ExpiryOptions::default() }
     }
 
-    fn at_millis(millis_from_now: i64) -> ExpiryWish {
+    fn at_millis(millis_from_now: i64) -> ExpiryOptions {
         let at = Timestamp::from_unix_millis(NOW.as_unix_millis_floor() + millis_from_now);
-        ExpiryWish { expire_at: Some(at), ..ExpiryWish::default() }
+        ExpiryOptions { expire_at: Some(at), ..ExpiryOptions::default() }
     }
 
     #[test]
     fn exp_2_the_precedence_decides_which_form_leaves() {
         let later = Timestamp::from_unix_seconds(1_000_010);
-        let both = |precedence| ExpiryWish {
+        let both = |precedence| ExpiryOptions {
             ttl: Some(Duration::from_secs(5)),
             expire_at: Some(later),
             precedence,
-            ..ExpiryWish::default()
+            ..ExpiryOptions::default()
         };
         let check = |precedence, expected| assert_eq!(resolve(&whole_seconds(), both(precedence)).unwrap(), expected);
         check(ExpiryPrecedence::ExpireAt, Expiry::At(later));
         check(ExpiryPrecedence::Ttl, Expiry::After(Duration::from_secs(5)));
         check(ExpiryPrecedence::Earliest, Expiry::After(Duration::from_secs(5)));
-        let longer = ExpiryWish { ttl: Some(Duration::from_secs(60)), ..both(ExpiryPrecedence::Earliest) };
+        let longer = ExpiryOptions { ttl: Some(Duration::from_secs(60)), ..both(ExpiryPrecedence::Earliest) };
         assert_eq!(resolve(&whole_seconds(), longer).unwrap(), Expiry::At(later));
         let refused = resolve(&whole_seconds(), both(ExpiryPrecedence::Reject)).unwrap_err();
         assert_eq!(refused.reason(), Some(&Reason::BothExpiries));
@@ -207,35 +213,35 @@ mod tests {
         let past = Some(Timestamp::UNIX_EPOCH);
         let ttl = Some(Duration::from_secs(5));
         let with = |ttl, expire_at, precedence| {
-            resolve(&whole_seconds(), ExpiryWish { ttl, expire_at, precedence, ..ExpiryWish::default() })
+            resolve(&whole_seconds(), ExpiryOptions { ttl, expire_at, precedence, ..ExpiryOptions::default() })
         };
         assert!(with(ttl, past, ExpiryPrecedence::Ttl).is_ok());
         assert!(with(Some(Duration::ZERO), Some(Timestamp::YEAR_9999_END), ExpiryPrecedence::ExpireAt).is_ok());
         assert_eq!(with(ttl, past, ExpiryPrecedence::Earliest).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
         assert_eq!(with(ttl, past, ExpiryPrecedence::ExpireAt).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
         // Nor is the losing form needed: only what is sent must be declared.
-        let no_ttl = Profile::new("test").with_expire_at(Support::Native);
-        let wish = ExpiryWish { ttl, expire_at: Some(Timestamp::YEAR_9999_END), ..ExpiryWish::default() };
-        assert!(resolve(&no_ttl, wish).is_ok());
+        let no_ttl = Capabilities::new("test").with_expire_at(Support::Native);
+        let options = ExpiryOptions { ttl, expire_at: Some(Timestamp::YEAR_9999_END), ..ExpiryOptions::default() };
+        assert!(resolve(&no_ttl, options).is_ok());
     }
 
     #[test]
     fn exp_4_rounding_is_up() {
-        let check = |wish, expected| assert_eq!(resolve(&whole_seconds(), wish).unwrap(), expected);
+        let check = |options, expected| assert_eq!(resolve(&whole_seconds(), options).unwrap(), expected);
         check(ttl_millis(1), Expiry::After(Duration::from_secs(1)));
         check(ttl_millis(1_000), Expiry::After(Duration::from_secs(1)));
         check(ttl_millis(1_001), Expiry::After(Duration::from_secs(2)));
         check(at_millis(700), Expiry::At(Timestamp::from_unix_seconds(1_000_001)));
         check(at_millis(701), Expiry::At(Timestamp::from_unix_seconds(1_000_002)));
         let fine = whole_seconds().with_expiry_resolution(Duration::from_millis(1));
-        let wish = ExpiryWish { ttl: Some(Duration::from_nanos(1_000_001)), ..ExpiryWish::default() };
-        assert_eq!(resolve(&fine, wish).unwrap(), Expiry::After(Duration::from_millis(2)));
+        let options = ExpiryOptions { ttl: Some(Duration::from_nanos(1_000_001)), ..ExpiryOptions::default() };
+        assert_eq!(resolve(&fine, options).unwrap(), Expiry::After(Duration::from_millis(2)));
     }
 
     #[test]
     fn exp_5_zero_past_and_overflow_are_told_apart_and_never_become_never() {
-        let check = |wish, expected: Reason| {
-            let error = resolve(&whole_seconds(), wish).unwrap_err();
+        let check = |options, expected: Reason| {
+            let error = resolve(&whole_seconds(), options).unwrap_err();
             assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&expected)));
         };
         check(ttl_millis(0), Reason::TtlZero);
@@ -243,11 +249,11 @@ mod tests {
         check(at_millis(-1), Reason::ExpiryInPast);
         let too_late = Reason::ExpiryTooLate { latest: Timestamp::YEAR_9999_END };
         for ttl in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(253_402_300_799)] {
-            check(ExpiryWish { ttl: Some(ttl), ..ExpiryWish::default() }, too_late.clone());
+            check(ExpiryOptions { ttl: Some(ttl), ..ExpiryOptions::default() }, too_late.clone());
         }
         for micros in [i64::MAX, Timestamp::YEAR_9999_END.as_unix_micros() + 1] {
             let expire_at = Some(Timestamp::from_unix_micros(micros));
-            check(ExpiryWish { expire_at, ..ExpiryWish::default() }, too_late.clone());
+            check(ExpiryOptions { expire_at, ..ExpiryOptions::default() }, too_late.clone());
         }
         let latest = Timestamp::from_unix_seconds(2_000_000);
         let error = resolve(&whole_seconds().with_expire_at_max(latest), at_millis(1_000_000_000)).unwrap_err();
@@ -257,45 +263,49 @@ mod tests {
     #[test]
     fn exp_6_the_minimum_is_compared_after_rounding_for_both_forms() {
         let minimum = Duration::from_secs(60);
-        let profile = whole_seconds().with_expiry_min(minimum);
-        assert_eq!(resolve(&profile, ttl_millis(59_500)).unwrap(), Expiry::After(minimum));
-        assert!(resolve(&profile, at_millis(59_800)).is_ok(), "rounded up it is 60.7 s ahead");
+        let capabilities = whole_seconds().with_expiry_min(minimum);
+        assert_eq!(resolve(&capabilities, ttl_millis(59_500)).unwrap(), Expiry::After(minimum));
+        assert!(resolve(&capabilities, at_millis(59_800)).is_ok(), "rounded up it is 60.7 s ahead");
         for too_soon in [ttl_millis(59_000), at_millis(59_000)] {
-            let error = resolve(&profile, too_soon).unwrap_err();
+            let error = resolve(&capabilities, too_soon).unwrap_err();
             assert_eq!(error.reason(), Some(&Reason::ExpiryTooSoon { minimum }));
-            let rounded = resolve(&profile, ExpiryWish { min_ttl: MinTtl::RoundUp, ..too_soon });
+            let rounded = resolve(&capabilities, ExpiryOptions { min_ttl: MinTtl::RoundUp, ..too_soon });
             assert_eq!(rounded.unwrap(), Expiry::After(minimum));
         }
-        let past = ExpiryWish { min_ttl: MinTtl::RoundUp, ..at_millis(-1) };
-        assert_eq!(resolve(&profile, past).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
+        let past = ExpiryOptions { min_ttl: MinTtl::RoundUp, ..at_millis(-1) };
+        assert_eq!(resolve(&capabilities, past).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
     }
 
     #[test]
     fn exp_6_a_rounded_up_minimum_obeys_every_other_rule() {
-        let round_up = |wish| ExpiryWish { min_ttl: MinTtl::RoundUp, ..wish };
+        let round_up = |options| ExpiryOptions { min_ttl: MinTtl::RoundUp, ..options };
         let minimum = Duration::from_millis(1_500);
-        let profile = whole_seconds().with_expiry_min(minimum);
-        assert_eq!(resolve(&profile, round_up(ttl_millis(1))).unwrap(), Expiry::After(Duration::from_secs(2)), "EXP-4");
+        let capabilities = whole_seconds().with_expiry_min(minimum);
+        assert_eq!(
+            resolve(&capabilities, round_up(ttl_millis(1))).unwrap(),
+            Expiry::After(Duration::from_secs(2)),
+            "EXP-4"
+        );
         let latest = Timestamp::from_unix_seconds(1_000_002);
-        let error = resolve(&profile.clone().with_expire_at_max(latest), round_up(ttl_millis(1))).unwrap_err();
+        let error = resolve(&capabilities.clone().with_expire_at_max(latest), round_up(ttl_millis(1))).unwrap_err();
         assert_eq!(error.reason(), Some(&Reason::ExpiryTooLate { latest }), "EXP-5");
-        let error = resolve(&profile.clone().with_expiry_min(Duration::MAX), round_up(ttl_millis(1))).unwrap_err();
+        let error = resolve(&capabilities.clone().with_expiry_min(Duration::MAX), round_up(ttl_millis(1))).unwrap_err();
         assert_eq!(error.reason(), Some(&Reason::ExpiryTooLate { latest: Timestamp::YEAR_9999_END }));
-        let no_ttl = profile.with_ttl(Support::None);
+        let no_ttl = capabilities.with_ttl(Support::None);
         let at = Expiry::At(Timestamp::from_unix_seconds(1_000_002));
         assert_eq!(resolve(&no_ttl, round_up(at_millis(1))).unwrap(), at, "CHK-1: a ttl is not declared");
     }
 
     #[test]
     fn cap_1_an_undeclared_form_is_refused() {
-        let nothing = Profile::new("test");
-        let check = |wish, feature| {
-            let error = resolve(&nothing, wish).unwrap_err();
-            assert_eq!((error.kind(), error.reason()), (ErrorKind::Unsupported, Some(&Reason::NotDeclared(feature))));
+        let nothing = Capabilities::new("test");
+        let check = |options, feature| {
+            let error = resolve(&nothing, options).unwrap_err();
+            assert_eq!((error.kind(), error.reason()), (ErrorKind::Unsupported, Some(&Reason::Unsupported(feature))));
         };
         check(ttl_millis(1), Feature::Ttl);
         check(at_millis(1), Feature::ExpireAt);
-        assert_eq!(resolve(&nothing, ExpiryWish::default()).unwrap(), Expiry::Never);
+        assert_eq!(resolve(&nothing, ExpiryOptions::default()).unwrap(), Expiry::Never);
     }
 
     proptest! {
@@ -305,9 +315,9 @@ mod tests {
             resolution_millis in prop_oneof![Just(1u64), Just(10), Just(1000)],
         ) {
             let resolution = Duration::from_millis(resolution_millis);
-            let profile = whole_seconds().with_expiry_resolution(resolution);
+            let capabilities = whole_seconds().with_expiry_resolution(resolution);
             let ttl = Duration::from_nanos(ttl_nanos);
-            let Expiry::After(given) = resolve(&profile, ExpiryWish { ttl: Some(ttl), ..ExpiryWish::default() }).unwrap()
+            let Expiry::After(given) = resolve(&capabilities, ExpiryOptions { ttl: Some(ttl), ..ExpiryOptions::default() }).unwrap()
             else { panic!("a ttl stays a ttl") };
             prop_assert!(given >= ttl && given - ttl < resolution);
         }

@@ -3,6 +3,7 @@
 mod backend;
 mod batch;
 pub mod calls;
+mod capabilities;
 mod clock;
 mod condition;
 mod cursor;
@@ -15,7 +16,6 @@ mod json;
 mod metadata;
 mod outcome;
 mod page;
-mod profile;
 mod request;
 mod resolver;
 mod set_item;
@@ -27,6 +27,7 @@ mod version;
 mod walk;
 
 pub use backend::Backend;
+pub use capabilities::{Capabilities, Consistency, ItemLimit, ItemParts, ListOrder, Support, ValueKinds};
 #[cfg(feature = "tokio")]
 pub use clock::TokioTimer;
 pub use clock::{Clock, ManualClock, SystemClock, Timer, Timestamp};
@@ -40,9 +41,8 @@ pub use json::{NESTING_MAX, equal as json_equal, survives_javascript as json_sur
 pub use metadata::Metadata;
 pub use outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
 pub use page::{ListItem, ListedMetadata, Page, RawPage};
-pub use profile::{Consistency, ItemLimit, ItemParts, ListOrder, Profile, Support, ValueKinds};
 pub use request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany, WriteParts};
-pub use resolver::{ExpireWish, Resolver};
+pub use resolver::{ExpireOptions, Resolver};
 pub use set_item::SetItem;
 pub use store::Store;
 pub use store_url::StoreUrl;

@@ -10,7 +10,7 @@ use crate::metadata::Metadata;
 pub enum ListedMetadata {
     /// The list does not tell.
     #[default]
-    NotTold,
+    NotReported,
     /// The entry has none.
     None,
     /// The entry's metadata.
@@ -39,7 +39,7 @@ impl ListItem {
     /// A key of which nothing else is told.
     #[must_use]
     pub fn new(key: impl Into<String>) -> Self {
-        Self { key: key.into(), metadata: ListedMetadata::NotTold, expiry: EntryExpiry::Unknown }
+        Self { key: key.into(), metadata: ListedMetadata::NotReported, expiry: EntryExpiry::Unknown }
     }
 
     /// Adds the metadata.

@@ -269,13 +269,13 @@ impl<'a> Increment<'a> {
         self.by
     }
 
-    /// The least acceptable result: the declared one, or a narrower handle's.
+    /// The least acceptable result: the declared one, or a restricted handle's.
     #[must_use]
     pub const fn min(&self) -> i64 {
         self.min
     }
 
-    /// The greatest acceptable result: the declared one, or a narrower handle's.
+    /// The greatest acceptable result: the declared one, or a restricted handle's.
     #[must_use]
     pub const fn max(&self) -> i64 {
         self.max

@@ -1,4 +1,4 @@
-//! The one place where a request is checked and resolved (section 1 of the contract): public and pure, so that the handle
+//! The one place where a request is checked and resolved: public and pure, so that the handle
 //! and an adapter author's unit tests use the same.
 
 use std::borrow::Cow;
@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::capabilities::{Capabilities, ItemParts, Support};
 use crate::clock::{Clock, Timestamp};
 use crate::condition::Condition;
 use crate::entry::Fields;
 use crate::error::{Error, ErrorKind, Feature, Reason, Result};
-use crate::expiry::{Expiry, ExpiryPrecedence, ExpiryWish, MinTtl};
+use crate::expiry::{Expiry, ExpiryOptions, ExpiryPrecedence, MinTtl};
 use crate::json;
-use crate::profile::{ItemParts, Profile, Support};
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
 use crate::set_item::{SetItem, SetOptions};
 use crate::value::ValueKind;
@@ -30,14 +30,14 @@ pub(crate) struct Policy {
 /// the resolved types, so the check cannot be skipped.
 ///
 /// ```
-/// use kv_api::{Condition, ErrorKind, Expiry, ManualClock, Profile, Resolver, SetItem, Support, Timestamp, ValueKind, ValueKinds};
+/// use kv_api::{Condition, ErrorKind, Expiry, ManualClock, Capabilities, Resolver, SetItem, Support, Timestamp, ValueKind, ValueKinds};
 /// use std::time::Duration;
-/// static PROFILE: Profile = Profile::new("example")
+/// static CAPABILITIES: Capabilities = Capabilities::new("example")
 ///     .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text))
 ///     .with_ttl(Support::Native)
 ///     .with_key_bytes(1, 3);
 /// let clock = ManualClock::new(Timestamp::from_unix_seconds(1_000));
-/// let resolver = Resolver::new(&PROFILE);
+/// let resolver = Resolver::new(&CAPABILITIES);
 ///
 /// let write = resolver.write(SetItem::new("key", "value").ttl(Duration::from_millis(1_500)), &clock)?;
 /// assert_eq!(write.expiry(), Expiry::After(Duration::from_secs(2))); // rounded up to the resolution (EXP-4)
@@ -51,38 +51,38 @@ pub(crate) struct Policy {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Resolver<'p> {
-    profile: &'p Profile,
+    capabilities: &'p Capabilities,
     policy: Policy,
     prefix: &'p str,
 }
 
 impl<'p> Resolver<'p> {
-    /// Resolves against `profile`, with the default choices: `ExpiryPrecedence::ExpireAt`, `MinTtl::Reject`, no best
+    /// Resolves against `capabilities`, with the default choices: `ExpiryPrecedence::ExpireAt`, `MinTtl::Reject`, no best
     /// effort, no prefix.
     #[must_use]
-    pub const fn new(profile: &'p Profile) -> Self {
+    pub const fn new(capabilities: &'p Capabilities) -> Self {
         Self {
-            profile,
+            capabilities,
             policy: Policy { precedence: ExpiryPrecedence::ExpireAt, min_ttl: MinTtl::Reject, best_effort: false },
             prefix: "",
         }
     }
 
-    pub(crate) const fn with_handle(profile: &'p Profile, policy: Policy, prefix: &'p str) -> Self {
-        Self { profile, policy, prefix }
+    pub(crate) const fn with_handle(capabilities: &'p Capabilities, policy: Policy, prefix: &'p str) -> Self {
+        Self { capabilities, policy, prefix }
     }
 
     /// One set.
     ///
     /// # Errors
     /// `InvalidArgument` for a key (KEY-1, KEY-2), value (VAL-1, VAL-3), size (CHK-2), expiry (EXP-2, EXP-5, EXP-6) or
-    /// pair of conditions (SET-2) that is not acceptable; `Unsupported` for what the profile does not declare.
+    /// pair of conditions (SET-2) that is not acceptable; `Unsupported` for what the capabilities do not declare.
     pub fn write<'a>(&self, item: SetItem<'a>, clock: &dyn Clock) -> Result<Write<'a>> {
         let SetItem { key, value, mut options } = item;
         let key = self.full_key(key)?;
         let checked = (|| {
-            if !self.profile.value_kinds.contains(value.kind()) {
-                return Err(Error::not_declared(Feature::ValueKind(value.kind())));
+            if !self.capabilities.value_kinds.contains(value.kind()) {
+                return Err(Error::unsupported(Feature::ValueKind(value.kind())));
             }
             if value.kind() == ValueKind::Json {
                 if value.is_null() {
@@ -103,7 +103,7 @@ impl<'p> Resolver<'p> {
                 metadata: options.and_then(|options| options.metadata.as_ref()),
                 expires: options.is_some_and(|options| options.expiry != Expiry::Never),
             };
-            for limit in &*self.profile.item_limits {
+            for limit in &*self.capabilities.item_limits {
                 let found = (limit.measure)(parts);
                 if found > limit.max {
                     return Err(Error::limit(limit.name, limit.max, found));
@@ -155,7 +155,7 @@ impl<'p> Resolver<'p> {
     ) -> Result<Delete<'a>> {
         let key = self.full_key(key.into())?;
         if if_version.is_some() {
-            self.require(self.profile.if_version, Feature::IfVersion, best_effort)
+            self.require(self.capabilities.if_version, Feature::IfVersion, best_effort)
                 .map_err(|error| error.with_key(&key))?;
         }
         Ok(Delete { key, if_version })
@@ -187,8 +187,8 @@ impl<'p> Resolver<'p> {
         clock: &dyn Clock,
     ) -> Result<Option<WriteMany<'a>>> {
         // Atomic or refused: a batch that only tries is no batch of this kind, so there is no opt-in.
-        if !self.profile.all_or_nothing.is_full() {
-            return Err(Error::not_declared(Feature::AllOrNothing));
+        if !self.capabilities.all_or_nothing.is_full() {
+            return Err(Error::unsupported(Feature::AllOrNothing));
         }
         let mut first_index: HashMap<Cow<'a, str>, usize> = HashMap::new();
         let mut writes = Vec::new();
@@ -228,8 +228,8 @@ impl<'p> Resolver<'p> {
         limit: usize,
         position: Option<Vec<u8>>,
     ) -> Result<ListPage<'a>> {
-        self.require(self.profile.list, Feature::List, false)?;
-        let limit = NonZeroUsize::new(limit.min(self.profile.list_page_max))
+        self.require(self.capabilities.list, Feature::List, false)?;
+        let limit = NonZeroUsize::new(limit.min(self.capabilities.list_page_max))
             .ok_or_else(|| Error::invalid(Reason::PageLimitZero, "the limit of a page must be at least 1"))?;
         Ok(ListPage { prefix, limit, position })
     }
@@ -240,8 +240,10 @@ impl<'p> Resolver<'p> {
     /// `InvalidArgument` when the key is not acceptable; `Unsupported` when counters are not declared.
     pub fn increment<'a>(&self, key: impl Into<Cow<'a, str>>, by: i64, best_effort: bool) -> Result<Increment<'a>> {
         let key = self.full_key(key.into())?;
-        self.require(self.profile.counters, Feature::Counters, best_effort).map_err(|error| error.with_key(&key))?;
-        let Profile { counter_min: min, counter_max: max, counter_expiry: expiring_allowed, .. } = *self.profile;
+        self.require(self.capabilities.counters, Feature::Counters, best_effort)
+            .map_err(|error| error.with_key(&key))?;
+        let Capabilities { counter_min: min, counter_max: max, counter_expiry: expiring_allowed, .. } =
+            *self.capabilities;
         Ok(Increment { key, by, min, max, expiring_allowed })
     }
 
@@ -249,14 +251,21 @@ impl<'p> Resolver<'p> {
     ///
     /// # Errors
     /// As for [`write`](Self::write); `InvalidArgument` when nothing, or "never" and an expiry, is given (EXP-9).
-    pub fn expire<'a>(&self, key: impl Into<Cow<'a, str>>, wish: ExpireWish, clock: &dyn Clock) -> Result<Expire<'a>> {
+    pub fn expire<'a>(
+        &self,
+        key: impl Into<Cow<'a, str>>,
+        options: ExpireOptions,
+        clock: &dyn Clock,
+    ) -> Result<Expire<'a>> {
         let key = self.full_key(key.into())?;
         let expiry = (|| {
-            self.require(self.profile.expire, Feature::Expire, wish.best_effort)?;
-            let given = wish.ttl.is_some() || wish.expire_at.is_some();
-            match (wish.never, given) {
+            self.require(self.capabilities.expire, Feature::Expire, options.best_effort)?;
+            let given = options.ttl.is_some() || options.expire_at.is_some();
+            match (options.never, given) {
                 (true, false) => Ok(Expiry::Never),
-                (false, true) => self.resolve_expiry(wish.ttl, wish.expire_at, wish.precedence, wish.min_ttl, clock),
+                (false, true) => {
+                    self.resolve_expiry(options.ttl, options.expire_at, options.precedence, options.min_ttl, clock)
+                }
                 (false, false) => {
                     Err(Error::invalid(Reason::NoExpiryGiven, "expire needs a ttl, an absolute expiry, or never"))
                 }
@@ -274,10 +283,10 @@ impl<'p> Resolver<'p> {
 
     #[inline]
     fn full_key<'a>(&self, key: Cow<'a, str>) -> Result<Cow<'a, str>> {
-        let profile = self.profile;
-        let is_plain = self.prefix.is_empty() && profile.forbidden_keys.is_empty() && !key.is_empty();
+        let capabilities = self.capabilities;
+        let is_plain = self.prefix.is_empty() && capabilities.forbidden_keys.is_empty() && !key.is_empty();
         // Most keys of most stores; the rest, and every error, is not on the fast path.
-        if is_plain && (profile.key_bytes_min..=profile.key_bytes_max).contains(&key.len()) {
+        if is_plain && (capabilities.key_bytes_min..=capabilities.key_bytes_max).contains(&key.len()) {
             return Ok(key);
         }
         self.checked_key(key)
@@ -289,12 +298,12 @@ impl<'p> Resolver<'p> {
             return Err(Error::invalid(Reason::KeyEmpty, "a key must not be empty").with_key(""));
         }
         let key = self.prefixed(key);
-        let profile = self.profile;
-        let checked = if key.len() > profile.key_bytes_max {
-            Err(Error::limit("key_bytes_max", profile.key_bytes_max as u64, key.len() as u64))
-        } else if key.len() < profile.key_bytes_min {
-            Err(Error::limit("key_bytes_min", profile.key_bytes_min as u64, key.len() as u64))
-        } else if profile.forbidden_keys.iter().any(|forbidden| *forbidden == key) {
+        let capabilities = self.capabilities;
+        let checked = if key.len() > capabilities.key_bytes_max {
+            Err(Error::limit("key_bytes_max", capabilities.key_bytes_max as u64, key.len() as u64))
+        } else if key.len() < capabilities.key_bytes_min {
+            Err(Error::limit("key_bytes_min", capabilities.key_bytes_min as u64, key.len() as u64))
+        } else if capabilities.forbidden_keys.iter().any(|forbidden| *forbidden == key) {
             Err(Error::invalid(Reason::KeyForbidden, "the system cannot hold this key"))
         } else {
             Ok(())
@@ -309,15 +318,19 @@ impl<'p> Resolver<'p> {
         if options.conflicting {
             return Err(Error::invalid(Reason::ConflictingConditions, "two different conditions were given"));
         }
-        let profile = self.profile;
+        let capabilities = self.capabilities;
         match options.condition {
             Condition::Always => {}
-            Condition::IfNotExists => self.require(profile.if_not_exists, Feature::IfNotExists, options.best_effort)?,
-            Condition::IfExists => self.require(profile.if_exists, Feature::IfExists, options.best_effort)?,
-            Condition::IfVersion(_) => self.require(profile.if_version, Feature::IfVersion, options.best_effort)?,
+            Condition::IfNotExists => {
+                self.require(capabilities.if_not_exists, Feature::IfNotExists, options.best_effort)?
+            }
+            Condition::IfExists => self.require(capabilities.if_exists, Feature::IfExists, options.best_effort)?,
+            Condition::IfVersion(_) => {
+                self.require(capabilities.if_version, Feature::IfVersion, options.best_effort)?
+            }
         }
         if let Some(metadata) = &options.metadata {
-            self.require(profile.metadata, Feature::Metadata, options.best_effort)?;
+            self.require(capabilities.metadata, Feature::Metadata, options.best_effort)?;
             if metadata.is_null() {
                 return Err(Error::invalid(Reason::NullValue, "metadata cannot be JSON null"));
             }
@@ -339,7 +352,7 @@ impl<'p> Resolver<'p> {
     ) -> Result<Expiry> {
         let precedence = precedence.unwrap_or(self.policy.precedence);
         let min_ttl = min_ttl.unwrap_or(self.policy.min_ttl);
-        ExpiryWish { ttl, expire_at, precedence, min_ttl }.resolve(self.profile, clock)
+        ExpiryOptions { ttl, expire_at, precedence, min_ttl }.resolve(self.capabilities, clock)
     }
 
     fn require(&self, support: Support, feature: Feature, best_effort: bool) -> Result<()> {
@@ -354,7 +367,7 @@ impl<'p> Resolver<'p> {
                 ),
             )
             .with_reason(Reason::BestEffortNotAllowed(feature))),
-            Support::None => Err(Error::not_declared(feature)),
+            Support::None => Err(Error::unsupported(feature)),
         }
     }
 }
@@ -362,7 +375,7 @@ impl<'p> Resolver<'p> {
 /// What a caller of [`Resolver::expire`] asks for. Unset choices are the handle's.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
-pub struct ExpireWish {
+pub struct ExpireOptions {
     /// A relative ttl.
     pub ttl: Option<Duration>,
     /// An absolute time.
@@ -413,16 +426,16 @@ impl<'a> Distinct<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::{ItemLimit, ValueKinds};
     use crate::clock::SystemClock;
     use crate::metadata::Metadata;
-    use crate::profile::{ItemLimit, ValueKinds};
     use crate::value::Value;
     use serde_json::json;
 
     static ITEM_LIMITS: [ItemLimit; 2] = [ItemLimit::value_bytes(4), ItemLimit::metadata_bytes(7)];
 
-    fn full() -> Profile {
-        Profile::new("test")
+    fn full() -> Capabilities {
+        Capabilities::new("test")
             .with_value_kinds(ValueKinds::ALL)
             .with_if_not_exists(Support::Native)
             .with_if_exists(Support::BestEffort)
@@ -430,7 +443,7 @@ mod tests {
             .with_metadata(Support::Native)
             .with_all_or_nothing(Support::Native)
             .with_counters(Support::Native, -9, 9)
-            .with_list(Support::Native, crate::profile::ListOrder::Lexicographic)
+            .with_list(Support::Native, crate::capabilities::ListOrder::Lexicographic)
             .with_list_page_max(10)
             .with_expire(Support::Native)
             .with_key_bytes(2, 8)
@@ -438,8 +451,8 @@ mod tests {
             .with_item_limits(&ITEM_LIMITS)
     }
 
-    fn write_error(profile: &Profile, item: SetItem<'_>) -> Error {
-        Resolver::new(profile).write(item, &SystemClock).unwrap_err()
+    fn write_error(capabilities: &Capabilities, item: SetItem<'_>) -> Error {
+        Resolver::new(capabilities).write(item, &SystemClock).unwrap_err()
     }
 
     #[test]
@@ -460,13 +473,13 @@ mod tests {
 
     #[test]
     fn ns_2_limits_and_forbidden_keys_hold_for_the_whole_key() {
-        let profile = full();
-        let resolver = Resolver::with_handle(&profile, Policy::default(), "b");
+        let capabilities = full();
+        let resolver = Resolver::with_handle(&capabilities, Policy::default(), "b");
         assert_eq!(resolver.read("k", Fields::Value).unwrap().key(), "bk");
         assert_eq!(resolver.read("ad", Fields::Value).unwrap_err().reason(), Some(&Reason::KeyForbidden));
         assert_eq!(resolver.read("", Fields::Value).unwrap_err().reason(), Some(&Reason::KeyEmpty));
         let found =
-            Resolver::with_handle(&profile, Policy::default(), "12345678").read("9", Fields::Value).unwrap_err();
+            Resolver::with_handle(&capabilities, Policy::default(), "12345678").read("9", Fields::Value).unwrap_err();
         assert_eq!(found.reason(), Some(&Reason::Limit { name: "key_bytes_max", allowed: 8, found: 9 }));
     }
 
@@ -508,26 +521,26 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert_eq!(error.reason(), Some(&Reason::BestEffortNotAllowed(Feature::IfExists)));
         assert!(error.to_string().contains("allow_best_effort()"), "{error}");
-        let profile = full();
+        let capabilities = full();
         let request = SetItem::new("key", "").if_exists();
-        assert!(Resolver::new(&profile).write(request.clone().allow_best_effort(), &SystemClock).is_ok());
+        assert!(Resolver::new(&capabilities).write(request.clone().allow_best_effort(), &SystemClock).is_ok());
         let policy = Policy { best_effort: true, ..Policy::default() };
-        assert!(Resolver::with_handle(&profile, policy, "").write(request, &SystemClock).is_ok());
+        assert!(Resolver::with_handle(&capabilities, policy, "").write(request, &SystemClock).is_ok());
     }
 
     #[test]
     fn cap_1_nothing_is_declared_by_default_and_all_of_it_is_refused() {
-        let nothing = Profile::new("test");
+        let nothing = Capabilities::new("test");
         let resolver = Resolver::new(&nothing);
         let feature_of = |error: Error| match error.reason() {
-            Some(Reason::NotDeclared(feature)) if error.kind() == ErrorKind::Unsupported => *feature,
+            Some(Reason::Unsupported(feature)) if error.kind() == ErrorKind::Unsupported => *feature,
             _ => panic!("{error:?}"),
         };
         for kind in [Value::from(""), Value::from(1), Value::from(vec![1])] {
             let feature = Feature::ValueKind(kind.kind());
             assert_eq!(feature_of(write_error(&nothing, SetItem::new("key", kind))), feature);
         }
-        let text = Profile::new("test").with_value_kinds(ValueKinds::ALL);
+        let text = Capabilities::new("test").with_value_kinds(ValueKinds::ALL);
         let item = || SetItem::new("key", "");
         let version = Version::numbered(1, 1);
         assert_eq!(feature_of(write_error(&text, item().if_not_exists())), Feature::IfNotExists);
@@ -538,14 +551,14 @@ mod tests {
         assert_eq!(feature_of(resolver.increment("key", 1, true).unwrap_err()), Feature::Counters);
         assert_eq!(feature_of(resolver.list("", 1, None).unwrap_err()), Feature::List);
         assert_eq!(feature_of(resolver.all_or_nothing([], &SystemClock).unwrap_err()), Feature::AllOrNothing);
-        let never = ExpireWish { never: true, ..ExpireWish::default() };
+        let never = ExpireOptions { never: true, ..ExpireOptions::default() };
         assert_eq!(feature_of(resolver.expire("key", never, &SystemClock).unwrap_err()), Feature::Expire);
     }
 
     #[test]
     fn chk_1_an_adapter_sees_no_key_twice_and_no_empty_batch() {
-        let profile = full();
-        let resolver = Resolver::new(&profile);
+        let capabilities = full();
+        let resolver = Resolver::new(&capabilities);
         let keys = |keys: &[&'static str]| keys.iter().map(|key| Cow::Borrowed(*key)).collect::<Vec<_>>();
         let (reads, slots) = resolver.read_many(keys(&["aa", "bb", "aa"]), Fields::Value).unwrap().unwrap();
         assert_eq!((reads.keys(), slots), (keys(&["aa", "bb"]).as_slice(), vec![0, 1, 0]));
@@ -569,8 +582,8 @@ mod tests {
 
     #[test]
     fn list_1_a_limit_is_at_least_one_and_asked_for_up_to_the_page_maximum() {
-        let profile = full();
-        let resolver = Resolver::new(&profile);
+        let capabilities = full();
+        let resolver = Resolver::new(&capabilities);
         assert_eq!(resolver.list("", 0, None).unwrap_err().reason(), Some(&Reason::PageLimitZero));
         assert_eq!(resolver.list("", usize::MAX, None).unwrap().limit().get(), 10);
         assert_eq!(resolver.list("", 3, None).unwrap().limit().get(), 3);
@@ -578,16 +591,16 @@ mod tests {
 
     #[test]
     fn exp_9_expire_needs_exactly_one_meaning() {
-        let profile = full().with_ttl(Support::Native);
-        let resolver = Resolver::new(&profile);
-        let check = |wish, expected| {
-            let error = resolver.expire("key", wish, &SystemClock).unwrap_err();
+        let capabilities = full().with_ttl(Support::Native);
+        let resolver = Resolver::new(&capabilities);
+        let check = |options, expected| {
+            let error = resolver.expire("key", options, &SystemClock).unwrap_err();
             assert_eq!(error.reason(), Some(&expected));
         };
         let ttl = Some(Duration::from_secs(1));
-        check(ExpireWish::default(), Reason::NoExpiryGiven);
-        check(ExpireWish { never: true, ttl, ..ExpireWish::default() }, Reason::BothExpiries);
-        let never = ExpireWish { never: true, ..ExpireWish::default() };
+        check(ExpireOptions::default(), Reason::NoExpiryGiven);
+        check(ExpireOptions { never: true, ttl, ..ExpireOptions::default() }, Reason::BothExpiries);
+        let never = ExpireOptions { never: true, ..ExpireOptions::default() };
         assert_eq!(resolver.expire("key", never, &SystemClock).unwrap().expiry(), Expiry::Never);
     }
 }

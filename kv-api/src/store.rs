@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 
 use crate::backend::Backend;
 use crate::calls::{Delete, Exists, Expire, Get, GetEntry, Increment, List, Set};
+use crate::capabilities::Capabilities;
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, Result};
 use crate::expiry::{ExpiryPrecedence, MinTtl};
 use crate::gate::{Gate, InFlight};
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
-use crate::profile::Profile;
 use crate::resolver::{Policy, Resolver};
 use crate::set_item::SetItem;
 use crate::value::Value;
@@ -24,7 +24,7 @@ use crate::{batch, walk};
 /// A handle on one namespace of one system. Cheap to clone; clones and handles made from it share the connection.
 ///
 /// The same call means the same on every backend, or fails with a clear error before anything is sent. The handle
-/// checks and resolves each request once, against what the backend declares ([`profile`](Self::profile)); it never
+/// checks and resolves each request once, against what the backend declares ([`capabilities`](Self::capabilities)); it never
 /// retries and never waits by itself (ERR-4).
 ///
 /// Single requests are builders that are futures: they do nothing until polled, and dropping one leaves each entry whole
@@ -54,9 +54,9 @@ pub struct Store {
 #[derive(Clone)]
 struct Shared {
     backend: Arc<dyn Backend>,
-    /// What this handle offers: the backend's own profile, or a narrower one.
-    profile: Profile,
-    narrowed: bool,
+    /// What this handle offers: the backend's own capabilities, or restricted ones.
+    capabilities: Capabilities,
+    restricted: bool,
     policy: Policy,
     prefix: String,
     gate: Arc<Gate>,
@@ -72,12 +72,12 @@ impl Store {
     /// A handle on a backend that is shared already.
     #[must_use]
     pub fn from_arc(backend: Arc<dyn Backend>) -> Self {
-        let profile = backend.profile().clone();
+        let capabilities = backend.capabilities().clone();
         Self {
             shared: Arc::new(Shared {
                 backend,
-                profile,
-                narrowed: false,
+                capabilities,
+                restricted: false,
                 policy: Policy::default(),
                 prefix: String::new(),
                 gate: Arc::new(Gate::default()),
@@ -87,8 +87,8 @@ impl Store {
 
     /// What this handle offers: capabilities and limits (CAP-1).
     #[must_use]
-    pub fn profile(&self) -> &Profile {
-        &self.shared.profile
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
     }
 
     /// What stands before every key of this handle; empty unless [`with_prefix`](Self::with_prefix) made it.
@@ -134,15 +134,15 @@ impl Store {
         self.with(|shared| shared.policy.best_effort = true)
     }
 
-    /// A handle that offers only what all of these profiles offer too (CAP-4): every limit the tighter, every capability
+    /// A handle that offers only what all of these capabilities offer too (CAP-4): every limit the tighter, every capability
     /// the weaker; what the others cannot tell is hidden (`Stored`, `Accepted`, expiry `Unknown`, no version, no metadata). A program
     /// tested on it fails there exactly where it would on those systems.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-    /// use kv_api::{ErrorKind, Profile, SetStatus, ValueKinds};
-    /// static PLAIN: Profile = Profile::new("plain").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 8);
-    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default()).narrowed_to([&PLAIN]);
+    /// use kv_api::{ErrorKind, Capabilities, SetStatus, ValueKinds};
+    /// static PLAIN: Capabilities = Capabilities::new("plain").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 8);
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default()).restricted_to([&PLAIN]);
     /// assert_eq!(store.set("k", "v").await?.status(), SetStatus::Stored);
     /// let refused = store.set("k", "v").if_exists().await.unwrap_err();
     /// assert_eq!(refused.kind(), ErrorKind::Unsupported);
@@ -151,11 +151,11 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn narrowed_to<'p>(&self, profiles: impl IntoIterator<Item = &'p Profile>) -> Self {
+    pub fn restricted_to<'p>(&self, profiles: impl IntoIterator<Item = &'p Capabilities>) -> Self {
         self.with(|shared| {
-            for profile in profiles {
-                shared.profile = shared.profile.narrowed_to(profile);
-                shared.narrowed = true;
+            for capabilities in profiles {
+                shared.capabilities = shared.capabilities.restricted_to(capabilities);
+                shared.restricted = true;
             }
         })
     }
@@ -422,7 +422,7 @@ impl Store {
     }
 
     pub(crate) fn resolver(&self) -> Resolver<'_> {
-        Resolver::with_handle(&self.shared.profile, self.shared.policy, &self.shared.prefix)
+        Resolver::with_handle(&self.shared.capabilities, self.shared.policy, &self.shared.prefix)
     }
 
     /// Refuses when the store is closed; for reads that are answered at once.
@@ -442,42 +442,44 @@ impl Store {
 
     /// Adds to an error which store and operation it happened in (ERR-2).
     pub(crate) fn explain(&self, error: Error, operation: &'static str) -> Error {
-        error.with_store(self.shared.profile.system).with_operation(operation)
+        error.with_store(self.shared.capabilities.system).with_operation(operation)
     }
 
-    /// What a narrowed handle may tell of an outcome (CAP-4). A met condition tells by itself (SET-5).
+    /// What a restricted handle may tell of an outcome (CAP-4). A met condition tells by itself (SET-5).
     pub(crate) fn shown_outcome(&self, outcome: SetOutcome, unconditional: bool) -> SetOutcome {
-        if !self.shared.narrowed {
+        if !self.shared.restricted {
             return outcome;
         }
-        let profile = &self.shared.profile;
+        let capabilities = &self.shared.capabilities;
         let status = match outcome.status() {
-            SetStatus::Created | SetStatus::Updated if unconditional && !profile.set_outcome_told => SetStatus::Stored,
+            SetStatus::Created | SetStatus::Updated if unconditional && !capabilities.reports_set_outcome => {
+                SetStatus::Stored
+            }
             status => status,
         };
         let shown = SetOutcome::new(status);
         match outcome.version() {
-            Some(version) if profile.if_version != crate::Support::None => shown.with_version(version.clone()),
+            Some(version) if capabilities.if_version != crate::Support::None => shown.with_version(version.clone()),
             _ => shown,
         }
     }
 
-    /// What a narrowed handle may tell of a delete without a version (CAP-4). A met version tells by itself, as in SET-5.
+    /// What a restricted handle may tell of a delete without a version (CAP-4). A met version tells by itself, as in SET-5.
     pub(crate) fn shown_delete(&self, outcome: DeleteOutcome) -> DeleteOutcome {
         match outcome {
-            DeleteOutcome::Deleted | DeleteOutcome::NotFound if !self.shared.profile.delete_outcome_told => {
+            DeleteOutcome::Deleted | DeleteOutcome::NotFound if !self.shared.capabilities.reports_delete_outcome => {
                 DeleteOutcome::Accepted
             }
             outcome => outcome,
         }
     }
 
-    /// The same for one key of `delete_many`. Without a declaration a store tells what it happens to know; a narrowed handle
+    /// The same for one key of `delete_many`. Without a declaration a store tells what it happens to know; a restricted handle
     /// tells nothing then, as the others would not.
     pub(crate) fn shown_delete_of_many(&self, outcome: DeleteOutcome) -> DeleteOutcome {
         match outcome {
             DeleteOutcome::Deleted | DeleteOutcome::NotFound
-                if self.shared.narrowed && !self.shared.profile.delete_many_outcome_told =>
+                if self.shared.restricted && !self.shared.capabilities.reports_delete_many_outcome =>
             {
                 DeleteOutcome::Accepted
             }
@@ -486,10 +488,10 @@ impl Store {
     }
 
     pub(crate) fn shown_entry(&self, mut entry: Entry) -> Entry {
-        if self.shared.narrowed {
-            let profile = &self.shared.profile;
+        if self.shared.restricted {
+            let capabilities = &self.shared.capabilities;
             let absent = |support| support == crate::Support::None;
-            entry.hide(absent(profile.metadata), !profile.expiry_read, absent(profile.if_version));
+            entry.hide(absent(capabilities.metadata), !capabilities.expiry_read, absent(capabilities.if_version));
         }
         entry
     }
@@ -500,7 +502,7 @@ impl fmt::Debug for Store {
         f.debug_struct("Store")
             .field("backend", &self.shared.backend)
             .field("prefix", &self.shared.prefix)
-            .field("narrowed", &self.shared.narrowed)
+            .field("restricted", &self.shared.restricted)
             .finish_non_exhaustive()
     }
 }

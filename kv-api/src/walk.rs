@@ -11,23 +11,23 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::batch::wrong_count;
 use crate::calls::List;
+use crate::capabilities::ListOrder;
 use crate::cursor::CursorScope;
 use crate::entry::{Entry, EntryExpiry, Fields};
 use crate::error::{Error, ErrorKind, Reason, Result, Retry};
 use crate::outcome::DeleteOutcome;
 use crate::page::{ListItem, ListedMetadata, Page, RawPage};
-use crate::profile::ListOrder;
 use crate::request::{DeleteMany, ReadMany};
 use crate::store::Store;
 
 pub(crate) fn cursor_scope<'a>(store: &'a Store, full_prefix: &'a str) -> CursorScope<'a> {
-    CursorScope { system: store.profile().system, scope: store.backend().scope(), prefix: full_prefix }
+    CursorScope { system: store.capabilities().system, scope: store.backend().scope(), prefix: full_prefix }
 }
 
-/// A page as the handle shows it: without the handle's prefix, without what a narrowed handle may not tell, and with a
+/// A page as the handle shows it: without the handle's prefix, without what a restricted handle may not tell, and with a
 /// framed cursor.
 pub(crate) fn shown_page(store: &Store, full_prefix: &str, raw: RawPage) -> Result<Page> {
-    let profile = store.profile();
+    let capabilities = store.capabilities();
     let handle_prefix = store.prefix();
     let mut items = raw.items;
     for item in &mut items {
@@ -37,10 +37,10 @@ pub(crate) fn shown_page(store: &Store, full_prefix: &str, raw: RawPage) -> Resu
         if !handle_prefix.is_empty() {
             item.key.drain(..handle_prefix.len());
         }
-        if !profile.list_metadata {
-            item.metadata = ListedMetadata::NotTold;
+        if !capabilities.list_metadata {
+            item.metadata = ListedMetadata::NotReported;
         }
-        if !profile.list_expiry {
+        if !capabilities.list_expiry {
             item.expiry = EntryExpiry::Unknown;
         }
     }
@@ -91,7 +91,7 @@ pub(crate) fn entries<'a>(list: List<'a>) -> impl Stream<Item = Result<(String, 
     )
 }
 
-/// Reads what a list named. The keys are in the store, so the limits of a narrowed handle are not asked again.
+/// Reads what a list named. The keys are in the store, so the limits of a restricted handle are not asked again.
 fn read_listed(store: &Store, keys: Vec<String>) -> BoxFuture<'_, Result<Vec<(String, Entry)>>> {
     Box::pin(async move {
         if keys.is_empty() {
@@ -122,8 +122,8 @@ struct Seen {
 
 impl Seen {
     fn for_list(list: &List<'_>) -> Self {
-        let remembers = list.store.profile().list_order == ListOrder::Unordered
-            && list.store.backend().profile().list_order == ListOrder::Unordered
+        let remembers = list.store.capabilities().list_order == ListOrder::Unordered
+            && list.store.backend().capabilities().list_order == ListOrder::Unordered
             && !list.repeats_allowed;
         let random = || RandomState::new().hash_one(0);
         Self { hashes: HashSet::new(), key: remembers.then(|| (random(), random())) }

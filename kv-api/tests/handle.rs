@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use kv_api::{
-    Backend, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Fields, ListItem,
-    ListOrder, ListPage, ListedMetadata, Metadata, Profile, RawPage, Read, ReadMany, Reason, Result, Retry, SetItem,
-    SetOutcome, SetStatus, Store, Support, Value, ValueKinds, Version, Write, WriteMany, async_trait,
+    Backend, Capabilities, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
+    Fields, ListItem, ListOrder, ListPage, ListedMetadata, Metadata, RawPage, Read, ReadMany, Reason, Result, Retry,
+    SetItem, SetOutcome, SetStatus, Store, Support, Value, ValueKinds, Version, Write, WriteMany, async_trait,
 };
 use serde_json::json;
 
-static PROFILE: Profile = Profile::new("recorder")
+static CAPABILITIES: Capabilities = Capabilities::new("recorder")
     .with_value_kinds(ValueKinds::ALL)
     .with_if_not_exists(Support::Native)
     .with_if_version(Support::Native)
-    .with_set_outcome_told(true)
-    .with_delete_outcome_told(true)
-    .with_delete_many_outcome_told(true)
+    .with_reports_set_outcome(true)
+    .with_reports_delete_outcome(true)
+    .with_reports_delete_many_outcome(true)
     .with_metadata(Support::Native)
     .with_expiry_read(true)
     .with_list(Support::Native, ListOrder::Lexicographic)
@@ -34,7 +34,7 @@ struct Recorder(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    profile: Profile,
+    capabilities: Capabilities,
     entries: Mutex<BTreeMap<String, Value>>,
     calls: Mutex<Vec<String>>,
     mood: Mutex<Mood>,
@@ -50,9 +50,9 @@ enum Mood {
 }
 
 impl Recorder {
-    fn new(profile: &Profile) -> Self {
+    fn new(capabilities: &Capabilities) -> Self {
         let (entries, calls, mood) = (Mutex::default(), Mutex::default(), Mutex::new(Mood::Well));
-        Self(Arc::new(State { profile: profile.clone(), entries, calls, mood }))
+        Self(Arc::new(State { capabilities: capabilities.clone(), entries, calls, mood }))
     }
 
     fn store(&self) -> Store {
@@ -101,8 +101,8 @@ impl Recorder {
 
 #[async_trait]
 impl Backend for Recorder {
-    fn profile(&self) -> &Profile {
-        &self.0.profile
+    fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
     }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         self.called(format!("read {}", read.key())).await?;
@@ -174,7 +174,7 @@ fn statuses(results: &[Result<SetOutcome>]) -> Vec<Option<SetStatus>> {
 
 #[tokio::test]
 async fn a_request_starts_at_its_first_poll_and_not_before() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     drop(store.set("k", "v"));
     drop(store.get("k"));
@@ -185,7 +185,7 @@ async fn a_request_starts_at_its_first_poll_and_not_before() {
 
 #[tokio::test]
 async fn a_refused_request_is_not_sent() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     assert!(store.set("", "v").await.is_err());
     assert!(store.set("k", "v").ttl(Duration::from_secs(1)).await.is_err());
@@ -201,7 +201,7 @@ async fn a_refused_request_is_not_sent() {
 
 #[tokio::test]
 async fn set_2_two_versions_of_one_delete_conflict() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     let version = |number| Version::numbered(1, number);
     let error = store.delete("k").if_version(version(1)).if_version(version(2)).await.unwrap_err();
@@ -213,7 +213,7 @@ async fn set_2_two_versions_of_one_delete_conflict() {
 
 #[tokio::test]
 async fn batch_1_an_empty_batch_is_not_sent() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     assert!(store.set_many([]).await.is_empty());
     assert!(store.get_many(Vec::<String>::new()).await.unwrap().is_empty());
@@ -223,7 +223,7 @@ async fn batch_1_an_empty_batch_is_not_sent() {
 
 #[tokio::test]
 async fn batch_4_repeated_keys_go_out_in_rounds_and_a_replaced_item_not_at_all() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let results = recorder
         .store()
         .set_many([
@@ -248,7 +248,7 @@ async fn batch_4_repeated_keys_go_out_in_rounds_and_a_replaced_item_not_at_all()
 
 #[tokio::test]
 async fn batch_4_a_replaced_item_shares_the_error_of_the_one_that_replaced_it() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     recorder.feels(Mood::Fails);
     let results = recorder.store().set_many([SetItem::new("a", "1"), SetItem::new("a", "2")]).await;
     for (index, result) in results.iter().enumerate() {
@@ -260,7 +260,7 @@ async fn batch_4_a_replaced_item_shares_the_error_of_the_one_that_replaced_it() 
 
 #[tokio::test]
 async fn get_2_and_del_1_repeated_keys_are_sent_once_and_answered_in_order() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     store.set("a", "1").await.unwrap();
     recorder.calls();
@@ -276,7 +276,7 @@ async fn get_2_and_del_1_repeated_keys_are_sent_once_and_answered_in_order() {
 
 #[tokio::test]
 async fn an_adapter_that_answers_too_little_is_an_internal_error_and_no_wrong_answer() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     recorder.feels(Mood::AnswersTooLittle);
     let store = recorder.store();
     assert_eq!(store.get_many(["a", "b"]).await.unwrap_err().kind(), ErrorKind::Internal);
@@ -297,7 +297,7 @@ async fn an_adapter_that_answers_too_little_is_an_internal_error_and_no_wrong_an
 
 #[tokio::test]
 async fn err_2_an_error_names_store_operation_and_whole_key() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     recorder.feels(Mood::Fails);
     let store = recorder.store().with_prefix("p/");
     let error = store.set("k", "v").await.unwrap_err();
@@ -315,7 +315,7 @@ async fn err_2_an_error_names_store_operation_and_whole_key() {
 
 #[tokio::test]
 async fn life_2_close_waits_for_a_dropped_or_finished_call_and_refuses_every_later_one() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     let derived = store.with_prefix("p/");
     recorder.feels(Mood::Hangs);
@@ -355,8 +355,8 @@ struct ClosedMeanwhile {
 
 #[async_trait]
 impl Backend for ClosedMeanwhile {
-    fn profile(&self) -> &Profile {
-        &PROFILE
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
     }
     fn write_now(&self, _: &Write<'_>) -> Option<Result<SetOutcome>> {
         *self.closed.lock().unwrap() = Some(self.store.get()?.close().now_or_never().is_some());
@@ -386,7 +386,7 @@ async fn life_2_close_waits_for_a_write_that_is_answered_at_once() {
 
 #[tokio::test]
 async fn ns_2_a_prefix_is_put_before_every_key_and_taken_off_every_listed_one() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     let users = store.with_prefix("us").with_prefix("er/");
     users.set("1", "v").await.unwrap();
@@ -403,7 +403,7 @@ async fn ns_2_a_prefix_is_put_before_every_key_and_taken_off_every_listed_one() 
 
 #[tokio::test]
 async fn list_3_a_cursor_is_refused_with_another_prefix_and_sent_nowhere() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     for key in ["a1", "a2", "b"] {
         store.set(key, "v").await.unwrap();
@@ -420,7 +420,7 @@ async fn list_3_a_cursor_is_refused_with_another_prefix_and_sent_nowhere() {
 
 #[tokio::test]
 async fn list_2_the_stream_removes_repeats_of_an_unordered_store_unless_they_are_allowed() {
-    let unordered = PROFILE.clone().with_list(Support::Native, ListOrder::Unordered);
+    let unordered = CAPABILITIES.clone().with_list(Support::Native, ListOrder::Unordered);
     let recorder = Recorder::new(&unordered);
     let store = recorder.store();
     for key in ["a", "b", "c"] {
@@ -435,14 +435,14 @@ async fn list_2_the_stream_removes_repeats_of_an_unordered_store_unless_they_are
 }
 
 #[tokio::test]
-async fn cap_4_a_narrowed_handle_hides_what_the_other_system_cannot_tell() {
-    static WEAK: Profile = Profile::new("weak")
+async fn cap_4_a_restricted_handle_hides_what_the_other_system_cannot_tell() {
+    static WEAK: Capabilities = Capabilities::new("weak")
         .with_value_kinds(ValueKinds::ALL)
         .with_if_not_exists(Support::Native)
         .with_list(Support::Native, ListOrder::Unordered);
-    let recorder = Recorder::new(&PROFILE);
-    let store = recorder.store().narrowed_to([&WEAK]);
-    assert_eq!(store.profile().system, "recorder");
+    let recorder = Recorder::new(&CAPABILITIES);
+    let store = recorder.store().restricted_to([&WEAK]);
+    assert_eq!(store.capabilities().system, "recorder");
     let outcome = store.set("k", "v").await.unwrap();
     assert_eq!((outcome.status(), outcome.version()), (SetStatus::Stored, None));
     let outcome = store.set("new", "v").if_not_exists().await.unwrap();
@@ -450,10 +450,10 @@ async fn cap_4_a_narrowed_handle_hides_what_the_other_system_cannot_tell() {
     let entry = store.get_entry("k").await.unwrap().unwrap();
     assert_eq!((entry.metadata(), entry.expiry(), entry.version()), (None, EntryExpiry::Unknown, None));
     let item = &store.list().await.unwrap().items[0];
-    assert_eq!((&item.metadata, item.expiry), (&ListedMetadata::NotTold, EntryExpiry::Unknown));
+    assert_eq!((&item.metadata, item.expiry), (&ListedMetadata::NotReported, EntryExpiry::Unknown));
     assert_eq!(store.delete("k").await.unwrap(), DeleteOutcome::Accepted);
     assert_eq!(store.delete_many(["k"]).await[0].as_ref().unwrap(), &DeleteOutcome::Accepted);
-    let versions = recorder.store().narrowed_to([&WEAK.clone().with_if_version(Support::Native)]);
+    let versions = recorder.store().restricted_to([&WEAK.clone().with_if_version(Support::Native)]);
     store.set("k", "v").await.unwrap();
     let outcome = versions.delete("k").if_version(Version::numbered(1, 1)).await.unwrap();
     assert_eq!(outcome, DeleteOutcome::Deleted, "a met version tells by itself");
@@ -464,7 +464,7 @@ async fn cap_4_a_narrowed_handle_hides_what_the_other_system_cannot_tell() {
 
 #[tokio::test]
 async fn val_6_typed_access_says_which_kind_it_found() {
-    let recorder = Recorder::new(&PROFILE);
+    let recorder = Recorder::new(&CAPABILITIES);
     let store = recorder.store();
     store.set_as("k", &json!({"a": [1, 2]})).await.unwrap();
     assert_eq!(store.get_as::<serde_json::Value>("k").await.unwrap(), Some(json!({"a": [1, 2]})));
@@ -485,7 +485,7 @@ async fn a_batch_may_outlive_or_be_outlived_by_the_handle() {
         assert_eq!(store.set_many([SetItem::new(&key, "v")]).await.len(), 1);
         assert_eq!(store.get_many([&key]).await.unwrap().len(), 1);
     }
-    let store = Recorder::new(&PROFILE).store();
+    let store = Recorder::new(&CAPABILITIES).store();
     longer(&store, vec![SetItem::new("k", "v")], vec!["k"]).await;
     shorter(&store).await;
 }
@@ -493,7 +493,7 @@ async fn a_batch_may_outlive_or_be_outlived_by_the_handle() {
 #[test]
 fn requests_are_futures_that_any_executor_takes() {
     fn fits<T: Future + Send + Unpin>(_: T) {}
-    let store = Recorder::new(&PROFILE).store();
+    let store = Recorder::new(&CAPABILITIES).store();
     fits(store.get("k"));
     fits(store.set("k", "v"));
     fits(store.delete("k"));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use kv_api::Result;
 use kv_remote::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Url, address, secret_header};
-use kv_remote::{Asks, Call, Remote, SecretString};
+use kv_remote::{Call, Idempotency, Remote, SecretString};
 
 use crate::config::BackendlessConfig;
 use crate::wire::{Quote, Reply, Request};
@@ -35,7 +35,7 @@ impl Client {
     pub(crate) async fn send<T: Send>(
         &self,
         call: &Call<'_>,
-        asks: Asks,
+        idempotency: Idempotency,
         request: Request,
         read: impl Fn(Reply<'_>) -> Result<T> + Send + Sync,
     ) -> Result<kv_remote::Reply<T>> {
@@ -54,7 +54,7 @@ impl Client {
         };
         let secrets: Vec<&SecretString> = self.secrets.iter().collect();
         let secrets = if carries_value { Quote::Nothing } else { Quote::Without(&secrets) };
-        call.send(asks, || async {
+        call.send(idempotency, || async {
             let answer = self.http.send(request.clone()).await?;
             read(Reply { answer: &answer, secrets, clock: self.remote.clock() })
         })

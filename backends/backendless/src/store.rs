@@ -9,16 +9,16 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use kv_api::{
-    Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Expire, Expiry,
-    Fields, Increment, ListItem, ListPage, Profile, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
+    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
+    Expire, Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
     SetStatus, Timestamp, Value, Write, WriteMany,
 };
 use kv_remote::http::malformed;
-use kv_remote::{Asks, Call};
+use kv_remote::{Call, Idempotency};
 
+use crate::capabilities::{CAPABILITIES, COUNTER_MAX};
 use crate::client::Client;
 use crate::config::BackendlessConfig;
-use crate::profile::{COUNTER_MAX, PROFILE};
 use crate::wire::{Bodies, Expiration, Found, Reply, Request, Step, body_of_key, body_of_write, decimal};
 
 /// One hive of a Backendless application.
@@ -44,7 +44,7 @@ impl BackendlessStore {
             let keys = &keys[range];
             Box::pin(async move {
                 let request = Request::get(body);
-                Ok(self.client.send(call, Asks::Answer, request, |reply| reply.values(keys)).await?.answer)
+                Ok(self.client.send(call, Idempotency::Read, request, |reply| reply.values(keys)).await?.answer)
             })
         };
         let parts = self.bodies.of_keys(keys.iter().map(AsRef::as_ref)).into_iter().map(part);
@@ -54,12 +54,12 @@ impl BackendlessStore {
     async fn get_one(&self, call: &Call<'_>, key: &str) -> Result<Option<Found>> {
         let request = Request::get(body_of_key(key));
         let read = |reply: Reply<'_>| reply.values(&[key]);
-        Ok(self.client.send(call, Asks::Answer, request, read).await?.answer.pop().flatten())
+        Ok(self.client.send(call, Idempotency::Read, request, read).await?.answer.pop().flatten())
     }
 
     async fn exists(&self, call: &Call<'_>, key: &str) -> Result<bool> {
         let request = Request::exist(body_of_key(key));
-        Ok(self.client.send(call, Asks::Answer, request, |reply| reply.count(1)).await?.answer == 1)
+        Ok(self.client.send(call, Idempotency::Read, request, |reply| reply.count(1)).await?.answer == 1)
     }
 
     /// A found value with all that lies beside it; `None` when it has gone since.
@@ -80,7 +80,7 @@ impl BackendlessStore {
 
     async fn expiration(&self, call: &Call<'_>, key: &str) -> Result<Expiration> {
         let request = Request::expiration(key);
-        Ok(self.client.send(call, Asks::Answer, request, |reply| reply.expiration()).await?.answer)
+        Ok(self.client.send(call, Idempotency::Read, request, |reply| reply.expiration()).await?.answer)
     }
 
     /// The end of an entry that has so many whole seconds left. They may have been rounded down, so one more is added: never
@@ -92,20 +92,20 @@ impl BackendlessStore {
 
     /// Sets members of one body.
     async fn set_bulk(&self, call: &Call<'_>, body: Bytes) -> Result<SetOutcome> {
-        self.client.send(call, Asks::State, Request::set(body), |reply| reply.done()).await?;
+        self.client.send(call, Idempotency::Idempotent, Request::set(body), |reply| reply.done()).await?;
         Ok(SetOutcome::new(SetStatus::Stored))
     }
 
     /// Sets one value with its options.
     async fn set_one(&self, call: &Call<'_>, write: &Write<'_>) -> Result<SetOutcome> {
-        let (asks, met) = match write.condition() {
-            Condition::Always => (Asks::State, SetStatus::Stored),
-            Condition::IfNotExists => (Asks::Step, SetStatus::Created),
-            _ => (Asks::Step, SetStatus::Updated),
+        let (idempotency, met) = match write.condition() {
+            Condition::Always => (Idempotency::Idempotent, SetStatus::Stored),
+            Condition::IfNotExists => (Idempotency::NonIdempotent, SetStatus::Created),
+            _ => (Idempotency::NonIdempotent, SetStatus::Updated),
         };
-        let status = self.client.send(call, asks, Request::set_one(write)?, |reply| match reply.flag()? {
+        let status = self.client.send(call, idempotency, Request::set_one(write)?, |reply| match reply.flag()? {
             true => Ok(met),
-            false if asks == Asks::Step => Ok(SetStatus::NotMet),
+            false if idempotency == Idempotency::NonIdempotent => Ok(SetStatus::NotMet),
             false => Err(malformed("a set without condition was not done")),
         });
         Ok(status.await?.set_outcome())
@@ -121,12 +121,12 @@ impl BackendlessStore {
                 _ => DeleteOutcome::Accepted,
             })
         };
-        Ok(self.client.send(call, Asks::State, Request::delete(body), read).await?.delete_outcome())
+        Ok(self.client.send(call, Idempotency::Idempotent, Request::delete(body), read).await?.delete_outcome())
     }
 
     async fn step(&self, call: &Call<'_>, key: &str, by: i64) -> Result<Step> {
         let request = Request::increment(key, by);
-        Ok(self.client.send(call, Asks::Step, request, |reply| reply.step()).await?.answer)
+        Ok(self.client.send(call, Idempotency::NonIdempotent, request, |reply| reply.step()).await?.answer)
     }
 
     /// Why an entry could not be counted in: read after the fact, because the system's own reason has no documented code.
@@ -194,8 +194,8 @@ fn spread<T: Clone>(count: usize, sent: Vec<Sent<T>>) -> Vec<Result<T>> {
 
 #[async_trait]
 impl Backend for BackendlessStore {
-    fn profile(&self) -> &Profile {
-        &PROFILE
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
     }
 
     fn scope(&self) -> &str {
@@ -286,7 +286,7 @@ impl Backend for BackendlessStore {
         let call = self.client.remote.call();
         let request = Request::keys(&page, cursor);
         let read = |reply: Reply<'_>| reply.page(page.prefix());
-        let (keys, next) = self.client.send(&call, Asks::Answer, request, read).await?.answer;
+        let (keys, next) = self.client.send(&call, Idempotency::Read, request, read).await?.answer;
         let items = keys.into_iter().map(ListItem::new).collect();
         Ok(RawPage::new(items, next.map(|next| next.to_string().into_bytes())))
     }
@@ -329,12 +329,12 @@ impl Backend for BackendlessStore {
         let call = self.client.remote.call();
         let request = Request::expire(&expire)?;
         let clears = expire.expiry() == Expiry::Never;
-        Ok(self.client.send(&call, Asks::Step, request, |reply| reply.expired(clears)).await?.answer)
+        Ok(self.client.send(&call, Idempotency::NonIdempotent, request, |reply| reply.expired(clears)).await?.answer)
     }
 
     async fn ping(&self) -> Result<()> {
         let call = self.client.remote.call();
-        match self.client.send(&call, Asks::Answer, Request::ping(), |reply| reply.page("").map(|_| ())).await {
+        match self.client.send(&call, Idempotency::Read, Request::ping(), |reply| reply.page("").map(|_| ())).await {
             Ok(_) => Ok(()),
             // The request is always the same, so what is wrong with it is where it goes.
             Err(error) if matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::Misconfigured) => {

@@ -44,7 +44,7 @@ struct Entrant<'a> {
 }
 
 struct Pair {
-    subject: EntrantId,
+    fixture: EntrantId,
     baseline: EntrantId,
     target: Option<f64>,
 }
@@ -73,8 +73,8 @@ impl<'a> Race<'a> {
     }
 
     /// Reports how many times as good as `baseline` the `subject` is. A target is a goal for that number.
-    pub(crate) fn compare(&mut self, subject: EntrantId, baseline: EntrantId, target: impl Into<Option<f64>>) {
-        self.pairs.push(Pair { subject, baseline, target: target.into() });
+    pub(crate) fn compare(&mut self, fixture: EntrantId, baseline: EntrantId, target: impl Into<Option<f64>>) {
+        self.pairs.push(Pair { fixture, baseline, target: target.into() });
     }
 
     /// Runs the rounds, each beginning with another entrant so that nobody always follows the same one.
@@ -103,11 +103,11 @@ impl<'a> Race<'a> {
             name: self.entrants[id.0].name.clone(),
             figure: Spread::of(figures[id.0].clone()).median,
         };
-        let ratios = figures[pair.subject.0].iter().zip(&figures[pair.baseline.0]);
+        let ratios = figures[pair.fixture.0].iter().zip(&figures[pair.baseline.0]);
         Row {
-            subject: side(pair.subject),
+            fixture: side(pair.fixture),
             baseline: side(pair.baseline),
-            ratio: Spread::of(ratios.map(|(subject, baseline)| baseline / subject).collect()),
+            ratio: Spread::of(ratios.map(|(fixture, baseline)| baseline / fixture).collect()),
             target: pair.target,
         }
     }
@@ -150,7 +150,7 @@ pub(crate) struct Finish {
 #[derive(Debug)]
 pub(crate) struct Row {
     /// Whose ratio it is.
-    pub(crate) subject: Side,
+    pub(crate) fixture: Side,
     /// To whom it is compared.
     pub(crate) baseline: Side,
     /// The baseline's figure over the subject's, round by round: higher is better for the subject.
@@ -265,14 +265,14 @@ mod tests {
     #[tokio::test]
     async fn ratios_are_taken_round_by_round_and_the_warm_up_does_not_count() {
         let mut race = Race::new("race", Unit::Nanoseconds);
-        let subject = race.enter("subject", fixed(vec![1000.0, 1.0, 2.0, 4.0]));
+        let fixture = race.enter("fixture", fixed(vec![1000.0, 1.0, 2.0, 4.0]));
         let baseline = race.enter("baseline", fixed(vec![1.0, 3.0, 4.0, 40.0]));
-        race.compare(subject, baseline, 3.5);
-        race.compare(baseline, subject, None);
+        race.compare(fixture, baseline, 3.5);
+        race.compare(baseline, fixture, None);
         let finish = race.run(Rounds { warm_up: 1, counted: 3 }).await.unwrap();
         assert_eq!(finish.rows[0].ratio, Spread { median: 3.0, min: 2.0, max: 10.0 });
         assert_eq!(finish.rows[0].verdict(), Verdict::Missed);
-        assert_eq!((finish.rows[0].subject.figure, finish.rows[0].baseline.figure), (2.0, 4.0));
+        assert_eq!((finish.rows[0].fixture.figure, finish.rows[0].baseline.figure), (2.0, 4.0));
         assert_eq!(finish.rows[1].verdict(), Verdict::Behind);
     }
 

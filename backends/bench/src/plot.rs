@@ -39,7 +39,7 @@ pub(crate) fn svg(section: &Section) -> String {
     for finish in &section.finishes {
         y += TITLE_HEIGHT;
         text(&mut svg, MARGIN, y - 9.0, "start", INK, "font-weight=\"600\"", &finish.title);
-        let first = finish.rows.first().map(|row| row.subject.name.as_str());
+        let first = finish.rows.first().map(|row| row.fixture.name.as_str());
         for row in &finish.rows {
             bar(&mut svg, &axis, y, row, first);
             y += ROW_HEIGHT;
@@ -74,12 +74,12 @@ fn header(svg: &mut String, name: &str) {
     text(svg, x + 14.0, 74.0, "start", FAINT, "", "target");
 }
 
-fn bar(svg: &mut String, axis: &Axis, top: f64, row: &Row, usual_subject: Option<&str>) {
+fn bar(svg: &mut String, axis: &Axis, top: f64, row: &Row, usual_fixture: Option<&str>) {
     let middle = top + ROW_HEIGHT / 2.0;
-    let label = if Some(row.subject.name.as_str()) == usual_subject {
+    let label = if Some(row.fixture.name.as_str()) == usual_fixture {
         format!("vs {}", row.baseline.name)
     } else {
-        format!("{} vs {}", row.subject.name, row.baseline.name)
+        format!("{} vs {}", row.fixture.name, row.baseline.name)
     };
     text(svg, LEFT - 12.0, middle + 4.5, "end", FAINT, "", &label);
     let (parity, end) = (axis.x(1.0), axis.x(row.ratio.median));
@@ -163,7 +163,7 @@ mod tests {
     fn bars_leave_parity_towards_their_side_and_names_are_escaped() {
         let side = |name: &str| Side { name: name.to_owned(), figure: 1.0 };
         let row = |median: f64, target| Row {
-            subject: side("ours"),
+            fixture: side("ours"),
             baseline: side("a<b"),
             ratio: Spread { median, min: median / 2.0, max: median * 2.0 },
             target,

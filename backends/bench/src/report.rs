@@ -33,7 +33,7 @@ impl Section {
     }
 }
 
-const HEAD: [&str; 9] = ["subject", "its figure", "against", "its figure", "ratio", "min", "max", "target", "verdict"];
+const HEAD: [&str; 9] = ["fixture", "its figure", "against", "its figure", "ratio", "min", "max", "target", "verdict"];
 
 fn columns(finish: &Finish) -> String {
     let rows: Vec<[String; 9]> = finish.rows.iter().map(|row| cells(row, finish.unit)).collect();
@@ -76,8 +76,8 @@ fn cells(row: &Row, unit: Unit) -> [String; 9] {
         Verdict::Behind => "behind",
     };
     [
-        row.subject.name.clone(),
-        figure(row.subject.figure, unit),
+        row.fixture.name.clone(),
+        figure(row.fixture.figure, unit),
         row.baseline.name.clone(),
         figure(row.baseline.figure, unit),
         ratio(row.ratio.median),
@@ -118,7 +118,7 @@ mod tests {
     fn a_missed_target_is_shown_as_missed() {
         let side = |name: &str, figure| Side { name: name.to_owned(), figure };
         let row = Row {
-            subject: side("ours", 2000.0),
+            fixture: side("ours", 2000.0),
             baseline: side("theirs", 3000.0),
             ratio: Spread { median: 1.5, min: 1.0, max: 2.0 },
             target: Some(3.0),

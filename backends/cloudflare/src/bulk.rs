@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use kv_api::{Error, ErrorKind, Result, Retry};
 use kv_remote::http::{Request, malformed};
-use kv_remote::{Asks, Call, refused_together};
+use kv_remote::{Call, Idempotency, rejected_batch_item};
 
 use crate::client::{Carries, Client};
 use crate::wire::{Answers, BODY_BYTES_MAX, BULK_ITEMS_MAX, item_bytes, joined, split};
@@ -66,7 +66,7 @@ impl Bulk<'_> {
                 groups.push((left, maybe_applied));
                 continue;
             }
-            let error = if is_together { refused_together(error) } else { error };
+            let error = if is_together { rejected_batch_item(error) } else { error };
             let error = if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error };
             failed.extend(left.into_iter().map(|item| (item, error.clone())));
         }
@@ -93,7 +93,7 @@ impl Bulk<'_> {
             *lock() = again;
             Err(Error::new(ErrorKind::Unavailable, "the service carried out a bulk request, but not for this key"))
         };
-        let result = call.send(Asks::State, attempt).await;
+        let result = call.send(Idempotency::Idempotent, attempt).await;
         result.map(drop).map_err(|error| (left.into_inner().unwrap_or_else(PoisonError::into_inner), error))
     }
 }

@@ -2,7 +2,7 @@
 
 use kv_api::Result;
 use kv_remote::http::{self, Answer, HeaderMap, HeaderName, Request, header, secret_header};
-use kv_remote::{Asks, Call, Remote, Reply, SecretString};
+use kv_remote::{Call, Idempotency, Remote, Reply, SecretString};
 
 use crate::config::{CloudflareConfig, Credentials};
 use crate::wire::{Answers, GET_KEYS_MAX, Requests};
@@ -70,12 +70,12 @@ impl Client {
     pub(crate) async fn send<T: Send>(
         &self,
         call: &Call<'_>,
-        asks: Asks,
+        idempotency: Idempotency,
         request: &Request,
         carries: Carries,
         read: impl Fn(Answers<'_>, Answer) -> Result<T> + Send + Sync,
     ) -> Result<Reply<T>> {
-        call.send(asks, || self.attempt(request.clone(), carries, &read)).await
+        call.send(idempotency, || self.attempt(request.clone(), carries, &read)).await
     }
 
     /// Sends a request that only asks.
@@ -85,6 +85,6 @@ impl Client {
         request: &Request,
         read: impl Fn(Answers<'_>, Answer) -> Result<T> + Send + Sync,
     ) -> Result<T> {
-        Ok(self.send(call, Asks::Answer, request, Carries::NoValue, read).await?.answer)
+        Ok(self.send(call, Idempotency::Read, request, Carries::NoValue, read).await?.answer)
     }
 }

@@ -4,15 +4,15 @@ use std::fmt;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future};
 use kv_api::{
-    Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Fields, ListPage, Profile,
-    RawPage, Read, ReadMany, Reason, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Fields,
+    ListPage, RawPage, Read, ReadMany, Reason, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
-use kv_remote::{Asks, Call, certainly_not_applied};
+use kv_remote::{Call, Idempotency, as_not_applied};
 
 use crate::bulk::Bulk;
+use crate::capabilities::CAPABILITIES;
 use crate::client::{Carries, Client};
 use crate::config::CloudflareConfig;
-use crate::profile::PROFILE;
 use crate::wire::{Answers, GET_KEYS_MAX, LIST_LIMIT_MIN, write_item, write_key};
 
 /// One namespace of Workers KV.
@@ -32,11 +32,12 @@ impl CloudflareStore {
         Ok(Self { client: Client::new(config)?, scope })
     }
 
-    async fn put(&self, call: &Call<'_>, write: &Write<'_>, asks: Asks) -> Result<()> {
+    async fn put(&self, call: &Call<'_>, write: &Write<'_>, idempotency: Idempotency) -> Result<()> {
         let now = self.client.remote.clock().now();
         let request =
             self.client.requests.put_value(write.key(), write.value(), write.metadata(), write.expiry(), now)?;
-        let done = self.client.send(call, asks, &request, Carries::Values, |answers, answer| answers.done(&answer));
+        let done =
+            self.client.send(call, idempotency, &request, Carries::Values, |answers, answer| answers.done(&answer));
         done.await.map(drop)
     }
 
@@ -44,7 +45,7 @@ impl CloudflareStore {
     async fn write_one(&self, call: &Call<'_>, write: &Write<'_>) -> Result<SetOutcome> {
         let (wanted, met) = match write.condition() {
             Condition::Always => {
-                self.put(call, write, Asks::State).await?;
+                self.put(call, write, Idempotency::Idempotent).await?;
                 return Ok(SetOutcome::new(SetStatus::Stored));
             }
             Condition::IfNotExists => (false, SetStatus::Created),
@@ -52,27 +53,27 @@ impl CloudflareStore {
             _ => return Err(Error::not_implemented("a condition")),
         };
         // What failed so far was only a look.
-        let exists = self.client.exists(call, write.key()).await.map_err(certainly_not_applied)?;
+        let exists = self.client.exists(call, write.key()).await.map_err(as_not_applied)?;
         if exists != wanted {
             return Ok(SetOutcome::new(SetStatus::NotMet));
         }
         // Not repeated unless certainly not applied: the first attempt may have been the one that was carried out (SET-8).
-        self.put(call, write, Asks::Step).await?;
+        self.put(call, write, Idempotency::NonIdempotent).await?;
         Ok(SetOutcome::new(met))
     }
 
     async fn delete_one(&self, call: &Call<'_>, key: &str) -> Result<DeleteOutcome> {
         let request = self.client.requests.delete_value(key)?;
         let read = |answers: Answers<'_>, answer| answers.done(&answer);
-        self.client.send(call, Asks::State, &request, Carries::NoValue, read).await?;
+        self.client.send(call, Idempotency::Idempotent, &request, Carries::NoValue, read).await?;
         Ok(DeleteOutcome::Accepted)
     }
 }
 
 #[async_trait]
 impl Backend for CloudflareStore {
-    fn profile(&self) -> &Profile {
-        &PROFILE
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
     }
 
     fn scope(&self) -> &str {
@@ -154,7 +155,7 @@ impl Backend for CloudflareStore {
         let position = page.position().map(Position::decode).transpose()?.unwrap_or_default();
         let limit = page.limit().get();
         let prefix = page.prefix();
-        if prefix.len() > PROFILE.key_bytes_max {
+        if prefix.len() > CAPABILITIES.key_bytes_max {
             return Ok(RawPage::default()); // longer than any key, and refused by the service
         }
         let request = self.client.requests.list(prefix, limit.max(LIST_LIMIT_MIN), &position.cursor)?;

@@ -9,9 +9,9 @@ use kv_api::{Entry, EntryExpiry, Error, Metadata, Result, Timestamp, Value, Valu
 use triomphe::ThinArc;
 
 use crate::call_time::CallTime;
+use crate::capabilities::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::capacity::Size;
 use crate::key_index::KeyFlags;
-use crate::profile::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// One entry, immutable but for the two numbers in its header. One pointer wide; a clone is one more reference.
 ///
@@ -45,7 +45,7 @@ impl Block {
     ///
     /// # Errors
     /// `InvalidArgument` for a part beyond the declared limits: the resolver saw to that, unless it was given another
-    /// profile than this store's, and then the header could not hold the lengths.
+    /// set of capabilities than this store's, and then the header could not hold the lengths.
     pub(crate) fn new(key: &str, kind: ValueKind, value: &[u8], metadata: Option<&[u8]>) -> Result<Self> {
         if key.len() > KEY_BYTES_MAX {
             return Err(Error::limit("key_bytes_max", KEY_BYTES_MAX as u64, key.len() as u64));

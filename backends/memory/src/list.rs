@@ -3,7 +3,7 @@
 use kv_api::{EntryExpiry, Error, ListItem, ListPage, ListedMetadata, RawPage, Reason, Result};
 
 use crate::call_time::CallTime;
-use crate::profile::LIST_PAGE_MAX;
+use crate::capabilities::LIST_PAGE_MAX;
 use crate::store::MemoryStore;
 
 /// How many keys are copied while the lock of the index is held.

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use kv_api::{
-    Backend, BatchOutcome, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, Expire, Fields,
-    Increment, ListPage, Profile, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value, ValueKind, Version,
+    Backend, BatchOutcome, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, Expire,
+    Fields, Increment, ListPage, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value, ValueKind, Version,
     Write, WriteMany, async_trait,
 };
 
 use crate::block::Block;
 use crate::call_time::CallTime;
+use crate::capabilities::CAPABILITIES;
 use crate::capacity::Capacity;
 use crate::config::MemoryConfig;
 use crate::key_index::KeyIndex;
-use crate::profile::PROFILE;
 use crate::shards::Shards;
 
 /// A store in the memory of this process. A clone is another handle to the same entries; they go when the last handle
@@ -72,8 +72,8 @@ impl MemoryStore {
     ///
     /// ```
     /// use kv_api::{Fields, Resolver, SetItem, SystemClock, Value};
-    /// use kv_memory::{MemoryStore, PROFILE};
-    /// let (store, resolver) = (MemoryStore::new(), Resolver::new(&PROFILE));
+    /// use kv_memory::{MemoryStore, CAPABILITIES};
+    /// let (store, resolver) = (MemoryStore::new(), Resolver::new(&CAPABILITIES));
     /// store.write_sync(&resolver.write(SetItem::new("key", "value"), &SystemClock)?)?;
     /// let entry = store.read_sync(&resolver.read("key", Fields::Value)?);
     /// assert_eq!(entry.map(kv_api::Entry::into_value), Some(Value::from("value")));
@@ -226,8 +226,8 @@ impl fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl Backend for MemoryStore {
-    fn profile(&self) -> &Profile {
-        &PROFILE
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
     }
 
     /// Random: each store is one of its own, and a cursor of another is refused (LIST-3).

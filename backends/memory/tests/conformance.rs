@@ -1,12 +1,13 @@
-//! The contract, on the memory store: as it is, and narrowed to what a plain hosted store offers.
+//! The contract, on the memory store: as it is, and restricted to what a plain hosted store offers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{
-    ItemLimit, ListOrder, ManualClock, Profile, Result, Store, Support, Timestamp, ValueKind, ValueKinds, async_trait,
+    Capabilities, ItemLimit, ListOrder, ManualClock, Result, Store, Support, Timestamp, ValueKind, ValueKinds,
+    async_trait,
 };
-use kv_conformance::{Harness, Subject, conformance_tests};
+use kv_conformance::{Fixture, Harness, conformance_tests};
 use kv_memory::{MemoryConfig, MemoryStore};
 
 fn open() -> (MemoryStore, ManualClock) {
@@ -19,11 +20,11 @@ struct Memory;
 
 #[async_trait]
 impl Harness for Memory {
-    async fn open(&self) -> Result<Subject> {
+    async fn open(&self) -> Result<Fixture> {
         let (store, clock) = open();
         let (again, other_clock) = (store.clone(), clock.clone());
         // A clone is a second handle to the same entries; each store is a namespace of its own.
-        Ok(Subject::new(Store::new(store))
+        Ok(Fixture::new(Store::new(store))
             .with_time(clock)
             .with_reopen(move || std::future::ready(Ok(Store::new(again.clone()))))
             .with_namespaces(move |_| {
@@ -36,10 +37,10 @@ impl Harness for Memory {
 conformance_tests!(Memory);
 
 /// What a program meets in production that is tested on the memory store (CAP-4).
-mod narrowed {
+mod restricted {
     use super::*;
 
-    static HOSTED: Profile = Profile::new("hosted")
+    static HOSTED: Capabilities = Capabilities::new("hosted")
         .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text).with(ValueKind::Json))
         .with_if_not_exists(Support::BestEffort)
         .with_ttl(Support::Native)
@@ -57,9 +58,9 @@ mod narrowed {
 
     #[async_trait]
     impl Harness for Hosted {
-        async fn open(&self) -> Result<Subject> {
+        async fn open(&self) -> Result<Fixture> {
             let (store, clock) = open();
-            Ok(Subject::new(Store::new(store).narrowed_to([&HOSTED])).with_time(clock))
+            Ok(Fixture::new(Store::new(store).restricted_to([&HOSTED])).with_time(clock))
         }
     }
 

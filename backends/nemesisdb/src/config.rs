@@ -3,8 +3,8 @@
 use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::RemoteSettings;
 
+use crate::capabilities::PAIR_BYTES_LEAST;
 use crate::message::quoted_bytes;
-use crate::profile::PAIR_BYTES_LEAST;
 
 /// The port of the server where none is named.
 const PORT: u16 = 1987;

@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     socket: WebSocketStream<TcpStream>,
     matcher: Matcher,
     /// What comes is only counted, because something came that was nobody's reply.
-    distrust: Option<Distrust>,
+    desynced: Option<Desynced>,
     /// Something was handed to the socket and may still be in its buffer.
     is_unflushed: bool,
     /// How often [`turn_period`](Self::turn_period) was called.
@@ -44,10 +44,10 @@ pub(crate) struct Connection {
     has_pinged: bool,
 }
 
-/// When all replies are there that were due when the distrust began. The server answers `SERVER_INFO` after all that was sent
+/// When all replies are there that were due when the replies went out of step. The server answers `SERVER_INFO` after all that was sent
 /// before it; so after one more of those has been asked for and answered, nothing is due.
 #[derive(Debug)]
-struct Distrust {
+struct Desynced {
     /// The replies to `SERVER_INFO` that are due, with the one that is asked for last.
     infos: usize,
 }
@@ -58,7 +58,7 @@ pub(crate) enum End {
     /// It is gone.
     Lost,
     /// It is there, and what comes is no longer to be relied on.
-    Distrusted,
+    Desynced,
     /// Nobody holds the store any more.
     Unused,
 }
@@ -83,7 +83,7 @@ impl Connection {
         Ok(Self {
             socket,
             matcher: Matcher::default(),
-            distrust: None,
+            desynced: None,
             is_unflushed: false,
             period: 0,
             has_heard: true,
@@ -101,21 +101,21 @@ impl Connection {
                 None => return Poll::Ready(self.lose(&gone(None))),
             };
             (self.has_heard, self.has_pinged) = (true, false);
-            let error = match (message, &mut self.distrust) {
+            let error = match (message, &mut self.desynced) {
                 (Message::Text(text), None) => match reply::parse(&text) {
-                    Ok(reply) => match self.matcher.came(reply) {
+                    Ok(reply) => match self.matcher.on_reply(reply) {
                         Ok(()) => continue,
                         Err(_) => nobodys("a reply that nobody waits for"),
                     },
                     Err(error) => error,
                 },
                 (Message::Binary(_), None) => nobodys("a binary message"),
-                (Message::Text(text), Some(distrust)) => {
+                (Message::Text(text), Some(desynced)) => {
                     self.matcher.came_unmatched();
                     if reply::parse(&text).is_ok_and(|reply| reply.command == Command::ServerInfo) {
-                        distrust.infos = distrust.infos.saturating_sub(1);
-                        if distrust.infos == 0 {
-                            self.matcher.nothing_is_due();
+                        desynced.infos = desynced.infos.saturating_sub(1);
+                        if desynced.infos == 0 {
+                            self.matcher.nothing_is_outstanding();
                         }
                     }
                     continue;
@@ -128,8 +128,8 @@ impl Connection {
             };
             tracing::debug!(code = error.native_code(), "a message of the server is nobody's reply");
             self.matcher.came_unmatched();
-            self.distrust = Some(Distrust { infos: self.matcher.give_up(&error) + 1 });
-            return Poll::Ready(End::Distrusted);
+            self.desynced = Some(Desynced { infos: self.matcher.give_up(&error) + 1 });
+            return Poll::Ready(End::Desynced);
         }
     }
 
@@ -165,7 +165,7 @@ impl Connection {
         if caller.is_closed() {
             return None;
         }
-        self.matcher.sent(command, keys, caller, self.period);
+        self.matcher.register(command, keys, caller, self.period);
         self.is_unflushed = true;
         let sent = self.socket.start_send_unpin(Message::text(text));
         sent.err().map(|error| self.lose(&gone(Some(&error))))
@@ -195,13 +195,13 @@ impl Connection {
     }
 
     /// Sends no more; reads what is due, closes, and lets go. After `patience` it lets go anyway.
-    pub(crate) async fn wind_down(mut self, patience: BoxFuture<'static, ()>) {
+    pub(crate) async fn drain(mut self, patience: BoxFuture<'static, ()>) {
         let ending = async {
-            if self.distrust.is_some() && self.matcher.due() > 0 {
+            if self.desynced.is_some() && self.matcher.outstanding() > 0 {
                 // Where it cannot be sent, what comes is read until nothing more does.
                 let _ = self.socket.send(Message::text(SERVER_INFO)).await;
             }
-            while self.matcher.due() > 0 {
+            while self.matcher.outstanding() > 0 {
                 match poll_fn(|cx| self.poll_due(cx)).await {
                     Some(End::Lost) => return,
                     _ => continue,
@@ -222,7 +222,7 @@ impl Connection {
         }
         match self.poll_replies(cx) {
             Poll::Ready(end) => Poll::Ready(Some(end)),
-            Poll::Pending if self.matcher.due() == 0 => Poll::Ready(None),
+            Poll::Pending if self.matcher.outstanding() == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     }

@@ -89,7 +89,7 @@ impl Driver {
         match std::mem::replace(&mut self.link, Link::Down) {
             Link::Down => {}
             Link::Opening { first, .. } => first.refuse(&closed),
-            Link::Up { connection, .. } => self.wind_down(connection),
+            Link::Up { connection, .. } => self.drain(connection),
         }
         while let Ok(request) = self.requests.try_recv() {
             request.refuse(&closed);
@@ -140,7 +140,7 @@ impl Driver {
                     };
                     match end {
                         End::Lost => self.link = Link::Down,
-                        End::Distrusted => self.replace(),
+                        End::Desynced => self.replace(),
                         End::Unused => return Poll::Ready(()),
                     }
                 }
@@ -178,11 +178,11 @@ impl Driver {
     /// The connection takes no more requests; its replies are still read.
     fn replace(&mut self) {
         if let Link::Up { connection, .. } = std::mem::replace(&mut self.link, Link::Down) {
-            self.wind_down(connection);
+            self.drain(connection);
         }
     }
 
-    fn wind_down(&self, connection: Box<Connection>) {
-        self.winding_down.push(connection.wind_down(self.server.sleep()).boxed());
+    fn drain(&self, connection: Box<Connection>) {
+        self.winding_down.push(connection.drain(self.server.sleep()).boxed());
     }
 }

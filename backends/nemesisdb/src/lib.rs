@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod capabilities;
 mod client;
 mod config;
 mod connection;
@@ -7,11 +8,10 @@ mod driver;
 mod matcher;
 mod message;
 mod pack;
-mod profile;
 mod reply;
 mod store;
 
+pub use capabilities::{CAPABILITIES, CAPABILITIES_WITH_EXPIRY};
 pub use config::NemesisdbConfig;
 pub use kv_remote::{RemoteSettings, RetryPolicy};
-pub use profile::{PROFILE, PROFILE_WITH_EXPIRY};
 pub use store::NemesisdbStore;

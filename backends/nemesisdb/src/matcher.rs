@@ -37,7 +37,7 @@ pub(crate) struct Matcher {
     /// By number, so that the first is the one sent first.
     messages: BTreeMap<u64, Pending>,
     numbers: u64,
-    due: usize,
+    outstanding: usize,
 }
 
 /// A key of a message.
@@ -61,10 +61,16 @@ pub(crate) struct Unexpected;
 
 impl Matcher {
     /// A message about these keys was sent, in the period of this number.
-    pub(crate) fn sent(&mut self, command: Command, keys: Vec<String>, caller: oneshot::Sender<Replies>, period: u64) {
+    pub(crate) fn register(
+        &mut self,
+        command: Command,
+        keys: Vec<String>,
+        caller: oneshot::Sender<Replies>,
+        period: u64,
+    ) {
         let message = self.numbers;
         self.numbers += 1;
-        self.due += keys.len();
+        self.outstanding += keys.len();
         let answers = vec![None; keys.len()];
         self.messages.insert(message, Pending { missing: keys.len(), answers, caller, sent_in: period });
         let awaited = self.awaited.entry(command).or_default();
@@ -74,7 +80,7 @@ impl Matcher {
     }
 
     /// A reply came.
-    pub(crate) fn came(&mut self, reply: Reply) -> Result<(), Unexpected> {
+    pub(crate) fn on_reply(&mut self, reply: Reply) -> Result<(), Unexpected> {
         let Reply { command, key, answer } = reply;
         let awaited = self.awaited.get_mut(&command).ok_or(Unexpected)?;
         let places = awaited.get_mut(&key).ok_or(Unexpected)?;
@@ -82,7 +88,7 @@ impl Matcher {
         if places.is_empty() {
             awaited.remove(&key);
         }
-        self.due -= 1;
+        self.outstanding -= 1;
         let pending = self.messages.get_mut(&place.message).ok_or(Unexpected)?;
         pending.answers[place.key] = Some(answer);
         pending.missing -= 1;
@@ -95,7 +101,7 @@ impl Matcher {
         Ok(())
     }
 
-    /// No reply can be told from another any more, or none will come: every caller learns what is known. What is due stays due.
+    /// No reply can be told from another any more, or none will come: every caller learns what is known. What is outstanding stays outstanding.
     /// Gives the number of replies to `SERVER_INFO` that are.
     pub(crate) fn give_up(&mut self, error: &Error) -> usize {
         let infos = self.awaited.get(&Command::ServerInfo).map_or(0, |keys| keys.values().map(VecDeque::len).sum());
@@ -106,19 +112,19 @@ impl Matcher {
         infos
     }
 
-    /// One of the replies that are due came, and nobody knows which.
+    /// One of the replies that are outstanding came, and nobody knows which.
     pub(crate) fn came_unmatched(&mut self) {
-        self.due = self.due.saturating_sub(1);
+        self.outstanding = self.outstanding.saturating_sub(1);
     }
 
-    /// All replies that were due have come, or never will.
-    pub(crate) fn nothing_is_due(&mut self) {
-        self.due = 0;
+    /// All replies that were outstanding have come, or never will.
+    pub(crate) fn nothing_is_outstanding(&mut self) {
+        self.outstanding = 0;
     }
 
     /// How many replies have not come.
-    pub(crate) const fn due(&self) -> usize {
-        self.due
+    pub(crate) const fn outstanding(&self) -> usize {
+        self.outstanding
     }
 
     /// How many messages wait for replies.
@@ -143,9 +149,9 @@ mod tests {
         Reply { command, key: key.to_owned(), answer: Answer { status, value: None } }
     }
 
-    fn sent(matcher: &mut Matcher, command: Command, keys: &[&str]) -> oneshot::Receiver<Replies> {
+    fn register(matcher: &mut Matcher, command: Command, keys: &[&str]) -> oneshot::Receiver<Replies> {
         let (caller, replies) = oneshot::channel();
-        matcher.sent(command, keys.iter().map(|key| (*key).to_owned()).collect(), caller, 0);
+        matcher.register(command, keys.iter().map(|key| (*key).to_owned()).collect(), caller, 0);
         replies
     }
 
@@ -157,46 +163,46 @@ mod tests {
     #[test]
     fn err_6_a_caller_that_is_gone_keeps_its_place() {
         let mut matcher = Matcher::default();
-        drop(sent(&mut matcher, Command::Get, &["sixsix"]));
-        let mut second = sent(&mut matcher, Command::Get, &["sixsix"]);
-        matcher.came(reply(Command::Get, "sixsix", 0)).unwrap();
+        drop(register(&mut matcher, Command::Get, &["sixsix"]));
+        let mut second = register(&mut matcher, Command::Get, &["sixsix"]);
+        matcher.on_reply(reply(Command::Get, "sixsix", 0)).unwrap();
         assert_eq!(statuses(&mut second), None, "this one was the first one's");
-        matcher.came(reply(Command::Get, "sixsix", 3)).unwrap();
+        matcher.on_reply(reply(Command::Get, "sixsix", 3)).unwrap();
         assert_eq!(statuses(&mut second), Some(vec![Some(3)]));
-        assert_eq!((matcher.due(), matcher.messages()), (0, 0));
+        assert_eq!((matcher.outstanding(), matcher.messages()), (0, 0));
     }
 
     #[test]
     fn what_nobody_waits_for_is_unexpected() {
         let mut matcher = Matcher::default();
-        assert_eq!(matcher.came(reply(Command::Get, "sixsix", 0)), Err(Unexpected));
-        let _caller = sent(&mut matcher, Command::Get, &["sixsix"]);
-        assert_eq!(matcher.came(reply(Command::Set, "sixsix", 1)), Err(Unexpected));
-        assert_eq!(matcher.came(reply(Command::Get, "seven77", 3)), Err(Unexpected));
-        matcher.came(reply(Command::Get, "sixsix", 0)).unwrap();
-        assert_eq!(matcher.came(reply(Command::Get, "sixsix", 0)), Err(Unexpected));
+        assert_eq!(matcher.on_reply(reply(Command::Get, "sixsix", 0)), Err(Unexpected));
+        let _caller = register(&mut matcher, Command::Get, &["sixsix"]);
+        assert_eq!(matcher.on_reply(reply(Command::Set, "sixsix", 1)), Err(Unexpected));
+        assert_eq!(matcher.on_reply(reply(Command::Get, "seven77", 3)), Err(Unexpected));
+        matcher.on_reply(reply(Command::Get, "sixsix", 0)).unwrap();
+        assert_eq!(matcher.on_reply(reply(Command::Get, "sixsix", 0)), Err(Unexpected));
     }
 
     #[test]
     fn batch_6_who_gives_up_tells_what_has_come() {
         let mut matcher = Matcher::default();
-        let mut set = sent(&mut matcher, Command::Set, &["first1", "second"]);
-        let mut get = sent(&mut matcher, Command::Get, &["first1"]);
-        matcher.came(reply(Command::Set, "second", 2)).unwrap();
-        let mut info = sent(&mut matcher, Command::ServerInfo, &[""]);
-        matcher.came(reply(Command::ServerInfo, "", 0)).unwrap();
+        let mut set = register(&mut matcher, Command::Set, &["first1", "second"]);
+        let mut get = register(&mut matcher, Command::Get, &["first1"]);
+        matcher.on_reply(reply(Command::Set, "second", 2)).unwrap();
+        let mut info = register(&mut matcher, Command::ServerInfo, &[""]);
+        matcher.on_reply(reply(Command::ServerInfo, "", 0)).unwrap();
         assert_eq!(statuses(&mut info), Some(vec![Some(0)]));
         assert_eq!(matcher.give_up(&Error::new(ErrorKind::Unavailable, "gone")), 0);
         let replies = set.try_recv().unwrap();
         assert_eq!(replies.lost.map(|error| error.kind()), Some(ErrorKind::Unavailable));
         assert!(replies.answers[0].is_none() && replies.answers[1].is_some());
         assert_eq!(statuses(&mut get), Some(vec![None]));
-        assert_eq!((matcher.due(), matcher.messages()), (2, 0), "they may still come");
-        assert_eq!(matcher.came(reply(Command::Get, "first1", 0)), Err(Unexpected));
+        assert_eq!((matcher.outstanding(), matcher.messages()), (2, 0), "they may still come");
+        assert_eq!(matcher.on_reply(reply(Command::Get, "first1", 0)), Err(Unexpected));
         matcher.came_unmatched();
-        assert_eq!(matcher.due(), 1);
-        matcher.nothing_is_due();
-        assert_eq!(matcher.due(), 0);
+        assert_eq!(matcher.outstanding(), 1);
+        matcher.nothing_is_outstanding();
+        assert_eq!(matcher.outstanding(), 0);
     }
 
     /// A message of a caller, which may be gone by now.
@@ -225,37 +231,37 @@ mod tests {
         ) {
             let mut matcher = Matcher::default();
             // Of each command and key the replies to give, in order. The status is the number of message and key.
-            let mut due: BTreeMap<(&str, usize), VecDeque<(Command, u64)>> = BTreeMap::new();
+            let mut outstanding: BTreeMap<(&str, usize), VecDeque<(Command, u64)>> = BTreeMap::new();
             let mut callers = Vec::new();
             let mut unsent = messages.into_iter().enumerate();
             let mut choices = choices.into_iter().cycle();
             loop {
                 let (sends, choice) = choices.next().unwrap();
-                let next = if sends || due.is_empty() { unsent.next() } else { None };
+                let next = if sends || outstanding.is_empty() { unsent.next() } else { None };
                 if let Some((number, Message { command, keys, is_gone })) = next {
                     let number = u64::try_from(number).unwrap() * 10;
                     let names: Vec<&str> = keys.iter().map(|key| KEYS[*key]).collect();
-                    let caller = sent(&mut matcher, command, &names);
+                    let caller = register(&mut matcher, command, &names);
                     for (at, key) in (0..).zip(&keys) {
-                        due.entry((command.name(), *key)).or_default().push_back((command, number + at));
+                        outstanding.entry((command.name(), *key)).or_default().push_back((command, number + at));
                     }
                     let expected: Vec<Option<u64>> = (number..).take(keys.len()).map(Some).collect();
                     if is_gone { drop(caller) } else { callers.push((caller, expected)) }
                     continue;
                 }
-                let Some(chosen) = (!due.is_empty()).then(|| *choice.get(&Vec::from_iter(due.keys().copied()))) else { break };
-                let replies = due.get_mut(&chosen).unwrap();
+                let Some(chosen) = (!outstanding.is_empty()).then(|| *choice.get(&Vec::from_iter(outstanding.keys().copied()))) else { break };
+                let replies = outstanding.get_mut(&chosen).unwrap();
                 let (command, status) = replies.pop_front().unwrap();
                 if replies.is_empty() {
-                    due.remove(&chosen);
+                    outstanding.remove(&chosen);
                 }
-                matcher.came(reply(command, KEYS[chosen.1], status)).unwrap();
-                prop_assert_eq!(matcher.due(), due.values().map(VecDeque::len).sum::<usize>());
+                matcher.on_reply(reply(command, KEYS[chosen.1], status)).unwrap();
+                prop_assert_eq!(matcher.outstanding(), outstanding.values().map(VecDeque::len).sum::<usize>());
             }
             for (mut caller, expected) in callers {
                 prop_assert_eq!(statuses(&mut caller), Some(expected));
             }
-            prop_assert_eq!((matcher.due(), matcher.messages()), (0, 0));
+            prop_assert_eq!((matcher.outstanding(), matcher.messages()), (0, 0));
             prop_assert!(matcher.awaited.values().all(HashMap::is_empty));
         }
     }

@@ -17,7 +17,7 @@ pub(crate) enum Command {
     Add,
     /// Removes keys.
     Remove,
-    /// Asks for figures of the server.
+    /// Idempotency for figures of the server.
     ServerInfo,
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn quoted_bytes(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{PROFILE, PROFILE_WITH_EXPIRY};
+    use crate::capabilities::{CAPABILITIES, CAPABILITIES_WITH_EXPIRY};
     use kv_api::{ManualClock, Resolver, SetItem, SystemClock};
     use proptest::prelude::*;
     use serde_json::{Value as Json, json};
@@ -211,8 +211,8 @@ mod tests {
         fn val_2_pairs_arrive_whole_and_their_bytes_are_known(
             pairs in prop::collection::btree_map(".{6,20}", (any_value(), prop::option::of(any_json())), 1..10),
         ) {
-            let profile = PROFILE.clone().with_item_limits(&[]).with_key_bytes(1, usize::MAX);
-            let resolver = Resolver::new(&profile);
+            let capabilities = CAPABILITIES.clone().with_item_limits(&[]).with_key_bytes(1, usize::MAX);
+            let resolver = Resolver::new(&capabilities);
             let write = |(key, (value, metadata)): (&'static str, (Value, Option<Json>))| {
                 let mut item = SetItem::new(key, value);
                 if let Some(metadata) = metadata.filter(|metadata| !metadata.is_null()) {
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn err_5_a_ttl_counts_from_the_attempt_and_an_expiry_counts_as_the_longest() {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_000));
-        let resolver = Resolver::new(&PROFILE_WITH_EXPIRY);
+        let resolver = Resolver::new(&CAPABILITIES_WITH_EXPIRY);
         let write = resolver.write(SetItem::new("session", "v").ttl(Duration::from_millis(1_500)), &clock).unwrap();
         for now in [1_000, 2_000] {
             let sent = encoded(&write, Timestamp::from_unix_seconds(now));
@@ -291,11 +291,12 @@ mod tests {
         let unchecked =
             |json: &'static str| Value::from_stored(ValueKind::Json, bytes::Bytes::from_static(json.as_bytes()));
         for json in ["1},\"other_key\":{", "", "[1", "nul", "1 2"] {
-            let write = Resolver::new(&PROFILE).write(SetItem::new("sixsix", unchecked(json)), &SystemClock).unwrap();
+            let write =
+                Resolver::new(&CAPABILITIES).write(SetItem::new("sixsix", unchecked(json)), &SystemClock).unwrap();
             assert_eq!(check_json(&write).unwrap_err().reason(), Some(&Reason::InvalidJson), "{json}");
         }
         let deep = Value::from(json!([[[[[1]]]]]));
-        let write = Resolver::new(&PROFILE).write(SetItem::new("sixsix", deep), &SystemClock).unwrap();
+        let write = Resolver::new(&CAPABILITIES).write(SetItem::new("sixsix", deep), &SystemClock).unwrap();
         check_json(&write).unwrap();
     }
 }

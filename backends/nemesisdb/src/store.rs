@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, join3};
 use kv_api::{
-    Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Fields,
-    Profile, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
+    Fields, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
-use kv_remote::{Asks, Call, Remote, Reply, certainly_not_applied};
+use kv_remote::{Call, Idempotency, Remote, Reply, as_not_applied};
 
+use crate::capabilities::capabilities;
 use crate::client::Client;
 use crate::config::NemesisdbConfig;
 use crate::driver::Server;
@@ -19,7 +20,6 @@ use crate::message::{
     Command, ENDS_BYTES, SERVER_INFO, check_json, encoded, keys_message, pairs_message, quoted_bytes, write_bytes,
 };
 use crate::pack::pack;
-use crate::profile::profile;
 use crate::reply::{Answer, Found};
 
 /// A store on a NemesisDB server: its keys, or those of one namespace.
@@ -29,7 +29,7 @@ use crate::reply::{Answer, Found};
 pub struct NemesisdbStore {
     client: Client,
     remote: Remote,
-    profile: Profile,
+    capabilities: Capabilities,
     scope: String,
     prefix: String,
     message_bytes_max: usize,
@@ -59,15 +59,15 @@ impl NemesisdbStore {
     /// # Errors
     /// `Unavailable` when the server cannot be reached, `Misconfigured` when what answers there is none.
     pub async fn open(config: NemesisdbConfig) -> Result<Self> {
-        let profile = profile(&config);
+        let capabilities = capabilities(&config);
         let (prefix, authority) = (config.prefix(), config.authority());
         let NemesisdbConfig { host, port, namespace, message_bytes_max, expiry, remote: settings } = config;
         let scope = format!("{authority} {}", namespace.unwrap_or_default());
         let (timer, patience) = (settings.timer(), settings.request_timeout());
         let server = Server { host, port, authority, timer, patience };
         let remote = Remote::new(settings);
-        let client = remote.call().send(Asks::Answer, || Client::open(server.clone())).await?.answer;
-        Ok(Self { client, remote, profile, scope, prefix, message_bytes_max, expiry })
+        let client = remote.call().send(Idempotency::Read, || Client::open(server.clone())).await?.answer;
+        Ok(Self { client, remote, capabilities, scope, prefix, message_bytes_max, expiry })
     }
 
     fn full_key<'k>(&self, key: &'k str) -> Cow<'k, str> {
@@ -84,7 +84,7 @@ impl NemesisdbStore {
         Item { bytes: write_bytes(&key, write), key, write: Some(write) }
     }
 
-    /// Refuses what no message can hold, or what would break one. What a profile can measure was refused before this; a key with
+    /// Refuses what no message can hold, or what would break one. What a limit can measure was refused before this; a key with
     /// escapes takes more in a message than its own bytes.
     fn check(&self, item: &Item<'_>) -> Result<()> {
         let found = ENDS_BYTES + item.bytes;
@@ -101,7 +101,7 @@ impl NemesisdbStore {
         &self,
         call: &Call<'_>,
         command: Command,
-        asks: Asks,
+        idempotency: Idempotency,
         items: Vec<Item<'_>>,
     ) -> Vec<Result<Reply<Answer>>> {
         let mut results: Vec<Option<Result<Reply<Answer>>>> =
@@ -112,7 +112,7 @@ impl NemesisdbStore {
         for packed in pack(&sizes, self.message_bytes_max - ENDS_BYTES) {
             let positions: Vec<usize> = packed.into_iter().map(|at| to_send[at]).collect();
             let items = positions.iter().map(|at| &items[*at]).collect();
-            let answers = self.message(call, command, asks, items);
+            let answers = self.message(call, command, idempotency, items);
             messages.push(async { (positions, answers.await) }.boxed());
         }
         let mut answered = self.remote.in_window(messages);
@@ -130,11 +130,11 @@ impl NemesisdbStore {
         &self,
         call: &Call<'_>,
         command: Command,
-        asks: Asks,
+        idempotency: Idempotency,
         items: Vec<&Item<'_>>,
     ) -> Vec<Result<Reply<Answer>>> {
         let progress = Mutex::new(Progress { answers: vec![None; items.len()], maybe_applied: false });
-        let sent = call.send(asks, || self.attempt(command, &items, &progress)).await;
+        let sent = call.send(idempotency, || self.attempt(command, &items, &progress)).await;
         let missing = sent.err().unwrap_or_else(lost_track);
         let Progress { answers, .. } = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
         answers.into_iter().map(|answer| answer.ok_or_else(|| missing.clone())).collect()
@@ -177,7 +177,7 @@ impl NemesisdbStore {
     /// What is kept under each key, expired or not.
     async fn look(&self, call: &Call<'_>, keys: impl Iterator<Item = &str> + Send) -> Vec<Result<Option<Found>>> {
         let items = keys.map(|key| self.item_of_key(key)).collect();
-        let answers = self.exchange(call, Command::Get, Asks::Answer, items).await;
+        let answers = self.exchange(call, Command::Get, Idempotency::Read, items).await;
         answers.into_iter().map(|answer| answer?.answer.found()).collect()
     }
 
@@ -209,7 +209,7 @@ impl NemesisdbStore {
     /// Sets without condition.
     async fn set(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
         let items = writes.iter().map(|write| self.item_of_write(write)).collect();
-        let answers = self.exchange(call, Command::Set, Asks::State, items).await;
+        let answers = self.exchange(call, Command::Set, Idempotency::Idempotent, items).await;
         let outcome = |answer: Result<Reply<Answer>>| {
             let Reply { answer, repeated } = answer?;
             // What was there may have expired, which only a read would tell.
@@ -235,10 +235,10 @@ impl NemesisdbStore {
                 Ok(Some(found)) if self.is_live(&found) => {}
                 Ok(Some(_)) => expired.push(at),
                 Ok(None) => free.push(at),
-                Err(error) => outcomes[at] = Err(certainly_not_applied(error)),
+                Err(error) => outcomes[at] = Err(as_not_applied(error)),
             }
         }
-        let removed = self.remove(call, Asks::Step, expired.iter().map(|at| writes[*at].key())).await;
+        let removed = self.remove(call, Idempotency::NonIdempotent, expired.iter().map(|at| writes[*at].key())).await;
         for (at, removed) in expired.into_iter().zip(removed) {
             match removed {
                 Ok(_) => free.push(at),
@@ -254,7 +254,7 @@ impl NemesisdbStore {
 
     async fn add_once(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
         let items = writes.iter().map(|write| self.item_of_write(write)).collect();
-        let answers = self.exchange(call, Command::Add, Asks::Step, items).await;
+        let answers = self.exchange(call, Command::Add, Idempotency::NonIdempotent, items).await;
         answers.into_iter().map(|answer| answer?.answer.added().map(SetOutcome::new)).collect()
     }
 
@@ -269,11 +269,11 @@ impl NemesisdbStore {
                     outcomes.push(Err(lost_track())); // replaced below
                 }
                 Ok(_) => outcomes.push(Ok(SetOutcome::new(SetStatus::NotMet))),
-                Err(error) => outcomes.push(Err(certainly_not_applied(error))),
+                Err(error) => outcomes.push(Err(as_not_applied(error))),
             }
         }
         let items = met.iter().map(|at| self.item_of_write(writes[*at])).collect();
-        let answers = self.exchange(call, Command::Set, Asks::Step, items).await;
+        let answers = self.exchange(call, Command::Set, Idempotency::NonIdempotent, items).await;
         for (at, answer) in met.into_iter().zip(answers) {
             let updated = |_| SetOutcome::new(SetStatus::Updated);
             outcomes[at] = answer.and_then(|answer| answer.answer.set()).map(updated);
@@ -302,11 +302,11 @@ impl NemesisdbStore {
     async fn remove(
         &self,
         call: &Call<'_>,
-        asks: Asks,
+        idempotency: Idempotency,
         keys: impl Iterator<Item = &str> + Send,
     ) -> Vec<Result<DeleteOutcome>> {
         let items = keys.map(|key| self.item_of_key(key)).collect();
-        let answers = self.exchange(call, Command::Remove, asks, items).await;
+        let answers = self.exchange(call, Command::Remove, idempotency, items).await;
         let outcome = |answer: Result<Reply<Answer>>| {
             let Reply { answer, repeated } = answer?;
             Ok(Reply { answer: answer.removed()?, repeated }.delete_outcome())
@@ -316,7 +316,7 @@ impl NemesisdbStore {
 
     async fn delete_all(&self, call: &Call<'_>, keys: &[Cow<'_, str>]) -> Vec<Result<DeleteOutcome>> {
         if !self.expiry {
-            return self.remove(call, Asks::State, keys.iter().map(AsRef::as_ref)).await;
+            return self.remove(call, Idempotency::Idempotent, keys.iter().map(AsRef::as_ref)).await;
         }
         // An expired entry is none, and stays where it is: to remove it after a look could remove what somebody has just set,
         // and say that there was nothing.
@@ -331,7 +331,7 @@ impl NemesisdbStore {
             }
             outcomes.push(found.map(|_| DeleteOutcome::NotFound));
         }
-        let removed = self.remove(call, Asks::State, live.iter().map(|at| &*keys[*at])).await;
+        let removed = self.remove(call, Idempotency::Idempotent, live.iter().map(|at| &*keys[*at])).await;
         for (at, removed) in live.into_iter().zip(removed) {
             outcomes[at] = removed;
         }
@@ -345,8 +345,8 @@ fn lost_track() -> Error {
 
 #[async_trait]
 impl Backend for NemesisdbStore {
-    fn profile(&self) -> &Profile {
-        &self.profile
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 
     fn scope(&self) -> &str {
@@ -384,7 +384,7 @@ impl Backend for NemesisdbStore {
         self.delete_all(&self.remote.call(), deletes.keys()).await
     }
 
-    /// Asks for the figures of the server: that touches no key.
+    /// Idempotency for the figures of the server: that touches no key.
     async fn ping(&self) -> Result<()> {
         let ask = || async {
             let replies = self.client.send(Command::ServerInfo, vec![String::new()], SERVER_INFO.to_owned()).await?;
@@ -393,7 +393,7 @@ impl Backend for NemesisdbStore {
                 (None, lost) => Err(lost.unwrap_or_else(lost_track)),
             }
         };
-        self.remote.call().send(Asks::Answer, ask).await?;
+        self.remote.call().send(Idempotency::Read, ask).await?;
         Ok(())
     }
 

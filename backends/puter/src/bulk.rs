@@ -2,7 +2,7 @@
 
 use futures_util::{FutureExt, StreamExt};
 use kv_api::{Error, ErrorKind, Result, Retry};
-use kv_remote::{Asks, Call, refused_together};
+use kv_remote::{Call, Idempotency, rejected_batch_item};
 
 use crate::client::{Carries, Client};
 use crate::wire::{BODY_BYTES_MAX, Item, UPSTREAM_BAD_REQUEST, has_code, split};
@@ -40,14 +40,14 @@ async fn put_group(client: &Client, call: &Call<'_>, items: &[Item], group: Vec<
         let error = if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error };
         let is_together = error.kind() == ErrorKind::InvalidArgument && group.len() > 1;
         // To divide what may have been written is to write it again.
-        let may_divide = !maybe_applied || call.allows(Asks::State, &error);
+        let may_divide = !maybe_applied || call.allows(Idempotency::Idempotent, &error);
         if is_together && may_divide && divisions < DIVISIONS_MAX {
             divisions += 1;
             groups.push((group.split_off(group.len() / 2), maybe_applied));
             groups.push((group, maybe_applied));
             continue;
         }
-        let error = if is_together { refused_together(error) } else { error };
+        let error = if is_together { rejected_batch_item(error) } else { error };
         failed.extend(group.into_iter().map(|item| (item, error.clone())));
     }
     failed
@@ -64,6 +64,8 @@ async fn put_items(client: &Client, call: &Call<'_>, items: &[Item], group: &[us
         }
     };
     let is_storage = |error: &Error| has_code(error, UPSTREAM_BAD_REQUEST);
-    let done = client.send_until(call, Asks::State, request, Carries::Values, |reply| reply.done(), is_storage).await?;
+    let done = client
+        .send_until(call, Idempotency::Idempotent, request, Carries::Values, |reply| reply.done(), is_storage)
+        .await?;
     done.map_err(|error| if group.len() > 1 { error.with_retry(Retry::OutcomeUnknown) } else { error })
 }

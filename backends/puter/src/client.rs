@@ -4,7 +4,7 @@ use std::fmt;
 
 use kv_api::{Error, ErrorKind, Result, Retry};
 use kv_remote::http::{self, HeaderMap, Request, header, secret_header};
-use kv_remote::{Asks, Call, Remote, SecretString};
+use kv_remote::{Call, Idempotency, Remote, SecretString};
 
 use crate::config::PuterConfig;
 use crate::wire::{Quote, Reply, Requests};
@@ -63,19 +63,19 @@ impl Client {
     pub(crate) async fn send<T: Send>(
         &self,
         call: &Call<'_>,
-        asks: Asks,
+        idempotency: Idempotency,
         request: impl Fn() -> Request + Send + Sync,
         carries: Carries,
         read: impl Fn(Reply<'_>) -> Result<T> + Send + Sync,
     ) -> Result<T> {
-        Ok(call.send(asks, || self.attempt(request(), carries, &read)).await?.answer)
+        Ok(call.send(idempotency, || self.attempt(request(), carries, &read)).await?.answer)
     }
 
     /// As [`send`](Self::send), but an error that `settles` is an answer: it is not followed by another attempt.
     pub(crate) async fn send_until<T: Send>(
         &self,
         call: &Call<'_>,
-        asks: Asks,
+        idempotency: Idempotency,
         request: impl Fn() -> Request + Send + Sync,
         carries: Carries,
         read: impl Fn(Reply<'_>) -> Result<T> + Send + Sync,
@@ -85,7 +85,7 @@ impl Client {
             Err(error) if settles(&error) => Ok(Err(error)),
             result => result.map(Ok),
         };
-        let reply = call.send(asks, || self.attempt(request(), carries, read)).await?;
+        let reply = call.send(idempotency, || self.attempt(request(), carries, read)).await?;
         Ok(reply.answer.map_err(|error| if reply.repeated { error.with_retry(Retry::OutcomeUnknown) } else { error }))
     }
 
@@ -96,7 +96,7 @@ impl Client {
         request: Request,
         read: impl Fn(Reply<'_>) -> Result<T> + Send + Sync,
     ) -> Result<T> {
-        self.send(call, Asks::Answer, || request.clone(), Carries::NoValue, read).await
+        self.send(call, Idempotency::Read, || request.clone(), Carries::NoValue, read).await
     }
 }
 

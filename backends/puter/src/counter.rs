@@ -5,11 +5,11 @@
 //! And it counts on in an expired number that it has not swept, which is why this store keeps none as a plain number.
 
 use kv_api::{Error, ErrorKind, Increment, Result, Retry, Value};
-use kv_remote::{Asks, Call, certainly_not_applied};
+use kv_remote::{Call, Idempotency, as_not_applied};
 use tokio::sync::Mutex;
 
+use crate::capabilities::COUNTER_MAX;
 use crate::client::{Carries, Client};
-use crate::profile::COUNTER_MAX;
 use crate::wire::{Found, INTERNAL_ERROR, Sum, has_code};
 
 /// How often a step that was refused is tried anew because the entry has changed since.
@@ -76,7 +76,7 @@ impl Counter<'_> {
         let settles = |error: &Error| error.kind() == ErrorKind::WrongType || has_code(error, INTERNAL_ERROR);
         let sum = self.client.send_until(
             self.call,
-            Asks::Step,
+            Idempotency::NonIdempotent,
             || request.clone(),
             Carries::NoValue,
             |reply| reply.sum(),
@@ -92,7 +92,7 @@ impl Counter<'_> {
     /// What is there. The step has not been made: it is to come, or was refused.
     async fn look(&self) -> Result<Option<Found>> {
         let request = self.client.requests.get(self.increment.key());
-        self.client.ask(self.call, request, |reply| reply.value()).await.map_err(certainly_not_applied)
+        self.client.ask(self.call, request, |reply| reply.value()).await.map_err(as_not_applied)
     }
 
     /// The step on a key where nothing is to be seen and yet something is no number: what has expired and was not swept, or a
@@ -109,8 +109,13 @@ impl Counter<'_> {
             return Ok(Step::Refused);
         }
         let request = self.client.requests.del(self.increment.key());
-        let removed =
-            self.client.send(self.call, Asks::Step, || request.clone(), Carries::NoValue, |reply| reply.done());
+        let removed = self.client.send(
+            self.call,
+            Idempotency::NonIdempotent,
+            || request.clone(),
+            Carries::NoValue,
+            |reply| reply.done(),
+        );
         // Sent without an answer, it may yet come after another step, so that the error stays as it is.
         removed.await?;
         self.step(by).await
@@ -170,7 +175,7 @@ impl Counter<'_> {
         let settles = |error: &Error| has_code(error, INTERNAL_ERROR);
         let read = |reply: crate::wire::Reply<'_>| reply.value();
         let found =
-            self.client.send_until(self.call, Asks::Answer, || request.clone(), Carries::NoValue, read, settles);
+            self.client.send_until(self.call, Idempotency::Read, || request.clone(), Carries::NoValue, read, settles);
         Ok(found.await?.is_ok())
     }
 

@@ -5,17 +5,17 @@ use std::fmt;
 use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use kv_api::{
-    Backend, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Expire, Expiry,
-    Fields, Increment, ListItem, ListPage, Profile, RawPage, Read, ReadMany, Reason, Result, SetOutcome, SetStatus,
-    Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
+    Expire, Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, SetOutcome,
+    SetStatus, Write, WriteMany, async_trait,
 };
-use kv_remote::{Asks, Call, certainly_not_applied};
+use kv_remote::{Call, Idempotency, as_not_applied};
 
 use crate::bulk;
+use crate::capabilities::{CAPABILITIES, KEY_BYTES_MAX, LIST_PAGE_MAX};
 use crate::client::{Carries, Client};
 use crate::config::PuterConfig;
 use crate::counter::Counters;
-use crate::profile::{KEY_BYTES_MAX, LIST_PAGE_MAX, PROFILE};
 use crate::wire::{Found, Item, Pattern, expires_at};
 
 /// The most keys of one get. The system asks its storage for as many at once.
@@ -61,34 +61,36 @@ impl PuterStore {
         self.client.remote.in_window(slots).try_collect().await
     }
 
-    async fn set(&self, call: &Call<'_>, asks: Asks, item: &Item) -> Result<()> {
+    async fn set(&self, call: &Call<'_>, idempotency: Idempotency, item: &Item) -> Result<()> {
         let request = || self.client.requests.set(item, self.clock().now());
-        self.client.send(call, asks, request, Carries::Values, |reply| reply.done()).await
+        self.client.send(call, idempotency, request, Carries::Values, |reply| reply.done()).await
     }
 
     /// Looks, then writes: the system knows no conditions, so another writer may come between (SET-6).
     async fn write_one(&self, call: &Call<'_>, write: &Write<'_>) -> Result<SetOutcome> {
         let (wanted, met) = match write.condition() {
             Condition::Always => {
-                self.set(call, Asks::State, &Item::of(write)).await?;
+                self.set(call, Idempotency::Idempotent, &Item::of(write)).await?;
                 return Ok(SetOutcome::new(SetStatus::Stored));
             }
             Condition::IfNotExists => (false, SetStatus::Created),
             Condition::IfExists => (true, SetStatus::Updated),
             _ => return Err(Error::not_implemented("a condition")),
         };
-        let exists = self.get(call, write.key()).await.map_err(certainly_not_applied)?.is_some();
+        let exists = self.get(call, write.key()).await.map_err(as_not_applied)?.is_some();
         if exists != wanted {
             return Ok(SetOutcome::new(SetStatus::NotMet));
         }
         // Not repeated unless certainly not applied: the first attempt may have been the one that was carried out (SET-8).
-        self.set(call, Asks::Step, &Item::of(write)).await?;
+        self.set(call, Idempotency::NonIdempotent, &Item::of(write)).await?;
         Ok(SetOutcome::new(met))
     }
 
     async fn delete_one(&self, call: &Call<'_>, key: &str) -> Result<DeleteOutcome> {
         let request = self.client.requests.del(key);
-        self.client.send(call, Asks::State, || request.clone(), Carries::NoValue, |reply| reply.done()).await?;
+        self.client
+            .send(call, Idempotency::Idempotent, || request.clone(), Carries::NoValue, |reply| reply.done())
+            .await?;
         Ok(DeleteOutcome::Accepted)
     }
 }
@@ -103,8 +105,8 @@ fn entry(found: Found, fields: Fields) -> Entry {
 
 #[async_trait]
 impl Backend for PuterStore {
-    fn profile(&self) -> &Profile {
-        &PROFILE
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
     }
 
     fn scope(&self) -> &str {
@@ -203,17 +205,19 @@ impl Backend for PuterStore {
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         let call = self.client.remote.call();
         let key = expire.key();
-        let Some(found) = self.get(&call, key).await.map_err(certainly_not_applied)? else { return Ok(false) };
+        let Some(found) = self.get(&call, key).await.map_err(as_not_applied)? else { return Ok(false) };
         if found.is_plain_number || expire.expiry() == Expiry::Never {
             let item = Item::new(key, &found.value, found.metadata.as_ref(), expire.expiry());
-            self.set(&call, Asks::Step, &item).await?;
+            self.set(&call, Idempotency::NonIdempotent, &item).await?;
         } else {
             let request = || {
                 // There is one, as it is not never.
                 let seconds = expires_at(expire.expiry(), self.clock().now()).unwrap_or(i64::MAX);
                 self.client.requests.expire_at(key, seconds)
             };
-            self.client.send(&call, Asks::Step, request, Carries::NoValue, |reply| reply.expired()).await?;
+            self.client
+                .send(&call, Idempotency::NonIdempotent, request, Carries::NoValue, |reply| reply.expired())
+                .await?;
         }
         Ok(true)
     }

@@ -10,16 +10,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::settings::RemoteSettings;
 
-/// What a request asks for, which decides whether it may be repeated when its outcome is unknown (ERR-4).
+/// Whether a request may be repeated when its outcome is unknown (ERR-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
-    /// Only to be told something: a read or a list.
-    Answer,
-    /// A state, which is the same after one time and after two: an unconditional set or delete.
-    State,
+pub enum Idempotency {
+    /// A read or a list: it changes nothing.
+    Read,
+    /// Sending it twice leaves the same state as sending it once: an unconditional set or delete.
+    Idempotent,
     /// A step from one state to the next: a condition, an increment, `expire`, an all-or-nothing batch. Never repeated
     /// unless it was certainly not applied.
-    Step,
+    NonIdempotent,
 }
 
 /// The answer to a request, and whether it is the whole story.
@@ -56,14 +56,14 @@ impl Reply<DeleteOutcome> {
 /// The error of a write whose own request was never sent: only a look before it, or a write of something else, has failed
 /// (ERR-3).
 #[must_use]
-pub fn certainly_not_applied(error: Error) -> Error {
+pub fn as_not_applied(error: Error) -> Error {
     if error.retry() == Retry::OutcomeUnknown { error.with_retry(Retry::Safe) } else { error }
 }
 
 /// The error of each item of a bulk request that was refused whole by a system that does not say which item it dislikes: this
 /// one may be innocent (BATCH-3). It keeps the refusal's code and retry class.
 #[must_use]
-pub fn refused_together(refusal: Error) -> Error {
+pub fn rejected_batch_item(refusal: Error) -> Error {
     let message = "refused together with other items of its request, of which at least one is not acceptable";
     let code = refusal.native_code().map(ToOwned::to_owned);
     let together = Error::new(ErrorKind::InvalidArgument, message).with_retry(refusal.retry()).with_source(refusal);
@@ -128,7 +128,7 @@ impl Call<'_> {
     /// The last attempt's. If any attempt of a write may have been applied, the error says `OutcomeUnknown`, whatever
     /// became of the last one. `Unavailable` when an attempt takes too long or the deadline passes; with `Safe` when it
     /// passed before the request was sent.
-    pub async fn send<T, F>(&self, asks: Asks, mut attempt: impl FnMut() -> F + Send) -> Result<Reply<T>>
+    pub async fn send<T, F>(&self, idempotency: Idempotency, mut attempt: impl FnMut() -> F + Send) -> Result<Reply<T>>
     where
         F: Future<Output = Result<T>> + Send,
     {
@@ -141,9 +141,9 @@ impl Call<'_> {
                 Ok(answer) => return Ok(Reply { answer, repeated: maybe_applied }),
                 Err(error) => error,
             };
-            maybe_applied |= asks != Asks::Answer && error.retry() == Retry::OutcomeUnknown;
+            maybe_applied |= idempotency != Idempotency::Read && error.retry() == Retry::OutcomeUnknown;
             let delays = delays.get_or_insert_with(|| policy.delays());
-            let wait = policy.allows(asks, &error).then(|| delays.next()).flatten();
+            let wait = policy.allows(idempotency, &error).then(|| delays.next()).flatten();
             let wait = wait.map(|wait| wait.max(error.retry_after().unwrap_or_default()));
             let Some(wait) = wait.filter(|wait| *wait < self.time_left()) else {
                 return Err(if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error });
@@ -158,8 +158,8 @@ impl Call<'_> {
     /// Whether the policy lets a request be sent again that asks for this and failed so: for an adapter that sends it in another
     /// form, such as a batch in parts (ERR-4).
     #[must_use]
-    pub fn allows(&self, asks: Asks, error: &Error) -> bool {
-        self.remote.settings.retry.allows(asks, error)
+    pub fn allows(&self, idempotency: Idempotency, error: &Error) -> bool {
+        self.remote.settings.retry.allows(idempotency, error)
     }
 
     /// Waits for what is no request, such as a turn among the calls of a store.

@@ -7,7 +7,7 @@ pub mod http;
 mod retry;
 mod settings;
 
-pub use call::{Asks, Call, Remote, Reply, certainly_not_applied, refused_together};
+pub use call::{Call, Idempotency, Remote, Reply, as_not_applied, rejected_batch_item};
 pub use env::secret_from_env;
 pub use retry::RetryPolicy;
 pub use secrecy::{ExposeSecret, SecretString};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use kv_api::{Error, Retry};
 
-use crate::call::Asks;
+use crate::call::Idempotency;
 
 /// When a request is sent again. The waits double from the least to the greatest one, and each is lengthened at random, up
 /// to twice itself, so that clients that failed together do not come back together. A system that names a longer wait gets
@@ -53,7 +53,7 @@ impl RetryPolicy {
 
     /// A write whose outcome is unknown is not sent again: the repeat could overwrite what somebody else wrote in between.
     /// What was certainly not applied, and reads, still are.
-    pub const fn definite_only(mut self) -> Self {
+    pub const fn without_unknown_retries(mut self) -> Self {
         self.repeat_unknown_writes = false;
         self
     }
@@ -93,10 +93,10 @@ impl RetryPolicy {
     }
 
     /// Whether a request that asks for this, and failed so, may be sent again (ERR-4).
-    pub(crate) fn allows(&self, asks: Asks, error: &Error) -> bool {
-        match (error.retry(), asks) {
-            (Retry::Safe, _) | (Retry::OutcomeUnknown, Asks::Answer) => true,
-            (Retry::OutcomeUnknown, Asks::State) => self.repeat_unknown_writes,
+    pub(crate) fn allows(&self, idempotency: Idempotency, error: &Error) -> bool {
+        match (error.retry(), idempotency) {
+            (Retry::Safe, _) | (Retry::OutcomeUnknown, Idempotency::Read) => true,
+            (Retry::OutcomeUnknown, Idempotency::Idempotent) => self.repeat_unknown_writes,
             _ => false,
         }
     }
@@ -111,12 +111,15 @@ mod tests {
     fn err_4_what_may_be_repeated_follows_from_what_is_asked_and_what_is_known() {
         let error = |retry| Error::new(ErrorKind::Unavailable, "").with_retry(retry);
         let full = RetryPolicy::default();
-        let definite = RetryPolicy::default().definite_only();
-        for asks in [Asks::Answer, Asks::State, Asks::Step] {
-            assert!(full.allows(asks, &error(Retry::Safe)) && definite.allows(asks, &error(Retry::Safe)));
-            assert!(!full.allows(asks, &error(Retry::Never)));
-            assert_eq!(full.allows(asks, &error(Retry::OutcomeUnknown)), asks != Asks::Step);
-            assert_eq!(definite.allows(asks, &error(Retry::OutcomeUnknown)), asks == Asks::Answer);
+        let definite = RetryPolicy::default().without_unknown_retries();
+        for idempotency in [Idempotency::Read, Idempotency::Idempotent, Idempotency::NonIdempotent] {
+            assert!(full.allows(idempotency, &error(Retry::Safe)) && definite.allows(idempotency, &error(Retry::Safe)));
+            assert!(!full.allows(idempotency, &error(Retry::Never)));
+            assert_eq!(
+                full.allows(idempotency, &error(Retry::OutcomeUnknown)),
+                idempotency != Idempotency::NonIdempotent
+            );
+            assert_eq!(definite.allows(idempotency, &error(Retry::OutcomeUnknown)), idempotency == Idempotency::Read);
         }
     }
 

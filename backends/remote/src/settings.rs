@@ -75,7 +75,7 @@ impl RemoteSettings {
     }
 
     /// Takes the options that every remote store's URL knows: `attempts_max`, `deadline_ms`, `request_timeout_ms`,
-    /// `requests_max`, and `retry_unknown` (`true`, the default, or `false`: see [`RetryPolicy::definite_only`]).
+    /// `requests_max`, and `retry_unknown` (`true`, the default, or `false`: see [`RetryPolicy::without_unknown_retries`]).
     ///
     /// # Errors
     /// `InvalidArgument` with [`Reason::UnknownOption`] when one does not parse.
@@ -99,7 +99,7 @@ impl RemoteSettings {
             self.requests_max = requests_max;
         }
         if url.take_parsed("retry_unknown", "true or false")? == Some(false) {
-            self.retry = self.retry.definite_only();
+            self.retry = self.retry.without_unknown_retries();
         }
         Ok(self)
     }
@@ -118,7 +118,7 @@ mod tests {
         let retry = RetryPolicy::default()
             .with_attempts_max(NonZeroU32::new(2).unwrap())
             .with_deadline(Duration::from_millis(7))
-            .definite_only();
+            .without_unknown_retries();
         assert_eq!(settings.retry, retry);
         assert_eq!((settings.request_timeout, settings.requests_max.get()), (Duration::from_millis(5), 3));
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, ManualClock, Result, Retry, SetStatus, Timestamp};
-use kv_remote::{Asks, Remote, RemoteSettings, Reply, RetryPolicy};
+use kv_remote::{Idempotency, Remote, RemoteSettings, Reply, RetryPolicy};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -36,12 +36,12 @@ fn polled<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 }
 
 /// Sends with answers in this order; the last one is given for ever. How often it was sent, and the result.
-fn sent(policy: RetryPolicy, asks: Asks, answers: &[Result<u8, Retry>]) -> (u32, Result<Reply<u8>>) {
+fn sent(policy: RetryPolicy, idempotency: Idempotency, answers: &[Result<u8, Retry>]) -> (u32, Result<Reply<u8>>) {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let remote = Remote::new(settings(&clock, policy));
     let attempts = AtomicU32::new(0);
     let call = remote.call();
-    let result = polled(pin!(call.send(asks, || {
+    let result = polled(pin!(call.send(idempotency, || {
         let number = attempts.fetch_add(1, Ordering::Relaxed) as usize;
         ready(answers[number.min(answers.len() - 1)].map_err(failing))
     })));
@@ -51,36 +51,36 @@ fn sent(policy: RetryPolicy, asks: Asks, answers: &[Result<u8, Retry>]) -> (u32,
 
 #[test]
 fn err_4_what_was_certainly_not_applied_is_repeated_whatever_it_asks() {
-    for asks in [Asks::Answer, Asks::State, Asks::Step] {
-        let (attempts, result) = sent(at_once(), asks, &[Err(Retry::Safe), Err(Retry::Safe), Ok(7)]);
-        assert_eq!((attempts, result.unwrap()), (3, Reply { answer: 7, repeated: false }), "{asks:?}");
-        let (attempts, result) = sent(at_once(), asks, &[Err(Retry::Safe)]);
-        assert_eq!((attempts, result.unwrap_err().retry()), (4, Retry::Safe), "{asks:?}");
+    for idempotency in [Idempotency::Read, Idempotency::Idempotent, Idempotency::NonIdempotent] {
+        let (attempts, result) = sent(at_once(), idempotency, &[Err(Retry::Safe), Err(Retry::Safe), Ok(7)]);
+        assert_eq!((attempts, result.unwrap()), (3, Reply { answer: 7, repeated: false }), "{idempotency:?}");
+        let (attempts, result) = sent(at_once(), idempotency, &[Err(Retry::Safe)]);
+        assert_eq!((attempts, result.unwrap_err().retry()), (4, Retry::Safe), "{idempotency:?}");
     }
 }
 
 #[test]
 fn err_4_an_unknown_outcome_is_repeated_for_answers_and_states_alone() {
     let answers = [Err(Retry::OutcomeUnknown), Ok(7)];
-    let (_, result) = sent(at_once(), Asks::Answer, &answers);
+    let (_, result) = sent(at_once(), Idempotency::Read, &answers);
     assert_eq!(result.unwrap(), Reply { answer: 7, repeated: false }, "a read changes nothing");
-    let (_, result) = sent(at_once(), Asks::State, &answers);
+    let (_, result) = sent(at_once(), Idempotency::Idempotent, &answers);
     assert_eq!(result.unwrap(), Reply { answer: 7, repeated: true });
-    let (attempts, result) = sent(at_once(), Asks::Step, &answers);
+    let (attempts, result) = sent(at_once(), Idempotency::NonIdempotent, &answers);
     assert_eq!((attempts, result.unwrap_err().retry()), (1, Retry::OutcomeUnknown));
-    let (attempts, result) = sent(at_once().definite_only(), Asks::State, &answers);
+    let (attempts, result) = sent(at_once().without_unknown_retries(), Idempotency::Idempotent, &answers);
     assert_eq!((attempts, result.unwrap_err().retry()), (1, Retry::OutcomeUnknown));
-    let (attempts, _) = sent(RetryPolicy::none(), Asks::Answer, &answers);
+    let (attempts, _) = sent(RetryPolicy::none(), Idempotency::Read, &answers);
     assert_eq!(attempts, 1);
 }
 
 #[test]
 fn err_3_a_write_that_may_have_been_applied_once_stays_unknown() {
     for last in [Retry::Never, Retry::Safe] {
-        let (_, result) = sent(at_once(), Asks::State, &[Err(Retry::OutcomeUnknown), Err(last)]);
+        let (_, result) = sent(at_once(), Idempotency::Idempotent, &[Err(Retry::OutcomeUnknown), Err(last)]);
         assert_eq!(result.unwrap_err().retry(), Retry::OutcomeUnknown, "the first attempt may have been applied");
     }
-    let (_, result) = sent(at_once(), Asks::Step, &[Err(Retry::Safe), Err(Retry::Never)]);
+    let (_, result) = sent(at_once(), Idempotency::NonIdempotent, &[Err(Retry::Safe), Err(Retry::Never)]);
     assert_eq!(result.unwrap_err().retry(), Retry::Never, "neither was applied");
 }
 
@@ -102,13 +102,13 @@ fn err_4_a_wait_the_system_asks_for_is_kept_and_one_that_does_not_fit_is_not_beg
     let asked = |wait| Error::new(ErrorKind::RateLimited, "").with_retry_after(wait);
     let call = remote.call();
     let mut left = vec![Ok(7), Err(asked(30 * SECOND))];
-    let mut send = pin!(call.send(Asks::Step, || ready(left.pop().unwrap_or(Ok(0)))));
+    let mut send = pin!(call.send(Idempotency::NonIdempotent, || ready(left.pop().unwrap_or(Ok(0)))));
     assert!(polled(send.as_mut()).is_pending());
     clock.advance(29 * SECOND);
     assert!(polled(send.as_mut()).is_pending());
     clock.advance(SECOND);
     assert!(matches!(polled(send.as_mut()), Poll::Ready(Ok(Reply { answer: 7, repeated: false }))));
-    let mut send = pin!(call.send(Asks::Step, || ready(Err::<u8, _>(asked(30 * SECOND)))));
+    let mut send = pin!(call.send(Idempotency::NonIdempotent, || ready(Err::<u8, _>(asked(30 * SECOND)))));
     let Poll::Ready(Err(error)) = polled(send.as_mut()) else { panic!("30 of 60 seconds have passed") };
     assert_eq!((error.kind(), error.retry_after()), (ErrorKind::RateLimited, Some(30 * SECOND)));
 }
@@ -118,12 +118,12 @@ fn err_3_an_attempt_without_answer_has_an_unknown_outcome() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let remote = Remote::new(settings(&clock, at_once()));
     let call = remote.call();
-    let mut send = pin!(call.send(Asks::Step, pending::<Result<u8>>));
+    let mut send = pin!(call.send(Idempotency::NonIdempotent, pending::<Result<u8>>));
     assert!(polled(send.as_mut()).is_pending());
     clock.advance(10 * SECOND);
     let Poll::Ready(Err(error)) = polled(send.as_mut()) else { panic!("the attempt had ten seconds") };
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::OutcomeUnknown));
-    let mut again = pin!(call.send(Asks::State, pending::<Result<u8>>));
+    let mut again = pin!(call.send(Idempotency::Idempotent, pending::<Result<u8>>));
     for _ in 0..4 {
         assert!(polled(again.as_mut()).is_pending());
         clock.advance(10 * SECOND);
@@ -137,13 +137,13 @@ fn err_4_one_deadline_ends_the_whole_call() {
     let policy = at_once().with_deadline(15 * SECOND).with_attempts_max(NonZeroU32::MAX);
     let remote = Remote::new(settings(&clock, policy));
     let call = remote.call();
-    let mut send = pin!(call.send(Asks::Answer, pending::<Result<u8>>));
+    let mut send = pin!(call.send(Idempotency::Read, pending::<Result<u8>>));
     assert!(polled(send.as_mut()).is_pending());
     clock.advance(10 * SECOND);
     assert!(polled(send.as_mut()).is_pending(), "the second attempt");
     clock.advance(5 * SECOND);
     assert!(matches!(polled(send.as_mut()), Poll::Ready(Err(_))), "the deadline of the call, not of the attempt");
-    let mut late = pin!(call.send(Asks::Step, || ready(Err::<u8, _>(failing(Retry::Safe)))));
+    let mut late = pin!(call.send(Idempotency::NonIdempotent, || ready(Err::<u8, _>(failing(Retry::Safe)))));
     assert!(matches!(polled(late.as_mut()), Poll::Ready(Err(error)) if error.retry() == Retry::Safe));
     assert_eq!(clock.now(), Timestamp::from_unix_seconds(15));
 }
@@ -161,7 +161,7 @@ fn err_4_after_the_deadline_nothing_more_of_a_batch_is_sent() {
                 sent.fetch_add(1, Ordering::Relaxed);
                 pending::<Result<u8>>()
             };
-            Box::pin(call.send(Asks::State, attempt)) as _
+            Box::pin(call.send(Idempotency::Idempotent, attempt)) as _
         })
         .collect();
     let mut batch = pin!(remote.in_window(parts).collect::<Vec<_>>());
@@ -184,7 +184,7 @@ fn err_6_the_window_bounds_what_is_under_way_and_a_dropped_call_makes_room() {
     let mut sends: Vec<_> = calls
         .iter()
         .map(|call| {
-            Box::pin(call.send(Asks::Step, || {
+            Box::pin(call.send(Idempotency::NonIdempotent, || {
                 under_way.fetch_add(1, Ordering::Relaxed);
                 pending::<Result<u8>>()
             }))
@@ -200,7 +200,7 @@ fn err_6_the_window_bounds_what_is_under_way_and_a_dropped_call_makes_room() {
     }
     assert_eq!(under_way.load(Ordering::Relaxed), 3);
     let fourth = remote.call();
-    let mut waiting = pin!(fourth.send(Asks::Step, || ready(Ok(1))));
+    let mut waiting = pin!(fourth.send(Idempotency::NonIdempotent, || ready(Ok(1))));
     assert!(polled(waiting.as_mut()).is_pending());
     clock.advance(SECOND);
     let Poll::Ready(Err(error)) = polled(waiting.as_mut()) else { panic!("the deadline is over") };
@@ -249,6 +249,6 @@ fn err_4_the_deadline_ends_a_wait_for_a_turn_too() {
 fn err_4_a_call_tells_what_may_be_sent_again_in_another_form() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let unknown = Error::new(ErrorKind::InvalidArgument, "").with_retry(Retry::OutcomeUnknown);
-    let allows = |policy| Remote::new(settings(&clock, policy)).call().allows(Asks::State, &unknown);
-    assert!(allows(at_once()) && !allows(at_once().definite_only()));
+    let allows = |policy| Remote::new(settings(&clock, policy)).call().allows(Idempotency::Idempotent, &unknown);
+    assert!(allows(at_once()) && !allows(at_once().without_unknown_retries()));
 }

@@ -68,9 +68,9 @@ impl Opening<'_> {
 /// Connects, waiting out a lock.
 pub(crate) async fn connect(
     options: &SqliteConnectOptions,
-    patience: &Patience,
+    busy_retry: &BusyRetry,
 ) -> Result<SqliteConnection, sqlx::Error> {
-    let mut wait = patience.begin();
+    let mut wait = busy_retry.begin();
     loop {
         match SqliteConnection::connect_with(options).await {
             Err(error) if is_busy(&error) && wait.again().await => {}
@@ -81,16 +81,16 @@ pub(crate) async fn connect(
 
 /// How long another process's lock is waited out.
 #[derive(Clone, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct BusyRetry {
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limit: Duration,
 }
 
-impl Patience {
+impl BusyRetry {
     /// Begins to wait for one lock.
     pub(crate) fn begin(&self) -> Wait<'_> {
-        Wait { patience: self, since: self.clock.now(), waited: Duration::ZERO, step: FIRST_STEP }
+        Wait { busy_retry: self, since: self.clock.now(), waited: Duration::ZERO, step: FIRST_STEP }
     }
 }
 
@@ -100,7 +100,7 @@ const LAST_STEP: Duration = Duration::from_millis(2);
 /// One wait, in steps that begin short and stay short: who waits long gets no smaller share.
 #[derive(Debug)]
 pub(crate) struct Wait<'a> {
-    patience: &'a Patience,
+    busy_retry: &'a BusyRetry,
     since: Timestamp,
     waited: Duration,
     step: Duration,
@@ -110,13 +110,13 @@ impl Wait<'_> {
     /// Waits one step; `false` once the limit is reached. It counts by the clock and by the steps, whichever is more: timers
     /// wait longer than they are told, and a clock may stand still.
     pub(crate) async fn again(&mut self) -> bool {
-        let elapsed = self.patience.clock.now().saturating_since(self.since).max(self.waited);
-        let left = self.patience.limit.saturating_sub(elapsed);
+        let elapsed = self.busy_retry.clock.now().saturating_since(self.since).max(self.waited);
+        let left = self.busy_retry.limit.saturating_sub(elapsed);
         if left.is_zero() {
             return false;
         }
         let step = self.step.min(left);
-        self.patience.timer.sleep(step).await;
+        self.busy_retry.timer.sleep(step).await;
         self.waited += step;
         self.step = (self.step * 2).min(LAST_STEP);
         true
@@ -125,30 +125,30 @@ impl Wait<'_> {
 
 /// A connection that is held for the life of the store, and replaced if it fails.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct ReconnectingConnection {
     pub(crate) connection: SqliteConnection,
     options: SqliteConnectOptions,
-    pub(crate) patience: Patience,
+    pub(crate) busy_retry: BusyRetry,
     /// The connection was given up, and there is no other yet.
     lost: bool,
 }
 
-impl Link {
-    pub(crate) fn new(connection: SqliteConnection, options: SqliteConnectOptions, patience: Patience) -> Self {
+impl ReconnectingConnection {
+    pub(crate) fn new(connection: SqliteConnection, options: SqliteConnectOptions, busy_retry: BusyRetry) -> Self {
         // Should somebody have removed the file since, an empty one in its place would only hide it.
-        Self { connection, options: options.create_if_missing(false), patience, lost: false }
+        Self { connection, options: options.create_if_missing(false), busy_retry, lost: false }
     }
 
-    /// Gives the connection up for a new one. What it had not committed is undone with it. Until this succeeds the link is
+    /// Gives the connection up for a new one. What it had not committed is undone with it. Until this succeeds the connection is
     /// lost.
     pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
         self.lost = true;
-        self.connection = connect(&self.options, &self.patience).await?;
+        self.connection = connect(&self.options, &self.busy_retry).await?;
         self.lost = false;
         Ok(())
     }
 
-    /// Another try, where the link is lost.
+    /// Another try, where the connection is lost.
     pub(crate) async fn restore(&mut self) -> Result<(), sqlx::Error> {
         if self.lost { self.renew().await } else { Ok(()) }
     }

@@ -7,7 +7,7 @@ use crate::error::damaged_row;
 use crate::list::entry_expiry;
 use crate::operation::{kind_from_number, version};
 use crate::packed_text::PackedText;
-use crate::schema::Home;
+use crate::schema::NamespaceId;
 
 /// How much the text tells of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,13 @@ impl Slots {
 
     /// Takes the text apart. Each value is copied out of it: a part of a shared buffer would keep all of it in memory for as
     /// long as the caller keeps the smallest value.
-    pub(crate) fn fill(&mut self, text: &[u8], content: Content, home: Home) -> Result<()> {
+    pub(crate) fn fill(&mut self, text: &[u8], content: Content, namespace_id: NamespaceId) -> Result<()> {
         let mut text = PackedText::new(text);
         while !text.is_empty() {
             let slot = usize::try_from(text.some_number()?).unwrap_or(usize::MAX);
             let fields = *self.fields.get(slot).ok_or_else(nobody_asked)?;
             match text.number()? {
-                Some(kind) => *self.entry(slot)? = told(&mut text, kind, content, fields, home)?.map(Some),
+                Some(kind) => *self.entry(slot)? = told(&mut text, kind, content, fields, namespace_id)?.map(Some),
                 None if fields == Fields::Existence => *self.entry(slot)? = Ok(Some(existing())),
                 None => self.withheld.push(slot),
             }
@@ -55,7 +55,13 @@ impl Slots {
 }
 
 /// The next entry of the text. The outer error: the text itself is damaged, and what follows cannot be found.
-fn told(text: &mut PackedText<'_>, kind: i64, content: Content, fields: Fields, home: Home) -> Result<Result<Entry>> {
+fn told(
+    text: &mut PackedText<'_>,
+    kind: i64,
+    content: Content,
+    fields: Fields,
+    namespace_id: NamespaceId,
+) -> Result<Result<Entry>> {
     let value =
         |bytes: &[u8]| kind_from_number(kind).map(|kind| Value::from_stored(kind, Bytes::copy_from_slice(bytes)));
     if content == Content::Value {
@@ -68,7 +74,7 @@ fn told(text: &mut PackedText<'_>, kind: i64, content: Content, fields: Fields, 
     let value = value(text.take(value_bytes)?);
     Ok(value.map(|value| match fields {
         Fields::Value => Entry::new(value),
-        _ => entry(value, metadata.map(<[u8]>::to_vec), expires_at, version, home),
+        _ => entry(value, metadata.map(<[u8]>::to_vec), expires_at, version, namespace_id),
     }))
 }
 
@@ -78,10 +84,10 @@ pub(crate) fn entry(
     metadata: Option<Vec<u8>>,
     expires_at: Option<i64>,
     stored_version: i64,
-    home: Home,
+    namespace_id: NamespaceId,
 ) -> Entry {
     let metadata = metadata.map(|metadata| Metadata::from_stored(Bytes::from(metadata)));
-    Entry::with_details(value, metadata, entry_expiry(expires_at), Some(version(home.file_id, stored_version)))
+    Entry::with_details(value, metadata, entry_expiry(expires_at), Some(version(namespace_id.file_id, stored_version)))
 }
 
 /// An entry of which only the existence was wanted.
@@ -97,11 +103,11 @@ pub(crate) fn nobody_asked() -> Error {
 mod tests {
     use super::*;
 
-    const HOME: Home = Home { namespace: 1, file_id: 7 };
+    const NAMESPACE: NamespaceId = NamespaceId { namespace: 1, file_id: 7 };
 
     fn filled(text: &[u8], content: Content, fields: &[Fields]) -> Result<Slots> {
         let mut slots = Slots::new(fields.iter().copied());
-        slots.fill(text, content, HOME).map(|()| slots)
+        slots.fill(text, content, NAMESPACE).map(|()| slots)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod capabilities;
 mod config;
 mod connection;
 mod error;
@@ -9,7 +10,6 @@ mod list;
 mod operation;
 mod pack;
 mod packed_text;
-mod profile;
 mod queries;
 mod reader;
 mod schema;
@@ -18,6 +18,6 @@ mod store;
 mod transaction;
 mod writer;
 
+pub use capabilities::CAPABILITIES;
 pub use config::{Durability, SqliteConfig};
-pub use profile::PROFILE;
 pub use store::SqliteStore;

@@ -77,7 +77,7 @@ pub(crate) fn decode_page(page: &[u8], inline_max: i64) -> Result<ListedPage> {
             None => ListedMetadata::None,
             Some(bytes) if bytes > inline_max => {
                 listed.withheld = true;
-                ListedMetadata::NotTold
+                ListedMetadata::NotReported
             }
             Some(bytes) => ListedMetadata::Some(Metadata::from_stored(page.take(bytes)?.to_vec().into())),
         };
@@ -142,7 +142,7 @@ mod tests {
     fn a_page_with_long_metadata_says_how_much_of_it_can_be_had() {
         let listed = decode_page(b"1,,2,a{}1,,,b1,,70,c1,,40,d", 10).unwrap();
         assert_eq!(listed.items[0].metadata, ListedMetadata::Some(Metadata::from_stored(b"{}".to_vec().into())));
-        assert_eq!(listed.items[2].metadata, ListedMetadata::NotTold);
+        assert_eq!(listed.items[2].metadata, ListedMetadata::NotReported);
         assert_eq!(listed.fitting(112), Some(4));
         assert_eq!(listed.fitting(111), Some(3));
         assert_eq!(listed.fitting(1), Some(1));

@@ -8,14 +8,14 @@ use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
-use crate::connection::Link;
+use crate::connection::ReconnectingConnection;
 use crate::error::{Stage, from_sqlx, is_busy, primary_code};
 use crate::found::{Content, Slots, entry, existing, nobody_asked};
 use crate::list::{decode_page, first_key, key_after};
 use crate::operation::stored_value;
 use crate::pack::Packed;
 use crate::queries;
-use crate::schema::Home;
+use crate::schema::NamespaceId;
 use crate::transaction::Statement;
 
 /// What a store asks of a reader.
@@ -48,8 +48,8 @@ const PAGE_METADATA_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Reader {
-    link: Link,
-    home: Home,
+    connection: ReconnectingConnection,
+    namespace_id: NamespaceId,
     clock: Arc<dyn Clock>,
     queries: mpsc::Receiver<Query>,
     /// Taken from the channel, but not answered together with the gets before it.
@@ -59,8 +59,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(link: Link, home: Home, clock: Arc<dyn Clock>, queries: mpsc::Receiver<Query>) -> Self {
-        Self { link, home, clock, queries, held: None, crowded: false }
+    pub(crate) fn new(
+        connection: ReconnectingConnection,
+        namespace_id: NamespaceId,
+        clock: Arc<dyn Clock>,
+        queries: mpsc::Receiver<Query>,
+    ) -> Self {
+        Self { connection, namespace_id, clock, queries, held: None, crowded: false }
     }
 
     /// Works until the store is closed or dropped. Callers that have gone away change nothing (ERR-6).
@@ -88,7 +93,7 @@ impl Reader {
                 }
             }
         }
-        let closed = self.link.connection.close().await.map_err(failed);
+        let closed = self.connection.connection.close().await.map_err(failed);
         if let Some(reply) = closing {
             let _ = reply.send(closed);
         }
@@ -150,8 +155,10 @@ impl Reader {
             Fields::Value => queries::GET_VALUE,
             _ => queries::GET_ENTRY,
         };
-        let rows = self.rows(|home, now| sqlx::query(sql).bind(home.namespace).bind(get.key.clone()).bind(now)).await?;
-        Ok(rows.first().map(|row| decode_entry(row, 0, get.fields, self.home)).transpose())
+        let rows = self
+            .rows(|namespace_id, now| sqlx::query(sql).bind(namespace_id.namespace).bind(get.key.clone()).bind(now))
+            .await?;
+        Ok(rows.first().map(|row| decode_entry(row, 0, get.fields, self.namespace_id)).transpose())
     }
 
     /// One slot for each key, in order; an entry that cannot be decoded is an error of its own slot. Small entries come
@@ -176,7 +183,7 @@ impl Reader {
         let mut slots = Slots::new(keys.clone().map(|(_, fields)| fields));
         if let Some(text) = rows.first() {
             let text: Option<&[u8]> = text.try_get(0).map_err(failed)?;
-            slots.fill(text.unwrap_or_default(), content, self.home)?;
+            slots.fill(text.unwrap_or_default(), content, self.namespace_id)?;
         }
         if !slots.withheld.is_empty() {
             let keys: Vec<_> = keys.collect();
@@ -200,15 +207,17 @@ impl Reader {
             let position = row.try_get::<i64, _>(0).map_err(failed)?;
             let asked = usize::try_from(position).ok().and_then(|position| withheld.get(position));
             let (slot, (_, fields)) = asked.ok_or_else(nobody_asked)?;
-            *slots.entry(*slot)? = decode_entry(&row, 1, *fields, self.home).map(Some);
+            *slots.entry(*slot)? = decode_entry(&row, 1, *fields, self.namespace_id).map(Some);
         }
         Ok(())
     }
 
     async fn rows_of_keys(&mut self, sql: &'static str, keys: Packed) -> Result<Vec<SqliteRow>> {
         let (list, bytes) = keys.finish();
-        self.rows(|home, now| sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(home.namespace).bind(now))
-            .await
+        self.rows(|namespace_id, now| {
+            sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(namespace_id.namespace).bind(now)
+        })
+        .await
     }
 
     async fn list(&mut self, prefix: &str, limit: usize, position: Option<&[u8]>) -> Result<RawPage> {
@@ -220,8 +229,8 @@ impl Reader {
             // One more than asked for, to see whether there is a next page.
             let rows_max = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
             let rows = self
-                .rows(|home, now| {
-                    let query = sqlx::query(queries::PAGE).bind(home.namespace).bind(first.clone());
+                .rows(|namespace_id, now| {
+                    let query = sqlx::query(queries::PAGE).bind(namespace_id.namespace).bind(first.clone());
                     match &beyond {
                         Some(beyond) => query.bind(beyond.clone()),
                         None => query.bind(Vec::new()),
@@ -251,7 +260,7 @@ impl Reader {
     }
 
     async fn ping(&mut self) -> Result<()> {
-        let rows = self.rows(|home, _| sqlx::query(queries::PING).bind(home.namespace)).await?;
+        let rows = self.rows(|namespace_id, _| sqlx::query(queries::PING).bind(namespace_id.namespace)).await?;
         if rows.is_empty() {
             return Err(Error::new(ErrorKind::Misconfigured, "somebody has removed the namespace from the file"));
         }
@@ -259,18 +268,18 @@ impl Reader {
     }
 
     /// The rows of a statement, which is its own snapshot. The time is read right before it begins.
-    async fn rows(&mut self, statement: impl Fn(Home, i64) -> Statement) -> Result<Vec<SqliteRow>> {
-        let patience = self.link.patience.clone();
-        let mut wait = patience.begin();
+    async fn rows(&mut self, statement: impl Fn(NamespaceId, i64) -> Statement) -> Result<Vec<SqliteRow>> {
+        let busy_retry = self.connection.busy_retry.clone();
+        let mut wait = busy_retry.begin();
         loop {
             let now = self.clock.now().as_unix_millis_floor();
-            match statement(self.home, now).fetch_all(&mut self.link.connection).await {
+            match statement(self.namespace_id, now).fetch_all(&mut self.connection.connection).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) if is_busy(&error) && wait.again().await => {}
                 Err(error) => {
                     if primary_code(&error).is_none() {
                         // The connection's thread is gone. While this fails, so does every read.
-                        drop(self.link.renew().await);
+                        drop(self.connection.renew().await);
                     }
                     return Err(failed(error));
                 }
@@ -280,7 +289,7 @@ impl Reader {
 }
 
 /// The entry in the columns of a row that begin at `at`: kind, value, version, expiry, metadata.
-fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, home: Home) -> Result<Entry> {
+fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, namespace_id: NamespaceId) -> Result<Entry> {
     if fields == Fields::Existence {
         return Ok(existing());
     }
@@ -291,7 +300,7 @@ fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, home: Home) -> Resul
     let version = row.try_get(at + 2).map_err(failed)?;
     let expires_at = row.try_get(at + 3).map_err(failed)?;
     let metadata = row.try_get(at + 4).map_err(failed)?;
-    Ok(entry(value, metadata, expires_at, version, home))
+    Ok(entry(value, metadata, expires_at, version, namespace_id))
 }
 
 fn failed(error: sqlx::Error) -> Error {

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use crate::config::SqliteConfig;
-use crate::connection::{Opening, Patience, connect};
+use crate::connection::{BusyRetry, Opening, connect};
 use crate::error::{Stage, code, from_sqlx, is_busy, primary_code};
 use crate::queries;
 
@@ -31,31 +31,35 @@ const MIGRATIONS: &[&str] = &[
 
 /// What a store has to know of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Home {
+pub(crate) struct NamespaceId {
     pub(crate) file_id: u64,
     pub(crate) namespace: i64,
 }
 
 /// Opens the file of `config`, creates or migrates its schema where that is asked for, and finds the namespace. The
 /// connection returned is the writer's, or one for reading only.
-pub(crate) async fn open(config: &SqliteConfig, path: &Path, patience: &Patience) -> Result<(SqliteConnection, Home)> {
+pub(crate) async fn open(
+    config: &SqliteConfig,
+    path: &Path,
+    busy_retry: &BusyRetry,
+) -> Result<(SqliteConnection, NamespaceId)> {
     let opening = Opening { path, config };
-    look_before_opening(&opening, patience).await?;
+    look_before_opening(&opening, busy_retry).await?;
     let options = if config.read_only { opening.for_reading() } else { opening.for_writing() };
-    let mut connection = connect(&options, patience).await.map_err(opening_failed)?;
-    let identity = Identity::read(&mut connection, patience).await.map_err(opening_failed)?;
+    let mut connection = connect(&options, busy_retry).await.map_err(opening_failed)?;
+    let identity = Identity::read(&mut connection, busy_retry).await.map_err(opening_failed)?;
     if config.read_only {
         identity.check_readable()?;
     } else {
         identity.check()?;
-        use_wal(&mut connection, patience).await?;
+        use_wal(&mut connection, busy_retry).await?;
         if identity.user_version < CURRENT {
-            bring_up_to_date(&mut connection, patience).await?;
+            bring_up_to_date(&mut connection, busy_retry).await?;
         }
     }
-    let file_id = file_id(&mut connection, patience).await?;
-    let namespace = namespace(&mut connection, config, patience).await?;
-    Ok((connection, Home { file_id, namespace }))
+    let file_id = file_id(&mut connection, busy_retry).await?;
+    let namespace = namespace(&mut connection, config, busy_retry).await?;
+    Ok((connection, NamespaceId { file_id, namespace }))
 }
 
 /// Refuses what is not ours, and what a newer version wrote, while nothing has been touched yet: opening for writing would
@@ -63,14 +67,14 @@ pub(crate) async fn open(config: &SqliteConfig, path: &Path, patience: &Patience
 ///
 /// The look is taken through SQLite, never by opening the file here: closing a file gives up every lock that the process
 /// has on it, those of other stores and of SQLite included.
-async fn look_before_opening(opening: &Opening<'_>, patience: &Patience) -> Result<()> {
+async fn look_before_opening(opening: &Opening<'_>, busy_retry: &BusyRetry) -> Result<()> {
     let (path, create) = (opening.path.to_owned(), opening.config.create && !opening.config.read_only);
     let looked = tokio::task::spawn_blocking(move || Look::at(&path, create)).await;
     let look = looked.map_err(|_| Error::new(ErrorKind::Internal, "the runtime ended while the file was opened"))??;
     let Look::Something { has_log } = look else { return Ok(()) };
-    let identity = match connect(&opening.for_looking(has_log), patience).await {
+    let identity = match connect(&opening.for_looking(has_log), busy_retry).await {
         Ok(mut connection) => {
-            let identity = Identity::read(&mut connection, patience).await;
+            let identity = Identity::read(&mut connection, busy_retry).await;
             // Nothing was written, so closing can lose nothing.
             let _ = connection.close().await;
             identity
@@ -139,8 +143,8 @@ struct Identity {
 }
 
 impl Identity {
-    async fn read(connection: &mut SqliteConnection, patience: &Patience) -> Result<Self, sqlx::Error> {
-        let mut wait = patience.begin();
+    async fn read(connection: &mut SqliteConnection, busy_retry: &BusyRetry) -> Result<Self, sqlx::Error> {
+        let mut wait = busy_retry.begin();
         loop {
             match Self::read_once(connection).await {
                 Err(error) if is_busy(&error) && wait.again().await => {}
@@ -195,8 +199,8 @@ impl Identity {
 }
 
 /// Write-ahead logging is a lasting mark of the file. It cannot be set inside a transaction.
-async fn use_wal(connection: &mut SqliteConnection, patience: &Patience) -> Result<()> {
-    let mut wait = patience.begin();
+async fn use_wal(connection: &mut SqliteConnection, busy_retry: &BusyRetry) -> Result<()> {
+    let mut wait = busy_retry.begin();
     let rows = loop {
         match sqlx::query(queries::USE_WAL).fetch_all(&mut *connection).await {
             Err(error) if is_busy(&error) && wait.again().await => {}
@@ -211,8 +215,8 @@ async fn use_wal(connection: &mut SqliteConnection, patience: &Patience) -> Resu
 }
 
 /// Creates the schema or changes an older one, in one transaction: of any number of processes that try, one does it.
-async fn bring_up_to_date(connection: &mut SqliteConnection, patience: &Patience) -> Result<()> {
-    let mut wait = patience.begin();
+async fn bring_up_to_date(connection: &mut SqliteConnection, busy_retry: &BusyRetry) -> Result<()> {
+    let mut wait = busy_retry.begin();
     loop {
         let error = match bring_up_to_date_once(connection).await {
             Ok(checked) => {
@@ -251,8 +255,8 @@ async fn bring_up_to_date_once(connection: &mut SqliteConnection) -> Result<Resu
     Ok(Ok(()))
 }
 
-async fn file_id(connection: &mut SqliteConnection, patience: &Patience) -> Result<u64> {
-    let mut wait = patience.begin();
+async fn file_id(connection: &mut SqliteConnection, busy_retry: &BusyRetry) -> Result<u64> {
+    let mut wait = busy_retry.begin();
     loop {
         match sqlx::query_scalar::<_, i64>(queries::FILE_ID).fetch_optional(&mut *connection).await {
             Ok(Some(file_id)) => return Ok(file_id.cast_unsigned()),
@@ -264,8 +268,8 @@ async fn file_id(connection: &mut SqliteConnection, patience: &Patience) -> Resu
 }
 
 /// The number of the namespace, which it gets when it is opened for the first time and keeps for ever.
-async fn namespace(connection: &mut SqliteConnection, config: &SqliteConfig, patience: &Patience) -> Result<i64> {
-    let mut wait = patience.begin();
+async fn namespace(connection: &mut SqliteConnection, config: &SqliteConfig, busy_retry: &BusyRetry) -> Result<i64> {
+    let mut wait = busy_retry.begin();
     loop {
         match find_namespace(connection, config).await {
             Ok(Some(id)) => return Ok(id),

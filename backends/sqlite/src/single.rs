@@ -8,20 +8,20 @@ use crate::error::undecided;
 use crate::group::{StoredCounter, StoredRow, incremented, written_row};
 use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
 use crate::queries;
-use crate::schema::Home;
+use crate::schema::NamespaceId;
 use crate::transaction::{Statement, bind_row};
 
 /// One operation by one statement. `None`: an increment was refused, and [`refusal`] or a group tells why.
 pub(crate) async fn execute(
     connection: &mut SqliteConnection,
-    home: Home,
+    namespace_id: NamespaceId,
     operation: &Operation,
     now: Timestamp,
     number: i64,
 ) -> Result<Option<Answer>, sqlx::Error> {
     let now_ms = now.as_unix_millis_floor();
     let addressed =
-        |sql: &'static str| -> Statement { sqlx::query(sql).bind(home.namespace).bind(operation.key.clone()) };
+        |sql: &'static str| -> Statement { sqlx::query(sql).bind(namespace_id.namespace).bind(operation.key.clone()) };
     // Always to the end, never only to the first row: the commit comes after the last one, and with it its error.
     let row = |rows: Vec<SqliteRow>| rows.into_iter().next();
     Ok(Some(match &operation.action {
@@ -35,13 +35,13 @@ pub(crate) async fn execute(
             let version = number * 2 + 1;
             let row_to_write = written_row(operation, version, deadline(*expiry, now))
                 .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-            let query = bind_row(sqlx::query(sql), home, &row_to_write).bind(now_ms).bind(expected);
+            let query = bind_row(sqlx::query(sql), namespace_id, &row_to_write).bind(now_ms).bind(expected);
             let written = row(query.fetch_all(connection).await?);
             if written.is_none() && *condition == PutCondition::Always {
                 // Always returns a row, unless the connection's thread ended on the way.
                 return Err(sqlx::Error::WorkerCrashed);
             }
-            Answer::Set(put_outcome(home.file_id, written.map(|row| row.try_get(0)).transpose()?))
+            Answer::Set(put_outcome(namespace_id.file_id, written.map(|row| row.try_get(0)).transpose()?))
         }
         Action::Delete { if_version: None } => {
             let deleted = row(addressed(queries::DELETE).bind(now_ms).fetch_all(connection).await?);
@@ -79,14 +79,14 @@ pub(crate) async fn execute(
 /// Why an increment was refused, by the state that the statement saw in this transaction.
 pub(crate) async fn refusal(
     connection: &mut SqliteConnection,
-    home: Home,
+    namespace_id: NamespaceId,
     operation: &Operation,
     now: Timestamp,
 ) -> Result<Error, sqlx::Error> {
     let Action::Increment { by, min, max, expiring_allowed } = operation.action else {
         return Ok(undecided());
     };
-    let query = sqlx::query(queries::COUNTER).bind(home.namespace).bind(operation.key.clone());
+    let query = sqlx::query(queries::COUNTER).bind(namespace_id.namespace).bind(operation.key.clone());
     let stored = query.fetch_all(connection).await?.first().map(stored_counter_row).transpose()?;
     let old = match stored {
         Some(StoredRow { expires_at: Some(expires_at), .. }) if expires_at <= now.as_unix_millis_floor() => Ok(0),

@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kv_api::{
-    Backend, BatchOutcome, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire, Increment,
-    ListPage, Profile, RawPage, Read, ReadMany, Result, SetOutcome, Write, WriteMany, async_trait,
+    Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
+    Increment, ListPage, RawPage, Read, ReadMany, Result, SetOutcome, Write, WriteMany, async_trait,
 };
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::capabilities::CAPABILITIES;
 use crate::config::SqliteConfig;
-use crate::connection::{Link, Opening, Patience, connect};
+use crate::connection::{BusyRetry, Opening, ReconnectingConnection, connect};
 use crate::error::{Stage, closed, from_sqlx, read_only, unanswered};
 use crate::operation::{Action, Answer, Operation};
-use crate::profile::PROFILE;
 use crate::reader::{Query, Reader};
-use crate::schema::{self, Home};
+use crate::schema::{self, NamespaceId};
 use crate::writer::{Job, Writer};
 
 /// How many calls wait in a channel before further callers wait for a place in it.
@@ -35,7 +35,7 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// connection. They belong to the tokio runtime that the store was opened in, and end when the store is closed or dropped;
 /// an acknowledged write is in the file by then in any case.
 pub struct SqliteStore {
-    home: Home,
+    namespace_id: NamespaceId,
     scope: String,
     path: PathBuf,
     namespace: String,
@@ -60,7 +60,7 @@ impl SqliteStore {
     /// ([`Reason::NewerSchema`](kv_api::Reason::NewerSchema)); `Unavailable` with [`Reason::Busy`](kv_api::Reason::Busy)
     /// when another process keeps its lock; `Exhausted` when the disk is full.
     pub async fn open(config: SqliteConfig) -> Result<Self> {
-        Self::open_file(config).await.map_err(|error| error.with_store(PROFILE.system).with_operation("open"))
+        Self::open_file(config).await.map_err(|error| error.with_store(CAPABILITIES.system).with_operation("open"))
     }
 
     async fn open_file(config: SqliteConfig) -> Result<Self> {
@@ -77,48 +77,51 @@ impl SqliteStore {
                 "the path of the file must be UTF-8, as SQLite takes it",
             ));
         }
-        let patience =
-            Patience { timer: Arc::clone(&config.timer), clock: Arc::clone(&config.clock), limit: config.busy_timeout };
-        let (connection, home) = schema::open(&config, &path, &patience).await?;
-        Self::start(config, path, patience, connection, home).await
+        let busy_retry = BusyRetry {
+            timer: Arc::clone(&config.timer),
+            clock: Arc::clone(&config.clock),
+            limit: config.busy_timeout,
+        };
+        let (connection, namespace_id) = schema::open(&config, &path, &busy_retry).await?;
+        Self::start(config, path, busy_retry, connection, namespace_id).await
     }
 
     /// Starts the tasks on a file that is ready; `connection` is the writer's, or the first reader's.
     async fn start(
         config: SqliteConfig,
         path: PathBuf,
-        patience: Patience,
+        busy_retry: BusyRetry,
         connection: SqliteConnection,
-        home: Home,
+        namespace_id: NamespaceId,
     ) -> Result<Self> {
         let opening = Opening { path: &path, config: &config };
         let reading = opening.for_reading();
         let (task, working) = watch::channel(());
-        let mut links = Vec::new();
+        let mut connections = Vec::new();
         let writer = if config.read_only {
-            links.push(Link::new(connection, reading.clone(), patience.clone()));
+            connections.push(ReconnectingConnection::new(connection, reading.clone(), busy_retry.clone()));
             None
         } else {
-            let link = Link::new(connection, opening.for_writing(), patience.clone());
+            let connection = ReconnectingConnection::new(connection, opening.for_writing(), busy_retry.clone());
             let (jobs, receiver) = mpsc::channel(QUEUE_MAX);
-            let writer = Writer::new(link, home, Arc::clone(&config.clock), config.durability, receiver);
+            let writer = Writer::new(connection, namespace_id, Arc::clone(&config.clock), config.durability, receiver);
             tokio::spawn(while_working(task.clone(), writer.run()));
             Some(jobs)
         };
-        while links.len() < config.readers.get() {
-            let connection = connect(&reading, &patience).await.map_err(|error| from_sqlx(error, Stage::Open))?;
-            links.push(Link::new(connection, reading.clone(), patience.clone()));
+        while connections.len() < config.readers.get() {
+            let connection = connect(&reading, &busy_retry).await.map_err(|error| from_sqlx(error, Stage::Open))?;
+            connections.push(ReconnectingConnection::new(connection, reading.clone(), busy_retry.clone()));
         }
-        let start = |link| {
+        let start = |connection| {
             let (queries, receiver) = mpsc::channel(QUEUE_MAX);
-            let reader = Reader::new(link, home, Arc::clone(&config.clock), receiver);
+            let reader = Reader::new(connection, namespace_id, Arc::clone(&config.clock), receiver);
             tokio::spawn(while_working(task.clone(), reader.run()));
             queries
         };
         Ok(Self {
-            home,
-            scope: format!("{:016x}/{}", home.file_id, config.namespace),
-            readers: links.into_iter().map(start).collect(),
+            namespace_id,
+            scope: format!("{:016x}/{}", namespace_id.file_id, config.namespace),
+            readers: connections.into_iter().map(start).collect(),
             next_reader: AtomicUsize::new(0),
             working,
             writer,
@@ -167,7 +170,7 @@ impl SqliteStore {
         answers.await.map_err(|_| unanswered())
     }
 
-    /// Asks the readers in turn.
+    /// Idempotency the readers in turn.
     async fn ask<A>(&self, query: impl FnOnce(oneshot::Sender<Result<A>>) -> Query) -> Result<A> {
         let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
         let reader = &self.readers[turn % self.readers.len()];
@@ -190,8 +193,8 @@ impl fmt::Debug for SqliteStore {
 
 #[async_trait]
 impl Backend for SqliteStore {
-    fn profile(&self) -> &Profile {
-        &PROFILE
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
     }
 
     fn scope(&self) -> &str {
@@ -209,11 +212,11 @@ impl Backend for SqliteStore {
     }
 
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
-        set_outcome(self.carry_out(Operation::put(write, self.home.file_id)?).await)
+        set_outcome(self.carry_out(Operation::put(write, self.namespace_id.file_id)?).await)
     }
 
     async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
-        delete_outcome(self.carry_out(Operation::delete(delete, self.home.file_id)).await)
+        delete_outcome(self.carry_out(Operation::delete(delete, self.namespace_id.file_id)).await)
     }
 
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
@@ -236,7 +239,7 @@ impl Backend for SqliteStore {
         let mut operations = Vec::with_capacity(writes.len());
         let mut refused = Vec::new();
         for (index, write) in writes.into_iter().enumerate() {
-            match Operation::put(write, self.home.file_id) {
+            match Operation::put(write, self.namespace_id.file_id) {
                 Ok(operation) => operations.push(operation),
                 Err(error) => refused.push((index, error)),
             }
@@ -259,7 +262,7 @@ impl Backend for SqliteStore {
     }
 
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
-        let put = |write| Operation::put(write, self.home.file_id);
+        let put = |write| Operation::put(write, self.namespace_id.file_id);
         let operations = writes.into_writes().into_iter().map(put).collect::<Result<_>>()?;
         let (reply, outcome) = oneshot::channel();
         self.writer()?.send(Job::AllOrNothing { operations, reply }).await.map_err(|_| closed())?;
@@ -342,17 +345,17 @@ mod tests {
     use futures_util::future::join_all;
     use kv_api::{Fields, Reason, Resolver, SetItem, Value};
 
-    const RESOLVER: Resolver<'static> = Resolver::new(&PROFILE);
+    const RESOLVER: Resolver<'static> = Resolver::new(&CAPABILITIES);
 
     /// A store whose file may not grow beyond `pages`: to SQLite that is a full disk.
     async fn store_with_pages(path: PathBuf, pages: u32) -> SqliteStore {
         let config = SqliteConfig::new(&path);
         let (timer, clock) = (Arc::clone(&config.timer), Arc::clone(&config.clock));
-        let patience = Patience { timer, clock, limit: config.busy_timeout };
-        let (mut connection, home) = schema::open(&config, &path, &patience).await.unwrap();
+        let busy_retry = BusyRetry { timer, clock, limit: config.busy_timeout };
+        let (mut connection, namespace_id) = schema::open(&config, &path, &busy_retry).await.unwrap();
         let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
         sqlx::query(limit).fetch_all(&mut connection).await.unwrap();
-        SqliteStore::start(config, path, patience, connection, home).await.unwrap()
+        SqliteStore::start(config, path, busy_retry, connection, namespace_id).await.unwrap()
     }
 
     async fn set(store: &SqliteStore, key: &str, bytes: usize) -> Result<SetOutcome> {

@@ -10,7 +10,7 @@ use crate::group::{Group, Plan, StoredRow};
 use crate::pack::{PACKED_BYTES_MAX, Packed, Row};
 use crate::packed_text::PackedText;
 use crate::queries;
-use crate::schema::Home;
+use crate::schema::NamespaceId;
 
 /// How many keys or rows, and how many bytes of them, one statement takes.
 const STATEMENT_ROWS_MAX: usize = 1000;
@@ -46,7 +46,7 @@ impl Failure {
 pub(crate) async fn begin(
     connection: &mut SqliteConnection,
     group: &mut Group<'_>,
-    home: Home,
+    namespace_id: NamespaceId,
     clock: &dyn Clock,
 ) -> Result<Timestamp, Failure> {
     let counted = group.has_counters();
@@ -69,7 +69,7 @@ pub(crate) async fn begin(
             marks.push(marked);
         }
         let (list, bytes) = packed.finish();
-        let query = sqlx::query(texts[0]).bind(list).bind(bytes).bind(home.namespace);
+        let query = sqlx::query(texts[0]).bind(list).bind(bytes).bind(namespace_id.namespace);
         let rows = query.fetch_all(&mut *connection).await.map_err(Failure::in_transaction)?;
         if let Some(text) = rows.first() {
             let text: Option<&[u8]> = text.try_get(0).map_err(Failure::in_transaction)?;
@@ -95,7 +95,7 @@ pub(crate) async fn begin(
 pub(crate) async fn finish(
     connection: &mut SqliteConnection,
     plan: &Plan<'_>,
-    home: Home,
+    namespace_id: NamespaceId,
     now: Timestamp,
 ) -> Result<Option<u64>, Failure> {
     if plan.is_empty() {
@@ -116,13 +116,13 @@ pub(crate) async fn finish(
     let mut rows = 0;
     for row in &plan.puts {
         if row.content_bytes() >= PACKED_BYTES_MAX {
-            let query = bind_row(sqlx::query(queries::UPSERT_ROW), home, row);
+            let query = bind_row(sqlx::query(queries::UPSERT_ROW), namespace_id, row);
             query.execute(&mut *connection).await.map_err(Failure::in_transaction)?;
             continue;
         }
         if rows >= STATEMENT_ROWS_MAX || packed.bytes() >= STATEMENT_BYTES_MAX {
             let (list, bytes) = std::mem::take(&mut packed).finish();
-            let query = sqlx::query(queries::UPSERT).bind(list).bind(bytes).bind(home.namespace);
+            let query = sqlx::query(queries::UPSERT).bind(list).bind(bytes).bind(namespace_id.namespace);
             query.execute(&mut *connection).await.map_err(Failure::in_transaction)?;
             rows = 0;
         }
@@ -137,7 +137,7 @@ pub(crate) async fn finish(
     let query = sqlx::query(queries::FINISH)
         .bind(list)
         .bind(bytes)
-        .bind(home.namespace)
+        .bind(namespace_id.namespace)
         .bind(deletes.finish().0)
         .bind(now.as_unix_millis_floor());
     commit(connection, query).await.map(Some)
@@ -172,9 +172,9 @@ async fn commit(connection: &mut SqliteConnection, query: Statement) -> Result<u
 pub(crate) type Statement = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
 /// Binds the seven parameters of a row.
-pub(crate) fn bind_row(query: Statement, home: Home, row: &Row<'_>) -> Statement {
+pub(crate) fn bind_row(query: Statement, namespace_id: NamespaceId, row: &Row<'_>) -> Statement {
     query
-        .bind(home.namespace)
+        .bind(namespace_id.namespace)
         .bind(row.key.to_owned())
         .bind(row.kind)
         .bind(row.version)

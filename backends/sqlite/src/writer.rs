@@ -9,12 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
 use crate::config::Durability;
-use crate::connection::Link;
+use crate::connection::ReconnectingConnection;
 use crate::error::{Stage, code, damaged_row, from_sqlx, is_about_a_row, is_busy, primary_code, undecided};
 use crate::group::Group;
 use crate::operation::{Answer, Operation};
 use crate::queries;
-use crate::schema::Home;
+use crate::schema::NamespaceId;
 use crate::single;
 use crate::transaction::{self, Failure};
 
@@ -42,8 +42,8 @@ const SINGLES_BETWEEN_RECLAIMS: u32 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) link: Link,
-    pub(crate) home: Home,
+    pub(crate) connection: ReconnectingConnection,
+    pub(crate) namespace_id: NamespaceId,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) durability: Durability,
     jobs: mpsc::Receiver<Job>,
@@ -60,15 +60,15 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(
-        link: Link,
-        home: Home,
+        connection: ReconnectingConnection,
+        namespace_id: NamespaceId,
         clock: Arc<dyn Clock>,
         durability: Durability,
         jobs: mpsc::Receiver<Job>,
     ) -> Self {
         Self {
-            link,
-            home,
+            connection,
+            namespace_id,
             clock,
             durability,
             jobs,
@@ -103,9 +103,9 @@ impl Writer {
         }
         if closing.is_some() {
             // Best effort: the log is as good as the file, and others may be using it.
-            let _ = sqlx::query(queries::CHECKPOINT).fetch_all(&mut self.link.connection).await;
+            let _ = sqlx::query(queries::CHECKPOINT).fetch_all(&mut self.connection.connection).await;
         }
-        let closed = self.link.connection.close().await.map_err(|error| from_sqlx(error, Stage::Read));
+        let closed = self.connection.connection.close().await.map_err(|error| from_sqlx(error, Stage::Read));
         if let Some(reply) = closing {
             let _ = reply.send(closed);
         }
@@ -128,12 +128,12 @@ impl Writer {
 
     /// Removes some expired rows. If that fails, the next group tries again.
     async fn reclaim(&mut self) {
-        if self.link.is_lost() {
+        if self.connection.is_lost() {
             self.reclaim_due = false;
             return;
         }
         let now = self.clock.now().as_unix_millis_floor();
-        let removed = sqlx::query(queries::RECLAIM).bind(now).execute(&mut self.link.connection).await;
+        let removed = sqlx::query(queries::RECLAIM).bind(now).execute(&mut self.connection.connection).await;
         self.reclaim_due = removed.is_ok_and(|removed| removed.rows_affected() > 0);
         self.singles_since_reclaim = 0;
     }
@@ -191,14 +191,14 @@ impl Writer {
     /// One operation by itself: a single statement that is its own transaction.
     async fn single(&mut self, operation: &Operation) -> Result<Answer> {
         self.prepare(1).await?;
-        let patience = self.link.patience.clone();
-        let mut wait = patience.begin();
+        let busy_retry = self.connection.busy_retry.clone();
+        let mut wait = busy_retry.begin();
         let number = self.take_numbers(1).start;
         self.singles_since_reclaim += 1;
         self.reclaim_due |= self.singles_since_reclaim >= SINGLES_BETWEEN_RECLAIMS;
         loop {
             let now = self.clock.now();
-            match single::execute(&mut self.link.connection, self.home, operation, now, number).await {
+            match single::execute(&mut self.connection.connection, self.namespace_id, operation, now, number).await {
                 Ok(Some(answer)) => return Ok(answer),
                 // A group of one reads first, so it can tell why.
                 Ok(None) => {
@@ -221,8 +221,8 @@ impl Writer {
         if let Err(error) = self.prepare(operations.len() * 2).await {
             return all(error);
         }
-        let patience = self.link.patience.clone();
-        let mut wait = patience.begin();
+        let busy_retry = self.connection.busy_retry.clone();
+        let mut wait = busy_retry.begin();
         let numbers = self.take_numbers(operations.len());
         loop {
             let mut group = Group::new(operations);
@@ -242,11 +242,11 @@ impl Writer {
     }
 
     async fn try_group(&mut self, group: &mut Group<'_>, numbers: Range<i64>) -> Result<Vec<Result<Answer>>, Failure> {
-        let connection = &mut self.link.connection;
-        let now = transaction::begin(connection, group, self.home, &*self.clock).await?;
-        let answers = group.decide(now, numbers, self.home.file_id);
+        let connection = &mut self.connection.connection;
+        let now = transaction::begin(connection, group, self.namespace_id, &*self.clock).await?;
+        let answers = group.decide(now, numbers, self.namespace_id.file_id);
         let plan = group.plan().map_err(Failure::Other)?;
-        let reclaimed = transaction::finish(connection, &plan, self.home, now).await?;
+        let reclaimed = transaction::finish(connection, &plan, self.namespace_id, now).await?;
         if let Some(reclaimed) = reclaimed {
             self.reclaim_due = reclaimed > 0;
             self.singles_since_reclaim = 0;
@@ -257,8 +257,8 @@ impl Writer {
     /// A row was refused: one statement for each operation, still in one transaction. A statement that fails undoes itself
     /// alone, and only its caller gets the error.
     async fn one_by_one(&mut self, operations: &[&Operation]) -> Result<Vec<Result<Answer>>, Failure> {
-        let patience = self.link.patience.clone();
-        let mut wait = patience.begin();
+        let busy_retry = self.connection.busy_retry.clone();
+        let mut wait = busy_retry.begin();
         let numbers = self.take_numbers(operations.len());
         loop {
             match self.try_one_by_one(operations, numbers.clone()).await {
@@ -278,14 +278,14 @@ impl Writer {
         operations: &[&Operation],
         numbers: Range<i64>,
     ) -> Result<Vec<Result<Answer>>, Failure> {
-        let connection = &mut self.link.connection;
+        let connection = &mut self.connection.connection;
         sqlx::query(queries::BEGIN).execute(&mut *connection).await.map_err(Failure::in_transaction)?;
         let now = self.clock.now();
         let mut answers = Vec::with_capacity(operations.len());
         for (operation, number) in operations.iter().zip(numbers) {
-            answers.push(match single::execute(connection, self.home, operation, now, number).await {
+            answers.push(match single::execute(connection, self.namespace_id, operation, now, number).await {
                 Ok(Some(answer)) => Ok(answer),
-                Ok(None) => Err(single::refusal(connection, self.home, operation, now)
+                Ok(None) => Err(single::refusal(connection, self.namespace_id, operation, now)
                     .await
                     .map_err(Failure::in_transaction)?),
                 Err(error) if is_about_a_row(&error) => Err(from_sqlx(error, Stage::Write)),
@@ -303,8 +303,8 @@ impl Writer {
     async fn all_or_nothing(&mut self, operations: &[Operation]) -> Result<BatchOutcome> {
         self.prepare(operations.len()).await?;
         let operations: Vec<&Operation> = operations.iter().collect();
-        let patience = self.link.patience.clone();
-        let mut wait = patience.begin();
+        let busy_retry = self.connection.busy_retry.clone();
+        let mut wait = busy_retry.begin();
         let numbers = self.take_numbers(operations.len());
         loop {
             let mut group = Group::new(&operations);
@@ -324,9 +324,9 @@ impl Writer {
         group: &mut Group<'_>,
         numbers: Range<i64>,
     ) -> Result<BatchOutcome, Failure> {
-        let now = transaction::begin(&mut self.link.connection, group, self.home, &*self.clock).await?;
+        let now = transaction::begin(&mut self.connection.connection, group, self.namespace_id, &*self.clock).await?;
         let mut outcomes = Vec::new();
-        for (index, answer) in group.decide(now, numbers, self.home.file_id).into_iter().enumerate() {
+        for (index, answer) in group.decide(now, numbers, self.namespace_id.file_id).into_iter().enumerate() {
             match answer {
                 Ok(Answer::Set(outcome)) if outcome.is_written() => outcomes.push(outcome),
                 Ok(_) => {
@@ -337,26 +337,26 @@ impl Writer {
             }
         }
         let plan = group.plan().map_err(Failure::Other)?;
-        let reclaimed = transaction::finish(&mut self.link.connection, &plan, self.home, now).await?;
+        let reclaimed = transaction::finish(&mut self.connection.connection, &plan, self.namespace_id, now).await?;
         self.reclaim_due |= reclaimed.is_some_and(|reclaimed| reclaimed > 0);
         Ok(BatchOutcome::Written(outcomes))
     }
 
     /// Leaves no transaction open: a later single statement would join it, and be answered without a commit.
     async fn roll_back(&mut self) {
-        match sqlx::query(queries::ROLLBACK).execute(&mut self.link.connection).await {
+        match sqlx::query(queries::ROLLBACK).execute(&mut self.connection.connection).await {
             Ok(_) => {}
             // There was none: SQLite has rolled back by itself, or BEGIN had failed.
             Err(error) if primary_code(&error) == Some(code::ERROR) => {}
             // While this fails no operation is begun: the transaction may still be open on the old connection.
-            Err(_) => drop(self.link.renew().await),
+            Err(_) => drop(self.connection.renew().await),
         }
     }
 
     /// A failure that is none of SQLite's means that the connection's thread is gone.
     async fn renew_if_lost(&mut self, error: &sqlx::Error) {
         if primary_code(error).is_none() {
-            drop(self.link.renew().await);
+            drop(self.connection.renew().await);
         }
     }
 
@@ -364,7 +364,7 @@ impl Writer {
     /// back with a transaction, they would be handed out a second time.
     async fn prepare(&mut self, count: usize) -> Result<()> {
         // Here and below: no operation has begun, so none can have been applied.
-        self.link.restore().await.map_err(|error| from_sqlx(error, Stage::Read))?;
+        self.connection.restore().await.map_err(|error| from_sqlx(error, Stage::Read))?;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         if self.numbers.end - self.numbers.start >= count {
             return Ok(());
@@ -374,10 +374,10 @@ impl Writer {
             Durability::Normal => queries::RESERVE_NORMAL,
         };
         let block = count.max(NUMBERS_RESERVED);
-        let patience = self.link.patience.clone();
-        let mut wait = patience.begin();
+        let busy_retry = self.connection.busy_retry.clone();
+        let mut wait = busy_retry.begin();
         let rows = loop {
-            match sqlx::query(query).bind(block).fetch_all(&mut self.link.connection).await {
+            match sqlx::query(query).bind(block).fetch_all(&mut self.connection.connection).await {
                 Err(error) if is_busy(&error) && wait.again().await => {}
                 Err(error) => {
                     self.renew_if_lost(&error).await;
@@ -429,7 +429,7 @@ impl Job {
 mod tests {
     use super::*;
     use crate::config::SqliteConfig;
-    use crate::connection::{Opening, Patience};
+    use crate::connection::{BusyRetry, Opening};
     use crate::operation::{Action, PutCondition};
     use crate::schema;
     use kv_api::{ErrorKind, Expiry, Value};
@@ -439,11 +439,11 @@ mod tests {
     async fn writer(path: &Path, options: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> Writer {
         let config = SqliteConfig::new(path);
         let (timer, clock) = (Arc::clone(&config.timer), Arc::clone(&config.clock));
-        let patience = Patience { timer, clock, limit: config.busy_timeout };
-        let (connection, home) = schema::open(&config, path, &patience).await.unwrap();
+        let busy_retry = BusyRetry { timer, clock, limit: config.busy_timeout };
+        let (connection, namespace_id) = schema::open(&config, path, &busy_retry).await.unwrap();
         let options = options(Opening { path, config: &config }.for_writing());
-        let link = Link::new(connection, options, patience);
-        Writer::new(link, home, config.clock, config.durability, mpsc::channel(1).1)
+        let connection = ReconnectingConnection::new(connection, options, busy_retry);
+        Writer::new(connection, namespace_id, config.clock, config.durability, mpsc::channel(1).1)
     }
 
     fn put() -> Operation {
@@ -458,8 +458,8 @@ mod tests {
         let path = directory.path().join("app.db");
         let moved = directory.path().join("moved.db");
         let mut writer = writer(&path, |options| options.filename(&moved)).await;
-        sqlx::query(queries::BEGIN).execute(&mut writer.link.connection).await.unwrap();
-        assert!(writer.link.renew().await.is_err());
+        sqlx::query(queries::BEGIN).execute(&mut writer.connection.connection).await.unwrap();
+        assert!(writer.connection.renew().await.is_err());
         assert!(!moved.exists(), "a new file would hide that the old one is gone");
         let put = put();
         for error in [
@@ -471,6 +471,6 @@ mod tests {
         }
         std::os::unix::fs::symlink(&path, &moved).unwrap();
         writer.single(&put).await.unwrap();
-        assert!(!writer.link.is_lost());
+        assert!(!writer.connection.is_lost());
     }
 }

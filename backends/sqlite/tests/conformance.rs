@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, async_trait};
-use kv_conformance::{Harness, Subject, conformance_tests};
+use kv_conformance::{Fixture, Harness, conformance_tests};
 use kv_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 /// One namespace of a file, opened as another process would.
@@ -18,14 +18,14 @@ struct Sqlite;
 
 #[async_trait]
 impl Harness for Sqlite {
-    async fn open(&self) -> Result<Subject> {
+    async fn open(&self) -> Result<Fixture> {
         let folder = tempfile::tempdir()
             .map_err(|error| Error::new(ErrorKind::Misconfigured, "no temporary folder").with_source(error))?;
         let path = folder.path().join("conformance.db");
         let clock = ManualClock::new(Timestamp::from_unix_micros(1_795_161_822_123_456));
         let store = open(path.clone(), "main".to_owned(), clock.clone()).await?;
         let (again, other) = ((path.clone(), clock.clone()), (path, clock.clone()));
-        Ok(Subject::new(store)
+        Ok(Fixture::new(store)
             .with_guard(folder)
             .with_time(clock)
             .with_reopen(move || open(again.0.clone(), "main".to_owned(), again.1.clone()))

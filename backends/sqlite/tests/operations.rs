@@ -11,7 +11,7 @@ use kv_api::{
     Backend, BatchOutcome, Clock, DeleteOutcome, EntryExpiry, ErrorKind, Fields, Metadata, Reason, Retry, SetItem,
     SetStatus, Value,
 };
-use kv_sqlite::{PROFILE, SqliteConfig, SqliteStore};
+use kv_sqlite::{CAPABILITIES, SqliteConfig, SqliteStore};
 use serde_json::json;
 use sqlx::Connection;
 use support::{
@@ -41,7 +41,7 @@ async fn key_2_every_character_of_a_key_comes_back() {
     .chain(&["\"", "'", "\\", "%", "_", "*", "?", "[", "{\"a\":1}", ",", "1,2,3,", " ", " a ", "A", "e\u{301}", "é"])
     .map(ToString::to_string)
     .collect();
-    keys.push("k".repeat(PROFILE.key_bytes_max));
+    keys.push("k".repeat(CAPABILITIES.key_bytes_max));
     let metadata = Metadata::from(json!({"n": "\0,\"\u{1F600}"}));
     // One by one, and again as a batch.
     for round in 0..2 {
@@ -269,12 +269,12 @@ async fn cnt_1_and_cnt_2_what_cannot_be_counted_in_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn cnt_2_a_narrower_handle_narrows_the_range_and_refuses_expiry() {
+async fn cnt_2_a_restricted_handle_narrows_the_range_and_refuses_expiry() {
     let place = Place::new();
     let store = place.open().await;
-    let narrow = PROFILE.clone().with_counters(kv_api::Support::Native, -10, 10).with_counter_expiry(false);
-    let narrow = kv_api::Resolver::new(&narrow);
-    let count = |key, by| store.increment(narrow.increment(key, by, false).unwrap());
+    let restrict = CAPABILITIES.clone().with_counters(kv_api::Support::Native, -10, 10).with_counter_expiry(false);
+    let restrict = kv_api::Resolver::new(&restrict);
+    let count = |key, by| store.increment(restrict.increment(key, by, false).unwrap());
     let range = Some(Reason::CounterRange { min: -10, max: 10 });
     assert_eq!(count("a", 11).await.unwrap_err().reason(), range.as_ref());
     assert!(!exists(&store, "a").await);
@@ -608,12 +608,12 @@ async fn cnt_1_an_expired_counter_beside_a_refused_row_begins_at_zero() {
         .run("CREATE TRIGGER refuse BEFORE INSERT ON kv WHEN NEW.key = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END")
         .await;
     for expiring_allowed in [true, false] {
-        let profile =
-            PROFILE.clone().with_counters(kv_api::Support::Native, -10, 10).with_counter_expiry(expiring_allowed);
-        let narrow = kv_api::Resolver::new(&profile);
+        let capabilities =
+            CAPABILITIES.clone().with_counters(kv_api::Support::Native, -10, 10).with_counter_expiry(expiring_allowed);
+        let restrict = kv_api::Resolver::new(&capabilities);
         let (refused, counted) = tokio::join!(
             set(&store, SetItem::new("no", "v")),
-            store.increment(narrow.increment("n", 11, false).unwrap())
+            store.increment(restrict.increment("n", 11, false).unwrap())
         );
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Misconfigured);
         let range = Reason::CounterRange { min: -10, max: 10 };

@@ -14,7 +14,7 @@ fn statuses(results: Vec<Result<SetOutcome>>) -> std::result::Result<Vec<SetStat
 }
 
 fn told(cx: &Context<'_>, status: SetStatus) -> SetStatus {
-    if cx.profile().set_outcome_told { status } else { SetStatus::Stored }
+    if cx.capabilities().reports_set_outcome { status } else { SetStatus::Stored }
 }
 
 /// BATCH-1: a batch takes any number of items, none included, and splits by itself.

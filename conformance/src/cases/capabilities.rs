@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kv_api::{
-    DeleteOutcome, EntryExpiry, ErrorKind, Feature, ItemLimit, ItemParts, ListedMetadata, Metadata, Profile, Reason,
-    SetItem, SetStatus, Support, Value, ValueKind, ValueKinds,
+    Capabilities, DeleteOutcome, EntryExpiry, ErrorKind, Feature, ItemLimit, ItemParts, ListedMetadata, Metadata,
+    Reason, SetItem, SetStatus, Support, Value, ValueKind, ValueKinds,
 };
 use serde_json::json;
 
@@ -25,7 +25,7 @@ macro_rules! declared_or_refused {
                 Feature::IfNotExists => drop(set.if_not_exists().await?),
                 Feature::IfExists => drop(set.if_exists().await?),
                 Feature::IfVersion => drop(set.if_version(crate::context::foreign_version()).await?),
-                Feature::Ttl => drop(set.ttl(cx.profile().expiry_min.max(Duration::from_secs(3600))).await?),
+                Feature::Ttl => drop(set.ttl(cx.capabilities().expiry_min.max(Duration::from_secs(3600))).await?),
                 Feature::ExpireAt => {
                     drop(crate::expiring::Life::set(cx.life(crate::expiring::Form::At, 1)?, set).await?);
                 }
@@ -74,11 +74,11 @@ declared_or_refused! {
 
 /// CAP-2: best effort is refused with a reason of its own, which names the way to accept it.
 pub(crate) async fn cap_2_the_refusal_of_best_effort_tells_the_way(cx: &Context<'_>) -> CaseResult {
-    let weaker = Profile::new("best effort")
+    let weaker = Capabilities::new("best effort")
         .with_value_kinds(ValueKinds::ALL)
         .with_if_not_exists(Support::BestEffort)
         .with_if_exists(Support::BestEffort);
-    let narrow = cx.strict().narrowed_to([&weaker]);
+    let restrict = cx.strict().restricted_to([&weaker]);
     let key = cx.key("k");
     let mut tried = false;
     for feature in [Feature::IfNotExists, Feature::IfExists].into_iter().filter(|feature| cx.declares(*feature)) {
@@ -91,34 +91,37 @@ pub(crate) async fn cap_2_the_refusal_of_best_effort_tells_the_way(cx: &Context<
                 if feature == Feature::IfExists { set.if_exists().await } else { set.if_not_exists().await }
             }
         };
-        let error = ensure_err!(set(&narrow).await, "best effort without an opt-in");
+        let error = ensure_err!(set(&restrict).await, "best effort without an opt-in");
         ensure_eq!(error.kind(), ErrorKind::Unsupported, "the kind");
         ensure_eq!(error.reason(), Some(&Reason::BestEffortNotAllowed(feature)), "the reason");
         ensure!(error.to_string().contains("allow_best_effort"), "the error does not tell the way: {error}");
-        set(&narrow.allow_best_effort()).await?;
+        set(&restrict.allow_best_effort()).await?;
     }
-    if tried { Ok(()) } else { not_applicable("no condition is declared that could be narrowed to best effort") }
+    if tried { Ok(()) } else { not_applicable("no condition is declared that could be restricted to best effort") }
 }
 
 /// CAP-3: what is declared makes sense together.
 pub(crate) async fn cap_3_the_declaration_makes_sense(cx: &Context<'_>) -> CaseResult {
-    let profile = cx.profile();
+    let capabilities = cx.capabilities();
     ensure!(
-        !profile.system.is_empty() && !profile.system.contains('\0'),
+        !capabilities.system.is_empty() && !capabilities.system.contains('\0'),
         "the name of the system: {:?}",
-        profile.system
+        capabilities.system
     );
-    ensure!(profile.value_kinds != ValueKinds::NONE, "no kind of value is declared, so nothing can be written");
-    ensure!(profile.key_bytes_min >= 1, "key_bytes_min is {}, and no key is empty", profile.key_bytes_min);
-    ensure!(profile.key_bytes_min <= profile.key_bytes_max, "key_bytes_min is above key_bytes_max");
-    ensure!(profile.expiry_resolution >= Duration::from_micros(1), "an expiry_resolution below a microsecond");
-    ensure!(profile.list == Support::None || profile.list_page_max >= 1, "pages of no key");
-    let counts = profile.counters != Support::None;
-    ensure!(!counts || (profile.counter_min <= 0 && profile.counter_max >= 0), "a range of counters without 0");
+    ensure!(capabilities.value_kinds != ValueKinds::NONE, "no kind of value is declared, so nothing can be written");
+    ensure!(capabilities.key_bytes_min >= 1, "key_bytes_min is {}, and no key is empty", capabilities.key_bytes_min);
+    ensure!(capabilities.key_bytes_min <= capabilities.key_bytes_max, "key_bytes_min is above key_bytes_max");
+    ensure!(capabilities.expiry_resolution >= Duration::from_micros(1), "an expiry_resolution below a microsecond");
+    ensure!(capabilities.list == Support::None || capabilities.list_page_max >= 1, "pages of no key");
+    let counts = capabilities.counters != Support::None;
+    ensure!(
+        !counts || (capabilities.counter_min <= 0 && capabilities.counter_max >= 0),
+        "a range of counters without 0"
+    );
     ensure!(!counts || cx.has_kind(ValueKind::Json), "counters read as JSON integers, and JSON is not declared");
-    let expires = profile.ttl != Support::None || profile.expire_at != Support::None;
-    ensure!(expires || profile.expire == Support::None, "expire is declared, and no form of expiry is");
-    for limit in &*profile.item_limits {
+    let expires = capabilities.ttl != Support::None || capabilities.expire_at != Support::None;
+    ensure!(expires || capabilities.expire == Support::None, "expire is declared, and no form of expiry is");
+    for limit in &*capabilities.item_limits {
         ensure!(!limit.name.is_empty(), "a limit without a name");
     }
     Ok(())
@@ -126,58 +129,58 @@ pub(crate) async fn cap_3_the_declaration_makes_sense(cx: &Context<'_>) -> CaseR
 
 /// CAP-3, CAP-1: what is told beside outcomes and entries is what is declared.
 pub(crate) async fn cap_3_nothing_is_told_that_is_not_declared(cx: &Context<'_>) -> CaseResult {
-    let profile = cx.profile();
+    let capabilities = cx.capabilities();
     let key = cx.key("k");
     let set = cx.store().set(&key, cx.value(1)).await?;
     let entry = cx.entry(&key).await?;
-    if profile.if_version == Support::None {
+    if capabilities.if_version == Support::None {
         ensure_eq!((set.version(), entry.version()), (None, None), "versions, which are declared absent");
     }
-    if !profile.expiry_read {
+    if !capabilities.expiry_read {
         ensure_eq!(entry.expiry(), EntryExpiry::Unknown, "the expiry, whose reading is declared absent");
     }
-    if profile.metadata == Support::None {
+    if capabilities.metadata == Support::None {
         ensure_eq!(entry.metadata(), None, "metadata, which is declared absent");
     }
-    if profile.list != Support::None {
+    if capabilities.list != Support::None {
         for item in cx.store().list().await?.items {
             ensure!(
-                profile.list_metadata || item.metadata == ListedMetadata::NotTold,
+                capabilities.list_metadata || item.metadata == ListedMetadata::NotReported,
                 "listed metadata, declared absent"
             );
-            ensure!(profile.list_expiry || item.expiry == EntryExpiry::Unknown, "listed expiry, declared absent");
+            ensure!(capabilities.list_expiry || item.expiry == EntryExpiry::Unknown, "listed expiry, declared absent");
         }
     }
     let deleted = cx.store().delete(&key).await?;
-    let expected = if profile.delete_outcome_told { DeleteOutcome::Deleted } else { DeleteOutcome::Accepted };
+    let expected = if capabilities.reports_delete_outcome { DeleteOutcome::Deleted } else { DeleteOutcome::Accepted };
     ensure_eq!(deleted, expected, "the outcome of a delete");
     Ok(())
 }
 
-/// CAP-4: a narrowed handle offers less, refuses the rest, and hides what the narrower system could not tell.
-pub(crate) async fn cap_4_a_narrowed_handle_hides_what_others_cannot_tell(cx: &Context<'_>) -> CaseResult {
-    let least = Profile::new("least").with_value_kinds(ValueKinds::ALL).with_key_bytes(2, 64);
-    let narrow = cx.store().narrowed_to([&least]);
+/// CAP-4: a restricted handle offers less, refuses the rest, and hides what the narrower system could not tell.
+pub(crate) async fn cap_4_a_restricted_handle_hides_what_others_cannot_tell(cx: &Context<'_>) -> CaseResult {
+    let least = Capabilities::new("least").with_value_kinds(ValueKinds::ALL).with_key_bytes(2, 64);
+    let restrict = cx.store().restricted_to([&least]);
     let key = cx.key("key");
-    ensure_eq!(narrow.set(&key, cx.value(1)).await?.status(), SetStatus::Stored, "a set over nothing");
-    let outcome = narrow.set(&key, cx.value(2)).await?;
+    ensure_eq!(restrict.set(&key, cx.value(1)).await?.status(), SetStatus::Stored, "a set over nothing");
+    let outcome = restrict.set(&key, cx.value(2)).await?;
     ensure_eq!((outcome.status(), outcome.version()), (SetStatus::Stored, None), "a set over an entry");
-    let Some(entry) = narrow.get_entry(&key).await? else {
-        return Err(Stop::Failed("a narrowed handle does not see what it wrote".to_owned()));
+    let Some(entry) = restrict.get_entry(&key).await? else {
+        return Err(Stop::Failed("a restricted handle does not see what it wrote".to_owned()));
     };
     ensure_eq!((entry.expiry(), entry.version()), (EntryExpiry::Unknown, None), "what an entry tells");
-    ensure_refused!(narrow.set(&key, cx.value(3)).if_not_exists().await, ErrorKind::Unsupported, None, "IfNotExists");
-    ensure_refused!(narrow.increment(&key, 1).await, ErrorKind::Unsupported, None, "increment");
-    ensure_refused!(narrow.list().await, ErrorKind::Unsupported, None, "list");
-    ensure_refused!(narrow.expire(&key).never().await, ErrorKind::Unsupported, None, "expire");
-    let short = narrow.set("k", cx.value(3)).await;
-    ensure_refused!(short, ErrorKind::InvalidArgument, None, "a key below the narrower limit");
-    ensure_eq!(narrow.delete(&key).await?, DeleteOutcome::Accepted, "a delete");
-    ensure_eq!(narrow.delete(&key).await?, DeleteOutcome::Accepted, "a delete of nothing");
-    for outcome in narrow.delete_many([&*key]).await {
+    ensure_refused!(restrict.set(&key, cx.value(3)).if_not_exists().await, ErrorKind::Unsupported, None, "IfNotExists");
+    ensure_refused!(restrict.increment(&key, 1).await, ErrorKind::Unsupported, None, "increment");
+    ensure_refused!(restrict.list().await, ErrorKind::Unsupported, None, "list");
+    ensure_refused!(restrict.expire(&key).never().await, ErrorKind::Unsupported, None, "expire");
+    let short = restrict.set("k", cx.value(3)).await;
+    ensure_refused!(short, ErrorKind::InvalidArgument, None, "a key below the tighter limit");
+    ensure_eq!(restrict.delete(&key).await?, DeleteOutcome::Accepted, "a delete");
+    ensure_eq!(restrict.delete(&key).await?, DeleteOutcome::Accepted, "a delete of nothing");
+    for outcome in restrict.delete_many([&*key]).await {
         ensure_eq!(outcome?, DeleteOutcome::Accepted, "a delete of nothing among many");
     }
-    cx.expect(&key, None, "after a delete through a narrowed handle").await
+    cx.expect(&key, None, "after a delete through a restricted handle").await
 }
 
 /// CHK-1: what is not acceptable reaches no adapter: nothing is sent and nothing has changed.
@@ -186,8 +189,8 @@ pub(crate) async fn chk_1_what_is_not_acceptable_is_not_sent(cx: &Context<'_>) -
     cx.store().set(&key, cx.value(1)).await?;
     let before = cx.entry(&key).await?;
     let sent = cx.requests();
-    let too_long = (cx.profile().key_bytes_max < super::sample_limit::LARGEST_KEY)
-        .then(|| "k".repeat(cx.profile().key_bytes_max + 1));
+    let too_long = (cx.capabilities().key_bytes_max < super::sample_limit::LARGEST_KEY)
+        .then(|| "k".repeat(cx.capabilities().key_bytes_max + 1));
     for bad in [Some(String::new()), too_long].into_iter().flatten() {
         ensure!(cx.store().get(&bad).await.is_err(), "a get of a key that is not acceptable");
         ensure!(cx.store().set(&bad, cx.value(2)).await.is_err(), "a set of a key that is not acceptable");
@@ -225,12 +228,12 @@ impl Filler {
 pub(crate) async fn chk_2_each_limit_is_kept_from_both_sides(cx: &Context<'_>) -> CaseResult {
     let key = cx.key("k");
     let mut too_large = Vec::new();
-    let limits = cx.profile().item_limits.clone();
+    let limits = cx.capabilities().item_limits.clone();
     if limits.is_empty() {
         return not_applicable("no limit on the size of an item is declared");
     }
     for limit in &*limits {
-        // Of limits of one name, as a narrowed handle has them, the tightest counts.
+        // Of limits of one name, as a restricted handle has them, the tightest counts.
         if limits.iter().any(|other| other.name == limit.name && other.max < limit.max) {
             continue;
         }

@@ -49,7 +49,7 @@ pub(crate) async fn cnt_1_a_json_integer_is_a_counter(cx: &Context<'_>) -> CaseR
     let store = cx.with(Feature::Counters).await?;
     cx.with(Feature::ValueKind(ValueKind::Json)).await?;
     let key = cx.key("k");
-    let range = cx.profile().counter_min..cx.profile().counter_max;
+    let range = cx.capabilities().counter_min..cx.capabilities().counter_max;
     for start in [0_i64, 41, -41, 1_000_000_007].into_iter().filter(|start| range.contains(start)) {
         store.set(&key, start).await?;
         ensure_eq!(store.increment(&key, 1).await?, start + 1, "increment after a set of {start}");
@@ -70,7 +70,7 @@ pub(crate) async fn cnt_1_increment_keeps_the_expiry(cx: &Context<'_>) -> CaseRe
     cx.align().await?;
     let life = cx.life(form, 1)?;
     life.set(store.set(&key, 5)).await?;
-    if !cx.profile().counter_expiry {
+    if !cx.capabilities().counter_expiry {
         let result = store.increment(&key, 1).await;
         ensure_refused!(
             result,
@@ -82,7 +82,7 @@ pub(crate) async fn cnt_1_increment_keeps_the_expiry(cx: &Context<'_>) -> CaseRe
         return not_applicable("counter_expiry is declared absent; the refusal was checked");
     }
     ensure_eq!(store.increment(&key, 1).await?, 6, "increment of an entry with an expiry");
-    if cx.profile().expiry_read {
+    if cx.capabilities().expiry_read {
         let expiry = cx.entry(&key).await?.expiry();
         ensure!(matches!(expiry, EntryExpiry::At(_)), "the expiry after an increment: {expiry:?}");
     }
@@ -122,7 +122,7 @@ pub(crate) async fn cnt_1_only_a_json_integer_can_be_counted_in(cx: &Context<'_>
 /// CNT-1: a result outside the declared range is an error and no change; the ends of the range can be reached.
 pub(crate) async fn cnt_1_the_range_is_kept(cx: &Context<'_>) -> CaseResult {
     let store = cx.with(Feature::Counters).await?;
-    let (min, max) = (cx.profile().counter_min, cx.profile().counter_max);
+    let (min, max) = (cx.capabilities().counter_min, cx.capabilities().counter_max);
     let reason = Reason::CounterRange { min, max };
     for (name, end, outwards) in [("max", max, 1), ("min", min, -1)] {
         let key = cx.key(name);

@@ -7,13 +7,13 @@ use crate::outcome::{CaseResult, Stop};
 use crate::races::race;
 
 fn expected(cx: &Context<'_>, told: DeleteOutcome) -> DeleteOutcome {
-    if cx.profile().delete_outcome_told { told } else { DeleteOutcome::Accepted }
+    if cx.capabilities().reports_delete_outcome { told } else { DeleteOutcome::Accepted }
 }
 
 /// Whether what a walk deletes can be counted without counting a key twice: no key is listed twice, or a second delete of it
 /// says so.
 pub(crate) fn exactly_counted(cx: &Context<'_>) -> bool {
-    cx.profile().list_order == ListOrder::Lexicographic || cx.profile().delete_many_outcome_told
+    cx.capabilities().list_order == ListOrder::Lexicographic || cx.capabilities().reports_delete_many_outcome
 }
 
 /// DEL-1: delete is idempotent, and tells what it declares.
@@ -56,7 +56,7 @@ pub(crate) async fn del_1_delete_many_has_one_result_per_item(cx: &Context<'_>) 
     ensure_eq!(results.len(), 4, "the number of results");
     let fits = |at: usize, told: DeleteOutcome| {
         // One count for a whole batch is all that some systems tell; what they tell is true.
-        let may_be_silent = !cx.profile().delete_many_outcome_told;
+        let may_be_silent = !cx.capabilities().reports_delete_many_outcome;
         matches!(&results[at], Ok(found) if *found == told || (may_be_silent && *found == DeleteOutcome::Accepted))
     };
     ensure!(fits(0, DeleteOutcome::Deleted), "the result of an entry: {:?}", results[0]);

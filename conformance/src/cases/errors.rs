@@ -49,7 +49,7 @@ pub(crate) async fn err_2_context_is_told_and_no_value(cx: &Context<'_>) -> Case
             errors.push(("set_many", ensure_err!(result, "two conditions in a batch")));
         }
         for (operation, error) in errors {
-            ensure_eq!(error.store(), Some(cx.profile().system), "the store in {error}");
+            ensure_eq!(error.store(), Some(cx.capabilities().system), "the store in {error}");
             ensure_eq!(error.operation(), Some(operation), "the operation in {error}");
             ensure_eq!(error.key(), Some(&*key), "the key in {error}");
             ensure!(!shown_by(&error).contains(SECRET), "an error of {operation} shows a value");
@@ -160,8 +160,8 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
 
         // Best effort looks first, and what never came to write is known not to be written.
         let looks_first = |call: &str| match call {
-            "set if_not_exists" => !cx.profile().if_not_exists.is_full(),
-            "expire" => !cx.profile().expire.is_full(),
+            "set if_not_exists" => !cx.capabilities().if_not_exists.is_full(),
+            "expire" => !cx.capabilities().expire.is_full(),
             _ => false,
         };
         for (call, result) in
@@ -183,9 +183,9 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
 
 /// ERR-2: whatever goes wrong, the secret that the store was opened with is in no error, no `Debug` and no log.
 pub(crate) async fn err_2_no_secret_is_shown(cx: &Context<'_>) -> CaseResult {
-    let Some(secret) = &cx.subject.secret else { return not_applicable("the harness has planted no secret") };
+    let Some(secret) = &cx.fixture.secret else { return not_applicable("the harness has planted no secret") };
     let key = cx.key("k");
-    let mut shown = vec![format!("{:?} {:#?} {:?}", cx.store(), cx.strict(), cx.profile())];
+    let mut shown = vec![format!("{:?} {:#?} {:?}", cx.store(), cx.strict(), cx.capabilities())];
     let mut look = |result: kv_api::Result<String>| match result {
         Ok(outcome) => shown.push(outcome),
         Err(error) => shown.push(shown_by(&error)),

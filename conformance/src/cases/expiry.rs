@@ -145,10 +145,10 @@ pub(crate) async fn exp_3_a_ttl_counts_from_the_write(cx: &Context<'_>) -> CaseR
 /// it.
 pub(crate) async fn exp_3_a_wrong_clock_here_moves_no_ttl(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::Ttl).await?;
-    if cx.profile().ttl != Support::Native {
+    if cx.capabilities().ttl != Support::Native {
         return not_applicable("a ttl is declared as emulated: the backend knows absolute times alone");
     }
-    let Some(clock) = &cx.subject.client_clock else {
+    let Some(clock) = &cx.fixture.client_clock else {
         return not_applicable("the harness has no clock of this side that could be wrong");
     };
     let fast = cx.now()?.checked_add(Duration::from_secs(86_400)).unwrap_or(Timestamp::YEAR_9999_END);
@@ -169,7 +169,7 @@ pub(crate) async fn exp_3_a_wrong_clock_here_moves_no_ttl(cx: &Context<'_>) -> C
 
 /// EXP-4: rounding to the backend's resolution never ends an entry early.
 pub(crate) async fn exp_4_rounding_never_ends_an_entry_early(cx: &Context<'_>) -> CaseResult {
-    let resolution = cx.profile().expiry_resolution;
+    let resolution = cx.capabilities().expiry_resolution;
     let microsecond = Duration::from_micros(1);
     for form in cx.forms().await? {
         // From a whole moment and from an odd one, a whole ttl and odd ones.
@@ -243,18 +243,18 @@ pub(crate) async fn exp_5_an_expiry_in_the_past_is_refused(cx: &Context<'_>) -> 
 
 /// EXP-5: an expiry after the latest the store keeps, or one that overflows, is refused, and never becomes "never".
 pub(crate) async fn exp_5_an_expiry_too_late_is_refused(cx: &Context<'_>) -> CaseResult {
-    let latest = cx.profile().expire_at_max.min(Timestamp::YEAR_9999_END);
+    let latest = cx.capabilities().expire_at_max.min(Timestamp::YEAR_9999_END);
     let reason = Reason::ExpiryTooLate { latest };
     for form in cx.forms().await? {
         cx.align().await?;
         let until_latest = latest.saturating_since(cx.now()?);
-        let over = until_latest + cx.profile().expiry_resolution;
+        let over = until_latest + cx.capabilities().expiry_resolution;
         for ttl in [over, Duration::from_secs(u64::MAX / 2), Duration::MAX] {
             let end = cx.now()?.checked_add(ttl).unwrap_or(Timestamp::from_unix_micros(i64::MAX));
             refused(cx, form, Life { form, ttl, end }, &reason).await?;
         }
         // The latest itself, as far as the resolution reaches it.
-        let resolution = i64::try_from(cx.profile().expiry_resolution.as_micros()).unwrap_or(i64::MAX).max(1);
+        let resolution = i64::try_from(cx.capabilities().expiry_resolution.as_micros()).unwrap_or(i64::MAX).max(1);
         let whole = Timestamp::from_unix_micros(latest.as_unix_micros().div_euclid(resolution) * resolution);
         let life = Life { form, ttl: whole.saturating_since(cx.now()?), end: whole };
         let key = cx.key("latest");
@@ -266,7 +266,7 @@ pub(crate) async fn exp_5_an_expiry_too_late_is_refused(cx: &Context<'_>) -> Cas
 
 /// EXP-6: an expiry below the backend's minimum is refused with the minimum, compared after rounding.
 pub(crate) async fn exp_6_an_expiry_below_the_minimum_is_refused(cx: &Context<'_>) -> CaseResult {
-    let (minimum, resolution) = (cx.profile().expiry_min, cx.profile().expiry_resolution);
+    let (minimum, resolution) = (cx.capabilities().expiry_min, cx.capabilities().expiry_resolution);
     let forms = cx.forms().await?;
     if minimum <= resolution {
         return not_applicable("no minimum above the resolution is declared");
@@ -292,7 +292,7 @@ pub(crate) async fn exp_6_an_expiry_below_the_minimum_is_refused(cx: &Context<'_
 
 /// EXP-6: `MinTtl::RoundUp` gives the entry the minimum instead; a past time stays an error.
 pub(crate) async fn exp_6_the_minimum_can_be_rounded_up_to(cx: &Context<'_>) -> CaseResult {
-    let (minimum, resolution) = (cx.profile().expiry_min, cx.profile().expiry_resolution);
+    let (minimum, resolution) = (cx.capabilities().expiry_min, cx.capabilities().expiry_resolution);
     let forms = cx.forms().await?;
     if minimum <= resolution {
         return not_applicable("no minimum above the resolution is declared");
@@ -378,7 +378,7 @@ pub(crate) async fn exp_7_an_expired_entry_is_invisible_to_counters(cx: &Context
     let [key, number] = cx.keys(["k", "number"]);
     cx.set_expired(&key, 1).await?;
     ensure_eq!(store.increment(&key, 7).await?, 7, "the first increment over an expired entry");
-    if cx.has_kind(kv_api::ValueKind::Json) && cx.profile().counter_expiry {
+    if cx.has_kind(kv_api::ValueKind::Json) && cx.capabilities().counter_expiry {
         let life = cx.life(cx.form().await?, 1)?;
         life.set(store.set(&number, 100)).await?;
         cx.pass_until_end(life).await?;
@@ -416,7 +416,7 @@ pub(crate) async fn exp_7_an_expired_entry_leaves_nothing_behind(cx: &Context<'_
 
 /// EXP-8: a read reports the expiry where that is declared, and says it does not know where it is not; never a guess.
 pub(crate) async fn exp_8_a_read_reports_the_expiry(cx: &Context<'_>) -> CaseResult {
-    let told = cx.profile().expiry_read;
+    let told = cx.capabilities().expiry_read;
     let [plain, ending] = cx.keys(["plain", "ending"]);
     cx.store().set(&plain, cx.value(1)).await?;
     let forms = cx.forms().await?;
@@ -426,7 +426,7 @@ pub(crate) async fn exp_8_a_read_reports_the_expiry(cx: &Context<'_>) -> CaseRes
         cx.align().await?;
         let life = cx.life(form, 2)?;
         life.set(cx.store().set(&ending, cx.value(1))).await?;
-        let latest = life.end.checked_add(cx.profile().expiry_resolution * 2 + cx.after()?).unwrap_or(life.end);
+        let latest = life.end.checked_add(cx.capabilities().expiry_resolution * 2 + cx.after()?).unwrap_or(life.end);
         let many = cx.store().get_entry_many([&*ending]).await?.pop().flatten();
         for entry in [Some(cx.entry(&ending).await?), many] {
             let found = entry.map(|entry| entry.expiry());
@@ -476,7 +476,7 @@ pub(crate) async fn exp_9_expire_with_never_removes_the_expiry(cx: &Context<'_>)
     let life = cx.life(form, 1)?;
     life.set(store.set(&key, cx.value(1))).await?;
     ensure!(store.expire(&key).never().await?, "expire of an entry says there is none");
-    if cx.profile().expiry_read {
+    if cx.capabilities().expiry_read {
         ensure_eq!(cx.entry(&key).await?.expiry(), EntryExpiry::Never, "the expiry after expire with never");
     }
     cx.pass(life.ttl * 10).await?;

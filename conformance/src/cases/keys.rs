@@ -54,7 +54,7 @@ pub(crate) async fn key_1_an_empty_key_is_refused(cx: &Context<'_>) -> CaseResul
 
 /// KEY-1: a key of `key_bytes_max` bytes works; one byte more is refused with both figures.
 pub(crate) async fn key_1_the_longest_key_works_and_a_longer_one_is_refused(cx: &Context<'_>) -> CaseResult {
-    let max = cx.profile().key_bytes_max;
+    let max = cx.capabilities().key_bytes_max;
     if max > sample_limit::LARGEST_KEY {
         return not_applicable(format!("key_bytes_max is {max}, too large to try"));
     }
@@ -70,7 +70,7 @@ pub(crate) async fn key_1_the_longest_key_works_and_a_longer_one_is_refused(cx: 
 
 /// KEY-1: a key of `key_bytes_min` bytes works; a shorter one is refused with both figures.
 pub(crate) async fn key_1_the_shortest_key_works_and_a_shorter_one_is_refused(cx: &Context<'_>) -> CaseResult {
-    let min = cx.profile().key_bytes_min;
+    let min = cx.capabilities().key_bytes_min;
     let shortest = "k".repeat(min);
     cx.store().set(&shortest, cx.value(1)).await?;
     cx.expect(&shortest, Some(&cx.value(1)), "of the least length").await?;
@@ -83,7 +83,7 @@ pub(crate) async fn key_1_the_shortest_key_works_and_a_shorter_one_is_refused(cx
 
 /// KEY-1: the length of a key is counted in bytes of UTF-8, not in characters.
 pub(crate) async fn key_1_length_is_counted_in_bytes(cx: &Context<'_>) -> CaseResult {
-    let max = cx.profile().key_bytes_max;
+    let max = cx.capabilities().key_bytes_max;
     if max > sample_limit::LARGEST_KEY {
         return not_applicable(format!("key_bytes_max is {max}, too large to try"));
     }
@@ -98,11 +98,13 @@ pub(crate) async fn key_1_length_is_counted_in_bytes(cx: &Context<'_>) -> CaseRe
 
 /// Those of the sample keys that the store can hold, each with a value of its own, all set.
 async fn set_all(cx: &Context<'_>, names: &[&str]) -> std::result::Result<Vec<(String, Value)>, crate::outcome::Stop> {
-    let profile = cx.profile();
+    let capabilities = cx.capabilities();
     // In front: what stands at the end of a key must stay there.
-    let lengthened = |name: &&str| format!("{}{name}", "q".repeat(profile.key_bytes_min.saturating_sub(name.len())));
+    let lengthened =
+        |name: &&str| format!("{}{name}", "q".repeat(capabilities.key_bytes_min.saturating_sub(name.len())));
     let keys = names.iter().map(lengthened);
-    let keys = keys.filter(|key| key.len() <= profile.key_bytes_max && !profile.forbidden_keys.contains(&key.as_str()));
+    let keys = keys
+        .filter(|key| key.len() <= capabilities.key_bytes_max && !capabilities.forbidden_keys.contains(&key.as_str()));
     let entries: Vec<_> = keys.enumerate().map(|(number, key)| (key, cx.value(number))).collect();
     for (key, value) in &entries {
         cx.store().set(key, value.clone()).await?;
@@ -148,9 +150,9 @@ pub(crate) async fn key_2_every_character_is_harmless(cx: &Context<'_>) -> CaseR
 
 /// KEY-2: a key that is declared forbidden is refused before anything is sent.
 pub(crate) async fn key_2_forbidden_keys_are_refused(cx: &Context<'_>) -> CaseResult {
-    let profile = cx.profile();
-    let fits = |key: &&&str| (profile.key_bytes_min..=profile.key_bytes_max).contains(&key.len());
-    let forbidden: Vec<&str> = profile.forbidden_keys.iter().filter(fits).copied().collect();
+    let capabilities = cx.capabilities();
+    let fits = |key: &&&str| (capabilities.key_bytes_min..=capabilities.key_bytes_max).contains(&key.len());
+    let forbidden: Vec<&str> = capabilities.forbidden_keys.iter().filter(fits).copied().collect();
     if forbidden.is_empty() {
         return not_applicable("no key of an acceptable length is declared forbidden");
     }

@@ -15,12 +15,12 @@ pub(crate) async fn life_1_ping_proves_the_store(cx: &Context<'_>) -> CaseResult
     Ok(())
 }
 
-/// LIFE-2: after `close` every call is `Closed`, through clones and narrower handles too; closing again is no error.
+/// LIFE-2: after `close` every call is `Closed`, through clones and restricted handles too; closing again is no error.
 pub(crate) async fn life_2_calls_after_close_are_refused(cx: &Context<'_>) -> CaseResult {
     let key = cx.key("k");
     let store = cx.store();
     store.set(&key, cx.value(1)).await?;
-    let handles = [store.clone(), store.with_prefix("p"), store.narrowed_to([cx.profile()])];
+    let handles = [store.clone(), store.with_prefix("p"), store.restricted_to([cx.capabilities()])];
     store.close().await?;
     store.close().await?;
     for store in &handles {

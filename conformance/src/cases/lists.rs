@@ -17,7 +17,7 @@ async fn set_all<S: AsRef<str>>(cx: &Context<'_>, keys: &[S]) -> CaseResult {
 }
 
 fn ordered(cx: &Context<'_>) -> bool {
-    cx.profile().list_order == ListOrder::Lexicographic
+    cx.capabilities().list_order == ListOrder::Lexicographic
 }
 
 /// Compares a list with the keys it must have, in their order where the store has one. Keys of an unordered list may
@@ -123,9 +123,9 @@ pub(crate) async fn list_1_a_list_tells_the_expiry_it_declares(cx: &Context<'_>)
     cx.align().await?;
     let life = cx.life(form, 2)?;
     life.set(cx.store().set(&ending, cx.value(1))).await?;
-    let latest = life.end.checked_add(cx.profile().expiry_resolution * 2 + cx.after()?).unwrap_or(life.end);
+    let latest = life.end.checked_add(cx.capabilities().expiry_resolution * 2 + cx.after()?).unwrap_or(life.end);
     for item in cx.store().list().await?.items {
-        let right = match (cx.profile().list_expiry, item.expiry) {
+        let right = match (cx.capabilities().list_expiry, item.expiry) {
             (false, expiry) => expiry == EntryExpiry::Unknown,
             (true, EntryExpiry::Never) => item.key == plain,
             (true, EntryExpiry::At(at)) => item.key == ending && (life.end..=latest).contains(&at),
@@ -136,7 +136,7 @@ pub(crate) async fn list_1_a_list_tells_the_expiry_it_declares(cx: &Context<'_>)
             "the listed expiry of {:?}: {:?}; the list declares to tell it: {}",
             item.key,
             item.expiry,
-            cx.profile().list_expiry
+            cx.capabilities().list_expiry
         );
     }
     Ok(())
@@ -318,7 +318,7 @@ pub(crate) async fn list_3_a_wrong_cursor_is_refused(cx: &Context<'_>) -> CaseRe
         ensure_invalid!(result, Reason::CursorInvalid, "a cursor of \"k/\" used with {prefix:?}");
     }
     cx.expect_sent(sent, 0, "a wrong cursor")?;
-    if cx.subject.open_namespace.is_some() {
+    if cx.fixture.open_namespace.is_some() {
         let other = cx.namespace("other").await?;
         let result = other.list().prefix("k/").cursor(cursor).await;
         ensure_invalid!(result, Reason::CursorInvalid, "a cursor of another namespace");

@@ -82,11 +82,11 @@ pub(crate) async fn meta_2_a_list_tells_what_it_declares(cx: &Context<'_>) -> Ca
     let [with, without] = cx.keys(["with", "without"]);
     store.set(&with, cx.value(1)).metadata(json!({ "m": 1 })).await?;
     store.set(&without, cx.value(1)).await?;
-    let told = cx.profile().list_metadata;
+    let told = cx.capabilities().list_metadata;
     let mut listed = 0;
     for item in collected(store.list().stream()).await? {
         let expected = match (told, item.key == with) {
-            (false, _) => ListedMetadata::NotTold,
+            (false, _) => ListedMetadata::NotReported,
             (true, true) => ListedMetadata::Some(Metadata::from(json!({ "m": 1 }))),
             (true, false) => ListedMetadata::None,
         };

@@ -53,7 +53,7 @@ macro_rules! __for_each_case {
             capabilities::cap_2_the_refusal_of_best_effort_tells_the_way
             capabilities::cap_3_nothing_is_told_that_is_not_declared
             capabilities::cap_3_the_declaration_makes_sense
-            capabilities::cap_4_a_narrowed_handle_hides_what_others_cannot_tell
+            capabilities::cap_4_a_restricted_handle_hides_what_others_cannot_tell
             capabilities::chk_1_what_is_not_acceptable_is_not_sent
             capabilities::chk_2_each_limit_is_kept_from_both_sides
             errors::err_1_the_kind_tells_what_to_do_next
@@ -236,15 +236,15 @@ __for_each_case!(table,);
 /// The harness is an expression, and is made anew for each test. New cases of the suite become tests by themselves.
 ///
 /// ```
-/// use kv_conformance::{Harness, Subject, async_trait};
+/// use kv_conformance::{Harness, Fixture, async_trait};
 ///
 /// struct Memory;
 ///
 /// #[async_trait]
 /// impl Harness for Memory {
-///     async fn open(&self) -> kv_api::Result<Subject> {
+///     async fn open(&self) -> kv_api::Result<Fixture> {
 ///         # fn store() -> kv_api::Store { unimplemented!() }
-///         Ok(Subject::new(store()))
+///         Ok(Fixture::new(store()))
 ///     }
 /// }
 ///

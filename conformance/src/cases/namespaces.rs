@@ -98,7 +98,7 @@ pub(crate) async fn ns_2_prefixes_add_up(cx: &Context<'_>) -> CaseResult {
 
 /// NS-2: the limits on a key hold for the whole key.
 pub(crate) async fn ns_2_limits_hold_for_the_whole_key(cx: &Context<'_>) -> CaseResult {
-    let (min, max) = (cx.profile().key_bytes_min, cx.profile().key_bytes_max);
+    let (min, max) = (cx.capabilities().key_bytes_min, cx.capabilities().key_bytes_max);
     if max > sample_limit::LARGEST_KEY {
         return not_applicable(format!("key_bytes_max is {max}, too large to try"));
     }

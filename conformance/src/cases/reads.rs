@@ -39,7 +39,7 @@ pub(crate) async fn get_1_an_entry_has_all_its_parts(cx: &Context<'_>) -> CaseRe
 pub(crate) async fn get_1_all_parts_come_from_one_write(cx: &Context<'_>) -> CaseResult {
     const STEPS: usize = 64;
     cx.with(Feature::Metadata).await?;
-    if !cx.profile().entry_snapshot {
+    if !cx.capabilities().entry_snapshot {
         return not_applicable("entry_snapshot is declared absent: a write may come between");
     }
     let key = cx.key("k");

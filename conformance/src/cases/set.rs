@@ -236,7 +236,7 @@ pub(crate) async fn set_4_if_version_is_not_met_over_an_expired_entry(cx: &Conte
 
 /// SET-5: an unconditional set tells created from updated where that is declared, and says `Stored` where it is not.
 pub(crate) async fn set_5_an_unconditional_set_tells_what_it_declares(cx: &Context<'_>) -> CaseResult {
-    let told = cx.profile().set_outcome_told;
+    let told = cx.capabilities().reports_set_outcome;
     let expected = |told_status| if told { told_status } else { SetStatus::Stored };
     let key = cx.key("k");
     is(&cx.store().set(&key, cx.value(1)).await?, expected(SetStatus::Created), "a set over nothing")?;
@@ -404,7 +404,7 @@ pub(crate) async fn set_6_best_effort_needs_an_opt_in(cx: &Context<'_>) -> CaseR
     let key = cx.key("k");
     let mut tried = false;
     for feature in [Feature::IfNotExists, Feature::IfExists, Feature::IfVersion, Feature::Counters, Feature::Expire] {
-        if support(cx.profile(), feature) != kv_api::Support::BestEffort {
+        if support(cx.capabilities(), feature) != kv_api::Support::BestEffort {
             continue;
         }
         tried = true;
@@ -464,7 +464,7 @@ pub(crate) async fn set_8_an_unknown_outcome_says_so(cx: &Context<'_>) -> CaseRe
         let error = ensure_err!(result, "IfNotExists with {fault:?}");
         ensure!(error.is_outcome_unknown(), "IfNotExists with {fault:?} must say that its outcome is unknown: {error}");
         if fault == Fault::AnswerLost {
-            if cx.profile().if_not_exists.is_full() {
+            if cx.capabilities().if_not_exists.is_full() {
                 cx.expect_sent(sent, 1, "a conditional set whose answer was lost")?;
             }
             cx.expect(&key, Some(&cx.value(1)), "which was carried out, its answer lost").await?;

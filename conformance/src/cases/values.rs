@@ -133,7 +133,7 @@ fn of_acceptable_size(cx: &Context<'_>, values: Vec<Value>) -> Vec<Value> {
     let key = cx.key("m0000.");
     let fits = |value: &Value| {
         let parts = kv_api::ItemParts::new(&key, value, None, false);
-        cx.profile().item_limits.iter().all(|limit| (limit.measure)(parts) <= limit.max)
+        cx.capabilities().item_limits.iter().all(|limit| (limit.measure)(parts) <= limit.max)
     };
     values.into_iter().filter(fits).collect()
 }
@@ -183,7 +183,7 @@ pub(crate) async fn val_4_an_empty_value_is_a_value(cx: &Context<'_>) -> CaseRes
 
 /// VAL-5: reading what another client wrote never fails for its kind.
 pub(crate) async fn val_5_foreign_data_is_readable(cx: &Context<'_>) -> CaseResult {
-    let Some(write) = &cx.subject.write_foreign else {
+    let Some(write) = &cx.fixture.write_foreign else {
         return not_applicable("the harness has no other client to write with");
     };
     let key = cx.key("k");
@@ -193,7 +193,7 @@ pub(crate) async fn val_5_foreign_data_is_readable(cx: &Context<'_>) -> CaseResu
         let same = match &found {
             Some(value) => match (value.as_text(), value.as_json_text()) {
                 (Some(found), _) => {
-                    let bare = text.strip_prefix('\u{FEFF}').filter(|_| cx.subject.byte_order_marks_taken_off);
+                    let bare = text.strip_prefix('\u{FEFF}').filter(|_| cx.fixture.byte_order_marks_taken_off);
                     found == text || Some(found) == bare
                 }
                 // A canonical integer on a store without kinds (VAL-5).

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kv_api::{
-    Backend, BatchOutcome, Clock, Condition, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error,
-    ErrorKind, Expire, Expiry, Increment, ItemLimit, ListItem, ListOrder, ListPage, ManualClock, Metadata, Profile,
-    RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Store, Support, Timestamp, Value, ValueKind,
-    ValueKinds, Version, Write, WriteMany, WriteParts, async_trait,
+    Backend, BatchOutcome, Capabilities, Clock, Condition, Consistency, Delete, DeleteMany, DeleteOutcome, Entry,
+    EntryExpiry, Error, ErrorKind, Expire, Expiry, Increment, ItemLimit, ListItem, ListOrder, ListPage, ManualClock,
+    Metadata, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Store, Support, Timestamp, Value,
+    ValueKind, ValueKinds, Version, Write, WriteMany, WriteParts, async_trait,
 };
-use kv_conformance::{Fault, Faults, Harness, Subject, Time};
+use kv_conformance::{Fault, Faults, Fixture, Harness, Time};
 use tokio::task::yield_now;
 
 /// A promise that is broken on purpose.
@@ -95,14 +95,14 @@ struct System {
 const SECRET: &str = "hunter2-of-the-reference";
 
 /// Everything the contract knows, at its strongest.
-pub(crate) static PROFILE: Profile = Profile::new("reference")
+pub(crate) static CAPABILITIES: Capabilities = Capabilities::new("reference")
     .with_value_kinds(ValueKinds::ALL)
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)
     .with_if_version(Support::Native)
-    .with_set_outcome_told(true)
-    .with_delete_outcome_told(true)
-    .with_delete_many_outcome_told(true)
+    .with_reports_set_outcome(true)
+    .with_reports_delete_outcome(true)
+    .with_reports_delete_many_outcome(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
     .with_expiry_resolution(Duration::from_millis(1))
@@ -375,8 +375,8 @@ fn begins_like(key: &str, pattern: &str) -> bool {
 
 #[async_trait]
 impl Backend for Reference {
-    fn profile(&self) -> &Profile {
-        &PROFILE
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
     }
 
     fn scope(&self) -> &str {
@@ -577,35 +577,35 @@ impl Time for BothClocks {
     }
 }
 
-/// Opens the reference, whole or with a bug, as it is or narrowed.
+/// Opens the reference, whole or with a bug, as it is or restricted.
 pub(crate) struct ReferenceHarness {
     bug: Option<Bug>,
-    narrow: Option<&'static Profile>,
+    restrict: Option<&'static Capabilities>,
     moves_time: bool,
 }
 
 impl ReferenceHarness {
     pub(crate) fn whole() -> Self {
-        Self { bug: None, narrow: None, moves_time: true }
+        Self { bug: None, restrict: None, moves_time: true }
     }
 
     pub(crate) fn with(bug: Bug) -> Self {
-        Self { bug: Some(bug), narrow: None, moves_time: true }
+        Self { bug: Some(bug), restrict: None, moves_time: true }
     }
 
     pub(crate) fn that_cannot_move_time() -> Self {
         Self { moves_time: false, ..Self::whole() }
     }
 
-    #[allow(dead_code, reason = "one of the two test binaries narrows nothing")]
-    pub(crate) fn narrowed_to(profile: &'static Profile) -> Self {
-        Self { bug: None, narrow: Some(profile), moves_time: true }
+    #[allow(dead_code, reason = "one of the two test binaries restricts nothing")]
+    pub(crate) fn restricted_to(capabilities: &'static Capabilities) -> Self {
+        Self { bug: None, restrict: Some(capabilities), moves_time: true }
     }
 }
 
 #[async_trait]
 impl Harness for ReferenceHarness {
-    async fn open(&self) -> Result<Subject> {
+    async fn open(&self) -> Result<Fixture> {
         let start = Timestamp::from_unix_micros(1_795_161_822_123_456);
         let (clock, client_clock) = (ManualClock::new(start), ManualClock::new(start));
         let system = Arc::new(System {
@@ -616,12 +616,12 @@ impl Harness for ReferenceHarness {
             clock: clock.clone(),
             client_clock: client_clock.clone(),
         });
-        let (bug, narrow) = (self.bug, self.narrow);
+        let (bug, restrict) = (self.bug, self.restrict);
         let open = {
             let system = Arc::clone(&system);
             move |namespace: &str| {
                 let backend = Reference { system: Arc::clone(&system), namespace: namespace.to_owned(), bug };
-                Store::new(backend).narrowed_to(narrow)
+                Store::new(backend).restricted_to(restrict)
             }
         };
         let write_foreign = {
@@ -635,10 +635,10 @@ impl Harness for ReferenceHarness {
         };
         let counted = Arc::clone(&system);
         let (reopen, other) = (open.clone(), open.clone());
-        let subject = Subject::new(open("main"));
-        let subject =
-            if self.moves_time { subject.with_time(BothClocks(clock, client_clock.clone())) } else { subject };
-        Ok(subject
+        let fixture = Fixture::new(open("main"));
+        let fixture =
+            if self.moves_time { fixture.with_time(BothClocks(clock, client_clock.clone())) } else { fixture };
+        Ok(fixture
             .with_reopen(move || std::future::ready(Ok(reopen("main"))))
             .with_namespaces(move |name| std::future::ready(Ok(other(&name))))
             .with_foreign_writer(write_foreign)

@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use kv_api::{Consistency, ListOrder, Profile, Store, Support, ValueKind};
+use kv_api::{Capabilities, Consistency, ListOrder, Store, Support, ValueKind};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
 async fn run() -> kv_api::Result<()> {
     let url = std::env::var("KV_URL").unwrap_or_else(|_| "memory:".to_owned());
     let store = kv_backends::open(&url).await?;
-    print_profile(store.profile());
+    print_capabilities(store.capabilities());
     println!();
     take_the_job_once(&store.with_prefix("choose-at-runtime/")).await?;
     store.close().await
@@ -33,7 +33,7 @@ async fn run() -> kv_api::Result<()> {
 /// A job that must be done once, however many programs ask for it. It needs an atomic `IfNotExists`: where the store has
 /// none, it says so instead of hoping.
 async fn take_the_job_once(store: &Store) -> kv_api::Result<()> {
-    if !store.profile().if_not_exists.is_full() {
+    if !store.capabilities().if_not_exists.is_full() {
         println!("this store cannot decide who is first, so the job is left alone");
         return Ok(());
     }
@@ -45,27 +45,27 @@ async fn take_the_job_once(store: &Store) -> kv_api::Result<()> {
     Ok(())
 }
 
-fn print_profile(profile: &Profile) {
-    println!("{:<22} {}", "store", profile.system);
+fn print_capabilities(capabilities: &Capabilities) {
+    println!("{:<22} {}", "store", capabilities.system);
     println!("{}", "-".repeat(36));
     for (name, support) in [
-        ("if not exists", profile.if_not_exists),
-        ("if exists", profile.if_exists),
-        ("if version", profile.if_version),
-        ("ttl", profile.ttl),
-        ("expire at", profile.expire_at),
-        ("expire", profile.expire),
-        ("metadata", profile.metadata),
-        ("list", profile.list),
-        ("counters", profile.counters),
-        ("all or nothing", profile.all_or_nothing),
+        ("if not exists", capabilities.if_not_exists),
+        ("if exists", capabilities.if_exists),
+        ("if version", capabilities.if_version),
+        ("ttl", capabilities.ttl),
+        ("expire at", capabilities.expire_at),
+        ("expire", capabilities.expire),
+        ("metadata", capabilities.metadata),
+        ("list", capabilities.list),
+        ("counters", capabilities.counters),
+        ("all or nothing", capabilities.all_or_nothing),
     ] {
         println!("{name:<22} {}", if support == Support::None { "-".to_owned() } else { support.to_string() });
     }
     let kinds = [ValueKind::Text, ValueKind::Json, ValueKind::Bytes];
-    let kinds = kinds.iter().filter(|kind| profile.value_kinds.contains(**kind)).map(ValueKind::to_string);
-    let order = if profile.list_order == ListOrder::Lexicographic { "by the bytes of the key" } else { "none" };
-    let seen = match profile.consistency {
+    let kinds = kinds.iter().filter(|kind| capabilities.value_kinds.contains(**kind)).map(ValueKind::to_string);
+    let order = if capabilities.list_order == ListOrder::Lexicographic { "by the bytes of the key" } else { "none" };
+    let seen = match capabilities.consistency {
         Consistency::Strong => "at once".to_owned(),
         Consistency::Eventual { usually_within: Some(time) } => format!("later, usually within {time:?}"),
         Consistency::Eventual { usually_within: None } => "later".to_owned(),
@@ -74,13 +74,13 @@ fn print_profile(profile: &Profile) {
     for (name, value) in [
         ("value kinds", kinds.collect::<Vec<_>>().join(", ")),
         ("order of a list", order.to_owned()),
-        ("expiry rounded up to", format!("{:?}", profile.expiry_resolution)),
+        ("expiry rounded up to", format!("{:?}", capabilities.expiry_resolution)),
         ("writes are seen", seen),
-        ("key bytes", range(profile.key_bytes_min, profile.key_bytes_max)),
+        ("key bytes", range(capabilities.key_bytes_min, capabilities.key_bytes_max)),
     ] {
         println!("{name:<22} {value}");
     }
-    for limit in &*profile.item_limits {
+    for limit in &*capabilities.item_limits {
         println!("{:<22} {}", limit.name.replace('_', " "), limit.max);
     }
 }

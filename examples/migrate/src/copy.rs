@@ -80,7 +80,7 @@ fn refuse_unknown_expiry(batch: Vec<Record>, options: &Options, summary: &mut Su
     for record in unknown {
         let message = "the source cannot tell when this entry expires";
         let error = kv_api::Error::new(ErrorKind::Unsupported, message)
-            .with_reason(Reason::NotDeclared(Feature::ExpireAt))
+            .with_reason(Reason::Unsupported(Feature::ExpireAt))
             .with_key(&record.key);
         summary.add_failure(record.key, record.line, error);
     }

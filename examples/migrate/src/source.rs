@@ -45,13 +45,15 @@ impl<'s> Source<'s> {
     /// # Errors
     /// [`Error::Unsuitable`] when the store cannot list its keys.
     pub fn store(store: &'s Store, options: &Options) -> Result<Self> {
-        let profile = store.profile();
-        if profile.list == Support::None {
-            let message =
-                format!("{}: this store cannot list its keys; name those to copy in a file of keys", profile.system);
+        let capabilities = store.capabilities();
+        if capabilities.list == Support::None {
+            let message = format!(
+                "{}: this store cannot list its keys; name those to copy in a file of keys",
+                capabilities.system
+            );
             return Err(Error::Unsuitable(message));
         }
-        let sorted = profile.list_order == ListOrder::Lexicographic;
+        let sorted = capabilities.list_order == ListOrder::Lexicographic;
         let keys = Keys::Listed(Box::pin(store.list().prefix(options.prefix.clone()).stream()));
         let order = if sorted { Order::Sorted } else { Order::None };
         Ok(Self { from: Origin::Store(StoreWalk::new(store, keys, options)), options: options.clone(), order })
@@ -104,7 +106,7 @@ impl<'s> Source<'s> {
     /// How finely it tells expiries.
     pub(crate) fn expiry_resolution(&self) -> Duration {
         match &self.from {
-            Origin::Store(walk) => walk.store.profile().expiry_resolution,
+            Origin::Store(walk) => walk.store.capabilities().expiry_resolution,
             Origin::Bulk(_) => BulkReader::EXPIRY_RESOLUTION,
         }
     }

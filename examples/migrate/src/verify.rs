@@ -31,7 +31,7 @@ pub struct Verification {
     /// Entries of the source that are not in the target and have expired by now: no difference.
     pub expired: u64,
     /// Entries that are alike as far as the two can tell, but one of them cannot tell the expiry (EXP-8).
-    pub expiry_not_told: u64,
+    pub expiry_not_reported: u64,
     /// What differs, in order of line and key.
     pub differences: Vec<Difference>,
     /// What ended the verification before its end.
@@ -119,7 +119,7 @@ async fn verify_batches(
     progress: &mut impl FnMut(Progress),
 ) -> Result<()> {
     let rounding = source.expiry_resolution().max(match &target {
-        Target::Store(store) => store.profile().expiry_resolution,
+        Target::Store(store) => store.capabilities().expiry_resolution,
         Target::Bulk(_) => BulkReader::EXPIRY_RESOLUTION,
     });
     let mut lookup = Lookup::new(target, source, options)?;
@@ -155,7 +155,7 @@ fn difference(record: &Record, found: &Record, window: &Window, verification: &m
             Some(true) => None,
             Some(false) => Some(What::Expiry),
             None => {
-                verification.expiry_not_told += 1;
+                verification.expiry_not_reported += 1;
                 None
             }
         }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{FAR, HOUR, copy_stores, export, import, memory, options};
 use kv_api::{
-    Backend, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListOrder, ListPage, Profile, RawPage, Read, ReadMany,
-    Result, Retry, SetItem, SetOutcome, Store, Support, Value, ValueKinds, Write, async_trait,
+    Backend, Capabilities, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListOrder, ListPage, RawPage, Read,
+    ReadMany, Result, Retry, SetItem, SetOutcome, Store, Support, Value, ValueKinds, Write, async_trait,
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{Options, Sink, Source, Summary, copy};
@@ -24,8 +24,8 @@ struct Faulty {
 
 #[async_trait]
 impl Backend for Faulty {
-    fn profile(&self) -> &Profile {
-        self.inner.profile()
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
     }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         self.inner.read(read).await
@@ -103,12 +103,12 @@ async fn a_refused_entry_is_named_and_the_others_go_on() {
 async fn fail_fast_stops_after_the_batch_of_the_first_failure() {
     let from = store_with((0..40).map(|at| format!("{at:02}"))).await;
     from.set("03", "").metadata(serde_json::json!("x".repeat(100))).await.unwrap();
-    static SMALL: Profile = Profile::new("small")
+    static SMALL: Capabilities = Capabilities::new("small")
         .with_value_kinds(ValueKinds::ALL)
         .with_key_bytes(1, 100)
         .with_metadata(Support::Native)
         .with_item_limits(&[kv_api::ItemLimit::metadata_bytes(10)]);
-    let to = memory().await.narrowed_to([&SMALL]);
+    let to = memory().await.restricted_to([&SMALL]);
     let options = Options { fail_fast: true, ..options() };
     let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
     assert!(matches!(summary.stopped, Some(kv_migrate::Error::FailFast)), "{summary:?}");
@@ -144,14 +144,14 @@ async fn a_target_that_takes_nothing_any_more_ends_the_copy() {
 
 #[tokio::test]
 async fn exp_8_an_unknown_expiry_is_copied_only_when_that_was_said() {
-    static MUTE: Profile = Profile::new("mute")
+    static MUTE: Capabilities = Capabilities::new("mute")
         .with_value_kinds(ValueKinds::ALL)
         .with_key_bytes(1, 100)
         .with_ttl(Support::Native)
         .with_list(Support::Native, ListOrder::Lexicographic);
     let from = memory().await;
     from.set("k", "v").ttl(HOUR).await.unwrap();
-    let from = from.narrowed_to([&MUTE]);
+    let from = from.restricted_to([&MUTE]);
     let to = memory().await;
     let summary = copy_stores(&from, &to).await;
     assert_eq!(counts(&summary), [1, 0, 0, 1, 0]);
@@ -166,8 +166,9 @@ async fn exp_8_an_unknown_expiry_is_copied_only_when_that_was_said() {
 
 #[tokio::test]
 async fn a_store_that_cannot_list_is_no_source_and_says_so() {
-    static UNLISTED: Profile = Profile::new("unlisted").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 100);
-    let store = memory().await.narrowed_to([&UNLISTED]);
+    static UNLISTED: Capabilities =
+        Capabilities::new("unlisted").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 100);
+    let store = memory().await.restricted_to([&UNLISTED]);
     let error = Source::store(&store, &options()).unwrap_err();
     assert!(error.to_string().contains("cannot list its keys"), "{error}");
 }
@@ -236,8 +237,8 @@ struct Broken(MemoryStore);
 
 #[async_trait]
 impl Backend for Broken {
-    fn profile(&self) -> &Profile {
-        self.0.profile()
+    fn capabilities(&self) -> &Capabilities {
+        self.0.capabilities()
     }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         let broken = read.key() == "broken";

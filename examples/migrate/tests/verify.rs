@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{FAR, HOUR, KEYS, copy_stores, export, import, memory, options, sqlite, with_difficult_items};
-use kv_api::{Clock, ListOrder, ManualClock, Profile, Store, Support, SystemClock, Timestamp, ValueKinds};
+use kv_api::{Capabilities, Clock, ListOrder, ManualClock, Store, Support, SystemClock, Timestamp, ValueKinds};
 use kv_migrate::{BulkReader, Error, Options, Source, Target, Verification, What, verify};
 use serde_json::json;
 
@@ -139,22 +139,22 @@ async fn what_has_expired_since_is_no_difference() {
 
 #[tokio::test]
 async fn a_key_that_the_target_cannot_hold_is_missing_there() {
-    static SHORT: Profile = Profile::new("short").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 3);
+    static SHORT: Capabilities = Capabilities::new("short").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 3);
     let from = memory().await;
     for key in ["1", "2222", "333", "4444", "5"] {
         from.set(key, "").await.unwrap();
     }
-    let to = memory().await.narrowed_to([&SHORT]);
+    let to = memory().await.restricted_to([&SHORT]);
     let summary = copy_stores(&from, &to).await;
     assert_eq!((summary.written, summary.failed), (3, 2));
     let verification = compare(&from, &to).await;
     assert_eq!(found(&verification), [("2222", What::Missing), ("4444", What::Missing)]);
-    assert_eq!(verification.expiry_not_told, 3, "a target without expiry tells none");
+    assert_eq!(verification.expiry_not_reported, 3, "a target without expiry tells none");
 }
 
 #[tokio::test]
 async fn a_file_cannot_be_compared_with_a_store_without_order() {
-    static UNORDERED: Profile = Profile::new("unordered")
+    static UNORDERED: Capabilities = Capabilities::new("unordered")
         .with_value_kinds(ValueKinds::ALL)
         .with_key_bytes(1, 100)
         .with_list(Support::Native, ListOrder::Unordered);
@@ -162,6 +162,6 @@ async fn a_file_cannot_be_compared_with_a_store_without_order() {
     let path = directory.path().join("x.jsonl");
     let from = memory().await;
     export(&from, &path).await;
-    let verification = compare_file(&from.narrowed_to([&UNORDERED]), &path).await;
+    let verification = compare_file(&from.restricted_to([&UNORDERED]), &path).await;
     assert!(matches!(verification.stopped, Some(Error::Unsuitable(_))) && !verification.is_clean());
 }

@@ -44,7 +44,7 @@ struct User {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory:".to_owned());
     let store = kv_backends::open(&url).await?;
-    println!("opened a store of {}", store.profile().system);
+    println!("opened a store of {}", store.capabilities().system);
 
     // The example can be run again on the same store: it works below a prefix of its own, and begins without its entries.
     let store = store.with_prefix("quickstart/");
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // Where a store can only look first and then write, somebody may come in between; that is refused unless we accept it.
-    let store = if store.profile().if_not_exists == Support::BestEffort {
+    let store = if store.capabilities().if_not_exists == Support::BestEffort {
         println!("conditions have a race window here, which this example accepts");
         store.allow_best_effort()
     } else {
@@ -61,11 +61,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     // Not every store has everything. What it does not declare it refuses before anything is sent, so look first.
-    let profile = store.profile();
+    let capabilities = store.capabilities();
 
     // Set with a time to live, but only if nobody was first.
     let set = store.set("Japan", "The land of the rising sun").if_not_exists();
-    let expires = profile.ttl != Support::None;
+    let expires = capabilities.ttl != Support::None;
     let outcome = if expires { set.ttl(Duration::from_secs(100)).await? } else { set.await? };
     assert_eq!(outcome.status(), SetStatus::Created);
     let second = store.set("Japan", "something else").if_not_exists().await?;
@@ -94,7 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("user/1 came back as the struct it was");
 
     // List by prefix; pages have a cursor, and `stream()` walks all of them.
-    if profile.list == Support::None {
+    if capabilities.list == Support::None {
         println!("no lists here");
     } else {
         let mut users: Vec<String> =
@@ -105,7 +105,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // Counters are atomic, and begin at 0.
-    if profile.counters.is_full() {
+    if capabilities.counters.is_full() {
         assert_eq!(store.increment("visits", 1).await?, 1);
         assert_eq!(store.increment("visits", 41).await?, 42);
         println!("counted 42 visits");
@@ -114,7 +114,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // Compare and set: of two who read the same version, one is too late and knows it.
-    if profile.if_version.is_full() {
+    if capabilities.if_version.is_full() {
         let version = store.set("page", "first draft").await?.version().ok_or("this store has versions")?.clone();
         let mine = store.set("page", "my draft").if_version(version.clone()).await?;
         let theirs = store.set("page", "their draft").if_version(version).await?;

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kv_api::{
-    Backend, Condition, Consistency, Delete, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, ItemLimit, ListItem,
-    ListOrder, ListPage, Profile, RawPage, Read, Result, SetOutcome, SetStatus, Support, Value, ValueKind, ValueKinds,
-    Write, async_trait,
+    Backend, Capabilities, Condition, Consistency, Delete, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
+    ItemLimit, ListItem, ListOrder, ListPage, RawPage, Read, Result, SetOutcome, SetStatus, Support, Value, ValueKind,
+    ValueKinds, Write, async_trait,
 };
 
 /// What it can do. Nothing is declared by default, so this list is the whole truth.
-static PROFILE: Profile = Profile::new("folder")
+static CAPABILITIES: Capabilities = Capabilities::new("folder")
     .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text).with(ValueKind::Bytes))
     .with_if_not_exists(Support::Native)
     .with_expiry_read(true)
@@ -95,8 +95,8 @@ fn explain(error: io::Error) -> Error {
 
 #[async_trait]
 impl Backend for Folder {
-    fn profile(&self) -> &Profile {
-        &PROFILE
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
     }
 
     fn scope(&self) -> &str {

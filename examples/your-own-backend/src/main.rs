@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("written: {}", first.is_written());
     println!("greeting: {:?}", store.get_as::<String>("greeting").await?);
 
-    // What the profile does not declare is refused before the adapter hears of it.
+    // What the store does not support is refused before the adapter hears of it.
     match store.increment("visits", 1).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => println!("{error}"),
         other => println!("{other:?}"),

@@ -9,7 +9,7 @@ use super::{Phase, Start};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::expiry::{ExpiryPrecedence, MinTtl};
-use crate::resolver::ExpireWish;
+use crate::resolver::ExpireOptions;
 use crate::store::Store;
 
 /// Changes only the expiry of an entry; see [`Store::expire`]. One of [`ttl`](Self::ttl),
@@ -19,49 +19,49 @@ use crate::store::Store;
 pub struct Expire<'a> {
     store: &'a Store,
     key: &'a str,
-    wish: ExpireWish,
+    options: ExpireOptions,
     phase: Phase<'a, bool>,
 }
 
 impl<'a> Expire<'a> {
     pub(crate) fn new(store: &'a Store, key: &'a str) -> Self {
-        Self { store, key, wish: ExpireWish::default(), phase: Phase::Fresh }
+        Self { store, key, options: ExpireOptions::default(), phase: Phase::Fresh }
     }
 
     /// The entry ends this long after the backend carries this out; rounded up to its resolution (EXP-4).
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.wish.ttl = Some(ttl);
+        self.options.ttl = Some(ttl);
         self
     }
 
     /// The entry ends at this time; rounded up to the backend's resolution (EXP-4). Wins over a ttl unless
     /// [`expiry_precedence`](Self::expiry_precedence) says otherwise (EXP-2).
     pub fn expire_at(mut self, at: impl Into<Timestamp>) -> Self {
-        self.wish.expire_at = Some(at.into());
+        self.options.expire_at = Some(at.into());
         self
     }
 
     /// The entry never ends.
     pub fn never(mut self) -> Self {
-        self.wish.never = true;
+        self.options.never = true;
         self
     }
 
     /// Which form counts when both are given; the handle's choice unless set here (EXP-2).
     pub fn expiry_precedence(mut self, precedence: ExpiryPrecedence) -> Self {
-        self.wish.precedence = Some(precedence);
+        self.options.precedence = Some(precedence);
         self
     }
 
     /// What happens to an expiry below the store's minimum; the handle's choice unless set here (EXP-6).
     pub fn min_ttl(mut self, min_ttl: MinTtl) -> Self {
-        self.wish.min_ttl = Some(min_ttl);
+        self.options.min_ttl = Some(min_ttl);
         self
     }
 
     /// Accepts a race window for this request, where the store can do no better (SET-6).
     pub fn allow_best_effort(mut self) -> Self {
-        self.wish.best_effort = true;
+        self.options.best_effort = true;
         self
     }
 }
@@ -70,9 +70,9 @@ impl Future for Expire<'_> {
     type Output = Result<bool>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { store, key, wish, ref mut phase } = *self;
+        let Self { store, key, options, ref mut phase } = *self;
         let answer = ready!(phase.poll(cx, || {
-            let expire = store.resolver().expire(key, wish, store.backend().clock())?;
+            let expire = store.resolver().expire(key, options, store.backend().clock())?;
             let call = store.enter()?;
             Ok(Start::Waiting(store.backend().expire(expire), call))
         }));

@@ -70,7 +70,7 @@ impl<'a> List<'a> {
     }
 
     /// The most keys on a page, at least 1; 1000 unless given. A page may be shorter, and longer where the list has no order:
-    /// there it is a wish (LIST-1).
+    /// there it is a hint (LIST-1).
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self

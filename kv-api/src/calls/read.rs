@@ -95,6 +95,6 @@ read_call! {
     GetEntry, Fields::All, "get_entry", Option<Entry>, |store, entry| entry.map(|entry| store.shown_entry(entry))
 }
 read_call! {
-    /// Asks whether there is a live entry; see [`Store::exists`].
+    /// Idempotency whether there is a live entry; see [`Store::exists`].
     Exists, Fields::Existence, "exists", bool, |_, entry| entry.is_some()
 }

@@ -12,8 +12,8 @@ use kv_remote::http::{Answer, HeaderMap, StatusCode};
 use serde_json::{Value as Json, json};
 
 use super::{Bodies, Expiration, Quote, Reply, Request, Step, body_of_key, body_of_write};
+use crate::capabilities::CAPABILITIES;
 use crate::config::BackendlessConfig;
-use crate::profile::PROFILE;
 
 /// How a recorded request is met.
 enum Met {
@@ -88,7 +88,7 @@ fn clock() -> ManualClock {
 }
 
 fn resolver() -> Resolver<'static> {
-    Resolver::new(&PROFILE)
+    Resolver::new(&CAPABILITIES)
 }
 
 fn set_one(item: SetItem<'_>) -> Met {
@@ -100,9 +100,9 @@ fn keys<'k>(keys: impl IntoIterator<Item = &'k str>) -> bytes::Bytes {
     body
 }
 
-fn expire(key: &str, wish: impl FnOnce(&mut kv_api::ExpireWish)) -> Met {
-    let mut given = kv_api::ExpireWish::default();
-    wish(&mut given);
+fn expire(key: &str, options: impl FnOnce(&mut kv_api::ExpireOptions)) -> Met {
+    let mut given = kv_api::ExpireOptions::default();
+    options(&mut given);
     Same(Request::expire(&resolver().expire(key, given, &clock()).unwrap()).unwrap())
 }
 
@@ -304,23 +304,23 @@ fn meet(recording: &Recording) -> Met {
         }
         "expire-after" => {
             assert!(reply.expired(false).unwrap());
-            expire("Japan", |wish| wish.ttl = Some(Duration::from_secs(60)))
+            expire("Japan", |options| options.ttl = Some(Duration::from_secs(60)))
         }
         "expire-after-missing" => {
             assert!(!reply.expired(false).unwrap());
-            expire("Atlantis", |wish| wish.ttl = Some(Duration::from_secs(60)))
+            expire("Atlantis", |options| options.ttl = Some(Duration::from_secs(60)))
         }
         "expire-at" => {
             assert!(reply.expired(false).unwrap());
-            expire("Japan", |wish| wish.expire_at = Some(Timestamp::from_unix_seconds(1_900_000_000)))
+            expire("Japan", |options| options.expire_at = Some(Timestamp::from_unix_seconds(1_900_000_000)))
         }
         "expire-at-missing" => {
             assert!(!reply.expired(false).unwrap());
-            expire("Atlantis", |wish| wish.expire_at = Some(Timestamp::from_unix_seconds(1_900_000_000)))
+            expire("Atlantis", |options| options.expire_at = Some(Timestamp::from_unix_seconds(1_900_000_000)))
         }
         "clear-expiration" => {
             assert!(reply.expired(true).unwrap());
-            expire("Japan", |wish| wish.never = true)
+            expire("Japan", |options| options.never = true)
         }
         "get-expiration" => {
             assert_eq!(reply.expiration().unwrap(), Expiration::Seconds(57));

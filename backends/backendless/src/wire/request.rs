@@ -190,7 +190,7 @@ fn quoted(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::PROFILE;
+    use crate::capabilities::CAPABILITIES;
     use kv_api::{ManualClock, Resolver, SetItem, Timestamp};
     use proptest::prelude::*;
     use std::time::Duration;
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn set_one(item: SetItem<'_>) -> String {
-        let request = Request::set_one(&Resolver::new(&PROFILE).write(item, &clock()).unwrap()).unwrap();
+        let request = Request::set_one(&Resolver::new(&CAPABILITIES).write(item, &clock()).unwrap()).unwrap();
         text(request.body.as_ref().unwrap()).to_owned()
     }
 
@@ -226,7 +226,7 @@ mod tests {
     fn list_1_a_prefix_is_no_pattern() {
         assert_eq!(pattern("user:"), "user:*");
         assert_eq!(pattern("a*b?[c]\\"), "a\\*b\\?\\[c\\]\\\\*");
-        let page = |prefix: &'static str| Resolver::new(&PROFILE).list(prefix, 5, None).unwrap();
+        let page = |prefix: &'static str| Resolver::new(&CAPABILITIES).list(prefix, 5, None).unwrap();
         assert_eq!(
             Request::keys(&page("50% &é\0*"), 7).path,
             "/key-value/keys?filterPattern=50%25%20%26%C3%A9%00%5C%2A%2A&cursor=7&pageSize=5"

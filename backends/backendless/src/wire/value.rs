@@ -3,7 +3,7 @@
 use kv_api::{Envelope, JsonForm, Metadata, Result, Value, ValueKind, json_survives_javascript};
 use serde_json::{Number, Value as Json};
 
-use crate::profile::COUNTER_MAX;
+use crate::capabilities::COUNTER_MAX;
 
 /// The JSON text that stands for a value and its metadata. Plain are text and the JSON that Hive gives back as it was; bytes,
 /// whatever has metadata, and what would be read back as something else are put into an envelope (ENV-1, ENV-3, VAL-3).

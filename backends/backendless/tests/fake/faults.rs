@@ -105,7 +105,7 @@ async fn err_4_a_state_is_asked_for_again_and_a_step_is_not() {
     system.server.inject(Fault::Throttled { retry_after: None }, 4);
     assert_eq!(store.increment("counter", 5).await.unwrap_err().retry(), Retry::Safe, "four attempts and no more");
 
-    let definite = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO).definite_only();
+    let definite = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO).without_unknown_retries();
     let config = system.config(Form::Application, HIVES[0]).with_remote(system.remote().with_retry(definite));
     system.server.inject(Fault::Cut { applied: Applied::No }, 1);
     let (result, requests) = {
@@ -357,15 +357,16 @@ async fn list_1_names_outside_of_the_prefix_are_left_out() {
 async fn cnt_1_a_step_out_of_the_range_is_taken_back() {
     let system = System::plain().await;
     let store = system.store();
-    let narrow = store.narrowed_to([&kv_backendless::PROFILE.clone().with_counters(kv_api::Support::Native, -10, 10)]);
+    let restrict =
+        store.restricted_to([&kv_backendless::CAPABILITIES.clone().with_counters(kv_api::Support::Native, -10, 10)]);
     assert_eq!(store.increment("n", 9).await.unwrap(), 9);
-    let (result, requests) = system.counted(narrow.increment("n", 2)).await;
+    let (result, requests) = system.counted(restrict.increment("n", 2)).await;
     assert_eq!(result.unwrap_err().reason(), Some(&Reason::CounterRange { min: -10, max: 10 }));
     assert_eq!(requests, 2);
     assert_eq!(store.get("n").await.unwrap(), Some(Value::from(9)));
     // From out of the range back into it.
     assert_eq!(store.increment("n", 91).await.unwrap(), 100);
-    assert_eq!(narrow.increment("n", -95).await.unwrap(), 5);
+    assert_eq!(restrict.increment("n", -95).await.unwrap(), 5);
 
     // No single step leads there, so none is tried.
     store.set("text", "v").await.unwrap();
@@ -377,7 +378,7 @@ async fn cnt_1_a_step_out_of_the_range_is_taken_back() {
     assert!(system.server.exchanges()[before..].iter().all(|exchange| !exchange.path.ends_with("/increment")));
 
     // Taken back, a step from no entry would leave a zero behind.
-    for (store, by) in [(&narrow, 11), (&narrow, -11), (&store, 9_007_199_254_740_992)] {
+    for (store, by) in [(&restrict, 11), (&restrict, -11), (&store, 9_007_199_254_740_992)] {
         let error = store.increment("missing", by).await.unwrap_err();
         assert!(matches!(error.reason(), Some(Reason::CounterRange { .. })), "{error}");
         assert!(!store.exists("missing").await.unwrap(), "an increment that failed by {by} made an entry");
@@ -408,11 +409,11 @@ async fn cnt_1_an_integer_out_of_the_range_is_no_other_type() {
 async fn cnt_2_a_handle_whose_counters_do_not_expire_counts_in_none_that_does() {
     let system = System::plain().await;
     let store = system.store();
-    let narrow = store.narrowed_to([&kv_backendless::PROFILE.clone().with_counter_expiry(false)]);
+    let restrict = store.restricted_to([&kv_backendless::CAPABILITIES.clone().with_counter_expiry(false)]);
     store.set("ending", 1).ttl(Duration::from_secs(60)).await.unwrap();
     store.set("lasting", 1).await.unwrap();
-    assert_eq!(narrow.increment("ending", 1).await.unwrap_err().reason(), Some(&Reason::NotACounter));
-    assert_eq!(narrow.increment("lasting", 1).await.unwrap(), 2);
-    assert_eq!(narrow.increment("new", 1).await.unwrap(), 1);
+    assert_eq!(restrict.increment("ending", 1).await.unwrap_err().reason(), Some(&Reason::NotACounter));
+    assert_eq!(restrict.increment("lasting", 1).await.unwrap(), 2);
+    assert_eq!(restrict.increment("new", 1).await.unwrap(), 1);
     assert_eq!(store.increment("ending", 1).await.unwrap(), 2);
 }

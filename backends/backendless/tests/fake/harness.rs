@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
 use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, RetryPolicy, SecretString};
-use kv_conformance::{Fault, Faults, Harness, Subject, Time, logs};
+use kv_conformance::{Fault, Faults, Fixture, Harness, Time, logs};
 use kv_fakes::backendless::{Fake, Switches};
 use kv_fakes::{Applied, FakeServer, Fault as Order, ServerOptions};
 
@@ -130,7 +130,7 @@ pub(crate) struct Setup {
 
 #[async_trait]
 impl Harness for Setup {
-    async fn open(&self) -> Result<Subject> {
+    async fn open(&self) -> Result<Fixture> {
         let Self { switches, form, items_max } = *self;
         let system = System::start(switches).await;
         let items_max = items_max.try_into().map_err(|_| Error::new(ErrorKind::Internal, "no key at all"))?;
@@ -141,7 +141,7 @@ impl Harness for Setup {
         let again = store.clone();
         let other = store.clone();
         let (counting, foreign, address) = (system.clone(), http_client(), system.address(HIVES[0]));
-        Ok(Subject::new(store(HIVES[0]))
+        Ok(Fixture::new(store(HIVES[0]))
             .with_time(system.clone())
             .with_client_clock(system.client_clock.clone())
             .with_faults(system.clone())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kv_api::{DeleteOutcome, SetStatus, Store, Value};
-use kv_backendless::PROFILE;
+use kv_backendless::CAPABILITIES;
 use proptest::prelude::*;
 
 use crate::harness::System;
@@ -45,7 +45,7 @@ async fn reaches_its_entry_alone(system: &System, store: &Store, key: &str) {
 async fn key_2_traps_reach_their_entries() {
     let system = System::plain().await;
     let store = system.store();
-    let longest = PROFILE.key_bytes_max;
+    let longest = CAPABILITIES.key_bytes_max;
     let long = ["k".repeat(longest), "\0".repeat(longest), "\u{1f38c}".repeat(longest / 4), "/".repeat(longest)];
     let traps = [
         "keys",

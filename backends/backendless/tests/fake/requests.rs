@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kv_api::{DeleteOutcome, ErrorKind, Reason, SetItem, SetStatus, Store, Timestamp, Value, Version};
-use kv_backendless::PROFILE;
+use kv_backendless::CAPABILITIES;
 use serde_json::json;
 
 use crate::harness::{Form, HIVES, System, open};
@@ -121,7 +121,7 @@ async fn cap_1_what_is_not_declared_or_not_acceptable_is_not_sent() {
     let store = system.store();
     let version = Version::numbered(1, 1);
     let late = Timestamp::from_unix_seconds(2_147_483_648);
-    let long = "k".repeat(PROFILE.key_bytes_max + 1);
+    let long = "k".repeat(CAPABILITIES.key_bytes_max + 1);
     let mut refusals = vec![
         (store.set("k", "v").if_version(version.clone()).await.map(drop), ErrorKind::Unsupported),
         (store.delete("k").if_version(version).await.map(drop), ErrorKind::Unsupported),

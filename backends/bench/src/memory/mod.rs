@@ -79,7 +79,7 @@ pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
 
 fn notes() -> Vec<String> {
     [
-        "A ratio is the other side's figure over the subject's, taken round by round; higher is better for the subject. \
+        "A ratio is the other side's figure over the fixture's, taken round by round; higher is better for the fixture. \
          Ratio, min and max are over all rounds, the figures are medians. Differences below 20 % are a tie.",
         "Keys have 24 bytes, values 100. Every set brings a value in memory of its own, made inside the measured time, \
          as a caller would.",

@@ -233,7 +233,7 @@ fn batches<'a>(name: &'a str, store: &'a Store, sizes: Sizes) -> Race<'a> {
 
 fn notes() -> Vec<String> {
     [
-        "A ratio is the other side's figure over the subject's, taken round by round; higher is better for the subject. A \
+        "A ratio is the other side's figure over the fixture's, taken round by round; higher is better for the fixture. A \
          target of 0.91 is at most a tenth more time. Differences below 20 % are a tie between other contenders; here both \
          sides send the same bytes, so less shows.",
         "Both sides talk HTTP/1.1 to one server in this process, on a thread of its own: the stateful fake, and one that \

@@ -111,7 +111,7 @@ pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
 
 fn notes(retries: usize) -> Vec<String> {
     let mut notes = [
-        "A ratio is the other side's figure over the subject's, taken round by round; higher is better for the subject. \
+        "A ratio is the other side's figure over the fixture's, taken round by round; higher is better for the fixture. \
          Ratio, min and max are over all rounds, the figures are medians. Differences below 20 % are a tie.",
         "WAL and synchronous=FULL for everybody: a set returns once it is on the disk. Except for OpenDAL all have the \
          same table with an index of expiries, cache_size 64 MiB, temp_store=MEMORY, wal_autocheckpoint 4000 and a busy \

@@ -191,7 +191,7 @@ impl Answers<'_> {
             }
             // What a newer version wrote is still listed: a walk must not end at it, and nothing is told that is not so.
             let metadata = TaggedMetadata::decode(name.metadata)
-                .map_or(ListedMetadata::NotTold, |stored| ListedMetadata::from(stored.metadata));
+                .map_or(ListedMetadata::NotReported, |stored| ListedMetadata::from(stored.metadata));
             Ok(ListItem::new(name.name).with_metadata(metadata).with_expiry(expiry(&name.expiration)?))
         };
         let items = page.result.into_iter().map(item).collect::<Result<_>>()?;
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(cursor.as_deref(), Some("x"));
         let metadata: Vec<_> = items.iter().map(|item| item.metadata.clone()).collect();
         let told = ListedMetadata::Some(Metadata::from(json!("m")));
-        assert_eq!(metadata, [ListedMetadata::None, told, ListedMetadata::NotTold]);
+        assert_eq!(metadata, [ListedMetadata::None, told, ListedMetadata::NotReported]);
         assert_eq!(items[0].expiry, EntryExpiry::Never);
         assert_eq!(items[1].expiry, EntryExpiry::At(Timestamp::from_unix_seconds(7)));
         for (info, more) in [

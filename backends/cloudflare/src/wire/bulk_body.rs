@@ -110,7 +110,7 @@ pub(crate) fn split(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Rang
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PROFILE;
+    use crate::CAPABILITIES;
     use kv_api::{Clock as _, ManualClock, Resolver, SetItem, Value};
     use proptest::prelude::*;
     use serde_json::{Value as Json, json};
@@ -118,7 +118,7 @@ mod tests {
 
     fn item(item: SetItem<'_>) -> Json {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_000));
-        let write = Resolver::new(&PROFILE).write(item, &clock).unwrap();
+        let write = Resolver::new(&CAPABILITIES).write(item, &clock).unwrap();
         let body = joined(0..1, |_, out| write_item(&write, clock.now(), out)).unwrap();
         assert_eq!(item_bytes(|out| write_item(&write, clock.now(), out)).unwrap() + 2, body.len() as u64);
         let [item]: [Json; 1] = serde_json::from_slice(&body).unwrap();
@@ -144,12 +144,12 @@ mod tests {
 
     #[test]
     fn batch_1_whatever_may_be_set_fits_a_bulk_body() {
-        let longest = PROFILE.item_limits.iter().find(|limit| limit.name == "value_bytes_max").unwrap().max;
+        let longest = CAPABILITIES.item_limits.iter().find(|limit| limit.name == "value_bytes_max").unwrap().max;
         let longest = usize::try_from(longest).unwrap();
         let metadata = json!("\"".repeat(511));
         for value in [Value::from("\u{1}".repeat(longest)), Value::from(vec![0xFF; longest])] {
             let item = SetItem::new("\u{1}".repeat(512), value).metadata(metadata.clone()).ttl(Duration::from_secs(60));
-            let write = Resolver::new(&PROFILE).write(item, &kv_api::SystemClock).unwrap();
+            let write = Resolver::new(&CAPABILITIES).write(item, &kv_api::SystemClock).unwrap();
             let bytes = item_bytes(|out| write_item(&write, Timestamp::UNIX_EPOCH, out)).unwrap();
             assert!(bytes + 2 <= BODY_BYTES_MAX, "{bytes}");
         }
@@ -176,7 +176,7 @@ mod tests {
             items in prop::collection::vec((".{1,40}", any::<Vec<u8>>()), 1..40),
             bytes_max in 60u64..600,
         ) {
-            let resolver = Resolver::new(&PROFILE);
+            let resolver = Resolver::new(&CAPABILITIES);
             let items: Vec<_> = items
                 .iter()
                 .filter_map(|(key, value)| resolver.write(SetItem::new(key, &**value), &kv_api::SystemClock).ok())

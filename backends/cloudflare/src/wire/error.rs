@@ -8,7 +8,7 @@ use kv_remote::SecretString;
 use kv_remote::http::{Answer, quoted};
 use serde::Deserialize;
 
-use crate::profile::EXPIRY_MIN;
+use crate::capabilities::EXPIRY_MIN;
 
 /// The code of a key that is not there (an SDK's tests against a live account).
 pub(super) const KEY_NOT_FOUND: u64 = 10009;

@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 use std::time::Duration;
 
 use super::{Answers, Requests, joined, write_item, write_key};
-use crate::PROFILE;
+use crate::CAPABILITIES;
 
 const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 const NAMESPACE: &str = "0f2ac74b498b48028cb68387c421e279";
@@ -228,7 +228,7 @@ fn our_requests_are_those_that_were_recorded() {
                 let Ok(items) = serde_json::from_slice::<Vec<BTreeMap<String, Json>>>(&body.unwrap()) else { continue };
                 let Some(ours) = items.iter().map(our_item).collect::<Option<Vec<_>>>() else { continue };
                 let body = joined(0..ours.len(), |at, out| {
-                    let write = Resolver::new(&PROFILE).write(ours[at].clone(), &ManualClock::new(NOW)).unwrap();
+                    let write = Resolver::new(&CAPABILITIES).write(ours[at].clone(), &ManualClock::new(NOW)).unwrap();
                     write_item(&write, NOW, out)
                 });
                 let sent: Vec<BTreeMap<String, Json>> = serde_json::from_slice(&body.unwrap()).unwrap();
@@ -295,7 +295,7 @@ fn our_item(item: &BTreeMap<String, Json>) -> Option<SetItem<'_>> {
     if let Some(metadata) = item.get("metadata") {
         ours = ours.metadata(metadata.clone());
     }
-    let is_acceptable = Resolver::new(&PROFILE).write(ours.clone(), &ManualClock::new(NOW)).is_ok();
+    let is_acceptable = Resolver::new(&CAPABILITIES).write(ours.clone(), &ManualClock::new(NOW)).is_ok();
     is_acceptable.then_some(ours)
 }
 

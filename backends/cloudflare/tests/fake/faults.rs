@@ -48,7 +48,7 @@ async fn batch_6_what_is_left_out_for_good_is_unknown_and_the_rest_is_written() 
         }
     }
     assert_eq!(system.server.keys(), ["k0", "k2", "k3", "k5"]);
-    let once = system.store_with(|remote| remote.with_retry(RetryPolicy::default().definite_only()));
+    let once = system.store_with(|remote| remote.with_retry(RetryPolicy::default().without_unknown_retries()));
     assert_eq!(system.counted(once.set_many(items())).await.1, 1, "a write that may have been made is not repeated");
 }
 

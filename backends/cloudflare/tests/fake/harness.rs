@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
-use kv_conformance::{Harness, Subject, Time, logs};
+use kv_conformance::{Fixture, Harness, Time, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
 use serde_json::{Value as Json, json};
@@ -144,10 +144,10 @@ pub(crate) struct OnFake;
 
 #[async_trait]
 impl Harness for OnFake {
-    async fn open(&self) -> Result<Subject> {
+    async fn open(&self) -> Result<Fixture> {
         let system = System::start().await;
         let (again, other, foreign, counting) = (system.clone(), system.clone(), system.clone(), system.clone());
-        Ok(Subject::new(system.store())
+        Ok(Fixture::new(system.store())
             .with_time(system.clone())
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(Ok(again.store())))

@@ -5,48 +5,48 @@ use std::thread;
 
 use kv_api::{BatchOutcome, SetItem, SetStatus};
 
-use super::{Subject, millis};
+use super::{Fixture, millis};
 use crate::MemoryConfig;
 
 #[test]
 fn index_and_table_agree_after_concurrent_calls_on_the_same_keys() {
-    let subject = Subject::with(MemoryConfig::new().with_entries_max(1000));
+    let fixture = Fixture::with(MemoryConfig::new().with_entries_max(1000));
     let keys: Vec<String> = (0..24).map(|number| format!("k{number}")).collect();
     thread::scope(|scope| {
         for thread in 0..4_usize {
-            let (subject, keys) = (&subject, &keys);
+            let (fixture, keys) = (&fixture, &keys);
             scope.spawn(move || {
                 for round in 0..20_000_usize {
                     let key = &keys[(round * 7 + thread * 5) % keys.len()];
                     match (round * 31 + thread) % 9 {
-                        0 | 1 => drop(subject.put(key, "v")),
-                        2 | 3 => drop(subject.put_for(key, "v", millis(2))),
-                        4 => drop(subject.set(SetItem::new(key, "v").metadata(serde_json::json!(1)))),
-                        5 => drop(subject.delete(key)),
-                        6 => drop(subject.expire(key, Some(millis(1)))),
-                        7 => drop(subject.entry(key)),
-                        _ => subject.clock.advance(std::time::Duration::from_micros(300)),
+                        0 | 1 => drop(fixture.put(key, "v")),
+                        2 | 3 => drop(fixture.put_for(key, "v", millis(2))),
+                        4 => drop(fixture.set(SetItem::new(key, "v").metadata(serde_json::json!(1)))),
+                        5 => drop(fixture.delete(key)),
+                        6 => drop(fixture.expire(key, Some(millis(1)))),
+                        7 => drop(fixture.entry(key)),
+                        _ => fixture.clock.advance(std::time::Duration::from_micros(300)),
                     }
                     if round % 500 == 0 {
-                        assert!(subject.page("", 100, None).unwrap().items.is_sorted_by(|a, b| a.key < b.key));
+                        assert!(fixture.page("", 100, None).unwrap().items.is_sorted_by(|a, b| a.key < b.key));
                     }
                 }
             });
         }
     });
-    subject.audit();
+    fixture.audit();
 }
 
 #[test]
 fn set_6_of_concurrent_if_not_exists_exactly_one_is_written() {
-    let subject = Subject::new();
+    let fixture = Fixture::new();
     let won = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for number in 0..2000 {
                     let item = SetItem::new(format!("k{number}"), "v").if_not_exists();
-                    if subject.set(item) == SetStatus::Created {
+                    if fixture.set(item) == SetStatus::Created {
                         won.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -58,18 +58,18 @@ fn set_6_of_concurrent_if_not_exists_exactly_one_is_written() {
 
 #[test]
 fn set_6_compare_and_set_and_increment_lose_no_update() {
-    let subject = Subject::new();
-    subject.set(SetItem::new("cas", 0));
+    let fixture = Fixture::new();
+    fixture.set(SetItem::new("cas", 0));
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..1000 {
-                    subject.add("sum", 1).unwrap();
+                    fixture.add("sum", 1).unwrap();
                     loop {
-                        let entry = subject.entry("cas").unwrap();
+                        let entry = fixture.entry("cas").unwrap();
                         let next = entry.value().as_i64().unwrap() + 1;
                         let item = SetItem::new("cas", next).if_version(entry.version().unwrap().clone());
-                        if subject.set(item) == SetStatus::Updated {
+                        if fixture.set(item) == SetStatus::Updated {
                             break;
                         }
                     }
@@ -78,20 +78,20 @@ fn set_6_compare_and_set_and_increment_lose_no_update() {
         }
     });
     for key in ["sum", "cas"] {
-        assert_eq!(subject.entry(key).unwrap().value().as_i64(), Some(4000), "{key}");
+        assert_eq!(fixture.entry(key).unwrap().value().as_i64(), Some(4000), "{key}");
     }
 }
 
 #[test]
 fn batch_3_nobody_sees_half_a_batch_and_batches_do_not_wait_for_each_other_for_ever() {
-    let subject = Subject::new();
+    let fixture = Fixture::new();
     let keys: Vec<String> = (0..20).map(|number| format!("k{number:02}")).collect();
     let write = |value: &str, backwards: bool| {
         let mut items: Vec<SetItem<'_>> = keys.iter().map(|key| SetItem::new(key, value)).collect();
         if backwards {
             items.reverse();
         }
-        assert!(matches!(subject.all_or_nothing(items), Ok(BatchOutcome::Written(_))));
+        assert!(matches!(fixture.all_or_nothing(items), Ok(BatchOutcome::Written(_))));
     };
     write("0", false);
     let done = AtomicBool::new(false);
@@ -109,7 +109,7 @@ fn batch_3_nobody_sees_half_a_batch_and_batches_do_not_wait_for_each_other_for_e
             // an older value after a newer one of the same batch: so with one writer values could only rise. With two,
             // a batch read while nothing is written is whole.
             while !done.load(Ordering::Relaxed) {
-                let listed = subject.keys("", 7);
+                let listed = fixture.keys("", 7);
                 assert_eq!(listed.len(), 20);
             }
         });
@@ -118,18 +118,18 @@ fn batch_3_nobody_sees_half_a_batch_and_batches_do_not_wait_for_each_other_for_e
         }
         done.store(true, Ordering::Relaxed);
     });
-    let values: std::collections::BTreeSet<_> = keys.iter().map(|key| subject.text(key)).collect();
+    let values: std::collections::BTreeSet<_> = keys.iter().map(|key| fixture.text(key)).collect();
     assert_eq!(values.len(), 1, "the last batch stands whole: {values:?}");
-    subject.audit();
+    fixture.audit();
 }
 
 #[test]
 fn batch_3_a_reader_never_meets_an_older_value_after_a_newer_one() {
-    let subject = Subject::new();
+    let fixture = Fixture::new();
     let keys: Vec<String> = (0..20).map(|number| format!("k{number:02}")).collect();
     let done = AtomicBool::new(false);
     let write = |number: i64| {
-        subject.all_or_nothing(keys.iter().map(|key| SetItem::new(key, number)).collect()).unwrap();
+        fixture.all_or_nothing(keys.iter().map(|key| SetItem::new(key, number)).collect()).unwrap();
     };
     write(0);
     thread::scope(|scope| {
@@ -140,10 +140,10 @@ fn batch_3_a_reader_never_meets_an_older_value_after_a_newer_one() {
             done.store(true, Ordering::Relaxed);
         });
         for backwards in [false, true] {
-            let (subject, keys, done) = (&subject, &keys, &done);
+            let (fixture, keys, done) = (&fixture, &keys, &done);
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
-                    let read = |key: &String| subject.entry(key).unwrap().value().as_i64().unwrap();
+                    let read = |key: &String| fixture.entry(key).unwrap().value().as_i64().unwrap();
                     let values: Vec<i64> =
                         if backwards { keys.iter().rev().map(read).collect() } else { keys.iter().map(read).collect() };
                     assert!(values.is_sorted(), "{values:?}");
@@ -155,20 +155,20 @@ fn batch_3_a_reader_never_meets_an_older_value_after_a_newer_one() {
 
 #[test]
 fn batch_3_a_list_shows_all_new_keys_of_a_batch_or_none() {
-    let subject = Subject::new();
+    let fixture = Fixture::new();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             for round in 0..300 {
                 let keys: Vec<String> = (0..50).map(|number| format!("{round:03}/{number:02}")).collect();
-                subject.all_or_nothing(keys.iter().map(|key| SetItem::new(key, "v")).collect()).unwrap();
+                fixture.all_or_nothing(keys.iter().map(|key| SetItem::new(key, "v")).collect()).unwrap();
             }
             done.store(true, Ordering::Relaxed);
         });
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 for round in (0..300).step_by(13) {
-                    let listed = subject.page(&format!("{round:03}/"), 100, None).unwrap().items.len();
+                    let listed = fixture.page(&format!("{round:03}/"), 100, None).unwrap().items.len();
                     assert!(listed == 0 || listed == 50, "{listed}");
                 }
             }

@@ -13,23 +13,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{
-    BatchOutcome, Clock, DeleteOutcome, Entry, ExpireWish, Fields, ManualClock, RawPage, Resolver, Result, SetItem,
+    BatchOutcome, Clock, DeleteOutcome, Entry, ExpireOptions, Fields, ManualClock, RawPage, Resolver, Result, SetItem,
     SetOutcome, SetStatus, Timestamp, Version,
 };
 
 use crate::capacity::Size;
 use crate::expiry_queue::Expiring;
 use crate::key_index::KeyFlags;
-use crate::{MemoryConfig, MemoryStore, PROFILE};
+use crate::{CAPABILITIES, MemoryConfig, MemoryStore};
 
 /// A store on a manual clock, with the calls of a handle.
 #[derive(Clone)]
-struct Subject {
+struct Fixture {
     store: MemoryStore,
     clock: ManualClock,
 }
 
-impl Subject {
+impl Fixture {
     fn new() -> Self {
         Self::with(MemoryConfig::new())
     }
@@ -40,7 +40,7 @@ impl Subject {
     }
 
     fn try_set(&self, item: SetItem<'_>) -> Result<SetOutcome> {
-        self.store.write_sync(&Resolver::new(&PROFILE).write(item, &self.clock)?)
+        self.store.write_sync(&Resolver::new(&CAPABILITIES).write(item, &self.clock)?)
     }
 
     fn set(&self, item: SetItem<'_>) -> SetStatus {
@@ -56,7 +56,7 @@ impl Subject {
     }
 
     fn entry(&self, key: &str) -> Option<Entry> {
-        self.store.read_sync(&Resolver::new(&PROFILE).read(key, Fields::All).unwrap())
+        self.store.read_sync(&Resolver::new(&CAPABILITIES).read(key, Fields::All).unwrap())
     }
 
     fn text(&self, key: &str) -> Option<String> {
@@ -72,27 +72,27 @@ impl Subject {
     }
 
     fn delete_if(&self, key: &str, version: Option<Version>) -> DeleteOutcome {
-        self.store.delete_sync(&Resolver::new(&PROFILE).delete(key, version, false).unwrap())
+        self.store.delete_sync(&Resolver::new(&CAPABILITIES).delete(key, version, false).unwrap())
     }
 
     fn add(&self, key: &str, by: i64) -> Result<i64> {
-        self.store.increment_sync(&Resolver::new(&PROFILE).increment(key, by, false).unwrap())
+        self.store.increment_sync(&Resolver::new(&CAPABILITIES).increment(key, by, false).unwrap())
     }
 
     fn expire(&self, key: &str, ttl: Option<Duration>) -> bool {
-        let mut wish = ExpireWish::default();
-        wish.ttl = ttl;
-        wish.never = ttl.is_none();
-        self.store.expire_sync(&Resolver::new(&PROFILE).expire(key, wish, &self.clock).unwrap())
+        let mut options = ExpireOptions::default();
+        options.ttl = ttl;
+        options.never = ttl.is_none();
+        self.store.expire_sync(&Resolver::new(&CAPABILITIES).expire(key, options, &self.clock).unwrap())
     }
 
     fn all_or_nothing(&self, items: Vec<SetItem<'_>>) -> Result<BatchOutcome> {
-        let writes = Resolver::new(&PROFILE).all_or_nothing(items, &self.clock)?.unwrap();
+        let writes = Resolver::new(&CAPABILITIES).all_or_nothing(items, &self.clock)?.unwrap();
         self.store.write_all_or_nothing_sync(&writes)
     }
 
     fn page(&self, prefix: &str, limit: usize, position: Option<Vec<u8>>) -> Result<RawPage> {
-        self.store.list_sync(&Resolver::new(&PROFILE).list(Cow::Borrowed(prefix), limit, position).unwrap())
+        self.store.list_sync(&Resolver::new(&CAPABILITIES).list(Cow::Borrowed(prefix), limit, position).unwrap())
     }
 
     /// The keys of a whole walk.

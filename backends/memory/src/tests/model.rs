@@ -7,7 +7,7 @@ use kv_api::{BatchOutcome, DeleteOutcome, EntryExpiry, Metadata, SetItem, SetSta
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{Subject, millis};
+use super::{Fixture, millis};
 
 #[derive(Clone, Debug)]
 enum Call {
@@ -53,7 +53,7 @@ fn key(number: usize) -> String {
 }
 
 struct Model {
-    subject: Subject,
+    fixture: Fixture,
     entries: BTreeMap<String, Modelled>,
     /// The last version each key had, whether or not it still has it.
     last_seen: BTreeMap<String, Version>,
@@ -61,7 +61,7 @@ struct Model {
 
 impl Model {
     fn now(&self) -> Timestamp {
-        kv_api::Clock::now(&self.subject.clock)
+        kv_api::Clock::now(&self.fixture.clock)
     }
 
     fn deadline(&self, ttl: Option<u64>) -> Option<i64> {
@@ -74,7 +74,7 @@ impl Model {
     }
 
     fn record(&mut self, key: String, value: i64, metadata: bool, expires_at: Option<i64>) {
-        let version = self.subject.version(&key);
+        let version = self.fixture.version(&key);
         assert_ne!(self.last_seen.insert(key.clone(), version.clone()), Some(version.clone()));
         self.entries.insert(key, Modelled { value, metadata, expires_at, version });
     }
@@ -104,7 +104,7 @@ impl Model {
                     (true, None) => SetStatus::Created,
                 };
                 let expires_at = self.deadline(ttl);
-                let outcome = self.subject.try_set(item).unwrap();
+                let outcome = self.fixture.try_set(item).unwrap();
                 assert_eq!(outcome.status(), expected);
                 assert_eq!(outcome.version().is_some(), met);
                 if met {
@@ -120,7 +120,7 @@ impl Model {
                 });
                 let unmet = keys.iter().position(|key| if_exists && !self.entries.contains_key(key));
                 let expires_at = self.deadline(ttl);
-                match (self.subject.all_or_nothing(items.collect()).unwrap(), unmet) {
+                match (self.fixture.all_or_nothing(items.collect()).unwrap(), unmet) {
                     (BatchOutcome::NotMet { index }, unmet) => assert_eq!(Some(index), unmet),
                     (BatchOutcome::Written(outcomes), None) => {
                         assert_eq!(outcomes.len(), count);
@@ -140,7 +140,7 @@ impl Model {
                     (None, Some(_)) => DeleteOutcome::NotMet,
                     (None, None) => DeleteOutcome::NotFound,
                 };
-                assert_eq!(self.subject.delete_if(&key, version), expected);
+                assert_eq!(self.fixture.delete_if(&key, version), expected);
                 if expected == DeleteOutcome::Deleted {
                     self.entries.remove(&key);
                 }
@@ -148,7 +148,7 @@ impl Model {
             Call::Increment { key: number, by } => {
                 let key = key(number);
                 let live = self.entries.get(&key).cloned();
-                let result = self.subject.add(&key, by);
+                let result = self.fixture.add(&key, by);
                 if live.as_ref().is_some_and(|live| live.metadata) {
                     assert!(result.is_err());
                 } else {
@@ -160,15 +160,15 @@ impl Model {
             Call::Expire { key: number, ttl } => {
                 let key = key(number);
                 let expires_at = self.deadline(ttl);
-                assert_eq!(self.subject.expire(&key, ttl.map(millis)), self.entries.contains_key(&key));
+                assert_eq!(self.fixture.expire(&key, ttl.map(millis)), self.entries.contains_key(&key));
                 if let Some(live) = self.entries.get_mut(&key) {
                     live.expires_at = expires_at;
                 }
             }
-            Call::Advance { micros } => self.subject.clock.advance(Duration::from_micros(micros)),
+            Call::Advance { micros } => self.fixture.clock.advance(Duration::from_micros(micros)),
             Call::List { limit } => {
                 let expected: Vec<&String> = self.entries.keys().collect();
-                assert_eq!(self.subject.keys("", limit).iter().collect::<Vec<_>>(), expected);
+                assert_eq!(self.fixture.keys("", limit).iter().collect::<Vec<_>>(), expected);
             }
         }
     }
@@ -177,7 +177,7 @@ impl Model {
         self.forget_expired();
         for number in 0..KEYS + 6 {
             let key = key(number);
-            let found = self.subject.entry(&key).map(|entry| Modelled {
+            let found = self.fixture.entry(&key).map(|entry| Modelled {
                 value: entry.value().as_i64().unwrap(),
                 metadata: entry.metadata().is_some_and(|metadata| *metadata == Metadata::from(json!(1))),
                 expires_at: match entry.expiry() {
@@ -188,7 +188,7 @@ impl Model {
             });
             assert_eq!(found.as_ref(), self.entries.get(&key), "{key}");
         }
-        assert_eq!(self.subject.audit(), self.entries.len(), "every expired entry was read, and so taken out");
+        assert_eq!(self.fixture.audit(), self.entries.len(), "every expired entry was read, and so taken out");
     }
 }
 
@@ -197,7 +197,7 @@ proptest! {
 
     #[test]
     fn any_calls_do_what_the_model_does(calls in calls()) {
-        let mut model = Model { subject: Subject::new(), entries: BTreeMap::new(), last_seen: BTreeMap::new() };
+        let mut model = Model { fixture: Fixture::new(), entries: BTreeMap::new(), last_seen: BTreeMap::new() };
         for call in calls {
             model.run(call);
         }

@@ -31,7 +31,8 @@ async fn err_5_after_a_drop_a_set_is_stored_a_delete_accepted_and_a_step_unknown
         assert_eq!(store.exists("sixsix").await.unwrap(), applied == Applied::Yes);
         store.delete("sixsix").await.unwrap();
     }
-    let definite = system.store_with(|remote| remote.with_retry(RetryPolicy::default().definite_only())).await;
+    let definite =
+        system.store_with(|remote| remote.with_retry(RetryPolicy::default().without_unknown_retries())).await;
     system.server.inject(Fault::Cut { applied: Applied::No }, 1);
     assert!(definite.set("sixsix", 1).await.unwrap_err().is_outcome_unknown());
     system.server.inject(Fault::Cut { applied: Applied::No }, 3);

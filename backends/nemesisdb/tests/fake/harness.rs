@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use kv_api::{ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
-use kv_conformance::{Harness, Subject};
+use kv_conformance::{Fixture, Harness};
 use kv_fakes::ServerOptions;
 use kv_fakes::nemesisdb::{Fake, Server};
 use kv_nemesisdb::{NemesisdbConfig, NemesisdbStore, RemoteSettings, RetryPolicy};
@@ -103,12 +103,12 @@ impl OnFake {
 
 #[async_trait]
 impl Harness for OnFake {
-    async fn open(&self) -> Result<Subject> {
+    async fn open(&self) -> Result<Fixture> {
         let setting = *self;
         let fake = Fake::new().with_max_message_bytes(self.message_bytes_max).with_spread(self.spread);
         let system = System::start_as(fake, ServerOptions::new()).await;
         let (again, foreign, counting) = (system.clone(), system.clone(), system.clone());
-        let subject = Subject::new(open(setting.config(&system)?).await?)
+        let fixture = Fixture::new(open(setting.config(&system)?).await?)
             .with_time(system.clock.clone())
             .with_reopen(move || {
                 let config = setting.config(&again);
@@ -125,19 +125,19 @@ impl Harness for OnFake {
             })
             .with_requests(move || counting.server.requests())
             .with_faults(system.server.clone());
-        let subject = match self.namespace {
+        let fixture = match self.namespace {
             // A store of all keys sees those of every namespace (NS-1).
-            None => subject,
+            None => fixture,
             Some(_) => {
                 let other = system.clone();
-                subject.with_namespaces(move |name| {
+                fixture.with_namespaces(move |name| {
                     let config =
                         setting.config(&other).and_then(|config| config.with_namespace(format!("other {name}")));
                     async { open(config?).await }
                 })
             }
         };
-        Ok(subject.with_guard(Watched { system, message_bytes_max: self.message_bytes_max }))
+        Ok(fixture.with_guard(Watched { system, message_bytes_max: self.message_bytes_max }))
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use kv_api::{ErrorKind, ExpireWish, ManualClock, Metadata, Resolver, Retry, SetItem, Timestamp, Value};
+use kv_api::{ErrorKind, ExpireOptions, ManualClock, Metadata, Resolver, Retry, SetItem, Timestamp, Value};
 use kv_remote::http::{Answer, Body, HeaderMap, Request, StatusCode, Url, header};
 use serde_json::{Value as Json, json};
 
 use super::{Item, Pattern, Quote, Reply, Requests, Sum};
-use crate::PROFILE;
+use crate::CAPABILITIES;
 
 /// What is not sent as it was recorded, by the beginning of its name, and why.
 const OTHERWISE: &[(&str, &str)] = &[
@@ -215,7 +215,7 @@ impl Recording {
         let requests = Requests::new(&base, arguments["optConfig"]["appUuid"].as_str()).unwrap();
         let clock = ManualClock::new(Timestamp::from_unix_seconds(self.json["recorded_at_unix"].as_i64().unwrap()));
         let now = kv_api::Clock::now(&clock);
-        let resolver = Resolver::new(&PROFILE);
+        let resolver = Resolver::new(&CAPABILITIES);
         let written = |given: &Json| {
             let set = SetItem::new(given["key"].as_str()?.to_owned(), Value::from(given.get("value")?.clone()));
             let set = match given.get("expireAt") {
@@ -249,10 +249,10 @@ impl Recording {
             }
             "del" => Some(requests.del(&key()?)),
             "expireAt" => {
-                let mut wish = ExpireWish::default();
-                wish.best_effort = true;
-                wish.expire_at = Some(Timestamp::from_unix_seconds(arguments["timestamp"].as_i64()?));
-                let expire = resolver.expire(key()?, wish, &clock).ok()?;
+                let mut options = ExpireOptions::default();
+                options.best_effort = true;
+                options.expire_at = Some(Timestamp::from_unix_seconds(arguments["timestamp"].as_i64()?));
+                let expire = resolver.expire(key()?, options, &clock).ok()?;
                 Some(requests.expire_at(expire.key(), expire.expiry().deadline(now)?.as_unix_seconds_ceil()))
             }
             "incr" => Some(requests.incr(&key()?, arguments["pathAndAmountMap"][""].as_i64()?)),

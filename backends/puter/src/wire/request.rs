@@ -175,7 +175,7 @@ pub(crate) fn split(lengths: &[usize], items_max: usize, bytes_max: usize) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PROFILE;
+    use crate::CAPABILITIES;
     use kv_api::{ManualClock, Resolver, SetItem};
     use kv_remote::http::Body;
     use serde_json::json;
@@ -196,7 +196,7 @@ mod tests {
 
     fn write(item: SetItem<'_>) -> Json {
         let clock = ManualClock::new(Timestamp::from_unix_millis(1_000_300));
-        let write = Resolver::new(&PROFILE).write(item, &clock).unwrap();
+        let write = Resolver::new(&CAPABILITIES).write(item, &clock).unwrap();
         let (item, now) = (Item::of(&write), kv_api::Clock::now(&clock));
         let spelled = arguments(&requests(None).set(&item, now));
         let in_batch = arguments(&requests(None).batch_put([&item, &item], now));

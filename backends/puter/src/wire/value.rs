@@ -88,7 +88,7 @@ pub(crate) fn decode(json: Json) -> Result<Option<(Value, Option<Metadata>)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::COUNTER_MAX;
+    use crate::capabilities::COUNTER_MAX;
     use kv_api::json_equal;
     use proptest::prelude::*;
     use serde_json::json;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use kv_api::{ErrorKind, Profile, Reason, Retry, Support, Value};
+use kv_api::{Capabilities, ErrorKind, Reason, Retry, Support, Value};
 use kv_conformance::Time;
 use kv_fakes::puter::{Poison, Switches};
 use serde_json::{Value as Json, json};
@@ -83,8 +83,8 @@ async fn cnt_1_a_step_no_number_can_hold_is_not_sent() {
 #[tokio::test]
 async fn cnt_1_a_narrower_range_is_kept() {
     let system = System::start().await;
-    let narrow = Profile::new("narrow").with_counters(Support::Native, -10, 10);
-    let store = system.store().narrowed_to([&narrow]);
+    let narrow = Capabilities::new("narrow").with_counters(Support::Native, -10, 10);
+    let store = system.store().restricted_to([&narrow]);
     assert_eq!(store.increment("k", 10).await.unwrap(), 10);
     let error = store.increment("k", 1).await.unwrap_err();
     assert_eq!(error.reason(), Some(&Reason::CounterRange { min: -10, max: 10 }));

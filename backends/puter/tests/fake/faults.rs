@@ -104,7 +104,7 @@ async fn batch_6_a_batch_that_breaks_off_is_written_again_or_unknown() {
 
     system.store().clear().await.unwrap();
     system.server.inject(Fault::BrokenOff { items: 25 }, 1);
-    let once = system.store_with(|remote| remote.with_retry(RetryPolicy::default().definite_only()));
+    let once = system.store_with(|remote| remote.with_retry(RetryPolicy::default().without_unknown_retries()));
     let (results, sent) = system.counted(once.set_many(items())).await;
     assert_eq!((sent, system.server.keys().len()), (1, 25), "what may have been written is not sent again");
     for result in results {

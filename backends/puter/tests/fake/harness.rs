@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
-use kv_conformance::{Harness, Subject, Time, logs};
+use kv_conformance::{Fixture, Harness, Time, logs};
 use kv_fakes::puter::{Fake, Grant, Sweeper, Switches, USER};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_puter::{PuterConfig, PuterStore, RemoteSettings, RetryPolicy, SecretString};
@@ -134,7 +134,7 @@ pub(crate) struct Setup {
 
 #[async_trait]
 impl Harness for Setup {
-    async fn open(&self) -> Result<Subject> {
+    async fn open(&self) -> Result<Fixture> {
         let Self { switches, items_max, app } = *self;
         let system = System::start_with(switches).await;
         let items_max =
@@ -153,7 +153,7 @@ impl Harness for Setup {
         let (again, other) = (store.clone(), store.clone());
         let (own, foreign_app) = (app.clone(), app.clone());
         let (foreign, counting) = (system.clone(), system.clone());
-        Ok(Subject::new(store(app)?)
+        Ok(Fixture::new(store(app)?)
             .with_time(system.clone())
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(again(own.clone())))

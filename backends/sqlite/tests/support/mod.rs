@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kv_api::{
-    Backend, BatchOutcome, DeleteOutcome, Entry, Error, Expire, ExpireWish, Fields, Increment, ManualClock, RawPage,
+    Backend, BatchOutcome, DeleteOutcome, Entry, Error, Expire, ExpireOptions, Fields, Increment, ManualClock, RawPage,
     Resolver, Result, SetItem, SetOutcome, Timestamp, Version, Write,
 };
-use kv_sqlite::{Durability, PROFILE, SqliteConfig, SqliteStore};
+use kv_sqlite::{CAPABILITIES, Durability, SqliteConfig, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
@@ -68,7 +68,7 @@ impl Place {
     }
 }
 
-pub(crate) const RESOLVER: Resolver<'static> = Resolver::new(&PROFILE);
+pub(crate) const RESOLVER: Resolver<'static> = Resolver::new(&CAPABILITIES);
 
 pub(crate) fn write<'a>(store: &SqliteStore, item: SetItem<'a>) -> Write<'a> {
     RESOLVER.write(item, store.clock()).unwrap()
@@ -123,10 +123,10 @@ pub(crate) async fn increment(store: &SqliteStore, key: &str, by: i64) -> Result
 }
 
 pub(crate) fn expiring<'a>(store: &SqliteStore, key: &'a str, ttl: Option<std::time::Duration>) -> Expire<'a> {
-    let mut wish = ExpireWish::default();
-    wish.ttl = ttl;
-    wish.never = ttl.is_none();
-    RESOLVER.expire(key, wish, store.clock()).unwrap()
+    let mut options = ExpireOptions::default();
+    options.ttl = ttl;
+    options.never = ttl.is_none();
+    RESOLVER.expire(key, options, store.clock()).unwrap()
 }
 
 pub(crate) async fn list(store: &SqliteStore, prefix: &str, limit: usize, position: Option<Vec<u8>>) -> RawPage {

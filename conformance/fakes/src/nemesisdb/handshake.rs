@@ -38,7 +38,7 @@ pub(super) async fn accept<T>(
     upgrading: impl FnOnce() -> T,
 ) -> io::Result<Option<(WebSocketStream<TcpStream>, T)>> {
     let mut received = Vec::with_capacity(1024);
-    let (wish, head_bytes) = loop {
+    let (options, head_bytes) = loop {
         if let Some(read) = read(&received)? {
             break read;
         }
@@ -46,7 +46,7 @@ pub(super) async fn accept<T>(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     };
-    let key = match wish {
+    let key = match options {
         Wish::Upgrade(key) => key,
         refused => {
             let version = if refused == Wish::OtherVersion { "Sec-WebSocket-Version: 13\r\n" } else { "" };
@@ -83,12 +83,12 @@ fn read(received: &[u8]) -> io::Result<Option<(Wish, usize)>> {
         header(name).is_some_and(|text| text.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
     let upgrades = request.method == Some("GET") && says("connection", "upgrade") && says("upgrade", "websocket");
-    let wish = match header("sec-websocket-key") {
+    let options = match header("sec-websocket-key") {
         Some(_) if upgrades && header("sec-websocket-version") != Some(VERSION) => Wish::OtherVersion,
         Some(key) if upgrades => Wish::Upgrade(key.to_owned()),
         _ => Wish::Plain,
     };
-    Ok(Some((wish, bytes)))
+    Ok(Some((options, bytes)))
 }
 
 #[cfg(test)]
@@ -99,7 +99,8 @@ mod tests {
     fn tells_an_upgrade_from_the_rest() {
         let upgrade = "GET /any?x HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n\
                        Sec-WebSocket-Key: abc\r\nSec-WebSocket-Version: 13\r\n\r\nrest";
-        let check = |request: &str, wish| assert_eq!(read(request.as_bytes()).unwrap().unwrap().0, wish, "{request}");
+        let check =
+            |request: &str, options| assert_eq!(read(request.as_bytes()).unwrap().unwrap().0, options, "{request}");
         check(upgrade, Wish::Upgrade("abc".to_owned()));
         assert_eq!(read(upgrade.as_bytes()).unwrap().unwrap().1, upgrade.len() - 4);
         check(&upgrade.replace(": 13", ": 12"), Wish::OtherVersion);

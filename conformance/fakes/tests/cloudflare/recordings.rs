@@ -240,9 +240,9 @@ async fn answers_as_the_local_implementation_did() {
         let answer = sent.send().await.unwrap();
 
         let what = format!("{recording:02} {method} {}", &path[..path.len().min(160)]);
-        let mut check = |subject: &str, found: &str, expected: &str| {
+        let mut check = |fixture: &str, found: &str, expected: &str| {
             if found != expected {
-                mismatches.push(format!("{what}: {subject} is {found}, was {expected}"));
+                mismatches.push(format!("{what}: {fixture} is {found}, was {expected}"));
             }
         };
         check("status", answer.status().as_str(), &response["status"].to_string());

@@ -226,16 +226,18 @@ impl Step<'_> {
     }
 
     fn source_hides_expiries(&self) -> bool {
-        matches!(self.from, Opened::Store(store) if !store.profile().expiry_read)
+        matches!(self.from, Opened::Store(store) if !store.capabilities().expiry_read)
     }
 
     fn source(&self, options: &Options) -> Result<Source<'_>> {
         match (self.from, self.keys_from) {
             (Opened::Store(store), Some(path)) => Ok(Source::keys(store, KeyReader::open(path)?, options)),
-            (Opened::Store(store), None) if store.profile().list == Support::None => Err(Error::Unsuitable(format!(
-                "{}: this store cannot list its keys; name those to copy with --keys-from",
-                self.from_name.shown()
-            ))),
+            (Opened::Store(store), None) if store.capabilities().list == Support::None => {
+                Err(Error::Unsuitable(format!(
+                    "{}: this store cannot list its keys; name those to copy with --keys-from",
+                    self.from_name.shown()
+                )))
+            }
             (Opened::Store(store), None) => Source::store(store, options),
             (Opened::File(path), _) => Ok(Source::bulk(BulkReader::open(path)?, options)),
             (Opened::Stdio, _) => Ok(Source::bulk(BulkReader::stdin(), options)),

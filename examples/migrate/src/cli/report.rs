@@ -65,8 +65,8 @@ pub(crate) fn verification(verification: &Verification, from: &Stop, to: &Stop) 
     if verification.expired > 0 {
         tell!("  {} had expired by then", entries(verification.expired));
     }
-    if verification.expiry_not_told > 0 {
-        let count = entries(verification.expiry_not_told);
+    if verification.expiry_not_reported > 0 {
+        let count = entries(verification.expiry_not_reported);
         tell!("  of {count} the expiry could not be compared: a store does not tell it");
     }
     for difference in verification.differences.iter().take(DIFFERENCES_SHOWN) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Consistency, ListOrder, Profile, Support, Timestamp, ValueKinds};
+use kv_api::{Capabilities, Consistency, ListOrder, Support, Timestamp, ValueKinds};
 
 /// The greatest length of a key in bytes. Backendless names none; a key of this length fits any address, with each of its
 /// bytes percent-encoded.
@@ -19,10 +19,10 @@ pub(crate) const COUNTER_MAX: i64 = 9_007_199_254_740_991;
 pub(crate) const EXPIRE_AT_MAX_SECONDS: i64 = 2_147_483_647;
 
 /// What every [`BackendlessStore`](crate::BackendlessStore) declares (CAP-1, CAP-3).
-pub static PROFILE: Profile = Profile::new("backendless")
+pub static CAPABILITIES: Capabilities = Capabilities::new("backendless")
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)
-    .with_delete_outcome_told(true)
+    .with_reports_delete_outcome(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
     .with_expiry_resolution(Duration::from_secs(1))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Consistency, ItemLimit, ListOrder, Profile, Support, ValueKinds};
+use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKinds};
 
 /// The length of a key is packed into 16 bits.
 pub(crate) const KEY_BYTES_MAX: usize = 65_535;
@@ -19,18 +19,18 @@ const LIST_PAGE_MAX: usize = 1000;
 ///
 /// ```
 /// use kv_api::{ListOrder, Support};
-/// use kv_sqlite::PROFILE;
-/// assert_eq!(PROFILE.if_version, Support::Native);
-/// assert_eq!(PROFILE.list_order, ListOrder::Lexicographic);
-/// assert_eq!(PROFILE.item_limit("value_bytes_max"), Some(512 * 1024 * 1024));
+/// use kv_sqlite::CAPABILITIES;
+/// assert_eq!(CAPABILITIES.if_version, Support::Native);
+/// assert_eq!(CAPABILITIES.list_order, ListOrder::Lexicographic);
+/// assert_eq!(CAPABILITIES.item_limit("value_bytes_max"), Some(512 * 1024 * 1024));
 /// ```
-pub static PROFILE: Profile = Profile::new("sqlite")
+pub static CAPABILITIES: Capabilities = Capabilities::new("sqlite")
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)
     .with_if_version(Support::Native)
-    .with_set_outcome_told(true)
-    .with_delete_outcome_told(true)
-    .with_delete_many_outcome_told(true)
+    .with_reports_set_outcome(true)
+    .with_reports_delete_outcome(true)
+    .with_reports_delete_many_outcome(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
     .with_expiry_resolution(Duration::from_millis(1))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Consistency, ItemLimit, ListOrder, Profile, Support, ValueKind, ValueKinds};
+use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKind, ValueKinds};
 
 /// The greatest length of a key in bytes: what the block's header can hold.
 pub(crate) const KEY_BYTES_MAX: usize = 65_535;
@@ -14,13 +14,13 @@ pub(crate) const METADATA_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(crate) const LIST_PAGE_MAX: usize = 10_000;
 
 /// What every [`MemoryStore`](crate::MemoryStore) declares: all there is in the contract, natively (CAP-1, CAP-3).
-pub static PROFILE: Profile = Profile::new("memory")
+pub static CAPABILITIES: Capabilities = Capabilities::new("memory")
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)
     .with_if_version(Support::Native)
-    .with_set_outcome_told(true)
-    .with_delete_outcome_told(true)
-    .with_delete_many_outcome_told(true)
+    .with_reports_set_outcome(true)
+    .with_reports_delete_outcome(true)
+    .with_reports_delete_many_outcome(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
     .with_expiry_resolution(Duration::from_millis(1))

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use kv_api::{Consistency, ItemLimit, ListOrder, Profile, Support, TaggedMetadata, Timestamp, ValueKinds};
+use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, TaggedMetadata, Timestamp, ValueKinds};
 
 /// The nearest expiry that the service takes, for both forms (EXP-6).
 pub(crate) const EXPIRY_MIN: Duration = Duration::from_secs(60);
 
 /// What Workers KV can do through its REST API, and how much it holds.
-pub static PROFILE: Profile = Profile::new("cloudflare")
+pub static CAPABILITIES: Capabilities = Capabilities::new("cloudflare")
     .with_if_not_exists(Support::BestEffort)
     .with_if_exists(Support::BestEffort)
     .with_ttl(Support::Native)
@@ -49,7 +49,7 @@ mod tests {
         let metadata = |letters: usize| Metadata::from(json!({"m": "a".repeat(letters)}));
         let check = |value: Value, letters: usize, found: Option<u64>| {
             let item = SetItem::new("k", value).metadata(metadata(letters));
-            let error = Resolver::new(&PROFILE).write(item, &SystemClock).err();
+            let error = Resolver::new(&CAPABILITIES).write(item, &SystemClock).err();
             let limit = found.map(|found| Reason::Limit { name: "metadata_bytes_max", allowed: 1024, found });
             assert_eq!(error.as_ref().and_then(|error| error.reason()), limit.as_ref());
         };

@@ -1,4 +1,4 @@
-//! The suite holds for stores that offer less: the reference narrowed to odd profiles passes all that is left, and what is
+//! The suite holds for stores that offer less: the reference restricted to odd capabilities passes all that is left, and what is
 //! left out is refused.
 
 #[allow(dead_code, reason = "the bugs are planted by another test")]
@@ -6,12 +6,12 @@ mod reference;
 
 use std::time::Duration;
 
-use kv_api::{Consistency, ItemLimit, ListOrder, Profile, Support, Timestamp, ValueKind, ValueKinds};
+use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, Timestamp, ValueKind, ValueKinds};
 use kv_conformance::{Outcome, Report, run_all};
-use reference::{PROFILE, ReferenceHarness};
+use reference::{CAPABILITIES, ReferenceHarness};
 
-async fn all_green(profile: &'static Profile) -> Report {
-    let report = run_all(&ReferenceHarness::narrowed_to(profile)).await;
+async fn all_green(capabilities: &'static Capabilities) -> Report {
+    let report = run_all(&ReferenceHarness::restricted_to(capabilities)).await;
     assert!(report.is_ok(), "{report}");
     report
 }
@@ -20,12 +20,12 @@ fn not_applicable(report: &Report, name: &str) -> bool {
     matches!(report.outcome(name), Some(Outcome::NotApplicable(_)))
 }
 
-macro_rules! narrowed {
-    ($($(#[$doc:meta])* $name:ident: $profile:expr, refuses [$($case:ident),*];)*) => {$(
+macro_rules! restricted {
+    ($($(#[$doc:meta])* $name:ident: $capabilities:expr, refuses [$($case:ident),*];)*) => {$(
         $(#[$doc])*
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            static NARROW: Profile = $profile;
+            static NARROW: Capabilities = $capabilities;
             let report = all_green(&NARROW).await;
             let refused: &[&str] = &[$(stringify!($case)),*];
             for name in refused {
@@ -36,14 +36,14 @@ macro_rules! narrowed {
 }
 
 /// Everything, to take something away from.
-const ALL: Profile = Profile::new("all")
+const ALL: Capabilities = Capabilities::new("all")
     .with_value_kinds(ValueKinds::ALL)
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)
     .with_if_version(Support::Native)
-    .with_set_outcome_told(true)
-    .with_delete_outcome_told(true)
-    .with_delete_many_outcome_told(true)
+    .with_reports_set_outcome(true)
+    .with_reports_delete_outcome(true)
+    .with_reports_delete_many_outcome(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
     .with_expiry_resolution(Duration::from_millis(1))
@@ -59,9 +59,9 @@ const ALL: Profile = Profile::new("all")
     .with_entry_snapshot(true)
     .with_consistency(Consistency::Strong);
 
-narrowed! {
+restricted! {
     /// Like a plain HTTP store: nothing but sets and reads of values.
-    nothing_but_values: Profile::new("bare").with_value_kinds(ValueKinds::ALL),
+    nothing_but_values: Capabilities::new("bare").with_value_kinds(ValueKinds::ALL),
         refuses [cap_1_list_is_kept_or_refused, cap_1_counters_are_kept_or_refused, cap_1_ttl_is_kept_or_refused,
             cap_1_expire_is_kept_or_refused, cap_1_metadata_is_kept_or_refused,
             cap_1_if_not_exists_is_kept_or_refused, cap_1_if_exists_is_kept_or_refused,
@@ -70,9 +70,9 @@ narrowed! {
     no_list: ALL.with_list(Support::None, ListOrder::Unordered), refuses [cap_1_list_is_kept_or_refused];
     no_counters_and_no_metadata: ALL.with_counters(Support::None, 0, 0).with_metadata(Support::None),
         refuses [cap_1_counters_are_kept_or_refused, cap_1_metadata_is_kept_or_refused];
-    outcomes_are_not_told: ALL.with_set_outcome_told(false).with_delete_outcome_told(false).with_delete_many_outcome_told(false),
+    outcomes_are_not_told: ALL.with_reports_set_outcome(false).with_reports_delete_outcome(false).with_reports_delete_many_outcome(false),
         refuses [];
-    a_batch_of_deletes_is_only_counted: ALL.with_delete_many_outcome_told(false), refuses [];
+    a_batch_of_deletes_is_only_counted: ALL.with_reports_delete_many_outcome(false), refuses [];
     whole_seconds_and_a_minute_at_least: ALL
         .with_expiry_resolution(Duration::from_secs(1))
         .with_expiry_min(Duration::from_secs(60))
@@ -112,11 +112,12 @@ narrowed! {
         refuses [set_7_a_read_after_a_write_sees_it, get_1_all_parts_come_from_one_write];
 }
 
-/// The profile to take away from is the reference's own, so that each test takes away what it says.
+/// The capabilities to take away from are the reference's own, so that each test takes away what it says.
 #[test]
 fn nothing_is_taken_away_unsaid() {
-    let narrow = PROFILE.narrowed_to(&ALL);
-    let item_limits = |profile: &Profile| format!("{:?}", profile.item_limits);
-    let without_measures = |profile: &Profile| format!("{profile:?}").replace(&item_limits(profile), "");
-    assert_eq!(without_measures(&narrow), without_measures(&PROFILE));
+    let restrict = CAPABILITIES.restricted_to(&ALL);
+    let item_limits = |capabilities: &Capabilities| format!("{:?}", capabilities.item_limits);
+    let without_measures =
+        |capabilities: &Capabilities| format!("{capabilities:?}").replace(&item_limits(capabilities), "");
+    assert_eq!(without_measures(&restrict), without_measures(&CAPABILITIES));
 }

@@ -1,6 +1,6 @@
 //! What the store declares. The sources are in the README.
 
-use kv_api::{Consistency, ItemLimit, ListOrder, Profile, Support, ValueKinds};
+use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKinds};
 
 use crate::wire::{stored_bytes, value_bytes};
 
@@ -14,7 +14,7 @@ pub(crate) const LIST_PAGE_MAX: usize = 1000;
 pub(crate) const COUNTER_MAX: i64 = 9_007_199_254_740_991;
 
 /// What every [`PuterStore`](crate::PuterStore) declares (CAP-1, CAP-3).
-pub static PROFILE: Profile = Profile::new("puter")
+pub static CAPABILITIES: Capabilities = Capabilities::new("puter")
     .with_if_not_exists(Support::BestEffort)
     .with_if_exists(Support::BestEffort)
     .with_ttl(Support::Emulated)
@@ -44,7 +44,7 @@ mod tests {
     use std::time::Duration;
 
     fn refusal(item: SetItem<'_>) -> Option<Reason> {
-        Resolver::new(&PROFILE).write(item, &SystemClock).err().and_then(|error| error.reason().cloned())
+        Resolver::new(&CAPABILITIES).write(item, &SystemClock).err().and_then(|error| error.reason().cloned())
     }
 
     fn too_large(found: u64) -> Option<Reason> {

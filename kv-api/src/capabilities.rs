@@ -162,22 +162,22 @@ impl fmt::Debug for ItemLimit {
     }
 }
 
-/// What a store declares: its capabilities and limits (CAP-3). [`Profile::new`] declares nothing; each `with_` method
-/// declares one thing, and all are `const`, so that an adapter's profile is a `static`.
+/// What a store declares: its capabilities and limits (CAP-3). [`Capabilities::new`] declares nothing; each `with_` method
+/// declares one thing, and all are `const`, so that an adapter's capabilities are a `static`.
 ///
 /// ```
-/// use kv_api::{ItemLimit, Profile, Support, ValueKind, ValueKinds};
-/// static PROFILE: Profile = Profile::new("example")
+/// use kv_api::{ItemLimit, Capabilities, Support, ValueKind, ValueKinds};
+/// static CAPABILITIES: Capabilities = Capabilities::new("example")
 ///     .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text))
 ///     .with_if_not_exists(Support::Native)
 ///     .with_key_bytes(1, 512)
 ///     .with_item_limits(&[ItemLimit::value_bytes(1024)]);
-/// assert_eq!(PROFILE.if_not_exists, Support::Native);
-/// assert_eq!(PROFILE.counters, Support::None); // not declared
+/// assert_eq!(CAPABILITIES.if_not_exists, Support::Native);
+/// assert_eq!(CAPABILITIES.counters, Support::None); // not declared
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Profile {
+pub struct Capabilities {
     /// The name of the system, as errors show it.
     pub system: &'static str,
     /// The condition `IfNotExists` (SET-2, SET-6).
@@ -187,12 +187,12 @@ pub struct Profile {
     /// Versions: the condition `IfVersion` on set and delete, and the versions that reads and outcomes tell (VER-1).
     pub if_version: Support,
     /// An unconditional set tells created from updated; else it answers `Stored` (SET-5).
-    pub set_outcome_told: bool,
+    pub reports_set_outcome: bool,
     /// A delete tells whether there was an entry; else it answers `Accepted` (DEL-1).
-    pub delete_outcome_told: bool,
+    pub reports_delete_outcome: bool,
     /// `delete_many` tells it of every key; else it may answer `Accepted` for any of them, as systems do that count what
     /// they deleted (DEL-1).
-    pub delete_many_outcome_told: bool,
+    pub reports_delete_many_outcome: bool,
     /// A relative ttl (EXP-1).
     pub ttl: Support,
     /// An absolute expiry (EXP-1).
@@ -256,7 +256,7 @@ macro_rules! declare {
     )*};
 }
 
-impl Profile {
+impl Capabilities {
     /// A store that declares nothing: no condition, no expiry, no list, no kind of value, keys of any length.
     #[must_use]
     pub const fn new(system: &'static str) -> Self {
@@ -265,9 +265,9 @@ impl Profile {
             if_not_exists: Support::None,
             if_exists: Support::None,
             if_version: Support::None,
-            set_outcome_told: false,
-            delete_outcome_told: false,
-            delete_many_outcome_told: false,
+            reports_set_outcome: false,
+            reports_delete_outcome: false,
+            reports_delete_many_outcome: false,
             ttl: Support::None,
             expire_at: Support::None,
             expiry_resolution: Duration::from_secs(1),
@@ -304,11 +304,11 @@ impl Profile {
         /// Declares versions and the condition `IfVersion`.
         with_if_version, if_version: Support;
         /// Declares whether an unconditional set tells created from updated.
-        with_set_outcome_told, set_outcome_told: bool;
+        with_reports_set_outcome, reports_set_outcome: bool;
         /// Declares whether a delete tells if there was an entry.
-        with_delete_outcome_told, delete_outcome_told: bool;
+        with_reports_delete_outcome, reports_delete_outcome: bool;
         /// Declares whether `delete_many` tells of every key what there was.
-        with_delete_many_outcome_told, delete_many_outcome_told: bool;
+        with_reports_delete_many_outcome, reports_delete_many_outcome: bool;
         /// Declares a relative ttl.
         with_ttl, ttl: Support;
         /// Declares an absolute expiry.
@@ -390,27 +390,27 @@ impl Profile {
         self.item_limits.iter().filter(|limit| limit.name == name).map(|limit| limit.max).min()
     }
 
-    /// This profile narrowed to `other` (CAP-4): every capability the weaker, every limit the tighter, the forbidden keys
+    /// These capabilities restricted to `other` (CAP-4): every capability the weaker, every limit the tighter, the forbidden keys
     /// and measuring functions of both. It keeps the name of its own system.
     ///
     /// ```
-    /// use kv_api::{Profile, Support};
-    /// let strong = Profile::new("strong").with_if_exists(Support::Native).with_key_bytes(1, 1024);
-    /// let weak = Profile::new("weak").with_if_exists(Support::BestEffort).with_key_bytes(6, 4096);
-    /// let narrow = strong.narrowed_to(&weak);
-    /// assert_eq!((narrow.system, narrow.if_exists), ("strong", Support::BestEffort));
-    /// assert_eq!((narrow.key_bytes_min, narrow.key_bytes_max), (6, 1024));
+    /// use kv_api::{Capabilities, Support};
+    /// let strong = Capabilities::new("strong").with_if_exists(Support::Native).with_key_bytes(1, 1024);
+    /// let weak = Capabilities::new("weak").with_if_exists(Support::BestEffort).with_key_bytes(6, 4096);
+    /// let restricted = strong.restricted_to(&weak);
+    /// assert_eq!((restricted.system, restricted.if_exists), ("strong", Support::BestEffort));
+    /// assert_eq!((restricted.key_bytes_min, restricted.key_bytes_max), (6, 1024));
     /// ```
     #[must_use]
-    pub fn narrowed_to(&self, other: &Self) -> Self {
+    pub fn restricted_to(&self, other: &Self) -> Self {
         Self {
             system: self.system,
             if_not_exists: self.if_not_exists.min(other.if_not_exists),
             if_exists: self.if_exists.min(other.if_exists),
             if_version: self.if_version.min(other.if_version),
-            set_outcome_told: self.set_outcome_told && other.set_outcome_told,
-            delete_outcome_told: self.delete_outcome_told && other.delete_outcome_told,
-            delete_many_outcome_told: self.delete_many_outcome_told && other.delete_many_outcome_told,
+            reports_set_outcome: self.reports_set_outcome && other.reports_set_outcome,
+            reports_delete_outcome: self.reports_delete_outcome && other.reports_delete_outcome,
+            reports_delete_many_outcome: self.reports_delete_many_outcome && other.reports_delete_many_outcome,
             ttl: self.ttl.min(other.ttl),
             expire_at: self.expire_at.min(other.expire_at),
             expiry_resolution: self.expiry_resolution.max(other.expiry_resolution),

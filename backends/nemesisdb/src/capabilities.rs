@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use kv_api::{Consistency, ItemLimit, Profile, Support, ValueKinds};
+use kv_api::{Capabilities, Consistency, ItemLimit, Support, ValueKinds};
 
 use crate::config::NemesisdbConfig;
 use crate::message::{ENDS_BYTES, pair_bytes, quoted_bytes};
@@ -21,20 +21,20 @@ const VALUE_BYTES_LEAST: usize = 11;
 const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// What a store declares that was opened with a server's address and nothing else (CAP-1, CAP-3).
-pub static PROFILE: Profile = shared().with_if_not_exists(Support::Native).with_set_outcome_told(true);
+pub static CAPABILITIES: Capabilities = shared().with_if_not_exists(Support::Native).with_reports_set_outcome(true);
 
 /// What a store declares that keeps expiries in the envelope, and was else opened with a server's address alone.
-pub static PROFILE_WITH_EXPIRY: Profile = shared()
+pub static CAPABILITIES_WITH_EXPIRY: Capabilities = shared()
     .with_if_not_exists(Support::BestEffort)
     .with_ttl(Support::Emulated)
     .with_expire_at(Support::Emulated)
     .with_expiry_resolution(Duration::from_millis(1));
 
-const fn shared() -> Profile {
-    Profile::new("nemesisdb")
+const fn shared() -> Capabilities {
+    Capabilities::new("nemesisdb")
         .with_if_exists(Support::BestEffort)
-        .with_delete_outcome_told(true)
-        .with_delete_many_outcome_told(true)
+        .with_reports_delete_outcome(true)
+        .with_reports_delete_many_outcome(true)
         .with_expiry_read(true)
         .with_metadata(Support::Emulated)
         .with_value_kinds(ValueKinds::ALL)
@@ -52,38 +52,40 @@ const MESSAGE: ItemLimit = ItemLimit {
 };
 
 /// What a store with these settings declares.
-pub(crate) fn profile(config: &NemesisdbConfig) -> Profile {
-    let mut profile = if config.expiry { PROFILE_WITH_EXPIRY.clone() } else { PROFILE.clone() };
+pub(crate) fn capabilities(config: &NemesisdbConfig) -> Capabilities {
+    let mut capabilities = if config.expiry { CAPABILITIES_WITH_EXPIRY.clone() } else { CAPABILITIES.clone() };
     let prefix = config.prefix();
     // Without its quotation marks, which the key brings along.
     let room = config.message_bytes_max - (quoted_bytes(&prefix) - 2);
-    profile.key_bytes_min = SERVER_KEY_BYTES_MIN.saturating_sub(prefix.len()).max(1);
-    profile.key_bytes_max = room - PAIR_BYTES_LEAST;
-    profile.item_limits = Cow::Owned(vec![ItemLimit { max: room as u64, ..MESSAGE }]);
-    profile
+    capabilities.key_bytes_min = SERVER_KEY_BYTES_MIN.saturating_sub(prefix.len()).max(1);
+    capabilities.key_bytes_max = room - PAIR_BYTES_LEAST;
+    capabilities.item_limits = Cow::Owned(vec![ItemLimit { max: room as u64, ..MESSAGE }]);
+    capabilities
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn with(change: impl FnOnce(NemesisdbConfig) -> kv_api::Result<NemesisdbConfig>) -> Profile {
-        profile(&change(NemesisdbConfig::new("localhost", 1987).unwrap()).unwrap())
+    fn with(change: impl FnOnce(NemesisdbConfig) -> kv_api::Result<NemesisdbConfig>) -> Capabilities {
+        capabilities(&change(NemesisdbConfig::new("localhost", 1987).unwrap()).unwrap())
     }
 
     #[test]
     fn the_published_profiles_are_those_of_plain_settings() {
-        for (built, published) in
-            [(with(Ok), &PROFILE), (with(|config| Ok(config.with_expiry_in_envelope(true))), &PROFILE_WITH_EXPIRY)]
-        {
+        for (built, published) in [
+            (with(Ok), &CAPABILITIES),
+            (with(|config| Ok(config.with_expiry_in_envelope(true))), &CAPABILITIES_WITH_EXPIRY),
+        ] {
             assert_eq!(format!("{built:?}"), format!("{published:?}"));
         }
     }
 
     #[test]
     fn key_1_a_namespace_and_the_message_limit_change_the_length_of_keys() {
-        let lengths =
-            |profile: Profile| (profile.key_bytes_min, profile.key_bytes_max, profile.item_limit("message_bytes_max"));
+        let lengths = |capabilities: Capabilities| {
+            (capabilities.key_bytes_min, capabilities.key_bytes_max, capabilities.item_limit("message_bytes_max"))
+        };
         assert_eq!(lengths(with(Ok)), (6, 1000, Some(1024)));
         assert_eq!(lengths(with(|config| config.with_namespace("abc"))), (2, 996, Some(1020)));
         assert_eq!(lengths(with(|config| config.with_namespace("sessions"))), (1, 991, Some(1015)));
