@@ -210,6 +210,13 @@ pub enum Fault {
     AnswerGarbled,
     /// The system carries it out and answers that something went wrong, which tells nothing.
     FailureReported,
+    /// A bulk write or delete is carried out in part, and its answer is well formed and cannot be: figures below zero, a
+    /// count of more than was sent, the wrong type. Other requests are served as usual and leave the fault for a later one.
+    BulkAnswerImplausible,
+    /// A page of a list has no keys, and its cursor leads back to where it began. Other requests as above.
+    PageStandsStill,
+    /// A page of a list has the first keys again, with a cursor that was not given before. Other requests as above.
+    PageInCircles,
 }
 
 impl Fault {
@@ -222,7 +229,15 @@ impl Fault {
         Self::AnswerTruncated,
         Self::AnswerGarbled,
         Self::FailureReported,
+        Self::BulkAnswerImplausible,
+        Self::PageStandsStill,
+        Self::PageInCircles,
     ];
+
+    /// Whether it can happen to every request.
+    pub(crate) const fn is_of_every_request(self) -> bool {
+        !matches!(self, Self::BulkAnswerImplausible | Self::PageStandsStill | Self::PageInCircles)
+    }
 
     /// Whether the client can know that the request was not carried out.
     pub(crate) const fn is_certain(self) -> bool {

@@ -83,6 +83,12 @@ pub enum Fault {
     /// A page of a listing with no keys on it and a cursor that goes on from the same place. Fits listings of a system whose
     /// documents allow it.
     EmptyPage,
+    /// A page of a listing with the first keys again, whatever its request goes on from, and a cursor that no page had before.
+    /// Fits listings with at least one key.
+    FirstPageAgain,
+    /// A bulk write or delete is carried out for every other key or the first half, and the answer is well formed and cannot be: a figure below
+    /// zero, or one where the system has none. Fits bulk requests of a system that has them.
+    Implausible,
     /// A read or listing answers from the state before the last request that changed something. Fits reads of a system that is
     /// not strongly consistent.
     Stale,

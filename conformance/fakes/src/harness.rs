@@ -35,6 +35,9 @@ fn offered(fault: Wanted) -> Option<Fault> {
         Wanted::AnswerTruncated => Some(Fault::Truncated),
         Wanted::AnswerGarbled => Some(Fault::Garbage),
         Wanted::FailureReported => Some(Fault::ServerError { status: 503, applied: Applied::Yes }),
+        Wanted::BulkAnswerImplausible => Some(Fault::Implausible),
+        Wanted::PageStandsStill => Some(Fault::EmptyPage),
+        Wanted::PageInCircles => Some(Fault::FirstPageAgain),
         _ => None,
     }
 }
@@ -44,9 +47,13 @@ fn known(fault: Wanted) -> Fault {
 }
 
 impl Faults for Server {
-    /// All but [`Wanted::Throttled`], for which the system has no words.
+    /// All but those about rates, bulk requests and pages, of which there are none.
     fn offers(&self, fault: Wanted) -> bool {
-        fault != Wanted::Throttled && offered(fault).is_some()
+        let has_none = matches!(
+            fault,
+            Wanted::Throttled | Wanted::BulkAnswerImplausible | Wanted::PageStandsStill | Wanted::PageInCircles
+        );
+        !has_none && offered(fault).is_some()
     }
 
     /// `Refused` ends the connections there are and refuses the next ones. What a client sends before it has taken note is

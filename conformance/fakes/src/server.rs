@@ -373,6 +373,8 @@ impl State {
             Fault::Throttled { .. }
             | Fault::ThrottledUnderSuccess
             | Fault::EmptyPage
+            | Fault::FirstPageAgain
+            | Fault::Implausible
             | Fault::Stale
             | Fault::PartlyUnsuccessful { .. }
             | Fault::BrokenOff { .. }

@@ -53,6 +53,13 @@ impl Listing {
         Page { keys: Vec::new(), cursor: start + offset(cursors) }
     }
 
+    /// The first names, wherever the cursor is, and a cursor further on; `None` where there are no names.
+    pub(super) fn first_again(&self, hive: &Hive, cursors: Cursors, now: Timestamp) -> Option<Page> {
+        let start = self.cursor.saturating_sub(offset(cursors)).max(1);
+        let (keys, _) = self.even(hive, 0, now);
+        (!keys.is_empty()).then(|| Page { keys, cursor: start + 1 + offset(cursors) })
+    }
+
     fn even(&self, hive: &Hive, start: u64, now: Timestamp) -> (Vec<String>, Option<u64>) {
         let mut keys = Vec::new();
         let mut last = None;

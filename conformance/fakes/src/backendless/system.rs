@@ -56,6 +56,14 @@ impl Model for System {
                 };
                 Some(answer(listing(request).map(|listing| reply_page(listing.empty_page(self.switches.cursors)))))
             }
+            Fault::FirstPageAgain => {
+                let Ok(Route::Entries { hive, call: Call::Bucket(BucketCall::Keys) }) = self.route(request) else {
+                    return None;
+                };
+                let page = listing(request).ok()?.first_again(self.hives.get(&hive)?, self.switches.cursors, now)?;
+                Some(answer(Ok(reply_page(page))))
+            }
+            Fault::Implausible => self.answer_implausibly(request, now),
             // What the documents do not promise, consistency between requests, may be missing.
             Fault::Stale => self
                 .route(request)
@@ -124,6 +132,29 @@ impl System {
             (true, State::BeforeLastChange) => hive.before_last_change(carry_out),
             (false, _) => hive.changing(carry_out),
         }
+    }
+
+    /// A bulk request for every other of its keys, answered with a figure below zero.
+    fn answer_implausibly(&mut self, request: &Request<'_>, now: Timestamp) -> Option<Answer> {
+        let Ok(Route::Entries { hive, call: Call::Bucket(call) }) = self.route(request) else { return None };
+        let hive = self.hives.get_mut(&hive)?;
+        match call {
+            BucketCall::SetMany => {
+                let Value::Object(members) = json_body(request).ok()? else { return None };
+                hive.changing(|hive| {
+                    for (key, value) in members.into_iter().step_by(2) {
+                        // What is refused here is not stored, as any other item of the request may not be.
+                        let _ = hive.set(&key, value, Expiry::Never, Condition::Always, now);
+                    }
+                });
+            }
+            BucketCall::DeleteMany => {
+                let keys: Vec<String> = keys_in_body(request).ok()?.into_iter().step_by(2).collect();
+                hive.changing(|hive| hive.delete(&keys, now));
+            }
+            _ => return None,
+        }
+        Some(answer(Ok(Reply::Json(json!(-3)))))
     }
 
     fn accepts(&self, token: &str) -> bool {

@@ -16,7 +16,7 @@ pub(super) const LIMIT_MAX: usize = 1000;
 /// The smallest limit that is taken.
 const LIMIT_MIN: usize = 10;
 
-/// A cursor in front of the first key, which only an empty first page needs. No base64 text looks like it.
+/// Begins a cursor in front of the first key, which only a page out of order needs. No base64 text looks like it.
 const BEGINNING: &str = ".";
 
 /// What a listing asks for.
@@ -61,9 +61,23 @@ impl Listing {
         answer(&[], if self.cursor.is_empty() { BEGINNING } else { &self.cursor })
     }
 
+    /// The first keys, wherever the request goes on from, and a cursor that leads to them once more; `None` where there are
+    /// no keys.
+    pub(super) fn answer_first_again(
+        &self,
+        namespace: &Namespace,
+        page_keys_max: usize,
+        now: Timestamp,
+    ) -> Option<Answer> {
+        let keys = namespace.walk(&self.prefix, None, now).take(self.limit.min(page_keys_max));
+        let keys: Vec<_> = keys.map(|(name, entry)| item(name, entry)).collect();
+        let round: u64 = self.cursor.strip_prefix(BEGINNING).and_then(|round| round.parse().ok()).unwrap_or(0);
+        (!keys.is_empty()).then(|| answer(&keys, &format!("{BEGINNING}{}", round + 1)))
+    }
+
     /// The key after which the page begins.
     fn position(&self) -> Result<Option<String>, NoCursor> {
-        if self.cursor.is_empty() || self.cursor == BEGINNING {
+        if self.cursor.is_empty() || self.cursor.starts_with(BEGINNING) {
             return Ok(None);
         }
         let key = STANDARD.decode(&self.cursor).map_err(|_| NoCursor)?;

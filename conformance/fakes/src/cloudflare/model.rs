@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kv_api::Timestamp;
+use serde_json::json;
 
 use super::account::Account;
 use super::bulk;
 use super::listing::Listing;
 use super::namespace::Namespace;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, success};
 use super::route::{Route, Target, decode_key};
 use super::rules::check_key;
 use super::single;
@@ -157,6 +158,19 @@ impl Cloudflare {
         Some(Listing::parse(request.query).ok()?.answer_empty())
     }
 
+    fn answer_first_page_again(&mut self, request: &Request<'_>, now: Timestamp) -> Option<Answer> {
+        let route = self.admit(request).ok().filter(|route| route.target == Target::Keys && request.method == "GET")?;
+        let namespace = self.account.namespace(route.namespace, operation(route.target)).ok()?;
+        Listing::parse(request.query).ok()?.answer_first_again(namespace, self.switches.page_keys_max, now)
+    }
+
+    fn answer_implausibly(&mut self, request: &Request<'_>, now: Timestamp) -> Option<Answer> {
+        let Route { namespace: id, target, .. } = self.admit(request).ok()?;
+        let (namespace, plan, _) = self.plan(request, id, target, now).ok().flatten()?;
+        plan.carry_out(namespace, |at, _| at % 2 == 1);
+        Some(success(&json!({ "successful_key_count": -3, "unsuccessful_keys": [] })))
+    }
+
     fn answer_partly(&mut self, every: usize, request: &Request<'_>, now: Timestamp) -> Option<Answer> {
         let every = every.max(1);
         let Route { namespace: id, target, .. } = self.admit(request).ok()?;
@@ -184,6 +198,8 @@ impl Model for Cloudflare {
             }
             Fault::ThrottledUnderSuccess => Some(Refusal::too_fast().answer_under(200)),
             Fault::EmptyPage => self.answer_empty_page(request),
+            Fault::FirstPageAgain => self.answer_first_page_again(request, now),
+            Fault::Implausible => self.answer_implausibly(request, now),
             Fault::Stale => self.answer_stale(request, now),
             Fault::PartlyUnsuccessful { every } => self.answer_partly(every, request, now),
             _ => None,

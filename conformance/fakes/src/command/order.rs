@@ -20,6 +20,8 @@ What goes wrong with the next COUNT requests that it fits, 1 if left out; the ot
   truncated              carried out, and the connection is cut half-way through the answer
   garbage                carried out, and answered with something that is not JSON
   empty-page             a page of a listing without keys and with a cursor
+  first-page             a page of a listing with the first keys again and with a new cursor
+  implausible            a bulk request is carried out in part, and answered with a figure that cannot be
   stale                  a read answers from the state before the last change
   partly[=N]             every n-th key of a bulk request fails, every second one if left out (Cloudflare)
   broken-off[=N]         a bulk write is carried out for its first N items, 25 if left out, and fails (Puter)
@@ -69,6 +71,8 @@ impl FromStr for Order {
             "truncated" => (Fault::Truncated, false),
             "garbage" => (Fault::Garbage, false),
             "empty-page" => (Fault::EmptyPage, false),
+            "first-page" => (Fault::FirstPageAgain, false),
+            "implausible" => (Fault::Implausible, false),
             "stale" => (Fault::Stale, false),
             "partly" => (Fault::PartlyUnsuccessful { every: number(2)? }, true),
             "broken-off" => (Fault::BrokenOff { items: number(25)? }, true),
@@ -128,7 +132,7 @@ mod tests {
                 assert!(name.parse::<Order>().is_ok(), "{name}");
             }
         }
-        assert_eq!(names().count(), 14);
+        assert_eq!(names().count(), 16);
         for reason in Refused::value_variants() {
             let name = reason.to_possible_value().unwrap();
             assert!(FORMS.contains(name.get_name()), "{reason:?}");

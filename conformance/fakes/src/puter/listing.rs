@@ -166,6 +166,26 @@ impl Listing {
         self.paged.then(|| json!({"items": [], "cursor": cursor}))
     }
 
+    /// The first items, wherever the cursor is, and a cursor further on; `None` where there are none, or no pages are asked
+    /// for.
+    pub(super) fn first_again(
+        &self,
+        namespace: &Namespace,
+        foreign: bool,
+        poison: Poison,
+        now: Timestamp,
+    ) -> Option<Value> {
+        let first = Self { start: Start::First, total: false, ..self.clone() };
+        let mut page = first.answer(namespace, foreign, poison, now).ok()?;
+        page["items"].as_array().filter(|items| self.paged && !items.is_empty())?;
+        let from = match &self.start {
+            Start::First => &self.prefix,
+            Start::At(key) | Start::After(key) => key,
+        };
+        page["cursor"] = json!(cursor(namespace.name(), &format!("{from}~")));
+        Some(page)
+    }
+
     fn item(&self, key: &str, entry: &Entry) -> Value {
         match (self.form, &entry.value) {
             (Form::Keys, _) => json!(key),

@@ -112,6 +112,20 @@ impl Model for System {
                 let listing = Listing::read(call.arguments.as_ref()?, &namespace).ok()?;
                 Ok(Reply::Called(Ok(Some(listing.empty_page(&namespace)?))))
             }
+            Fault::FirstPageAgain => {
+                let call = self.call(request).ok().filter(|call| call.method == Method::List)?;
+                let (name, foreign) = self.target(&call).ok()?;
+                let listing = Listing::read(call.arguments.as_ref()?, &name).ok()?;
+                let page = listing.first_again(self.namespaces.get(&name)?, foreign, self.switches.poison, now)?;
+                Ok(Reply::Called(Ok(Some(page))))
+            }
+            Fault::Implausible => {
+                let call = self.call(request).ok().filter(|call| call.method == Method::BatchPut)?;
+                let items = call.arguments.as_ref()?.get("items").and_then(Value::as_array)?.len();
+                let carrying = Carrying { items_until_failure: Some(items / 2), ..Carrying::default() };
+                drop(self.reply(request, carrying, now));
+                Ok(Reply::Called(Ok(Some(json!(-3)))))
+            }
             // A real one reads what was written everywhere a while ago.
             Fault::Stale => {
                 self.call(request).ok().filter(|call| call.method.reads())?;

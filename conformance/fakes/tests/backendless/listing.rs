@@ -174,3 +174,16 @@ async fn an_empty_page_can_be_ordered_and_goes_on_from_the_same_place() {
         assert_eq!(pages.iter().map(|page| page.keys.len()).collect::<Vec<_>>(), [0, 0, 0, 20, 20, 13]);
     }
 }
+
+#[tokio::test]
+async fn the_first_page_can_come_again_with_a_new_cursor_each_time() {
+    for cursors in [Cursors::Small, Cursors::Large] {
+        let application = filled(Switches { cursors, ..Switches::default() }).await;
+        let first = page(&application, "pageSize=20").await.keys;
+        application.server.inject(Fault::FirstPageAgain, 3);
+        let pages = walk(&application, "pageSize=20").await;
+        assert!(pages[..4].iter().all(|page| page.keys == first));
+        assert!(pages[..3].is_sorted_by(|page, next| page.cursor < next.cursor), "each cursor is another");
+        assert_eq!(pages.len(), 6);
+    }
+}

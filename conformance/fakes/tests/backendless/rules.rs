@@ -418,6 +418,13 @@ async fn faults_are_shown_in_the_words_of_the_system() {
     assert_eq!(application.send("PUT", "/api/hive/hive/key-value/n/increment?value=1", &[], None).await.0, 502);
     assert_eq!(get(&application, "n").await, json!(1));
 
+    // Half done, and a figure that cannot be.
+    application.server.inject(Fault::Implausible, 2);
+    assert_eq!(application.ok("PUT", "", json!({"a": 1, "b": 2})).await, Some(json!(-3)));
+    assert_eq!(application.server.keys(), ["a", "n"]);
+    assert_eq!(application.ok("DELETE", "", json!(["a", "b"])).await, Some(json!(-3)));
+    assert_eq!(application.server.keys(), ["n"]);
+
     // Faults that this system does not have wait for ever.
     for fault in [Fault::ThrottledUnderSuccess, Fault::PartlyUnsuccessful { every: 1 }] {
         application.server.inject(fault, 1);

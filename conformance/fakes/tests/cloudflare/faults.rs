@@ -168,3 +168,35 @@ async fn passes_over_reads_when_only_writes_are_to_break() {
     assert!(try_send(client.inside(Method::DELETE, "/values/k")).await.is_err());
     assert_eq!((client.server.keys().len(), client.server.faults_left()), (0, 0));
 }
+
+#[tokio::test]
+async fn shows_the_first_page_again_and_again_with_a_new_cursor_each_time() {
+    let client = Client::new().await;
+    client.server.inject(Fault::FirstPageAgain, 2);
+    assert_eq!(client.get("/keys").await.result(), json!([]));
+    let items: Vec<_> = (10..40).map(|at| json!({ "key": at.to_string(), "value": "" })).collect();
+    client.bulk_write(&Value::from(items)).await.result();
+    let (mut cursor, mut pages) = (String::new(), Vec::new());
+    for _ in 0..3 {
+        let page = client.get(&format!("/keys?limit=10&cursor={cursor}")).await.json();
+        cursor = page["result_info"]["cursor"].as_str().unwrap().to_owned();
+        pages.push((page["result"][0]["name"].clone(), cursor.clone()));
+    }
+    let first = |cursor: &str| (json!("10"), cursor.to_owned());
+    // The third one leads on.
+    assert_eq!(pages, [first(".1"), first(".2"), first("MTk=")]);
+    assert_eq!(client.server.faults_left(), 0);
+}
+
+#[tokio::test]
+async fn answers_a_bulk_that_was_half_done_with_figures_that_cannot_be() {
+    let client = Client::new().await;
+    client.server.inject(Fault::Implausible, 2);
+    put(&client, "v").await.unwrap();
+    let items: Vec<_> = (0..4).map(|at| json!({ "key": at.to_string(), "value": "" })).collect();
+    let implausible = json!({ "successful_key_count": -3, "unsuccessful_keys": [] });
+    assert_eq!(client.bulk_write(&Value::from(items)).await.result(), implausible);
+    assert_eq!(client.server.keys(), ["0", "2", "k"]);
+    assert_eq!(client.send_json(Method::DELETE, "/bulk", &json!(["0", "2"])).await.result(), implausible);
+    assert_eq!((client.server.keys().len(), client.server.faults_left()), (2, 0));
+}

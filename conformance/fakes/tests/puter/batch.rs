@@ -81,3 +81,13 @@ async fn a_batch_can_be_ordered_to_break_off() {
     assert_eq!(server.send("POST", "/drivers/call", &headers, Some(body)).await.status(), 503);
     assert_eq!(server.fake.keys().len(), 2);
 }
+
+#[tokio::test]
+async fn half_of_a_batch_can_be_answered_with_a_figure_that_cannot_be() {
+    let server = Server::new().await;
+    server.fake.inject(Fault::Implausible, 1);
+    server.set("k", 1).await;
+    assert_eq!(server.ok("batchPut", json!({"items": items(4)})).await, json!(-3));
+    assert_eq!(server.fake.keys(), ["k", "k000", "k001"]);
+    assert_eq!(server.fake.faults_left(), 0);
+}

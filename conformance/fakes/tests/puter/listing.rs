@@ -177,3 +177,21 @@ async fn an_empty_page_can_be_ordered() {
     let (keys, sizes) = walk(&server, json!({"limit": 10, "cursor": first["cursor"]})).await;
     assert_eq!((keys, sizes), (server.fake.keys()[2..].to_vec(), vec![0, 7, 0]));
 }
+
+#[tokio::test]
+async fn the_first_page_can_come_again_with_a_new_cursor_each_time() {
+    let server = filled(12).await;
+    server.fake.inject(Fault::FirstPageAgain, 2);
+    // Not in place of everything at once.
+    assert_eq!(server.list("").await.as_array().unwrap().len(), 9);
+    let mut args = json!({"limit": 6, "as": "keys", "pattern": "k"});
+    let mut cursors = Vec::new();
+    for _ in 0..2 {
+        let page = server.ok("list", args.clone()).await;
+        assert_eq!(page["items"], json!(["k000", "k001", "k002"]));
+        args["cursor"] = page["cursor"].clone();
+        cursors.push(page["cursor"].clone());
+    }
+    assert_ne!(cursors[0], cursors[1]);
+    assert_eq!(server.fake.faults_left(), 0);
+}
