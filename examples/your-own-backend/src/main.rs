@@ -8,7 +8,7 @@ use your_own_backend::Folder;
 #[allow(clippy::print_stdout, reason = "a program may speak to its user")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args().nth(1).ok_or("usage: your-own-backend <folder>")?;
-    let store = Store::new(Folder::open(folder)?);
+    let store = Store::new(Folder::open(folder).await?);
 
     let first = store.set("greeting", "hello").if_not_exists().await?;
     println!("written: {}", first.is_written());

@@ -1,5 +1,8 @@
 //! Every rule of the contract, on the backend of this example: what it declares works, and the rest is refused.
 
+use std::path::PathBuf;
+
+use futures_util::FutureExt;
 use kv_api::{Error, ErrorKind, Result, Store, async_trait};
 use kv_conformance::{Fixture, Harness, conformance_tests};
 use your_own_backend::Folder;
@@ -12,12 +15,30 @@ impl Harness for Fresh {
         let folder = tempfile::tempdir()
             .map_err(|error| Error::new(ErrorKind::Misconfigured, "no temporary folder").with_source(error))?;
         let (main, other) = (folder.path().join("main"), folder.path().to_owned());
-        let store = Store::new(Folder::open(&main)?);
+        let store = Store::new(Folder::open(&main).await?);
         Ok(Fixture::new(store)
             .with_guard(folder)
-            .with_reopen(move || std::future::ready(Folder::open(&main).map(Store::new)))
-            .with_namespaces(move |name| std::future::ready(Folder::open(other.join(name)).map(Store::new))))
+            .with_reopen(move || open(main.clone()))
+            .with_namespaces(move |name| open(other.join(name))))
     }
 }
 
+async fn open(folder: PathBuf) -> Result<Store> {
+    Ok(Store::new(Folder::open(folder).await?))
+}
+
 conformance_tests!(Fresh);
+
+/// While a slow write waits for its disk, everything else on the thread goes on.
+#[test]
+fn no_call_blocks_its_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(async {
+        let store = open(folder.path().to_owned()).await.unwrap();
+        let mut write = store.set("key", vec![0u8; 1 << 20]);
+        // Whatever the speed of the disk: a call that did its work here would have ended at its first poll.
+        assert!((&mut write).now_or_never().is_none());
+        write.await.unwrap();
+    });
+}
