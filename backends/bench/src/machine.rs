@@ -35,7 +35,7 @@ pub(crate) fn load() -> String {
     let quarter_of_an_hour = load.split_whitespace().nth(2).unwrap_or("unknown");
     format!(
         "Load average over the 15 minutes before the end: {quarter_of_an_hour}. Well above 2, other programs had the \
-         cores too: figures scatter, and whoever sleeps often (one caller, one sync after the other) waits for a core.\n"
+         cores too: figures scatter, and a caller that sleeps often (one at a time, one sync after the other) waits for a core.\n"
     )
 }
 

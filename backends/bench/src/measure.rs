@@ -77,7 +77,7 @@ impl<'a> Race<'a> {
         self.pairs.push(Pair { fixture, baseline, target: target.into() });
     }
 
-    /// Runs the rounds, each beginning with another entrant so that nobody always follows the same one.
+    /// Runs the rounds, each beginning with another entrant, so that none always follows the same one.
     async fn run(mut self, rounds: Rounds) -> Result<Finish> {
         eprint(&format!("{} ", self.title));
         let mut figures = vec![Vec::with_capacity(rounds.counted); self.entrants.len()];
@@ -183,7 +183,7 @@ pub(crate) enum Verdict {
     Missed,
     /// No target; better by 20 % or more.
     Ahead,
-    /// No target; a difference below 20 % is none.
+    /// No target; a difference below 20 % is a tie.
     Tie,
     /// No target; worse by 20 % or more.
     Behind,

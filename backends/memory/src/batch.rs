@@ -30,14 +30,14 @@ enum Plan {
 
 impl MemoryStore {
     /// Writes all items at one moment, or none (BATCH-3): all conditions are decided first, at one time and with every
-    /// shard concerned locked. Nobody sees a part of it.
+    /// shard concerned locked. No reader sees a part of it.
     ///
     /// # Errors
     /// As for [`write_sync`](Self::write_sync), for the batch as a whole; nothing is written then.
     pub fn write_all_or_nothing_sync(&self, writes: &WriteMany<'_>) -> Result<BatchOutcome> {
         let inner = &*self.inner;
         let mut items = self.prepare(writes)?;
-        // Whoever locks several shards does it in the order of their positions, so that no two wait for each other.
+        // Several shards are always locked in the order of their positions, so that no two calls wait for each other.
         items.sort_by_key(|item| Shards::position(item.hash));
         self.making_room(|| {
             let mut parts: Vec<Part<'_>> = items

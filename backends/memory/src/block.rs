@@ -25,7 +25,7 @@ struct Header {
     expires_at: AtomicI64,
     /// The number of the entry's version, given under the write lock of the shard when the block goes into its table.
     number: AtomicU64,
-    /// [`NO_METADATA`] where there is none.
+    /// [`NO_METADATA`] without metadata.
     metadata_bytes: u32,
     key_bytes: u16,
     kind: ValueKind,
@@ -115,7 +115,7 @@ impl Block {
         self.metadata_range().map(|range| Metadata::from_stored(self.hand_out(range)))
     }
 
-    /// Everything there is to tell, of one moment: called under the lock of the shard (GET-1, `entry_snapshot`).
+    /// The whole entry, at one moment: called under the lock of the shard (GET-1, `entry_snapshot`).
     pub(crate) fn entry(&self, origin: u64) -> Entry {
         Entry::with_details(self.value(), self.metadata(), self.expiry(), Some(self.version(origin)))
     }

@@ -1,4 +1,4 @@
-//! What the store declares.
+//! What the store supports.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) const METADATA_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The most keys on a page, which bounds the work of one list call.
 pub(crate) const LIST_PAGE_MAX: usize = 10_000;
 
-/// What every [`MemoryStore`](crate::MemoryStore) declares: all there is in the contract, natively (CAP-1, CAP-3).
+/// What every [`MemoryStore`](crate::MemoryStore) supports: all of the contract, natively (CAP-1, CAP-3).
 pub static CAPABILITIES: Capabilities = Capabilities::new("memory")
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 #[derive(Default)]
 pub(crate) struct ExpiryQueue(BTreeSet<Expiring>);
 
-/// Ordered by time first. The number tells an entry from all others, the hash finds it.
+/// Ordered by time first. The number identifies the entry, the hash finds it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Expiring {
     /// Milliseconds since the epoch.

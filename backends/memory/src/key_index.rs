@@ -10,7 +10,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 /// Short keys lie in the nodes of the tree themselves, so that a page of them follows no pointers.
 type Keys = BTreeMap<CompactString, KeyFlags>;
 
-/// What a list must know of an entry to tell whether its key is all there is to say.
+/// What a list must know of an entry to decide whether to look at it: most have no more than their key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyFlags(u8);
 
@@ -62,7 +62,7 @@ impl KeyIndex {
     }
 }
 
-/// Changes the index on behalf of whoever holds the write lock of the key's shard, so that the two never differ.
+/// Changes the index. Made only under the write lock of the key's shard, so that the two never differ.
 pub(crate) struct KeyIndexWriter<'a> {
     index: &'a KeyIndex,
     keys: Option<RwLockWriteGuard<'a, Keys>>,

@@ -1,4 +1,4 @@
-//! Lists: keys out of the ordered index, and a look at the entries of those keys only that have more to tell.
+//! Lists: keys out of the ordered index, and a look at only those entries that have metadata or an expiry.
 
 use kv_api::{EntryExpiry, Error, ListItem, ListPage, ListedMetadata, RawPage, Reason, Result};
 
@@ -16,7 +16,7 @@ impl MemoryStore {
     /// the limit and a thousand, however many have expired; so a page can be short, or empty, and not be the last.
     ///
     /// # Errors
-    /// `InvalidArgument` with [`Reason::CursorInvalid`] for a position that is none of this list's.
+    /// `InvalidArgument` with [`Reason::CursorInvalid`] for a position that this list did not give.
     pub fn list_sync(&self, page: &ListPage<'_>) -> Result<RawPage> {
         let prefix = page.prefix();
         let mut after = page.position().map(|position| position_in(prefix, position)).transpose()?.map(str::to_owned);

@@ -53,7 +53,7 @@ impl MemoryStore {
     }
 
     fn visit(&self, turn: u64) {
-        // Whoever holds the lock for writing reclaims there already.
+        // A call that holds the lock for writing reclaims there itself.
         if let Some(mut shard) = self.inner.shards.in_turn(turn).try_write() {
             let time = CallTime::new(&*self.inner.clock);
             let mut index = self.inner.index.writer();

@@ -11,15 +11,16 @@ use crate::call_time::CallTime;
 use crate::capacity::Size;
 use crate::expiry_queue::{Expiring, ExpiryQueue};
 use crate::key_index::KeyIndexWriter;
-use crate::shards::SHARDS;
 
 pub(crate) struct Shard {
     table: HashTable<Block>,
     expiries: ExpiryQueue,
     hasher: RandomState,
-    /// The number of the next version. Shards count in steps of their number from different starts, so that each version
-    /// occurs once in the store without a counter that all of them share.
+    /// The number of the next version.
     next_number: u64,
+    /// From one version to the next. Shards start at different numbers and take the same steps, so that each version occurs
+    /// once in the store without a counter that all of them share.
+    number_step: u64,
     /// Counts writes, to take turns in visiting other shards.
     writes: u64,
 }
@@ -34,12 +35,13 @@ const BUCKETS_KEPT: usize = 256;
 const SPARSE: usize = 16;
 
 impl Shard {
-    pub(crate) fn new(position: usize, hasher: RandomState) -> Self {
+    pub(crate) fn new(first_number: u64, number_step: u64, hasher: RandomState) -> Self {
         Self {
             table: HashTable::new(),
             expiries: ExpiryQueue::default(),
             hasher,
-            next_number: (SHARDS + position) as u64,
+            next_number: first_number,
+            number_step,
             writes: 0,
         }
     }
@@ -77,7 +79,7 @@ impl Shard {
         index: &mut KeyIndexWriter<'_>,
     ) -> (u64, Option<Block>) {
         let number = self.next_number;
-        self.next_number += SHARDS as u64;
+        self.next_number += self.number_step;
         block.set_number(number);
         block.set_expires_at(expires_at);
         if let Some(at) = expires_at {

@@ -24,10 +24,11 @@ pub(crate) struct Shards {
 }
 
 impl Shards {
-    /// Empty ones, with a seed of their own: nobody can choose keys that all fall into one place.
+    /// Empty shards. Their hasher has a random seed, so that a caller cannot choose keys that all fall into one place.
     pub(crate) fn new() -> Self {
         let hasher = RandomState::default();
-        Self { shards: array::from_fn(|at| Padded(RwLock::new(Shard::new(at, hasher.clone())))), hasher }
+        let shard = |at| Shard::new((SHARDS + at) as u64, SHARDS as u64, hasher.clone());
+        Self { shards: array::from_fn(|at| Padded(RwLock::new(shard(at)))), hasher }
     }
 
     /// The one hash of a key: it chooses the shard, and the place in its table.
@@ -49,7 +50,7 @@ impl Shards {
         self.shards[Self::position(hash)].0.write()
     }
 
-    /// Unless somebody else has it now.
+    /// The same, unless another call holds the lock now.
     pub(crate) fn try_write(&self, hash: u64) -> Option<RwLockWriteGuard<'_, Shard>> {
         self.shards[Self::position(hash)].0.try_write()
     }

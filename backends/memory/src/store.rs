@@ -37,7 +37,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     /// Whether an entry was ever given an expiry: until then no write looks for expired ones elsewhere.
     pub(crate) expiring: AtomicBool,
-    /// Tells the versions and cursors of this store from those of all others.
+    /// Distinguishes the versions and cursors of this store from those of all others.
     pub(crate) origin: u64,
     scope: String,
 }
@@ -163,7 +163,7 @@ impl MemoryStore {
             (None, None) => DeleteOutcome::NotFound,
         };
         let mut index = inner.index.writer();
-        // An expired entry goes as well: nobody can see the difference.
+        // An expired entry goes as well: no caller can see the difference.
         let removed = slot.and_then(|slot| shard.remove(slot, hash, &mut index));
         if let Some(block) = &removed {
             inner.capacity.release(block.size());
@@ -173,7 +173,7 @@ impl MemoryStore {
         outcome
     }
 
-    /// Changes only the expiry of a live entry; `false` when there is none (EXP-9).
+    /// Changes only the expiry of a live entry; `false` without one (EXP-9).
     #[must_use]
     pub fn expire_sync(&self, expire: &Expire<'_>) -> bool {
         let inner = &*self.inner;

@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         deleted?;
     }
 
-    // Where a store can only look first and then write, somebody may come in between; that is refused unless we accept it.
+    // Where a store can only look first and then write, another program may come in between; that is refused unless we accept it.
     let store = if store.capabilities().if_not_exists == Support::BestEffort {
         println!("conditions have a race window here, which this example accepts");
         store.allow_best_effort()
@@ -60,10 +60,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         store
     };
 
-    // Not every store has everything. What it does not declare it refuses before anything is sent, so look first.
+    // Not every store has everything. What it does not support it refuses before anything is sent, so look first.
     let capabilities = store.capabilities();
 
-    // Set with a time to live, but only if nobody was first.
+    // Set with a time to live, but only if the key is free.
     let set = store.set("Japan", "The land of the rising sun").if_not_exists();
     let expires = capabilities.ttl != Support::None;
     let outcome = if expires { set.ttl(Duration::from_secs(100)).await? } else { set.await? };
@@ -83,7 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let photo = store.get_entry("photo").await?.ok_or("it was just set")?;
     let metadata = photo.metadata().ok_or("it was set with metadata")?;
     assert_eq!(metadata.as_json_text(), r#"{"type":"image/jpeg"}"#);
-    assert!(matches!(photo.expiry(), EntryExpiry::Never | EntryExpiry::Unknown)); // not every store tells
+    assert!(matches!(photo.expiry(), EntryExpiry::Never | EntryExpiry::Unknown)); // not every store reports it
     println!("the photo is {} with metadata {}", photo.value().kind(), metadata.as_json_text());
 
     // Typed access goes through serde.
