@@ -13,14 +13,16 @@
 //! What is almost that is plain data. An object whose `$kv-envelope` is a greater integer was written by a newer version,
 //! and is an error, not data (ENV-3).
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::Value as Json;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::survives_javascript;
+use crate::json::{JsonText, quoted};
 use crate::metadata::Metadata;
 use crate::value::{Value, ValueKind};
 
@@ -103,7 +105,6 @@ impl Envelope {
     /// Its compact JSON text. A text or JSON that a store handed out damaged is kept as bytes.
     #[must_use]
     pub fn encode(&self, json: JsonForm) -> String {
-        let quoted = |text: &str| Json::from(text).to_string();
         let (kind, value) = match (self.value.as_text(), self.value.as_json_text(), json) {
             (Some(text), _, _) => ("text", quoted(text)),
             (_, Some(json), JsonForm::Inline) => ("json", json.to_owned()),
@@ -126,7 +127,7 @@ impl Envelope {
     ///
     /// # Errors
     /// `Protocol` when it was written by a newer version.
-    pub fn decode(json: &Json) -> Result<Option<Self>> {
+    pub fn decode_json(json: JsonText<'_>) -> Result<Option<Self>> {
         match mark(json) {
             None => Ok(None),
             Some(VERSION) => Self::decode_members(json),
@@ -139,12 +140,20 @@ impl Envelope {
     /// # Errors
     /// `Protocol` when it was written by a newer version.
     pub fn decode_text(text: &str) -> Result<Option<Self>> {
-        parse_marked(text).map_or(Ok(None), |json| Self::decode(&json))
+        parse_marked(text).map_or(Ok(None), Self::decode_json)
+    }
+
+    /// As [`decode_text`](Self::decode_text), of the text of a tree.
+    ///
+    /// # Errors
+    /// `Protocol` when it was written by a newer version.
+    pub fn decode(json: &serde_json::Value) -> Result<Option<Self>> {
+        Self::decode_text(&json.to_string())
     }
 
     /// Whether plain `json` could be taken for an envelope, of any version, and so must be put into one (ENV-3).
     #[must_use]
-    pub fn is_mistakable(json: &Json) -> bool {
+    pub fn is_mistakable_json(json: JsonText<'_>) -> bool {
         mark(json).is_some()
     }
 
@@ -154,31 +163,39 @@ impl Envelope {
         parse_marked(text).is_some()
     }
 
-    fn decode_members(json: &Json) -> Result<Option<Self>> {
-        let metadata = match json.get("metadata") {
+    /// As [`is_mistakable_text`](Self::is_mistakable_text), of the text of a tree.
+    #[must_use]
+    pub fn is_mistakable(json: &serde_json::Value) -> bool {
+        Self::is_mistakable_text(&json.to_string())
+    }
+
+    fn decode_members(json: JsonText<'_>) -> Result<Option<Self>> {
+        let Some(members) = json.object() else { return Ok(None) };
+        let metadata = match members.get("metadata") {
             None => None,
-            Some(metadata) => match decode_metadata(metadata)? {
+            Some(metadata) => match decode_metadata(*metadata)? {
                 None => return Ok(None),
                 metadata => metadata,
             },
         };
-        Ok(Self::decode_value(json).map(|envelope| Self { metadata, ..envelope }))
+        Ok(Self::decode_value(&members).map(|envelope| Self { metadata, ..envelope }))
     }
 
-    fn decode_value(json: &Json) -> Option<Self> {
-        let members = json.as_object()?;
-        let known = |name: &String| matches!(name.as_str(), MARK | "kind" | "value" | "metadata" | "expires_at");
+    fn decode_value(members: &HashMap<Cow<'_, str>, JsonText<'_>>) -> Option<Self> {
+        let known = |name: &Cow<'_, str>| matches!(&**name, MARK | "kind" | "value" | "metadata" | "expires_at");
         if !members.keys().all(known) {
             return None;
         }
-        let content = members.get("value")?;
-        let value = match members.get("kind")?.as_str()? {
-            "text" => Value::from(content.as_str()?),
-            "json" if !content.is_string() && !content.is_null() => Value::from(content.clone()),
-            "json-text" => {
-                Value::from_json_text(content.as_str()?).ok().filter(|value| value.kind() == ValueKind::Json)?
+        let content = *members.get("value")?;
+        let string = content.as_str();
+        let value = match (&*members.get("kind")?.as_str()?, string) {
+            ("text", Some(text)) => Value::from(text),
+            ("json", None) if !content.is_null() => content.to_value(),
+            ("json-text", Some(text)) => {
+                let value = Value::from_json_text(&text).ok()?;
+                Some(value).filter(|value| value.kind() == ValueKind::Json)?
             }
-            "bytes" => Value::from(Bytes::from(STANDARD.decode(content.as_str()?).ok()?)),
+            ("bytes", Some(text)) => Value::from(Bytes::from(STANDARD.decode(&*text).ok()?)),
             _ => return None,
         };
         let expires_at = match members.get("expires_at") {
@@ -190,33 +207,37 @@ impl Envelope {
 }
 
 /// Metadata as it may stand in an envelope: as it is, unless it would be read back as something else (VAL-3, ENV-3).
-fn encode_metadata(metadata: &Metadata, form: JsonForm) -> String {
-    let text = metadata.as_json_text();
-    let is_plain = |json: Json| mark(&json).is_none() && (form == JsonForm::Inline || survives_javascript(&json));
-    if serde_json::from_str(text).is_ok_and(is_plain) {
-        text.to_owned()
+fn encode_metadata(metadata: &Metadata, form: JsonForm) -> Cow<'_, str> {
+    let is_plain =
+        |json: JsonText<'_>| mark(json).is_none() && (form == JsonForm::Inline || json.survives_javascript());
+    if metadata.as_json().is_ok_and(is_plain) {
+        Cow::Borrowed(metadata.as_json_text())
     } else {
-        Envelope::new(Value::from_stored(ValueKind::Json, metadata.as_bytes().clone())).encode(form)
+        Cow::Owned(Envelope::new(Value::from_stored(ValueKind::Json, metadata.as_bytes().clone())).encode(form))
     }
 }
 
 /// `None` where no envelope has such metadata.
-fn decode_metadata(json: &Json) -> Result<Option<Metadata>> {
-    Ok(match Envelope::decode(json)? {
+fn decode_metadata(json: JsonText<'_>) -> Result<Option<Metadata>> {
+    Ok(match Envelope::decode_json(json)? {
         None if json.is_null() => None,
-        None => Some(Metadata::from(json.clone())),
-        Some(wrapped) => wrapped.value.to_json().ok().map(Metadata::from),
+        None => Some(json.to_metadata()),
+        Some(wrapped) => match wrapped.value.as_json_text() {
+            Some(json) => Some(Metadata::from_stored(Bytes::copy_from_slice(json.as_bytes()))),
+            None => wrapped.value.as_text().map(|text| Metadata::from_stored(Bytes::from(quoted(text)))),
+        },
     })
 }
 
 /// The version an object claims as an envelope.
-fn mark(json: &Json) -> Option<u64> {
-    version(json.as_object()?.get(MARK)?)
+fn mark(json: JsonText<'_>) -> Option<u64> {
+    let mut members = json.members()?;
+    members.find_map(|(name, member)| if name == MARK { version(member) } else { None })
 }
 
 /// The version that a number says. `1.0` says what `1` does: a system that keeps numbers by their value
 /// gives back the one for the other (VAL-3), and plain data must not become an envelope on the way (ENV-3).
-pub(crate) fn version(version: &Json) -> Option<u64> {
+pub(crate) fn version(version: JsonText<'_>) -> Option<u64> {
     version.as_u64().or_else(|| whole(version.as_f64()?)).filter(|version| *version >= 1)
 }
 
@@ -236,18 +257,19 @@ fn whole(float: f64) -> Option<u64> {
 
 /// The JSON object that `text` spells if it bears the mark. The two searches keep plain text from being parsed: a mark
 /// that is not spelt out can only be written with escapes.
-fn parse_marked(text: &str) -> Option<Json> {
+fn parse_marked(text: &str) -> Option<JsonText<'_>> {
     if !text.trim_start().starts_with('{') || !(text.contains(MARK) || text.contains("\\u")) {
         return None;
     }
-    serde_json::from_str(text).ok().filter(|json| mark(json).is_some())
+    JsonText::parse_foreign(text).ok().filter(|json| mark(*json).is_some())
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::json::survives_javascript;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     #[test]
     fn env_3_what_is_almost_an_envelope_is_plain_data() {

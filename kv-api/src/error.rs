@@ -146,6 +146,8 @@ pub enum Reason {
     NestingTooDeep,
     /// The text is not JSON, or holds a number that would not survive (VAL-3).
     InvalidJson,
+    /// The JSON names a member of an object twice (VAL-3).
+    RepeatedMember,
     /// A relative ttl of zero (EXP-5).
     TtlZero,
     /// The absolute expiry is not in the future (EXP-5).

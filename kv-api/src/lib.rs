@@ -37,8 +37,11 @@ pub use entry::{Entry, EntryExpiry, Fields};
 pub use envelope::{Envelope, JsonForm};
 pub use error::{Error, ErrorKind, Feature, Reason, Result, Retry};
 pub use expiry::{Expiry, ExpiryPrecedence, MinTtl};
-pub use json::{NESTING_MAX, equal as json_equal, survives_javascript as json_survives_javascript};
-pub use metadata::Metadata;
+pub use json::{
+    JsonError, JsonProblem, JsonText, NESTING_MAX, equal as json_equal, quoted as json_quoted,
+    survives_javascript as json_survives_javascript,
+};
+pub use metadata::{IntoMetadata, Metadata};
 pub use outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
 pub use page::{ListItem, ListedMetadata, Page, RawPage};
 pub use request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany, WriteParts};

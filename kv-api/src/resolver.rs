@@ -12,7 +12,6 @@ use crate::condition::Condition;
 use crate::entry::Fields;
 use crate::error::{Error, ErrorKind, Feature, Reason, Result};
 use crate::expiry::{Expiry, ExpiryOptions, ExpiryPrecedence, MinTtl};
-use crate::json;
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
 use crate::set_item::{SetItem, SetOptions};
 use crate::value::ValueKind;
@@ -91,7 +90,7 @@ impl<'p> Resolver<'p> {
                         "JSON null cannot be stored: it reads as a missing key",
                     ));
                 }
-                check_nesting(value.as_bytes())?;
+                value.check_json()?;
             }
             if let Some(options) = options.as_deref_mut() {
                 self.resolve_options(options, clock)?;
@@ -329,12 +328,15 @@ impl<'p> Resolver<'p> {
                 self.require(capabilities.if_version, Feature::IfVersion, options.best_effort)?
             }
         }
+        if let Some(error) = options.metadata_error.take() {
+            return Err(error);
+        }
         if let Some(metadata) = &options.metadata {
             self.require(capabilities.metadata, Feature::Metadata, options.best_effort)?;
             if metadata.is_null() {
                 return Err(Error::invalid(Reason::NullValue, "metadata cannot be JSON null"));
             }
-            check_nesting(metadata.as_bytes())?;
+            metadata.check_json()?;
         }
         options.expiry =
             self.resolve_expiry(options.ttl, options.expire_at, options.precedence, options.min_ttl, clock)?;
@@ -388,14 +390,6 @@ pub struct ExpireOptions {
     pub min_ttl: Option<MinTtl>,
     /// Accept a race window (SET-6).
     pub best_effort: bool,
-}
-
-/// Nesting above 100 is refused everywhere (VAL-3).
-fn check_nesting(json: &[u8]) -> Result<()> {
-    match std::str::from_utf8(json) {
-        Ok(text) => json::check_nesting_of_text(text),
-        Err(_) => Err(Error::invalid(Reason::InvalidJson, "the JSON is not UTF-8")),
-    }
 }
 
 /// Keys in the order they first came, each once.
@@ -485,7 +479,7 @@ mod tests {
 
     #[test]
     fn val_1_and_3_null_and_deep_nesting_are_refused() {
-        let deep = (0..=json::NESTING_MAX).fold(json!(1), |inner, _| json!([inner]));
+        let deep = (0..=crate::NESTING_MAX).fold(json!(1), |inner, _| json!([inner]));
         let error = write_error(&full(), SetItem::new("key", deep.clone()));
         assert_eq!(error.reason(), Some(&Reason::NestingTooDeep));
         let error = write_error(&full(), SetItem::new("key", "").metadata(deep));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::condition::Condition;
+use crate::error::Error;
 use crate::expiry::{Expiry, ExpiryPrecedence, MinTtl};
 use crate::metadata::Metadata;
 use crate::value::Value;
@@ -40,9 +41,14 @@ macro_rules! set_options {
             self
         }
 
-        /// JSON stored beside the value (META-1). The last one given counts.
-        pub fn metadata(mut self, metadata: impl Into<crate::Metadata>) -> Self {
-            self.options().metadata = Some(metadata.into());
+        /// JSON stored beside the value (META-1): [`Metadata`](crate::Metadata), or whatever serde can serialise. What JSON
+        /// cannot represent is `InvalidArgument` when the request is carried out (VAL-3). The last one given counts.
+        pub fn metadata(mut self, metadata: impl crate::IntoMetadata) -> Self {
+            let options = self.options();
+            (options.metadata, options.metadata_error) = match metadata.into_metadata() {
+                Ok(metadata) => (Some(metadata), None),
+                Err(error) => (None, Some(error)),
+            };
             self
         }
 
@@ -113,6 +119,8 @@ pub(crate) struct SetOptions {
     pub(crate) min_ttl: Option<MinTtl>,
     pub(crate) best_effort: bool,
     pub(crate) metadata: Option<Metadata>,
+    /// Why what was given cannot be metadata.
+    pub(crate) metadata_error: Option<Error>,
     pub(crate) expiry: Expiry,
 }
 

@@ -16,11 +16,11 @@
 //!
 //! What is almost that is plain metadata. A greater version was written by a newer library, and is an error (ENV-3).
 
-use serde_json::{Map, Value as Json, json};
+use bytes::Bytes;
 
 use crate::envelope::{MARK, VERSION, newer_version, version};
 use crate::error::Result;
-use crate::json;
+use crate::json::{JsonText, quoted};
 use crate::metadata::Metadata;
 use crate::value::{Value, ValueKind};
 
@@ -110,7 +110,7 @@ const JSON_TEXT: &str = "json-text";
 /// let stored = TaggedMetadata::encode(&Value::from(json!([1, 2])), Some(&metadata)).expect("JSON needs a tag");
 /// assert_eq!(stored.as_json_text(), r#"{"$kv-envelope":[1,"json"],"by":"Ada"}"#);
 ///
-/// let read = TaggedMetadata::decode(stored.decode()?)?;
+/// let read = TaggedMetadata::decode_json(stored.as_json()?)?;
 /// assert_eq!((read.tag, read.metadata), (Some(KindTag::Json), Some(metadata)));
 /// # Ok::<(), kv_api::Error>(())
 /// ```
@@ -129,66 +129,89 @@ impl TaggedMetadata {
     pub fn encode(value: &Value, metadata: Option<&Metadata>) -> Option<Metadata> {
         let needed = KindTag::needed_for(value);
         let Some(metadata) = metadata else {
-            return needed.map(|tag| Metadata::from(json!({MARK: [VERSION, tag.name()]})));
+            return needed.map(|tag| tagged(tag.name(), "", ""));
         };
         let name = needed.unwrap_or_else(|| KindTag::of(value)).name();
+        let text = metadata.as_json_text();
         // What is no JSON can only be spelled, and comes back as what it was stored as.
-        let json = serde_json::from_slice(metadata.as_bytes()).ok().filter(json::survives_javascript);
-        Some(Metadata::from(match json {
-            None => json!({MARK: [VERSION, name, metadata.as_json_text(), JSON_TEXT]}),
-            Some(Json::Object(members)) if members.contains_key(MARK) => json!({MARK: [VERSION, name, members]}),
-            Some(_) if needed.is_none() => return Some(metadata.clone()),
-            Some(Json::Object(mut members)) if !members.is_empty() => {
-                members.insert(MARK.to_owned(), json!([VERSION, name]));
-                Json::Object(members)
-            }
-            Some(other) => json!({MARK: [VERSION, name, other]}),
-        }))
+        let Some(json) = metadata.as_json().ok().filter(|json| json.survives_javascript()) else {
+            return Some(tagged(name, &format!(r#",{},"{JSON_TEXT}""#, quoted(text)), ""));
+        };
+        let has_mark = json.members().is_some_and(|mut members| members.any(|(name, _)| name == MARK));
+        if needed.is_none() && !has_mark {
+            return Some(metadata.clone());
+        }
+        let has_members = json.members().is_some_and(|mut members| members.next().is_some());
+        Some(match json.as_text().strip_prefix('{') {
+            Some(members) if has_members && !has_mark => tagged(name, "", members),
+            _ => tagged(name, &format!(",{text}"), ""),
+        })
     }
 
     /// Takes apart what was stored, whoever wrote it; null is no metadata.
     ///
     /// # Errors
     /// `Protocol` when the tag was written by a newer version (ENV-3).
-    pub fn decode(stored: Json) -> Result<Self> {
-        let members = match stored {
-            Json::Null => return Ok(Self::default()),
-            Json::Object(members) => members,
-            other => return Ok(Self { tag: None, metadata: Some(Metadata::from(other)) }),
-        };
-        let claimed = members.get(MARK).and_then(|mark| version(mark.get(0)?));
+    pub fn decode_json(stored: JsonText<'_>) -> Result<Self> {
+        if stored.is_null() {
+            return Ok(Self::default());
+        }
+        let mark = stored.members().and_then(|mut members| members.find(|(name, _)| name == MARK));
+        let claimed = mark.and_then(|(_, mark)| version(*mark.array()?.first()?));
         match claimed {
             None => {}
             Some(VERSION) => {
-                if let Some(tagged) = Self::decode_tag(&members) {
+                if let Some(tagged) = Self::decode_tag(stored) {
                     return Ok(tagged);
                 }
             }
             Some(newer) => return Err(newer_version(newer)),
         }
-        Ok(Self { tag: None, metadata: Some(Metadata::from(Json::Object(members))) })
+        Ok(Self { tag: None, metadata: Some(stored.to_metadata()) })
     }
 
-    fn decode_tag(members: &Map<String, Json>) -> Option<Self> {
-        let parts = members.get(MARK)?.as_array()?;
+    /// As [`decode_json`](Self::decode_json), of a tree.
+    ///
+    /// # Errors
+    /// `Protocol` when the tag was written by a newer version (ENV-3).
+    pub fn decode(stored: serde_json::Value) -> Result<Self> {
+        Self::decode_json(JsonText::from_checked(&stored.to_string()))
+    }
+
+    fn decode_tag(stored: JsonText<'_>) -> Option<Self> {
+        let members = stored.object()?;
+        let parts = members.get(MARK)?.array()?;
         let name = parts.get(1)?.as_str()?;
         let tag = KindTag::ALL.into_iter().find(|tag| tag.name() == name);
-        let metadata = match &parts[2..] {
+        let metadata = match parts.get(2..)? {
             [] => {
-                let mut members = members.clone();
-                members.remove(MARK);
-                (!members.is_empty()).then(|| Metadata::from(Json::Object(members)))
+                let others = stored.members()?.filter(|(name, _)| name != MARK);
+                let others: Vec<_> =
+                    others.map(|(name, member)| format!("{}:{}", quoted(&name), member.compact())).collect();
+                (!others.is_empty()).then(|| stored_metadata(format!("{{{}}}", others.join(","))))
             }
             _ if members.len() > 1 => return None,
-            [Json::Null] => return None,
-            [metadata] => Some(Metadata::from(metadata.clone())),
-            [Json::String(text), Json::String(form)] if form == JSON_TEXT => {
-                Some(Metadata::from_json_text(text).ok().filter(|metadata| !metadata.is_null())?)
+            [metadata] if metadata.is_null() => return None,
+            [metadata] => Some(metadata.to_metadata()),
+            [text, form] if form.as_str().is_some_and(|form| form == JSON_TEXT) => {
+                let metadata = Metadata::from_json_text(&text.as_str()?).ok();
+                Some(metadata.filter(|metadata| !metadata.is_null())?)
             }
             _ => return None,
         };
         Some(Self { tag: Some(tag?), metadata })
     }
+}
+
+/// An object that begins with the tag; `parts` are more items of it, `members` are what stands behind it, with the bracket
+/// that ends them.
+fn tagged(kind: &str, parts: &str, members: &str) -> Metadata {
+    let (comma, end) = if members.is_empty() { ("", "}") } else { (",", members) };
+    stored_metadata(format!(r#"{{"{MARK}":[{VERSION},"{kind}"{parts}]{comma}{end}"#))
+}
+
+fn stored_metadata(json: String) -> Metadata {
+    Metadata::from_stored(Bytes::from(json))
 }
 
 #[cfg(test)]
@@ -197,6 +220,7 @@ mod tests {
     use crate::envelope::tests::{any_json, any_value};
     use crate::error::ErrorKind;
     use proptest::prelude::*;
+    use serde_json::{Value as Json, json};
 
     fn stored(value: impl Into<Value>, metadata: Option<Json>) -> Option<Json> {
         let metadata = metadata.map(Metadata::from);

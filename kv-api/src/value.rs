@@ -1,13 +1,15 @@
 //! Values: text, JSON or bytes (VAL-1 to VAL-6).
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Reason, Result};
-use crate::json;
+use crate::json::{self, JsonText};
 
 /// What a value is (VAL-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,36 +51,55 @@ impl fmt::Display for ValueKind {
 #[derive(Clone)]
 pub struct Value {
     kind: ValueKind,
+    /// Of JSON: it was checked by VAL-3, so that the resolver need not do it again.
+    is_checked: bool,
     bytes: Bytes,
 }
 
 impl Value {
-    /// JSON from text, validated and made compact; a string becomes text (VAL-1).
-    ///
-    /// Members may come back in another order, and of a repeated member the last one counts.
+    /// JSON from text, checked and made compact; a string becomes text (VAL-1). Members keep their order, numbers their
+    /// digits.
     ///
     /// # Errors
-    /// `InvalidArgument` when the text is not JSON, is nested deeper than 100 levels, or holds an integer outside
-    /// -2^63 to 2^64-1 or a number beyond the finite doubles, which would not survive (VAL-3).
+    /// `InvalidArgument` when the text is not JSON, is nested deeper than 100 levels, names a member twice, or holds an
+    /// integer outside -2^63 to 2^64-1 or a number beyond the finite doubles, which would not survive (VAL-3). The error
+    /// names line and column, never a part of the text (ERR-2).
     ///
     /// ```
     /// use kv_api::{Reason, Value};
-    /// assert_eq!(Value::from_json_text(" [1, 2] ")?.as_json_text(), Some("[1,2]"));
+    /// assert_eq!(Value::from_json_text(r#" {"b": 1.50, "a": 2} "#)?.as_json_text(), Some(r#"{"b":1.50,"a":2}"#));
     /// let error = Value::from_json_text("18446744073709551616").unwrap_err(); // 2^64
     /// assert_eq!(error.reason(), Some(&Reason::InvalidJson));
+    /// let error = Value::from_json_text(r#"{"a": 1, "a": 2}"#).unwrap_err();
+    /// assert_eq!(error.reason(), Some(&Reason::RepeatedMember));
     /// # Ok::<(), kv_api::Error>(())
     /// ```
     pub fn from_json_text(text: &str) -> Result<Self> {
-        json::parse(text).map(Self::from)
+        json::parse(text).map(Self::of_checked_json)
     }
 
     /// The value that `T` serialises to, text when that is a string (VAL-6).
     ///
     /// # Errors
-    /// `InvalidArgument` when serde_json cannot represent it: a map with keys that are not strings, an integer beyond
-    /// 64 bits, or an error of `T`'s own.
+    /// `InvalidArgument` when JSON cannot represent it: a NaN or an infinity at any depth, a map with keys that are not
+    /// strings or a repeated one, an integer beyond 64 bits, nesting deeper than 100 levels, or an error of `T`'s own.
+    ///
+    /// ```
+    /// use kv_api::{Reason, Value};
+    /// assert_eq!(Value::serialize(&[1.0, 0.5])?.as_json_text(), Some("[1.0,0.5]"));
+    /// assert_eq!(Value::serialize(&[1.0, f64::NAN]).unwrap_err().reason(), Some(&Reason::InvalidJson));
+    /// # Ok::<(), kv_api::Error>(())
+    /// ```
     pub fn serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
-        json::from_serialize(value).map(Self::from)
+        json::from_serialize(value).map(Self::of_checked_json)
+    }
+
+    fn of_checked_json(compact: String) -> Self {
+        let json = JsonText::from_checked(&compact);
+        match json.as_str() {
+            Some(text) => Self::from(&*text),
+            None => Self { kind: ValueKind::Json, is_checked: true, bytes: Bytes::from(compact) },
+        }
     }
 
     /// From what a store kept, without a check: for adapters that stored exactly these bytes of this kind before.
@@ -87,14 +108,14 @@ impl Value {
     /// [`as_json_text`](Self::as_json_text) give `None`, typed access an error.
     #[must_use]
     pub const fn from_stored(kind: ValueKind, bytes: Bytes) -> Self {
-        Self { kind, bytes }
+        Self { kind, is_checked: false, bytes }
     }
 
     /// Data written by somebody else into a store without kinds: text where it is UTF-8, bytes otherwise (VAL-5).
     #[must_use]
     pub fn from_foreign(bytes: Bytes) -> Self {
         let kind = if std::str::from_utf8(&bytes).is_ok() { ValueKind::Text } else { ValueKind::Bytes };
-        Self { kind, bytes }
+        Self::from_stored(kind, bytes)
     }
 
     /// What it is.
@@ -127,23 +148,53 @@ impl Value {
         if self.kind == ValueKind::Json { std::str::from_utf8(&self.bytes).ok() } else { None }
     }
 
-    /// The value as a JSON tree: of a text the string, of bytes nothing.
+    /// The JSON, taken apart where it lies; `None` when it is not of kind JSON.
     ///
     /// # Errors
-    /// `WrongType` for bytes; `Protocol` when the store handed out text or JSON that is none.
+    /// `Protocol` when the store handed out JSON that is none.
+    ///
+    /// ```
+    /// use kv_api::Value;
+    /// let value = Value::from_json_text(r#"{"b": [1, 2], "a": true}"#)?;
+    /// let json = value.as_json()?.expect("it is JSON");
+    /// let names: Vec<_> = json.members().expect("an object").map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["b", "a"]);
+    /// # Ok::<(), kv_api::Error>(())
+    /// ```
+    pub fn as_json(&self) -> Result<Option<JsonText<'_>>> {
+        if self.kind != ValueKind::Json {
+            return Ok(None);
+        }
+        let json = if self.is_checked {
+            self.as_json_text().map(JsonText::from_checked)
+        } else {
+            JsonText::parse_slice_foreign(&self.bytes).ok()
+        };
+        json.map(Some).ok_or_else(|| damaged(ValueKind::Json))
+    }
+
+    /// The value as a JSON tree: of a text the string, of bytes nothing. No name of a member has a meaning of its own in it,
+    /// whatever features of serde_json the program turns on.
+    ///
+    /// # Errors
+    /// `WrongType` for bytes; `Protocol` when the store handed out text or JSON that is none, or JSON that such a tree does
+    /// not hold: nested deeper than 100 levels, or with a number beyond the finite doubles.
     pub fn to_json(&self) -> Result<serde_json::Value> {
         match self.kind {
             ValueKind::Text => match self.as_text() {
                 Some(text) => Ok(serde_json::Value::String(text.to_owned())),
                 None => Err(damaged(ValueKind::Text)),
             },
-            ValueKind::Json => serde_json::from_slice(&self.bytes).map_err(|_| damaged(ValueKind::Json)),
+            ValueKind::Json => self.as_json()?.and_then(JsonText::to_tree).ok_or_else(|| damaged(ValueKind::Json)),
             ValueKind::Bytes => Err(wrong_type(ValueKind::Bytes, "the value is bytes, which have no JSON form")),
         }
     }
 
     /// Decodes it as `T` (VAL-6): JSON as it is; text as a string first and then as the JSON it spells, so that `String`
     /// always gets the text and a struct also reads what a Worker wrote as plain JSON.
+    ///
+    /// What names of members mean is up to `T`. `serde_json::Value` reserves two of them when another crate of the program
+    /// turns on serde_json's `raw_value` or `arbitrary_precision`; [`to_json`](Self::to_json) never does.
     ///
     /// # Errors
     /// `WrongType` with the kind found, never the content, when it is bytes or `T` does not fit.
@@ -172,13 +223,22 @@ impl Value {
     /// Whether it is JSON `null`: readable from foreign data, refused on writing (VAL-1).
     #[must_use]
     pub fn is_null(&self) -> bool {
-        self.kind == ValueKind::Json && *self.bytes == *b"null"
+        self.kind == ValueKind::Json && self.bytes.trim_ascii() == b"null"
     }
 
     /// The value as an integer, when it is a JSON integer within 64 signed bits: what a counter holds (CNT-1).
     #[must_use]
     pub fn as_i64(&self) -> Option<i64> {
-        if self.kind == ValueKind::Json { serde_json::from_slice(&self.bytes).ok() } else { None }
+        self.as_json().ok()??.as_i64()
+    }
+
+    /// Refuses JSON that VAL-3 does not accept.
+    pub(crate) fn check_json(&self) -> Result<()> {
+        if self.kind != ValueKind::Json || self.is_checked {
+            return Ok(());
+        }
+        JsonText::parse_slice(&self.bytes)?;
+        Ok(())
     }
 }
 
@@ -194,8 +254,7 @@ impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind
             && (self.bytes == other.bytes
-                || (self.kind == ValueKind::Json
-                    && matches!((self.to_json(), other.to_json()), (Ok(a), Ok(b)) if json::equal(&a, &b))))
+                || matches!((self.as_json(), other.as_json()), (Ok(Some(left)), Ok(Some(right))) if left == right))
     }
 }
 
@@ -207,13 +266,13 @@ impl fmt::Debug for Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self { kind: ValueKind::Text, bytes: Bytes::copy_from_slice(text.as_bytes()) }
+        Self::from_stored(ValueKind::Text, Bytes::copy_from_slice(text.as_bytes()))
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Self { kind: ValueKind::Text, bytes: Bytes::from(text) }
+        Self::from_stored(ValueKind::Text, Bytes::from(text))
     }
 }
 
@@ -223,9 +282,36 @@ impl From<&String> for Value {
     }
 }
 
+impl From<Cow<'_, str>> for Value {
+    fn from(text: Cow<'_, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::from(text),
+            Cow::Owned(text) => Self::from(text),
+        }
+    }
+}
+
+impl From<Box<str>> for Value {
+    fn from(text: Box<str>) -> Self {
+        Self::from(String::from(text))
+    }
+}
+
+impl From<Arc<str>> for Value {
+    fn from(text: Arc<str>) -> Self {
+        Self::from(&*text)
+    }
+}
+
+impl From<char> for Value {
+    fn from(text: char) -> Self {
+        Self::from(text.encode_utf8(&mut [0; 4]) as &str)
+    }
+}
+
 impl From<Bytes> for Value {
     fn from(bytes: Bytes) -> Self {
-        Self { kind: ValueKind::Bytes, bytes }
+        Self::from_stored(ValueKind::Bytes, bytes)
     }
 }
 
@@ -247,12 +333,19 @@ impl<const N: usize> From<&[u8; N]> for Value {
     }
 }
 
-/// A string becomes text (VAL-1); everything else JSON, nesting checked when it is written.
+/// Copies nothing.
+impl From<&Self> for Value {
+    fn from(value: &Self) -> Self {
+        value.clone()
+    }
+}
+
+/// A string becomes text (VAL-1); everything else JSON, which is checked when it is written (VAL-3).
 impl From<serde_json::Value> for Value {
     fn from(json: serde_json::Value) -> Self {
         match json {
             serde_json::Value::String(text) => Self::from(text),
-            other => Self { kind: ValueKind::Json, bytes: Bytes::from(other.to_string()) },
+            other => Self::from_stored(ValueKind::Json, Bytes::from(other.to_string())),
         }
     }
 }
@@ -261,12 +354,25 @@ macro_rules! from_json_scalar {
     ($($scalar:ty),*) => {$(
         impl From<$scalar> for Value {
             fn from(scalar: $scalar) -> Self {
-                Self::from(serde_json::Value::from(scalar))
+                Self { kind: ValueKind::Json, is_checked: true, bytes: Bytes::from(scalar.to_string()) }
             }
         }
     )*};
 }
 from_json_scalar!(bool, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
+
+macro_rules! from_float {
+    ($($float:ty),*) => {$(
+        /// A JSON number. A NaN or an infinity is none, and is refused when it is written (VAL-3).
+        impl From<$float> for Value {
+            fn from(float: $float) -> Self {
+                Self::serialize(&float)
+                    .unwrap_or_else(|_| Self::from_stored(ValueKind::Json, Bytes::from_static(b"NaN")))
+            }
+        }
+    )*};
+}
+from_float!(f32, f64);
 
 #[cfg(test)]
 mod tests {

@@ -195,7 +195,6 @@ async fn a_refused_request_is_not_sent() {
     assert!(store.list().limit(0).await.is_err());
     assert!(store.get_many(["k", ""]).await.is_err());
     assert!(store.delete_prefix("").await.is_err());
-    assert!(store.set_as("k", &f64::NAN).await.is_err(), "serde_json makes null of it, which is refused");
     assert!(recorder.calls().is_empty());
 }
 

@@ -1,0 +1,54 @@
+//! JSON as the contract means it (VAL-3): what is accepted, and when two are equal. All of it works on text, because what
+//! `serde_json::Value` makes of some JSON depends on features that any crate of the program can turn on.
+
+mod compare;
+mod error;
+mod number;
+mod reader;
+mod serialize;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use serde::Serialize;
+
+pub use error::{JsonError, JsonProblem};
+pub use text::{JsonText, quoted};
+
+use crate::error::Result;
+
+/// Arrays and objects nested deeper are refused everywhere (VAL-3). serde_json itself reads 127 levels; the rest is room
+/// for the envelope.
+pub const NESTING_MAX: usize = 100;
+
+/// The compact text of JSON that a caller gave.
+pub(crate) fn parse(text: &str) -> Result<String> {
+    Ok(JsonText::parse(text)?.compact().into_owned())
+}
+
+/// The compact text of what `value` serialises to.
+pub(crate) fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    let text = serialize::to_text(value)?;
+    // An integer of 128 bits, one name for two members, JSON that `value` brings as text.
+    let compact = JsonText::parse(&text)?.compact();
+    Ok(if compact.len() == text.len() { text } else { compact.into_owned() })
+}
+
+/// Whether two JSON values mean the same (VAL-3); see [`JsonText`].
+///
+/// ```
+/// use kv_api::json_equal;
+/// use serde_json::json;
+/// assert!(json_equal(&json!({"a": 1, "b": 2.0}), &json!({"b": 2, "a": 1.0})));
+/// assert!(!json_equal(&json!(9007199254740993_u64), &json!(9007199254740992.0))); // 2^53 + 1 is not 2^53
+/// ```
+#[must_use]
+pub fn equal(left: &serde_json::Value, right: &serde_json::Value) -> bool {
+    JsonText::from_checked(&left.to_string()) == JsonText::from_checked(&right.to_string())
+}
+
+/// See [`JsonText::survives_javascript`].
+#[must_use]
+pub fn survives_javascript(json: &serde_json::Value) -> bool {
+    JsonText::from_checked(&json.to_string()).survives_javascript()
+}
