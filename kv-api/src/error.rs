@@ -214,6 +214,19 @@ pub enum Reason {
     Foreign,
     /// The store can only be read.
     ReadOnly,
+    /// A trigger or constraint that another program added to the store refused the row: nothing was stored for it.
+    RowRejected,
+    /// The file has several names (hard links), and the store would keep a log of its own for each of them.
+    HardLinked {
+        /// How many names the file has.
+        links: u64,
+    },
+    /// The file of the store was removed or replaced while the store had it open.
+    FileReplaced,
+    /// The store was opened by the parent of this process, and a forked child has no part in it (LIFE-3).
+    ForkedProcess,
+    /// Nobody drives the runtime that the store was opened in, so nothing there makes progress (LIFE-3).
+    RuntimeStalled,
 }
 
 /// A store's error: what went wrong, where, and whether to try again.

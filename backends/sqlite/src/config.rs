@@ -73,6 +73,15 @@ impl SqliteConfig {
     /// The most bytes in the name of a namespace.
     pub const NAMESPACE_BYTES_MAX: usize = 255;
 
+    /// The most connections that read.
+    pub const READERS_MAX: usize = 64;
+
+    /// The longest wait for another process's lock: one hour.
+    pub const BUSY_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+
+    /// The most pages in the log before they are moved into the file: 4 GB of pages of 4 KiB.
+    pub const CHECKPOINT_PAGES_MAX: u32 = 1_000_000;
+
     /// The file at `path`, created with the first opening, and the default of each setting.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -95,7 +104,8 @@ impl SqliteConfig {
     /// `busy_timeout_ms`, `readers` and `checkpoint_pages`.
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, no path, an in-memory path, a host, or an option that is not one of these.
+    /// `InvalidArgument` for another scheme, no path, an in-memory path, a host, an option that is not one of these, or a
+    /// number beyond its bound.
     ///
     /// ```
     /// use kv_api::Reason;
@@ -150,6 +160,7 @@ impl SqliteConfig {
             config.checkpoint_pages = pages;
         }
         url.finish()?;
+        config.check()?;
         Ok(config)
     }
 
@@ -184,7 +195,8 @@ impl SqliteConfig {
 
     /// How long another process's lock is waited out before the call fails with `Unavailable` and
     /// [`Reason::Busy`](kv_api::Reason::Busy). Default: 10 seconds; zero does not wait at all. Counted from when the store
-    /// turns to the call: one that stands in line behind others that wait for the lock waits for them too.
+    /// turns to the call: one that stands in line behind others that wait for the lock waits for them too. At most
+    /// [`Self::BUSY_TIMEOUT_MAX`]; beyond it the opening fails with `InvalidArgument`.
     #[must_use]
     pub const fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
         self.busy_timeout = busy_timeout;
@@ -192,7 +204,8 @@ impl SqliteConfig {
     }
 
     /// How many connections read. Default: half of the machine's cores, at least 1 and at most 4. Each has a thread; reads
-    /// that wait for one connection are answered together.
+    /// that wait for one connection are answered together. At most [`Self::READERS_MAX`]; beyond it the opening fails with
+    /// `InvalidArgument`.
     #[must_use]
     pub const fn with_readers(mut self, readers: NonZeroUsize) -> Self {
         self.readers = readers;
@@ -215,7 +228,8 @@ impl SqliteConfig {
     }
 
     /// After how many pages (of 4 KiB) in the write-ahead log they are moved into the file. Default: 4000; more is faster
-    /// and lets the log grow; zero moves them only when the last store on the file closes.
+    /// and lets the log grow; zero moves them only when the last store on the file closes. At most
+    /// [`Self::CHECKPOINT_PAGES_MAX`]; beyond it the opening fails with `InvalidArgument`.
     #[must_use]
     pub const fn with_checkpoint_pages(mut self, checkpoint_pages: u32) -> Self {
         self.checkpoint_pages = checkpoint_pages;
@@ -227,13 +241,22 @@ impl SqliteConfig {
         if let Some(path) = self.path.to_str() {
             check_path(path)?;
         }
-        match self.namespace.len() {
-            0 => Err(Error::new(ErrorKind::InvalidArgument, "the name of a namespace must not be empty")),
-            bytes if bytes > Self::NAMESPACE_BYTES_MAX => {
-                Err(Error::limit("namespace_bytes_max", Self::NAMESPACE_BYTES_MAX as u64, bytes as u64))
-            }
-            _ => Ok(()),
+        if self.namespace.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the name of a namespace must not be empty"));
         }
+        let busy_timeout_ms = u64::try_from(self.busy_timeout.as_millis()).unwrap_or(u64::MAX);
+        let busy_timeout_ms_max = Self::BUSY_TIMEOUT_MAX.as_secs() * 1000;
+        for (name, allowed, found) in [
+            ("namespace_bytes_max", Self::NAMESPACE_BYTES_MAX as u64, self.namespace.len() as u64),
+            ("readers_max", Self::READERS_MAX as u64, self.readers.get() as u64),
+            ("busy_timeout_ms_max", busy_timeout_ms_max, busy_timeout_ms),
+            ("checkpoint_pages_max", Self::CHECKPOINT_PAGES_MAX.into(), self.checkpoint_pages.into()),
+        ] {
+            if found > allowed {
+                return Err(Error::limit(name, allowed, found));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -310,6 +333,25 @@ mod tests {
             assert_eq!(from_url(url).unwrap_err().kind(), ErrorKind::InvalidArgument, "{url}");
         }
         assert!(from_url("sqlite::memory:").unwrap_err().to_string().contains("use memory:"));
+    }
+
+    #[test]
+    fn life_1_every_number_has_a_bound() {
+        for (option, limit, name) in [
+            ("readers", 64, "readers_max"),
+            ("busy_timeout_ms", 3_600_000, "busy_timeout_ms_max"),
+            ("checkpoint_pages", 1_000_000, "checkpoint_pages_max"),
+        ] {
+            assert!(from_url(&format!("sqlite:a?{option}={limit}")).is_ok());
+            for beyond in [limit + 1, 2_000_000_000] {
+                let error = from_url(&format!("sqlite:a?{option}={beyond}")).unwrap_err();
+                assert_eq!(error.reason(), Some(&Reason::Limit { name, allowed: limit, found: beyond }), "{option}");
+            }
+        }
+        let too_many = NonZeroUsize::new(1_000_000).unwrap();
+        assert!(SqliteConfig::new("a").with_readers(too_many).check().is_err());
+        assert!(SqliteConfig::new("a").with_busy_timeout(Duration::MAX).check().is_err());
+        assert!(SqliteConfig::new("a").with_checkpoint_pages(u32::MAX).check().is_err());
     }
 
     #[test]

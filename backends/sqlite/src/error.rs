@@ -61,6 +61,38 @@ pub(crate) fn is_about_a_row(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(code::CONSTRAINT | code::TOOBIG | code::MISMATCH))
 }
 
+/// SQLite does not pass on why the system refused to open a file, and this reason has nothing to do with the file: so the
+/// question is asked again, with a file that every process may open. The store's own file is never opened here: closing it
+/// would give up the locks that this process has on it.
+#[cfg(unix)]
+fn out_of_file_descriptors() -> bool {
+    /// Numbers that all Unix systems share: of the whole system, and of this process.
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    let error = std::fs::File::open("/dev/null").err().and_then(|error| error.raw_os_error());
+    matches!(error, Some(ENFILE | EMFILE))
+}
+
+#[cfg(not(unix))]
+const fn out_of_file_descriptors() -> bool {
+    false
+}
+
+fn no_file_descriptors() -> Error {
+    Error::new(
+        ErrorKind::Exhausted,
+        "the process or the system has no file descriptor left: raise its limit (ulimit -n), or open fewer files",
+    )
+}
+
+/// Whether a statement, all of which fit the schema, named something that the file does not have any more.
+fn names_what_is_missing(error: &sqlx::Error) -> bool {
+    let message = error.as_database_error().map(DatabaseError::message).unwrap_or_default();
+    ["no such table", "no such column", "has no column named", "ON CONFLICT clause does not match"]
+        .iter()
+        .any(|missing| message.contains(missing))
+}
+
 /// The contract's error. The text of SQLite names tables and columns, never a value, so it may be the source (ERR-2).
 pub(crate) fn from_sqlx(error: sqlx::Error, stage: Stage) -> Error {
     if let sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnIndexOutOfBounds { .. } = error {
@@ -78,10 +110,12 @@ pub(crate) fn from_sqlx(error: sqlx::Error, stage: Stage) -> Error {
         Some(code::READONLY) => {
             Error::new(ErrorKind::Misconfigured, "the file cannot be written").with_reason(Reason::ReadOnly)
         }
+        Some(code::CANTOPEN | code::IOERR) if out_of_file_descriptors() => no_file_descriptors(),
         Some(code::CANTOPEN | code::PERM | code::AUTH) => Error::new(
             ErrorKind::Misconfigured,
             "the file or its write-ahead log cannot be opened: check path and permissions",
         ),
+        Some(code::ERROR) if names_what_is_missing(&error) => schema_changed(),
         Some(code::NOTADB | code::CORRUPT) if stage == Stage::Open => {
             Error::new(ErrorKind::Misconfigured, "the file is no SQLite database, or is damaged")
                 .with_reason(Reason::Foreign)
@@ -90,12 +124,16 @@ pub(crate) fn from_sqlx(error: sqlx::Error, stage: Stage) -> Error {
             Error::new(ErrorKind::Protocol, "the file is damaged: restore it from a copy")
         }
         Some(code::IOERR) => Error::new(ErrorKind::Unavailable, "the disk answered with an error"),
-        Some(code::CONSTRAINT | code::MISMATCH) => Error::new(
+        Some(code::CONSTRAINT) if stage == Stage::Commit => Error::new(
             ErrorKind::Misconfigured,
-            "a constraint or trigger that somebody added to the file refuses the write",
+            "a constraint that another program added to the file refused the commit",
         ),
+        Some(code::CONSTRAINT | code::MISMATCH) => row_rejected(),
         Some(code::TOOBIG) => Error::new(ErrorKind::Exhausted, "the row is larger than this SQLite takes"),
         Some(_) => Error::new(ErrorKind::Internal, "SQLite refused the statement"),
+        None if matches!(error, sqlx::Error::Io(_)) => {
+            Error::new(ErrorKind::Exhausted, "the system has no thread left for a connection to the file")
+        }
         None => Error::new(ErrorKind::Internal, "the connection to the file failed"),
     };
     let mapped = match retry(primary, stage) {
@@ -144,6 +182,19 @@ pub(crate) fn undecided() -> Error {
 /// The error of a write through a store that can only be read.
 pub(crate) fn read_only() -> Error {
     Error::new(ErrorKind::Misconfigured, "the store was opened for reading only").with_reason(Reason::ReadOnly)
+}
+
+/// The error of a file whose tables are not as this library made them.
+fn schema_changed() -> Error {
+    let message = "another program removed or changed a table that the store needs: restore the file from a copy";
+    Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::Foreign)
+}
+
+/// The error of a row that the file refused: nothing was stored for it.
+pub(crate) fn row_rejected() -> Error {
+    let message =
+        "a trigger or constraint that another program added to the file refused the row, so it was not stored";
+    Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::RowRejected)
 }
 
 /// The error of a row that this library cannot have written.
@@ -214,7 +265,7 @@ mod tests {
             (1032, ErrorKind::Misconfigured, Some(Reason::ReadOnly)), // SQLITE_READONLY_DBMOVED
             (14, ErrorKind::Misconfigured, None),
             (3, ErrorKind::Misconfigured, None),
-            (1811, ErrorKind::Misconfigured, None), // SQLITE_CONSTRAINT_TRIGGER
+            (1811, ErrorKind::Misconfigured, Some(Reason::RowRejected)), // SQLITE_CONSTRAINT_TRIGGER
             (10, ErrorKind::Unavailable, None),
             (11, ErrorKind::Protocol, None),
             (26, ErrorKind::Protocol, None),
@@ -249,6 +300,13 @@ mod tests {
             (Stage::Read, 1034, Retry::Safe),
         ] {
             assert_eq!(from_sqlx(coded(code), stage).retry(), retry, "{stage:?} {code}");
+        }
+        // What only read, or only opened, has applied nothing, whatever went wrong.
+        for stage in [Stage::Open, Stage::Read] {
+            assert!(!from_sqlx(sqlx::Error::WorkerCrashed, stage).is_outcome_unknown());
+            for code in (1..=28).chain([266, 522, 778, 1034, 3338]) {
+                assert!(!from_sqlx(coded(code), stage).is_outcome_unknown(), "{stage:?} {code}");
+            }
         }
         for stage in [Stage::Write, Stage::Autocommit, Stage::Commit] {
             assert_eq!(from_sqlx(sqlx::Error::WorkerCrashed, stage).retry(), Retry::OutcomeUnknown);

@@ -103,7 +103,7 @@ pub(crate) fn nobody_asked() -> Error {
 mod tests {
     use super::*;
 
-    const NAMESPACE: NamespaceId = NamespaceId { namespace: 1, file_id: 7 };
+    const NAMESPACE: NamespaceId = NamespaceId { file_id: 7, row_id: 1 };
 
     fn filled(text: &[u8], content: Content, fields: &[Fields]) -> Result<Slots> {
         let mut slots = Slots::new(fields.iter().copied());

@@ -14,6 +14,7 @@ mod queries;
 mod reader;
 mod schema;
 mod single;
+mod statement;
 mod store;
 mod transaction;
 mod writer;

@@ -35,6 +35,15 @@ macro_rules! upsert {
     };
 }
 
+/// Fails unless the statement before it changed this many rows: a trigger of another program can pass over a row without an
+/// error, and then nothing may be committed. Outside of triggers SQL has no way to raise an error, but the one absolute
+/// value that does not fit 64 bits is one.
+macro_rules! changed {
+    ($rows:literal) => {
+        concat!("SELECT 1 WHERE abs(-9223372036854775808 + (changes() = ", $rows, ")) < 0")
+    };
+}
+
 /// The state of a group's keys, as one text (see `packed_text.rs`): for each row found `position`, `id`, `version`, `expiry or
 /// empty`, each followed by a comma. `$1` is a JSON array of packed offsets and lengths into `$2`; CROSS JOIN makes the array
 /// the outer loop. Of the keys marked by a negative number the text also tells what an increment has to know: `kind`,
@@ -72,17 +81,22 @@ pub(crate) const UPSERT_ROW: &str = "INSERT INTO kv (namespace, key, kind, versi
     VALUES ($1, $2, $3, $4, $5, $6, $7) \
     ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = excluded.version, \
     expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value";
-/// `$4` is a JSON array of the rows to delete, `$5` now.
+/// `$4` is a JSON array of the rows to delete, `$5` now, `$6` how many rows are deleted, and `$7` how many are written.
 pub(crate) const FINISH: &str = concat!(
     "DELETE FROM kv WHERE id IN (SELECT value FROM json_each($4)); ",
+    changed!("$6"),
+    "; ",
     reclaim!("$5"),
     "; ",
     upsert!(),
+    "; ",
+    changed!("$7"),
     "; COMMIT"
 );
-/// Which of the statements of [`FINISH`] reclaims, and how many come before its COMMIT.
-pub(crate) const FINISH_RECLAIM_INDEX: usize = 1;
-pub(crate) const FINISH_BEFORE_COMMIT: usize = 3;
+/// Which of the statements of [`FINISH`] fail where a row was passed over, which one reclaims, and which one commits.
+pub(crate) const FINISH_CHANGED_INDEXES: [usize; 2] = [1, 4];
+pub(crate) const FINISH_RECLAIM_INDEX: usize = 2;
+pub(crate) const FINISH_COMMIT_INDEX: usize = 5;
 pub(crate) const COMMIT: &str = "COMMIT";
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 /// `$1` is now.

@@ -16,7 +16,7 @@ use crate::operation::stored_value;
 use crate::pack::Packed;
 use crate::queries;
 use crate::schema::NamespaceId;
-use crate::transaction::Statement;
+use crate::statement::{Statement, fetch_rows};
 
 /// What a store asks of a reader.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl Reader {
             _ => queries::GET_ENTRY,
         };
         let rows = self
-            .rows(|namespace_id, now| sqlx::query(sql).bind(namespace_id.namespace).bind(get.key.clone()).bind(now))
+            .rows(|namespace_id, now| sqlx::query(sql).bind(namespace_id.row_id).bind(get.key.clone()).bind(now))
             .await?;
         Ok(rows.first().map(|row| decode_entry(row, 0, get.fields, self.namespace_id)).transpose())
     }
@@ -215,7 +215,7 @@ impl Reader {
     async fn rows_of_keys(&mut self, sql: &'static str, keys: Packed) -> Result<Vec<SqliteRow>> {
         let (list, bytes) = keys.finish();
         self.rows(|namespace_id, now| {
-            sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(namespace_id.namespace).bind(now)
+            sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(namespace_id.row_id).bind(now)
         })
         .await
     }
@@ -230,7 +230,7 @@ impl Reader {
             let rows_max = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
             let rows = self
                 .rows(|namespace_id, now| {
-                    let query = sqlx::query(queries::PAGE).bind(namespace_id.namespace).bind(first.clone());
+                    let query = sqlx::query(queries::PAGE).bind(namespace_id.row_id).bind(first.clone());
                     match &beyond {
                         Some(beyond) => query.bind(beyond.clone()),
                         None => query.bind(Vec::new()),
@@ -260,7 +260,7 @@ impl Reader {
     }
 
     async fn ping(&mut self) -> Result<()> {
-        let rows = self.rows(|namespace_id, _| sqlx::query(queries::PING).bind(namespace_id.namespace)).await?;
+        let rows = self.rows(|namespace_id, _| sqlx::query(queries::PING).bind(namespace_id.row_id)).await?;
         if rows.is_empty() {
             return Err(Error::new(ErrorKind::Misconfigured, "somebody has removed the namespace from the file"));
         }
@@ -273,7 +273,7 @@ impl Reader {
         let mut wait = busy_retry.begin();
         loop {
             let now = self.clock.now().as_unix_millis_floor();
-            match statement(self.namespace_id, now).fetch_all(&mut self.connection.connection).await {
+            match fetch_rows(&mut self.connection.connection, statement(self.namespace_id, now)).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) if is_busy(&error) && wait.again().await => {}
                 Err(error) => {

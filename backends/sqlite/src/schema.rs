@@ -10,7 +10,7 @@ use sqlx::{Connection, Row};
 
 use crate::config::SqliteConfig;
 use crate::connection::{BusyRetry, Opening, connect};
-use crate::error::{Stage, code, from_sqlx, is_busy, primary_code};
+use crate::error::{Stage, code, from_sqlx, is_busy, primary_code, row_rejected};
 use crate::queries;
 
 /// Marks our files: "kvsq".
@@ -29,11 +29,13 @@ const MIGRATIONS: &[&str] = &[
     "CREATE INDEX kv_expires_at ON kv (expires_at) WHERE expires_at IS NOT NULL; PRAGMA user_version = 2;",
 ];
 
-/// What a store has to know of its file.
+/// Names a namespace of any file: what versions and rows are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NamespaceId {
+    /// The random number that the file got when it was created: the origin of its versions.
     pub(crate) file_id: u64,
-    pub(crate) namespace: i64,
+    /// The row of the namespace in the table `namespaces`, which its entries name.
+    pub(crate) row_id: i64,
 }
 
 /// Opens the file of `config`, creates or migrates its schema where that is asked for, and finds the namespace. The
@@ -58,8 +60,8 @@ pub(crate) async fn open(
         }
     }
     let file_id = file_id(&mut connection, busy_retry).await?;
-    let namespace = namespace(&mut connection, config, busy_retry).await?;
-    Ok((connection, NamespaceId { file_id, namespace }))
+    let row_id = namespace_row(&mut connection, config, busy_retry).await?;
+    Ok((connection, NamespaceId { file_id, row_id }))
 }
 
 /// Refuses what is not ours, and what a newer version wrote, while nothing has been touched yet: opening for writing would
@@ -268,11 +270,16 @@ async fn file_id(connection: &mut SqliteConnection, busy_retry: &BusyRetry) -> R
 }
 
 /// The number of the namespace, which it gets when it is opened for the first time and keeps for ever.
-async fn namespace(connection: &mut SqliteConnection, config: &SqliteConfig, busy_retry: &BusyRetry) -> Result<i64> {
+async fn namespace_row(
+    connection: &mut SqliteConnection,
+    config: &SqliteConfig,
+    busy_retry: &BusyRetry,
+) -> Result<i64> {
     let mut wait = busy_retry.begin();
     loop {
         match find_namespace(connection, config).await {
             Ok(Some(id)) => return Ok(id),
+            Ok(None) if !config.read_only => return Err(row_rejected()),
             Ok(None) => return Err(misconfigured("the namespace does not exist, and the store is for reading only")),
             Err(error) if is_busy(&error) && wait.again().await => {}
             Err(error) => return Err(opening_failed(error)),

@@ -1,17 +1,22 @@
 //! One operation as one statement: what a call that waits alone becomes, and each call of a group that had a row refused.
+//!
+//! Each statement returns a row for the entry that it changed, before any trigger of another program runs after it. So a
+//! row is the evidence that the operation was applied. No row says only that nothing was changed: [`judge`] tells why, inside
+//! a transaction that holds what the statement saw.
 
 use kv_api::{DeleteOutcome, Error, Result, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use crate::error::undecided;
+use crate::error::row_rejected;
 use crate::group::{StoredCounter, StoredRow, incremented, written_row};
 use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
 use crate::queries;
 use crate::schema::NamespaceId;
-use crate::transaction::{Statement, bind_row};
+use crate::statement::{Statement, fetch_rows};
+use crate::transaction::bind_row;
 
-/// One operation by one statement. `None`: an increment was refused, and [`refusal`] or a group tells why.
+/// One operation by one statement. `None`: it changed nothing.
 pub(crate) async fn execute(
     connection: &mut SqliteConnection,
     namespace_id: NamespaceId,
@@ -21,10 +26,8 @@ pub(crate) async fn execute(
 ) -> Result<Option<Answer>, sqlx::Error> {
     let now_ms = now.as_unix_millis_floor();
     let addressed =
-        |sql: &'static str| -> Statement { sqlx::query(sql).bind(namespace_id.namespace).bind(operation.key.clone()) };
-    // Always to the end, never only to the first row: the commit comes after the last one, and with it its error.
-    let row = |rows: Vec<SqliteRow>| rows.into_iter().next();
-    Ok(Some(match &operation.action {
+        |sql: &'static str| -> Statement { sqlx::query(sql).bind(namespace_id.row_id).bind(operation.key.clone()) };
+    let statement = match &operation.action {
         Action::Put { expiry, condition, .. } => {
             let (sql, expected) = match condition {
                 PutCondition::Always => (queries::PUT, None),
@@ -32,74 +35,75 @@ pub(crate) async fn execute(
                 PutCondition::IfExists => (queries::PUT_IF_EXISTS, None),
                 PutCondition::IfVersion(version) => (queries::PUT_IF_VERSION, Some(*version)),
             };
-            let version = number * 2 + 1;
-            let row_to_write = written_row(operation, version, deadline(*expiry, now))
+            let row = written_row(operation, number * 2 + 1, deadline(*expiry, now))
                 .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-            let query = bind_row(sqlx::query(sql), namespace_id, &row_to_write).bind(now_ms).bind(expected);
-            let written = row(query.fetch_all(connection).await?);
-            if written.is_none() && *condition == PutCondition::Always {
-                // Always returns a row, unless the connection's thread ended on the way.
-                return Err(sqlx::Error::WorkerCrashed);
-            }
-            Answer::Set(put_outcome(namespace_id.file_id, written.map(|row| row.try_get(0)).transpose()?))
+            bind_row(sqlx::query(sql), namespace_id, &row).bind(now_ms).bind(expected)
         }
-        Action::Delete { if_version: None } => {
-            let deleted = row(addressed(queries::DELETE).bind(now_ms).fetch_all(connection).await?);
-            let was_live = deleted.map(|row| row.try_get::<bool, _>(0)).transpose()?.unwrap_or(false);
-            Answer::Delete(if was_live { DeleteOutcome::Deleted } else { DeleteOutcome::NotFound })
-        }
+        Action::Delete { if_version: None } => addressed(queries::DELETE).bind(now_ms),
         Action::Delete { if_version: Some(version) } => {
-            let query = addressed(queries::DELETE_IF_VERSION).bind(now_ms).bind(*version);
-            let deleted = !query.fetch_all(connection).await?.is_empty();
-            Answer::Delete(if deleted { DeleteOutcome::Deleted } else { DeleteOutcome::NotMet })
+            addressed(queries::DELETE_IF_VERSION).bind(now_ms).bind(*version)
         }
-        Action::Expire { expiry } => {
-            let query = addressed(queries::EXPIRE).bind(now_ms).bind(deadline(*expiry, now));
-            Answer::Expire(!query.fetch_all(connection).await?.is_empty())
-        }
-        Action::Increment { by, min, max, expiring_allowed } => {
-            let query = addressed(queries::INCREMENT)
-                .bind(*by)
-                .bind(number * 2 + 1)
-                .bind(*min)
-                .bind(*max)
-                .bind(*expiring_allowed)
-                .bind(now_ms);
-            let Some(row) = row(query.fetch_all(connection).await?) else { return Ok(None) };
-            let value = row.try_get::<&[u8], _>(0)?;
-            let value = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-            match value {
-                Some(value) => Answer::Count(value),
-                None => return Ok(None),
-            }
+        Action::Expire { expiry } => addressed(queries::EXPIRE).bind(now_ms).bind(deadline(*expiry, now)),
+        Action::Increment { by, min, max, expiring_allowed } => addressed(queries::INCREMENT)
+            .bind(*by)
+            .bind(number * 2 + 1)
+            .bind(*min)
+            .bind(*max)
+            .bind(*expiring_allowed)
+            .bind(now_ms),
+    };
+    let Some(row) = fetch_rows(connection, statement).await?.into_iter().next() else { return Ok(None) };
+    Ok(Some(match &operation.action {
+        Action::Put { .. } => Answer::Set(put_outcome(namespace_id.file_id, Some(row.try_get(0)?))),
+        Action::Delete { if_version: None } if !row.try_get::<bool, _>(0)? => Answer::Delete(DeleteOutcome::NotFound),
+        Action::Delete { .. } => Answer::Delete(DeleteOutcome::Deleted),
+        Action::Expire { .. } => Answer::Expire(true),
+        Action::Increment { .. } => {
+            let value = std::str::from_utf8(row.try_get(0)?).ok().and_then(|text| text.parse().ok());
+            Answer::Count(value.ok_or_else(|| sqlx::Error::Decode("a counter is no integer".into()))?)
         }
     }))
 }
 
-/// Why an increment was refused, by the state that the statement saw in this transaction.
-pub(crate) async fn refusal(
+/// What became of an operation whose statement changed nothing in this transaction: its condition did not hold, or the
+/// file refused the row without an error.
+pub(crate) async fn judge(
     connection: &mut SqliteConnection,
     namespace_id: NamespaceId,
     operation: &Operation,
     now: Timestamp,
-) -> Result<Error, sqlx::Error> {
-    let Action::Increment { by, min, max, expiring_allowed } = operation.action else {
-        return Ok(undecided());
-    };
-    let query = sqlx::query(queries::COUNTER).bind(namespace_id.namespace).bind(operation.key.clone());
-    let stored = query.fetch_all(connection).await?.first().map(stored_counter_row).transpose()?;
-    let old = match stored {
-        Some(StoredRow { expires_at: Some(expires_at), .. }) if expires_at <= now.as_unix_millis_floor() => Ok(0),
-        Some(StoredRow { expires_at: Some(_), .. }) if !expiring_allowed => {
-            Err(Error::not_a_counter("the entry has an expiry"))
+) -> Result<Result<Answer>, sqlx::Error> {
+    let query = sqlx::query(queries::COUNTER).bind(namespace_id.row_id).bind(operation.key.clone());
+    let stored = fetch_rows(connection, query).await?.first().map(stored_counter_row).transpose()?;
+    let now_ms = now.as_unix_millis_floor();
+    let live = stored.filter(|stored| stored.expires_at.is_none_or(|expires_at| expires_at > now_ms));
+    let has_version = |version: i64| live.as_ref().is_some_and(|live| live.version == version);
+    let (unmet, answer) = match &operation.action {
+        Action::Put { condition, .. } => {
+            let unmet = match condition {
+                PutCondition::Always => false,
+                PutCondition::IfNotExists => live.is_some(),
+                PutCondition::IfExists => live.is_none(),
+                PutCondition::IfVersion(version) => !has_version(*version),
+            };
+            (unmet, Answer::Set(put_outcome(namespace_id.file_id, None)))
         }
-        Some(StoredRow { counter: Some(counter), .. }) => counter.value(),
-        Some(_) | None => Ok(0),
+        Action::Delete { if_version: None } => (live.is_none(), Answer::Delete(DeleteOutcome::NotFound)),
+        Action::Delete { if_version: Some(version) } => (!has_version(*version), Answer::Delete(DeleteOutcome::NotMet)),
+        Action::Expire { .. } => (live.is_none(), Answer::Expire(false)),
+        Action::Increment { by, min, max, expiring_allowed } => {
+            let counted = match live {
+                Some(StoredRow { expires_at: Some(_), .. }) if !expiring_allowed => {
+                    Err(Error::not_a_counter("the entry has an expiry"))
+                }
+                Some(StoredRow { counter: Some(counter), .. }) => counter.value(),
+                Some(_) | None => Ok(0),
+            };
+            let counted = counted.and_then(|old| incremented(old, *by, *min, *max));
+            return Ok(Err(counted.err().unwrap_or_else(row_rejected)));
+        }
     };
-    Ok(match old.and_then(|old| incremented(old, by, min, max)) {
-        Err(error) => error,
-        Ok(_) => undecided(),
-    })
+    Ok(if unmet { Ok(answer) } else { Err(row_rejected()) })
 }
 
 /// The state of a key, from a row of [`queries::COUNTER`].

@@ -2,15 +2,16 @@
 
 use futures_util::TryStreamExt;
 use kv_api::{Clock, Error, Timestamp};
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Either, Executor, Row as _, Sqlite};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Either, Executor, Row as _};
 
-use crate::error::{Stage, from_sqlx, is_busy};
+use crate::error::{Stage, code, from_sqlx, is_about_a_row, is_busy, primary_code, row_rejected};
 use crate::group::{Group, Plan, StoredRow};
 use crate::pack::{PACKED_BYTES_MAX, Packed, Row};
 use crate::packed_text::PackedText;
 use crate::queries;
 use crate::schema::NamespaceId;
+use crate::statement::{Statement, changed_rows, fetch_row, fetch_rows};
 
 /// How many keys or rows, and how many bytes of them, one statement takes.
 const STATEMENT_ROWS_MAX: usize = 1000;
@@ -19,7 +20,12 @@ const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Why a transaction did not come about. The caller rolls back.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    Database { error: sqlx::Error, stage: Stage },
+    Database {
+        error: sqlx::Error,
+        stage: Stage,
+    },
+    /// A trigger of another program passed over a row, without an error.
+    RowPassedOver,
     Other(Error),
 }
 
@@ -33,8 +39,18 @@ impl Failure {
         matches!(self, Self::Database { error, .. } if is_busy(error))
     }
 
+    /// Whether one row was refused, before COMMIT: the other rows are not to blame.
+    pub(crate) fn is_about_a_row(&self) -> bool {
+        match self {
+            Self::Database { error, stage } => *stage == Stage::Write && is_about_a_row(error),
+            Self::RowPassedOver => true,
+            Self::Other(_) => false,
+        }
+    }
+
     pub(crate) fn into_error(self) -> Error {
         match self {
+            Self::RowPassedOver => row_rejected(),
             Self::Database { error, stage } => from_sqlx(error, stage),
             Self::Other(error) => error,
         }
@@ -69,17 +85,15 @@ pub(crate) async fn begin(
             marks.push(marked);
         }
         let (list, bytes) = packed.finish();
-        let query = sqlx::query(texts[0]).bind(list).bind(bytes).bind(namespace_id.namespace);
-        let rows = query.fetch_all(&mut *connection).await.map_err(Failure::in_transaction)?;
-        if let Some(text) = rows.first() {
-            let text: Option<&[u8]> = text.try_get(0).map_err(Failure::in_transaction)?;
-            let mut text = PackedText::new(text.unwrap_or_default());
-            while !text.is_empty() {
-                let position = usize::try_from(text.some_number().map_err(Failure::Other)?).unwrap_or(usize::MAX);
-                let marked = marks.get(position).copied().unwrap_or(false);
-                let stored = StoredRow::unpack(&mut text, marked).map_err(Failure::Other)?;
-                found.push((first.saturating_add(position), stored));
-            }
+        let query = sqlx::query(texts[0]).bind(list).bind(bytes).bind(namespace_id.row_id);
+        let row = fetch_row(connection, query).await.map_err(Failure::in_transaction)?;
+        let text: Option<&[u8]> = row.try_get(0).map_err(Failure::in_transaction)?;
+        let mut text = PackedText::new(text.unwrap_or_default());
+        while !text.is_empty() {
+            let position = usize::try_from(text.some_number().map_err(Failure::Other)?).unwrap_or(usize::MAX);
+            let marked = marks.get(position).copied().unwrap_or(false);
+            let stored = StoredRow::unpack(&mut text, marked).map_err(Failure::Other)?;
+            found.push((first.saturating_add(position), stored));
         }
         texts[0] = texts[1];
     }
@@ -90,8 +104,8 @@ pub(crate) async fn begin(
     Ok(now)
 }
 
-/// Writes the plan and commits. Returns how many expired rows were reclaimed on the way; `None` if there was nothing to
-/// write, and so nothing was tried.
+/// Writes the plan and commits, once it is certain that every row of the plan was changed. Returns how many expired rows
+/// were reclaimed on the way; `None` if there was nothing to write, and so nothing was tried.
 pub(crate) async fn finish(
     connection: &mut SqliteConnection,
     plan: &Plan<'_>,
@@ -100,7 +114,7 @@ pub(crate) async fn finish(
 ) -> Result<Option<u64>, Failure> {
     if plan.is_empty() {
         // Nothing was written, so a failure leaves nothing in doubt.
-        sqlx::query(queries::COMMIT).execute(connection).await.map_err(Failure::in_transaction)?;
+        fetch_rows(connection, sqlx::query(queries::COMMIT)).await.map_err(Failure::in_transaction)?;
         return Ok(None);
     }
     let mut expiries = Packed::default();
@@ -109,21 +123,19 @@ pub(crate) async fn finish(
     }
     if !expiries.is_empty() {
         let (list, _) = expiries.finish();
-        let query = sqlx::query(queries::EXPIRE_ROWS).bind(list);
-        query.execute(&mut *connection).await.map_err(Failure::in_transaction)?;
+        change(connection, sqlx::query(queries::EXPIRE_ROWS).bind(list), plan.expiries.len()).await?;
     }
     let mut packed = Packed::default();
     let mut rows = 0;
     for row in &plan.puts {
         if row.content_bytes() >= PACKED_BYTES_MAX {
-            let query = bind_row(sqlx::query(queries::UPSERT_ROW), namespace_id, row);
-            query.execute(&mut *connection).await.map_err(Failure::in_transaction)?;
+            change(connection, bind_row(sqlx::query(queries::UPSERT_ROW), namespace_id, row), 1).await?;
             continue;
         }
         if rows >= STATEMENT_ROWS_MAX || packed.bytes() >= STATEMENT_BYTES_MAX {
             let (list, bytes) = std::mem::take(&mut packed).finish();
-            let query = sqlx::query(queries::UPSERT).bind(list).bind(bytes).bind(namespace_id.namespace);
-            query.execute(&mut *connection).await.map_err(Failure::in_transaction)?;
+            let query = sqlx::query(queries::UPSERT).bind(list).bind(bytes).bind(namespace_id.row_id);
+            change(connection, query, rows).await?;
             rows = 0;
         }
         packed.push_row(row);
@@ -137,10 +149,23 @@ pub(crate) async fn finish(
     let query = sqlx::query(queries::FINISH)
         .bind(list)
         .bind(bytes)
-        .bind(namespace_id.namespace)
+        .bind(namespace_id.row_id)
         .bind(deletes.finish().0)
-        .bind(now.as_unix_millis_floor());
+        .bind(now.as_unix_millis_floor())
+        .bind(count(plan.deletes.len()))
+        .bind(count(rows));
     commit(connection, query).await.map(Some)
+}
+
+/// Runs a statement that has to change this many rows.
+async fn change(connection: &mut SqliteConnection, statement: Statement, rows: usize) -> Result<(), Failure> {
+    let changed = changed_rows(connection, statement).await.map_err(Failure::in_transaction)?;
+    if changed == rows as u64 { Ok(()) } else { Err(Failure::RowPassedOver) }
+}
+
+/// A number of rows as SQLite's integer: a transaction has far fewer than an `i64` can say.
+fn count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 /// Runs [`queries::FINISH`] and tells an error of its COMMIT from one before it.
@@ -158,23 +183,25 @@ async fn commit(connection: &mut SqliteConnection, query: Statement) -> Result<u
             }
             Ok(Some(Either::Right(_))) => {}
             // The end comes early when the connection's thread ends.
-            Ok(None) if done > queries::FINISH_BEFORE_COMMIT => return Ok(reclaimed),
+            Ok(None) if done > queries::FINISH_COMMIT_INDEX => return Ok(reclaimed),
             Ok(None) => return Err(Failure::Database { error: sqlx::Error::WorkerCrashed, stage: Stage::Commit }),
+            Err(error)
+                if queries::FINISH_CHANGED_INDEXES.contains(&done) && primary_code(&error) == Some(code::ERROR) =>
+            {
+                return Err(Failure::RowPassedOver);
+            }
             Err(error) => {
-                let stage = if done < queries::FINISH_BEFORE_COMMIT { Stage::Write } else { Stage::Commit };
+                let stage = if done < queries::FINISH_COMMIT_INDEX { Stage::Write } else { Stage::Commit };
                 return Err(Failure::Database { error, stage });
             }
         }
     }
 }
 
-/// A statement with its arguments.
-pub(crate) type Statement = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
-
 /// Binds the seven parameters of a row.
 pub(crate) fn bind_row(query: Statement, namespace_id: NamespaceId, row: &Row<'_>) -> Statement {
     query
-        .bind(namespace_id.namespace)
+        .bind(namespace_id.row_id)
         .bind(row.key.to_owned())
         .bind(row.kind)
         .bind(row.version)

@@ -16,6 +16,7 @@ use crate::operation::{Answer, Operation};
 use crate::queries;
 use crate::schema::NamespaceId;
 use crate::single;
+use crate::statement::fetch_rows;
 use crate::transaction::{self, Failure};
 
 /// What a store hands to its writer. The order in the channel is the order of effect.
@@ -200,7 +201,7 @@ impl Writer {
             let now = self.clock.now();
             match single::execute(&mut self.connection.connection, self.namespace_id, operation, now, number).await {
                 Ok(Some(answer)) => return Ok(answer),
-                // A group of one reads first, so it can tell why.
+                // Nothing was changed. A group of one reads first, so it can tell why.
                 Ok(None) => {
                     let mut answers = self.group(&[operation]).await;
                     return answers.pop().unwrap_or_else(|| Err(undecided()));
@@ -233,7 +234,7 @@ impl Writer {
             self.roll_back().await;
             match failure {
                 Failure::Database { error, .. } if is_busy(&error) && wait.again().await => {}
-                Failure::Database { error, stage: Stage::Write } if is_about_a_row(&error) => {
+                failure if failure.is_about_a_row() => {
                     return self.one_by_one(operations).await.unwrap_or_else(|failure| all(failure.into_error()));
                 }
                 failure => return all(failure.into_error()),
@@ -279,21 +280,20 @@ impl Writer {
         numbers: Range<i64>,
     ) -> Result<Vec<Result<Answer>>, Failure> {
         let connection = &mut self.connection.connection;
-        sqlx::query(queries::BEGIN).execute(&mut *connection).await.map_err(Failure::in_transaction)?;
+        fetch_rows(connection, sqlx::query(queries::BEGIN)).await.map_err(Failure::in_transaction)?;
         let now = self.clock.now();
         let mut answers = Vec::with_capacity(operations.len());
         for (operation, number) in operations.iter().zip(numbers) {
             answers.push(match single::execute(connection, self.namespace_id, operation, now, number).await {
                 Ok(Some(answer)) => Ok(answer),
-                Ok(None) => Err(single::refusal(connection, self.namespace_id, operation, now)
+                Ok(None) => single::judge(connection, self.namespace_id, operation, now)
                     .await
-                    .map_err(Failure::in_transaction)?),
+                    .map_err(Failure::in_transaction)?,
                 Err(error) if is_about_a_row(&error) => Err(from_sqlx(error, Stage::Write)),
                 Err(error) => return Err(Failure::in_transaction(error)),
             });
         }
-        sqlx::query(queries::COMMIT)
-            .execute(&mut *connection)
+        fetch_rows(connection, sqlx::query(queries::COMMIT))
             .await
             .map_err(|error| Failure::Database { error, stage: Stage::Commit })?;
         Ok(answers)
@@ -344,7 +344,7 @@ impl Writer {
 
     /// Leaves no transaction open: a later single statement would join it, and be answered without a commit.
     async fn roll_back(&mut self) {
-        match sqlx::query(queries::ROLLBACK).execute(&mut self.connection.connection).await {
+        match fetch_rows(&mut self.connection.connection, sqlx::query(queries::ROLLBACK)).await {
             Ok(_) => {}
             // There was none: SQLite has rolled back by itself, or BEGIN had failed.
             Err(error) if primary_code(&error) == Some(code::ERROR) => {}
@@ -377,7 +377,7 @@ impl Writer {
         let busy_retry = self.connection.busy_retry.clone();
         let mut wait = busy_retry.begin();
         let rows = loop {
-            match sqlx::query(query).bind(block).fetch_all(&mut self.connection.connection).await {
+            match fetch_rows(&mut self.connection.connection, sqlx::query(query).bind(block)).await {
                 Err(error) if is_busy(&error) && wait.again().await => {}
                 Err(error) => {
                     self.renew_if_lost(&error).await;

@@ -323,7 +323,7 @@ async fn batch_3_all_or_nothing_names_the_first_unmet_item_and_writes_nothing() 
         .await;
     let error =
         all_or_nothing(&store, vec![SetItem::new("fresh", "v"), SetItem::new("refused", "v")]).await.unwrap_err();
-    assert_eq!(told(&error), (ErrorKind::Misconfigured, None));
+    assert_eq!(told(&error), (ErrorKind::Misconfigured, Some(Reason::RowRejected)));
     assert!(!exists(&store, "fresh").await);
     set(&store, SetItem::new("fresh", "v")).await.unwrap();
 }
