@@ -85,13 +85,13 @@ impl Metadata {
         self.as_json()?.to_tree().ok_or_else(damaged)
     }
 
-    /// Decodes it as `T`. As [`Value::decode`](crate::Value::decode) does, it leaves to `T` what names of members mean.
+    /// Decodes it as `T`; see [`Value::decode`](crate::Value::decode).
     ///
     /// # Errors
     /// `WrongType` when `T` does not fit; the content is not shown.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.bytes)
-            .map_err(|_| Error::new(ErrorKind::WrongType, "the metadata does not fit the type asked for"))
+        json::decode(&self.bytes)
+            .ok_or_else(|| Error::new(ErrorKind::WrongType, "the metadata does not fit the type asked for"))
     }
 
     /// Whether it is JSON null, which is refused on writing (META-1).

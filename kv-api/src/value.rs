@@ -193,8 +193,9 @@ impl Value {
     /// Decodes it as `T` (VAL-6): JSON as it is; text as a string first and then as the JSON it spells, so that `String`
     /// always gets the text and a struct also reads what a Worker wrote as plain JSON.
     ///
-    /// What names of members mean is up to `T`. `serde_json::Value` reserves two of them when another crate of the program
-    /// turns on serde_json's `raw_value` or `arbitrary_precision`; [`to_json`](Self::to_json) never does.
+    /// `serde_json::Value` gives two names of members a meaning of their own when some crate of the program turns on
+    /// serde_json's `raw_value` or `arbitrary_precision`. Then JSON with an object that begins with such a name is
+    /// `WrongType`; [`to_json`](Self::to_json) reads it whatever is turned on.
     ///
     /// # Errors
     /// `WrongType` with the kind found, never the content, when it is bytes or `T` does not fit.
@@ -213,9 +214,9 @@ impl Value {
                 let text = self.as_text().ok_or_else(|| damaged(ValueKind::Text))?;
                 // As a JSON tree, which also fits an option, a newtype and the name of an enum's variant.
                 let as_string = serde_json::Value::from(text);
-                T::deserialize(as_string).or_else(|_| serde_json::from_str(text)).map_err(|_| misfit())
+                T::deserialize(as_string).ok().or_else(|| json::decode(text.as_bytes())).ok_or_else(misfit)
             }
-            ValueKind::Json => serde_json::from_slice(&self.bytes).map_err(|_| misfit()),
+            ValueKind::Json => json::decode(&self.bytes).ok_or_else(misfit),
             ValueKind::Bytes => Err(misfit()),
         }
     }

@@ -9,11 +9,13 @@ mod serialize;
 #[cfg(test)]
 mod tests;
 mod text;
+mod typed;
 
 use serde::Serialize;
 
 pub use error::{JsonError, JsonProblem};
 pub use text::{JsonText, quoted};
+pub(crate) use typed::decode;
 
 use crate::error::Result;
 

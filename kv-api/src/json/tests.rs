@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -35,6 +37,30 @@ fn val_3_names_that_a_library_reserves_are_names_like_any_other() {
     }
     let five = Value::from_json_text(&format!(r#"{{"{NUMBER}":"5"}}"#)).unwrap();
     assert_ne!(five, Value::from(5));
+}
+
+#[test]
+fn val_3_typed_access_never_takes_a_name_for_more_than_a_name() {
+    for text in [
+        format!(r#"{{"{RAW_VALUE}":"{{\"admin\":true}}"}}"#),
+        format!(r#"{{"a":[1,{{"\u0024serde_json::private::RawValue":"5"}}]}}"#),
+        format!(r#"{{"{NUMBER}":"5"}}"#),
+    ] {
+        let foreign = Value::from_stored(crate::ValueKind::Json, text.clone().into());
+        let tree = Value::from_json_text(&text).unwrap().to_json().unwrap();
+        for value in [&foreign, &Value::from(text.as_str())] {
+            // A text is a string first.
+            let read = value.decode::<Vec<serde_json::Value>>().map(serde_json::Value::from);
+            let read =
+                read.or_else(|_| value.decode::<BTreeMap<String, serde_json::Value>>().map(|members| json!(members)));
+            // Only where serde_json would take it for something else it is an error.
+            assert!(read.as_ref().is_ok_and(|read| *read == tree) || read.is_err(), "{text} as {read:?}");
+        }
+    }
+    let later = format!(r#"{{"a":1,"{RAW_VALUE}":"5"}}"#);
+    assert!(Value::from_json_text(&later).unwrap().decode::<serde_json::Value>().unwrap().is_object());
+    let in_a_string = format!(r#"[{{"a":"{RAW_VALUE}"}},"{NUMBER}"]"#);
+    assert!(Value::from_json_text(&in_a_string).unwrap().decode::<serde_json::Value>().unwrap().is_array());
 }
 
 #[test]
@@ -254,8 +280,6 @@ fn val_3_what_javascript_would_damage_is_known() {
 }
 
 mod serialising {
-    use std::collections::BTreeMap;
-
     use serde::Serialize;
 
     use super::*;

@@ -78,6 +78,21 @@ impl<'t> JsonText<'t> {
         self.0
     }
 
+    /// Where it begins in the `text` that it was taken from, in bytes; `None` when it is no part of that text.
+    ///
+    /// ```
+    /// use kv_api::JsonText;
+    /// let text = r#"{"a": [1, 2]}"#;
+    /// let members = JsonText::parse(text)?.object().expect("an object");
+    /// assert_eq!(members["a"].offset_in(text), Some(6));
+    /// # Ok::<(), kv_api::JsonError>(())
+    /// ```
+    #[must_use]
+    pub fn offset_in(self, text: &str) -> Option<usize> {
+        let offset = (self.0.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+        (offset + self.0.len() <= text.len()).then_some(offset)
+    }
+
     /// The text without white space between tokens and with no more escapes than JSON needs. Members keep their order and
     /// numbers their spelling.
     #[must_use]
@@ -285,6 +300,24 @@ impl<'t> JsonText<'t> {
                 (_, Some(integer)) => Tree::from(integer),
                 _ => Tree::Number(serde_json::Number::from_f64(self.as_f64()?)?),
             },
+        })
+    }
+
+    /// The name of the first member of each object, at any depth.
+    pub(super) fn first_names(self) -> impl Iterator<Item = Cow<'t, str>> {
+        let mut rest = self.0;
+        let mut opened = false;
+        std::iter::from_fn(move || {
+            while let Some(first) = rest.bytes().next() {
+                let (token, after) = rest.split_at(token_len(rest));
+                rest = after;
+                match first {
+                    b' ' | b'\t' | b'\n' | b'\r' => {}
+                    b'"' if std::mem::take(&mut opened) => return Some(unescaped(inner(token))),
+                    _ => opened = first == b'{',
+                }
+            }
+            None
         })
     }
 
