@@ -43,7 +43,7 @@ fn val_3_names_that_a_library_reserves_are_names_like_any_other() {
 fn val_3_typed_access_never_takes_a_name_for_more_than_a_name() {
     for text in [
         format!(r#"{{"{RAW_VALUE}":"{{\"admin\":true}}"}}"#),
-        format!(r#"{{"a":[1,{{"\u0024serde_json::private::RawValue":"5"}}]}}"#),
+        r#"{"a":[1,{"\u0024serde_json::private::RawValue":"5"}]}"#.to_owned(),
         format!(r#"{{"{NUMBER}":"5"}}"#),
     ] {
         let foreign = Value::from_stored(crate::ValueKind::Json, text.clone().into());
