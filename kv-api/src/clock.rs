@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(feature = "tokio")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -154,8 +156,23 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// How to wait: back-off, polling, deadlines (EXP-10).
+/// How to wait, and how long a wait has been: back-off, polling, deadlines (EXP-10). Its time is not the wall clock's: a
+/// deadline counts by [`monotonic_now`](Self::monotonic_now), an expiry by [`Clock::now`].
+///
+/// ```
+/// use kv_api::{ManualClock, Timer, Timestamp};
+/// use std::time::Duration;
+/// let timer = ManualClock::new(Timestamp::from_unix_seconds(1_000));
+/// let started = timer.monotonic_now();
+/// timer.advance(Duration::from_secs(3));
+/// timer.set(Timestamp::UNIX_EPOCH); // a step of the wall clock is no time that passes
+/// assert_eq!(timer.monotonic_now() - started, Duration::from_secs(3));
+/// ```
 pub trait Timer: fmt::Debug + Send + Sync + 'static {
+    /// The time since a fixed, arbitrary start. It never goes back, and no step of the wall clock moves it. Only the difference
+    /// of two readings of one timer means something.
+    fn monotonic_now(&self) -> Duration;
+
     /// Ends once `duration` has passed. Dropping the future cancels the wait.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
@@ -176,15 +193,28 @@ impl Clock for SystemClock {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioTimer;
 
+/// tokio's clock, so that it stands still where tokio's time is paused. The time while the machine is suspended counts only
+/// where the operating system's monotonic clock counts it; Linux's does not.
 #[cfg(feature = "tokio")]
 impl Timer for TokioTimer {
+    fn monotonic_now(&self) -> Duration {
+        use tokio::time::Instant;
+        // Far from zero: the paused clock of another runtime may stand before the first reading of all.
+        const START: Duration = Duration::from_secs(1 << 32);
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        let now = Instant::now();
+        let first = *FIRST.get_or_init(|| now);
+        (START + now.saturating_duration_since(first)).saturating_sub(first.saturating_duration_since(now))
+    }
+
     #[allow(clippy::disallowed_methods, reason = "this is the Timer that all waiting goes through (EXP-10)")]
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(duration))
     }
 }
 
-/// A clock and timer that move only when told to. Clones share the same time.
+/// A clock and timer that move only when a test moves them. Clones share the same time. [`advance`](Self::advance) lets time
+/// pass; [`set`](Self::set) steps the wall clock alone, as an administrator or a time service does.
 ///
 /// ```
 /// use kv_api::{Clock, ManualClock, Timestamp};
@@ -199,38 +229,42 @@ pub struct ManualClock(Arc<Mutex<ManualTime>>);
 #[derive(Debug)]
 struct ManualTime {
     now: Timestamp,
+    /// How much time has passed since the clock was made.
+    passed: Duration,
     next_sleeper: u64,
-    /// Deadline and waker of everyone asleep; the number keeps sleepers with one deadline apart.
-    sleepers: BTreeMap<(Timestamp, u64), Waker>,
+    /// End and waker of every sleep; the number keeps sleeps with one end apart.
+    sleepers: BTreeMap<(Duration, u64), Waker>,
 }
 
 impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(ManualTime { now, next_sleeper: 0, sleepers: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(ManualTime {
+            now,
+            passed: Duration::ZERO,
+            next_sleeper: 0,
+            sleepers: BTreeMap::new(),
+        })))
     }
 
-    /// Moves the time forward and wakes everyone whose wait has ended. Beyond the last representable time it stays there.
+    /// Lets time pass: moves the wall clock and the monotonic time, and wakes every sleep that has ended. Beyond the last
+    /// representable time each stays there.
     pub fn advance(&self, by: Duration) {
-        self.change(|now| now.checked_add(by).unwrap_or(Timestamp(i64::MAX)));
-    }
-
-    /// Sets the time, backwards too (as a system clock may jump), and wakes everyone whose wait has ended.
-    pub fn set(&self, now: Timestamp) {
-        self.change(|_| now);
-    }
-
-    /// Under one lock, so that no step of another clone is lost.
-    fn change(&self, next: impl FnOnce(Timestamp) -> Timestamp) {
         let due = {
             let mut time = self.lock();
-            let now = next(time.now);
-            time.now = now;
-            let later = time.sleepers.split_off(&(now, u64::MAX));
+            time.now = time.now.checked_add(by).unwrap_or(Timestamp(i64::MAX));
+            let passed = time.passed.saturating_add(by);
+            time.passed = passed;
+            let later = time.sleepers.split_off(&(passed, u64::MAX));
             std::mem::replace(&mut time.sleepers, later)
         };
         due.into_values().for_each(Waker::wake);
+    }
+
+    /// Steps the wall clock, backwards too. No time passes by that: it wakes no sleep.
+    pub fn set(&self, now: Timestamp) {
+        self.lock().now = now;
     }
 
     /// How many waits have not ended: what a test polls before it moves the time.
@@ -252,15 +286,19 @@ impl Clock for ManualClock {
 }
 
 impl Timer for ManualClock {
+    fn monotonic_now(&self) -> Duration {
+        self.lock().passed
+    }
+
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let until = self.now().checked_add(duration).unwrap_or(Timestamp(i64::MAX));
+        let until = self.monotonic_now().saturating_add(duration);
         Box::pin(ManualSleep { clock: self.clone(), until, registered: None })
     }
 }
 
 struct ManualSleep {
     clock: ManualClock,
-    until: Timestamp,
+    until: Duration,
     registered: Option<u64>,
 }
 
@@ -270,7 +308,7 @@ impl Future for ManualSleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let mut time = this.clock.lock();
-        if time.now >= this.until {
+        if time.passed >= this.until {
             return Poll::Ready(());
         }
         let number = *this.registered.get_or_insert_with(|| {
@@ -329,6 +367,30 @@ mod tests {
             }
         });
         assert_eq!(clock.now(), Timestamp::from_unix_micros(4 * STEPS));
+        assert_eq!(clock.monotonic_now().as_micros(), 4 * STEPS.unsigned_abs() as u128);
+    }
+
+    #[tokio::test]
+    async fn exp_10_a_step_of_the_wall_clock_ends_no_wait_and_prolongs_none() {
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(1_000));
+        let mut sleep = clock.sleep(Duration::from_secs(5));
+        assert!((&mut sleep).now_or_never().is_none());
+        for wall in [9_000, 0] {
+            clock.set(Timestamp::from_unix_seconds(wall));
+            assert_eq!((clock.now(), clock.monotonic_now()), (Timestamp::from_unix_seconds(wall), Duration::ZERO));
+            assert!((&mut sleep).now_or_never().is_none() && clock.sleepers() == 1);
+        }
+        clock.advance(Duration::from_secs(5));
+        assert!(sleep.now_or_never().is_some());
+        assert_eq!(clock.now(), Timestamp::from_unix_seconds(5));
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test]
+    async fn exp_10_tokios_timer_counts_what_it_waited() {
+        let started = TokioTimer.monotonic_now();
+        TokioTimer.sleep(Duration::from_millis(1)).await;
+        assert!(TokioTimer.monotonic_now() - started >= Duration::from_millis(1));
     }
 
     #[tokio::test]
