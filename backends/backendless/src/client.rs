@@ -23,9 +23,10 @@ impl Client {
         if let Some(token) = &config.user_token {
             headers.insert(HeaderName::from_static("user-token"), secret_header("", token)?);
         }
+        let hive = config.hive_url()?;
         Ok(Self {
-            http: http::Client::new(headers, config.answer_bytes_max)?,
-            hive: config.hive_url()?,
+            http: http::Client::new(&config.remote, &hive, headers, config.answer_bytes_max)?,
+            hive,
             secrets: config.secrets(),
             remote: Remote::new(config.remote),
         })
@@ -56,7 +57,7 @@ impl Client {
         let secrets = if carries_value { Quote::Nothing } else { Quote::Without(&secrets) };
         call.send(idempotency, || async {
             let answer = self.http.send(request.clone()).await?;
-            read(Reply { answer: &answer, secrets, clock: self.remote.clock() })
+            read(Reply { answer: answer.answer(), secrets, clock: self.remote.clock() })
         })
         .await
     }

@@ -87,7 +87,7 @@ impl BackendlessConfig {
     ///
     /// HOST is `api.backendless.com` unless the API is served elsewhere. The option `base_url` replaces `https://DOMAIN/api` or
     /// `https://HOST`; the host may then be left out. Further options: `bulk_items_max`, `bulk_bytes_max`, `answer_bytes_max`, and
-    /// those of [`RemoteSettings::take_from_url`]. A user token is taken from the environment variable
+    /// those of [`RemoteSettings::take_http_from_url`]. A user token is taken from the environment variable
     /// `BACKENDLESS_USER_TOKEN`, in every form.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl BackendlessConfig {
         if let Some(bytes_max) = url.take_parsed("answer_bytes_max", number)? {
             config = config.with_answer_bytes_max(bytes_max);
         }
-        config.remote = config.remote.take_from_url(&mut url)?;
+        config.remote = config.remote.take_http_from_url(&mut url)?;
         url.finish()?;
         Ok(config)
     }
@@ -397,7 +397,9 @@ mod tests {
                     if !url.contains("base_url") {
                         shown.push_str(&config.scope());
                     }
-                    shown.push_str(&format!("{:?}", crate::BackendlessStore::open(config).unwrap()));
+                    let remote = RemoteSettings::default().with_allow_http(true);
+                    let store = crate::BackendlessStore::open(config.with_remote(remote)).unwrap();
+                    shown.push_str(&format!("{store:?}"));
                 }
                 Err(error) => shown.push_str(&format!("{error} {error:?}")),
             }

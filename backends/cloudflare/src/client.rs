@@ -44,9 +44,9 @@ impl Client {
             }
         }
         Ok(Self {
-            remote: Remote::new(remote),
             requests: Requests::new(&base_url, &account_id, &namespace_id)?,
-            http: http::Client::new(headers, ANSWER_BYTES_MAX)?,
+            http: http::Client::new(&remote, &base_url, headers, ANSWER_BYTES_MAX)?,
+            remote: Remote::new(remote),
             secrets: credentials.secrets(),
         })
     }
@@ -63,7 +63,7 @@ impl Client {
             Carries::NoValue => Some(&*self.secrets),
             Carries::Values => None,
         };
-        read(Answers { clock: self.remote.clock(), secrets }, answer)
+        read(Answers { clock: self.remote.clock(), secrets }, answer.answer().clone())
     }
 
     /// Sends a request as often as the policy allows.

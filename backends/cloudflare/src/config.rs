@@ -107,7 +107,7 @@ impl CloudflareConfig {
     }
 
     /// From a URL `cloudflare://ACCOUNT/NAMESPACE`, with the credentials of the environment
-    /// ([`Credentials::from_env`]) and the options `base_url` and those of [`RemoteSettings::take_from_url`].
+    /// ([`Credentials::from_env`]) and the options `base_url` and those of [`RemoteSettings::take_http_from_url`].
     ///
     /// # Errors
     /// `InvalidArgument` for another scheme, an identifier that is none, or an unknown option; `Unauthorized` without
@@ -135,7 +135,7 @@ impl CloudflareConfig {
         check_id("account", &account_id)?;
         check_id("namespace", &namespace_id)?;
         let base_url = http::base_url(url.take_option("base_url").as_deref().unwrap_or(BASE_URL))?;
-        let remote = RemoteSettings::default().take_from_url(&mut url)?;
+        let remote = RemoteSettings::default().take_http_from_url(&mut url)?;
         url.finish()?;
         Ok(Self { account_id, namespace_id, credentials: credentials()?, base_url, remote })
     }

@@ -33,13 +33,15 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, secret_header("Bearer ", &token)?);
         let http = match (connect, base.domain()) {
-            (Some(address), Some(host)) => http::Client::connecting_to(headers, ANSWER_BYTES_MAX, host, address)?,
+            (Some(address), Some(_)) => {
+                http::Client::connecting_to(&remote, &base, address, headers, ANSWER_BYTES_MAX)?
+            }
             // Nobody looks up a host that is an address itself: the one given would go unused.
             (Some(_), None) => {
                 let message = "an address to connect to takes a host name in the origin, not another address";
                 return Err(Error::new(ErrorKind::InvalidArgument, message));
             }
-            (None, _) => http::Client::new(headers, ANSWER_BYTES_MAX)?,
+            (None, _) => http::Client::new(&remote, &base, headers, ANSWER_BYTES_MAX)?,
         };
         Ok(Self { remote: Remote::new(remote), requests: Requests::new(&base, app.as_deref())?, http, token })
     }
@@ -56,7 +58,7 @@ impl Client {
             Carries::NoValue => Quote::Without(&self.token),
             Carries::Values => Quote::Nothing,
         };
-        read(Reply { answer: &answer, quote, clock: self.remote.clock() })
+        read(Reply { answer: answer.answer(), quote, clock: self.remote.clock() })
     }
 
     /// Sends a request, again where that is allowed, and reads its answer. It is made anew at each attempt.

@@ -61,7 +61,7 @@ impl PuterConfig {
 
     /// From a URL `puter://HOST[:PORT][/APP]`, over HTTPS; without a host, as in `puter:///APP`, `api.puter.com`. The token is
     /// in the environment variable `PUTER_AUTH_TOKEN`. The option `base_url` replaces `https://HOST`; further options are
-    /// `connect`, `batch_items_max`, and those of [`RemoteSettings::take_from_url`].
+    /// `connect`, `batch_items_max`, and those of [`RemoteSettings::take_http_from_url`].
     ///
     /// # Errors
     /// `InvalidArgument` for another scheme, another form, or an option that is not one of these; `Unauthorized` without a
@@ -87,7 +87,7 @@ impl PuterConfig {
         };
         let connect = url.take_parsed("connect", "an IP address")?;
         let batch_items_max = url.take_parsed::<NonZeroUsize>("batch_items_max", "a whole number, at least 1")?;
-        let remote = remote().take_from_url(&mut url)?;
+        let remote = remote().take_http_from_url(&mut url)?;
         url.finish()?;
         let token = token()?.ok_or_else(|| {
             Error::new(ErrorKind::Unauthorized, format!("no token: set the environment variable {TOKEN_VARIABLE}"))

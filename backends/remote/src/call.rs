@@ -3,24 +3,14 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, select};
+use futures_util::future::{BoxFuture, Either, poll_immediate, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, Result, Retry, SetOutcome, SetStatus, Timestamp};
+use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, Result, Retry, SetOutcome, SetStatus};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::idempotency::Idempotency;
+use crate::key_locks::{KeyLocks, KeyTurn};
 use crate::settings::RemoteSettings;
-
-/// Whether a request may be repeated when its outcome is unknown (ERR-4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idempotency {
-    /// A read or a list: it changes nothing.
-    Read,
-    /// Sending it twice leaves the same state as sending it once: an unconditional set or delete.
-    Idempotent,
-    /// A step from one state to the next: a condition, an increment, `expire`, an all-or-nothing batch. Never repeated
-    /// unless it was certainly not applied.
-    NonIdempotent,
-}
 
 /// The answer to a request, and whether it is the whole story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,24 +50,13 @@ pub fn as_not_applied(error: Error) -> Error {
     if error.retry() == Retry::OutcomeUnknown { error.with_retry(Retry::Safe) } else { error }
 }
 
-/// The error of each item of a bulk request that was refused whole by a system that does not say which item it dislikes: this
-/// one may be innocent (BATCH-3). It keeps the refusal's code and retry class.
-#[must_use]
-pub fn rejected_batch_item(refusal: Error) -> Error {
-    let message = "refused together with other items of its request, of which at least one is not acceptable";
-    let code = refusal.native_code().map(ToOwned::to_owned);
-    let together = Error::new(ErrorKind::InvalidArgument, message).with_retry(refusal.retry()).with_source(refusal);
-    match code {
-        Some(code) => together.with_native_code(code),
-        None => together,
-    }
-}
-
-/// What one store of a remote system shares among its calls: the settings, and the window of requests under way.
+/// What one store of a remote system shares among its calls: the settings, the window of requests under way, and the turns of
+/// those that are at work on one key.
 #[derive(Debug)]
 pub struct Remote {
     settings: RemoteSettings,
     window: Semaphore,
+    keys: KeyLocks,
 }
 
 impl Remote {
@@ -85,7 +64,7 @@ impl Remote {
     #[must_use]
     pub fn new(settings: RemoteSettings) -> Self {
         let permits = settings.requests_max.get().min(Semaphore::MAX_PERMITS);
-        Self { settings, window: Semaphore::new(permits) }
+        Self { settings, window: Semaphore::new(permits), keys: KeyLocks::default() }
     }
 
     /// The clock that the handle shares (EXP-10).
@@ -94,10 +73,10 @@ impl Remote {
         &*self.settings.clock
     }
 
-    /// Begins a call: its deadline counts from now.
+    /// Begins a call: its deadline counts from now, by the timer's monotonic time (EXP-10).
     #[must_use]
     pub fn call(&self) -> Call<'_> {
-        Call { remote: self, ends_at: self.clock().now().checked_add(self.settings.retry.deadline) }
+        Call { remote: self, began_at: self.settings.timer.monotonic_now() }
     }
 
     /// Runs calls side by side, as many as the window holds, and gives their results in order. Each is taken from `calls` when
@@ -115,9 +94,8 @@ impl Remote {
 #[derive(Debug)]
 pub struct Call<'a> {
     remote: &'a Remote,
-    /// The deadline by the clock, which is asked before each wait: what is left then is what the wait may take. `None` is
-    /// never.
-    ends_at: Option<Timestamp>,
+    /// By the timer. What is left of the deadline is asked for before each wait.
+    began_at: Duration,
 }
 
 impl Call<'_> {
@@ -125,9 +103,10 @@ impl Call<'_> {
     /// retry class what is known about it.
     ///
     /// # Errors
-    /// The last attempt's. If any attempt of a write may have been applied, the error says `OutcomeUnknown`, whatever
-    /// became of the last one. `Unavailable` when an attempt takes too long or the deadline passes; with `Safe` when it
-    /// passed before the request was sent.
+    /// The last attempt's, at once when it asks for a longer wait than the policy or the deadline allows. If any attempt of a
+    /// write may have been applied, the error says `OutcomeUnknown`, whatever became of the last one; a read has nothing that
+    /// could have been applied, so its error says `Safe` instead. `Unavailable` when an attempt takes too long or the deadline
+    /// passes; with `Safe` when it passed before the request was sent.
     pub async fn send<T, F>(&self, idempotency: Idempotency, mut attempt: impl FnMut() -> F + Send) -> Result<Reply<T>>
     where
         F: Future<Output = Result<T>> + Send,
@@ -143,10 +122,15 @@ impl Call<'_> {
             };
             maybe_applied |= idempotency != Idempotency::Read && error.retry() == Retry::OutcomeUnknown;
             let delays = delays.get_or_insert_with(|| policy.delays());
-            let wait = policy.allows(idempotency, &error).then(|| delays.next()).flatten();
-            let wait = wait.map(|wait| wait.max(error.retry_after().unwrap_or_default()));
+            let asked = error.retry_after().unwrap_or_default();
+            let may_repeat = policy.allows(idempotency, &error) && asked <= policy.retry_after_max;
+            let wait = may_repeat.then(|| delays.next()).flatten().map(|wait| wait.max(asked));
             let Some(wait) = wait.filter(|wait| *wait < self.time_left()) else {
-                return Err(if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error });
+                return Err(match (idempotency, error.retry()) {
+                    (Idempotency::Read, Retry::OutcomeUnknown) => error.with_retry(Retry::Safe),
+                    _ if maybe_applied => error.with_retry(Retry::OutcomeUnknown),
+                    _ => error,
+                });
             };
             tracing::debug!(kind = %error.kind(), code = error.native_code(), ?wait, "a request is sent again");
             if !wait.is_zero() {
@@ -167,11 +151,39 @@ impl Call<'_> {
     /// # Errors
     /// `Unavailable` with `Safe` when the deadline passes first.
     pub async fn wait_for<T>(&self, turn: impl Future<Output = T> + Send) -> Result<T> {
+        let mut turn = pin!(turn);
+        // Usually it has come, and no timer is needed.
+        if let Some(turn) = poll_immediate(&mut turn).await {
+            return Ok(turn);
+        }
         let deadline = self.remote.settings.timer.sleep(self.time_left());
-        match select(pin!(turn), deadline).await {
+        match select(turn, deadline).await {
             Either::Left((turn, _)) => Ok(turn),
             Either::Right(_) => Err(never_sent()),
         }
+    }
+
+    /// Waits until this call has the key for itself: until no other call of the store holds it, alone or
+    /// [together](Self::share_keys). First come, first served. For what is decided by a look and applied by a later request
+    /// (SET-6).
+    ///
+    /// A call that holds one key must not wait for another. Two calls of one task, of which only one is polled, may wait for
+    /// each other until a deadline.
+    ///
+    /// # Errors
+    /// `Unavailable` with `Safe` when the deadline passes first.
+    pub async fn lock_key(&self, key: &str) -> Result<KeyTurn<'_>> {
+        self.wait_for(self.remote.keys.exclusive(key)).await
+    }
+
+    /// Waits until no other call of the store has one of these keys [for itself](Self::lock_key), and keeps it from that. For
+    /// writes that no look decides: they need not wait for each other.
+    ///
+    /// # Errors
+    /// `Unavailable` with `Safe` when the deadline passes first.
+    pub async fn share_keys<'k>(&self, keys: impl IntoIterator<Item = &'k str> + Send) -> Result<KeyTurn<'_>> {
+        let keys = self.remote.keys.shared(keys);
+        self.wait_for(keys).await
     }
 
     async fn attempt<T, F>(&self, attempt: &mut (impl FnMut() -> F + Send)) -> Result<T>
@@ -193,12 +205,8 @@ impl Call<'_> {
         result
     }
 
-    /// A place in the window.
+    /// A place in the window of requests.
     async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        // Usually there is one, and no timer is needed.
-        if let Ok(turn) = self.remote.window.try_acquire() {
-            return Ok(turn);
-        }
         self.wait_for(self.remote.window.acquire()).await?.map_err(|_| {
             // It is never closed.
             Error::new(ErrorKind::Internal, "the window of requests is closed")
@@ -206,7 +214,8 @@ impl Call<'_> {
     }
 
     fn time_left(&self) -> Duration {
-        self.ends_at.map_or(Duration::MAX, |end| end.saturating_since(self.remote.clock().now()))
+        let settings = &self.remote.settings;
+        settings.retry.deadline.saturating_sub(settings.timer.monotonic_now().saturating_sub(self.began_at))
     }
 }
 

@@ -1,14 +1,31 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 mod call;
 mod env;
 #[cfg(feature = "http")]
 pub mod http;
+mod idempotency;
+mod key_locks;
+mod list_position;
+mod look_then_write;
+mod redaction;
 mod retry;
 mod settings;
 
-pub use call::{Call, Idempotency, Remote, Reply, as_not_applied, rejected_batch_item};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+
+pub use batch::{BulkAnswer, BulkLimits, rejected_batch_item, send_bulk};
+pub use call::{Call, Remote, Reply, as_not_applied};
 pub use env::secret_from_env;
+pub use idempotency::Idempotency;
+pub use key_locks::KeyTurn;
+pub use list_position::ListPosition;
+pub use look_then_write::look_then_write;
+pub use redaction::Redaction;
 pub use retry::RetryPolicy;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::RemoteSettings;
+
+/// Everything but letters, digits, `-`, `_`, `.` and `~`: nothing that is left can mean more than itself.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

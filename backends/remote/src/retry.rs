@@ -6,11 +6,12 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use kv_api::{Error, Retry};
 
-use crate::call::Idempotency;
+use crate::idempotency::Idempotency;
 
 /// When a request is sent again. The waits double from the least to the greatest one, and each is lengthened at random, up
-/// to twice itself, so that clients that failed together do not come back together. A system that names a longer wait gets
-/// it.
+/// to twice itself, so that clients that failed together do not come back together. A system that asks for a longer wait gets
+/// it, where it is no longer than [`with_retry_after_max`](Self::with_retry_after_max) and ends before the deadline; else the
+/// call ends at once, and its error says which wait was asked for.
 ///
 /// ```
 /// use kv_remote::RetryPolicy;
@@ -18,7 +19,8 @@ use crate::call::Idempotency;
 /// use std::time::Duration;
 /// let patient = RetryPolicy::default()
 ///     .with_attempts_max(NonZeroU32::new(10).ok_or("not zero")?)
-///     .with_deadline(Duration::from_secs(3600));
+///     .with_retry_after_max(Duration::from_secs(900))
+///     .with_deadline(Duration::from_secs(6 * 3600));
 /// assert_ne!(patient, RetryPolicy::none());
 /// # Ok::<(), &str>(())
 /// ```
@@ -28,18 +30,21 @@ pub struct RetryPolicy {
     attempts_max: NonZeroU32,
     delay_min: Duration,
     delay_max: Duration,
+    pub(crate) retry_after_max: Duration,
     pub(crate) deadline: Duration,
     repeat_unknown_writes: bool,
 }
 
-/// Four attempts, waits from 100 milliseconds to 8 seconds, 5 minutes for the whole call, unknown outcomes included.
+/// Four attempts, waits from 100 milliseconds to 8 seconds, up to 5 minutes where the system asks for them, 10 minutes for the
+/// whole call, unknown outcomes included.
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts_max: const { NonZeroU32::new(4).expect("4 is not 0") },
             delay_min: Duration::from_millis(100),
             delay_max: Duration::from_secs(8),
-            deadline: Duration::from_secs(300),
+            retry_after_max: Duration::from_secs(300),
+            deadline: Duration::from_secs(600),
             repeat_unknown_writes: true,
         }
     }
@@ -72,9 +77,17 @@ impl RetryPolicy {
         self
     }
 
+    /// The longest wait that is granted to a system that asks for one, as with the header `Retry-After`. A longer one ends the
+    /// call at once. Default: 5 minutes, which is the longest penalty that a supported system documents.
+    pub const fn with_retry_after_max(mut self, retry_after_max: Duration) -> Self {
+        self.retry_after_max = retry_after_max;
+        self
+    }
+
     /// The longest that a whole call may take, with all its requests, repeats and waits: what has not been answered by then
-    /// fails. Counted by the store's clock. Default: 5 minutes. A batch that is split into requests is one call; one that names a key again is one for each of
-    /// its rounds (BATCH-4).
+    /// fails. Counted by the timer's monotonic time. Default: 10 minutes, so that there is time for the requests beside the
+    /// longest wait. A batch that is split into requests is one call; one that names a key again is one for each of its rounds
+    /// (BATCH-4).
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self

@@ -8,13 +8,16 @@ use kv_api::{Clock, Error, Reason, Result, StoreUrl, SystemClock, Timer, TokioTi
 
 use crate::retry::RetryPolicy;
 
-/// Retries, time-outs, the window of requests, clock and timer of one store.
+/// Retries, time-outs, the window of requests, memory, connections, clock and timer of one store.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RemoteSettings {
     pub(crate) retry: RetryPolicy,
     pub(crate) request_timeout: Duration,
     pub(crate) requests_max: NonZeroUsize,
+    pub(crate) buffer_bytes_max: NonZeroUsize,
+    pub(crate) allow_http: bool,
+    pub(crate) use_proxies: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timer: Arc<dyn Timer>,
 }
@@ -25,6 +28,9 @@ impl Default for RemoteSettings {
             retry: RetryPolicy::default(),
             request_timeout: Duration::from_secs(30),
             requests_max: const { NonZeroUsize::new(64).expect("64 is not 0") },
+            buffer_bytes_max: const { NonZeroUsize::new(128 * 1024 * 1024).expect("128 MiB is not 0") },
+            allow_http: false,
+            use_proxies: true,
             clock: Arc::new(SystemClock),
             timer: Arc::new(TokioTimer),
         }
@@ -50,13 +56,35 @@ impl RemoteSettings {
         self
     }
 
+    /// How many bytes the answers under way hold together, and again the bodies of requests, in a store over HTTP. Where they
+    /// are used up, one body after the other goes on, each up to its own greatest length, and the others wait, within their
+    /// time-out. So the answers hold at most this and the longest single answer. Default: 128 MiB.
+    pub const fn with_buffer_bytes_max(mut self, buffer_bytes_max: NonZeroUsize) -> Self {
+        self.buffer_bytes_max = buffer_bytes_max;
+        self
+    }
+
+    /// Allows plain `http` to a host that is not this machine. Default: `false`, since everybody on the way could read the
+    /// credential and the data, and change both.
+    pub const fn with_allow_http(mut self, allow_http: bool) -> Self {
+        self.allow_http = allow_http;
+        self
+    }
+
+    /// Whether requests go through the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+    /// Requests to this machine never do. Default: `true`.
+    pub const fn with_proxies(mut self, use_proxies: bool) -> Self {
+        self.use_proxies = use_proxies;
+        self
+    }
+
     /// The clock that the handle shares (EXP-10). Default: the system's.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The timer of waits and time-outs (EXP-10). Default: tokio's.
+    /// The timer of waits, time-outs and deadlines (EXP-10). Default: tokio's.
     pub fn with_timer(mut self, timer: Arc<dyn Timer>) -> Self {
         self.timer = timer;
         self
@@ -74,14 +102,18 @@ impl RemoteSettings {
         Arc::clone(&self.timer)
     }
 
-    /// Takes the options that every remote store's URL knows: `attempts_max`, `deadline_ms`, `request_timeout_ms`,
-    /// `requests_max`, and `retry_unknown` (`true`, the default, or `false`: see [`RetryPolicy::without_unknown_retries`]).
+    /// Takes the options that every remote store's URL knows: `attempts_max`, `retry_after_max_ms`, `deadline_ms`,
+    /// `request_timeout_ms`, `requests_max`, and `retry_unknown` (`true`, the default, or `false`: see
+    /// [`RetryPolicy::without_unknown_retries`]).
     ///
     /// # Errors
     /// `InvalidArgument` with [`Reason::UnknownOption`] when one does not parse.
     pub fn take_from_url(mut self, url: &mut StoreUrl) -> Result<Self> {
         if let Some(attempts_max) = url.take_parsed::<NonZeroU32>("attempts_max", "a whole number, at least 1")? {
             self.retry = self.retry.with_attempts_max(attempts_max);
+        }
+        if let Some(millis) = url.take_parsed("retry_after_max_ms", "a whole number of milliseconds")? {
+            self.retry = self.retry.with_retry_after_max(Duration::from_millis(millis));
         }
         if let Some(millis) = url.take_parsed("deadline_ms", "a whole number of milliseconds")? {
             self.retry = self.retry.with_deadline(Duration::from_millis(millis));
@@ -103,6 +135,31 @@ impl RemoteSettings {
         }
         Ok(self)
     }
+
+    /// Takes the options that every store over HTTP knows: those of [`take_from_url`](Self::take_from_url), and
+    /// `buffer_bytes_max`, `allow_http` (`true` or `false`) and `proxy` (`environment`, the default, or `none`).
+    ///
+    /// # Errors
+    /// `InvalidArgument` with [`Reason::UnknownOption`] when one does not parse.
+    pub fn take_http_from_url(self, url: &mut StoreUrl) -> Result<Self> {
+        let mut settings = self.take_from_url(url)?;
+        if let Some(buffer_bytes_max) = url.take_parsed("buffer_bytes_max", "a whole number of bytes, at least 1")? {
+            settings.buffer_bytes_max = buffer_bytes_max;
+        }
+        if let Some(allow_http) = url.take_parsed("allow_http", "true or false")? {
+            settings.allow_http = allow_http;
+        }
+        settings.use_proxies = match url.take_option("proxy").as_deref() {
+            None => settings.use_proxies,
+            Some("environment") => true,
+            Some("none") => false,
+            Some(_) => {
+                let message = "the option proxy of the store URL is not environment or none";
+                return Err(Error::invalid(Reason::UnknownOption, message));
+            }
+        };
+        Ok(settings)
+    }
 }
 
 #[cfg(test)]
@@ -112,15 +169,20 @@ mod tests {
     #[test]
     fn a_url_sets_every_option() {
         let mut url: StoreUrl =
-            "x:?attempts_max=2&deadline_ms=7&request_timeout_ms=5&requests_max=3&retry_unknown=false".parse().unwrap();
-        let settings = RemoteSettings::default().take_from_url(&mut url).unwrap();
+            "x:?attempts_max=2&retry_after_max_ms=9&deadline_ms=7&request_timeout_ms=5&requests_max=3&retry_unknown=false\
+             &buffer_bytes_max=11&allow_http=true&proxy=none"
+                .parse()
+                .unwrap();
+        let settings = RemoteSettings::default().take_http_from_url(&mut url).unwrap();
         url.finish().unwrap();
         let retry = RetryPolicy::default()
             .with_attempts_max(NonZeroU32::new(2).unwrap())
+            .with_retry_after_max(Duration::from_millis(9))
             .with_deadline(Duration::from_millis(7))
             .without_unknown_retries();
         assert_eq!(settings.retry, retry);
         assert_eq!((settings.request_timeout, settings.requests_max.get()), (Duration::from_millis(5), 3));
+        assert_eq!((settings.buffer_bytes_max.get(), settings.allow_http, settings.use_proxies), (11, true, false));
     }
 
     #[test]
@@ -131,9 +193,13 @@ mod tests {
             "requests_max=0",
             "requests_max=9999999999999999999",
             "retry_unknown=no",
+            "retry_after_max_ms=soon",
+            "buffer_bytes_max=0",
+            "allow_http=yes",
+            "proxy=http://proxy",
         ] {
             let mut url: StoreUrl = format!("x:?{option}").parse().unwrap();
-            let refused = RemoteSettings::default().take_from_url(&mut url).unwrap_err();
+            let refused = RemoteSettings::default().take_http_from_url(&mut url).unwrap_err();
             assert_eq!(refused.reason(), Some(&Reason::UnknownOption), "{option}");
         }
     }

@@ -114,6 +114,69 @@ fn err_4_a_wait_the_system_asks_for_is_kept_and_one_that_does_not_fit_is_not_beg
 }
 
 #[test]
+fn exp_10_a_step_of_the_wall_clock_neither_ends_a_call_nor_prolongs_it() {
+    let clock = ManualClock::new(Timestamp::from_unix_seconds(1_000_000));
+    let remote =
+        Remote::new(settings(&clock, at_once().with_deadline(60 * SECOND)).with_requests_max(NonZeroUsize::MIN));
+    for wall in [9_000_000, 0] {
+        // One call has the window, one waits in the queue, one waits to be repeated.
+        let (holder, queued, repeated) = (remote.call(), remote.call(), remote.call());
+        let asked = Error::new(ErrorKind::RateLimited, "").with_retry_after(30 * SECOND);
+        let mut answers = vec![Ok(7), Err(asked)];
+        let mut repeat = pin!(repeated.send(Idempotency::NonIdempotent, || ready(answers.pop().unwrap_or(Ok(0)))));
+        assert!(polled(repeat.as_mut()).is_pending());
+        let mut hold = Box::pin(holder.send(Idempotency::NonIdempotent, pending::<Result<u8>>));
+        assert!(polled(hold.as_mut()).is_pending());
+        let mut queue = pin!(queued.send(Idempotency::NonIdempotent, || ready(Ok(5))));
+        assert!(polled(queue.as_mut()).is_pending());
+        clock.set(Timestamp::from_unix_seconds(wall));
+        assert!(polled(queue.as_mut()).is_pending() && polled(repeat.as_mut()).is_pending());
+        drop(hold);
+        assert!(matches!(polled(queue.as_mut()), Poll::Ready(Ok(Reply { answer: 5, .. }))), "{wall}");
+        clock.advance(30 * SECOND);
+        assert!(matches!(polled(repeat.as_mut()), Poll::Ready(Ok(Reply { answer: 7, .. }))), "{wall}");
+        // What is left of the deadline is what the timer says.
+        let mut late = pin!(queued.send(Idempotency::Read, pending::<Result<u8>>));
+        clock.set(Timestamp::from_unix_seconds(wall));
+        assert!(polled(late.as_mut()).is_pending());
+        clock.advance(10 * SECOND);
+        assert!(polled(late.as_mut()).is_pending(), "the second attempt");
+        clock.advance(20 * SECOND);
+        assert!(matches!(polled(late.as_mut()), Poll::Ready(Err(_))), "{wall}");
+    }
+}
+
+#[test]
+fn err_4_a_wait_that_the_system_asks_for_is_granted_up_to_the_policys_longest() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let sent = |policy: RetryPolicy, seconds: u32| {
+        let remote = Remote::new(settings(&clock, policy));
+        let call = remote.call();
+        let asked = Error::new(ErrorKind::RateLimited, "").with_retry_after(seconds * SECOND);
+        let mut answers = vec![Ok(7), Err(asked)];
+        let mut send = pin!(call.send(Idempotency::NonIdempotent, || ready(answers.pop().unwrap_or(Ok(0)))));
+        match polled(send.as_mut()) {
+            Poll::Ready(result) => result.map(|_| panic!("without a wait")),
+            Poll::Pending => {
+                clock.advance(seconds * SECOND);
+                let Poll::Ready(result) = polled(send.as_mut()) else { panic!("longer than asked for") };
+                result.map(|reply| reply.answer)
+            }
+        }
+    };
+    let default = RetryPolicy::default;
+    assert_eq!(sent(default(), 300).unwrap(), 7, "the longest penalty that a supported system documents");
+    let long_job = default().with_retry_after_max(3600 * SECOND).with_deadline(7200 * SECOND);
+    assert_eq!(sent(long_job, 3600).unwrap(), 7);
+    for (policy, seconds) in
+        [(default(), 301), (default().with_retry_after_max(SECOND), 2), (default().with_deadline(60 * SECOND), 60)]
+    {
+        let error = sent(policy, seconds).unwrap_err();
+        assert_eq!((error.kind(), error.retry_after()), (ErrorKind::RateLimited, Some(seconds * SECOND)), "{seconds}");
+    }
+}
+
+#[test]
 fn err_3_an_attempt_without_answer_has_an_unknown_outcome() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let remote = Remote::new(settings(&clock, at_once()));
@@ -123,6 +186,14 @@ fn err_3_an_attempt_without_answer_has_an_unknown_outcome() {
     clock.advance(10 * SECOND);
     let Poll::Ready(Err(error)) = polled(send.as_mut()) else { panic!("the attempt had ten seconds") };
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::OutcomeUnknown));
+    let mut read = pin!(call.send(Idempotency::Read, pending::<Result<u8>>));
+    for _ in 0..4 {
+        assert!(polled(read.as_mut()).is_pending());
+        clock.advance(10 * SECOND);
+    }
+    let Poll::Ready(Err(error)) = polled(read.as_mut()) else { panic!("each attempt had ten seconds") };
+    assert_eq!(error.retry(), Retry::Safe, "a read has nothing that could have been applied");
+    assert!(!error.to_string().contains("applied"), "{error}");
     let mut again = pin!(call.send(Idempotency::Idempotent, pending::<Result<u8>>));
     for _ in 0..4 {
         assert!(polled(again.as_mut()).is_pending());

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kv_api::{ErrorKind, ManualClock, Retry, Timestamp};
-use kv_remote::SecretString;
 use kv_remote::http::{Answer, Client, FormPart, HeaderMap, Method, Request, Url, header, quoted, secret_header};
+use kv_remote::{RemoteSettings, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -37,7 +37,7 @@ async fn server(end: &'static str, answer: &'static str) -> (SocketAddr, JoinHan
 fn client() -> Client {
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, secret_header("Bearer ", &SecretString::from("hunter2")).unwrap());
-    Client::new(headers, 100).unwrap()
+    Client::new(&RemoteSettings::default(), &Url::parse("http://127.0.0.1").unwrap(), headers, 100).unwrap()
 }
 
 fn get(address: SocketAddr, path: &str) -> Request {
@@ -47,7 +47,8 @@ fn get(address: SocketAddr, path: &str) -> Request {
 #[tokio::test]
 async fn an_answer_comes_whole_and_the_headers_of_the_client_go_along() {
     let (address, serving) = server("\r\n\r\n", "HTTP/1.1 418 x\r\nx-a: b\r\ncontent-length: 5\r\n\r\nhello").await;
-    let answer = client().send(get(address, "/p?q=1")).await.unwrap();
+    let received = client().send(get(address, "/p?q=1")).await.unwrap();
+    let answer = received.answer();
     assert_eq!((answer.status.as_u16(), &*answer.body), (418, &b"hello"[..]));
     assert_eq!(answer.headers["x-a"], "b");
     let read = serving.await.unwrap();
@@ -107,7 +108,7 @@ async fn a_redirect_is_not_followed() {
     let (address, _serving) =
         server("\r\n\r\n", "HTTP/1.1 302 x\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
     let answer = client().send(get(address, "/")).await.unwrap();
-    assert_eq!(answer.status.as_u16(), 302);
+    assert_eq!(answer.answer().status.as_u16(), 302);
 }
 
 fn answer(status: u16, retry_after: Option<&str>) -> Answer {

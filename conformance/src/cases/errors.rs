@@ -3,7 +3,9 @@
 use std::task::{Context as TaskContext, Waker};
 
 use futures_util::future::BoxFuture;
-use kv_api::{DeleteOutcome, Error, ErrorKind, Feature, Metadata, Reason, Retry, SetItem, SetStatus, Value, ValueKind};
+use kv_api::{
+    DeleteOutcome, Error, ErrorKind, Feature, Metadata, Reason, Retry, SetItem, SetStatus, Support, Value, ValueKind,
+};
 use serde_json::json;
 
 use crate::context::{Context, foreign_version};
@@ -163,6 +165,8 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
         let looks_first = |call: &str| match call {
             "set if_not_exists" => !cx.capabilities().if_not_exists.is_full(),
             "expire" => !cx.capabilities().expire.is_full(),
+            // What may have expired is looked at before it is deleted.
+            "delete" | "delete_many" => cx.capabilities().ttl == Support::Emulated,
             _ => false,
         };
         for (call, result) in

@@ -145,12 +145,9 @@ async fn err_6_after_a_reply_of_nobody_the_connection_is_replaced() {
             async { tokio::join!(async { store.get("first1").await }, async { store.set("third3", 3).await }) },
             async { store.get("second").await },
         );
-        for error in [others.0.unwrap_err(), others.1.map(drop).unwrap_err(), error.unwrap_err()] {
-            assert_eq!(
-                (error.kind(), error.retry()),
-                (ErrorKind::Protocol, Retry::OutcomeUnknown),
-                "{nonsense}: {error}"
-            );
+        let (first, third, second) = (others.0.unwrap_err(), others.1.map(drop).unwrap_err(), error.unwrap_err());
+        for (error, retry) in [(first, Retry::Safe), (third, Retry::OutcomeUnknown), (second, Retry::Safe)] {
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, retry), "{nonsense}: {error}");
             assert!(!format!("{error} {error:?}").contains("stranger"), "{error:?}");
         }
         assert_eq!(store.get("second").await.unwrap(), Some(Value::from(2)), "{nonsense}");
@@ -193,7 +190,7 @@ async fn err_1_a_message_that_the_server_finds_too_long_is_a_wrong_setting() {
     for (code, kind) in [(1000, ErrorKind::Unavailable), (1001, ErrorKind::Unavailable), (1007, ErrorKind::Protocol)] {
         let config = serve(move |_, _| Says { close: Some(code), ..Says::default() }).await;
         let error = open(once(config, None)).await.unwrap().get("sixsix").await.unwrap_err();
-        assert_eq!((error.kind(), error.retry()), (kind, Retry::OutcomeUnknown), "{code}");
+        assert_eq!((error.kind(), error.retry()), (kind, Retry::Safe), "a read: {code}");
         assert_eq!(error.native_code(), Some(format!("close {code}").as_str()));
     }
 }
@@ -269,7 +266,7 @@ async fn a_connection_that_died_without_a_word_is_noticed_while_it_is_quiet() {
         seen.recv().await.unwrap();
         pass(&timer, 3, period).await;
     });
-    assert!(call.unwrap_err().is_outcome_unknown(), "this server never answers");
+    assert_eq!(call.unwrap_err().kind(), ErrorKind::Unavailable, "this server never answers");
 }
 
 #[tokio::test]

@@ -1,0 +1,114 @@
+//! A bound on the bytes that the bodies of one store hold together.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use std::pin::pin;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes for all bodies of one direction. When it is used up, one body after the other may go beyond it, each up to its own
+/// greatest length: else bodies that have come half-way would wait for each other's rest.
+#[derive(Clone, Debug)]
+pub(super) struct ByteBudget {
+    bytes_max: usize,
+    room: Arc<Semaphore>,
+    beyond: Arc<Semaphore>,
+}
+
+/// The bytes of one body. They are free again when it is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Reservation {
+    room: Option<OwnedSemaphorePermit>,
+    beyond: Option<OwnedSemaphorePermit>,
+}
+
+impl ByteBudget {
+    pub(super) fn new(bytes_max: NonZeroUsize) -> Self {
+        let bytes_max = bytes_max.get().min(Semaphore::MAX_PERMITS);
+        Self { bytes_max, room: Arc::new(Semaphore::new(bytes_max)), beyond: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Room for a body whose length is known. One that is longer than the whole budget waits until it is alone.
+    pub(super) async fn reserve(&self, bytes: usize) -> Reservation {
+        Reservation { room: self.acquire(bytes.min(self.bytes_max)).await, beyond: None }
+    }
+
+    /// Room for so many bytes more of a body that comes in pieces.
+    pub(super) async fn extend(&self, reservation: &mut Reservation, bytes: usize) {
+        if reservation.beyond.is_some() {
+            return;
+        }
+        let room = pin!(self.acquire(bytes.min(self.bytes_max)));
+        let beyond = pin!(Arc::clone(&self.beyond).acquire_owned());
+        match select(room, beyond).await {
+            Either::Left((Some(more), _)) => match &mut reservation.room {
+                Some(room) => room.merge(more),
+                None => reservation.room = Some(more),
+            },
+            Either::Left((None, _)) => {}
+            // It is never closed.
+            Either::Right((beyond, _)) => reservation.beyond = beyond.ok(),
+        }
+    }
+
+    /// `None` for nothing; the semaphore is never closed.
+    async fn acquire(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if permits == 0 {
+            return None;
+        }
+        Arc::clone(&self.room).acquire_many_owned(permits).await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn budget(bytes_max: usize) -> ByteBudget {
+        ByteBudget::new(NonZeroUsize::new(bytes_max).unwrap())
+    }
+
+    #[test]
+    fn a_body_waits_for_room_and_a_dropped_one_makes_it() {
+        let budget = budget(10);
+        let first = budget.reserve(6).now_or_never().unwrap();
+        let mut second = Box::pin(budget.reserve(5));
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(budget.reserve(1).now_or_never().is_none(), "who came first is first");
+        drop(second);
+        let small = budget.reserve(4).now_or_never().unwrap();
+        assert!(budget.reserve(1).now_or_never().is_none());
+        drop((first, small));
+        drop(budget.reserve(usize::MAX).now_or_never().unwrap());
+        drop(budget.reserve(10).now_or_never().unwrap());
+        assert!(budget.reserve(0).now_or_never().is_some());
+    }
+
+    #[test]
+    fn of_bodies_that_come_in_pieces_one_always_goes_on() {
+        let budget = budget(10);
+        let mut bodies: Vec<Reservation> = (0..3).map(|_| Reservation::default()).collect();
+        for body in &mut bodies {
+            budget.extend(body, 3).now_or_never().unwrap();
+        }
+        // No room: the first to ask goes beyond, and the others wait.
+        budget.extend(&mut bodies[1], 1_000).now_or_never().unwrap();
+        budget.extend(&mut bodies[1], 1_000_000).now_or_never().unwrap();
+        assert!(budget.extend(&mut bodies[0], 3).now_or_never().is_none());
+        let mut waiting = Reservation::default();
+        assert!(budget.extend(&mut waiting, 3).now_or_never().is_none());
+        // It ends, and the next goes on, with room or beyond it.
+        drop(bodies.remove(1));
+        for body in &mut bodies {
+            budget.extend(body, 3).now_or_never();
+        }
+        bodies.pop();
+        budget.extend(&mut waiting, 3).now_or_never().unwrap();
+        drop((bodies, waiting));
+        drop(budget.reserve(10).now_or_never().unwrap());
+        assert_eq!(budget.beyond.available_permits(), 1);
+    }
+}

@@ -1,0 +1,188 @@
+//! Turns among the calls of one store on one key, so that a store does not race with itself (SET-6).
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// One lock for each key that a call is at work on. A key is known by a keyed hash of 64 bits: two keys with one hash would
+/// wait for each other, and nothing worse.
+///
+/// The locks are fair: who came first is first. A waiter or holder that is dropped makes way at once.
+#[derive(Debug, Default)]
+pub(crate) struct KeyLocks {
+    hasher: RandomState,
+    /// Only of keys that a call holds or waits for.
+    locks: Mutex<HashMap<u64, Arc<RwLock<()>>>>,
+}
+
+/// A key, or some, that no other call changes meanwhile. Ends when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct KeyTurn<'a> {
+    _held: Vec<Held<'a>>,
+}
+
+#[derive(Debug)]
+struct Held<'a> {
+    // Dropped in this order: the entry goes with the last who has it.
+    _guard: Guard,
+    _entry: Entry<'a>,
+}
+
+#[derive(Debug)]
+#[allow(dead_code, reason = "held, not read")]
+enum Guard {
+    Exclusive(OwnedRwLockWriteGuard<()>),
+    Shared(OwnedRwLockReadGuard<()>),
+}
+
+/// A share in the lock of a key, held or waited for.
+#[derive(Debug)]
+struct Entry<'a> {
+    locks: &'a KeyLocks,
+    hash: u64,
+    lock: Arc<RwLock<()>>,
+}
+
+impl KeyLocks {
+    /// The key for one call alone.
+    pub(crate) async fn exclusive(&self, key: &str) -> KeyTurn<'_> {
+        let entry = self.entry(self.hasher.hash_one(key));
+        let guard = Guard::Exclusive(Arc::clone(&entry.lock).write_owned().await);
+        KeyTurn { _held: vec![Held { _guard: guard, _entry: entry }] }
+    }
+
+    /// Keys together with other calls that share them. They are taken in one order by all, so that no two calls wait for each
+    /// other.
+    pub(crate) async fn shared<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> KeyTurn<'_> {
+        let mut hashes: Vec<u64> = keys.into_iter().map(|key| self.hasher.hash_one(key)).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let mut held = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            let entry = self.entry(hash);
+            let guard = match Arc::clone(&entry.lock).try_read_owned() {
+                Ok(guard) => guard,
+                Err(_) => Arc::clone(&entry.lock).read_owned().await,
+            };
+            held.push(Held { _guard: Guard::Shared(guard), _entry: entry });
+        }
+        KeyTurn { _held: held }
+    }
+
+    fn entry(&self, hash: u64) -> Entry<'_> {
+        let lock = Arc::clone(self.lock().entry(hash).or_default());
+        Entry { locks: self, hash, lock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<RwLock<()>>>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.lock().len()
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        let mut locks = self.locks.lock();
+        // The map's and this one: whoever comes after takes it out of the map, under the same lock.
+        if Arc::strong_count(&self.lock) == 2 {
+            locks.remove(&self.hash);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::pin::pin;
+
+    #[test]
+    fn set_6_an_exclusive_turn_waits_for_every_other_of_its_key_and_for_no_other_key() {
+        let locks = KeyLocks::default();
+        let shared = locks.shared(["a", "b"]).now_or_never().unwrap();
+        let also = locks.shared(["a", "c"]).now_or_never().unwrap();
+        let mut alone = pin!(locks.exclusive("a"));
+        assert!(alone.as_mut().now_or_never().is_none());
+        drop(locks.exclusive("d").now_or_never().unwrap());
+        drop(shared);
+        assert!(alone.as_mut().now_or_never().is_none());
+        drop(also);
+        let turn = alone.now_or_never().unwrap();
+        assert!(locks.shared(["z", "a"]).now_or_never().is_none() && locks.exclusive("a").now_or_never().is_none());
+        drop(turn);
+        assert_eq!(locks.len(), 0, "only keys under way are held");
+    }
+
+    #[test]
+    fn set_6_turns_come_in_the_order_in_which_they_were_asked_for() {
+        let locks = KeyLocks::default();
+        let first = locks.exclusive("k").now_or_never().unwrap();
+        let (mut second, mut third) = (pin!(locks.shared(["k"])), pin!(locks.exclusive("k")));
+        let mut fourth = pin!(locks.shared(["k"]));
+        assert!(second.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none());
+        assert!(fourth.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(fourth.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none());
+        let second = second.now_or_never().unwrap();
+        assert!(fourth.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none());
+        drop(second);
+        assert!(fourth.as_mut().now_or_never().is_none());
+        drop(third.now_or_never().unwrap());
+        drop(fourth.now_or_never().unwrap());
+        assert_eq!(locks.len(), 0);
+    }
+
+    #[test]
+    fn err_6_a_waiter_or_holder_that_is_dropped_blocks_nobody() {
+        let locks = KeyLocks::default();
+        let holder = locks.exclusive("k").now_or_never().unwrap();
+        let mut waiter = Box::pin(locks.exclusive("k"));
+        let mut last = Box::pin(locks.shared(["a", "k", "z"]));
+        assert!(waiter.as_mut().now_or_never().is_none() && last.as_mut().now_or_never().is_none());
+        drop(holder);
+        // It was its turn, and it never looked.
+        drop(waiter);
+        drop(last.now_or_never().unwrap());
+        // Half-way through several keys.
+        let holder = locks.exclusive("k").now_or_never().unwrap();
+        let mut half = Box::pin(locks.shared(["a", "k", "z"]));
+        assert!(half.as_mut().now_or_never().is_none());
+        drop(half);
+        for key in ["a", "z"] {
+            drop(locks.exclusive(key).now_or_never().unwrap());
+        }
+        drop(holder);
+        assert_eq!(locks.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn err_6_calls_that_share_keys_in_every_order_never_wait_for_each_other() {
+        let locks = Arc::new(KeyLocks::default());
+        let mut calls = tokio::task::JoinSet::new();
+        for caller in 0..32_usize {
+            let locks = Arc::clone(&locks);
+            calls.spawn(async move {
+                let keys: Vec<String> = (0..8).map(|key| format!("k{}", (caller * 3 + key * 5) % 8)).collect();
+                for round in 0..200 {
+                    if (caller + round) % 3 == 0 {
+                        drop(locks.exclusive(&keys[round % 8]).await);
+                    } else {
+                        drop(locks.shared(keys.iter().map(String::as_str)).await);
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        while let Some(done) = calls.join_next().await {
+            done.unwrap();
+        }
+        assert_eq!(locks.len(), 0);
+    }
+}
