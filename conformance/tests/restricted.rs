@@ -89,10 +89,10 @@ restricted! {
         refuses [];
     small_items: ALL.with_item_limits(&[
         ItemLimit::metadata_bytes(1024),
-        ItemLimit { name: "item_bytes_max", max: 2048, measure: |item| {
+        ItemLimit::new("item_bytes_max", 2048, |item| {
             let metadata = item.metadata.map_or(0, |metadata| metadata.as_bytes().len());
             (item.key.len() + item.value.as_bytes().len() + metadata) as u64
-        } },
+        }),
     ]), refuses [];
     an_item_too_large_to_write: ALL.with_item_limits(&[ItemLimit::value_bytes(5 * 1024 * 1024)]), refuses [];
     everything_with_a_race_window: ALL

@@ -29,7 +29,9 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// What this instance declares; the same for its whole life.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Names the data this instance shows, the same in every process: a cursor made for another is refused (LIST-3).
+    /// Names the data this instance shows, the same in every process: a cursor made for another is refused (LIST-3). An
+    /// identity that lies with the data, or else the address and the names that lead to it; never a credential (NS-3). The
+    /// empty default is for a system with a single store.
     fn scope(&self) -> &str {
         ""
     }
@@ -110,7 +112,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     }
 
     /// Lets go of connections and files. The handle calls it after the last call in flight has ended (LIFE-2), and again
-    /// when a caller closes again: then there is nothing left to do.
+    /// when a caller closes again: then it finishes what a dropped call of it left, and else has nothing to do.
     async fn close(&self) -> Result<()> {
         Ok(())
     }

@@ -6,110 +6,122 @@ use std::collections::HashMap;
 use crate::condition::Condition;
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::handle::{Handle, wrong_count};
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
 use crate::request::{Write, WriteMany};
 use crate::set_item::SetItem;
-use crate::store::Store;
 
 pub(crate) async fn get_many(
-    store: &Store,
+    handle: &Handle,
     keys: Vec<Cow<'_, str>>,
     fields: Fields,
     operation: &'static str,
 ) -> Result<Vec<Option<Entry>>> {
-    let explain = |error| store.explain(error, operation);
-    let resolved = store.resolver().read_many(keys, fields).map_err(explain)?;
-    let _call = store.enter().map_err(explain)?;
+    let explain = |error| handle.explain(error, operation);
+    let resolved = handle.resolver().read_many(keys, fields).map_err(explain)?;
+    let _call = handle.enter().map_err(explain)?;
     let Some((reads, slots)) = resolved else { return Ok(Vec::new()) };
-    let asked = reads.keys().len();
-    let mut entries = store.backend().read_many(reads).await.map_err(explain)?;
+    let asked: Vec<Cow<'_, str>> = reads.keys().to_vec();
+    let mut entries = handle.backend().read_many(reads).await.map_err(|error| {
+        handle.explain_batch(error, operation, &asked, |at| slots.iter().position(|slot| *slot == at))
+    })?;
+    let asked = asked.len();
     if entries.len() != asked {
         return Err(explain(wrong_count(asked, entries.len(), Retry::Never)));
     }
-    entries.iter_mut().for_each(|entry| *entry = entry.take().map(|entry| store.shown_entry(entry)));
+    entries.iter_mut().for_each(|entry| *entry = entry.take().map(|entry| handle.shown_entry(entry)));
     if slots.len() == asked {
         return Ok(entries); // no key was repeated, so the order is the caller's
     }
     Ok(slots.into_iter().map(|slot| entries[slot].clone()).collect())
 }
 
-pub(crate) async fn delete_many(store: &Store, keys: Vec<Cow<'_, str>>) -> Vec<Result<DeleteOutcome>> {
+pub(crate) async fn delete_many(handle: &Handle, keys: Vec<Cow<'_, str>>) -> Vec<Result<DeleteOutcome>> {
     const OPERATION: &str = "delete_many";
-    let (deletes, slots) = store.resolver().delete_many(keys);
-    let call = store.enter().map_err(|error| store.explain(error, OPERATION));
+    let (deletes, slots) = handle.resolver().delete_many(keys);
+    let call = handle.enter().map_err(|error| handle.explain(error, OPERATION));
     let outcomes = match (&call, deletes) {
-        (Err(closed), _) => return slots.iter().map(|_| Err(closed.clone())).collect(),
+        (Err(closed), _) => return (0..slots.len()).map(|index| Err(closed.clone().at_index(index))).collect(),
         (Ok(_), None) => Vec::new(),
         (Ok(_), Some(deletes)) => {
             let keys = deletes.keys().to_vec();
             let asked = keys.len();
-            let outcomes = store.backend().delete_many(deletes).await;
-            if outcomes.len() == asked {
-                let named =
-                    |(outcome, key): (Result<_>, Cow<'_, str>)| outcome.map_err(|error: Error| error.with_key(&key));
+            let outcomes = handle.backend().delete_many(deletes).await;
+            let answered = outcomes.len();
+            let named = |(outcome, key): (Result<_>, Cow<'_, str>)| {
+                outcome.map_err(|error: Error| error.placed(None, Some(key.into_owned())))
+            };
+            if answered == asked {
                 outcomes.into_iter().zip(keys).map(named).collect()
             } else {
-                vec![Err(wrong_count(asked, outcomes.len(), Retry::OutcomeUnknown)); asked]
+                let unknown = || Err(wrong_count(asked, answered, Retry::OutcomeUnknown));
+                keys.into_iter().map(|key| named((unknown(), key))).collect()
             }
         }
     };
     let result = |(index, slot): (usize, Result<usize>)| {
         slot.and_then(|slot| outcomes[slot].clone())
-            .map(|outcome| store.shown_delete_of_many(outcome))
-            .map_err(|error| store.explain(error, OPERATION).with_index(index))
+            .map(|outcome| handle.shown_delete_of_many(outcome))
+            .map_err(|error| handle.explain(error, OPERATION).at_index(index))
     };
     slots.into_iter().enumerate().map(result).collect()
 }
 
-pub(crate) async fn set_many_all_or_nothing(store: &Store, items: Vec<SetItem<'_>>) -> Result<BatchOutcome> {
+pub(crate) async fn set_many_all_or_nothing(handle: &Handle, items: Vec<SetItem<'_>>) -> Result<BatchOutcome> {
     const OPERATION: &str = "set_many_all_or_nothing";
-    let explain = |error| store.explain(error, OPERATION);
-    let resolved = store.resolver().all_or_nothing(items, store.backend().clock()).map_err(explain)?;
-    let _call = store.enter().map_err(explain)?;
+    let explain = |error| handle.explain(error, OPERATION);
+    let resolved = handle.resolver().all_or_nothing(items, handle.backend().clock()).map_err(explain)?;
+    let _call = handle.enter().map_err(explain)?;
     let Some(writes) = resolved else { return Ok(BatchOutcome::Written(Vec::new())) };
     let unconditional: Vec<bool> = writes.writes().iter().map(is_unconditional).collect();
-    match store.backend().write_all_or_nothing(writes).await.map_err(explain)? {
+    let keys: Vec<Cow<'_, str>> = writes.writes().iter().map(|write| write.0.key.clone()).collect();
+    let answer = handle.backend().write_all_or_nothing(writes).await;
+    // No key comes twice here, so the positions are the caller's.
+    match answer.map_err(|error| handle.explain_batch(error, OPERATION, &keys, Some))? {
         BatchOutcome::Written(outcomes) if outcomes.len() != unconditional.len() => {
             Err(explain(wrong_count(unconditional.len(), outcomes.len(), Retry::OutcomeUnknown)))
         }
         BatchOutcome::Written(outcomes) => {
             let shown = outcomes.into_iter().zip(unconditional);
-            Ok(BatchOutcome::Written(shown.map(|(outcome, plain)| store.shown_outcome(outcome, plain)).collect()))
+            Ok(BatchOutcome::Written(shown.map(|(outcome, plain)| handle.shown_outcome(outcome, plain)).collect()))
+        }
+        BatchOutcome::NotMet { index } if index >= unconditional.len() => {
+            Err(explain(Error::new(ErrorKind::Internal, "the adapter names an item that is not in the batch")))
         }
         not_met @ BatchOutcome::NotMet { .. } => Ok(not_met),
     }
 }
 
-pub(crate) async fn set_many(store: &Store, items: Vec<SetItem<'_>>) -> Vec<Result<SetOutcome>> {
+pub(crate) async fn set_many(handle: &Handle, items: Vec<SetItem<'_>>) -> Vec<Result<SetOutcome>> {
     const OPERATION: &str = "set_many";
-    let call = store.enter().map_err(|error| store.explain(error, OPERATION));
+    let call = handle.enter().map_err(|error| handle.explain(error, OPERATION));
     if let Err(closed) = &call {
-        return items.iter().map(|_| Err(closed.clone())).collect();
+        return (0..items.len()).map(|index| Err(closed.clone().at_index(index))).collect();
     }
-    let (resolver, clock) = (store.resolver(), store.backend().clock());
+    let (resolver, clock) = (handle.resolver(), handle.backend().clock());
     let resolved = items.into_iter().map(|item| resolver.write(item, clock)).collect();
     let mut plan = Plan::new(resolved);
     for round in std::mem::take(&mut plan.rounds) {
         let sent: Vec<Sent<'_>> = round.iter().map(|(index, write)| Sent::new(*index, write)).collect();
         let writes = WriteMany(round.into_iter().map(|(_, write)| write).collect());
-        let outcomes = store.backend().write_many(writes).await;
+        let outcomes = handle.backend().write_many(writes).await;
         if outcomes.len() == sent.len() {
             for (sent, outcome) in sent.into_iter().zip(outcomes) {
                 let result = match outcome {
-                    Ok(outcome) => Ok(store.shown_outcome(outcome, sent.unconditional)),
-                    Err(error) => Err(error.with_key(&sent.key)),
+                    Ok(outcome) => Ok(handle.shown_outcome(outcome, sent.unconditional)),
+                    Err(error) => Err(error.placed(None, Some(sent.key.into_owned()))),
                 };
                 plan.slots[sent.index] = Slot::Done(result);
             }
         } else {
             let error = wrong_count(sent.len(), outcomes.len(), Retry::OutcomeUnknown);
             for sent in sent {
-                plan.slots[sent.index] = Slot::Done(Err(error.clone().with_key(&sent.key)));
+                plan.slots[sent.index] = Slot::Done(Err(error.clone().placed(None, Some(sent.key.into_owned()))));
             }
         }
     }
     let explain = |(index, result): (usize, Result<SetOutcome>)| {
-        result.map_err(|error| store.explain(error, OPERATION).with_index(index))
+        result.map_err(|error| handle.explain(error, OPERATION).at_index(index))
     };
     plan.into_results().into_iter().enumerate().map(explain).collect()
 }
@@ -202,8 +214,4 @@ impl<'a> Plan<'a> {
         let missing = || Err(Error::new(ErrorKind::Internal, "an item of the batch was not carried out"));
         results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
     }
-}
-
-pub(crate) fn wrong_count(asked: usize, answered: usize, retry: Retry) -> Error {
-    Error::new(ErrorKind::Internal, format!("the adapter answered {answered} of {asked} items")).with_retry(retry)
 }

@@ -6,6 +6,7 @@ use std::mem;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::error::Feature;
 use crate::metadata::Metadata;
 use crate::value::{Value, ValueKind};
 
@@ -129,6 +130,7 @@ impl<'a> ItemParts<'a> {
 
 /// A limit on the size of an item, measured in the target's own encoding by a pure function (CHK-2).
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct ItemLimit {
     /// The name an error gives, such as `value_bytes_max`.
     pub name: &'static str,
@@ -139,6 +141,12 @@ pub struct ItemLimit {
 }
 
 impl ItemLimit {
+    /// A limit of this name: `max` in the unit of `measure`.
+    #[must_use]
+    pub const fn new(name: &'static str, max: u64, measure: fn(ItemParts<'_>) -> u64) -> Self {
+        Self { name, max, measure }
+    }
+
     /// A limit on the bytes of the value as it is.
     #[must_use]
     pub const fn value_bytes(max: u64) -> Self {
@@ -382,6 +390,41 @@ impl Capabilities {
         // As in `with_forbidden_keys`.
         mem::forget(mem::replace(&mut self.item_limits, Cow::Borrowed(limits)));
         self
+    }
+
+    /// How far the store keeps the promise of a feature (CAP-2).
+    #[must_use]
+    pub const fn support(&self, feature: Feature) -> Support {
+        match feature {
+            Feature::IfNotExists => self.if_not_exists,
+            Feature::IfExists => self.if_exists,
+            Feature::IfVersion => self.if_version,
+            Feature::Ttl => self.ttl,
+            Feature::ExpireAt => self.expire_at,
+            Feature::Expire => self.expire,
+            Feature::Metadata => self.metadata,
+            Feature::ValueKind(kind) if self.value_kinds.contains(kind) => Support::Native,
+            Feature::ValueKind(_) => Support::None,
+            Feature::List => self.list,
+            Feature::Counters => self.counters,
+            Feature::AllOrNothing => self.all_or_nothing,
+        }
+    }
+
+    /// Whether a request that needs `feature` is accepted without an opt-in: its support is `Native` or `Emulated` (CAP-2,
+    /// SET-6).
+    ///
+    /// ```
+    /// use kv_api::{Capabilities, Feature, Support};
+    /// let capabilities =
+    ///     Capabilities::new("example").with_ttl(Support::Native).with_if_not_exists(Support::BestEffort);
+    /// assert!(capabilities.supports(Feature::Ttl));
+    /// assert!(!capabilities.supports(Feature::IfNotExists)); // only with `allow_best_effort`
+    /// assert!(!capabilities.supports(Feature::Counters));
+    /// ```
+    #[must_use]
+    pub const fn supports(&self, feature: Feature) -> bool {
+        self.support(feature).is_full()
     }
 
     /// The greatest size allowed by a limit of this name, where one is declared.

@@ -116,7 +116,7 @@ impl fmt::Display for Cursor {
 
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cursor({})", self.0)
+        write!(f, "Cursor({:?})", self.0)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::printing::Escaped;
 use crate::value::ValueKind;
 
 /// The result of every call.
@@ -168,6 +169,8 @@ pub enum Reason {
     NoExpiryGiven,
     /// Two different conditions on one request (SET-2).
     ConflictingConditions,
+    /// A delete was given no version to ask for, in place of one (DEL-2).
+    NoVersionGiven,
     /// The cursor is damaged, of another store or namespace, of another prefix, or the system lost its place (LIST-3).
     CursorInvalid,
     /// A page limit of zero (LIST-1).
@@ -363,17 +366,36 @@ impl Error {
         self
     }
 
-    /// Names the key. The first one given stays.
+    /// Names the key. The first one given stays, until the handle puts the caller's in its place (ERR-7).
     #[must_use]
     pub fn with_key(mut self, key: &str) -> Self {
         self.0.key.get_or_insert_with(|| key.to_owned());
         self
     }
 
-    /// Names the position of the item in the batch the caller gave. The first one given stays.
+    /// Names the position of the item in the batch that was given. The first one given stays, until the handle puts the
+    /// position in the caller's batch in its place (ERR-7).
     #[must_use]
     pub fn with_index(mut self, index: usize) -> Self {
         self.0.index.get_or_insert(index);
+        self
+    }
+
+    /// Replaces index and key by those of the caller's request (ERR-7).
+    pub(crate) fn placed(mut self, index: Option<usize>, key: Option<String>) -> Self {
+        (self.0.index, self.0.key) = (index, key);
+        self
+    }
+
+    /// Replaces the index by the one in the caller's batch (ERR-7).
+    pub(crate) fn at_index(mut self, index: usize) -> Self {
+        self.0.index = Some(index);
+        self
+    }
+
+    /// Takes the index away, where the caller gave no batch (ERR-7).
+    pub(crate) fn without_index(mut self) -> Self {
+        self.0.index = None;
         self
     }
 
@@ -466,12 +488,13 @@ impl Error {
     }
 }
 
-/// One line: store, operation, item, key, kind, message, native code, and what is known about repeating it.
+/// One line: store, operation, item, key, kind, message, native code, and what is known about repeating it. Control
+/// characters and what changes the direction of text are escaped (ERR-2).
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
         if let Some(store) = &inner.store {
-            write!(f, "{store}: ")?;
+            write!(f, "{}: ", Escaped(store))?;
         }
         let mut context = false;
         if let Some(operation) = inner.operation {
@@ -491,10 +514,10 @@ impl fmt::Display for Error {
         }
         f.write_str(inner.kind.label())?;
         if !inner.message.is_empty() {
-            write!(f, ": {}", inner.message)?;
+            write!(f, ": {}", Escaped(&inner.message))?;
         }
         if let Some(code) = &inner.native_code {
-            write!(f, " (code {code})")?;
+            write!(f, " (code {})", Escaped(code))?;
         }
         match inner.retry {
             Retry::OutcomeUnknown => f.write_str(" (outcome unknown: it may have been applied)")?,
@@ -530,7 +553,7 @@ impl fmt::Debug for Error {
             write!(f, ", reason: {reason:?}")?;
         }
         if let Some(source) = source {
-            write!(f, ", source: {source}")?;
+            write!(f, ", source: {}", Escaped(&source.to_string()))?;
         }
         f.write_str("]")
     }

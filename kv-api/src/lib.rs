@@ -12,10 +12,13 @@ mod envelope;
 mod error;
 mod expiry;
 mod gate;
+mod handle;
 mod json;
+mod listing;
 mod metadata;
 mod outcome;
 mod page;
+mod printing;
 mod request;
 mod resolver;
 mod set_item;
@@ -51,7 +54,7 @@ pub use store::Store;
 pub use store_url::StoreUrl;
 pub use tagged_metadata::{KindTag, TaggedMetadata};
 pub use value::{Value, ValueKind};
-pub use version::Version;
+pub use version::{ExpectedVersion, Version};
 
 pub use async_trait::async_trait;
 

@@ -67,14 +67,36 @@ pub struct Page {
     pub cursor: Option<Cursor>,
 }
 
+/// The items of the page.
+impl IntoIterator for Page {
+    type Item = ListItem;
+    type IntoIter = std::vec::IntoIter<ListItem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
+    }
+}
+
+/// The items of the page.
+impl<'a> IntoIterator for &'a Page {
+    type Item = &'a ListItem;
+    type IntoIter = std::slice::Iter<'a, ListItem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter()
+    }
+}
+
 /// A page as an adapter answers it: whole keys, and the position after them in the adapter's own terms, which the handle
 /// frames as a [`Cursor`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RawPage {
-    /// The listed keys, none twice, all beginning with the prefix asked for.
+    /// The listed keys, none twice, all beginning with the prefix asked for; in ascending order of their bytes where the
+    /// store declares that order. Anything else is `Protocol` (LIST-2).
     pub items: Vec<ListItem>,
-    /// What [`ListPage::position`](crate::ListPage::position) of the next page is to be; `None` at the end.
+    /// What [`ListPage::position`](crate::ListPage::position) of the next page is to be; `None` at the end. Never the
+    /// position of this page (LIST-3).
     pub next: Option<Vec<u8>>,
 }
 

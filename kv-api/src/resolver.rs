@@ -80,9 +80,7 @@ impl<'p> Resolver<'p> {
         let SetItem { key, value, mut options } = item;
         let key = self.full_key(key)?;
         let checked = (|| {
-            if !self.capabilities.value_kinds.contains(value.kind()) {
-                return Err(Error::unsupported(Feature::ValueKind(value.kind())));
-            }
+            self.require(Feature::ValueKind(value.kind()), false)?;
             if value.kind() == ValueKind::Json {
                 if value.is_null() {
                     return Err(Error::invalid(
@@ -154,8 +152,7 @@ impl<'p> Resolver<'p> {
     ) -> Result<Delete<'a>> {
         let key = self.full_key(key.into())?;
         if if_version.is_some() {
-            self.require(self.capabilities.if_version, Feature::IfVersion, best_effort)
-                .map_err(|error| error.with_key(&key))?;
+            self.require(Feature::IfVersion, best_effort).map_err(|error| error.with_key(&key))?;
         }
         Ok(Delete { key, if_version })
     }
@@ -186,7 +183,7 @@ impl<'p> Resolver<'p> {
         clock: &dyn Clock,
     ) -> Result<Option<WriteMany<'a>>> {
         // Atomic or refused: a batch that only tries is no batch of this kind, so there is no opt-in.
-        if !self.capabilities.all_or_nothing.is_full() {
+        if !self.capabilities.supports(Feature::AllOrNothing) {
             return Err(Error::unsupported(Feature::AllOrNothing));
         }
         let mut first_index: HashMap<Cow<'a, str>, usize> = HashMap::new();
@@ -227,7 +224,7 @@ impl<'p> Resolver<'p> {
         limit: usize,
         position: Option<Vec<u8>>,
     ) -> Result<ListPage<'a>> {
-        self.require(self.capabilities.list, Feature::List, false)?;
+        self.require(Feature::List, false)?;
         let limit = NonZeroUsize::new(limit.min(self.capabilities.list_page_max))
             .ok_or_else(|| Error::invalid(Reason::PageLimitZero, "the limit of a page must be at least 1"))?;
         Ok(ListPage { prefix, limit, position })
@@ -239,8 +236,7 @@ impl<'p> Resolver<'p> {
     /// `InvalidArgument` when the key is not acceptable; `Unsupported` when counters are not declared.
     pub fn increment<'a>(&self, key: impl Into<Cow<'a, str>>, by: i64, best_effort: bool) -> Result<Increment<'a>> {
         let key = self.full_key(key.into())?;
-        self.require(self.capabilities.counters, Feature::Counters, best_effort)
-            .map_err(|error| error.with_key(&key))?;
+        self.require(Feature::Counters, best_effort).map_err(|error| error.with_key(&key))?;
         let Capabilities { counter_min: min, counter_max: max, counter_expiry: expiring_allowed, .. } =
             *self.capabilities;
         Ok(Increment { key, by, min, max, expiring_allowed })
@@ -258,7 +254,7 @@ impl<'p> Resolver<'p> {
     ) -> Result<Expire<'a>> {
         let key = self.full_key(key.into())?;
         let expiry = (|| {
-            self.require(self.capabilities.expire, Feature::Expire, options.best_effort)?;
+            self.require(Feature::Expire, options.best_effort)?;
             let given = options.ttl.is_some() || options.expire_at.is_some();
             match (options.never, given) {
                 (true, false) => Ok(Expiry::Never),
@@ -317,22 +313,23 @@ impl<'p> Resolver<'p> {
         if options.conflicting {
             return Err(Error::invalid(Reason::ConflictingConditions, "two different conditions were given"));
         }
-        let capabilities = self.capabilities;
         match options.condition {
             Condition::Always => {}
             Condition::IfNotExists => {
-                self.require(capabilities.if_not_exists, Feature::IfNotExists, options.best_effort)?
+                if options.version_missing {
+                    // Where there are no versions, a missing one does not say that nothing was there.
+                    self.require(Feature::IfVersion, options.best_effort)?;
+                }
+                self.require(Feature::IfNotExists, options.best_effort)?
             }
-            Condition::IfExists => self.require(capabilities.if_exists, Feature::IfExists, options.best_effort)?,
-            Condition::IfVersion(_) => {
-                self.require(capabilities.if_version, Feature::IfVersion, options.best_effort)?
-            }
+            Condition::IfExists => self.require(Feature::IfExists, options.best_effort)?,
+            Condition::IfVersion(_) => self.require(Feature::IfVersion, options.best_effort)?,
         }
         if let Some(error) = options.metadata_error.take() {
             return Err(error);
         }
         if let Some(metadata) = &options.metadata {
-            self.require(capabilities.metadata, Feature::Metadata, options.best_effort)?;
+            self.require(Feature::Metadata, options.best_effort)?;
             if metadata.is_null() {
                 return Err(Error::invalid(Reason::NullValue, "metadata cannot be JSON null"));
             }
@@ -357,8 +354,8 @@ impl<'p> Resolver<'p> {
         ExpiryOptions { ttl, expire_at, precedence, min_ttl }.resolve(self.capabilities, clock)
     }
 
-    fn require(&self, support: Support, feature: Feature, best_effort: bool) -> Result<()> {
-        match support {
+    fn require(&self, feature: Feature, best_effort: bool) -> Result<()> {
+        match self.capabilities.support(feature) {
             Support::Native | Support::Emulated => Ok(()),
             Support::BestEffort if best_effort || self.policy.best_effort => Ok(()),
             Support::BestEffort => Err(Error::new(

@@ -62,9 +62,30 @@ macro_rules! set_options {
             self.condition(crate::Condition::IfExists)
         }
 
-        /// Only over a live entry of this version: compare-and-set (SET-2, VER-2).
-        pub fn if_version(self, version: crate::Version) -> Self {
-            self.condition(crate::Condition::IfVersion(version))
+        /// Only over a live entry of this version: compare-and-set (SET-2, VER-2). `None` says that nothing was there to
+        /// read: then only when there is still no live entry, on a store that supports versions.
+        ///
+        /// ```
+        /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+        /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+        /// for expected in [true, false] {
+        ///     let read = store.get_entry("k").await?;
+        ///     store.delete("k").await?; // meanwhile somebody else deletes it
+        ///     let version = read.as_ref().and_then(kv_api::Entry::version);
+        ///     assert_eq!(store.set("k", "v").if_version(version).await?.is_written(), expected);
+        /// }
+        /// # Ok::<(), kv_api::Error>(())
+        /// # })?;
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn if_version(mut self, version: impl Into<crate::ExpectedVersion>) -> Self {
+            match version.into().0 {
+                Some(version) => self.condition(crate::Condition::IfVersion(version)),
+                None => {
+                    self.options().version_missing = true;
+                    self.condition(crate::Condition::IfNotExists)
+                }
+            }
         }
 
         /// The condition. A second, different one is `InvalidArgument` when the request is carried out, never "the last one
@@ -113,6 +134,8 @@ pub struct SetItem<'a> {
 pub(crate) struct SetOptions {
     pub(crate) condition: Condition,
     pub(crate) conflicting: bool,
+    /// `IfNotExists` because there was no version to ask for.
+    pub(crate) version_missing: bool,
     pub(crate) ttl: Option<Duration>,
     pub(crate) expire_at: Option<Timestamp>,
     pub(crate) precedence: Option<ExpiryPrecedence>,

@@ -12,11 +12,10 @@ use crate::backend::Backend;
 use crate::calls::{Delete, Exists, Expire, Get, GetEntry, Increment, List, Set};
 use crate::capabilities::Capabilities;
 use crate::entry::{Entry, Fields};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::expiry::{ExpiryPrecedence, MinTtl};
-use crate::gate::{Gate, InFlight};
-use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
-use crate::resolver::{Policy, Resolver};
+use crate::handle::Handle;
+use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
 use crate::set_item::SetItem;
 use crate::value::Value;
 use crate::{batch, walk};
@@ -48,18 +47,7 @@ use crate::{batch, walk};
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
-}
-
-#[derive(Clone)]
-struct Shared {
-    backend: Arc<dyn Backend>,
-    /// What this handle offers: the backend's own capabilities, or restricted ones.
-    capabilities: Capabilities,
-    restricted: bool,
-    policy: Policy,
-    prefix: String,
-    gate: Arc<Gate>,
+    handle: Arc<Handle>,
 }
 
 impl Store {
@@ -72,29 +60,19 @@ impl Store {
     /// A handle on a backend that is shared already.
     #[must_use]
     pub fn from_arc(backend: Arc<dyn Backend>) -> Self {
-        let capabilities = backend.capabilities().clone();
-        Self {
-            shared: Arc::new(Shared {
-                backend,
-                capabilities,
-                restricted: false,
-                policy: Policy::default(),
-                prefix: String::new(),
-                gate: Arc::new(Gate::default()),
-            }),
-        }
+        Self { handle: Arc::new(Handle::new(backend)) }
     }
 
     /// What this handle offers: capabilities and limits (CAP-1).
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
-        &self.shared.capabilities
+        self.handle.capabilities()
     }
 
     /// What stands before every key of this handle; empty unless [`with_prefix`](Self::with_prefix) made it.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        &self.shared.prefix
+        self.handle.prefix()
     }
 
     /// A handle that puts `prefix` before every key and takes it off every listed one (NS-2). Length limits hold for the
@@ -113,30 +91,31 @@ impl Store {
     /// ```
     #[must_use]
     pub fn with_prefix(&self, prefix: &str) -> Self {
-        self.with(|shared| shared.prefix.push_str(prefix))
+        self.with(|handle| handle.push_prefix(prefix))
     }
 
     /// A handle on which, when a request gives a ttl and an absolute expiry, this rule says which counts (EXP-2).
     #[must_use]
     pub fn with_expiry_precedence(&self, precedence: ExpiryPrecedence) -> Self {
-        self.with(|shared| shared.policy.precedence = precedence)
+        self.with(|handle| handle.policy.precedence = precedence)
     }
 
     /// A handle on which this happens to an expiry below the store's minimum (EXP-6).
     #[must_use]
     pub fn with_min_ttl(&self, min_ttl: MinTtl) -> Self {
-        self.with(|shared| shared.policy.min_ttl = min_ttl)
+        self.with(|handle| handle.policy.min_ttl = min_ttl)
     }
 
     /// A handle on which what the store can do only with a race window is done with it, instead of refused (SET-6).
     #[must_use]
     pub fn allow_best_effort(&self) -> Self {
-        self.with(|shared| shared.policy.best_effort = true)
+        self.with(|handle| handle.policy.best_effort = true)
     }
 
     /// A handle that offers only what all of these capabilities offer too (CAP-4): every limit the tighter, every capability
     /// the weaker; what the others cannot tell is hidden (`Stored`, `Accepted`, expiry `Unknown`, no version, no metadata). A program
-    /// tested on it fails there exactly where it would on those systems.
+    /// tested on it meets the refusals and limits of those systems. It does not meet their staleness, their races or their
+    /// failures: test those on the systems themselves.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -151,18 +130,13 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn restricted_to<'p>(&self, profiles: impl IntoIterator<Item = &'p Capabilities>) -> Self {
-        self.with(|shared| {
-            for capabilities in profiles {
-                shared.capabilities = shared.capabilities.restricted_to(capabilities);
-                shared.restricted = true;
-            }
-        })
+    pub fn restricted_to<'p>(&self, capabilities: impl IntoIterator<Item = &'p Capabilities>) -> Self {
+        self.with(|handle| capabilities.into_iter().for_each(|other| handle.restrict_to(other)))
     }
 
     /// Reads a value; `None` when there is no live entry (GET-1).
-    pub fn get<'a>(&'a self, key: &'a str) -> Get<'a> {
-        Get::new(self, key)
+    pub fn get<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> Get<'a> {
+        Get::new(&self.handle, key.into())
     }
 
     /// Reads a value with its metadata, expiry and version, in as few requests as the backend allows (GET-1).
@@ -181,13 +155,13 @@ impl Store {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn get_entry<'a>(&'a self, key: &'a str) -> GetEntry<'a> {
-        GetEntry::new(self, key)
+    pub fn get_entry<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> GetEntry<'a> {
+        GetEntry::new(&self.handle, key.into())
     }
 
     /// Whether [`get`](Self::get) would give a value, without moving it where possible (GET-2).
-    pub fn exists<'a>(&'a self, key: &'a str) -> Exists<'a> {
-        Exists::new(self, key)
+    pub fn exists<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> Exists<'a> {
+        Exists::new(&self.handle, key.into())
     }
 
     /// Reads a value and decodes it through serde (VAL-6); see [`Value::decode`].
@@ -204,29 +178,32 @@ impl Store {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn get_as<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        let value = self.get(key).await?;
-        value
-            .map(|value| value.decode())
-            .transpose()
-            .map_err(|error| self.explain(error, "get_as").with_key(&self.full(key)))
+    pub fn get_as<'a, T: DeserializeOwned>(
+        &'a self,
+        key: impl Into<Cow<'a, str>>,
+    ) -> impl Future<Output = Result<Option<T>>> + Send {
+        let mut get = self.get(key);
+        async move {
+            let value = (&mut get).await?;
+            value.map(|value| value.decode()).transpose().map_err(|error| get.explain(error, "get_as"))
+        }
     }
 
     /// Sets a value, and with it expiry and metadata: what is not given is gone (SET-1). Without options: whatever is
     /// there, for ever, without metadata.
-    pub fn set<'a>(&'a self, key: &'a str, value: impl Into<Value>) -> Set<'a> {
-        Set::new(self, key, Ok(value.into()))
+    pub fn set<'a>(&'a self, key: impl Into<Cow<'a, str>>, value: impl Into<Value>) -> Set<'a> {
+        Set::new(&self.handle, key.into(), Ok(value.into()))
     }
 
     /// Sets what `value` serialises to: text when that is a string, else JSON (VAL-6). What cannot be represented is
     /// `InvalidArgument` when the request is carried out.
-    pub fn set_as<'a, T: Serialize + ?Sized>(&'a self, key: &'a str, value: &T) -> Set<'a> {
-        Set::new(self, key, Value::serialize(value))
+    pub fn set_as<'a, T: Serialize + ?Sized>(&'a self, key: impl Into<Cow<'a, str>>, value: &T) -> Set<'a> {
+        Set::new(&self.handle, key.into(), Value::serialize(value))
     }
 
     /// Deletes an entry (DEL-1).
-    pub fn delete<'a>(&'a self, key: &'a str) -> Delete<'a> {
-        Delete::new(self, key)
+    pub fn delete<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> Delete<'a> {
+        Delete::new(&self.handle, key.into())
     }
 
     /// Adds `by` to a counter and answers its new value (CNT-1). A missing or expired key counts from 0; the expiry stays.
@@ -247,8 +224,8 @@ impl Store {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn increment<'a>(&'a self, key: &'a str, by: i64) -> Increment<'a> {
-        Increment::new(self, key, by)
+    pub fn increment<'a>(&'a self, key: impl Into<Cow<'a, str>>, by: i64) -> Increment<'a> {
+        Increment::new(&self.handle, key.into(), by)
     }
 
     /// Changes only the expiry of an entry (EXP-9); `false` when there is none, and nothing is created.
@@ -265,13 +242,13 @@ impl Store {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn expire<'a>(&'a self, key: &'a str) -> Expire<'a> {
-        Expire::new(self, key)
+    pub fn expire<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> Expire<'a> {
+        Expire::new(&self.handle, key.into())
     }
 
     /// Lists keys: as a future one page, as a stream all of them (LIST-1 to LIST-4).
     pub fn list(&self) -> List<'_> {
-        List::new(self, "list")
+        List::new(&self.handle)
     }
 
     /// Reads many values, one slot per key in the order asked; keys may repeat (GET-2).
@@ -299,7 +276,7 @@ impl Store {
     {
         let keys = keys.into_iter().map(Into::into).collect();
         async move {
-            let entries = batch::get_many(self, keys, Fields::Value, "get_many").await?;
+            let entries = batch::get_many(&self.handle, keys, Fields::Value, "get_many").await?;
             Ok(entries.into_iter().map(|entry| entry.map(Entry::into_value)).collect())
         }
     }
@@ -316,7 +293,7 @@ impl Store {
         K: Into<Cow<'k, str>>,
     {
         let keys = keys.into_iter().map(Into::into).collect();
-        batch::get_many(self, keys, Fields::All, "get_entry_many")
+        batch::get_many(&self.handle, keys, Fields::All, "get_entry_many")
     }
 
     /// Sets many: one result per item in input order, and no error of its own (BATCH-2). An invalid item fails alone
@@ -342,7 +319,7 @@ impl Store {
         &'a self,
         items: impl IntoIterator<Item = SetItem<'k>>,
     ) -> impl Future<Output = Vec<Result<SetOutcome>>> + Send + 'a {
-        batch::set_many(self, items.into_iter().collect())
+        batch::set_many(&self.handle, items.into_iter().collect())
     }
 
     /// Sets all items or none (BATCH-3).
@@ -354,7 +331,7 @@ impl Store {
         &'a self,
         items: impl IntoIterator<Item = SetItem<'k>>,
     ) -> impl Future<Output = Result<BatchOutcome>> + Send + 'a {
-        batch::set_many_all_or_nothing(self, items.into_iter().collect())
+        batch::set_many_all_or_nothing(&self.handle, items.into_iter().collect())
     }
 
     /// Deletes many: one result per key in input order; a repeated key shares one (DEL-1).
@@ -365,7 +342,7 @@ impl Store {
     where
         K: Into<Cow<'k, str>>,
     {
-        batch::delete_many(self, keys.into_iter().map(Into::into).collect())
+        batch::delete_many(&self.handle, keys.into_iter().map(Into::into).collect())
     }
 
     /// Deletes every key that begins with `prefix`, by walking the list; not atomic. Answers how many (DEL-3).
@@ -373,8 +350,11 @@ impl Store {
     /// # Errors
     /// `InvalidArgument` for an empty prefix: only [`clear`](Self::clear) says "everything". `Unsupported` where listing
     /// is not declared. After an error part of the keys may be deleted; the call can be repeated.
-    pub fn delete_prefix<'a>(&'a self, prefix: &'a str) -> impl Future<Output = Result<u64>> + Send + 'a {
-        walk::delete_prefix(self, prefix)
+    pub fn delete_prefix<'a>(
+        &'a self,
+        prefix: impl Into<Cow<'a, str>>,
+    ) -> impl Future<Output = Result<u64>> + Send + 'a {
+        walk::delete_prefix(Arc::clone(&self.handle), prefix.into())
     }
 
     /// Deletes every key of this handle, by walking the list; not atomic. Answers how many (DEL-3). Touches nothing
@@ -384,7 +364,7 @@ impl Store {
     /// `Unsupported` where listing is not declared. After an error part of the keys may be deleted; the call can be
     /// repeated.
     pub fn clear(&self) -> impl Future<Output = Result<u64>> + Send + '_ {
-        walk::clear(self)
+        walk::clear(Arc::clone(&self.handle))
     }
 
     /// One cheap read that proves address, credentials and namespace (LIFE-1).
@@ -393,116 +373,39 @@ impl Store {
     /// `Unavailable`, `Unauthorized` or `Misconfigured`, as the read finds it.
     pub async fn ping(&self) -> Result<()> {
         async {
-            let _call = self.enter()?;
-            self.backend().ping().await
+            let _call = self.handle.enter()?;
+            self.handle.backend().ping().await
         }
         .await
-        .map_err(|error| self.explain(error, "ping"))
+        .map_err(|error| self.handle.explain(error, "ping"))
     }
 
     /// Waits for calls in flight, then lets go of connections and files; later calls on this handle, its clones and all
     /// handles made from it are `Closed` (LIFE-2). Closing twice is no error. Dropping the last handle without it loses
     /// no acknowledged write.
     ///
+    /// Dropping this while it waits for calls in flight, as a time-out does, opens the store again. Dropping it later leaves
+    /// the store closed; closing again finishes it.
+    ///
     /// # Errors
     /// What letting go ran into.
     pub async fn close(&self) -> Result<()> {
-        self.shared.gate.close().await;
-        self.backend().close().await.map_err(|error| self.explain(error, "close"))
+        self.handle.close().await.map_err(|error| self.handle.explain(error, "close"))
     }
 
-    fn with(&self, change: impl FnOnce(&mut Shared)) -> Self {
-        let mut shared = Shared::clone(&self.shared);
-        change(&mut shared);
-        Self { shared: Arc::new(shared) }
-    }
-
-    pub(crate) fn backend(&self) -> &dyn Backend {
-        &*self.shared.backend
-    }
-
-    pub(crate) fn resolver(&self) -> Resolver<'_> {
-        Resolver::with_handle(&self.shared.capabilities, self.shared.policy, &self.shared.prefix)
-    }
-
-    /// Refuses when the store is closed; for reads that are answered at once.
-    pub(crate) fn check_open(&self) -> Result<()> {
-        self.shared.gate.check_open()
-    }
-
-    /// Refuses when the store is closed, and otherwise keeps it open until the call has ended.
-    pub(crate) fn enter(&self) -> Result<InFlight<'_>> {
-        self.shared.gate.enter()
-    }
-
-    /// The whole key, for errors.
-    pub(crate) fn full(&self, key: &str) -> String {
-        [self.prefix(), key].concat()
-    }
-
-    /// Adds to an error which store and operation it happened in (ERR-2).
-    pub(crate) fn explain(&self, error: Error, operation: &'static str) -> Error {
-        error.with_store(self.shared.capabilities.system).with_operation(operation)
-    }
-
-    /// What a restricted handle may tell of an outcome (CAP-4). A met condition tells by itself (SET-5).
-    pub(crate) fn shown_outcome(&self, outcome: SetOutcome, unconditional: bool) -> SetOutcome {
-        if !self.shared.restricted {
-            return outcome;
-        }
-        let capabilities = &self.shared.capabilities;
-        let status = match outcome.status() {
-            SetStatus::Created | SetStatus::Updated if unconditional && !capabilities.reports_set_outcome => {
-                SetStatus::Stored
-            }
-            status => status,
-        };
-        let shown = SetOutcome::new(status);
-        match outcome.version() {
-            Some(version) if capabilities.if_version != crate::Support::None => shown.with_version(version.clone()),
-            _ => shown,
-        }
-    }
-
-    /// What a restricted handle may tell of a delete without a version (CAP-4). A met version tells by itself, as in SET-5.
-    pub(crate) fn shown_delete(&self, outcome: DeleteOutcome) -> DeleteOutcome {
-        match outcome {
-            DeleteOutcome::Deleted | DeleteOutcome::NotFound if !self.shared.capabilities.reports_delete_outcome => {
-                DeleteOutcome::Accepted
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// The same for one key of `delete_many`. Without a declaration a store tells what it happens to know; a restricted handle
-    /// tells nothing then, as the others would not.
-    pub(crate) fn shown_delete_of_many(&self, outcome: DeleteOutcome) -> DeleteOutcome {
-        match outcome {
-            DeleteOutcome::Deleted | DeleteOutcome::NotFound
-                if self.shared.restricted && !self.shared.capabilities.reports_delete_many_outcome =>
-            {
-                DeleteOutcome::Accepted
-            }
-            outcome => outcome,
-        }
-    }
-
-    pub(crate) fn shown_entry(&self, mut entry: Entry) -> Entry {
-        if self.shared.restricted {
-            let capabilities = &self.shared.capabilities;
-            let absent = |support| support == crate::Support::None;
-            entry.hide(absent(capabilities.metadata), !capabilities.expiry_read, absent(capabilities.if_version));
-        }
-        entry
+    fn with(&self, change: impl FnOnce(&mut Handle)) -> Self {
+        let mut handle = Handle::clone(&self.handle);
+        change(&mut handle);
+        Self { handle: Arc::new(handle) }
     }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
-            .field("backend", &self.shared.backend)
-            .field("prefix", &self.shared.prefix)
-            .field("restricted", &self.shared.restricted)
+            .field("backend", &self.handle.backend())
+            .field("prefix", &self.handle.prefix())
+            .field("restricted", &self.handle.is_restricted())
             .finish_non_exhaustive()
     }
 }

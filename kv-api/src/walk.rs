@@ -1,176 +1,299 @@
-//! What goes through a list page by page: streams, `delete_prefix`, `clear`.
+//! What goes through a list page by page: streams, `delete_prefix`, `clear`. Whatever the other side answers, a walk ends
+//! (LIST-5).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, TryStreamExt, stream};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::batch::wrong_count;
-use crate::calls::List;
-use crate::capabilities::ListOrder;
-use crate::cursor::CursorScope;
-use crate::entry::{Entry, EntryExpiry, Fields};
-use crate::error::{Error, ErrorKind, Reason, Result, Retry};
+use crate::cursor::Cursor;
+use crate::entry::{Entry, Fields};
+use crate::error::{Error, Reason, Result, Retry};
+use crate::handle::{Handle, wrong_count};
+use crate::listing;
 use crate::outcome::DeleteOutcome;
-use crate::page::{ListItem, ListedMetadata, Page, RawPage};
+use crate::page::ListItem;
 use crate::request::{DeleteMany, ReadMany};
-use crate::store::Store;
 
-pub(crate) fn cursor_scope<'a>(store: &'a Store, full_prefix: &'a str) -> CursorScope<'a> {
-    CursorScope { system: store.capabilities().system, scope: store.backend().scope(), prefix: full_prefix }
+/// The most keys of a page unless the caller says otherwise.
+pub(crate) const KEYS_DEFAULT: usize = 1000;
+
+/// The most entries that a stream of entries reads at once unless the caller says otherwise.
+const ENTRIES_DEFAULT: usize = 100;
+
+/// The most pages in a row without a new key (LIST-5). Systems that expire or delete in the background give some of them;
+/// one that gives this many is not trusted to ever end.
+const BARREN_PAGES_MAX: usize = 1000;
+
+/// What is walked, and how.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Without the handle's own.
+    pub(crate) prefix: String,
+    pub(crate) limit: Option<usize>,
+    pub(crate) cursor: Option<Cursor>,
+    pub(crate) repeats_allowed: bool,
+    /// What an error names as the operation.
+    pub(crate) operation: &'static str,
 }
 
-/// A page as the handle shows it: without the handle's prefix, without what a restricted handle may not tell, and with a
-/// framed cursor.
-pub(crate) fn shown_page(store: &Store, full_prefix: &str, raw: RawPage) -> Result<Page> {
-    let capabilities = store.capabilities();
-    let handle_prefix = store.prefix();
-    let mut items = raw.items;
-    for item in &mut items {
-        if !item.key.starts_with(full_prefix) {
-            return Err(Error::new(ErrorKind::Internal, "the adapter listed a key outside the prefix"));
-        }
-        if !handle_prefix.is_empty() {
-            item.key.drain(..handle_prefix.len());
-        }
-        if !capabilities.list_metadata {
-            item.metadata = ListedMetadata::NotReported;
-        }
-        if !capabilities.list_expiry {
-            item.expiry = EntryExpiry::Unknown;
+/// A walk over all pages, one after the other. It owns its handle, so that a stream can outlive the caller's.
+struct Walk {
+    handle: Arc<Handle>,
+    full_prefix: String,
+    limit: usize,
+    operation: &'static str,
+    at: At,
+    repeats: Repeats,
+    positions: Positions,
+    barren_pages: usize,
+}
+
+enum At {
+    Start(Option<Cursor>),
+    Position(Vec<u8>),
+    End,
+}
+
+impl Walk {
+    fn new(handle: Arc<Handle>, options: Options, limit_default: usize) -> Self {
+        let repeats = if listing::is_ordered(&handle) {
+            Repeats::InOrder(None)
+        } else if options.repeats_allowed {
+            Repeats::OnOnePage
+        } else {
+            Repeats::Remembered(Seen::new())
+        };
+        Self {
+            full_prefix: handle.resolver().prefixed(Cow::Owned(options.prefix)).into_owned(),
+            handle,
+            limit: options.limit.unwrap_or(limit_default),
+            operation: options.operation,
+            at: At::Start(options.cursor),
+            repeats,
+            positions: Positions::default(),
+            barren_pages: 0,
         }
     }
-    // The key that is the handle's prefix and nothing more has no name here (NS-2).
-    items.retain(|item| !item.key.is_empty());
-    let cursor = raw.next.map(|position| cursor_scope(store, full_prefix).seal(&position));
-    Ok(Page { items, cursor })
-}
 
-/// The pages of a list, one after the other.
-fn pages<'a>(list: List<'a>, limit: usize) -> impl Stream<Item = Result<Vec<ListItem>>> + Send + 'a {
-    let List { store, prefix, cursor, operation, .. } = list;
-    stream::try_unfold(Some((prefix, cursor)), move |at| async move {
-        let Some((prefix, cursor)) = at else { return Ok(None) };
-        let mut page = List::new(store, operation).prefix(prefix.clone()).limit(limit);
-        if let Some(cursor) = cursor {
-            page = page.cursor(cursor);
+    /// The new keys of the next page, as the handle shows them; `None` at the end.
+    async fn next_page(&mut self) -> Result<Option<Vec<ListItem>>> {
+        self.advance().await.map_err(|error| self.handle.explain(error, self.operation))
+    }
+
+    async fn advance(&mut self) -> Result<Option<Vec<ListItem>>> {
+        let handle = &*self.handle;
+        let position = match std::mem::replace(&mut self.at, At::End) {
+            At::End => return Ok(None),
+            At::Position(position) => Some(position),
+            At::Start(None) => None,
+            At::Start(Some(cursor)) => {
+                let position = listing::cursor_scope(handle, &self.full_prefix).open(&cursor)?;
+                self.positions.repeats(&position);
+                Some(position)
+            }
+        };
+        let page = handle.resolver().list_full(Cow::Borrowed(&self.full_prefix), self.limit, position)?;
+        let _call = handle.enter()?;
+        let raw = handle.backend().list(page).await.map_err(Error::without_index)?;
+        listing::check(handle, &self.full_prefix, self.repeats.last(), &raw.items)?;
+        let items = self.repeats.without(raw.items);
+        self.barren_pages = if items.is_empty() { self.barren_pages + 1 } else { 0 };
+        if let Some(next) = raw.next {
+            if self.positions.repeats(&next) {
+                return Err(listing::stuck());
+            }
+            if self.barren_pages >= BARREN_PAGES_MAX {
+                return Err(listing::protocol(format!("{BARREN_PAGES_MAX} pages in a row brought no new key")));
+            }
+            self.at = At::Position(next);
         }
-        let page = page.await?;
-        Ok(Some((page.items, page.cursor.map(|cursor| (prefix, Some(cursor))))))
-    })
+        Ok(Some(listing::shown_items(handle, items)))
+    }
 }
 
-pub(crate) fn items<'a>(list: List<'a>) -> impl Stream<Item = Result<ListItem>> + Send + Unpin + 'a {
-    let mut seen = Seen::for_list(&list);
-    let limit = list.limit.unwrap_or(List::LIMIT_DEFAULT);
-    Box::pin(
-        pages(list, limit)
-            .map_ok(|items| stream::iter(items.into_iter().map(Ok)))
-            .try_flatten()
-            .try_filter(move |item: &ListItem| std::future::ready(seen.is_new(&item.key))),
-    )
+/// How a walk knows a key that it has met before.
+enum Repeats {
+    /// By its order: the last key is enough, and a repeat has been refused already.
+    InOrder(Option<String>),
+    /// By all keys.
+    Remembered(Seen),
+    /// Only among the keys of one page: the caller allows the others.
+    OnOnePage,
 }
 
-pub(crate) fn entries<'a>(list: List<'a>) -> impl Stream<Item = Result<(String, Entry)>> + Send + Unpin + 'a {
-    const LIMIT_DEFAULT: usize = 100;
-    let store = list.store;
-    let mut seen = Seen::for_list(&list);
-    let limit = list.limit.unwrap_or(LIMIT_DEFAULT);
-    Box::pin(
-        pages(list, limit)
-            .and_then(move |items| {
-                let keys = items.into_iter().map(|item| item.key).filter(|key| seen.is_new(key)).collect();
-                read_listed(store, keys)
-            })
-            .map_ok(|entries| stream::iter(entries.into_iter().map(Ok)))
-            .try_flatten(),
-    )
-}
-
-/// Reads what a list named. The keys are in the store, so the limits of a restricted handle are not asked again.
-fn read_listed(store: &Store, keys: Vec<String>) -> BoxFuture<'_, Result<Vec<(String, Entry)>>> {
-    Box::pin(async move {
-        if keys.is_empty() {
-            return Ok(Vec::new());
+impl Repeats {
+    fn last(&self) -> Option<&str> {
+        match self {
+            Self::InOrder(last) => last.as_deref(),
+            Self::Remembered(_) | Self::OnOnePage => None,
         }
-        let _call = store.enter().map_err(|error| store.explain(error, "list"))?;
-        let full = keys.iter().map(|key| store.resolver().prefixed(Cow::Owned(key.clone()))).collect();
-        let asked = keys.len();
-        let entries = store
-            .backend()
-            .read_many(ReadMany { keys: full, fields: Fields::All })
-            .await
-            .map_err(|error| store.explain(error, "list"))?;
-        if entries.len() != asked {
-            return Err(store.explain(wrong_count(asked, entries.len(), Retry::Never), "list"));
+    }
+
+    fn without(&mut self, mut items: Vec<ListItem>) -> Vec<ListItem> {
+        match self {
+            Self::InOrder(last) => {
+                if let Some(item) = items.last() {
+                    *last = Some(item.key.clone());
+                }
+            }
+            Self::Remembered(seen) => items.retain(|item| seen.is_new(&item.key)),
+            Self::OnOnePage => {
+                let mut seen = Seen::new();
+                items.retain(|item| seen.is_new(&item.key));
+            }
         }
-        let found = keys.into_iter().zip(entries);
-        Ok(found.filter_map(|(key, entry)| Some((key, store.shown_entry(entry?)))).collect())
-    })
+        items
+    }
 }
 
-/// The keys a stream has given, so that none comes twice from an unordered store (LIST-2): 16 bytes each, keyed with a
-/// random key so that nobody can choose keys that collide.
+/// Keys that came before, 16 bytes each, keyed with a random key so that nobody can choose keys that collide.
 struct Seen {
     hashes: HashSet<u128>,
-    key: Option<(u64, u64)>,
+    key: (u64, u64),
 }
 
 impl Seen {
-    fn for_list(list: &List<'_>) -> Self {
-        let remembers = list.store.capabilities().list_order == ListOrder::Unordered
-            && list.store.backend().capabilities().list_order == ListOrder::Unordered
-            && !list.repeats_allowed;
+    fn new() -> Self {
         let random = || RandomState::new().hash_one(0);
-        Self { hashes: HashSet::new(), key: remembers.then(|| (random(), random())) }
+        Self { hashes: HashSet::new(), key: (random(), random()) }
     }
 
     fn is_new(&mut self, key: &str) -> bool {
-        let Some((key0, key1)) = self.key else { return true };
-        let mut hasher = SipHasher13::new_with_keys(key0, key1);
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write(key.as_bytes());
         self.hashes.insert(hasher.finish128().as_u128())
     }
 }
 
-pub(crate) async fn delete_prefix(store: &Store, prefix: &str) -> Result<u64> {
+/// Finds positions that go round in a circle, and remembers only one of them: a mark that moves on after 1, 2, 4, ...
+/// pages (Brent's algorithm). A position that comes twice in a row is found at once, a circle at the latest after three
+/// rounds.
+#[derive(Default)]
+struct Positions {
+    last: Option<Vec<u8>>,
+    mark: Option<Vec<u8>>,
+    steps: u64,
+    steps_max: u64,
+}
+
+impl Positions {
+    /// Whether `position` is known to have come before.
+    fn repeats(&mut self, position: &[u8]) -> bool {
+        if self.last.as_deref() == Some(position) || self.mark.as_deref() == Some(position) {
+            return true;
+        }
+        if self.steps == self.steps_max {
+            self.mark = Some(position.to_owned());
+            (self.steps, self.steps_max) = (0, (self.steps_max * 2).max(1));
+        }
+        self.steps += 1;
+        self.last = Some(position.to_owned());
+        false
+    }
+}
+
+pub(crate) fn items(handle: Arc<Handle>, options: Options) -> impl Stream<Item = Result<ListItem>> + Send + Unpin {
+    let walk = Walk::new(handle, options, KEYS_DEFAULT);
+    let pages = stream::try_unfold(walk, |mut walk| async move {
+        let items = walk.next_page().await;
+        items.map(|items| items.map(|items| (items, walk)))
+    });
+    Box::pin(pages.map_ok(|items| stream::iter(items.into_iter().map(Ok))).try_flatten())
+}
+
+pub(crate) fn entries(
+    handle: Arc<Handle>,
+    options: Options,
+) -> impl Stream<Item = Result<(String, Entry)>> + Send + Unpin {
+    let walk = Walk::new(handle, options, ENTRIES_DEFAULT);
+    let pages = stream::try_unfold(walk, |mut walk| async move {
+        let Some(items) = walk.next_page().await? else { return Ok::<_, Error>(None) };
+        let entries = read_listed(&walk.handle, items, walk.operation).await?;
+        Ok(Some((entries, walk)))
+    });
+    Box::pin(pages.map_ok(|entries| stream::iter(entries.into_iter().map(Ok))).try_flatten())
+}
+
+/// Reads what a list named. The keys are in the store, so the limits of a restricted handle are not asked again.
+async fn read_listed(handle: &Handle, items: Vec<ListItem>, operation: &'static str) -> Result<Vec<(String, Entry)>> {
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let explain = |error| handle.explain(error, operation);
+    let _call = handle.enter().map_err(explain)?;
+    let full: Vec<_> = items.iter().map(|item| handle.resolver().prefixed(Cow::Borrowed(&*item.key))).collect();
+    let reads = ReadMany { keys: full.clone(), fields: Fields::All };
+    let entries = handle.backend().read_many(reads).await;
+    let entries = entries.map_err(|error| handle.explain_batch(error, operation, &full, |_| None))?;
+    if entries.len() != items.len() {
+        return Err(explain(wrong_count(items.len(), entries.len(), Retry::Never)));
+    }
+    drop(full);
+    let found = items.into_iter().zip(entries);
+    Ok(found.filter_map(|(item, entry)| Some((item.key, handle.shown_entry(entry?)))).collect())
+}
+
+pub(crate) async fn delete_prefix(handle: Arc<Handle>, prefix: Cow<'_, str>) -> Result<u64> {
+    const OPERATION: &str = "delete_prefix";
     if prefix.is_empty() {
         let error = Error::invalid(Reason::PrefixEmpty, "an empty prefix; to delete everything, call clear");
-        return Err(store.explain(error, "delete_prefix"));
+        return Err(handle.explain(error, OPERATION));
     }
-    delete_listed(store, prefix, "delete_prefix").await
+    delete_listed(handle, prefix.into_owned(), OPERATION).await
 }
 
-pub(crate) async fn clear(store: &Store) -> Result<u64> {
-    delete_listed(store, "", "clear").await
+pub(crate) async fn clear(handle: Arc<Handle>) -> Result<u64> {
+    delete_listed(handle, String::new(), "clear").await
 }
 
-async fn delete_listed(store: &Store, prefix: &str, operation: &'static str) -> Result<u64> {
+async fn delete_listed(handle: Arc<Handle>, prefix: String, operation: &'static str) -> Result<u64> {
+    let options = Options { prefix, limit: None, cursor: None, repeats_allowed: false, operation };
+    let mut walk = Walk::new(Arc::clone(&handle), options, KEYS_DEFAULT);
     let mut deleted = 0;
-    let list = List::new(store, operation).prefix(prefix);
-    let mut pages = Box::pin(pages(list, List::LIMIT_DEFAULT));
-    while let Some(items) = pages.next().await {
-        let items = items?;
+    while let Some(items) = walk.next_page().await? {
         if items.is_empty() {
             continue;
         }
-        let _call = store.enter().map_err(|error| store.explain(error, operation))?;
+        let _call = handle.enter().map_err(|error| handle.explain(error, operation))?;
         // As in `read_listed`, the keys come from the store.
-        let keys: Vec<_> = items.into_iter().map(|item| store.resolver().prefixed(Cow::Owned(item.key))).collect();
-        let outcomes = store.backend().delete_many(DeleteMany(keys.clone())).await;
+        let keys: Vec<_> = items.into_iter().map(|item| handle.resolver().prefixed(Cow::Owned(item.key))).collect();
+        let outcomes = handle.backend().delete_many(DeleteMany(keys.clone())).await;
         if outcomes.len() != keys.len() {
-            return Err(store.explain(wrong_count(keys.len(), outcomes.len(), Retry::OutcomeUnknown), operation));
+            return Err(handle.explain(wrong_count(keys.len(), outcomes.len(), Retry::OutcomeUnknown), operation));
         }
         for (outcome, key) in outcomes.into_iter().zip(keys) {
-            match outcome.map_err(|error| store.explain(error, operation).with_key(&key))? {
+            let named = |error: Error| handle.explain(error.placed(None, Some(key.into_owned())), operation);
+            match outcome.map_err(named)? {
                 DeleteOutcome::Deleted | DeleteOutcome::Accepted => deleted += 1,
                 DeleteOutcome::NotFound | DeleteOutcome::NotMet => {}
             }
         }
     }
     Ok(deleted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_5_a_circle_of_positions_is_found_wherever_it_begins_and_however_long_it_is() {
+        for before in 0..20_u32 {
+            for round in 1..40_u32 {
+                let mut positions = Positions::default();
+                let walked = (0..).find(|step: &u32| {
+                    let at = if *step < before { *step } else { before + (*step - before) % round };
+                    positions.repeats(&at.to_be_bytes())
+                });
+                assert!(walked.unwrap() <= 3 * (before + round), "{before} before a circle of {round}: {walked:?}");
+            }
+        }
+        let mut positions = Positions::default();
+        assert!((0..10_000_u32).all(|at| !positions.repeats(&at.to_be_bytes())), "none of them came before");
+    }
 }

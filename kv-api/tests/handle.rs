@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use kv_api::{
     Backend, Capabilities, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
     Fields, ListItem, ListOrder, ListPage, ListedMetadata, Metadata, RawPage, Read, ReadMany, Reason, Result, Retry,
@@ -46,7 +46,6 @@ enum Mood {
     Hangs,
     Fails,
     AnswersTooLittle,
-    ListsTwice,
 }
 
 impl Recorder {
@@ -156,9 +155,8 @@ impl Backend for Recorder {
         let more = keys.len() > page.limit().get();
         keys.truncate(page.limit().get());
         let next = if more { keys.last().map(|key| key.clone().into_bytes()) } else { None };
-        let again = if *self.0.mood.lock().unwrap() == Mood::ListsTwice { keys.first().cloned() } else { None };
         let item = |key| ListItem::new(key).with_metadata(ListedMetadata::None).with_expiry(EntryExpiry::Never);
-        Ok(RawPage::new(keys.into_iter().chain(again).map(item).collect(), next))
+        Ok(RawPage::new(keys.into_iter().map(item).collect(), next))
     }
     async fn ping(&self) -> Result<()> {
         self.called("ping".to_owned()).await
@@ -345,6 +343,37 @@ async fn life_2_close_waits_for_a_dropped_or_finished_call_and_refuses_every_lat
     store.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn life_2_a_close_that_is_dropped_while_it_waits_leaves_the_store_open() {
+    let recorder = Recorder::new(&CAPABILITIES);
+    let store = recorder.store();
+    recorder.feels(Mood::Hangs);
+    let mut hanging = store.set("k", "v");
+    assert!((&mut hanging).now_or_never().is_none());
+    recorder.feels(Mood::Well);
+    for _ in 0..3 {
+        assert!(store.close().now_or_never().is_none(), "it waits, and is dropped here as by a time-out");
+        store.with_prefix("p/").set("k", "v").await.unwrap();
+    }
+    drop(hanging);
+    recorder.calls();
+    store.close().await.unwrap();
+    assert_eq!(recorder.calls(), ["close"]);
+    assert_eq!(store.get("k").await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn life_2_a_close_that_is_dropped_while_the_backend_closes_is_finished_by_the_next() {
+    let recorder = Recorder::new(&CAPABILITIES);
+    let store = recorder.store();
+    recorder.feels(Mood::Hangs);
+    assert!(store.close().now_or_never().is_none());
+    assert_eq!(store.get("k").await.unwrap_err().kind(), ErrorKind::Closed, "the backend may be half closed");
+    recorder.feels(Mood::Well);
+    store.close().now_or_never().expect("nothing is in flight").unwrap();
+    assert_eq!(recorder.calls(), ["close", "close"]);
+}
+
 /// Answers writes at once, and tries to close the store in the middle of one.
 #[derive(Debug, Default)]
 struct ClosedMeanwhile {
@@ -418,22 +447,6 @@ async fn list_3_a_cursor_is_refused_with_another_prefix_and_sent_nowhere() {
 }
 
 #[tokio::test]
-async fn list_2_the_stream_removes_repeats_of_an_unordered_store_unless_they_are_allowed() {
-    let unordered = CAPABILITIES.clone().with_list(Support::Native, ListOrder::Unordered);
-    let recorder = Recorder::new(&unordered);
-    let store = recorder.store();
-    for key in ["a", "b", "c"] {
-        store.set(key, "v").await.unwrap();
-    }
-    recorder.feels(Mood::ListsTwice);
-    let keys = |stream| async { StreamExt::collect::<Vec<Result<ListItem>>>(stream).await.len() };
-    assert_eq!(keys(store.list().limit(2).stream()).await, 3);
-    assert_eq!(keys(store.list().limit(2).allow_repeats().stream()).await, 5);
-    let entries: Vec<(String, Entry)> = store.list().limit(2).entries().try_collect().await.unwrap();
-    assert_eq!(entries.len(), 3);
-}
-
-#[tokio::test]
 async fn cap_4_a_restricted_handle_hides_what_the_other_system_cannot_tell() {
     static WEAK: Capabilities = Capabilities::new("weak")
         .with_value_kinds(ValueKinds::ALL)
@@ -487,6 +500,95 @@ async fn a_batch_may_outlive_or_be_outlived_by_the_handle() {
     let store = Recorder::new(&CAPABILITIES).store();
     longer(&store, vec![SetItem::new("k", "v")], vec!["k"]).await;
     shorter(&store).await;
+}
+
+#[tokio::test]
+async fn a_single_call_takes_a_key_that_was_made_for_it() {
+    let recorder = Recorder::new(&CAPABILITIES);
+    let store = recorder.store().with_prefix("p/");
+    let key = |id: u32| format!("user/{id}");
+    for id in 0..20 {
+        assert!(store.set(key(id), i64::from(id)).await.unwrap().is_written());
+    }
+    let ids = stream::iter(0..20_u32);
+    let values: Vec<Value> =
+        ids.map(|id| store.get(format!("user/{id}"))).buffered(8).map(|value| value.unwrap().unwrap()).collect().await;
+    assert_eq!(values, (0..20_i64).map(Value::from).collect::<Vec<_>>());
+    assert_eq!(store.get_as::<u32>(key(7)).await.unwrap(), Some(7));
+    assert_eq!(store.get_as::<String>(key(7)).await.unwrap_err().key(), Some("p/user/7"));
+    assert!(store.exists(key(7)).await.unwrap() && store.get_entry(key(7)).await.unwrap().is_some());
+    assert!(store.set_as(key(7), &7).if_not_exists().await.is_ok_and(|outcome| !outcome.is_written()));
+    assert_eq!(store.increment(key(7), 1).await.unwrap_err().key(), Some("p/user/7"));
+    assert_eq!(store.expire(key(7)).never().await.unwrap_err().key(), Some("p/user/7"));
+    assert_eq!(store.delete(key(7)).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(store.delete_prefix(String::from("user/1")).await.unwrap(), 11);
+}
+
+#[test]
+fn a_request_is_small() {
+    // Each may be held by thousands of tasks at once.
+    let store = Recorder::new(&CAPABILITIES).store();
+    let words = |bytes: usize| bytes / size_of::<usize>();
+    assert!(words(size_of_val(&store.get("k"))) <= 8);
+    assert!(words(size_of_val(&store.get_as::<u8>("k"))) <= 10);
+    assert!(words(size_of_val(&store.delete("k"))) <= 12);
+    assert!(words(size_of_val(&store.set("k", "v"))) <= 16);
+}
+
+#[tokio::test]
+async fn set_2_and_del_2_no_version_never_means_whatever_is_there() {
+    let recorder = Recorder::new(&CAPABILITIES);
+    let store = recorder.store();
+    let nothing: Option<Entry> = store.get_entry("k").await.unwrap();
+    let version = nothing.as_ref().and_then(Entry::version);
+    assert_eq!(store.set("k", "1").if_version(version).await.unwrap().status(), SetStatus::Created);
+    assert_eq!(store.set("k", "2").if_version(version).await.unwrap().status(), SetStatus::NotMet);
+    let item = SetItem::new("k", "2").if_version(None::<Version>);
+    assert_eq!(statuses(&store.set_many([item.clone()]).await), [Some(SetStatus::NotMet)]);
+    let error = store.set("k", "2").if_version(version).if_exists().await.unwrap_err();
+    assert_eq!(error.reason(), Some(&Reason::ConflictingConditions));
+    let error = store.delete("k").if_version(version).await.unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&Reason::NoVersionGiven)));
+    assert_eq!(store.get("k").await.unwrap(), Some(Value::from("1")));
+    // Each form of a version.
+    let seen = store.get_entry("k").await.unwrap().unwrap();
+    let version = seen.version().unwrap();
+    store.set("k", "2").if_version(seen.version()).await.unwrap();
+    store.set("k", "2").if_version(version).await.unwrap();
+    store.set("k", "2").if_version(version.clone()).await.unwrap();
+    store.delete("k").if_version(Some(version.clone())).await.unwrap();
+
+    // Where there are no versions, none to ask for does not say that nothing was there.
+    static WITHOUT: Capabilities =
+        Capabilities::new("weak").with_value_kinds(ValueKinds::ALL).with_if_not_exists(Support::Native);
+    let store = recorder.store().restricted_to([&WITHOUT]);
+    let error = store.set("k", "3").if_version(None::<&Version>).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(store.set_many([item]).await[0].as_ref().unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_page_iterates_and_a_stream_outlives_the_handle() {
+    fn keys(store: &Store, group: &str) -> impl Stream<Item = Result<ListItem>> + Send + 'static {
+        store.with_prefix(group).list().prefix(String::from("/")).stream()
+    }
+    fn entries(store: Store) -> impl Stream<Item = Result<(String, Entry)>> + Send + 'static {
+        store.list().entries()
+    }
+    let store = Recorder::new(&CAPABILITIES).store();
+    store.set_many(["a/1", "a/2", "b/1"].map(|key| SetItem::new(key, "v"))).await;
+    let found: Vec<ListItem> = keys(&store, "a").try_collect().await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(entries(store.clone()).count().await, 3);
+    let page = store.list().await.unwrap();
+    let mut met = 0;
+    for item in &page {
+        met += item.key.len();
+    }
+    for item in page {
+        met += item.key.len();
+    }
+    assert_eq!(met, 18);
 }
 
 #[test]

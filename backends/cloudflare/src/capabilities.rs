@@ -30,13 +30,9 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("cloudflare")
     .with_item_limits(&[ItemLimit::value_bytes(26_214_400), STORED_METADATA]);
 
 /// Counts the tag of the value too, where it needs one (CHK-2, META-1).
-const STORED_METADATA: ItemLimit = ItemLimit {
-    name: "metadata_bytes_max",
-    max: 1024,
-    measure: |item| {
-        TaggedMetadata::encode(item.value, item.metadata).map_or(0, |stored| stored.as_bytes().len() as u64)
-    },
-};
+const STORED_METADATA: ItemLimit = ItemLimit::new("metadata_bytes_max", 1024, |item| {
+    TaggedMetadata::encode(item.value, item.metadata).map_or(0, |stored| stored.as_bytes().len() as u64)
+});
 
 #[cfg(test)]
 mod tests {

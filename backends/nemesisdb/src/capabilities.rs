@@ -41,15 +41,17 @@ const fn shared() -> Capabilities {
         .with_entry_snapshot(true)
         .with_consistency(Consistency::Strong)
         .with_key_bytes(SERVER_KEY_BYTES_MIN, MESSAGE_BYTES_MAX - PAIR_BYTES_LEAST)
-        .with_item_limits(&[ItemLimit { max: MESSAGE_BYTES_MAX as u64, ..MESSAGE }])
+        .with_item_limits(&[MESSAGE])
 }
 
 /// The whole message that sets an item (CHK-2). A namespace is not in it, and its bytes are taken off what is allowed.
-const MESSAGE: ItemLimit = ItemLimit {
-    name: "message_bytes_max",
-    max: 0,
-    measure: |item| (ENDS_BYTES + pair_bytes(item.key, item.value, item.metadata, item.expires)) as u64,
-};
+const fn message_limit(bytes_max: u64) -> ItemLimit {
+    ItemLimit::new("message_bytes_max", bytes_max, |item| {
+        (ENDS_BYTES + pair_bytes(item.key, item.value, item.metadata, item.expires)) as u64
+    })
+}
+
+const MESSAGE: ItemLimit = message_limit(MESSAGE_BYTES_MAX as u64);
 
 /// What a store with these settings declares.
 pub(crate) fn capabilities(config: &NemesisdbConfig) -> Capabilities {
@@ -59,7 +61,7 @@ pub(crate) fn capabilities(config: &NemesisdbConfig) -> Capabilities {
     let room = config.message_bytes_max - (quoted_bytes(&prefix) - 2);
     capabilities.key_bytes_min = SERVER_KEY_BYTES_MIN.saturating_sub(prefix.len()).max(1);
     capabilities.key_bytes_max = room - PAIR_BYTES_LEAST;
-    capabilities.item_limits = Cow::Owned(vec![ItemLimit { max: room as u64, ..MESSAGE }]);
+    capabilities.item_limits = Cow::Owned(vec![message_limit(room as u64)]);
     capabilities
 }
 

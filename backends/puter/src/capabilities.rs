@@ -31,10 +31,10 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("puter")
     .with_item_limits(&[VALUE, ENTRY]);
 
 /// As the text of its JSON, the envelope included: 399 KiB.
-const VALUE: ItemLimit = ItemLimit { name: "value_bytes_max", max: 399 * 1024, measure: value_bytes };
+const VALUE: ItemLimit = ItemLimit::new("value_bytes_max", 399 * 1024, value_bytes);
 
 /// Key and value in the storage behind the system: 400 KiB, less what it keeps beside them.
-const ENTRY: ItemLimit = ItemLimit { name: "entry_bytes_max", max: 400 * 1024 - 200, measure: stored_bytes };
+const ENTRY: ItemLimit = ItemLimit::new("entry_bytes_max", 400 * 1024 - 200, stored_bytes);
 
 #[cfg(test)]
 mod tests {

@@ -52,7 +52,7 @@ async fn ver_2_a_version_of_another_file_is_never_this_files() {
     let kept = version.parse::<Version>().unwrap();
     assert!(!right.set("a", "w").if_version(kept.clone()).await.unwrap().is_written());
     assert!(left.set("a", "w").if_version(kept).await.unwrap().is_written());
-    assert!(right.set("a", "w").if_version(own.parse().unwrap()).await.unwrap().is_written());
+    assert!(right.set("a", "w").if_version(own.parse::<Version>().unwrap()).await.unwrap().is_written());
 }
 
 #[tokio::test]

@@ -222,7 +222,7 @@ pub(crate) async fn exp_5_a_ttl_of_zero_is_refused(cx: &Context<'_>) -> CaseResu
     cx.with(Feature::Ttl).await?;
     let life = Life { form: Form::Ttl, ttl: Duration::ZERO, end: cx.now()? };
     refused(cx, Form::Ttl, life, &Reason::TtlZero).await?;
-    let error = ensure_err!(cx.store().set(&cx.key("k"), cx.value(1)).ttl(Duration::ZERO).await, "a ttl of zero");
+    let error = ensure_err!(cx.store().set(cx.key("k"), cx.value(1)).ttl(Duration::ZERO).await, "a ttl of zero");
     ensure!(error.is_expired(), "a migration must see that the entry has expired on the way: {error}");
     Ok(())
 }
@@ -235,7 +235,7 @@ pub(crate) async fn exp_5_an_expiry_in_the_past_is_refused(cx: &Context<'_>) -> 
     let past = [micros, micros - 1, micros - 1_000_000, 1, 0, -1, i64::MIN].map(Timestamp::from_unix_micros);
     for end in past {
         refused(cx, Form::At, Life { form: Form::At, ttl: Duration::ZERO, end }, &Reason::ExpiryInPast).await?;
-        let error = ensure_err!(cx.store().set(&cx.key("k"), cx.value(1)).expire_at(end).await, "an expiry at {end}");
+        let error = ensure_err!(cx.store().set(cx.key("k"), cx.value(1)).expire_at(end).await, "an expiry at {end}");
         ensure!(error.is_expired(), "a migration must see that the entry has expired on the way: {error}");
     }
     Ok(())

@@ -415,7 +415,7 @@ pub(crate) async fn set_6_best_effort_needs_an_opt_in(cx: &Context<'_>) -> CaseR
             Feature::IfNotExists => drop(set().if_not_exists().await?),
             Feature::IfExists => drop(set().if_exists().await?),
             Feature::IfVersion => drop(set().if_version(foreign_version()).await?),
-            Feature::Counters => drop(store.increment(&cx.key("counter"), 1).allow_best_effort().await?),
+            Feature::Counters => drop(store.increment(cx.key("counter"), 1).allow_best_effort().await?),
             _ => drop(store.expire(&key).never().allow_best_effort().await?),
         }
     }

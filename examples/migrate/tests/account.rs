@@ -195,7 +195,7 @@ async fn large_values_are_read_in_small_batches() {
     let faulty = Arc::new(Faulty::default());
     let from = Store::from_arc(Arc::<Faulty>::clone(&faulty));
     for at in 0..40 {
-        from.set(&format!("{at:02}"), vec![0_u8; 1000]).expire_at(FAR).await.unwrap();
+        from.set(format!("{at:02}"), vec![0_u8; 1000]).expire_at(FAR).await.unwrap();
     }
     let options = Options { batch_bytes: 4000, ..Options::default() };
     let to = memory().await;
@@ -207,7 +207,7 @@ async fn large_values_are_read_in_small_batches() {
     faulty.most_read_at_once.store(0, Ordering::Relaxed);
     from.delete_prefix("0").await.unwrap();
     for at in 0..100 {
-        from.set(&format!("0{at:02}"), "small").await.unwrap();
+        from.set(format!("0{at:02}"), "small").await.unwrap();
     }
     let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
     assert!(summary.is_complete());

@@ -52,7 +52,7 @@ async fn directory_with_entries() -> tempfile::TempDir {
 async fn export_many(path: &Path) {
     let many = memory().await;
     for at in 0..20_000 {
-        many.set(&format!("{at}"), "x".repeat(100)).await.unwrap();
+        many.set(format!("{at}"), "x".repeat(100)).await.unwrap();
     }
     export(&many, path).await;
 }

@@ -1,5 +1,6 @@
 //! `expire`.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,23 +10,23 @@ use super::{Phase, Start};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::expiry::{ExpiryPrecedence, MinTtl};
+use crate::handle::Handle;
 use crate::resolver::ExpireOptions;
-use crate::store::Store;
 
 /// Changes only the expiry of an entry; see [`Store::expire`]. One of [`ttl`](Self::ttl),
 /// [`expire_at`](Self::expire_at) and [`never`](Self::never) must be given.
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct Expire<'a> {
-    store: &'a Store,
-    key: &'a str,
+    handle: &'a Handle,
+    key: Cow<'a, str>,
     options: ExpireOptions,
     phase: Phase<'a, bool>,
 }
 
 impl<'a> Expire<'a> {
-    pub(crate) fn new(store: &'a Store, key: &'a str) -> Self {
-        Self { store, key, options: ExpireOptions::default(), phase: Phase::Fresh }
+    pub(crate) fn new(handle: &'a Handle, key: Cow<'a, str>) -> Self {
+        Self { handle, key, options: ExpireOptions::default(), phase: Phase::Fresh }
     }
 
     /// The entry ends this long after the backend carries this out; rounded up to its resolution (EXP-4).
@@ -70,12 +71,12 @@ impl Future for Expire<'_> {
     type Output = Result<bool>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { store, key, options, ref mut phase } = *self;
+        let Self { handle, ref key, options, ref mut phase } = *self;
         let answer = ready!(phase.poll(cx, || {
-            let expire = store.resolver().expire(key, options, store.backend().clock())?;
-            let call = store.enter()?;
-            Ok(Start::Waiting(store.backend().expire(expire), call))
+            let expire = handle.resolver().expire(key.clone(), options, handle.backend().clock())?;
+            let call = handle.enter()?;
+            Ok(Start::Waiting(handle.backend().expire(expire), call))
         }));
-        Poll::Ready(answer.map_err(|error| store.explain(error, "expire").with_key(&store.full(key))))
+        Poll::Ready(answer.map_err(|error| handle.explain_key(error, "expire", key)))
     }
 }

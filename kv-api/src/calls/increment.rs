@@ -1,27 +1,28 @@
 //! `increment`.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Phase, Start};
 use crate::error::Result;
-use crate::store::Store;
+use crate::handle::Handle;
 
 /// Increments a counter; see [`Store::increment`].
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct Increment<'a> {
-    store: &'a Store,
-    key: &'a str,
+    handle: &'a Handle,
+    key: Cow<'a, str>,
     by: i64,
     best_effort: bool,
     phase: Phase<'a, i64>,
 }
 
 impl<'a> Increment<'a> {
-    pub(crate) const fn new(store: &'a Store, key: &'a str, by: i64) -> Self {
-        Self { store, key, by, best_effort: false, phase: Phase::Fresh }
+    pub(crate) const fn new(handle: &'a Handle, key: Cow<'a, str>, by: i64) -> Self {
+        Self { handle, key, by, best_effort: false, phase: Phase::Fresh }
     }
 
     /// Accepts a race window for this request, where the store can do no better (SET-6).
@@ -35,12 +36,12 @@ impl Future for Increment<'_> {
     type Output = Result<i64>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { store, key, by, best_effort, ref mut phase } = *self;
+        let Self { handle, ref key, by, best_effort, ref mut phase } = *self;
         let answer = ready!(phase.poll(cx, || {
-            let increment = store.resolver().increment(key, by, best_effort)?;
-            let call = store.enter()?;
-            Ok(Start::Waiting(store.backend().increment(increment), call))
+            let increment = handle.resolver().increment(key.clone(), by, best_effort)?;
+            let call = handle.enter()?;
+            Ok(Start::Waiting(handle.backend().increment(increment), call))
         }));
-        Poll::Ready(answer.map_err(|error| store.explain(error, "increment").with_key(&store.full(key))))
+        Poll::Ready(answer.map_err(|error| handle.explain_key(error, "increment", key)))
     }
 }

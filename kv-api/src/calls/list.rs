@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
@@ -10,9 +11,10 @@ use futures_core::Stream;
 use super::{Phase, Start};
 use crate::cursor::Cursor;
 use crate::entry::Entry;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::handle::Handle;
+use crate::listing;
 use crate::page::{ListItem, Page, RawPage};
-use crate::store::Store;
 use crate::walk;
 
 /// Lists keys; see [`Store::list`]. Awaited it is one [`Page`]; [`stream`](Self::stream) and
@@ -36,28 +38,27 @@ use crate::walk;
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct List<'a> {
-    pub(crate) store: &'a Store,
-    pub(crate) prefix: Cow<'a, str>,
-    pub(crate) limit: Option<usize>,
-    pub(crate) cursor: Option<Cursor>,
-    pub(crate) repeats_allowed: bool,
-    /// What an error names as the operation: whatever walks the list.
-    pub(crate) operation: &'static str,
+    handle: &'a Arc<Handle>,
+    prefix: Cow<'a, str>,
+    limit: Option<usize>,
+    cursor: Option<Cursor>,
+    repeats_allowed: bool,
     phase: Phase<'a, RawPage>,
 }
 
+const OPERATION: &str = "list";
+
 impl<'a> List<'a> {
     /// The most keys of a page unless [`limit`](Self::limit) says otherwise.
-    pub const LIMIT_DEFAULT: usize = 1000;
+    pub const LIMIT_DEFAULT: usize = walk::KEYS_DEFAULT;
 
-    pub(crate) const fn new(store: &'a Store, operation: &'static str) -> Self {
+    pub(crate) const fn new(handle: &'a Arc<Handle>) -> Self {
         Self {
-            store,
+            handle,
             prefix: Cow::Borrowed(""),
             limit: None,
             cursor: None,
             repeats_allowed: false,
-            operation,
             phase: Phase::Fresh,
         }
     }
@@ -90,16 +91,42 @@ impl<'a> List<'a> {
         self
     }
 
-    /// All keys, page by page as they are asked for. It ends after the first error.
-    pub fn stream(self) -> impl Stream<Item = Result<ListItem>> + Send + Unpin + 'a {
-        walk::items(self)
+    /// All keys, page by page as they are asked for. It ends after the first error, and with `Protocol` where the system
+    /// lists without end (LIST-5). It keeps the store by itself, so a function can return it.
+    ///
+    /// ```
+    /// use futures_core::Stream;
+    /// fn users(store: &kv_api::Store, group: &str) -> impl Stream<Item = kv_api::Result<kv_api::ListItem>> + use<> {
+    ///     store.list().prefix(format!("{group}/")).stream()
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use futures_util::TryStreamExt;
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("a/1", "").await?;
+    /// let stream = users(&store, "a");
+    /// drop(store);
+    /// assert_eq!(stream.try_collect::<Vec<_>>().await?[0].key, "a/1");
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stream(self) -> impl Stream<Item = Result<ListItem>> + Send + Unpin + use<> {
+        let (handle, options) = self.walked();
+        walk::items(handle, options)
     }
 
     /// All entries with their keys, page by page; what vanished in between is left out (LIST-4). A page is 100 entries
-    /// unless [`limit`](Self::limit) says otherwise: that many values are in memory at once. It ends after the first
-    /// error.
-    pub fn entries(self) -> impl Stream<Item = Result<(String, Entry)>> + Send + Unpin + 'a {
-        walk::entries(self)
+    /// unless [`limit`](Self::limit) says otherwise: that many values are in memory at once. It ends as
+    /// [`stream`](Self::stream) does, and like it keeps the store by itself.
+    pub fn entries(self) -> impl Stream<Item = Result<(String, Entry)>> + Send + Unpin + use<> {
+        let (handle, options) = self.walked();
+        walk::entries(handle, options)
+    }
+
+    fn walked(self) -> (Arc<Handle>, walk::Options) {
+        let Self { handle, prefix, limit, cursor, repeats_allowed, .. } = self;
+        let prefix = prefix.into_owned();
+        (Arc::clone(handle), walk::Options { prefix, limit, cursor, repeats_allowed, operation: OPERATION })
     }
 }
 
@@ -107,17 +134,21 @@ impl Future for List<'_> {
     type Output = Result<Page>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { store, ref prefix, limit, ref cursor, operation, ref mut phase, .. } = *self;
+        let Self { handle, ref prefix, limit, ref cursor, ref mut phase, .. } = *self;
         let limit = limit.unwrap_or(Self::LIMIT_DEFAULT);
         let answer = ready!(phase.poll(cx, || {
-            let prefix = store.resolver().prefixed(prefix.clone());
-            let position = cursor.as_ref().map(|cursor| walk::cursor_scope(store, &prefix).open(cursor)).transpose()?;
-            let page = store.resolver().list_full(prefix, limit, position)?;
-            let call = store.enter()?;
-            Ok(Start::Waiting(store.backend().list(page), call))
+            let prefix = handle.resolver().prefixed(prefix.clone());
+            let scope = listing::cursor_scope(handle, &prefix);
+            let position = cursor.as_ref().map(|cursor| scope.open(cursor)).transpose()?;
+            let page = handle.resolver().list_full(prefix, limit, position)?;
+            let call = handle.enter()?;
+            Ok(Start::Waiting(handle.backend().list(page), call))
         }));
-        let page =
-            answer.and_then(|raw| walk::shown_page(store, &store.resolver().prefixed(Cow::Borrowed(prefix)), raw));
-        Poll::Ready(page.map_err(|error| store.explain(error, operation)))
+        let page = answer.map_err(Error::without_index).and_then(|raw| {
+            let page = listing::shown_page(handle, &handle.resolver().prefixed(Cow::Borrowed(prefix)), raw)?;
+            // One place always has one cursor.
+            if page.cursor.is_some() && page.cursor == *cursor { Err(listing::stuck()) } else { Ok(page) }
+        });
+        Poll::Ready(page.map_err(|error| handle.explain(error, OPERATION)))
     }
 }

@@ -1,5 +1,6 @@
 //! `get`, `get_entry` and `exists`: one read with more or fewer fields wanted (GET-1, GET-2).
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,22 +8,21 @@ use std::task::{Context, Poll, ready};
 use super::{Phase, Start};
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::handle::Handle;
 use crate::value::Value;
 
 #[derive(Debug)]
 struct ReadCall<'a> {
-    store: &'a Store,
-    key: &'a str,
+    handle: &'a Handle,
+    key: Cow<'a, str>,
     phase: Phase<'a, Option<Entry>>,
 }
 
 impl<'a> ReadCall<'a> {
     #[inline]
     fn poll(&mut self, cx: &mut Context<'_>, fields: Fields, operation: &'static str) -> Poll<Result<Option<Entry>>> {
-        if matches!(self.phase, Phase::Fresh)
-            && let Some(answer) = at_once(self.store, self.key, fields)
-        {
+        let answered = if matches!(self.phase, Phase::Fresh) { at_once(self.handle, &self.key, fields) } else { None };
+        if let Some(answer) = answered {
             self.phase = Phase::Done;
             return Poll::Ready(answer.map_err(|error| self.explain(error, operation)));
         }
@@ -37,28 +37,28 @@ impl<'a> ReadCall<'a> {
         fields: Fields,
         operation: &'static str,
     ) -> Poll<Result<Option<Entry>>> {
-        let Self { store, key, ref mut phase } = *self;
+        let Self { handle, ref key, ref mut phase } = *self;
         let answer = ready!(phase.poll(cx, || {
-            let read = store.resolver().read(key, fields)?;
-            let call = store.enter()?;
-            Ok(Start::Waiting(store.backend().read(read), call))
+            let read = handle.resolver().read(key.clone(), fields)?;
+            let call = handle.enter()?;
+            Ok(Start::Waiting(handle.backend().read(read), call))
         }));
         Poll::Ready(answer.map_err(|error| self.explain(error, operation)))
     }
 
     #[cold]
     fn explain(&self, error: Error, operation: &'static str) -> Error {
-        self.store.explain(error, operation).with_key(&self.store.full(self.key))
+        self.handle.explain_key(error, operation, &self.key)
     }
 }
 
 /// The answer of a store that need not wait. This is the whole of such a call, kept short: then the processor fetches what
 /// the next call needs while this one waits for memory.
 #[inline]
-fn at_once(store: &Store, key: &str, fields: Fields) -> Option<Result<Option<Entry>>> {
-    let read = store.resolver().read(key, fields).ok()?;
-    store.check_open().ok()?;
-    store.backend().read_now(&read)
+fn at_once(handle: &Handle, key: &str, fields: Fields) -> Option<Result<Option<Entry>>> {
+    let read = handle.resolver().read(key, fields).ok()?;
+    handle.check_open().ok()?;
+    handle.backend().read_now(&read)
 }
 
 macro_rules! read_call {
@@ -69,8 +69,8 @@ macro_rules! read_call {
         pub struct $name<'a>(ReadCall<'a>);
 
         impl<'a> $name<'a> {
-            pub(crate) const fn new(store: &'a Store, key: &'a str) -> Self {
-                Self(ReadCall { store, key, phase: Phase::Fresh })
+            pub(crate) const fn new(handle: &'a Handle, key: Cow<'a, str>) -> Self {
+                Self(ReadCall { handle, key, phase: Phase::Fresh })
             }
         }
 
@@ -79,11 +79,18 @@ macro_rules! read_call {
 
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let answer = ready!(self.0.poll(cx, $fields, $operation));
-                let finish: fn(&Store, Option<Entry>) -> $output = $finish;
-                Poll::Ready(answer.map(|entry| finish(self.0.store, entry)))
+                let finish: fn(&Handle, Option<Entry>) -> $output = $finish;
+                Poll::Ready(answer.map(|entry| finish(self.0.handle, entry)))
             }
         }
     };
+}
+
+impl Get<'_> {
+    /// Adds to an error of what was read which request it was.
+    pub(crate) fn explain(&self, error: Error, operation: &'static str) -> Error {
+        self.0.explain(error, operation)
+    }
 }
 
 read_call! {
@@ -92,9 +99,9 @@ read_call! {
 }
 read_call! {
     /// Reads a whole entry; see [`Store::get_entry`].
-    GetEntry, Fields::All, "get_entry", Option<Entry>, |store, entry| entry.map(|entry| store.shown_entry(entry))
+    GetEntry, Fields::All, "get_entry", Option<Entry>, |handle, entry| entry.map(|entry| handle.shown_entry(entry))
 }
 read_call! {
-    /// Idempotency whether there is a live entry; see [`Store::exists`].
+    /// Asks whether there is a live entry; see [`Store::exists`].
     Exists, Fields::Existence, "exists", bool, |_, entry| entry.is_some()
 }

@@ -122,7 +122,7 @@ async fn many_callers_get_their_own_answers() {
             assert_eq!(found, [Some(value), None]);
             store.increment("all", 1).await.unwrap();
         }
-        store.increment(&format!("own{number}"), i64::try_from(number).unwrap()).await.unwrap()
+        store.increment(format!("own{number}"), i64::try_from(number).unwrap()).await.unwrap()
     }
     let calls = (0..CALLERS).map(|number| tokio::spawn(caller(store.clone(), number)));
     let results: Vec<_> = stream::iter(calls).buffered(CALLERS).collect().await;

@@ -55,7 +55,7 @@ fn set_2_to_5_conditions_and_outcomes() {
     assert_eq!((outcome.status(), outcome.version()), (SetStatus::Updated, Some(&fixture.version("k"))));
     assert_eq!(fixture.text("k").as_deref(), Some("5"));
     assert_eq!(fixture.set(item("6").if_version(Version::numbered(1, 64))), SetStatus::NotMet, "of another store");
-    assert_eq!(fixture.set(item("7").if_version("token".parse().unwrap())), SetStatus::NotMet);
+    assert_eq!(fixture.set(item("7").if_version("token".parse::<Version>().unwrap())), SetStatus::NotMet);
 }
 
 #[test]

@@ -279,7 +279,7 @@ async fn err_3_one_refused_connection_costs_each_caller_one_attempt() {
         // The old connection may cost one attempt, the refused one another.
         let gets = (0..8).map(|number| {
             let store = store.clone();
-            tokio::spawn(async move { store.get(&format!("number{number}")).await })
+            tokio::spawn(async move { store.get(format!("number{number}")).await })
         });
         for get in gets.collect::<Vec<_>>() {
             assert_eq!(get.await.unwrap().unwrap(), None);

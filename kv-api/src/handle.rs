@@ -1,0 +1,167 @@
+//! What a store and its calls share: the backend, what this handle offers of it, and the way there and back.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::backend::Backend;
+use crate::capabilities::{Capabilities, Support};
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::gate::{Gate, InFlight};
+use crate::outcome::{DeleteOutcome, SetOutcome, SetStatus};
+use crate::resolver::{Policy, Resolver};
+
+/// What is behind a [`Store`](crate::Store). Calls, batches and walks work on this one; nothing here knows of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    backend: Arc<dyn Backend>,
+    /// What this handle offers: the backend's own capabilities, or restricted ones.
+    capabilities: Capabilities,
+    restricted: bool,
+    pub(crate) policy: Policy,
+    prefix: String,
+    gate: Arc<Gate>,
+}
+
+impl Handle {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        let capabilities = backend.capabilities().clone();
+        Self {
+            backend,
+            capabilities,
+            restricted: false,
+            policy: Policy::default(),
+            prefix: String::new(),
+            gate: Arc::new(Gate::default()),
+        }
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    pub(crate) const fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    pub(crate) const fn is_restricted(&self) -> bool {
+        self.restricted
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn push_prefix(&mut self, prefix: &str) {
+        self.prefix.push_str(prefix);
+    }
+
+    pub(crate) fn restrict_to(&mut self, other: &Capabilities) {
+        self.capabilities = self.capabilities.restricted_to(other);
+        self.restricted = true;
+    }
+
+    pub(crate) fn resolver(&self) -> Resolver<'_> {
+        Resolver::with_handle(&self.capabilities, self.policy, &self.prefix)
+    }
+
+    /// Refuses when the store is closed; for reads that are answered at once.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.gate.check_open()
+    }
+
+    /// Refuses when the store is closed, and otherwise keeps it open until the call has ended.
+    pub(crate) fn enter(&self) -> Result<InFlight<'_>> {
+        self.gate.enter()
+    }
+
+    /// Waits for the calls in flight, then lets go of what the backend holds (LIFE-2).
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.gate.close().await;
+        self.backend.close().await
+    }
+
+    /// Adds to an error which store and operation it happened in (ERR-2).
+    pub(crate) fn explain(&self, error: Error, operation: &'static str) -> Error {
+        error.with_store(self.capabilities.system).with_operation(operation)
+    }
+
+    /// The error of a call for one key of the caller (ERR-7).
+    #[cold]
+    pub(crate) fn explain_key(&self, error: Error, operation: &'static str, key: &str) -> Error {
+        self.explain(error, operation).placed(None, Some([self.prefix(), key].concat()))
+    }
+
+    /// The error of a whole batch, in which the backend may have named one of the keys it was given, or the position of
+    /// one; `index_of` makes of that position the one in the caller's batch (ERR-7).
+    #[cold]
+    pub(crate) fn explain_batch(
+        &self,
+        error: Error,
+        operation: &'static str,
+        keys: &[Cow<'_, str>],
+        index_of: impl FnOnce(usize) -> Option<usize>,
+    ) -> Error {
+        let at = match error.key() {
+            Some(named) => keys.iter().position(|key| key == named),
+            None => error.index().filter(|index| *index < keys.len()),
+        };
+        let key = at.map(|at| keys[at].clone().into_owned());
+        self.explain(error, operation).placed(at.and_then(index_of), key)
+    }
+
+    /// What a restricted handle may tell of an outcome (CAP-4). A met condition tells by itself (SET-5).
+    pub(crate) fn shown_outcome(&self, outcome: SetOutcome, unconditional: bool) -> SetOutcome {
+        if !self.restricted {
+            return outcome;
+        }
+        let status = match outcome.status() {
+            SetStatus::Created | SetStatus::Updated if unconditional && !self.capabilities.reports_set_outcome => {
+                SetStatus::Stored
+            }
+            status => status,
+        };
+        let shown = SetOutcome::new(status);
+        match outcome.version() {
+            Some(version) if self.capabilities.if_version != Support::None => shown.with_version(version.clone()),
+            _ => shown,
+        }
+    }
+
+    /// What a restricted handle may tell of a delete without a version (CAP-4). A met version tells by itself, as in SET-5.
+    pub(crate) fn shown_delete(&self, outcome: DeleteOutcome) -> DeleteOutcome {
+        match outcome {
+            DeleteOutcome::Deleted | DeleteOutcome::NotFound if !self.capabilities.reports_delete_outcome => {
+                DeleteOutcome::Accepted
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The same for one key of `delete_many`. Without a declaration a store tells what it happens to know; a restricted handle
+    /// tells nothing then, as the others would not.
+    pub(crate) fn shown_delete_of_many(&self, outcome: DeleteOutcome) -> DeleteOutcome {
+        match outcome {
+            DeleteOutcome::Deleted | DeleteOutcome::NotFound
+                if self.restricted && !self.capabilities.reports_delete_many_outcome =>
+            {
+                DeleteOutcome::Accepted
+            }
+            outcome => outcome,
+        }
+    }
+
+    pub(crate) fn shown_entry(&self, mut entry: Entry) -> Entry {
+        if self.restricted {
+            let absent = |support| support == Support::None;
+            let capabilities = &self.capabilities;
+            entry.hide(absent(capabilities.metadata), !capabilities.expiry_read, absent(capabilities.if_version));
+        }
+        entry
+    }
+}
+
+/// An adapter that answered too little or too much: no item can be told from another.
+pub(crate) fn wrong_count(asked: usize, answered: usize, retry: Retry) -> Error {
+    Error::new(ErrorKind::Internal, format!("the adapter answered {answered} of {asked} items")).with_retry(retry)
+}

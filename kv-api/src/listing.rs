@@ -1,0 +1,73 @@
+//! One page of a list: what an adapter answered is checked and made into what the caller sees (LIST-1 to LIST-3).
+
+use std::borrow::Cow;
+
+use crate::capabilities::ListOrder;
+use crate::cursor::CursorScope;
+use crate::entry::EntryExpiry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::Handle;
+use crate::page::{ListItem, ListedMetadata, Page, RawPage};
+
+/// What a cursor of this handle is bound to.
+pub(crate) fn cursor_scope<'a>(handle: &'a Handle, full_prefix: &'a str) -> CursorScope<'a> {
+    CursorScope { system: handle.capabilities().system, scope: handle.backend().scope(), prefix: full_prefix }
+}
+
+/// Whether the backend itself lists in order; a restricted handle may not say so.
+pub(crate) fn is_ordered(handle: &Handle) -> bool {
+    handle.backend().capabilities().list_order == ListOrder::Lexicographic
+}
+
+/// Refuses a page that is not one of the list that was asked for. `after` is the last key before it, where it is known.
+pub(crate) fn check(handle: &Handle, full_prefix: &str, after: Option<&str>, items: &[ListItem]) -> Result<()> {
+    let is_ordered = is_ordered(handle);
+    let mut before = after;
+    for item in items {
+        let key = item.key.as_str();
+        if !key.starts_with(full_prefix) {
+            return Err(protocol("a listed key does not begin with the prefix").with_key(key));
+        }
+        if is_ordered && before.is_some_and(|before| key <= before) {
+            return Err(protocol("a listed key does not come after the one before it").with_key(key));
+        }
+        before = Some(key);
+    }
+    Ok(())
+}
+
+/// What stays in one place would be asked for without end (LIST-3).
+pub(crate) fn stuck() -> Error {
+    protocol("the cursor of the next page does not advance")
+}
+
+pub(crate) fn protocol(message: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::Protocol, message)
+}
+
+/// Items as the handle shows them: without the handle's prefix, and without what a restricted handle may not tell.
+pub(crate) fn shown_items(handle: &Handle, mut items: Vec<ListItem>) -> Vec<ListItem> {
+    let capabilities = handle.capabilities();
+    let handle_prefix = handle.prefix();
+    for item in &mut items {
+        if !handle_prefix.is_empty() {
+            item.key.drain(..handle_prefix.len());
+        }
+        if !capabilities.list_metadata {
+            item.metadata = ListedMetadata::NotReported;
+        }
+        if !capabilities.list_expiry {
+            item.expiry = EntryExpiry::Unknown;
+        }
+    }
+    // The key that is the handle's prefix and nothing more has no name here (NS-2).
+    items.retain(|item| !item.key.is_empty());
+    items
+}
+
+/// A single page, with a cursor that another process can use.
+pub(crate) fn shown_page(handle: &Handle, full_prefix: &str, raw: RawPage) -> Result<Page> {
+    check(handle, full_prefix, None, &raw.items)?;
+    let cursor = raw.next.map(|position| cursor_scope(handle, full_prefix).seal(&position));
+    Ok(Page { items: shown_items(handle, raw.items), cursor })
+}

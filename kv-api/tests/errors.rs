@@ -1,0 +1,182 @@
+//! Whose key and index an error names (ERR-7), and what a person sees of it (ERR-2), with an adapter whose errors name
+//! keys and positions of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::borrow::Cow;
+
+use futures_util::TryStreamExt;
+use kv_api::{
+    Backend, BatchOutcome, Capabilities, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire, Increment,
+    ListItem, ListOrder, ListPage, RawPage, Read, ReadMany, Result, SetItem, SetOutcome, Store, Support, ValueKinds,
+    Write, WriteMany, async_trait,
+};
+
+static CAPABILITIES: Capabilities = Capabilities::new("liar")
+    .with_value_kinds(ValueKinds::ALL)
+    .with_list(Support::Native, ListOrder::Lexicographic)
+    .with_counters(Support::Native, i64::MIN, i64::MAX)
+    .with_expire(Support::Native)
+    .with_all_or_nothing(Support::Native);
+
+/// Fails at everything but `list`. Its errors name what it was made with.
+#[derive(Clone, Copy, Debug)]
+struct Liar {
+    key: Option<&'static str>,
+    index: Option<usize>,
+}
+
+impl Liar {
+    fn error(self) -> Error {
+        let mut error = Error::new(ErrorKind::Unavailable, "down");
+        if let Some(key) = self.key {
+            error = error.with_key(key);
+        }
+        if let Some(index) = self.index {
+            error = error.with_index(index);
+        }
+        error
+    }
+}
+
+#[async_trait]
+impl Backend for Liar {
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
+    }
+    async fn read(&self, _: Read<'_>) -> Result<Option<Entry>> {
+        Err(self.error())
+    }
+    async fn read_many(&self, _: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        Err(self.error())
+    }
+    async fn write(&self, _: Write<'_>) -> Result<SetOutcome> {
+        Err(self.error())
+    }
+    async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
+        writes.writes().iter().map(|_| Err(self.error())).collect()
+    }
+    async fn write_all_or_nothing(&self, _: WriteMany<'_>) -> Result<BatchOutcome> {
+        Err(self.error())
+    }
+    async fn delete(&self, _: Delete<'_>) -> Result<DeleteOutcome> {
+        Err(self.error())
+    }
+    async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
+        deletes.keys().iter().map(|_| Err(self.error())).collect()
+    }
+    async fn increment(&self, _: Increment<'_>) -> Result<i64> {
+        Err(self.error())
+    }
+    async fn expire(&self, _: Expire<'_>) -> Result<bool> {
+        Err(self.error())
+    }
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        if page.prefix().ends_with("none") {
+            return Err(self.error());
+        }
+        Ok(RawPage::new(vec![ListItem::new(format!("{}x", page.prefix()))], None))
+    }
+}
+
+fn store(key: Option<&'static str>, index: Option<usize>) -> Store {
+    Store::new(Liar { key, index }).with_prefix("p/")
+}
+
+fn place(error: &Error) -> (Option<usize>, Option<&str>) {
+    (error.index(), error.key())
+}
+
+#[tokio::test]
+async fn err_7_a_single_call_names_the_key_of_the_caller() {
+    for store in [store(Some("mine"), Some(9)), store(Some("p/other"), None), store(None, Some(0)), store(None, None)] {
+        for error in [
+            store.get("k").await.unwrap_err(),
+            store.get_entry("k").await.unwrap_err(),
+            store.exists("k").await.unwrap_err(),
+            store.get_as::<u8>("k").await.unwrap_err(),
+            store.set("k", "v").await.unwrap_err(),
+            store.set_as("k", "v").await.unwrap_err(),
+            store.delete("k").await.unwrap_err(),
+            store.increment("k", 1).await.unwrap_err(),
+            store.expire("k").never().await.unwrap_err(),
+        ] {
+            assert_eq!(place(&error), (None, Some("p/k")), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn err_7_an_item_of_a_batch_names_key_and_position_of_the_caller() {
+    for store in [store(Some("mine"), Some(0)), store(Some("p/b"), Some(9)), store(None, None)] {
+        let sets = store.set_many(["a", "", "b", "a"].map(|key| SetItem::new(key, "v"))).await;
+        let deletes = store.delete_many(["a", "", "b", "a"]).await;
+        let errors = |index: usize| [sets[index].as_ref().unwrap_err(), deletes[index].as_ref().unwrap_err()];
+        for (index, key) in ["p/a", "", "p/b", "p/a"].into_iter().enumerate() {
+            for error in errors(index) {
+                assert_eq!(place(error), (Some(index), Some(key)), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn err_7_a_batch_that_fails_as_a_whole_names_only_what_the_caller_gave() {
+    let keys = ["a", "b", "a", "c"];
+    let unique = ["a", "b", "c"].map(|key| SetItem::new(key, "v"));
+    for (key, index, of_reads, of_writes) in [
+        (Some("p/c"), None, (Some(3), Some("p/c")), (Some(2), Some("p/c"))),
+        (Some("p/c"), Some(0), (Some(3), Some("p/c")), (Some(2), Some("p/c"))),
+        (Some("c"), Some(1), (None, None), (None, None)), // a key that nobody gave
+        (None, Some(2), (Some(3), Some("p/c")), (Some(2), Some("p/c"))),
+        (None, Some(7), (None, None), (None, None)),
+        (None, None, (None, None), (None, None)),
+    ] {
+        let store = store(key, index);
+        assert_eq!(place(&store.get_many(keys).await.unwrap_err()), of_reads, "{key:?} {index:?}");
+        assert_eq!(place(&store.get_entry_many(keys).await.unwrap_err()), of_reads, "{key:?} {index:?}");
+        let error = store.set_many_all_or_nothing(unique.clone()).await.unwrap_err();
+        assert_eq!(place(&error), of_writes, "{key:?} {index:?}");
+    }
+    let store = store(Some("mine"), Some(3));
+    let refused = store.set_many_all_or_nothing([SetItem::new("a", "v"), SetItem::new("", "v")]).await.unwrap_err();
+    assert_eq!(place(&refused), (Some(1), Some("")), "the handle's own errors stay");
+    assert_eq!(store.get_many(["a", ""]).await.unwrap_err().index(), Some(1));
+}
+
+#[tokio::test]
+async fn err_7_a_walk_names_the_listed_key_and_no_position() {
+    for store in [store(Some("mine"), Some(3)), store(Some("p/x"), Some(3))] {
+        let deleted = store.clear().await.unwrap_err();
+        assert_eq!(place(&deleted), (None, Some("p/x")), "{deleted}");
+        let read = store.list().entries().try_collect::<Vec<_>>().await.unwrap_err();
+        assert!(matches!(place(&read), (None, None | Some("p/x"))), "{read}");
+        assert_eq!(store.list().prefix("none").await.unwrap_err().index(), None);
+        assert_eq!(store.list().prefix("none").stream().try_collect::<Vec<_>>().await.unwrap_err().index(), None);
+    }
+}
+
+#[test]
+fn err_2_what_a_person_reads_moves_no_cursor_and_turns_no_text_around() {
+    const HOSTILE: &str = "a\u{1b}[2Jb\u{202e}c\r\nd\u{2066}e\u{85}f\u{2028}g\0h\u{feff}";
+    let error = Error::new(ErrorKind::Misconfigured, Cow::Borrowed(HOSTILE))
+        .with_store(HOSTILE)
+        .with_key(HOSTILE)
+        .with_native_code(HOSTILE)
+        .with_source(std::io::Error::other(HOSTILE));
+    let cursor: kv_api::Cursor = HOSTILE.parse().unwrap();
+    let version = HOSTILE.parse::<kv_api::Version>().unwrap_err();
+    for text in [
+        error.to_string(),
+        format!("{error:?} {error:#?}"),
+        format!("{cursor:?}"),
+        format!("{version} {version:?}"),
+        format!("{:?}", SetItem::new(HOSTILE, HOSTILE)),
+        format!("{:?}", ListItem::new(HOSTILE)),
+        format!("{:?}", Store::new(Liar { key: Some(HOSTILE), index: None }).with_prefix(HOSTILE)),
+    ] {
+        let moves = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        assert!(!text.contains(|c: char| moves(c) || matches!(c, '\u{2028}' | '\u{feff}')), "{text:?}");
+    }
+    assert!(error.to_string().contains("a\\u{1b}[2Jb"), "what is escaped can still be read: {error}");
+}
