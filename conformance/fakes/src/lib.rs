@@ -5,6 +5,8 @@ pub mod cloudflare;
 mod fault;
 #[cfg(feature = "harness")]
 mod harness;
+mod javascript;
+mod json;
 mod model;
 pub mod nemesisdb;
 mod order;

@@ -6,10 +6,10 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use kv_api::Timestamp;
-use serde_json::{Number, Value};
 
 use super::refusal::Refusal;
 use super::switches::Fractions;
+use crate::json::{Dialect, Number, Value, parse};
 
 /// Whether a key named twice in exist or touch counts twice, as in Redis. Not documented.
 const REPEATED_KEYS_COUNT_AGAIN: bool = true;
@@ -180,12 +180,12 @@ impl Hive {
         now: Timestamp,
     ) -> Result<Number, Refusal> {
         let (old, expires) = match self.live(key, now) {
-            Some(Entry { value: Value::Number(number), expires, .. }) => (number.clone(), *expires),
+            Some(Entry { value: Value::Number(number), expires, .. }) => (*number, *expires),
             Some(_) => return Err(Refusal::not_a_number()),
             None => (Number::from(COUNTERS_START_AT), None),
         };
-        let new = by.added_to(&old, fractions)?;
-        self.put(key, Some(Entry { value: Value::Number(new.clone()), expires, last_operation: now }));
+        let new = by.added_to(old, fractions)?;
+        self.put(key, Some(Entry { value: Value::Number(new), expires, last_operation: now }));
         Ok(new)
     }
 
@@ -280,7 +280,7 @@ pub(super) enum Step {
 
 impl Step {
     /// The sum; only with [`Fractions::Taken`] may anything be a fraction.
-    fn added_to(self, old: &Number, fractions: Fractions) -> Result<Number, Refusal> {
+    fn added_to(self, old: Number, fractions: Fractions) -> Result<Number, Refusal> {
         match (self, old.as_i64(), fractions) {
             (Self::Integer(by), Some(old), _) => {
                 let sum = i128::from(old) + by;
@@ -288,8 +288,8 @@ impl Step {
             }
             (_, _, Fractions::Refused) => Err(Refusal::not_a_number()),
             (by, _, Fractions::Taken) => {
-                let sum = old.as_f64().map(|old| old + by.as_double()).and_then(Number::from_f64);
-                sum.map(|sum| through_double(&sum)).ok_or_else(Refusal::out_of_range)
+                let sum = Number::from_f64(old.as_f64() + by.as_double());
+                sum.map(through_double).ok_or_else(Refusal::out_of_range)
             }
         }
     }
@@ -311,24 +311,25 @@ impl Step {
 }
 
 /// The number as a program that knows doubles alone would hand it back: rounded, and without decimals when it is whole.
-pub(super) fn through_double(number: &Number) -> Number {
-    let rounded = number.as_f64().and_then(Number::from_f64).unwrap_or_else(|| number.clone());
+pub(super) fn through_double(number: Number) -> Number {
+    let rounded = Number::Double(number.as_f64());
     // Without its `.0` a whole double reads as an integer, as long as 64 bits hold it.
-    let text = rounded.to_string();
-    text.strip_suffix(".0").and_then(|whole| whole.parse().ok()).filter(|_| text != "-0.0").unwrap_or(rounded)
+    match rounded.to_string().strip_suffix(".0").map(|whole| parse(whole, Dialect::Exact)) {
+        Some(Ok(Value::Number(integer))) => integer,
+        _ => rounded,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::json::json;
 
     #[test]
     fn a_double_loses_what_it_cannot_hold() {
         let check = |number: Value, expected: &str| {
             let Value::Number(number) = number else { panic!("{number} is no number") };
-            assert_eq!(through_double(&number).to_string(), expected);
+            assert_eq!(through_double(number).to_string(), expected);
         };
         check(json!(1.0), "1");
         check(json!(1.5), "1.5");
@@ -341,13 +342,13 @@ mod tests {
     #[test]
     fn a_sum_is_an_integer_or_an_error() {
         let old = Number::from(i64::MAX - 1);
-        let check = |by: Step, fractions, expected| assert_eq!(by.added_to(&old, fractions), expected);
+        let check = |by: Step, fractions, expected| assert_eq!(by.added_to(old, fractions), expected);
         check(Step::Integer(1), Fractions::Refused, Ok(Number::from(i64::MAX)));
         check(Step::Integer(2), Fractions::Refused, Err(Refusal::out_of_range()));
         check(Step::Integer(2), Fractions::Taken, Err(Refusal::out_of_range()));
         check(Step::Integer(-i128::from(i64::MIN)), Fractions::Refused, Err(Refusal::out_of_range()));
         check(Step::Fraction(0.5), Fractions::Refused, Err(Refusal::not_a_number()));
         let old = Number::from(1);
-        assert_eq!(Step::Fraction(0.5).added_to(&old, Fractions::Taken), Ok(Number::from_f64(1.5).unwrap()));
+        assert_eq!(Step::Fraction(0.5).added_to(old, Fractions::Taken), Ok(Number::from_f64(1.5).unwrap()));
     }
 }

@@ -10,9 +10,8 @@
 //!
 //! Another id or key is an error with status 401. `GET …/info` in place of `…/hive` tells about the application.
 //!
-//! A value is kept as parsed JSON: 64-bit integers and doubles survive, `1.0` stays apart from `1`; the order of an object's
-//! members, escapes and integers beyond 64 bits do not. Its text is not kept, because the feature of `serde_json` for that
-//! gives a member name a meaning of its own in all JSON of the program.
+//! A value is kept as parsed JSON: the order of members, 64-bit integers and doubles survive, `1.0` stays apart from `1`;
+//! escapes and integers beyond 64 bits do not. Of a repeated member the last value counts. No source says any of it.
 //!
 //! # What is assumed
 //!

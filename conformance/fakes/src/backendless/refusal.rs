@@ -1,6 +1,6 @@
 //! The errors that the system answers: which there are, and how they look.
 
-use serde_json::json;
+use crate::json::json;
 
 /// The status of every error whose status no source gives, which is nearly all (reference: the official JavaScript
 /// client takes only a status outside 200 to 299 for an error, and users report 400).
@@ -70,7 +70,7 @@ impl Refusal {
     }
 
     pub(super) fn body(&self) -> Vec<u8> {
-        json!({"code": self.code, "message": self.message, "errorData": {}}).to_string().into_bytes()
+        json!({"code": self.code, "message": &self.message, "errorData": {}}).to_string().into_bytes()
     }
 
     fn new(code: u32, message: impl Into<String>) -> Self {

@@ -5,7 +5,6 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use kv_api::Timestamp;
-use serde_json::{Value, json};
 
 use super::hive::{Condition, Expiry, Hive, Step, through_double};
 use super::listing::{Listing, PAGE_SIZE_DEFAULT, Page};
@@ -13,6 +12,7 @@ use super::refusal::Refusal;
 use super::route::{BucketCall, Call, KeyCall, Route, parameter, segment};
 use super::switches::{Fractions, NoValue, Nulls, Numbers, Rounding, Switches};
 use crate::fault::Fault;
+use crate::json::{Dialect, Value, json, parse_bytes};
 use crate::model::{Answer, Model, Request};
 
 /// An application and its hives.
@@ -115,7 +115,7 @@ impl System {
         let (hive, call) = match route {
             // Any JSON will do for the one client that asks, the official one for JavaScript.
             Route::ApplicationInfo => return Ok(Reply::Json(json!({}))),
-            Route::HiveNames => return Ok(Reply::Json(self.hives.keys().cloned().collect())),
+            Route::HiveNames => return Ok(Reply::Json(self.hives.keys().map(Value::from).collect())),
             Route::HiveCreate { hive } => return self.create(hive),
             Route::HiveRename { hive } => return self.rename(&hive, required(request, "newName")?),
             Route::HiveDelete { hive } => return self.delete(&hive),
@@ -377,7 +377,7 @@ fn storable_value(value: Value, switches: &Switches) -> Result<Value> {
 
 fn as_doubles(value: Value) -> Value {
     match value {
-        Value::Number(number) => Value::Number(through_double(&number)),
+        Value::Number(number) => Value::Number(through_double(number)),
         Value::Array(items) => items.into_iter().map(as_doubles).collect(),
         Value::Object(members) => members.into_iter().map(|(name, value)| (name, as_doubles(value))).collect(),
         other => other,
@@ -390,11 +390,15 @@ fn json_body(request: &Request<'_>) -> Result<Value> {
     if !media_type.is_some_and(|own| own.trim().eq_ignore_ascii_case("application/json")) {
         return Err(Refusal::bad_request("the content type is not application/json"));
     }
-    serde_json::from_slice(request.body).map_err(|_| Refusal::bad_request("the body is not JSON"))
+    parse_bytes(request.body, Dialect::Exact).map_err(|_| Refusal::bad_request("the body is not JSON"))
 }
 
 fn keys_in_body(request: &Request<'_>) -> Result<Vec<String>> {
-    serde_json::from_value(json_body(request)?).map_err(|_| Refusal::bad_request("the body is not an array of strings"))
+    let Value::Array(keys) = json_body(request)? else {
+        return Err(Refusal::bad_request("the body is not an array of strings"));
+    };
+    let keys = keys.into_iter().map(|key| if let Value::String(key) = key { Some(key) } else { None });
+    keys.collect::<Option<_>>().ok_or_else(|| Refusal::bad_request("the body is not an array of strings"))
 }
 
 fn required(request: &Request<'_>, name: &str) -> Result<String> {

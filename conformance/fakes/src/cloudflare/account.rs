@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use super::namespace::Namespace;
 use super::refusal::{Refusal, page, success};
 use super::route::parameter;
 use super::single::nothing;
+use crate::json::{Dialect, Value, json, parse_bytes};
 use crate::model::{Answer, Request};
 
 /// Characters a title may have.
@@ -139,8 +138,8 @@ fn normalized(id: &str) -> String {
 }
 
 fn title_of(request: &Request<'_>) -> Result<String, Refusal> {
-    let body: Value =
-        serde_json::from_slice(request.body).map_err(|_| Refusal::bad_request("Invalid JSON request body"))?;
+    let body = parse_bytes(request.body, Dialect::JavaScript)
+        .map_err(|_| Refusal::bad_request("Invalid JSON request body"))?;
     match &body["title"] {
         Value::String(title) if (1..=TITLE_MAX).contains(&title.chars().count()) => Ok(title.clone()),
         _ => Err(Refusal::bad_title()),

@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use kv_api::Timestamp;
-use serde_json::{Map, Value, json};
 
 use super::namespace::{Change, Entry, Namespace};
 use super::refusal::{Refusal, success};
@@ -15,6 +14,7 @@ use super::rules::{
     KEY_BYTES_MAX, Seconds, check_key, check_key_length, check_metadata, check_value, expiration, illegal_name,
     is_legal_name,
 };
+use crate::json::{Dialect, Map, Value, json, parse, parse_bytes};
 use crate::model::{Answer, Request};
 
 /// The most pairs or keys in a bulk write or delete.
@@ -66,15 +66,15 @@ impl Plan {
 /// A bulk write, all of it checked: one wrong item refuses the others with it.
 pub(super) fn plan_write(request: &Request<'_>, now: Timestamp) -> Result<Plan, Refusal> {
     let mut positions: BTreeMap<String, usize> = BTreeMap::new();
-    let mut items: Vec<Item> = Vec::new();
+    let mut items: Vec<(usize, Item)> = Vec::new();
     for (at, value) in array(request)?.into_iter().enumerate() {
         let item = Item::parse(at, value)?;
         match positions.entry(item.key.clone()) {
             Slot::Vacant(slot) => {
                 slot.insert(items.len());
-                items.push(item);
+                items.push((at, item));
             }
-            Slot::Occupied(slot) if items[*slot.get()] == item => {}
+            Slot::Occupied(slot) if items[*slot.get()].1 == item => {}
             Slot::Occupied(_) => {
                 return Err(Refusal::bad_bulk(format!(
                     "received duplicate key with different values or expiration parameters: {:?}",
@@ -83,7 +83,7 @@ pub(super) fn plan_write(request: &Request<'_>, now: Timestamp) -> Result<Plan, 
             }
         }
     }
-    items.into_iter().map(|item| item.change(now)).collect::<Result<_, _>>().map(Plan)
+    items.into_iter().map(|(at, item)| item.change(at, now)).collect::<Result<_, _>>().map(Plan)
 }
 
 /// A bulk delete; a key named twice counts once.
@@ -153,7 +153,7 @@ fn shown(entry: &Entry, as_json: bool, with_metadata: bool) -> Result<Value, Ref
     let text = String::from_utf8_lossy(&entry.value);
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
     let value = if as_json {
-        serde_json::from_str(text).map_err(|_| {
+        parse(text, Dialect::JavaScript).map_err(|_| {
             Refusal::bad_bulk("At least one of the requested keys corresponds to a non-json value".to_owned())
         })?
     } else {
@@ -162,7 +162,7 @@ fn shown(entry: &Entry, as_json: bool, with_metadata: bool) -> Result<Value, Ref
     if !with_metadata {
         return Ok(value);
     }
-    let mut shown = json!({ "value": value, "metadata": entry.metadata });
+    let mut shown = json!({ "value": value, "metadata": entry.metadata.as_ref() });
     if let Some(second) = entry.expiration {
         shown["expiration"] = second.into();
     }
@@ -205,27 +205,27 @@ impl Item {
         };
         let seconds = |name: &str| match item.get(name) {
             None => Ok(None),
-            Some(Value::Number(number)) => Ok(Some(Seconds::from_json(number))),
+            Some(Value::Number(number)) if number.as_f64().is_finite() => Ok(Some(Seconds::from_json(*number))),
             other => Err(wrong_type(&format!("{at}.{name}"), "number", other)),
         };
         let (ttl, absolute) = (seconds("expiration_ttl")?, seconds("expiration")?);
         Ok(Self { key, value, base64, ttl, absolute, metadata: item.get_mut("metadata").map(Value::take) })
     }
 
-    fn change(self, now: Timestamp) -> Result<Change, Refusal> {
+    fn change(self, at: usize, now: Timestamp) -> Result<Change, Refusal> {
         if !is_legal_name(&self.key) {
             return Err(illegal_name(&self.key, Refusal::bad_bulk));
         }
         check_key_length(&self.key)?;
-        let expiration = expiration(self.ttl.as_ref(), self.absolute.as_ref(), now)?;
-        let metadata = self.metadata.map(check_metadata).transpose()?.flatten();
+        let expiration = expiration(at, self.ttl.as_ref(), self.absolute.as_ref(), now)?;
+        self.metadata.as_ref().map(check_metadata).transpose()?;
         let value = if self.base64 {
             BASE64.decode(self.value).map_err(|_| Refusal::bad_bulk("Invalid base64 value"))?
         } else {
             self.value.into_bytes()
         };
         check_value(&value)?;
-        Ok((self.key, Some(Entry { value, metadata, expiration })))
+        Ok((self.key, Some(Entry { value, metadata: self.metadata, expiration })))
     }
 }
 
@@ -249,7 +249,7 @@ fn json_body(request: &Request<'_>) -> Result<Value, Refusal> {
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Refusal::bad_bulk("Expected a body of type application/json"));
     }
-    serde_json::from_slice(request.body).map_err(|_| Refusal::bad_bulk("Invalid JSON request body"))
+    parse_bytes(request.body, Dialect::JavaScript).map_err(|_| Refusal::bad_bulk("Invalid JSON request body"))
 }
 
 fn wrong_type(place: &str, expected: &str, found: Option<&Value>) -> Refusal {
@@ -257,6 +257,7 @@ fn wrong_type(place: &str, expected: &str, found: Option<&Value>) -> Refusal {
         None => "undefined",
         Some(Value::Null) => "null",
         Some(Value::Bool(_)) => "boolean",
+        Some(Value::Number(number)) if number.as_f64().is_infinite() => "Infinity",
         Some(Value::Number(_)) => "number",
         Some(Value::String(_)) => "string",
         Some(Value::Array(_)) => "array",

@@ -3,12 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kv_api::Timestamp;
-use serde_json::{Value, json};
 
 use super::namespace::{Entry, Namespace};
 use super::refusal::{Refusal, page};
 use super::route::parameter;
 use super::rules::check_key_length;
+use crate::json::{Value, json};
 use crate::model::Answer;
 
 /// The most keys on a page, and how many there are where no limit is given.

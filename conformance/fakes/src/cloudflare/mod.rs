@@ -14,6 +14,8 @@ mod single;
 use std::collections::{BTreeMap, BTreeSet};
 use std::{fmt, io};
 
+use clap::ValueEnum;
+
 use crate::server::{FakeServer, ServerOptions};
 use account::Account;
 use model::{Cloudflare, Credentials, Switches};
@@ -33,6 +35,18 @@ pub const GLOBAL_KEY: &str = "fake-cloudflare-key";
 const BASE_PATH: &str = "/client/v4";
 /// The title of the namespace that is there from the beginning.
 const TITLE: &str = "kv-fakes";
+
+/// Whose codes and texts refusals have, where they differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum Refusals {
+    /// Those seen in production, and assumed where nobody has seen any: an expiry too soon has code 10034.
+    #[default]
+    Production,
+    /// Those of the vendor's local implementation: an expiry too soon has code 10001, and a ttl too short the text of a
+    /// validator.
+    Local,
+}
 
 /// A Workers KV to be served: one account with one empty namespace.
 ///
@@ -71,6 +85,7 @@ impl Fake {
                 one_write_per_key_and_second: false,
                 unsuccessful_keys: BTreeSet::new(),
                 page_keys_max: usize::MAX,
+                refusals: Refusals::default(),
             },
         }
     }
@@ -124,6 +139,13 @@ impl Fake {
     #[must_use]
     pub fn with_page_keys_max(mut self, keys: usize) -> Self {
         self.switches.page_keys_max = keys.max(1);
+        self
+    }
+
+    /// Whose codes and texts refusals have. Default: [`Refusals::Production`].
+    #[must_use]
+    pub fn with_refusals(mut self, refusals: Refusals) -> Self {
+        self.switches.refusals = refusals;
         self
     }
 

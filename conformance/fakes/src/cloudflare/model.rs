@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kv_api::Timestamp;
-use serde_json::json;
 
+use super::Refusals;
 use super::account::Account;
 use super::bulk;
 use super::listing::Listing;
@@ -15,6 +15,7 @@ use super::route::{Route, Target, decode_key};
 use super::rules::check_key;
 use super::single;
 use crate::fault::Fault;
+use crate::json::json;
 use crate::model::{Answer, Model, Quota, Request};
 
 /// How far apart two writes to one key must be where that is limited.
@@ -54,6 +55,7 @@ pub(super) struct Switches {
     /// Bulk requests never succeed with these.
     pub(super) unsuccessful_keys: BTreeSet<String>,
     pub(super) page_keys_max: usize,
+    pub(super) refusals: Refusals,
 }
 
 impl Cloudflare {
@@ -108,8 +110,8 @@ impl Cloudflare {
             _ => return Ok(None),
         };
         let namespace = self.account.namespace(id, operation)?;
-        let plan = if is_write { bulk::plan_write(request, now)? } else { bulk::plan_delete(request)? };
-        Ok(Some((namespace, plan, &self.switches)))
+        let plan = if is_write { bulk::plan_write(request, now) } else { bulk::plan_delete(request) };
+        Ok(Some((namespace, plan.map_err(Refusal::in_bulk)?, &self.switches)))
     }
 
     /// The route of a request whose sender may be here.
@@ -149,7 +151,7 @@ impl Cloudflare {
         }
         let before = self.account.namespace(id, operation(target)).ok()?.before_last_change();
         let answer = read(&before, target, self.switches.page_keys_max, request, now);
-        Some(answer.unwrap_or_else(|refusal| refusal.answer()))
+        Some(answer.unwrap_or_else(|refusal| refusal.answer(self.switches.refusals)))
     }
 
     fn answer_empty_page(&mut self, request: &Request<'_>) -> Option<Answer> {
@@ -183,13 +185,13 @@ impl Cloudflare {
 
 impl Model for Cloudflare {
     fn answer(&mut self, request: &Request<'_>, now: Timestamp) -> Answer {
-        self.handle(request, now).unwrap_or_else(|refusal| refusal.answer())
+        self.handle(request, now).unwrap_or_else(|refusal| refusal.answer(self.switches.refusals))
     }
 
     fn answer_faulty(&mut self, fault: Fault, request: &Request<'_>, now: Timestamp) -> Option<Answer> {
         match fault {
             Fault::Throttled { retry_after } => {
-                let mut answer = Refusal::too_fast().answer();
+                let mut answer = Refusal::too_fast().answer(self.switches.refusals);
                 answer.headers.extend(retry_after.map(|wait| {
                     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                     ("retry-after", seconds.to_string())

@@ -5,13 +5,14 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use kv_api::Timestamp;
-use serde_json::Value;
+
+use crate::json::Value;
 
 /// What is stored under a key. A write replaces all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) value: Vec<u8>,
-    /// Never null.
+    /// Null where null was written, which is listed.
     pub(super) metadata: Option<Value>,
     /// The Unix second from which on the entry does not exist.
     pub(super) expiration: Option<i64>,

@@ -1,9 +1,10 @@
 //! What keys, metadata and expiries may be.
 
 use kv_api::Timestamp;
-use serde_json::{Number, Value};
 
 use super::refusal::Refusal;
+use crate::javascript::stringify;
+use crate::json::{Number, Value};
 
 /// Bytes of UTF-8 a key may have.
 pub(super) const KEY_BYTES_MAX: usize = 512;
@@ -48,13 +49,12 @@ pub(super) fn check_value(value: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is kept of metadata: nothing where it is null.
-pub(super) fn check_metadata(metadata: Value) -> Result<Option<Value>, Refusal> {
-    let bytes = metadata.to_string().len();
+pub(super) fn check_metadata(metadata: &Value) -> Result<(), Refusal> {
+    let bytes = stringify(metadata).len();
     if bytes > METADATA_BYTES_MAX {
         return Err(Refusal::too_long("Metadata", bytes, METADATA_BYTES_MAX));
     }
-    Ok(Some(metadata).filter(|metadata| !metadata.is_null()))
+    Ok(())
 }
 
 /// A number as it was written in a query or in JSON, of which the whole part counts.
@@ -72,8 +72,8 @@ impl Seconds {
         Self { written, whole }
     }
 
-    pub(super) fn from_json(number: &Number) -> Self {
-        Self { written: number.to_string(), whole: number.as_i64().or_else(|| number.as_f64().and_then(whole_part)) }
+    pub(super) fn from_json(number: Number) -> Self {
+        Self { written: number.to_string(), whole: number.as_i64().or_else(|| whole_part(number.as_f64())) }
     }
 }
 
@@ -85,8 +85,9 @@ fn whole_part(number: f64) -> Option<i64> {
 /// The second at which an entry written now expires. A ttl wins over an absolute time, which is then not even looked at.
 ///
 /// Assumed, as the local implementation does: "now" is the second that has begun, so that an entry may live up to a second
-/// less than its ttl.
+/// less than its ttl. `at` is the place of the item in its request.
 pub(super) fn expiration(
+    at: usize,
     ttl: Option<&Seconds>,
     absolute: Option<&Seconds>,
     now: Timestamp,
@@ -97,35 +98,42 @@ pub(super) fn expiration(
         (None, Some(absolute)) => ("expiration", &absolute.written, absolute.whole, now),
         (None, None) => return Ok(None),
     };
-    let refused = |text: String| Err(Refusal::expiry(format!("Invalid {name} of {written}.{text}")));
-    let Some(whole) = whole else { return refused(String::new()) };
-    if whole <= from {
-        return refused(if ttl.is_some() {
-            " Please specify integer greater than 0.".to_owned()
-        } else {
-            " Please specify integer greater than the current number of seconds since the UNIX epoch.".to_owned()
-        });
+    let invalid = format!("Invalid {name} of {written}.");
+    let Some(whole) = whole else { return Err(Refusal::expiry(invalid)) };
+    let too_soon = whole < from.saturating_add(EXPIRY_SECONDS_MIN);
+    if ttl.is_some() {
+        if too_soon {
+            let reason = if whole <= 0 {
+                "Please specify integer greater than 0.".to_owned()
+            } else {
+                format!("Expiration TTL must be at least {EXPIRY_SECONDS_MIN}.")
+            };
+            return Err(Refusal::short_ttl(format!("{invalid} {reason}"), at, EXPIRY_SECONDS_MIN));
+        }
+        return Ok(Some(now.saturating_add(whole)));
     }
-    if whole < from.saturating_add(EXPIRY_SECONDS_MIN) {
-        return refused(if ttl.is_some() {
-            format!(" Expiration TTL must be at least {EXPIRY_SECONDS_MIN}.")
+    if too_soon {
+        let reason = if whole <= from {
+            "Please specify integer greater than the current number of seconds since the UNIX epoch.".to_owned()
         } else {
-            format!(" Expiration times must be at least {EXPIRY_SECONDS_MIN} seconds in the future.")
-        });
+            format!("Expiration times must be at least {EXPIRY_SECONDS_MIN} seconds in the future.")
+        };
+        return Err(Refusal::expiry(format!("{invalid} {reason}")));
     }
-    Ok(Some(if ttl.is_some() { now.saturating_add(whole) } else { whole }))
+    Ok(Some(whole))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::{Dialect, parse};
 
     #[test]
     fn ttl_wins_and_both_forms_have_the_same_floor() {
         let now = Timestamp::from_unix_millis(1_000_900);
         let seconds = |written: &str| Seconds::from_query(written.to_owned());
         let check = |ttl: Option<&str>, absolute: Option<&str>, expected: Option<Option<i64>>| {
-            let found = expiration(ttl.map(seconds).as_ref(), absolute.map(seconds).as_ref(), now);
+            let found = expiration(0, ttl.map(seconds).as_ref(), absolute.map(seconds).as_ref(), now);
             assert_eq!(found.ok(), expected, "{ttl:?} {absolute:?}");
         };
         check(None, None, Some(None));
@@ -149,7 +157,10 @@ mod tests {
 
     #[test]
     fn numbers_of_json_count_by_their_whole_part() {
-        let seconds = |text: &str| Seconds::from_json(&serde_json::from_str(text).unwrap()).whole;
+        let seconds = |text: &str| match parse(text, Dialect::JavaScript) {
+            Ok(Value::Number(number)) => Seconds::from_json(number).whole,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(seconds("60.5"), Some(60));
         assert_eq!(seconds("-0.5"), Some(0));
         assert_eq!(seconds("1e3"), Some(1000));

@@ -1,13 +1,13 @@
 //! Requests for one entry: write, read, read metadata, delete.
 
 use kv_api::Timestamp;
-use serde_json::Value;
 
 use super::multipart;
 use super::namespace::{Entry, Namespace};
 use super::refusal::{Refusal, success};
 use super::route::parameter;
 use super::rules::{Seconds, check_metadata, check_value, expiration};
+use crate::json::{Dialect, Value, parse_bytes};
 use crate::model::{Answer, Request};
 
 /// The one type a value is read as, whatever it was written as.
@@ -16,7 +16,7 @@ const VALUE_TYPE: &str = "application/octet-stream";
 /// The entry that a write asks for.
 pub(super) fn entry_of(request: &Request<'_>, now: Timestamp) -> Result<Entry, Refusal> {
     let seconds = |name| parameter(request.query, name).map(Seconds::from_query);
-    let expiration = expiration(seconds("expiration_ttl").as_ref(), seconds("expiration").as_ref(), now)?;
+    let expiration = expiration(0, seconds("expiration_ttl").as_ref(), seconds("expiration").as_ref(), now)?;
     let (value, metadata) = match request.header("content-type").and_then(multipart::boundary) {
         Some(boundary) => form_of(request.body, boundary)?,
         // Any other type is taken as it is: clients send all sorts of types around all sorts of bytes.
@@ -35,8 +35,10 @@ fn form_of(body: &[u8], boundary: Result<String, multipart::Malformed>) -> Resul
     let value = part("value").ok_or_else(|| Refusal::bad_request("Missing value field"))?;
     let metadata = match part("metadata") {
         Some(metadata) => {
-            let json = serde_json::from_slice(metadata.content);
-            check_metadata(json.map_err(|_| Refusal::bad_request("Invalid metadata JSON"))?)?
+            let json = parse_bytes(metadata.content, Dialect::JavaScript);
+            let json = json.map_err(|_| Refusal::bad_request("Invalid metadata JSON"))?;
+            check_metadata(&json)?;
+            Some(json)
         }
         None => None,
     };

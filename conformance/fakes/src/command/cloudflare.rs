@@ -3,7 +3,7 @@
 use std::io;
 
 use clap::Args;
-use kv_fakes::cloudflare::{ACCOUNT, EMAIL, Fake, GLOBAL_KEY, NAMESPACE, TOKEN};
+use kv_fakes::cloudflare::{ACCOUNT, EMAIL, Fake, GLOBAL_KEY, NAMESPACE, Refusals, TOKEN};
 
 use super::Served;
 use super::arguments::Serving;
@@ -26,13 +26,16 @@ pub(super) struct Arguments {
     /// The global API key that is let in, the older form of credentials
     #[arg(long, value_name = "KEY", default_value = GLOBAL_KEY)]
     global_key: String,
+    /// Whose codes and texts refusals have, where production and the vendor's local implementation differ
+    #[arg(long, value_enum, default_value_t)]
+    refusals: Refusals,
     #[command(flatten)]
     serving: Serving,
 }
 
 impl Arguments {
     pub(super) async fn serve(self) -> io::Result<Served> {
-        let Self { account, namespace, token, email, global_key, serving } = self;
+        let Self { account, namespace, token, email, global_key, refusals, serving } = self;
         // The default is no secret; what the caller gave is not repeated.
         let shown_token = if token == TOKEN { TOKEN } else { "(the token that was given)" };
         let hints = |base_url: &str| {
@@ -44,7 +47,7 @@ impl Arguments {
                 format!("cloudflare://{account}/{namespace}?base_url={base_url}"),
             ]
         };
-        let fake = Fake::new().with_account(&account).with_namespace(&namespace);
+        let fake = Fake::new().with_account(&account).with_namespace(&namespace).with_refusals(refusals);
         let server = fake.with_token(token).with_global_key(email, global_key).serve(serving.options()).await?;
         serving.order(&server);
         let hints = hints(server.base_url());

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::mem;
 
-use serde_json::{Map, Value};
-
-use super::json;
+use super::text::{sorted_members, text, with_parsed};
+use crate::json::{Map, Value, quoted};
 
 /// The version that is imitated.
 const VERSION: &str = "0.1.6";
@@ -98,7 +97,7 @@ impl System {
         if self.hung {
             return Reaction::default();
         }
-        json::with_parsed(message, |root| self.root(root))
+        with_parsed(message, |root| self.root(root))
             .unwrap_or_else(|| only(server_error(INVALID_JSON, "Query is invalid json")))
     }
 
@@ -126,7 +125,7 @@ impl System {
             return reaction;
         };
         // The error does not keep the first command from being carried out; of none, the name is empty.
-        let (command, body) = sorted(commands).into_iter().next().unwrap_or_default();
+        let (command, body) = sorted_members(commands).into_iter().next().unwrap_or_default();
         reaction.answers.append(&mut self.command(&command, body));
         reaction
     }
@@ -154,18 +153,13 @@ impl System {
         }
     }
 
-    fn write(
-        &mut self,
-        command: &str,
-        pairs: Map<String, Value>,
-        write: fn(&mut Self, &str, String) -> u32,
-    ) -> Vec<Answer> {
+    fn write(&mut self, command: &str, pairs: Map, write: fn(&mut Self, &str, String) -> u32) -> Vec<Answer> {
         let (mut refusals, mut answers) = (Vec::new(), Vec::new());
-        for (key, value) in sorted(pairs) {
+        for (key, value) in sorted_members(pairs) {
             match refuse_key(command, &key) {
                 Some(refusal) => refusals.push(refusal),
                 None => {
-                    let status = write(self, &key, json::text(&value));
+                    let status = write(self, &key, text(value));
                     answers.push(about(command, key, status));
                 }
             }
@@ -205,7 +199,7 @@ impl System {
         match self.entries.get(key) {
             Some(value) => Answer {
                 order: Order::Key(key.to_owned()),
-                text: format!(r#"{{"GET_RSP":{{{}:{value},"st":{OK}}}}}"#, json::quoted(key)),
+                text: format!(r#"{{"GET_RSP":{{{}:{value},"st":{OK}}}}}"#, quoted(key)),
             },
             None => about("GET", key.to_owned(), KEY_NOT_EXIST),
         }
@@ -221,7 +215,7 @@ impl System {
         let (mut refusals, mut answers) = (Vec::new(), Vec::new());
         for pair in pairs {
             let first = pair.as_object().and_then(|pair| pair.iter().min_by_key(|(old, _)| *old));
-            let Some((old, new)) = first.and_then(|(old, new)| Some((old.as_str(), new.as_str()?))) else {
+            let Some((old, new)) = first.and_then(|(old, new)| Some((old, new.as_str()?))) else {
                 refusals.push(refusal("RNM_KEY", TYPE_INVALID, "k", "Existing and new key name must be strings"));
                 continue;
             };
@@ -233,7 +227,7 @@ impl System {
                 self.hung = true;
                 return refusals;
             };
-            let (old, new) = (json::quoted(old), json::quoted(new));
+            let (old, new) = (quoted(old), quoted(new));
             answers.push(barrier(format!(r#"{{"RNM_KEY_RSP":{{{old}:{new},"st":{status}}}}}"#)));
         }
         refusals.append(&mut answers);
@@ -261,17 +255,17 @@ impl System {
 
 /// What a message asks for; nothing where it is not JSON with an object at its root.
 pub(super) fn asked(message: &str) -> Asked {
-    json::with_parsed(message, |root| {
+    with_parsed(message, |root| {
         let Value::Object(commands) = root else { return Asked::default() };
-        let Some((command, body)) = sorted(commands).into_iter().next() else { return Asked::default() };
+        let Some((command, body)) = sorted_members(commands).into_iter().next() else { return Asked::default() };
         let keys = match (command.as_str(), body) {
-            ("SET" | "ADD", Value::Object(pairs)) => sorted(pairs).into_iter().map(|(key, _)| key).collect(),
+            ("SET" | "ADD", Value::Object(pairs)) => sorted_members(pairs).into_iter().map(|(key, _)| key).collect(),
             ("GET" | "RMV", Value::Array(keys)) => {
                 keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect()
             }
             ("RNM_KEY", Value::Array(pairs)) => {
-                let pairs = pairs.iter().filter_map(Value::as_object).flatten();
-                pairs.flat_map(|(old, new)| [Some(old.as_str()), new.as_str()]).flatten().map(str::to_owned).collect()
+                let pairs = pairs.iter().filter_map(Value::as_object).flat_map(Map::iter);
+                pairs.flat_map(|(old, new)| [Some(old), new.as_str()]).flatten().map(str::to_owned).collect()
             }
             _ => Vec::new(),
         };
@@ -289,13 +283,6 @@ fn only(answer: Answer) -> Reaction {
     Reaction { answers: vec![answer], drops_connection: false }
 }
 
-/// Members by the bytes of their names, the order in which the system goes through them.
-fn sorted(members: Map<String, Value>) -> Vec<(String, Value)> {
-    let mut members: Vec<_> = members.into_iter().collect();
-    members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    members
-}
-
 fn worker(key: &str) -> u32 {
     key.bytes().take(KEY_BYTES_MIN).map(u32::from).sum::<u32>() % WORKERS
 }
@@ -309,17 +296,17 @@ fn refuse_key(command: &str, key: &str) -> Option<Answer> {
 }
 
 fn about(command: &str, key: String, status: u32) -> Answer {
-    let text = format!(r#"{{"{command}_RSP":{{"k":{},"st":{status}}}}}"#, json::quoted(&key));
+    let text = format!(r#"{{"{command}_RSP":{{"k":{},"st":{status}}}}}"#, quoted(&key));
     Answer { order: Order::Key(key), text }
 }
 
 fn refusal(command: &str, status: u32, member: &str, text: &str) -> Answer {
-    let text = format!(r#"{{"{command}_RSP":{{"st":{status},"{member}":{}}}}}"#, json::quoted(text));
+    let text = format!(r#"{{"{command}_RSP":{{"st":{status},"{member}":{}}}}}"#, quoted(text));
     Answer { order: Order::Refusal, text }
 }
 
 fn server_error(number: u32, text: &str) -> Answer {
-    let text = format!(r#"{{"SERVER_ERROR":{{"s":{number},"m":{}}}}}"#, json::quoted(text));
+    let text = format!(r#"{{"SERVER_ERROR":{{"s":{number},"m":{}}}}}"#, quoted(text));
     Answer { order: Order::Refusal, text }
 }
 

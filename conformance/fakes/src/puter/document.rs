@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Number, Value};
-
-use super::javascript::number_of;
 use super::refusal::Refusal;
+use crate::javascript::number_of;
+use crate::json::{Map, Number, Value};
 
 /// What no object may have as a member name, and no path as a segment.
 pub(super) const RESERVED_NAMES: [&str; 3] = ["__proto__", "constructor", "prototype"];
@@ -105,16 +104,16 @@ pub(super) fn get<'a>(value: Option<&'a Value>, steps: &[Step]) -> Option<&'a Va
 
 /// The sum, with whole numbers counted exactly beyond what the program can read. Fractions are summed as doubles, while the
 /// storage has decimals of 38 digits.
-pub(super) fn sum(old: Option<&Value>, by: &Number) -> Result<Value> {
+pub(super) fn sum(old: Option<&Value>, by: Number) -> Result<Value> {
     let old = match old {
-        None => Number::from(0),
-        Some(Value::Number(old)) => old.clone(),
+        None => Number::Unsigned(0),
+        Some(Value::Number(old)) => *old,
         Some(_) => return Err(Refusal::wrong_operand()),
     };
     if let Some(sum) = old.as_i64().zip(by.as_i64()).and_then(|(old, by)| old.checked_add(by)) {
         return Ok(Value::from(sum));
     }
-    Ok(number_of(old.as_f64().unwrap_or(f64::NAN) + by.as_f64().unwrap_or(f64::NAN)))
+    Ok(number_of(old.as_f64() + by.as_f64()))
 }
 
 /// The array with more at its end: all elements of an array, or any other value as one.
@@ -251,9 +250,8 @@ fn split_brackets(segment: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::json::json;
 
     fn created(value: Option<Value>, paths: &[&str]) -> Result<Option<Value>> {
         let mut value = value;
@@ -320,7 +318,7 @@ mod tests {
 
     #[test]
     fn sums_stay_exact_beyond_what_a_double_holds() {
-        let sum = |old: Option<Value>, by: i64| sum(old.as_ref(), &Number::from(by));
+        let sum = |old: Option<Value>, by: i64| sum(old.as_ref(), Number::from(by));
         assert_eq!(sum(Some(json!(9_007_199_254_740_992_i64)), 1), Ok(json!(9_007_199_254_740_993_i64)));
         assert_eq!(sum(Some(json!(0.5)), 1), Ok(json!(1.5)));
         assert_eq!(sum(Some(json!(-0.5)), 0), Ok(json!(-0.5)));

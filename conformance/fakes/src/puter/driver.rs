@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kv_api::Timestamp;
-use serde_json::{Map, Number, Value, json};
 
 use super::document::{self, RESERVED_NAMES};
 use super::entry::{Entry, check_numbers, seconds};
-use super::javascript::{is_truthy, number_of, stringified_bytes, to_number, to_text};
 use super::listing::Listing;
 use super::method::Method;
 use super::namespace::{Namespace, PAGE_BYTES, Start};
 use super::refusal::Refusal;
 use super::switches::{Poison, Switches, Unread};
+use crate::javascript::{is_truthy, number_of, stringify, to_number, to_text};
+use crate::json::{Map, Number, Value, json};
 
 /// Of a key, in UTF-8.
 const KEY_BYTES_MAX: usize = 1024;
@@ -29,7 +29,7 @@ const READ_CHUNK: usize = 100;
 /// What a method answers; `None` where it answers nothing.
 pub(super) type Result<T = Option<Value>> = std::result::Result<T, Refusal>;
 
-pub(super) type Arguments = Map<String, Value>;
+pub(super) type Arguments = Map;
 
 /// The driver at work on one call.
 pub(super) struct Driver<'a> {
@@ -244,7 +244,7 @@ impl Driver<'_> {
 
     fn incr(&mut self, arguments: &Arguments) -> Result {
         self.count(arguments, |amount| match amount {
-            Value::Number(amount) => Ok(Some(amount.clone())),
+            Value::Number(amount) => Ok(Some(*amount)),
             _ => Err(Refusal::bad_request("kv: all values in pathAndAmountMap must be numbers")),
         })
     }
@@ -265,13 +265,13 @@ impl Driver<'_> {
             return Err(Refusal::bad_request("kv: incr requires pathAndAmountMap"));
         }
         let numbers = amounts.values().map(amount).collect::<Result<Vec<_>>>()?;
-        let paths: Vec<&str> = amounts.keys().map(String::as_str).collect();
+        let paths: Vec<&str> = amounts.keys().collect();
         let mut entry = self.with_parents(&key, &paths)?;
         let mut changes = Vec::with_capacity(paths.len());
         for (steps, by) in document::paths_to_set(&paths)?.into_iter().zip(numbers) {
             let by = by.ok_or_else(Refusal::internal)?;
-            check_numbers(&Value::Number(by.clone()))?;
-            let sum = document::sum(document::get(entry.value.as_ref(), &steps), &by)?;
+            check_numbers(&Value::Number(by))?;
+            let sum = document::sum(document::get(entry.value.as_ref(), &steps), by)?;
             changes.push((steps, sum));
         }
         document::set_all(&mut entry.value, changes)?;
@@ -290,7 +290,7 @@ impl Driver<'_> {
         if ttl.is_some_and(f64::is_nan) {
             return Err(Refusal::bad_request("kv: ttl must be a number"));
         }
-        let paths: Vec<&str> = values.keys().map(String::as_str).collect();
+        let paths: Vec<&str> = values.keys().collect();
         let mut entry = self.with_parents(&key, &paths)?;
         let steps = document::paths_to_set(&paths)?;
         values.values().try_for_each(check_numbers)?;
@@ -311,7 +311,7 @@ impl Driver<'_> {
             return Err(Refusal::bad_request("kv: add requires pathAndValueMap"));
         }
         values.values().try_for_each(check_value)?;
-        let paths: Vec<&str> = values.keys().map(String::as_str).collect();
+        let paths: Vec<&str> = values.keys().collect();
         let mut entry = self.with_parents(&key, &paths)?;
         let mut changes = Vec::with_capacity(paths.len());
         for (steps, more) in document::paths_to_set(&paths)?.into_iter().zip(values.values()) {
@@ -394,7 +394,7 @@ fn check_key(key: &str) -> Result<()> {
 }
 
 fn check_value(value: &Value) -> Result<()> {
-    if stringified_bytes(value) > VALUE_BYTES_MAX {
+    if stringify(value).len() > VALUE_BYTES_MAX {
         return Err(Refusal::bad_request(format!("kv: value exceeds {VALUE_BYTES_MAX} byte limit")));
     }
     match reserved_name(value) {
@@ -407,14 +407,14 @@ fn reserved_name(value: &Value) -> Option<&str> {
     match value {
         Value::Array(items) => items.iter().find_map(reserved_name),
         Value::Object(members) => {
-            let own = members.keys().map(String::as_str).find(|name| RESERVED_NAMES.contains(name));
+            let own = members.keys().find(|name| RESERVED_NAMES.contains(name));
             own.or_else(|| members.values().find_map(reserved_name))
         }
         _ => None,
     }
 }
 
-fn object<'a>(arguments: &'a Arguments, name: &str) -> Result<&'a Map<String, Value>> {
+fn object<'a>(arguments: &'a Arguments, name: &str) -> Result<&'a Map> {
     let own = arguments.get(name).and_then(Value::as_object);
     own.ok_or_else(|| Refusal::bad_request(format!("Missing or invalid `{name}`")))
 }

@@ -1,10 +1,10 @@
 //! One entry as the storage keeps it: what it holds, when it shows, how large it is.
 
 use kv_api::Timestamp;
-use serde_json::{Number, Value};
 
-use super::javascript::{SAFE_INTEGER_MAX, is_truthy, to_number};
 use super::refusal::Refusal;
+use crate::javascript::{SAFE_INTEGER_MAX, is_truthy, to_number};
+use crate::json::{Number, Value};
 
 /// How large an entry may be in the storage: key, value and all else together.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
@@ -46,7 +46,7 @@ impl Entry {
     pub(super) fn is_listed(&self, now: Timestamp) -> bool {
         match &self.expire_at {
             None => true,
-            Some(Value::Number(time)) => time.as_f64().is_some_and(|time| time > seconds(now)),
+            Some(Value::Number(time)) => time.as_f64() > seconds(now),
             Some(_) => false,
         }
     }
@@ -104,7 +104,7 @@ fn is_beyond(number: f64) -> bool {
 
 fn any_number(value: &Value, test: &impl Fn(f64) -> bool) -> bool {
     match value {
-        Value::Number(number) => number.as_f64().is_none_or(test),
+        Value::Number(number) => test(number.as_f64()),
         Value::Array(items) => items.iter().any(|item| any_number(item, test)),
         Value::Object(members) => members.values().any(|member| any_number(member, test)),
         Value::Null | Value::Bool(_) | Value::String(_) => false,
@@ -114,7 +114,7 @@ fn any_number(value: &Value, test: &impl Fn(f64) -> bool) -> bool {
 fn bytes(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 1,
-        Value::Number(number) => number_bytes(number),
+        Value::Number(number) => number_bytes(*number),
         Value::String(text) => text.len(),
         Value::Array(items) => 3 + items.iter().map(|item| 1 + bytes(item)).sum::<usize>(),
         Value::Object(members) => {
@@ -124,8 +124,8 @@ fn bytes(value: &Value) -> usize {
 }
 
 /// One byte for every two significant digits, and one more; one for a minus sign.
-fn number_bytes(number: &Number) -> usize {
-    let text = format!("{:e}", number.as_f64().unwrap_or(0.0));
+fn number_bytes(number: Number) -> usize {
+    let text = format!("{:e}", number.as_f64());
     let mantissa = text.split('e').next().unwrap_or_default();
     let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
     1 + digits.div_ceil(2) + usize::from(mantissa.starts_with('-'))
@@ -133,9 +133,8 @@ fn number_bytes(number: &Number) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::json::json;
 
     const NOW: Timestamp = Timestamp::from_unix_micros(1_000_500_000);
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
 
 use super::refusal::Refusal;
+use crate::json::{Dialect, Value, parse_bytes};
 use crate::model::Request;
 
 /// The cookie that browsers are given; its name can be configured on a server.
@@ -158,7 +158,7 @@ pub(super) fn unknown(token: &str) -> Refusal {
     let mut parts = token.split('.');
     let header = parts.next().filter(|_| parts.by_ref().filter(|part| !part.is_empty()).count() == 2);
     let header = header.and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
-    let header: Option<Value> = header.and_then(|header| serde_json::from_slice(&header).ok());
+    let header: Option<Value> = header.and_then(|header| parse_bytes(&header, Dialect::JavaScript).ok());
     match header {
         Some(header) if header["kid"] == "v2" => Refusal::token_refused(),
         _ => Refusal::reauthenticate("token_v1"),
@@ -167,9 +167,8 @@ pub(super) fn unknown(token: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::json::json;
 
     fn found(headers: &[(&str, &str)], query: &str, body: Value) -> Option<String> {
         let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

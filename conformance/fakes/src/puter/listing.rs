@@ -4,13 +4,13 @@ use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use kv_api::Timestamp;
-use serde_json::{Map, Value, json};
 
 use super::entry::Entry;
-use super::javascript::{is_truthy, to_number, trimmed};
 use super::namespace::{Namespace, Start};
 use super::refusal::Refusal;
 use super::switches::Poison;
+use crate::javascript::{is_truthy, to_number, trimmed};
+use crate::json::{Dialect, Map, Value, json, parse, parse_bytes, quoted};
 
 /// The largest number of entries that can be skipped.
 const OFFSET_MAX: f64 = 5000.0;
@@ -52,7 +52,7 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Reads the arguments, in the order in which the system objects to them.
-    pub(super) fn read(arguments: &Map<String, Value>, namespace: &str) -> Result<Self> {
+    pub(super) fn read(arguments: &Map, namespace: &str) -> Result<Self> {
         let given = |name: &str| arguments.get(name).filter(|value| !value.is_null());
         let limit = match given("limit").map(to_number) {
             None => None,
@@ -105,7 +105,7 @@ impl Listing {
     }
 
     /// Whether the keys alone are asked for, which takes no credit.
-    pub(super) fn is_of_keys(arguments: &Map<String, Value>) -> bool {
+    pub(super) fn is_of_keys(arguments: &Map) -> bool {
         arguments.get("as").and_then(Value::as_str) == Some("keys")
     }
 
@@ -208,11 +208,11 @@ fn floored(number: f64) -> usize {
 
 /// The members in the order in which the system writes them.
 fn cursor(namespace: &str, key: &str) -> String {
-    STANDARD.encode(format!(r#"{{"namespace":{},"key":{}}}"#, json!(namespace), json!(key)))
+    STANDARD.encode(format!(r#"{{"namespace":{},"key":{}}}"#, quoted(namespace), quoted(key)))
 }
 
 fn first_cursor(namespace: &str, key: &str) -> String {
-    STANDARD.encode(format!(r#"{{"namespace":{},"key":{},"inclusive":true}}"#, json!(namespace), json!(key)))
+    STANDARD.encode(format!(r#"{{"namespace":{},"key":{},"inclusive":true}}"#, quoted(namespace), quoted(key)))
 }
 
 /// What a cursor says: base64 of JSON, the JSON itself as a text, or the object.
@@ -227,8 +227,8 @@ fn read_cursor(cursor: &Value) -> Result<Option<Value>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let decoded = LENIENT.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
-    let decoded: Option<Value> = decoded.or_else(|| serde_json::from_str(text).ok());
+    let decoded = LENIENT.decode(text).ok().and_then(|json| parse_bytes(&json, Dialect::JavaScript).ok());
+    let decoded: Option<Value> = decoded.or_else(|| parse(text, Dialect::JavaScript).ok());
     decoded.filter(Value::is_object).map(Some).ok_or_else(invalid_cursor)
 }
 
@@ -274,7 +274,7 @@ mod tests {
         let json = json!({"namespace": "n", "key": "k"});
         let encoded = cursor("n", "k");
         assert_eq!(encoded, "eyJuYW1lc3BhY2UiOiJuIiwia2V5IjoiayJ9");
-        for form in [json!(encoded), json!(format!(" {encoded} ")), json!(json.to_string()), json.clone()] {
+        for form in [json!(&encoded), json!(format!(" {encoded} ")), json!(json.to_string()), json.clone()] {
             assert_eq!(read_cursor(&form), Ok(Some(json.clone())), "{form}");
         }
         assert_eq!(read_cursor(&json!(" ")), Ok(None));

@@ -133,9 +133,8 @@ impl Namespace {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::json::json;
 
     fn filled(sizes: &[(&str, usize)]) -> Namespace {
         let mut namespace = Namespace::new("n");

@@ -1,7 +1,7 @@
 //! The errors that the system answers: which there are, and how they look. Texts and codes are observed unless a line says
 //! otherwise.
 
-use serde_json::{Value, json};
+use crate::json::{Value, json};
 
 /// Also on the answer to what takes more than the account has.
 const NEEDS_UPGRADE: (&str, &str) = ("x-needs-upgrade", "true");
@@ -138,7 +138,7 @@ impl Refusal {
     }
 
     pub(super) fn body(&self) -> Value {
-        let mut body = json!({"error": self.message, "message": self.message, "code": self.code});
+        let mut body = json!({"error": &self.message, "message": &self.message, "code": self.code});
         match self.extra {
             Some(Extra::UpstreamStatus(status)) => body["upstreamStatus"] = json!(status),
             Some(Extra::Reason(reason)) => body["reason"] = json!(reason),
@@ -149,7 +149,7 @@ impl Refusal {
 
     /// How older servers say that a driver failed, under status 200.
     pub(super) fn body_under_success(&self) -> Value {
-        json!({"success": false, "error": {"code": self.code, "message": self.message}})
+        json!({"success": false, "error": {"code": self.code, "message": &self.message}})
     }
 
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {

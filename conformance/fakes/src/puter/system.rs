@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use kv_api::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
 
 use super::driver::{Arguments, Driver, disables_sharing};
 use super::grant::{self, Grant, Tier};
-use super::javascript::{parsed, to_text};
 use super::listing::Listing;
 use super::method::Method;
 use super::namespace::Namespace;
@@ -20,6 +18,8 @@ use super::refusal::Refusal;
 use super::route::{Route, is_api_host};
 use super::switches::{Failures, Hosts, Rates as RatesSwitch, Sweep, Switches};
 use crate::fault::{Fault, Refused};
+use crate::javascript::{stringify, to_text};
+use crate::json::{Dialect, Value, json, parse};
 use crate::model::{Answer, Model, Request};
 
 /// The one driver, and the interface that it is for.
@@ -290,10 +290,11 @@ impl System {
             }
             Ok(Reply::Json(json)) => (200, json),
             Ok(Reply::Called(Ok(result))) => {
-                let mut body = json!({"success": true, "service": {"name": DRIVER}});
+                let mut body = json!({"success": true});
                 if let Some(result) = result {
                     body["result"] = result;
                 }
+                body["service"] = json!({"name": DRIVER});
                 (200, body)
             }
             Ok(Reply::Called(Err(refusal))) if self.switches.failures == Failures::UnderSuccess => {
@@ -305,7 +306,7 @@ impl System {
             }
         };
         headers.push(("content-type", "application/json; charset=utf-8".to_owned()));
-        Answer { status, headers, body: body.to_string().into_bytes() }
+        Answer { status, headers, body: stringify(&body).into_bytes() }
     }
 }
 
@@ -341,8 +342,8 @@ fn body(request: &Request<'_>) -> Result<Value> {
         return nothing();
     }
     let text = String::from_utf8_lossy(request.body);
-    match serde_json::from_str::<Value>(&text) {
-        Ok(body @ (Value::Object(_) | Value::Array(_))) => Ok(parsed(body)),
+    match parse(&text, Dialect::JavaScript) {
+        Ok(body @ (Value::Object(_) | Value::Array(_))) => Ok(body),
         _ => Err(Refusal::malformed_json()),
     }
 }
@@ -436,6 +437,7 @@ mod tests {
         let arguments = prop::collection::btree_map(select(names.to_vec()), json_value(), 0..5);
         (select(methods.to_vec()), key, arguments).prop_map(|(method, key, mut arguments)| {
             arguments.insert("key", key);
+            let arguments: Value = arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             json!({"interface": DRIVER, "method": method, "args": arguments})
         })
     }
@@ -452,12 +454,12 @@ mod tests {
                 let request =
                     Request { method: "POST", path: "/drivers/call", query: "", headers: &headers, body: body.as_bytes() };
                 let answer = system.answer(&request, Timestamp::from_unix_seconds(1_800_000_000));
-                let answered: Value = serde_json::from_slice(&answer.body).unwrap();
+                let answered = crate::json::parse_bytes(&answer.body, Dialect::JavaScript).unwrap();
                 if answer.status == 200 {
-                    prop_assert_eq!(&answered["success"], true, "{}", body);
+                    prop_assert_eq!(&answered["success"], &json!(true), "{}", body);
                 } else {
                     prop_assert!([400, 500].contains(&answer.status), "{}: {}", body, answered);
-                    prop_assert!(answered["error"].is_string() && answered["error"] == answered["message"]);
+                    prop_assert!(answered["error"].as_str().is_some() && answered["error"] == answered["message"]);
                 }
             }
         }

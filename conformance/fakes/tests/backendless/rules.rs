@@ -334,7 +334,7 @@ async fn hives_are_created_listed_renamed_and_deleted() {
     // Nothing of one shows in another.
     set(&application, "k", json!({"value": 1})).await;
     assert_eq!(call("GET", "/api/hive/two/key-value/k").await, (200, "null".to_owned()));
-    assert_eq!(call("GET", "/api/hive/two/key-value/keys").await.1, r#"{"cursor":"0","keys":[]}"#);
+    assert_eq!(call("GET", "/api/hive/two/key-value/keys").await.1, r#"{"keys":[],"cursor":"0"}"#);
     // Its entries go along with a name.
     assert_eq!(call("PUT", "/api/hive/hive?newName=two").await.0, 400);
     assert_eq!(call("PUT", "/api/hive/hive").await.0, 400);
@@ -463,4 +463,24 @@ async fn a_stale_read_shows_the_state_before_the_last_change() {
     application.server.inject(Fault::Stale, 1);
     assert!(set(&application, "d", json!({"value": 1, "condition": "IfNotExists"})).await);
     assert_eq!(application.server.faults_left(), 1);
+}
+
+#[tokio::test]
+async fn members_keep_their_order_and_no_name_has_a_meaning() {
+    let application = Application::new().await;
+    let json = [("content-type", "application/json")];
+    let path = "/APP-ID/API-KEY/hive/hive/key-value/k";
+    for (sent, kept) in [
+        (r#"{"z":1,"a":{"y":[],"b":{}},"10":1.0,"9":-0.0}"#, r#"{"z":1,"a":{"y":[],"b":{}},"10":1.0,"9":-0.0}"#),
+        (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
+        ("[18446744073709551615,-9223372036854775808]", "[18446744073709551615,-9223372036854775808]"),
+        (r#"{"$serde_json::private::RawValue":":5"}"#, r#"{"$serde_json::private::RawValue":":5"}"#),
+        (r#"{"$serde_json::private::Number":"1e999"}"#, r#"{"$serde_json::private::Number":"1e999"}"#),
+    ] {
+        let set = format!(r#"{{"value":{sent}}}"#);
+        assert_eq!(application.send("PUT", path, &json, Some(set)).await, (200, "true".to_owned()));
+        assert_eq!(application.send("GET", path, &[], None).await, (200, kept.to_owned()));
+    }
+    let refused = application.send("PUT", path, &json, Some(r#"{"value":1e400}"#.to_owned())).await;
+    assert_eq!(refused.0, 400);
 }

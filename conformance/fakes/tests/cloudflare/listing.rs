@@ -70,7 +70,7 @@ async fn shows_expiry_and_metadata_where_there_are_any() {
     let expected = json!([
         { "name": "a" },
         { "name": "b", "expiration": START + 60, "metadata": { "n": 1 } },
-        { "name": "c" },
+        { "name": "c", "metadata": null },
         { "name": "d", "expiration": START + 61 },
     ]);
     assert_eq!(client.get("/keys").await.result(), expected);

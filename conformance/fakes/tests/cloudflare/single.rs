@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kv_fakes::cloudflare::{ACCOUNT, EMAIL, GLOBAL_KEY, NAMESPACE, TOKEN};
+use kv_fakes::cloudflare::{ACCOUNT, EMAIL, Fake, GLOBAL_KEY, NAMESPACE, Refusals, TOKEN};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::client::{Client, START, send};
+use crate::client::{Client, Reply, START, send};
 
 #[tokio::test]
 async fn keeps_bytes_whatever_type_they_call_themselves() {
@@ -118,10 +118,10 @@ async fn a_form_carries_metadata() {
         assert_eq!(client.get("/metadata/k").await.result(), metadata);
         assert_eq!(client.get("/keys").await.result(), json!([{ "name": "k", "metadata": metadata }]));
     }
-    // Null is none.
+    // Null is none where metadata is read, and is listed all the same.
     write(Form::new().part("value", bytes()).text("metadata", "null")).await.result();
     assert_eq!(client.get("/metadata/k").await.result(), Value::Null);
-    assert_eq!(client.get("/keys").await.result(), json!([{ "name": "k" }]));
+    assert_eq!(client.get("/keys").await.result(), json!([{ "name": "k", "metadata": null }]));
     // A part without a file name is text.
     write(Form::new().part("value", Part::bytes(vec![b'a', 255, b'b']))).await.result();
     assert_eq!(client.value("k").await, "a\u{fffd}b".as_bytes());
@@ -264,4 +264,79 @@ async fn knows_its_routes_and_methods() {
         send(client.foreign(Method::GET, "/user/tokens/verify").bearer_auth(TOKEN)).await.refusal(),
         (404, 7003)
     );
+}
+
+/// What was sent as metadata, and what a program in JavaScript that reads and writes it makes of it. All of it was seen on the
+/// local implementation.
+const METADATA: &[(&str, &str)] = &[
+    (r#"{"z":1,"a":{"y":[],"b":{}}}"#, r#"{"z":1,"a":{"y":[],"b":{}}}"#),
+    (r#"{ "b" : 1.50, "a" : "\u00e9\/" }"#, r#"{"b":1.5,"a":"é/"}"#),
+    (r#"{"z":1.0,"10":1e3,"2":-0,"n":9007199254740993}"#, r#"{"2":0,"10":1000,"z":1,"n":9007199254740992}"#),
+    ("123456789012345678901234567890", "1.2345678901234568e+29"),
+    (r#"[1e20,1e21,1e-6,1e-7,1e400]"#, "[100000000000000000000,1e+21,0.000001,1e-7,null]"),
+    (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
+    (
+        r#"{"$serde_json::private::RawValue":"{\"admin\":true}"}"#,
+        r#"{"$serde_json::private::RawValue":"{\"admin\":true}"}"#,
+    ),
+    (r#"{"$serde_json::private::RawValue":":5"}"#, r#"{"$serde_json::private::RawValue":":5"}"#),
+    (r#"{"$serde_json::private::Number":"1e999"}"#, r#"{"$serde_json::private::Number":"1e999"}"#),
+    ("null", "null"),
+];
+
+#[tokio::test]
+async fn metadata_is_what_javascript_makes_of_it_text_by_text() {
+    let client = Client::new().await;
+    for (sent, kept) in METADATA {
+        let form = Form::new().text("metadata", (*sent).to_owned()).part("value", Part::text("v"));
+        send(client.inside(Method::PUT, "/values/k").multipart(form)).await.result();
+        let bulk = client.inside(Method::PUT, "/bulk").header("content-type", "application/json");
+        send(bulk.body(format!(r#"[{{"key":"l","value":"v","metadata":{sent}}}]"#))).await.result();
+        let listed = format!(r#"[{{"name":"k","metadata":{kept}}},{{"name":"l","metadata":{kept}}}]"#);
+        assert!(text(client.get("/keys").await).contains(&format!(r#""result":{listed},"#)), "{sent}");
+        for path in ["/metadata/k", "/metadata/l"] {
+            assert!(text(client.get(path).await).ends_with(&format!(r#""result":{kept}}}"#)), "{path} {sent}");
+        }
+        let got = text(client.bulk_get(&json!({ "keys": ["k"], "withMetadata": true })).await);
+        assert!(got.contains(&format!(r#"{{"value":"v","metadata":{kept}}}"#)), "{sent}: {got}");
+        // The same as a value that is asked for as JSON.
+        client.put("/values/k", *sent).await.result();
+        let got = text(client.bulk_get(&json!({ "keys": ["k"], "type": "json" })).await);
+        assert!(got.ends_with(&format!(r#""result":{{"values":{{"k":{kept}}}}}}}"#)), "{sent}: {got}");
+    }
+}
+
+fn text(reply: Reply) -> String {
+    assert_eq!(reply.status, 200);
+    String::from_utf8(reply.body).unwrap()
+}
+
+#[tokio::test]
+async fn refusals_are_those_of_production_or_of_the_local_implementation() {
+    let (production, local) = (Client::new().await, Client::of(Fake::new().with_refusals(Refusals::Local)).await);
+    for (query, code, text, local_text) in [
+        (
+            "expiration_ttl=59",
+            10034,
+            "Invalid expiration_ttl of 59. Expiration TTL must be at least 60.",
+            "0.expiration_ttl: Too small: expected number to be >=60",
+        ),
+        (
+            "expiration=1",
+            10034,
+            "Invalid expiration of 1. Please specify integer greater than the current number of seconds since the UNIX epoch.",
+            "Invalid expiration of 1. Please specify integer greater than the current number of seconds since the UNIX epoch.",
+        ),
+    ] {
+        let path = format!("/values/k?{query}");
+        let (refused, refused_locally) = (production.put(&path, "v").await, local.put(&path, "v").await);
+        assert_eq!((refused.refusal(), refused_locally.refusal()), ((400, code), (400, 10001)));
+        assert_eq!(refused.json()["errors"][0]["message"], text);
+        assert_eq!(refused_locally.json()["errors"][0]["message"], local_text);
+    }
+    let items = json!([{ "key": "a", "value": "v" }, { "key": "b", "value": "v", "expiration_ttl": 5 }]);
+    assert_eq!(production.bulk_write(&items).await.refusal(), (400, 10034));
+    let refused = local.bulk_write(&items).await;
+    assert_eq!(refused.refusal(), (400, 10001));
+    assert_eq!(refused.json()["errors"][0]["message"], "1.expiration_ttl: Too small: expected number to be >=60");
 }

@@ -129,3 +129,35 @@ async fn a_server_that_hangs_answers_nobody() {
     assert_eq!(server.messages()[1].answers, 0);
     assert!(server.keys().is_empty());
 }
+
+#[tokio::test]
+async fn no_name_of_a_member_has_a_meaning_and_members_are_sorted() {
+    let server = serve(Fake::new()).await;
+    let mut client = Client::of(&server).await;
+    for (sent, kept) in [
+        (r#"{"z":1,"a":{"y":[],"b":{}},"10":1.0,"9":1e3}"#, r#"{"10":1.0,"9":1000.0,"a":{"b":{},"y":[]},"z":1}"#),
+        (
+            r#"{"$serde_json::private::RawValue":"{\"admin\":true}"}"#,
+            r#"{"$serde_json::private::RawValue":"{\"admin\":true}"}"#,
+        ),
+        (r#"{"$serde_json::private::RawValue":":5"}"#, r#"{"$serde_json::private::RawValue":":5"}"#),
+        (r#"{"$serde_json::private::Number":"1e999"}"#, r#"{"$serde_json::private::Number":"1e999"}"#),
+    ] {
+        client.answer(&format!(r#"{{"SET":{{"user_key_1":{sent}}}}}"#)).await;
+        let answer = client.answer(r#"{"GET":["user_key_1"]}"#).await;
+        assert_eq!(answer, format!(r#"{{"GET_RSP":{{"user_key_1":{kept},"st":0}}}}"#));
+    }
+}
+
+/// As recorded, and as seen again on the vendor's server.
+#[tokio::test]
+async fn an_empty_root_is_refused_twice_and_the_connection_stays() {
+    let server = serve(Fake::new()).await;
+    let mut client = Client::of(&server).await;
+    for root in ["{}", " { } ", "{}"] {
+        let refusals =
+            [r#"{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}"#, r#"{"SERVER_ERROR":{"s":3,"m":""}}"#];
+        assert_eq!(client.answers(root, 2).await, refusals);
+    }
+    client.is_quiet().await;
+}

@@ -1,6 +1,6 @@
 //! Counters, and changes inside of values.
 
-use kv_fakes::puter::{Poison, Switches};
+use kv_fakes::puter::{Poison, Switches, TOKEN};
 use serde_json::{Value, json};
 
 use crate::server::{START, Server, bad_request, internal, refusal};
@@ -179,4 +179,40 @@ async fn what_cannot_be_changed_is_told() {
     assert_eq!(server.ok("remove", json!({"key": "k", "paths": ["a.b"]})).await, json!("text"));
     assert_eq!(server.ok("remove", json!({"key": "none", "paths": [""]})).await, json!(null));
     assert_eq!(server.fake.keys(), ["big", "k"]);
+}
+
+#[tokio::test]
+async fn values_come_back_as_javascript_writes_them() {
+    let server = Server::new().await;
+    for (sent, kept) in [
+        (r#"{"z":1,"a":{"y":[],"b":{}}}"#, r#"{"z":1,"a":{"y":[],"b":{}}}"#),
+        (r#"{"z":1.0,"10":1e3,"2":-0}"#, r#"{"2":0,"10":1000,"z":1}"#),
+        (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
+        (r#"{"$serde_json::private::RawValue":":5"}"#, r#"{"$serde_json::private::RawValue":":5"}"#),
+        (r#"{"$serde_json::private::Number":"1e999"}"#, r#"{"$serde_json::private::Number":"1e999"}"#),
+    ] {
+        assert_eq!(raw(&server, "set", &format!(r#"{{"key":"k","value":{sent}}}"#)).await, "true");
+        assert_eq!(raw(&server, "get", r#"{"key":"k"}"#).await, kept);
+        let listed = format!(r#"[{{"key":"k","value":{kept}}}]"#);
+        assert_eq!(raw(&server, "list", "{}").await, listed);
+    }
+    // A number beyond all doubles is read, and then cannot be stored.
+    let beyond = r#"{"interface":"puter-kvstore","method":"set","args":{"key":"k","value":[1e400]}}"#;
+    let headers = [("authorization", &*format!("Bearer {TOKEN}")), ("content-type", "application/json")];
+    assert_eq!(server.send("POST", "/drivers/call", &headers, Some(beyond.to_owned())).await.status(), 500);
+    // Parents are made before anything is set, so that they stand first.
+    let incr = r#"{"key":"o","pathAndAmountMap":{"a":2,"b.c":3}}"#;
+    assert_eq!(raw(&server, "incr", incr).await, r#"{"b":{"c":3},"a":2}"#);
+    assert_eq!(raw(&server, "set", r#"{"key":"r","value":{"z":1,"b":2,"a":3}}"#).await, "true");
+    assert_eq!(raw(&server, "remove", r#"{"key":"r","paths":["b"]}"#).await, r#"{"z":1,"a":3}"#);
+}
+
+/// The text of a result.
+async fn raw(server: &Server, method: &str, args: &str) -> String {
+    let authorization = format!("Bearer {TOKEN}");
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    let body = format!(r#"{{"interface":"puter-kvstore","method":"{method}","args":{args}}}"#);
+    let answer = server.send("POST", "/drivers/call", &headers, Some(body)).await.text().await.unwrap();
+    let result = answer.strip_prefix(r#"{"success":true,"result":"#).unwrap_or_else(|| panic!("{answer}"));
+    result.strip_suffix(r#","service":{"name":"puter-kvstore"}}"#).unwrap_or_else(|| panic!("{answer}")).to_owned()
 }

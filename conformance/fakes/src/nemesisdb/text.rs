@@ -1,6 +1,6 @@
 //! JSON as the system reads and writes it.
 
-use serde_json::{Number, Value};
+use crate::json::{Dialect, Map, Number, Value, parse_nested, write};
 
 /// How many levels of arrays and objects are read on the thread that asks; deeper ones need a stack of their own.
 const LEVELS_ON_ANY_STACK: usize = 100;
@@ -16,23 +16,19 @@ const LEVELS_MAX: usize = 10_000;
 pub(super) fn with_parsed<T: Send>(text: &str, work: impl FnOnce(Value) -> T + Send) -> Option<T> {
     let levels = levels(text);
     if levels <= LEVELS_ON_ANY_STACK {
-        return parse(text).map(work);
+        return read(text).map(work);
     }
     if levels > LEVELS_MAX {
         return None;
     }
     std::thread::scope(|scope| {
         let deep = std::thread::Builder::new().stack_size((levels + LEVELS_ON_ANY_STACK) * STACK_BYTES_PER_LEVEL);
-        deep.spawn_scoped(scope, || parse(text).map(work)).ok()?.join().ok()?
+        deep.spawn_scoped(scope, || read(text).map(work)).ok()?.join().ok()?
     })
 }
 
-fn parse(text: &str) -> Option<Value> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    reader.disable_recursion_limit();
-    let value = serde::Deserialize::deserialize(&mut reader).ok()?;
-    reader.end().ok()?;
-    Some(value)
+fn read(text: &str) -> Option<Value> {
+    parse_nested(text, Dialect::Exact, LEVELS_MAX).ok()
 }
 
 /// How deep brackets are nested, those inside strings aside.
@@ -55,51 +51,31 @@ fn levels(text: &str) -> usize {
 }
 
 /// The compact text of a value: members sorted by their bytes, UTF-8 with only the escapes that JSON needs.
-pub(super) fn text(value: &Value) -> String {
-    let mut out = String::new();
-    write(value, &mut out);
-    out
+pub(super) fn text(value: Value) -> String {
+    write(&sorted(value), &number_text)
 }
 
-/// The text of a string, in quotation marks.
-pub(super) fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-fn write(value: &Value, out: &mut String) {
+fn sorted(value: Value) -> Value {
     match value {
-        Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
-        Value::Number(number) => out.push_str(&number_text(number)),
-        Value::Array(items) => {
-            let mut before = '[';
-            for item in items {
-                out.push(before);
-                before = ',';
-                write(item, out);
-            }
-            out.push_str(if before == '[' { "[]" } else { "]" });
-        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
         Value::Object(members) => {
-            // Sorted here, because what the map does depends on features that others may turn on.
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_unstable_by_key(|(name, _)| *name);
-            let mut before = '{';
-            for (name, value) in members {
-                out.push(before);
-                before = ',';
-                out.push_str(&quoted(name));
-                out.push(':');
-                write(value, out);
-            }
-            out.push_str(if before == '{' { "{}" } else { "}" });
+            sorted_members(members).into_iter().map(|(name, member)| (name, sorted(member))).collect()
         }
+        other => other,
     }
+}
+
+/// Members by the bytes of their names, the order in which the system goes through them.
+pub(super) fn sorted_members(members: Map) -> Vec<(String, Value)> {
+    let mut members: Vec<_> = members.into_iter().collect();
+    members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    members
 }
 
 /// Integers as they are. A double has the fewest digits that give it back, always a point or an exponent, and an exponent
 /// of at least two digits with its sign.
-fn number_text(number: &Number) -> String {
-    let Some(double) = number.as_f64().filter(|_| number.is_f64()) else { return number.to_string() };
+fn number_text(number: Number) -> String {
+    let Number::Double(double) = number else { return number.to_string() };
     if double == 0.0 {
         return if double.is_sign_negative() { "-0.0" } else { "0.0" }.to_owned();
     }
@@ -128,7 +104,7 @@ mod tests {
     use super::*;
 
     fn again(json: &str) -> Option<String> {
-        with_parsed(json, |value| text(&value))
+        with_parsed(json, text)
     }
 
     #[test]
@@ -184,7 +160,7 @@ mod tests {
         fn every_double_comes_back(bits: u64) {
             let double = f64::from_bits(bits);
             if let Some(number) = Number::from_f64(double) {
-                let text = number_text(&number);
+                let text = number_text(number);
                 proptest::prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), bits, "{}", text);
                 proptest::prop_assert!(text.contains(['.', 'e']));
             }
