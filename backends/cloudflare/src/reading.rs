@@ -2,9 +2,8 @@
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt, TryStreamExt};
-use kv_api::{Entry, Error, ErrorKind, Result, Retry, TaggedMetadata};
+use kv_api::{Entry, Error, ErrorKind, Metadata, Result, Retry, TaggedMetadata};
 use kv_remote::Call;
-use serde_json::Value as Json;
 
 use crate::client::Client;
 use crate::wire::{Found, Match, Raw, of_kind};
@@ -69,7 +68,9 @@ impl Client {
                         Match::Same(value) => Some(value),
                         Match::SameIfUntouched(value) => match self.metadata(call, key).await? {
                             None => return Ok(None),
-                            Some(now) => (TaggedMetadata::decode(now)? == found.stored).then_some(value),
+                            Some(now) => {
+                                (TaggedMetadata::decode_json(now.as_json()?)? == found.stored).then_some(value)
+                            }
                         },
                         Match::Other => None,
                     },
@@ -91,7 +92,7 @@ impl Client {
             let Some(Raw { bytes, expiry }) = self.raw(call, key).await? else { return Ok(None) };
             let Some(after) = self.metadata(call, key).await? else { return Ok(None) };
             if before == after {
-                let stored = TaggedMetadata::decode(after)?;
+                let stored = TaggedMetadata::decode_json(after.as_json()?)?;
                 let value = of_kind(stored.tag, bytes);
                 return Ok(Some(Entry::with_details(value, stored.metadata, expiry, None)));
             }
@@ -100,7 +101,7 @@ impl Client {
         Err(restless())
     }
 
-    async fn metadata(&self, call: &Call<'_>, key: &str) -> Result<Option<Json>> {
+    async fn metadata(&self, call: &Call<'_>, key: &str) -> Result<Option<Metadata>> {
         let request = self.requests.get_metadata(key)?;
         self.ask(call, &request, |answers, answer| answers.metadata(&answer)).await
     }

@@ -1,14 +1,16 @@
 //! Answers.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use kv_api::{Clock, EntryExpiry, Error, ListItem, ListedMetadata, Result, TaggedMetadata, Timestamp};
+use kv_api::{
+    Clock, EntryExpiry, Error, JsonText, ListItem, ListedMetadata, Metadata, Result, TaggedMetadata, Timestamp,
+};
 use kv_remote::SecretString;
 use kv_remote::http::{Answer, StatusCode, header, malformed};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value as Json;
 
 use super::error::{KEY_NOT_FOUND, Refusal, refused};
 use super::found::Found;
@@ -38,20 +40,6 @@ struct Success<T> {
 }
 
 #[derive(Deserialize)]
-struct Values {
-    values: HashMap<String, Option<Item>>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    value: Option<String>,
-    #[serde(default)]
-    metadata: Json,
-    #[serde(default)]
-    expiration: Json,
-}
-
-#[derive(Deserialize)]
 struct Bulk {
     #[serde(default)]
     result: Option<BulkResult>,
@@ -63,26 +51,7 @@ struct BulkResult {
     unsuccessful_keys: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    success: bool,
-    result: Vec<Name>,
-    result_info: Option<PageInfo>,
-}
-
-#[derive(Deserialize)]
-struct PageInfo {
-    cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Name {
-    name: String,
-    #[serde(default)]
-    metadata: Json,
-    #[serde(default)]
-    expiration: Json,
-}
+type Members<'a> = HashMap<Cow<'a, str>, JsonText<'a>>;
 
 impl Answers<'_> {
     fn refused(&self, answer: &Answer) -> Error {
@@ -109,6 +78,15 @@ impl Answers<'_> {
         self.parsed(answer, |body: &Success<T>| body.success).map(|body| body.result)
     }
 
+    /// The members of a success, where JSON of users stands as it came.
+    fn success<'a>(&self, answer: &'a Answer) -> Result<Members<'a>> {
+        let members = JsonText::parse_slice_foreign(&answer.body).ok().and_then(JsonText::object);
+        members
+            .filter(|_| answer.status.is_success())
+            .filter(|members| members.get("success").and_then(|success| success.as_bool()) == Some(true))
+            .ok_or_else(|| self.not_understood(answer))
+    }
+
     /// That it was done. The result is ignored: the documents print an empty object, their fixtures `null`.
     pub(crate) fn done(&self, answer: &Answer) -> Result<()> {
         self.parsed(answer, |body: &Refusal| body.success).map(drop)
@@ -121,8 +99,12 @@ impl Answers<'_> {
     }
 
     /// The metadata of an entry, null for none; `None` when there is no entry.
-    pub(crate) fn metadata(&self, answer: &Answer) -> Result<Option<Json>> {
-        if is_missing(answer) { Ok(None) } else { self.result(answer).map(|json| Some(json.unwrap_or_default())) }
+    pub(crate) fn metadata(&self, answer: &Answer) -> Result<Option<Metadata>> {
+        if is_missing(answer) {
+            return Ok(None);
+        }
+        let result = self.success(answer)?.get("result").map(|result| result.to_metadata());
+        Ok(Some(result.unwrap_or_else(|| Metadata::from_stored(Bytes::from_static(b"null")))))
     }
 
     /// A value; `None` when there is no entry.
@@ -148,14 +130,19 @@ impl Answers<'_> {
 
     /// What was told of each key: `Some(None)` of one that is missing, `None` of one that the answer does not mention.
     pub(crate) fn bulk_get(&self, answer: &Answer, keys: &[&str]) -> Result<Vec<Option<Option<Found>>>> {
-        let mut values = self.result::<Values>(answer)?.ok_or_else(|| self.not_understood(answer))?.values;
+        let not_understood = || self.not_understood(answer);
+        let result = self.success(answer)?.get("result").and_then(|result| result.object());
+        let values = result.and_then(|result| result.get("values")?.object()).ok_or_else(not_understood)?;
         let found = |key: &&str| {
-            let Some(told) = values.remove(*key) else { return Ok(None) };
-            let Some((item, text)) = told.and_then(|mut item| item.value.take().map(|text| (item, text))) else {
+            let Some(told) = values.get(*key) else { return Ok(None) };
+            if told.is_null() {
                 return Ok(Some(None));
-            };
-            let stored = TaggedMetadata::decode(item.metadata).map_err(|error| error.with_key(key))?;
-            Ok(Some(Some(Found { text, stored, expiry: expiry(&item.expiration)? })))
+            }
+            let item = told.object().ok_or_else(not_understood)?;
+            let Some(value) = item.get("value").filter(|value| !value.is_null()) else { return Ok(Some(None)) };
+            let text = value.as_str().ok_or_else(not_understood)?.into_owned();
+            let stored = stored(item.get("metadata")).map_err(|error| error.with_key(key))?;
+            Ok(Some(Some(Found { text, stored, expiry: expiry(item.get("expiration"))? })))
         };
         keys.iter().map(found).collect()
     }
@@ -183,21 +170,37 @@ impl Answers<'_> {
 
     /// The keys of a page, and the cursor of the next one; `None` at the end.
     pub(crate) fn page(&self, answer: &Answer, prefix: &str) -> Result<(Vec<ListItem>, Option<String>)> {
-        let page = self.parsed(answer, |page: &Page| page.success)?;
-        let item = |name: Name| {
+        let page = self.success(answer)?;
+        let names = page.get("result").and_then(|result| result.array()).ok_or_else(|| self.not_understood(answer))?;
+        let item = |item: JsonText<'_>| {
+            let item = item.object().ok_or_else(|| self.not_understood(answer))?;
+            let name = item.get("name").and_then(|name| name.as_str()).ok_or_else(|| self.not_understood(answer))?;
             // Who deletes by prefix must never get at anything else.
-            if !name.name.starts_with(prefix) {
+            if !name.starts_with(prefix) {
                 return Err(malformed("a page has a key without the prefix that was asked for"));
             }
             // What a newer version wrote is still listed: a walk must not end at it, and nothing is told that is not so.
-            let metadata = TaggedMetadata::decode(name.metadata)
+            let metadata = stored(item.get("metadata"))
                 .map_or(ListedMetadata::NotReported, |stored| ListedMetadata::from(stored.metadata));
-            Ok(ListItem::new(name.name).with_metadata(metadata).with_expiry(expiry(&name.expiration)?))
+            Ok(ListItem::new(name).with_metadata(metadata).with_expiry(expiry(item.get("expiration"))?))
         };
-        let items = page.result.into_iter().map(item).collect::<Result<_>>()?;
-        let cursor = page.result_info.and_then(|info| info.cursor).filter(|cursor| !cursor.is_empty());
-        Ok((items, cursor))
+        let items = names.into_iter().map(item).collect::<Result<_>>()?;
+        let info = page.get("result_info").filter(|info| !info.is_null());
+        let cursor = match info.map(|info| info.object()) {
+            None => None,
+            Some(info) => info.ok_or_else(|| self.not_understood(answer))?.get("cursor").copied(),
+        };
+        let cursor = match cursor.filter(|cursor| !cursor.is_null()) {
+            None => None,
+            Some(cursor) => Some(cursor.as_str().ok_or_else(|| self.not_understood(answer))?.into_owned()),
+        };
+        Ok((items, cursor.filter(|cursor| !cursor.is_empty())))
     }
+}
+
+/// The metadata that stands beside a value, taken apart; absent and null are none.
+fn stored(metadata: Option<&JsonText<'_>>) -> Result<TaggedMetadata> {
+    metadata.map_or_else(|| Ok(TaggedMetadata::default()), |metadata| TaggedMetadata::decode_json(*metadata))
 }
 
 /// The one answer that says that a key is missing. Any other 404 is about something else: the namespace, the route, or a
@@ -208,15 +211,14 @@ fn is_missing(answer: &Answer) -> bool {
 }
 
 /// A second, which the schema calls a number; absent and null are "never".
-fn expiry(expiration: &Json) -> Result<EntryExpiry> {
-    let second = match expiration {
-        Json::Null => return Ok(EntryExpiry::Never),
-        Json::Number(number) => number.as_i64().or_else(|| {
-            let number = number.as_f64()?;
-            if number.fract() == 0.0 { format!("{number:.0}").parse().ok() } else { None }
-        }),
-        _ => None,
+fn expiry(expiration: Option<&JsonText<'_>>) -> Result<EntryExpiry> {
+    let Some(expiration) = expiration.filter(|expiration| !expiration.is_null()) else {
+        return Ok(EntryExpiry::Never);
     };
+    let second = expiration.as_i64().or_else(|| {
+        let number = expiration.as_f64()?;
+        if number.fract() == 0.0 { format!("{number:.0}").parse().ok() } else { None }
+    });
     second.map(|second| EntryExpiry::At(Timestamp::from_unix_seconds(second))).ok_or_else(bad_expiration)
 }
 
@@ -227,9 +229,9 @@ fn bad_expiration() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kv_api::{ErrorKind, KindTag, Metadata, Retry, SystemClock};
+    use kv_api::{ErrorKind, KindTag, Retry, SystemClock};
     use kv_remote::http::{HeaderMap, HeaderValue};
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     const ANSWERS: Answers<'_> = Answers { clock: &SystemClock, secrets: Some(&[]) };
 
@@ -307,6 +309,28 @@ mod tests {
             let error = ANSWERS.bulk_get(&success(undocumented.clone()), &["a"]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Protocol, "{undocumented}");
         }
+    }
+
+    #[test]
+    fn val_3_metadata_keeps_its_members_and_their_order() {
+        let body = |result: &str| answer(200, format!(r#"{{"success":true,"errors":[],"result":{result}}}"#));
+        for metadata in [
+            r#"{"z":1,"a":{"y":2,"b":[1e3]}}"#,
+            r#"{"$serde_json::private::RawValue":"{\"admin\":true}"}"#,
+            r#"[{"$serde_json::private::RawValue":":5"},{"$serde_json::private::Number":"1e400"}]"#,
+        ] {
+            assert_eq!(ANSWERS.metadata(&body(metadata)).unwrap().unwrap().as_json_text(), metadata);
+            let told = body(&format!(r#"{{"values":{{"a":{{"value":"v","metadata":{metadata}}}}}}}"#));
+            let found = ANSWERS.bulk_get(&told, &["a"]).unwrap().remove(0).unwrap().unwrap();
+            assert_eq!(found.stored.metadata.unwrap().as_json_text(), metadata);
+            let (items, _) = ANSWERS.page(&body(&format!(r#"[{{"name":"a","metadata":{metadata}}}]"#)), "").unwrap();
+            let ListedMetadata::Some(listed) = &items[0].metadata else { panic!("{:?}", items[0]) };
+            assert_eq!(listed.as_json_text(), metadata);
+        }
+        let twice = body(r#"{"values":{"a":{"value":"1"},"a":{"value":"2"}}}"#);
+        assert_eq!(ANSWERS.bulk_get(&twice, &["a"]).unwrap_err().kind(), ErrorKind::Protocol);
+        let twice = answer(200, r#"{"success":true,"result":[],"result":[]}"#);
+        assert_eq!(ANSWERS.page(&twice, "").unwrap_err().kind(), ErrorKind::Protocol);
     }
 
     #[test]

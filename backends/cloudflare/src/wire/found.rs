@@ -6,8 +6,7 @@
 //! were told before (GET-1).
 
 use bytes::Bytes;
-use kv_api::{EntryExpiry, KindTag, TaggedMetadata, Value, ValueKind};
-use serde::de::IgnoredAny;
+use kv_api::{EntryExpiry, JsonText, KindTag, TaggedMetadata, Value, ValueKind};
 
 const BOM: char = '\u{FEFF}';
 
@@ -83,7 +82,7 @@ pub(crate) fn of_kind(tag: Option<KindTag>, bytes: Bytes) -> Value {
 
 /// Whether these bytes can be a value of kind JSON: a string is text (VAL-1).
 fn is_json(bytes: &[u8]) -> bool {
-    bytes.first() != Some(&b'"') && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+    bytes.first() != Some(&b'"') && JsonText::parse_slice_foreign(bytes).is_ok()
 }
 
 /// With one U+FFFD for each run of them.
@@ -105,11 +104,13 @@ mod tests {
 
     /// What the service tells about a value that this library wrote.
     fn told(value: &Value, metadata: Option<&Metadata>) -> Found {
-        let stored = TaggedMetadata::encode(value, metadata).map(|stored| stored.decode().unwrap());
+        let stored = TaggedMetadata::encode(value, metadata);
         let text = String::from_utf8_lossy(value.as_bytes());
         Found {
             text: text.strip_prefix(BOM).unwrap_or(&text).to_owned(),
-            stored: TaggedMetadata::decode(stored.unwrap_or_default()).unwrap(),
+            stored: stored.map_or_else(TaggedMetadata::default, |stored| {
+                TaggedMetadata::decode_json(stored.as_json().unwrap()).unwrap()
+            }),
             expiry: EntryExpiry::Never,
         }
     }
