@@ -97,7 +97,8 @@ impl Context<'_> {
     /// harness to act within it.
     pub(crate) fn life(&self, form: Form, lives: u32) -> Result<Life, Stop> {
         let resolution = self.capabilities().expiry_resolution;
-        let least = self.capabilities().expiry_min.max(resolution * 4).max(self.time()?.granularity() * 4);
+        let room = self.time()?.granularity() + self.time()?.lateness();
+        let least = self.capabilities().expiry_min.max(resolution * 4).max(room * 4);
         let steps = least.as_nanos().div_ceil(resolution.as_nanos().max(1));
         let life = resolution * u32::try_from(steps).unwrap_or(u32::MAX);
         let ttl = life * lives;
@@ -112,10 +113,13 @@ impl Context<'_> {
         Ok(self.time()?.granularity().max(Duration::from_micros(1)))
     }
 
-    /// The room to leave after an end. None for a clock that stands still: at its expiry an entry is gone (EXP-7).
+    /// The room to leave after an end. None for a clock that stands still and a system that looks at it each time: at its
+    /// expiry an entry is gone (EXP-7).
     pub(crate) fn after(&self) -> Result<Duration, Stop> {
-        let granularity = self.time()?.granularity();
-        Ok(if granularity.is_zero() { granularity } else { granularity + self.capabilities().expiry_resolution })
+        let time = self.time()?;
+        let overshoot = time.granularity();
+        let overshoot = if overshoot.is_zero() { overshoot } else { overshoot + self.capabilities().expiry_resolution };
+        Ok(overshoot + time.lateness())
     }
 
     /// Lets time pass until just before the end of a life that has just begun.

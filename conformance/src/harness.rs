@@ -23,6 +23,7 @@ pub trait Harness: Send + Sync {
 type Reopen = Box<dyn Fn() -> BoxFuture<'static, Result<Store>> + Send + Sync>;
 type OpenNamespace = Box<dyn Fn(String) -> BoxFuture<'static, Result<Store>> + Send + Sync>;
 type WriteForeign = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+type WriteForeignType = Box<dyn Fn(String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 /// A fresh store, and what can be done around it. Everything but the store is optional: a case that needs what is absent
 /// says so in its outcome and does not pass.
@@ -33,6 +34,7 @@ pub struct Fixture {
     pub(crate) open_namespace: Option<OpenNamespace>,
     pub(crate) write_foreign: Option<WriteForeign>,
     pub(crate) byte_order_marks_taken_off: bool,
+    pub(crate) write_foreign_type: Option<WriteForeignType>,
     pub(crate) requests: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
     pub(crate) faults: Option<Box<dyn Faults>>,
     pub(crate) client_clock: Option<ManualClock>,
@@ -52,6 +54,7 @@ impl Fixture {
             open_namespace: None,
             write_foreign: None,
             byte_order_marks_taken_off: false,
+            write_foreign_type: None,
             requests: None,
             faults: None,
             client_clock: None,
@@ -103,6 +106,17 @@ impl Fixture {
         F: Future<Output = Result<()>> + Send + 'static,
     {
         self.write_foreign = Some(Box::new(move |key, text| Box::pin(write(key, text))));
+        self
+    }
+
+    /// How another client of the system would put under a key what is no value at all: another type of the system, such as a
+    /// list (VAL-7).
+    #[must_use]
+    pub fn with_foreign_type_writer<F>(mut self, write: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.write_foreign_type = Some(Box::new(move |key| Box::pin(write(key))));
         self
     }
 
@@ -171,10 +185,15 @@ pub trait Time: Send + Sync + 'static {
     /// Lets at least `by` pass.
     async fn advance(&self, by: Duration);
 
-    /// How far [`advance`](Self::advance) may overshoot, and how late the store may notice: a case leaves this much room
-    /// around an expiry. Zero, the default, for a clock that stands still between two calls; then every expiry is checked
-    /// to the microsecond.
+    /// How far [`advance`](Self::advance) may overshoot: a case leaves this much room on both sides of an expiry. Zero, the
+    /// default, for a clock that stands still between two calls; then every expiry is checked to the microsecond.
     fn granularity(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How late the system may notice that an entry has ended, for one that looks at its clock in ticks: a case leaves this
+    /// much room after an expiry, and none before it (EXP-7). Zero by default.
+    fn lateness(&self) -> Duration {
         Duration::ZERO
     }
 }

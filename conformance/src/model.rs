@@ -130,7 +130,8 @@ impl Wish {
 
 impl<'c> World<'c> {
     async fn new(cx: &'c Context<'c>) -> Result<Self, Stop> {
-        let exact = cx.fixture.time.as_ref().is_some_and(|time| time.granularity().is_zero());
+        let exact =
+            cx.fixture.time.as_ref().is_some_and(|time| time.granularity().is_zero() && time.lateness().is_zero());
         let life = if exact {
             cx.align().await?;
             Some(cx.life(Form::Ttl, 1)?.ttl)

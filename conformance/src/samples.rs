@@ -1,6 +1,6 @@
 //! Keys and values that systems have been seen to damage.
 
-use kv_api::Value;
+use kv_api::{Reason, Value};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -213,6 +213,18 @@ pub(crate) fn odd_json() -> Vec<Json> {
         json!({ "objectId": "x", "___class": "y", "value": 1, "expireAt": 2 }),
     ]
 }
+
+/// JSON that is refused however it is given, and why (VAL-3).
+pub(crate) const REFUSED_JSON: &[(&str, Reason)] = &[
+    (r#"{"a":1,"a":2}"#, Reason::RepeatedMember),
+    (r#"[{"x":{"a":1,"b":0,"a":1}}]"#, Reason::RepeatedMember),
+    (r#"{"a":1,"\u0061":2}"#, Reason::RepeatedMember),
+    ("1e400", Reason::InvalidJson),
+    ("[-1e400]", Reason::InvalidJson),
+    ("[NaN]", Reason::InvalidJson),
+    ("18446744073709551616", Reason::InvalidJson),
+    ("[-9223372036854775809]", Reason::InvalidJson),
+];
 
 /// Bytes of which some are text and some are not (VAL-2).
 pub(crate) fn odd_bytes() -> Vec<Vec<u8>> {

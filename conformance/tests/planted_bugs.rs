@@ -3,6 +3,8 @@
 
 mod reference;
 
+use std::time::Duration;
+
 use kv_conformance::{Case, Outcome, run_all};
 use reference::{Bug, ReferenceHarness};
 
@@ -83,6 +85,7 @@ caught! {
     batch_answers_out_of_order: BatchAnswersOutOfOrder by batch_2_one_result_per_item_in_input_order;
     batch_stops_at_the_first_unmet_item: BatchStopsAtTheFirstUnmetItem by batch_2_one_result_per_item_in_input_order;
     bytes_become_text: BytesBecomeText by val_2_bytes_come_back;
+    circle_is_the_end: CircleIsTheEnd by list_5_a_walk_in_circles_ends;
     counters_are_not_implemented: CountersAreNotImplemented by cap_1_counters_are_kept_or_refused;
     cursor_starts_again: CursorStartsAgain by list_2_no_key_is_lost_between_pages, list_3_a_cursor_survives_the_process;
     delete_ignores_the_version: DeleteIgnoresTheVersion by del_2_a_version_guards_a_delete;
@@ -95,6 +98,8 @@ caught! {
     expired_is_counted: ExpiredIsCounted by exp_7_an_expired_entry_is_invisible_to_counters;
     expired_is_listed: ExpiredIsListed by exp_7_an_expired_entry_is_invisible_to_lists;
     expired_is_read_in_batches: ExpiredIsReadInBatches by exp_7_an_expired_entry_is_invisible_to_reads;
+    foreign_type_fails_the_batch: ForeignTypeFailsTheBatch by val_7_a_key_of_a_foreign_type_is_there;
+    foreign_type_is_missing: ForeignTypeIsMissing by val_7_a_key_of_a_foreign_type_is_there;
     garbled_is_missing: GarbledIsMissing by err_3_a_fault_that_lasts_is_told_for_what_it_is;
     if_not_exists_is_refused_over_expired: IfNotExistsIsRefusedOverExpired
         by set_4_if_not_exists_is_met_over_an_expired_entry;
@@ -122,7 +127,12 @@ caught! {
         by set_3_if_not_exists_not_met_leaves_everything_untouched;
     repeats_conditions_blindly: RepeatsConditionsBlindly by set_8_an_unknown_outcome_says_so;
     rounds_the_expiry_down: RoundsTheExpiryDown by exp_4_rounding_never_ends_an_entry_early;
+    scope_is_of_the_process: ScopeIsOfTheProcess by ns_3_the_scope_is_the_same_in_every_process;
+    scope_is_shared: ScopeIsShared by ns_3_the_scope_is_the_same_in_every_process, list_3_a_wrong_cursor_is_refused;
+    second_close_fails: SecondCloseFails by life_2_a_dropped_close_can_be_repeated;
     secret_is_shown: SecretIsShown by err_2_no_secret_is_shown;
+    standstill_is_the_end: StandstillIsTheEnd
+        by list_3_a_cursor_that_stands_still_is_refused, list_5_a_walk_that_stands_still_ends;
     throttled_is_unknown: ThrottledIsUnknown by err_3_a_fault_that_lasts_is_told_for_what_it_is;
     torn_by_a_drop: TornByADrop by err_6_a_dropped_call_leaves_each_entry_whole;
     torn_reads: TornReads by get_1_all_parts_come_from_one_write;
@@ -134,6 +144,26 @@ caught! {
     version_ignores_metadata: VersionIgnoresMetadata by ver_1_other_content_has_another_version;
     version_is_reused_after_a_delete: VersionIsReusedAfterADelete by ver_1_a_version_does_not_outlive_a_delete;
     visible_at_its_expiry: VisibleAtItsExpiry by exp_1_a_ttl_ends_the_entry, exp_1_expire_at_ends_the_entry;
+}
+
+/// The handle owns key and index of an error, so that this bug of an adapter reaches nobody (ERR-7).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_names_the_callers_key_whatever_the_adapter_says() {
+    let case = Case::find("err_7_key_and_index_are_the_callers").expect("a case of this name");
+    assert_eq!(case.run(&ReferenceHarness::with(Bug::ErrorNamesAnotherKey)).await, Outcome::Passed);
+}
+
+/// A system that goes by ticks may be one late where its harness says so, and never one early (EXP-7).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_tick_late_is_allowed_and_one_tick_early_is_caught() {
+    const TICK: Duration = Duration::from_millis(100);
+    let report = run_all(&ReferenceHarness::whole().with_tick(TICK)).await;
+    assert!(report.is_ok(), "{report}");
+    for name in ["exp_1_a_ttl_ends_the_entry", "exp_1_expire_at_ends_the_entry"] {
+        let case = Case::find(name).expect("a case of this name");
+        let early = case.run(&ReferenceHarness::with(Bug::EndsOneTickEarly).with_tick(TICK)).await;
+        assert!(matches!(early, Outcome::Failed(_)), "{name}: {early}");
+    }
 }
 
 /// Bugs that show in what single calls do, one after the other, are found by the random sequences too.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, Timestamp, ValueKind, ValueKinds};
 use kv_conformance::{Outcome, Report, run_all};
-use reference::{CAPABILITIES, ReferenceHarness};
+use reference::{EVERYTHING, ReferenceHarness};
 
 async fn all_green(capabilities: &'static Capabilities) -> Report {
-    let report = run_all(&ReferenceHarness::restricted_to(capabilities)).await;
+    let report = run_all(&ReferenceHarness::whole().restricted_to(capabilities)).await;
     assert!(report.is_ok(), "{report}");
     report
 }
@@ -115,9 +115,9 @@ restricted! {
 /// The capabilities to take away from are the reference's own, so that each test takes away what it says.
 #[test]
 fn nothing_is_taken_away_unsaid() {
-    let restrict = CAPABILITIES.restricted_to(&ALL);
+    let restrict = EVERYTHING.restricted_to(&ALL);
     let item_limits = |capabilities: &Capabilities| format!("{:?}", capabilities.item_limits);
     let without_measures =
         |capabilities: &Capabilities| format!("{capabilities:?}").replace(&item_limits(capabilities), "");
-    assert_eq!(without_measures(&restrict), without_measures(&CAPABILITIES));
+    assert_eq!(without_measures(&restrict), without_measures(&EVERYTHING));
 }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use crate::capabilities::Capabilities;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Entry;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
 use crate::page::RawPage;
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
@@ -67,9 +67,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Deletes one entry (DEL-1, DEL-2).
     async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome>;
 
-    /// Reads many: one slot per key, in order; fails as a whole (GET-2).
+    /// Reads many: one slot per key, in order; fails as a whole (GET-2). What is no value leaves its slot empty (VAL-7).
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
-        in_window(reads.into_reads().map(|read| self.read(read))).try_collect().await
+        let found = in_window(reads.into_reads().map(|read| self.read(read)));
+        let is_no_value = |error: &Error| error.kind() == ErrorKind::WrongType;
+        found.map(|found| if found.as_ref().is_err_and(is_no_value) { Ok(None) } else { found }).try_collect().await
     }
 
     /// Writes many: one result per item, in order (BATCH-2).

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use kv_api::{BatchOutcome, ErrorKind, Feature, Metadata, Reason, Result, Retry, SetItem, SetOutcome, SetStatus};
+use kv_api::{
+    BatchOutcome, ErrorKind, Feature, Metadata, Reason, Result, Retry, SetItem, SetOutcome, SetStatus, Value,
+};
 use serde_json::json;
 
 use crate::context::Context;
@@ -288,25 +290,44 @@ pub(crate) async fn batch_5_a_batch_sends_no_more_than_single_calls(cx: &Context
     cx.expect_sent(before, single, "set_many of one key, many times")
 }
 
-/// BATCH-6: when a bulk request fails, nothing is reported as written that is not, and nothing as not written that is.
+/// Whether each item of a batch that met a fault is as it is reported: done, not done, or unknown.
+async fn as_reported<T>(
+    cx: &Context<'_>,
+    keys: &[String],
+    results: Vec<Result<T>>,
+    is_done: impl Fn(Option<&Value>) -> bool,
+    what: &str,
+) -> CaseResult {
+    ensure_eq!(results.len(), keys.len(), "how many results {what} has");
+    for (key, result) in keys.iter().zip(results) {
+        let done = is_done(cx.store().get(key).await?.as_ref());
+        match result {
+            Ok(_) => ensure!(done, "{what}: {key:?} is reported as done, and it is not"),
+            Err(error) if error.retry() == Retry::OutcomeUnknown => {}
+            Err(error) => ensure!(!done, "{what}: {key:?} is reported as not done ({error}), and it is"),
+        }
+    }
+    Ok(())
+}
+
+/// BATCH-6: when a bulk request fails, nothing is reported as done that is not, and nothing as not done that is.
 pub(crate) async fn batch_6_a_failed_bulk_request_is_told_item_by_item(cx: &Context<'_>) -> CaseResult {
     let faults = cx.faults()?;
-    for (fault, name) in [(Fault::Refused, "f"), (Fault::RequestLost, "r"), (Fault::AnswerLost, "a")] {
-        let keys: Vec<String> = (0..8).map(|number| cx.key(&format!("{name}{number}."))).collect();
+    for (number, fault) in
+        Fault::ALL.iter().copied().enumerate().filter(|(_, fault)| fault.is_of_every_request() && faults.offers(*fault))
+    {
+        let keys: Vec<String> = (0..8).map(|item| cx.key(&format!("f{number}.{item}."))).collect();
         faults.inject(fault, 1);
         let results = cx.store().set_many(keys.iter().map(|key| SetItem::new(key, cx.value(1)))).await;
         faults.inject(fault, 0);
-        ensure_eq!(results.len(), keys.len(), "how many results a batch with {fault:?} has");
-        for (key, result) in keys.iter().zip(results) {
-            let written = cx.store().get(key).await?.is_some();
-            match result {
-                Ok(_) => ensure!(written, "with {fault:?}, {key:?} is reported as written, and it is not"),
-                Err(error) if error.retry() == Retry::OutcomeUnknown => {}
-                Err(error) => {
-                    ensure!(!written, "with {fault:?}, {key:?} is reported as not written ({error}), and it is")
-                }
-            }
+        as_reported(cx, &keys, results, |value| value.is_some(), &format!("set_many with {fault:?}")).await?;
+        for result in cx.store().set_many(keys.iter().map(|key| SetItem::new(key, cx.value(2)))).await {
+            result?;
         }
+        faults.inject(fault, 1);
+        let results = cx.store().delete_many(keys.iter().map(String::as_str)).await;
+        faults.inject(fault, 0);
+        as_reported(cx, &keys, results, |value| value.is_none(), &format!("delete_many with {fault:?}")).await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! ERR-1 to ERR-6.
+//! ERR-1 to ERR-7.
 
 use std::task::{Context as TaskContext, Waker};
 
@@ -305,7 +305,7 @@ pub(crate) async fn err_5_a_repeated_write_claims_nothing(cx: &Context<'_>) -> C
 }
 
 /// Polls a future a number of times and drops it.
-async fn dropped_after<T>(polls: usize, mut future: BoxFuture<'_, T>) {
+pub(crate) async fn dropped_after<T>(polls: usize, mut future: BoxFuture<'_, T>) {
     for _ in 0..polls {
         if future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_ready() {
             return;
@@ -390,6 +390,48 @@ pub(crate) async fn err_6_a_dropped_increment_counts_once_or_not(cx: &Context<'_
             "between {last} and {now} there was one dropped increment and one more"
         );
         last = now;
+    }
+    Ok(())
+}
+
+/// ERR-7: key and index of an error are the caller's: the whole key, and the position in the batch.
+pub(crate) async fn err_7_key_and_index_are_the_callers(cx: &Context<'_>) -> CaseResult {
+    let faults = cx.faults().ok();
+    for (prefix, store) in [("", cx.store().clone()), ("k", cx.store().with_prefix("k"))] {
+        let names: Vec<String> = ["a", "b", "c", "b"].map(|name| cx.key(&format!("{name}."))).to_vec();
+        let are_the_callers = |errors: Vec<Option<Error>>, call: &str| -> CaseResult {
+            for (at, error) in errors.into_iter().enumerate() {
+                let Some(error) = error else { continue };
+                ensure_eq!(
+                    error.key(),
+                    Some(&*format!("{prefix}{}", names[at])),
+                    "the key of item {at} of {call}: {error}"
+                );
+                // A repeated key shares one result.
+                let index = error.index().and_then(|index| names.get(index));
+                ensure_eq!(index, Some(&names[at]), "the index of item {at} of {call}, {:?}: {error}", error.index());
+            }
+            Ok(())
+        };
+        let conflicting = |at: usize| SetItem::new(&*names[at], cx.value(at)).if_not_exists().if_exists();
+        let refused = store.set_many((0..4).map(conflicting)).await;
+        ensure!(refused.iter().all(Result::is_err), "two conditions: {refused:?}");
+        are_the_callers(refused.into_iter().map(Result::err).collect(), "set_many with two conditions")?;
+        let Some(faults) = faults else { continue };
+        faults.inject(Fault::RequestLost, FOR_EVER);
+        let sets = store.set_many((0..4).map(|at| SetItem::new(&*names[at], cx.value(at)))).await;
+        let deletes = store.delete_many(&names).await;
+        let read = ensure_err!(store.get_many(&names).await, "get_many without a connection");
+        let single = ensure_err!(store.get(&names[2]).await, "get without a connection");
+        faults.inject(Fault::RequestLost, 0);
+        are_the_callers(sets.into_iter().map(Result::err).collect(), "set_many")?;
+        are_the_callers(deletes.into_iter().map(Result::err).collect(), "delete_many")?;
+        ensure_eq!(single.key(), Some(&*format!("{prefix}{}", names[2])), "the key of get: {single}");
+        ensure_eq!(single.index(), None, "the index of a single call: {single}");
+        // It fails as a whole; where it names a key at all, that is one that was asked for, at its first place.
+        let at = read.key().map(|key| names.iter().position(|name| key == format!("{prefix}{name}")));
+        ensure!(at != Some(None), "get_many names a key that nobody asked for: {read}");
+        ensure_eq!(read.index(), at.flatten(), "the index of the key that get_many names: {read}");
     }
     Ok(())
 }

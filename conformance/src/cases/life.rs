@@ -1,7 +1,10 @@
 //! LIFE-1 and LIFE-2.
 
+use std::task::{Context as TaskContext, Waker};
+
 use kv_api::{ErrorKind, Feature, SetItem};
 
+use crate::cases::errors::dropped_after;
 use crate::context::Context;
 use crate::outcome::CaseResult;
 use crate::races::race;
@@ -82,6 +85,36 @@ pub(crate) async fn life_2_close_waits_for_calls_in_flight(cx: &Context<'_>) -> 
     let Some(again) = cx.reopened().await? else { return Ok(()) };
     for caller in (0..CALLERS).filter(|caller| written[*caller]) {
         cx.expect_through(&again, &key(caller), Some(&cx.value(caller)), "acknowledged before close").await?;
+    }
+    Ok(())
+}
+
+/// LIFE-2: a `close` that is dropped while a call is under way closes nothing, and the next `close` closes, wherever the dropped
+/// one had come to.
+pub(crate) async fn life_2_a_dropped_close_can_be_repeated(cx: &Context<'_>) -> CaseResult {
+    for polls in 0..4 {
+        let cx = cx.fresh().await?;
+        let (store, [key, other]) = (cx.store(), cx.keys(["k", "other"]));
+        store.set(&other, cx.value(1)).await?;
+        let mut call = Box::pin(store.set(&key, cx.value(2)));
+        let under_way = call.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_pending();
+        dropped_after(polls, Box::pin(async { drop(store.close().await) })).await;
+        if under_way {
+            cx.expect(&other, Some(&cx.value(1)), "after a dropped close that waited for a call").await?;
+            ensure!(call.await?.is_written(), "a set that was under way during a dropped close was not written");
+        } else {
+            drop(call);
+        }
+        store.close().await?;
+        ensure_refused!(
+            store.get(&key).await,
+            ErrorKind::Closed,
+            None,
+            "get after close, {polls} polls after a dropped one"
+        );
+        if let Some(again) = cx.reopened().await? {
+            cx.expect_through(&again, &key, Some(&cx.value(2)), "written around a dropped close").await?;
+        }
     }
     Ok(())
 }

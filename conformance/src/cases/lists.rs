@@ -1,11 +1,12 @@
-//! LIST-1 to LIST-4.
+//! LIST-1 to LIST-5.
 
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt};
-use kv_api::{Cursor, EntryExpiry, Feature, ListOrder, Reason, SetItem};
+use kv_api::{Cursor, EntryExpiry, ErrorKind, Feature, ListOrder, Reason, SetItem};
 
 use crate::context::{Context, WALK_MAX, collected};
+use crate::harness::{Fault, Faults};
 use crate::outcome::{CaseResult, Stop, not_applicable};
 
 async fn set_all<S: AsRef<str>>(cx: &Context<'_>, keys: &[S]) -> CaseResult {
@@ -249,7 +250,7 @@ pub(crate) async fn list_2_deleting_along_the_walk_skips_nothing(cx: &Context<'_
 }
 
 /// Two pages' worth of keys, and the cursor after the first.
-async fn first_page(cx: &Context<'_>, prefix: &str) -> Result<(Vec<String>, Vec<String>, Cursor), Stop> {
+pub(crate) async fn first_page(cx: &Context<'_>, prefix: &str) -> Result<(Vec<String>, Vec<String>, Cursor), Stop> {
     let keys: Vec<String> = (0..40).map(|number| cx.key(&format!("{prefix}{number:02}"))).collect();
     set_all(cx, &keys).await?;
     let page = cx.store().list().prefix(prefix).limit(3).await?;
@@ -261,7 +262,7 @@ async fn first_page(cx: &Context<'_>, prefix: &str) -> Result<(Vec<String>, Vec<
     }
 }
 
-async fn rest(store: &kv_api::Store, prefix: &str, cursor: Cursor) -> Result<Vec<String>, Stop> {
+pub(crate) async fn rest(store: &kv_api::Store, prefix: &str, cursor: Cursor) -> Result<Vec<String>, Stop> {
     collected(store.list().prefix(prefix).cursor(cursor).stream().map_ok(|item| item.key)).await
 }
 
@@ -323,6 +324,94 @@ pub(crate) async fn list_3_a_wrong_cursor_is_refused(cx: &Context<'_>) -> CaseRe
         let result = other.list().prefix("k/").cursor(cursor).await;
         ensure_invalid!(result, Reason::CursorInvalid, "a cursor of another namespace");
     }
+    Ok(())
+}
+
+/// More pages than any walk may take in vain (LIST-5).
+const PAGES: u32 = 4_000;
+
+/// How many requests a walk that gets nowhere may send: the pages that LIST-5 allows, and some to spare.
+const REQUESTS_MAX: u64 = 1_100;
+
+/// Lists with a fault, whose pages must be made by the harness.
+fn offered<'a>(cx: &'a Context<'_>, fault: Fault) -> Result<&'a dyn Faults, Stop> {
+    let faults = cx.faults()?;
+    if faults.offers(fault) { Ok(faults) } else { not_applicable("the harness offers no such pages") }
+}
+
+/// LIST-3: a page whose cursor leads back to where the page began is an error, and no page.
+pub(crate) async fn list_3_a_cursor_that_stands_still_is_refused(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let faults = offered(cx, Fault::PageStandsStill)?;
+    let (_, _, mut cursor) = first_page(cx, "k/").await?;
+    faults.inject(Fault::PageStandsStill, PAGES);
+    // The place where a page begins can have two cursors: that of the page before, and the one that leads back.
+    for _ in 0..2 {
+        match cx.store().list().prefix("k/").limit(3).cursor(cursor.clone()).await {
+            Err(error) => {
+                ensure_eq!(error.kind(), ErrorKind::Protocol, "the kind of {error}");
+                return Ok(());
+            }
+            Ok(page) => {
+                ensure_eq!(page.items.len(), 0, "how many keys an empty page has");
+                match page.cursor {
+                    Some(next) => cursor = next,
+                    None => return Err(Stop::Failed("a page that leads back is passed on as the last".to_owned())),
+                }
+            }
+        }
+    }
+    Err(Stop::Failed("a page whose cursor is the one it was asked with is passed on".to_owned()))
+}
+
+/// LIST-5: a walk over pages that get nowhere ends, as an error and after no more than 1,000 of them.
+pub(crate) async fn list_5_a_walk_that_stands_still_ends(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let faults = offered(cx, Fault::PageStandsStill)?;
+    let keys: Vec<String> = (0..8).map(|number| cx.key(&format!("k{number}."))).collect();
+    set_all(cx, &keys).await?;
+    for walk in ["stream", "entries", "delete_prefix", "clear"] {
+        let sent = cx.requests();
+        faults.inject(Fault::PageStandsStill, PAGES);
+        let store = cx.store();
+        let ended = match walk {
+            "stream" => store.list().stream().take(WALK_MAX).try_collect::<Vec<_>>().await.map(drop),
+            "entries" => store.list().entries().take(WALK_MAX).try_collect::<Vec<_>>().await.map(drop),
+            "delete_prefix" => store.delete_prefix("k").await.map(drop),
+            _ => store.clear().await.map(drop),
+        };
+        faults.inject(Fault::PageStandsStill, 0);
+        ensure_refused!(ended, ErrorKind::Protocol, None, "{walk} over pages that stand still");
+        let sent = cx.requests().zip(sent).map_or(0, |(now, before)| now - before);
+        ensure!(sent <= REQUESTS_MAX, "{walk} over pages that stand still sent {sent} requests");
+    }
+    compare(cx, cx.listed("").await?, &keys, "the keys, after walks that got nowhere")
+}
+
+/// LIST-5, LIST-2: a walk over known keys with ever new cursors ends, as an error; no key is passed on twice.
+pub(crate) async fn list_5_a_walk_in_circles_ends(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let faults = offered(cx, Fault::PageInCircles)?;
+    let keys: Vec<String> = (0..24).map(|number| cx.key(&format!("k{number:02}."))).collect();
+    set_all(cx, &keys).await?;
+    let sent = cx.requests();
+    faults.inject(Fault::PageInCircles, PAGES);
+    let mut walk = cx.store().list().limit(12).stream().take(WALK_MAX);
+    let mut found = Vec::new();
+    let ended = loop {
+        match walk.next().await {
+            Some(Ok(item)) => found.push(item.key),
+            Some(Err(error)) => break Err(error),
+            None => break Ok(()),
+        }
+    };
+    faults.inject(Fault::PageInCircles, 0);
+    ensure_refused!(ended, ErrorKind::Protocol, None, "a stream over pages in circles");
+    let sent = cx.requests().zip(sent).map_or(0, |(now, before)| now - before);
+    ensure!(sent <= REQUESTS_MAX, "a stream over pages in circles sent {sent} requests");
+    let different: BTreeSet<&String> = found.iter().collect();
+    ensure_eq!(different.len(), found.len(), "how many different keys are among those passed on");
+    ensure!(found.iter().all(|key| keys.contains(key)), "keys that nobody set: {found:?}");
     Ok(())
 }
 

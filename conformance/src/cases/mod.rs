@@ -67,6 +67,7 @@ macro_rules! __for_each_case {
             errors::err_6_a_dropped_call_leaves_each_entry_whole
             errors::err_6_a_dropped_increment_counts_once_or_not
             errors::err_6_nobody_gets_the_reply_of_a_dropped_call
+            errors::err_7_key_and_index_are_the_callers
             keys::key_1_an_empty_key_is_refused
             keys::key_1_length_is_counted_in_bytes
             keys::key_1_the_longest_key_works_and_a_longer_one_is_refused
@@ -80,6 +81,7 @@ macro_rules! __for_each_case {
             namespaces::ns_2_a_prefix_narrows_the_handle
             namespaces::ns_2_limits_hold_for_the_whole_key
             namespaces::ns_2_prefixes_add_up
+            namespaces::ns_3_the_scope_is_the_same_in_every_process
             values::env_3_what_looks_like_an_envelope_comes_back
             values::val_1_a_json_string_is_text
             values::val_1_null_is_refused
@@ -90,9 +92,11 @@ macro_rules! __for_each_case {
             values::val_3_an_integer_stays_an_integer
             values::val_3_nesting_ends_at_100
             values::val_3_random_json_comes_back
+            values::val_3_what_would_be_lost_is_refused
             values::val_4_an_empty_value_is_a_value
             values::val_5_foreign_data_is_readable
             values::val_6_typed_access_goes_through_serde
+            values::val_7_a_key_of_a_foreign_type_is_there
             set::set_1_a_set_without_expiry_never_expires
             set::set_1_a_set_without_metadata_has_none
             set::set_1_a_set_with_everything_replaces_everything
@@ -180,9 +184,12 @@ macro_rules! __for_each_case {
             lists::list_2_no_key_is_lost_between_pages
             lists::list_2_the_order_is_by_bytes
             lists::list_3_a_cursor_can_be_used_again
+            lists::list_3_a_cursor_that_stands_still_is_refused
             lists::list_3_a_cursor_survives_the_process
             lists::list_3_a_wrong_cursor_is_refused
             lists::list_4_entries_leave_out_what_vanished
+            lists::list_5_a_walk_in_circles_ends
+            lists::list_5_a_walk_that_stands_still_ends
             counters::cnt_1_a_counter_reads_as_a_json_integer
             counters::cnt_1_a_json_integer_is_a_counter
             counters::cnt_1_concurrent_increments_add_up
@@ -205,6 +212,7 @@ macro_rules! __for_each_case {
             batches::batch_5_items_with_and_without_options_mix
             batches::batch_6_a_failed_bulk_request_is_told_item_by_item
             life::life_1_ping_proves_the_store
+            life::life_2_a_dropped_close_can_be_repeated
             life::life_2_calls_after_close_are_refused
             life::life_2_close_waits_for_calls_in_flight
             life::life_2_no_acknowledged_write_is_lost

@@ -1,8 +1,9 @@
-//! NS-1 and NS-2.
+//! NS-1 to NS-3.
 
-use kv_api::{Feature, Reason};
+use kv_api::{Feature, Reason, SetItem};
 
 use super::sample_limit;
+use crate::cases::lists::{first_page, rest};
 use crate::context::{Context, listed};
 use crate::outcome::{CaseResult, not_applicable};
 
@@ -112,5 +113,32 @@ pub(crate) async fn ns_2_limits_hold_for_the_whole_key(cx: &Context<'_>) -> Case
     }
     let reason = Reason::Limit { name: "key_bytes_max", allowed: max as u64, found: max as u64 + 1 };
     ensure_invalid!(handle.set(format!("{rest}k"), cx.value(3)).await, reason, "a whole key one byte too long");
+    Ok(())
+}
+
+/// NS-3: a store's scope is the same in every process and another in every namespace: to cursors two handles to the same data are
+/// one store, and two namespaces are two.
+pub(crate) async fn ns_3_the_scope_is_the_same_in_every_process(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    let second = cx.reopen().await?;
+    let (keys, named, cursor) = first_page(cx, "k/").await?;
+    let page = second.list().prefix("k/").limit(3).await?;
+    let named_by_second: Vec<String> = page.items.into_iter().map(|item| item.key).collect();
+    for (store, named, cursor) in [(&second, named, Some(cursor.clone())), (cx.store(), named_by_second, page.cursor)] {
+        let Some(cursor) = cursor else { continue };
+        let mut found = named;
+        found.extend(rest(store, "k/", cursor).await?);
+        found.sort_unstable();
+        found.dedup();
+        ensure_eq!(found, keys, "the keys of a page of one handle, and what another finds behind its cursor");
+    }
+    if cx.fixture.open_namespace.is_some() {
+        let other = cx.namespace("other").await?;
+        for result in other.set_many(keys.iter().map(|key| SetItem::new(key, cx.value(1)))).await {
+            result?;
+        }
+        let result = other.list().prefix("k/").cursor(cursor).await;
+        ensure_invalid!(result, Reason::CursorInvalid, "a cursor of another namespace with the same keys");
+    }
     Ok(())
 }

@@ -1,13 +1,13 @@
-//! VAL-1 to VAL-6 and ENV-3.
+//! VAL-1 to VAL-7 and ENV-3.
 
-use kv_api::{ErrorKind, Feature, Metadata, NESTING_MAX, Reason, Value, ValueKind};
+use kv_api::{DeleteOutcome, ErrorKind, Feature, Metadata, NESTING_MAX, Reason, SetStatus, Value, ValueKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::check::show;
-use crate::context::Context;
-use crate::outcome::{CaseResult, not_applicable, not_exercised};
-use crate::samples::{ODD_TEXTS, like_envelopes, odd_bytes, odd_json, random_json};
+use crate::context::{Context, collected};
+use crate::outcome::{CaseResult, Stop, not_applicable, not_exercised};
+use crate::samples::{ODD_TEXTS, REFUSED_JSON, like_envelopes, odd_bytes, odd_json, random_json};
 
 /// Sets each value, in one key after the other, and reads it back in every way.
 async fn come_back(cx: &Context<'_>, values: Vec<Value>) -> CaseResult {
@@ -128,6 +128,33 @@ pub(crate) async fn val_3_random_json_comes_back(cx: &Context<'_>) -> CaseResult
     come_back(cx, values).await
 }
 
+/// VAL-3: what JSON cannot hold, or would lose, is refused however it is given, and an entry that is there stays.
+pub(crate) async fn val_3_what_would_be_lost_is_refused(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let key = cx.key("k");
+    cx.store().set(&key, cx.value(1)).await?;
+    let sent = cx.requests();
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let result = cx.store().set_as(&key, &[1.0, number]).await;
+        ensure_invalid!(result, Reason::InvalidJson, "set_as of {number}");
+        ensure_invalid!(Metadata::serialize(&[number]), Reason::InvalidJson, "metadata of {number}");
+    }
+    for (text, reason) in REFUSED_JSON {
+        ensure_invalid!(Value::from_json_text(text), reason.clone(), "the value {text}");
+        ensure_invalid!(Metadata::from_json_text(text), reason.clone(), "metadata {text}");
+        // Past the check, as an adapter might give it back.
+        let unchecked = Value::from_stored(ValueKind::Json, (*text).into());
+        ensure_invalid!(cx.store().set(&key, unchecked).await, reason.clone(), "a set of {text}");
+        if cx.declares(Feature::Metadata) {
+            let unchecked = Metadata::from_stored((*text).into());
+            let result = cx.store().set(&key, cx.value(2)).metadata(unchecked).await;
+            ensure_invalid!(result, reason.clone(), "a set with metadata {text}");
+        }
+    }
+    cx.expect_sent(sent, 0, "JSON that is refused")?;
+    cx.expect(&key, Some(&cx.value(1)), "after JSON that is refused").await
+}
+
 /// Keeps the values that the store's limits allow under the keys used here.
 fn of_acceptable_size(cx: &Context<'_>, values: Vec<Value>) -> Vec<Value> {
     let key = cx.key("m0000.");
@@ -206,6 +233,55 @@ pub(crate) async fn val_5_foreign_data_is_readable(cx: &Context<'_>) -> CaseResu
         };
         ensure!(same, "another client wrote {text:?}, and it reads as {}", show(found.as_ref()));
         cx.store().get_entry(&key).await?;
+    }
+    Ok(())
+}
+
+/// VAL-7: a key of a foreign type is there, and costs the others nothing.
+pub(crate) async fn val_7_a_key_of_a_foreign_type_is_there(cx: &Context<'_>) -> CaseResult {
+    let Some(write) = &cx.fixture.write_foreign_type else {
+        return not_applicable(
+            "the system has no types but values, or the harness has no client to write another with",
+        );
+    };
+    let store = cx.store();
+    let [foreign, plain] = cx.keys(["foreign", "plain"]);
+    let put = async || {
+        store.set(&plain, cx.value(1)).await?;
+        Ok::<(), Stop>(write(foreign.clone()).await?)
+    };
+    put().await?;
+    ensure_refused!(store.get(&foreign).await, ErrorKind::WrongType, None, "get of a foreign type");
+    ensure_refused!(store.get_entry(&foreign).await, ErrorKind::WrongType, None, "get_entry of a foreign type");
+    ensure!(store.exists(&foreign).await?, "exists of a foreign type says no");
+    let found = store.get_many([&*foreign, &*plain]).await?;
+    ensure_eq!(found, [None, Some(cx.value(1))], "get_many of a foreign type and a value");
+    let entries = store.get_entry_many([&*foreign, &*plain]).await?;
+    ensure!(entries[0].is_none() && entries[1].is_some(), "get_entry_many of a foreign type and a value: {entries:?}");
+    if cx.declares(Feature::IfNotExists) {
+        let status = store.set(&foreign, cx.value(2)).if_not_exists().await?.status();
+        ensure_eq!(status, SetStatus::NotMet, "IfNotExists over a foreign type");
+    }
+    if cx.declares(Feature::Counters) {
+        let result = store.increment(&foreign, 1).await;
+        ensure_refused!(result, ErrorKind::WrongType, None, "increment of a foreign type");
+    }
+    if cx.declares(Feature::List) {
+        let entries = collected(store.list().entries()).await?;
+        let keys: Vec<&str> = entries.iter().map(|(key, _)| &**key).collect();
+        ensure_eq!(keys, [&*plain], "the keys of all entries");
+    }
+    let deleted = store.delete(&foreign).await?;
+    ensure!(matches!(deleted, DeleteOutcome::Deleted | DeleteOutcome::Accepted), "delete says {deleted:?}");
+    ensure!(!store.exists(&foreign).await?, "a foreign type exists after a delete");
+    put().await?;
+    let outcome = store.set(&foreign, cx.value(3)).await?;
+    ensure!(outcome.is_written(), "a set over a foreign type was not written");
+    cx.expect(&foreign, Some(&cx.value(3)), "after a set over a foreign type").await?;
+    if cx.declares(Feature::List) {
+        put().await?;
+        store.clear().await?;
+        ensure!(!store.exists(&foreign).await?, "a foreign type exists after clear");
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A small backend that keeps the whole contract, and can be told to break one promise.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,11 +21,14 @@ pub(crate) enum Bug {
     BatchAnswersOutOfOrder,
     BatchStopsAtTheFirstUnmetItem,
     BytesBecomeText,
+    CircleIsTheEnd,
     CountersAreNotImplemented,
     CursorStartsAgain,
     DeleteIgnoresTheVersion,
     DeleteOfExpiredSaysDeleted,
     EmptyValueIsMissing,
+    EndsOneTickEarly,
+    ErrorNamesAnotherKey,
     ErrorShowsTheValue,
     ExistsSeesExpired,
     ExpireChangesTheVersion,
@@ -33,6 +36,8 @@ pub(crate) enum Bug {
     ExpiredIsCounted,
     ExpiredIsListed,
     ExpiredIsReadInBatches,
+    ForeignTypeFailsTheBatch,
+    ForeignTypeIsMissing,
     GarbledIsMissing,
     IfNotExistsIsRefusedOverExpired,
     IncrementAcceptsText,
@@ -57,7 +62,11 @@ pub(crate) enum Bug {
     RefusedConditionWritesMetadata,
     RepeatsConditionsBlindly,
     RoundsTheExpiryDown,
+    ScopeIsOfTheProcess,
+    ScopeIsShared,
+    SecondCloseFails,
     SecretIsShown,
+    StandstillIsTheEnd,
     ThrottledIsUnknown,
     TornByADrop,
     TornReads,
@@ -76,6 +85,8 @@ struct Record {
     metadata: Option<Metadata>,
     end: Option<Timestamp>,
     version: u64,
+    /// Whether it is of another type of the system, and no value.
+    is_foreign: bool,
 }
 
 type Data = BTreeMap<String, Record>;
@@ -85,9 +96,15 @@ type Data = BTreeMap<String, Record>;
 struct System {
     namespaces: Mutex<HashMap<String, Data>>,
     versions: AtomicU64,
+    opened: AtomicU64,
     requests: AtomicU64,
     fault: Mutex<Option<(Fault, u32)>>,
+    /// How many pages have led in circles.
+    circles: AtomicU64,
+    is_closing: AtomicBool,
     clock: ManualClock,
+    /// How long the system goes by one look at its clock; zero where it looks each time.
+    tick: Duration,
     /// The clock of this side, which may be wrong.
     client_clock: ManualClock,
 }
@@ -95,7 +112,7 @@ struct System {
 const SECRET: &str = "hunter2-of-the-reference";
 
 /// Everything the contract knows, at its strongest.
-pub(crate) static CAPABILITIES: Capabilities = Capabilities::new("reference")
+pub(crate) const EVERYTHING: Capabilities = Capabilities::new("reference")
     .with_value_kinds(ValueKinds::ALL)
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)
@@ -120,10 +137,14 @@ pub(crate) static CAPABILITIES: Capabilities = Capabilities::new("reference")
     .with_key_bytes(1, 1024)
     .with_item_limits(&[ItemLimit::value_bytes(1024 * 1024), ItemLimit::metadata_bytes(64 * 1024)]);
 
+static CAPABILITIES: Capabilities = EVERYTHING;
+
 #[derive(Debug)]
 struct Reference {
     system: Arc<System>,
     namespace: String,
+    /// Different for each handle that is opened.
+    process: String,
     bug: Option<Bug>,
 }
 
@@ -134,27 +155,39 @@ impl Reference {
         self.bug == Some(bug)
     }
 
+    /// The time as the system takes it: that of the last tick.
     fn now(&self) -> Timestamp {
-        Clock::now(&self.system.clock)
+        let now = Clock::now(&self.system.clock).as_unix_micros();
+        let Ok(tick @ 1..) = i64::try_from(self.system.tick.as_micros()) else {
+            return Timestamp::from_unix_micros(now);
+        };
+        let ahead = if self.has(Bug::EndsOneTickEarly) { tick } else { 0 };
+        Timestamp::from_unix_micros(now - now % tick + ahead)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Data>> {
         self.system.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The fault that the next request meets, if it is one that fits.
+    fn fault(&self, fits: impl FnOnce(Fault) -> bool) -> Option<Fault> {
+        let mut ordered = self.system.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fault, count) = ordered.filter(|(fault, _)| fits(*fault))?;
+        *ordered = (count > 1).then_some((fault, count - 1));
+        Some(fault)
+    }
+
     /// Sends one request: counts it, and lets what was ordered happen to it.
     fn request<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
         self.system.requests.fetch_add(1, Ordering::Relaxed);
-        let fault = {
-            let mut fault = self.system.fault.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = fault.map(|(fault, _)| fault);
-            *fault = fault.and_then(|(fault, count)| (count > 1).then_some((fault, count - 1)));
-            now
-        };
+        let fault = self.fault(|fault| {
+            !matches!(fault, Fault::BulkAnswerImplausible | Fault::PageStandsStill | Fault::PageInCircles)
+        });
         let gone = |retry| {
             let secret = if self.has(Bug::SecretIsShown) { SECRET } else { "..." };
-            Err(Error::new(ErrorKind::Unavailable, format!("the connection to user:{secret}@host broke"))
-                .with_retry(retry))
+            let error = Error::new(ErrorKind::Unavailable, format!("the connection to user:{secret}@host broke"));
+            let named = self.has(Bug::ErrorNamesAnotherKey);
+            Err(if named { error.with_key("another").with_index(77) } else { error }.with_retry(retry))
         };
         let throttled = if self.has(Bug::ThrottledIsUnknown) { Retry::OutcomeUnknown } else { Retry::Safe };
         let unknown = if self.has(Bug::UnknownIsCalledSafe) { Retry::Safe } else { Retry::OutcomeUnknown };
@@ -188,7 +221,9 @@ impl Reference {
 
     fn end(&self, expiry: Expiry) -> Option<Timestamp> {
         let here = Clock::now(&self.system.client_clock);
-        let end = expiry.deadline(if self.has(Bug::TtlIsMadeAbsoluteHere) { here } else { self.now() })?;
+        // By its clock and not by its last tick, or a ttl would end early.
+        let now = Clock::now(&self.system.clock);
+        let end = expiry.deadline(if self.has(Bug::TtlIsMadeAbsoluteHere) { here } else { now })?;
         if !self.has(Bug::RoundsTheExpiryDown) {
             return Some(end);
         }
@@ -254,6 +289,7 @@ impl Reference {
             version: self.next_version(live.as_ref()),
             value: parts.value,
             metadata: parts.metadata,
+            is_foreign: false,
         };
         if let Some(before) = &live {
             if self.has(Bug::OverwriteKeepsTheExpiry) {
@@ -326,6 +362,25 @@ impl Reference {
         RawPage::new(found.iter().take(limit).map(item).collect(), next)
     }
 
+    /// What a read gives.
+    fn found(&self, record: Option<&Record>) -> Result<Option<Entry>> {
+        match record {
+            Some(record) if record.is_foreign && self.has(Bug::ForeignTypeIsMissing) => Ok(None),
+            Some(record) if record.is_foreign => Err(Error::new(ErrorKind::WrongType, "it holds no value")),
+            record => Ok(record.map(|record| self.entry(record))),
+        }
+    }
+
+    /// Every other item of a bulk request, and an answer that cannot be.
+    fn half_done<T, D>(&self, items: Vec<T>, mut carry_out: impl FnMut(&mut Data, T)) -> Vec<Result<D>> {
+        let asked = items.len();
+        let mut namespaces = self.lock();
+        let data = namespaces.entry(self.namespace.clone()).or_default();
+        items.into_iter().step_by(2).for_each(|item| carry_out(data, item));
+        let implausible = || Error::new(ErrorKind::Protocol, "-3 items were done").with_retry(Retry::OutcomeUnknown);
+        (0..asked).map(|_| Err(implausible())).collect()
+    }
+
     fn count(&self, data: &mut Data, increment: &Increment<'_>) -> Result<i64> {
         let key = self.key(increment.key());
         let seen = |record: &&Record| self.has(Bug::ExpiredIsCounted) || self.is_live(record);
@@ -342,7 +397,7 @@ impl Reference {
             None => 0,
             Some(record) => {
                 let beside = record.metadata.is_some() && !self.has(Bug::IncrementCountsBesideMetadata);
-                let barred = beside || (record.end.is_some() && !increment.expiring_allowed());
+                let barred = beside || record.is_foreign || (record.end.is_some() && !increment.expiring_allowed());
                 let text = record.value.as_text().filter(|_| self.has(Bug::IncrementAcceptsText));
                 let integer = record.value.as_i64().or_else(|| text?.parse().ok());
                 integer.filter(|_| !barred).ok_or_else(|| no_counter(record))?
@@ -357,8 +412,15 @@ impl Reference {
         let end = before.as_ref().and_then(|record| record.end).filter(|_| !self.has(Bug::IncrementDropsTheExpiry));
         let metadata = before.as_ref().and_then(|record| record.metadata.clone());
         let version = self.next_version(before.as_ref());
-        data.insert(key, Record { value: Value::from(sum), metadata, end, version });
+        data.insert(key, Record { value: Value::from(sum), metadata, end, version, is_foreign: false });
         Ok(sum)
+    }
+}
+
+/// Long enough for others to come between.
+async fn round_trip() {
+    for _ in 0..16 {
+        yield_now().await;
     }
 }
 
@@ -380,7 +442,11 @@ impl Backend for Reference {
     }
 
     fn scope(&self) -> &str {
-        &self.namespace
+        match self.bug {
+            Some(Bug::ScopeIsOfTheProcess) => &self.process,
+            Some(Bug::ScopeIsShared) => "reference",
+            _ => &self.namespace,
+        }
     }
 
     #[allow(clippy::misnamed_getters, reason = "of the two clocks the one of this side is lent")]
@@ -397,7 +463,10 @@ impl Backend for Reference {
             self.request(|data| {
                 let seen = self.has(Bug::ExistsSeesExpired) && read.fields() == kv_api::Fields::Existence;
                 let record = if seen { data.get(read.key()) } else { self.live(data, read.key()) };
-                Ok(record.map(|record| self.entry(record)))
+                if read.fields() == kv_api::Fields::Existence {
+                    return Ok(record.map(|record| self.entry(record)));
+                }
+                self.found(record)
             })
         };
         let first = look()?;
@@ -418,7 +487,7 @@ impl Backend for Reference {
             if self.request(|data| Ok(self.live(data, &parts.key).is_some()))? {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
             }
-            yield_now().await;
+            round_trip().await;
             return self.request(|data| {
                 parts.condition = Condition::Always;
                 self.put(data, parts);
@@ -455,13 +524,21 @@ impl Backend for Reference {
                 Some(Bug::ExpiredIsReadInBatches) => data.get(key),
                 _ => self.live(data, key),
             };
-            Ok(reads.keys().iter().map(|key| record(key).map(|record| self.entry(record))).collect())
+            let found = reads.keys().iter().map(|key| match self.found(record(key)) {
+                Err(_) if !self.has(Bug::ForeignTypeFailsTheBatch) => Ok(None),
+                found => found,
+            });
+            found.collect()
         })
     }
 
     async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
         let writes = writes.into_writes();
         let asked = writes.len();
+        if self.fault(|fault| fault == Fault::BulkAnswerImplausible).is_some() {
+            let put = |data: &mut Data, write: Write<'_>| drop(self.put(data, write.into_parts()));
+            return self.half_done(writes, put);
+        }
         let result = self.request(|data| {
             let mut outcomes: Vec<Result<SetOutcome>> = Vec::new();
             for write in writes {
@@ -483,6 +560,12 @@ impl Backend for Reference {
 
     async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
         let asked = deletes.keys().len();
+        if self.fault(|fault| fault == Fault::BulkAnswerImplausible).is_some() {
+            let remove = |data: &mut Data, delete: Delete<'_>| {
+                self.remove(data, &delete);
+            };
+            return self.half_done(deletes.into_deletes().collect(), remove);
+        }
         let result =
             self.request(|data| Ok(deletes.into_deletes().map(|delete| Ok(self.remove(data, &delete))).collect()));
         result.unwrap_or_else(|error| vec![Err(error); asked])
@@ -511,7 +594,22 @@ impl Backend for Reference {
         self.request(|_| Ok(()))?;
         let everything = self.lock();
         let empty = Data::new();
-        Ok(self.page(everything.get(&self.namespace).unwrap_or(&empty), &everything, &page))
+        let own = everything.get(&self.namespace).unwrap_or(&empty);
+        match self.fault(|fault| matches!(fault, Fault::PageStandsStill | Fault::PageInCircles)) {
+            // Before all keys, where there is no cursor yet.
+            Some(Fault::PageStandsStill) => {
+                let next = page.position().unwrap_or_default().to_vec();
+                Ok(RawPage::new(Vec::new(), Some(next).filter(|_| !self.has(Bug::StandstillIsTheEnd))))
+            }
+            Some(_) => {
+                let begins = |key: &&String| key.starts_with(page.prefix());
+                let keys = own.keys().filter(begins).take(page.limit().get());
+                let circle = self.system.circles.fetch_add(1, Ordering::Relaxed);
+                let next = Some(format!("\0{circle}").into_bytes()).filter(|_| !self.has(Bug::CircleIsTheEnd));
+                Ok(RawPage::new(keys.map(|key| ListItem::new(key.as_str())).collect(), next))
+            }
+            None => Ok(self.page(own, &everything, &page)),
+        }
     }
 
     async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
@@ -537,8 +635,13 @@ impl Backend for Reference {
             if self.live(data, expire.key()).is_none() && !self.has(Bug::ExpireCreates) {
                 return Ok(false);
             }
-            let fresh =
-                || Record { value: Value::from(""), metadata: None, end: None, version: self.next_version(None) };
+            let fresh = || Record {
+                value: Value::from(""),
+                metadata: None,
+                end: None,
+                version: self.next_version(None),
+                is_foreign: false,
+            };
             let record = data.entry(key).or_insert_with(fresh);
             record.end = self.end(expire.expiry());
             if self.has(Bug::ExpireChangesTheVersion) {
@@ -546,6 +649,15 @@ impl Backend for Reference {
             }
             Ok(true)
         })
+    }
+
+    async fn close(&self) -> Result<()> {
+        if self.system.is_closing.swap(true, Ordering::Relaxed) && self.has(Bug::SecondCloseFails) {
+            return Err(Error::new(ErrorKind::Internal, "it is being closed"));
+        }
+        yield_now().await;
+        self.system.is_closing.store(false, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -563,43 +675,58 @@ impl Faults for SystemHandle {
 struct SystemHandle(Arc<System>);
 
 /// The clock of the system and the one of this side; time passes on both.
-struct BothClocks(ManualClock, ManualClock);
+struct BothClocks {
+    system: ManualClock,
+    client: ManualClock,
+    tick: Duration,
+}
 
 #[async_trait]
 impl Time for BothClocks {
     fn now(&self) -> Timestamp {
-        Clock::now(&self.0)
+        Clock::now(&self.system)
     }
 
     async fn advance(&self, by: Duration) {
-        self.0.advance(by);
-        self.1.advance(by);
+        self.system.advance(by);
+        self.client.advance(by);
+    }
+
+    fn lateness(&self) -> Duration {
+        self.tick
     }
 }
 
 /// Opens the reference, whole or with a bug, as it is or restricted.
+#[derive(Default)]
 pub(crate) struct ReferenceHarness {
     bug: Option<Bug>,
     restrict: Option<&'static Capabilities>,
-    moves_time: bool,
+    has_still_clock: bool,
+    tick: Duration,
 }
 
 impl ReferenceHarness {
     pub(crate) fn whole() -> Self {
-        Self { bug: None, restrict: None, moves_time: true }
+        Self::default()
     }
 
     pub(crate) fn with(bug: Bug) -> Self {
-        Self { bug: Some(bug), restrict: None, moves_time: true }
+        Self { bug: Some(bug), ..Self::default() }
     }
 
     pub(crate) fn that_cannot_move_time() -> Self {
-        Self { moves_time: false, ..Self::whole() }
+        Self { has_still_clock: true, ..Self::default() }
+    }
+
+    /// A system that looks at its clock once in so long.
+    pub(crate) fn with_tick(self, tick: Duration) -> Self {
+        Self { tick, ..self }
     }
 
     #[allow(dead_code, reason = "one of the two test binaries restricts nothing")]
-    pub(crate) fn restricted_to(capabilities: &'static Capabilities) -> Self {
-        Self { bug: None, restrict: Some(capabilities), moves_time: true }
+    pub(crate) fn restricted_to(self, capabilities: &'static Capabilities) -> Self {
+        Self { restrict: Some(capabilities), ..self }
     }
 }
 
@@ -611,37 +738,45 @@ impl Harness for ReferenceHarness {
         let system = Arc::new(System {
             namespaces: Mutex::default(),
             versions: AtomicU64::new(1),
+            opened: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             fault: Mutex::default(),
+            circles: AtomicU64::new(0),
+            is_closing: AtomicBool::new(false),
             clock: clock.clone(),
             client_clock: client_clock.clone(),
+            tick: self.tick,
         });
         let (bug, restrict) = (self.bug, self.restrict);
         let open = {
             let system = Arc::clone(&system);
             move |namespace: &str| {
-                let backend = Reference { system: Arc::clone(&system), namespace: namespace.to_owned(), bug };
+                let system = Arc::clone(&system);
+                let process = system.opened.fetch_add(1, Ordering::Relaxed).to_string();
+                let backend = Reference { system, namespace: namespace.to_owned(), process, bug };
                 Store::new(backend).restricted_to(restrict)
             }
         };
         let write_foreign = {
             let system = Arc::clone(&system);
-            move |key: String, text: String| {
-                let record = Record { value: Value::from(text), metadata: None, end: None, version: 0 };
+            move |key: String, text: &str, is_foreign: bool| {
+                let record = Record { value: Value::from(text), metadata: None, end: None, version: 0, is_foreign };
                 let mut namespaces = system.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
                 namespaces.entry("main".to_owned()).or_default().insert(key, record);
                 std::future::ready(Ok(()))
             }
         };
+        let write_foreign_type = write_foreign.clone();
         let counted = Arc::clone(&system);
         let (reopen, other) = (open.clone(), open.clone());
         let fixture = Fixture::new(open("main"));
-        let fixture =
-            if self.moves_time { fixture.with_time(BothClocks(clock, client_clock.clone())) } else { fixture };
+        let time = BothClocks { system: clock, client: client_clock.clone(), tick: self.tick };
+        let fixture = if self.has_still_clock { fixture } else { fixture.with_time(time) };
         Ok(fixture
             .with_reopen(move || std::future::ready(Ok(reopen("main"))))
             .with_namespaces(move |name| std::future::ready(Ok(other(&name))))
-            .with_foreign_writer(write_foreign)
+            .with_foreign_writer(move |key, text| write_foreign(key, &text, false))
+            .with_foreign_type_writer(move |key| write_foreign_type(key, "", true))
             .with_requests(move || counted.requests.load(Ordering::Relaxed))
             .with_faults(SystemHandle(system))
             .with_client_clock(client_clock)

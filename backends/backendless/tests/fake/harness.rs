@@ -7,7 +7,7 @@ use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, Tok
 use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, RetryPolicy, SecretString};
 use kv_conformance::{Fault, Faults, Fixture, Harness, Time, logs};
 use kv_fakes::backendless::{Fake, Switches};
-use kv_fakes::{Applied, FakeServer, Fault as Order, ServerOptions};
+use kv_fakes::{FakeServer, ServerOptions};
 
 pub(crate) const APP_ID: &str = "APP-ID";
 /// Planted where a secret goes: no output may show it.
@@ -102,20 +102,11 @@ impl Time for System {
 /// of their own.
 impl Faults for System {
     fn offers(&self, fault: Fault) -> bool {
-        matches!(fault, Fault::Throttled | Fault::RequestLost | Fault::AnswerLost | Fault::FailureReported)
+        !matches!(fault, Fault::Refused | Fault::AnswerTruncated | Fault::AnswerGarbled) && self.server.offers(fault)
     }
 
     fn inject(&self, fault: Fault, count: u32) {
-        self.server.inject(
-            match fault {
-                Fault::Refused | Fault::Throttled => Order::Throttled { retry_after: None },
-                Fault::RequestLost => Order::Cut { applied: Applied::No },
-                Fault::AnswerLost => Order::Cut { applied: Applied::Yes },
-                Fault::FailureReported => Order::ServerError { status: 502, applied: Applied::Yes },
-                other => panic!("the fake cannot make {other:?} of every request"),
-            },
-            count,
-        );
+        Faults::inject(&self.server, fault, count);
     }
 }
 
