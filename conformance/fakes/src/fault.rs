@@ -80,7 +80,7 @@ pub enum Fault {
     /// The request is carried out, and under status 200 comes a body that is neither JSON nor text. Fits requests whose answer
     /// is JSON or has neither type nor body; where any bytes may come, garbage would be one more value.
     Garbage,
-    /// A page of a listing with no keys on it and a cursor that goes on from the same place. Fits listings of a system whose
+    /// A page of a listing with no keys on it and another cursor that goes on from the same place. Fits listings of a system whose
     /// documents allow it.
     EmptyPage,
     /// A page of a listing with the first keys again, whatever its request goes on from, and a cursor that no page had before.

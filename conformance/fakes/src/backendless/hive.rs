@@ -66,14 +66,17 @@ struct Slot {
     key: String,
 }
 
-/// Places are at least 1 (0 is where a listing starts) and below this, so that a double holds them.
+/// No name has a smaller place: 0 is where a listing starts, and there are some more that stand before all names.
+pub(super) const FIRST_PLACE: u64 = 1 << 10;
+
+/// Places are below this, so that a double holds them.
 const PLACES: u64 = 1 << 52;
 
 fn place(key: &str) -> u64 {
     // Its keys are fixed, so one key has one place for as long as the program runs.
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
-    1 + hasher.finish() % (PLACES - 1)
+    FIRST_PLACE + hasher.finish() % (PLACES - FIRST_PLACE)
 }
 
 impl Slot {

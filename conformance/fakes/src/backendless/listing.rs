@@ -3,7 +3,7 @@
 use kv_api::Timestamp;
 
 use super::glob;
-use super::hive::Hive;
+use super::hive::{FIRST_PLACE, Hive};
 use super::switches::{Cursors, Pages};
 
 /// The documents give two defaults, 10,000 in the text and 5,000 in the table.
@@ -46,10 +46,11 @@ impl Listing {
         Page { keys, cursor: next.map_or(0, |place| place + offset(cursors)) }
     }
 
-    /// No names, and the cursor that goes on from the same place.
+    /// No names, and another cursor than the one that was given, which misses none of the names that are left.
     pub(super) fn empty_page(&self, cursors: Cursors) -> Page {
-        // No name has the place 0, where a listing starts; as a cursor it would be the end.
-        let start = self.cursor.saturating_sub(offset(cursors)).max(1);
+        let start = self.cursor.saturating_sub(offset(cursors));
+        // Before all names one place is as good as another; further on, a step back may only repeat a name.
+        let start = if start < FIRST_PLACE { start + 1 } else { start - 1 };
         Page { keys: Vec::new(), cursor: start + offset(cursors) }
     }
 

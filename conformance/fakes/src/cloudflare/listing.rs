@@ -19,6 +19,10 @@ const LIMIT_MIN: usize = 10;
 /// Begins a cursor in front of the first key, which only a page out of order needs. No base64 text looks like it.
 const BEGINNING: &str = ".";
 
+/// Behind a cursor, any number of times, it makes another cursor for the same place: after an empty page a cursor is not the
+/// one that the page was asked for with.
+const SAME_PLACE: char = '!';
+
 /// What a listing asks for.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -56,9 +60,10 @@ impl Listing {
         answer(&keys, &cursor)
     }
 
-    /// No keys, and the cursor that the request came with.
+    /// No keys, and another cursor for the place that the request goes on from.
     pub(super) fn answer_empty(&self) -> Answer {
-        answer(&[], if self.cursor.is_empty() { BEGINNING } else { &self.cursor })
+        let cursor = if self.cursor.is_empty() { BEGINNING } else { &self.cursor };
+        answer(&[], &format!("{cursor}{SAME_PLACE}"))
     }
 
     /// The first keys, wherever the request goes on from, and a cursor that leads to them once more; `None` where there are
@@ -80,7 +85,11 @@ impl Listing {
         if self.cursor.is_empty() || self.cursor.starts_with(BEGINNING) {
             return Ok(None);
         }
-        let key = STANDARD.decode(&self.cursor).map_err(|_| NoCursor)?;
+        let cursor = self.cursor.trim_end_matches(SAME_PLACE);
+        if cursor.is_empty() {
+            return Err(NoCursor);
+        }
+        let key = STANDARD.decode(cursor).map_err(|_| NoCursor)?;
         String::from_utf8(key).map(Some).map_err(|_| NoCursor)
     }
 }

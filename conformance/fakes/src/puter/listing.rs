@@ -15,6 +15,9 @@ use crate::json::{Dialect, Map, Value, json, parse, parse_bytes, quoted};
 /// The largest number of entries that can be skipped.
 const OFFSET_MAX: f64 = 5000.0;
 
+/// The member of a cursor that counts empty pages. No real cursor has it.
+const EMPTY_PAGES: &str = "emptyPages";
+
 /// How many pages of the storage a page is filled from at most.
 const FILL_PAGES_MAX: usize = 10;
 
@@ -44,6 +47,8 @@ pub(super) struct Listing {
     /// Zero is a page without a limit, which ends where the storage ends one.
     limit: Option<usize>,
     start: Start,
+    /// After how many empty pages in a row it goes on, which tells their cursors apart.
+    empty_pages: i64,
     offset: Option<usize>,
     total: bool,
     fill: bool,
@@ -97,6 +102,7 @@ impl Listing {
             limit,
             offset,
             paged: limit.is_some() || offset.is_some() || cursor.is_some() || told("includeTotal"),
+            empty_pages: cursor.as_ref().and_then(|cursor| cursor[EMPTY_PAGES].as_i64()).unwrap_or(0),
             start: cursor.map_or(Ok(Start::First), |cursor| start(&cursor, namespace, prefix))?,
             prefix: prefix.to_owned(),
             total: truthy("includeTotal"),
@@ -154,16 +160,18 @@ impl Listing {
         Ok(Value::Object(answer))
     }
 
-    /// A page without items and with a cursor that goes on from the same place, as one is where everything has expired;
+    /// A page without items and with another cursor that goes on from the same place, as one is where everything has expired;
     /// `None` where no pages are asked for.
     pub(super) fn empty_page(&self, namespace: &str) -> Option<Value> {
-        let cursor = match &self.start {
+        let (key, inclusive) = match &self.start {
             // A real one always names a key that was read; this names the first that is to be.
-            Start::First => first_cursor(namespace, &self.prefix),
-            Start::At(key) => first_cursor(namespace, key),
-            Start::After(key) => cursor(namespace, key),
+            Start::First => (&self.prefix, true),
+            Start::At(key) => (key, true),
+            Start::After(key) => (key, false),
         };
-        self.paged.then(|| json!({"items": [], "cursor": cursor}))
+        let mut cursor = json!({"namespace": namespace, "key": key, "inclusive": inclusive});
+        cursor[EMPTY_PAGES] = json!(self.empty_pages.saturating_add(1));
+        self.paged.then(|| json!({"items": [], "cursor": STANDARD.encode(cursor.to_string())}))
     }
 
     /// The first items, wherever the cursor is, and a cursor further on; `None` where there are none, or no pages are asked
@@ -209,10 +217,6 @@ fn floored(number: f64) -> usize {
 /// The members in the order in which the system writes them.
 fn cursor(namespace: &str, key: &str) -> String {
     STANDARD.encode(format!(r#"{{"namespace":{},"key":{}}}"#, quoted(namespace), quoted(key)))
-}
-
-fn first_cursor(namespace: &str, key: &str) -> String {
-    STANDARD.encode(format!(r#"{{"namespace":{},"key":{},"inclusive":true}}"#, quoted(namespace), quoted(key)))
 }
 
 /// What a cursor says: base64 of JSON, the JSON itself as a text, or the object.

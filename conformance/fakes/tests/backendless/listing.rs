@@ -26,7 +26,9 @@ async fn walk(application: &Application, query: &str) -> Vec<Page> {
     let mut pages: Vec<Page> = Vec::new();
     loop {
         let cursor = pages.last().map_or("0", |page| page.cursor.as_str());
-        pages.push(page(application, &format!("cursor={cursor}&{query}")).await);
+        let page = page(application, &format!("cursor={cursor}&{query}")).await;
+        assert!(page.cursor == "0" || page.cursor != cursor);
+        pages.push(page);
         if pages.last().is_some_and(|page| page.cursor == "0") {
             return pages;
         }

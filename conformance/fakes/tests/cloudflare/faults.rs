@@ -85,7 +85,9 @@ async fn shows_an_empty_page_and_goes_on_from_there() {
         let page = client.get(&format!("/keys?limit=10&cursor={cursor}")).await.json();
         let keys = page["result"].as_array().unwrap();
         names.extend(keys.iter().map(|key| key["name"].as_str().unwrap().to_owned()));
-        cursor = page["result_info"]["cursor"].as_str().unwrap().to_owned();
+        let next = page["result_info"]["cursor"].as_str().unwrap().to_owned();
+        assert_ne!(next, cursor);
+        cursor = next;
         if keys.is_empty() {
             empty += 1;
             assert!(!cursor.is_empty());
