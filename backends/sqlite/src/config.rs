@@ -56,6 +56,7 @@ pub struct SqliteConfig {
     pub(crate) readers: NonZeroUsize,
     pub(crate) create: bool,
     pub(crate) read_only: bool,
+    pub(crate) allow_hard_links: bool,
     pub(crate) checkpoint_pages: u32,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timer: Arc<dyn Timer>,
@@ -93,6 +94,7 @@ impl SqliteConfig {
             readers: default_readers(),
             create: true,
             read_only: false,
+            allow_hard_links: false,
             checkpoint_pages: CHECKPOINT_PAGES,
             clock: Arc::new(SystemClock),
             timer: Arc::new(TokioTimer),
@@ -101,7 +103,7 @@ impl SqliteConfig {
 
     /// From a URL: `sqlite:app.db`, `sqlite:/var/lib/app.db` or `sqlite:///var/lib/app.db`, with the options `namespace`,
     /// `durability` (`full`, `normal`), `mode` (`rwc`: create the file if it is missing, the default; `rw`; `ro`),
-    /// `busy_timeout_ms`, `readers` and `checkpoint_pages`.
+    /// `busy_timeout_ms`, `readers`, `checkpoint_pages` and `allow_hard_links` (`true`, `false`).
     ///
     /// # Errors
     /// `InvalidArgument` for another scheme, no path, an in-memory path, a host, an option that is not one of these, or a
@@ -158,6 +160,9 @@ impl SqliteConfig {
         }
         if let Some(pages) = url.take_parsed("checkpoint_pages", "a whole number of pages")? {
             config.checkpoint_pages = pages;
+        }
+        if let Some(allow) = url.take_parsed("allow_hard_links", "true or false")? {
+            config.allow_hard_links = allow;
         }
         url.finish()?;
         config.check()?;
@@ -224,6 +229,16 @@ impl SqliteConfig {
     #[must_use]
     pub const fn with_read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Whether a file with several names (hard links) may be opened. Default: no, the opening fails with `Misconfigured` and
+    /// [`Reason::HardLinked`](kv_api::Reason::HardLinked). SQLite names the log after the name that a program opens, so
+    /// programs that use different names do not see what the others write, and damage it. Safe only where nobody opens the
+    /// other names, such as those of a backup that hard-links files.
+    #[must_use]
+    pub const fn with_allow_hard_links(mut self, allow_hard_links: bool) -> Self {
+        self.allow_hard_links = allow_hard_links;
         self
     }
 

@@ -1,27 +1,31 @@
-//! Connections to the file, and the wait for another process's lock.
+//! Connections to the file: how each is opened, how a lost one is replaced, and the wait for another process's lock.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{Clock, Timer, Timestamp};
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, Retry, Timer, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::config::{Durability, SqliteConfig};
-use crate::error::is_busy;
+use crate::error::{Stage, from_sqlx, is_busy};
+use crate::files::{Files, Found};
 
 /// Rows travel from the connection's thread through a channel of this length: long enough that the thread does not wait
 /// for the task on each row.
 const ROW_BUFFER: usize = 1024;
 
-/// How a file is opened.
-pub(crate) struct Opening<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) config: &'a SqliteConfig,
+/// KiB: 16 MiB each, since there may be several.
+const READER_CACHE: &str = "-16384";
+
+/// How the file of a store is opened, by its settings.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) files: Files,
+    pub(crate) config: SqliteConfig,
 }
 
-impl Opening<'_> {
+impl Opening {
     /// For the writer of the store, and for creating and changing the schema.
     pub(crate) fn for_writing(&self) -> SqliteConnectOptions {
         let (synchronous, fullfsync) = match self.config.durability {
@@ -29,7 +33,6 @@ impl Opening<'_> {
             Durability::Normal => (SqliteSynchronous::Normal, "OFF"),
         };
         self.basic()
-            .create_if_missing(self.config.create)
             .synchronous(synchronous)
             // On macOS a plain sync leaves the data in the disk's own cache; elsewhere this changes nothing.
             .pragma("fullfsync", fullfsync)
@@ -40,23 +43,31 @@ impl Opening<'_> {
             .pragma("wal_autocheckpoint", self.config.checkpoint_pages.to_string())
     }
 
-    /// For a reader: of a store that writes too, able to recover the log after a crash and to move it into the file when
-    /// it is the last to close; of a store for reading only, without any right to write.
+    /// For a reader of a store that writes too: able to recover the log after a crash, and to move it into the file when it
+    /// is the last to close.
     pub(crate) fn for_reading(&self) -> SqliteConnectOptions {
-        // KiB: 16 MiB each, since there may be several.
-        let basic = self.basic().pragma("cache_size", "-16384");
-        if self.config.read_only { basic.read_only(true) } else { basic.pragma("query_only", "ON") }
+        self.basic().pragma("cache_size", READER_CACHE).pragma("query_only", "ON")
     }
 
-    /// For a look at a file that may be somebody else's: leaves it and its directory as they are.
-    pub(crate) fn for_looking(&self, has_log: bool) -> SqliteConnectOptions {
-        // Without a log there is nothing in the file's neighbourhood to be read, and nothing needs be created there.
-        self.basic().read_only(true).immutable(!has_log)
+    /// For a reader of a store for reading only: without any right to write.
+    fn for_reading_only(&self, how: ReadOnly) -> SqliteConnectOptions {
+        self.for_looking(how).pragma("cache_size", READER_CACHE)
+    }
+
+    /// For a look at a file that may be another application's: leaves it and its directory as they are.
+    pub(crate) fn for_looking(&self, how: ReadOnly) -> SqliteConnectOptions {
+        self.basic().read_only(true).immutable(how == ReadOnly::Immutable)
+    }
+
+    /// For a try whether the file can be written: without a setting that would make SQLite read the file, and so create a
+    /// log, before the try.
+    pub(crate) fn for_trying(&self) -> SqliteConnectOptions {
+        self.basic()
     }
 
     fn basic(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
-            .filename(self.path)
+            .filename(&self.files.path)
             // SQLite's own wait goes in steps of up to 100 ms, keeps the connection's thread and cannot be moved by a test.
             .busy_timeout(Duration::ZERO)
             .row_buffer_size(ROW_BUFFER)
@@ -65,11 +76,40 @@ impl Opening<'_> {
     }
 }
 
+/// How a file is read without leaving anything beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadOnly {
+    /// Without locks and without a log, as if nobody could change the file. Needs no right but to read it. Whether somebody
+    /// did change it is seen after each statement.
+    Immutable,
+    /// As one of those who have it open: the files that SQLite needs for that are there, so none is created.
+    Shared,
+}
+
+impl ReadOnly {
+    /// # Errors
+    /// `Misconfigured` where there is a log that can be read only after it was recovered, which is a way of writing.
+    pub(crate) fn choose(found: &Found) -> Result<Self> {
+        if found.has_journal() || (found.log.is_some() && found.log_index.is_some()) {
+            return Ok(Self::Shared);
+        }
+        if found.has_log() {
+            return Err(Error::new(
+                ErrorKind::Misconfigured,
+                "the write-ahead log beside the file (-wal) holds writes that are not in the file yet, and reading them \
+                 would have to create a file (-shm): open the store for writing once (mode=rw), which moves them into it",
+            )
+            .with_reason(Reason::ReadOnly));
+        }
+        Ok(Self::Immutable)
+    }
+}
+
 /// Connects, waiting out a lock.
 pub(crate) async fn connect(
     options: &SqliteConnectOptions,
     busy_retry: &BusyRetry,
-) -> Result<SqliteConnection, sqlx::Error> {
+) -> std::result::Result<SqliteConnection, sqlx::Error> {
     let mut wait = busy_retry.begin();
     loop {
         match SqliteConnection::connect_with(options).await {
@@ -123,38 +163,93 @@ impl Wait<'_> {
     }
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Writer,
+    Reader,
+}
+
 /// A connection that is held for the life of the store, and replaced if it fails.
 #[derive(Debug)]
 pub(crate) struct ReconnectingConnection {
     pub(crate) connection: SqliteConnection,
-    options: SqliteConnectOptions,
     pub(crate) busy_retry: BusyRetry,
+    opening: Arc<Opening>,
+    role: Role,
+    /// The files as they were when the connection was opened.
+    opened: Found,
+    /// The file is read as one that nobody changes.
+    immutable: bool,
     /// The connection was given up, and there is no other yet.
     lost: bool,
 }
 
 impl ReconnectingConnection {
-    pub(crate) fn new(connection: SqliteConnection, options: SqliteConnectOptions, busy_retry: BusyRetry) -> Self {
-        // Should somebody have removed the file since, an empty one in its place would only hide it.
-        Self { connection, options: options.create_if_missing(false), busy_retry, lost: false }
+    /// Opens the file, creating it only where `create` says so.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`](crate::SqliteStore::open).
+    pub(crate) async fn open(opening: Arc<Opening>, role: Role, create: bool, busy_retry: BusyRetry) -> Result<Self> {
+        opening.files.check_known()?;
+        let before = opening.files.look()?;
+        let (options, immutable) = match role {
+            _ if opening.config.read_only => {
+                let how = ReadOnly::choose(&before)?;
+                (opening.for_reading_only(how), how == ReadOnly::Immutable)
+            }
+            Role::Writer => (opening.for_writing().create_if_missing(create), false),
+            Role::Reader => (opening.for_reading(), false),
+        };
+        let connection = connect(&options, &busy_retry).await.map_err(|error| from_sqlx(error, Stage::Open))?;
+        let opened = if immutable { before } else { opening.files.look()? };
+        if opened.is_another_file(&before) {
+            return Err(Error::new(ErrorKind::Misconfigured, "the file was replaced while it was opened")
+                .with_reason(Reason::FileReplaced)
+                .with_retry(Retry::Safe));
+        }
+        Ok(Self { connection, busy_retry, opening, role, opened, immutable, lost: false })
     }
 
-    /// Gives the connection up for a new one. What it had not committed is undone with it. Until this succeeds the connection is
-    /// lost.
-    pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
+    /// Gives the connection up for a new one. What it had not committed is undone with it. Until this succeeds the
+    /// connection is lost.
+    pub(crate) async fn renew(&mut self) -> Result<()> {
         self.lost = true;
-        self.connection = connect(&self.options, &self.busy_retry).await?;
-        self.lost = false;
+        // Should another program have removed the file since, an empty one in its place would only hide it.
+        *self = Self::open(Arc::clone(&self.opening), self.role, false, self.busy_retry.clone()).await?;
         Ok(())
     }
 
     /// Another try, where the connection is lost.
-    pub(crate) async fn restore(&mut self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn restore(&mut self) -> Result<()> {
         if self.lost { self.renew().await } else { Ok(()) }
     }
 
     pub(crate) const fn is_lost(&self) -> bool {
         self.lost
+    }
+
+    /// Fails once a file of the store is known to have been removed or replaced.
+    pub(crate) fn check_known(&self) -> Result<()> {
+        self.opening.files.check_known()
+    }
+
+    /// Fails from the moment on that one of the files is not any more the one that this connection has open.
+    pub(crate) fn check_files(&mut self) -> Result<()> {
+        self.opening.files.check(&mut self.opened)
+    }
+
+    /// Whether what was just read may be a mixture of old and new, because the file is read as one that nobody changes and
+    /// somebody did.
+    pub(crate) fn is_outdated(&mut self) -> Result<bool> {
+        if !self.immutable {
+            return Ok(false);
+        }
+        if self.opening.files.look()? == self.opened {
+            return Ok(false);
+        }
+        self.opening.files.check(&mut self.opened.clone())?;
+        Ok(true)
     }
 }
 
@@ -170,8 +265,8 @@ mod tests {
         let path = directory.path().join("app.db");
         for (durability, synchronous, fullfsync) in [(Durability::Full, 2, 1), (Durability::Normal, 1, 0)] {
             let config = SqliteConfig::new(&path).with_durability(durability).with_checkpoint_pages(1234);
-            let opening = Opening { path: &path, config: &config };
-            let mut writer = opening.for_writing().connect().await.unwrap();
+            let opening = Opening { files: Files::new(path.clone()), config };
+            let mut writer = opening.for_writing().create_if_missing(true).connect().await.unwrap();
             for (pragma, expected) in [
                 ("synchronous", synchronous),
                 ("fullfsync", fullfsync),

@@ -108,12 +108,17 @@ pub(crate) fn from_sqlx(error: sqlx::Error, stage: Stage) -> Error {
             .with_reason(Reason::StoreFull),
         Some(code::NOMEM) => Error::new(ErrorKind::Exhausted, "SQLite is out of memory"),
         Some(code::READONLY) => {
-            Error::new(ErrorKind::Misconfigured, "the file cannot be written").with_reason(Reason::ReadOnly)
+            let message = match stage {
+                Stage::Read => "the log beside the file cannot be read without the right to write it",
+                _ => "the file cannot be written: give the right to, or open the store for reading only (mode=ro)",
+            };
+            Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::ReadOnly)
         }
         Some(code::CANTOPEN | code::IOERR) if out_of_file_descriptors() => no_file_descriptors(),
         Some(code::CANTOPEN | code::PERM | code::AUTH) => Error::new(
             ErrorKind::Misconfigured,
-            "the file or its write-ahead log cannot be opened: check path and permissions",
+            "the file or its write-ahead log (-wal, -shm) cannot be opened: check path and permissions; a file in a \
+             directory that cannot be written can be opened for reading only (mode=ro)",
         ),
         Some(code::ERROR) if names_what_is_missing(&error) => schema_changed(),
         Some(code::NOTADB | code::CORRUPT) if stage == Stage::Open => {

@@ -4,6 +4,7 @@ mod capabilities;
 mod config;
 mod connection;
 mod error;
+mod files;
 mod found;
 mod group;
 mod list;
@@ -16,6 +17,7 @@ mod schema;
 mod single;
 mod statement;
 mod store;
+mod task_host;
 mod transaction;
 mod writer;
 

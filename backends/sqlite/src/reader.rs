@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kv_api::{Clock, Entry, Error, ErrorKind, Fields, RawPage, Result};
+use kv_api::{Clock, Entry, Error, ErrorKind, Fields, RawPage, Reason, Result, Retry};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +41,9 @@ const GROUP_GETS_MAX: usize = 256;
 /// How often a reader gives way to callers that are about to ask, before it begins a statement.
 const YIELDS_MAX: usize = 8;
 
+/// How many statements go by until a reader looks whether the files are still those that it has open.
+const READS_BETWEEN_LOOKS: u32 = 64;
+
 /// Metadata up to this length comes along with any page. If there is longer, the page is asked for again, short enough
 /// that what it holds has a bound.
 const METADATA_INLINE_MAX: i64 = 4096;
@@ -56,6 +59,7 @@ pub(crate) struct Reader {
     held: Option<Query>,
     /// The last statement answered more than one get.
     crowded: bool,
+    reads_since_look: u32,
 }
 
 impl Reader {
@@ -65,7 +69,7 @@ impl Reader {
         clock: Arc<dyn Clock>,
         queries: mpsc::Receiver<Query>,
     ) -> Self {
-        Self { connection, namespace_id, clock, queries, held: None, crowded: false }
+        Self { connection, namespace_id, clock, queries, held: None, crowded: false, reads_since_look: 0 }
     }
 
     /// Works until the store is closed or dropped. Callers that have gone away change nothing (ERR-6).
@@ -267,14 +271,39 @@ impl Reader {
         Ok(())
     }
 
+    /// Now and then, whether the files are still there: it costs as much as a fraction of a small read.
+    fn look_at_files(&mut self) -> Result<()> {
+        self.reads_since_look += 1;
+        if self.reads_since_look < READS_BETWEEN_LOOKS {
+            return Ok(());
+        }
+        self.reads_since_look = 0;
+        self.connection.check_files()
+    }
+
     /// The rows of a statement, which is its own snapshot. The time is read right before it begins.
     async fn rows(&mut self, statement: impl Fn(NamespaceId, i64) -> Statement) -> Result<Vec<SqliteRow>> {
+        self.connection.check_known()?;
+        self.connection.restore().await?;
         let busy_retry = self.connection.busy_retry.clone();
         let mut wait = busy_retry.begin();
+        let mut renewed = false;
         loop {
             let now = self.clock.now().as_unix_millis_floor();
-            match fetch_rows(&mut self.connection.connection, statement(self.namespace_id, now)).await {
-                Ok(rows) => return Ok(rows),
+            let rows = fetch_rows(&mut self.connection.connection, statement(self.namespace_id, now)).await;
+            if self.connection.is_outdated()? {
+                self.connection.renew().await?;
+                if renewed && !wait.again().await {
+                    return Err(changing());
+                }
+                renewed = true;
+                continue;
+            }
+            match rows {
+                Ok(rows) => {
+                    self.look_at_files()?;
+                    return Ok(rows);
+                }
                 Err(error) if is_busy(&error) && wait.again().await => {}
                 Err(error) => {
                     if primary_code(&error).is_none() {
@@ -286,6 +315,13 @@ impl Reader {
             }
         }
     }
+}
+
+/// The error of a read that the file did not stand still for.
+fn changing() -> Error {
+    Error::new(ErrorKind::Unavailable, "the file was changed by another process each time it was read")
+        .with_reason(Reason::Busy)
+        .with_retry(Retry::Safe)
 }
 
 /// The entry in the columns of a row that begin at `at`: kind, value, version, expiry, metadata.

@@ -1,17 +1,18 @@
 //! Opening a file: is it ours, is it ours to understand, and is there anything to create or change?
 
-use std::ffi::OsString;
-use std::io::ErrorKind as IoErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use kv_api::{Error, ErrorKind, Reason, Result};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use crate::config::SqliteConfig;
-use crate::connection::{BusyRetry, Opening, connect};
+use crate::connection::{BusyRetry, Opening, ReadOnly, ReconnectingConnection, Role, connect};
 use crate::error::{Stage, code, from_sqlx, is_busy, primary_code, row_rejected};
+use crate::files::{is_missing, names};
 use crate::queries;
+use crate::statement::fetch_rows;
 
 /// Marks our files: "kvsq".
 const APPLICATION_ID: i64 = 0x6b76_7371;
@@ -38,43 +39,78 @@ pub(crate) struct NamespaceId {
     pub(crate) row_id: i64,
 }
 
-/// Opens the file of `config`, creates or migrates its schema where that is asked for, and finds the namespace. The
-/// connection returned is the writer's, or one for reading only.
+/// Opens the file, creates or migrates its schema where that is asked for, and finds the namespace. The connection returned
+/// is the writer's, or one for reading only.
 pub(crate) async fn open(
-    config: &SqliteConfig,
-    path: &Path,
+    opening: &Arc<Opening>,
     busy_retry: &BusyRetry,
-) -> Result<(SqliteConnection, NamespaceId)> {
-    let opening = Opening { path, config };
-    look_before_opening(&opening, busy_retry).await?;
-    let options = if config.read_only { opening.for_reading() } else { opening.for_writing() };
-    let mut connection = connect(&options, busy_retry).await.map_err(opening_failed)?;
-    let identity = Identity::read(&mut connection, busy_retry).await.map_err(opening_failed)?;
+) -> Result<(ReconnectingConnection, NamespaceId)> {
+    let config = &opening.config;
+    let path = &opening.files.path;
+    let is_new = is_new(path, config)?;
     if config.read_only {
-        identity.check_readable()?;
-    } else {
-        identity.check()?;
-        use_wal(&mut connection, busy_retry).await?;
-        if identity.user_version < CURRENT {
-            bring_up_to_date(&mut connection, busy_retry).await?;
-        }
+        return open_for_reading_only(opening, busy_retry).await;
     }
-    let file_id = file_id(&mut connection, busy_retry).await?;
-    let row_id = namespace_row(&mut connection, config, busy_retry).await?;
-    Ok((connection, NamespaceId { file_id, row_id }))
+    if !is_new {
+        look_before_opening(opening, busy_retry).await?;
+        check_writable(opening, busy_retry).await?;
+    }
+    let opened = ReconnectingConnection::open(Arc::clone(opening), Role::Writer, config.create, busy_retry.clone());
+    let mut opened = opened.await?;
+    let connection = &mut opened.connection;
+    let identity = Identity::read(connection, busy_retry).await.map_err(opening_failed)?;
+    identity.check()?;
+    use_wal(connection, busy_retry).await?;
+    if identity.user_version < CURRENT {
+        bring_up_to_date(connection, busy_retry).await?;
+    }
+    let namespace_id = namespace_id(connection, config, busy_retry).await?;
+    // By now all of them lie there.
+    opened.check_files()?;
+    Ok((opened, namespace_id))
+}
+
+async fn open_for_reading_only(
+    opening: &Arc<Opening>,
+    busy_retry: &BusyRetry,
+) -> Result<(ReconnectingConnection, NamespaceId)> {
+    let mut wait = busy_retry.begin();
+    loop {
+        let opened = ReconnectingConnection::open(Arc::clone(opening), Role::Reader, false, busy_retry.clone());
+        let mut opened = opened.await?;
+        let namespace_id = existing_namespace_id(&mut opened.connection, &opening.config, busy_retry).await;
+        if opened.is_outdated()? && wait.again().await {
+            continue;
+        }
+        return Ok((opened, namespace_id?));
+    }
+}
+
+async fn existing_namespace_id(
+    connection: &mut SqliteConnection,
+    config: &SqliteConfig,
+    busy_retry: &BusyRetry,
+) -> Result<NamespaceId> {
+    Identity::read(connection, busy_retry).await.map_err(opening_failed)?.check_readable()?;
+    namespace_id(connection, config, busy_retry).await
+}
+
+async fn namespace_id(
+    connection: &mut SqliteConnection,
+    config: &SqliteConfig,
+    busy_retry: &BusyRetry,
+) -> Result<NamespaceId> {
+    let file_id = file_id(connection, busy_retry).await?;
+    let row_id = namespace_row(connection, config, busy_retry).await?;
+    Ok(NamespaceId { file_id, row_id })
 }
 
 /// Refuses what is not ours, and what a newer version wrote, while nothing has been touched yet: opening for writing would
 /// already leave files beside it, and closing move its log.
-///
-/// The look is taken through SQLite, never by opening the file here: closing a file gives up every lock that the process
-/// has on it, those of other stores and of SQLite included.
-async fn look_before_opening(opening: &Opening<'_>, busy_retry: &BusyRetry) -> Result<()> {
-    let (path, create) = (opening.path.to_owned(), opening.config.create && !opening.config.read_only);
-    let looked = tokio::task::spawn_blocking(move || Look::at(&path, create)).await;
-    let look = looked.map_err(|_| Error::new(ErrorKind::Internal, "the runtime ended while the file was opened"))??;
-    let Look::Something { has_log } = look else { return Ok(()) };
-    let identity = match connect(&opening.for_looking(has_log), busy_retry).await {
+async fn look_before_opening(opening: &Opening, busy_retry: &BusyRetry) -> Result<()> {
+    let found = opening.files.look()?;
+    let how = if found.has_log() && found.log_index.is_some() { ReadOnly::Shared } else { ReadOnly::Immutable };
+    let identity = match connect(&opening.for_looking(how), busy_retry).await {
         Ok(mut connection) => {
             let identity = Identity::read(&mut connection, busy_retry).await;
             // Nothing was written, so closing can lose nothing.
@@ -91,47 +127,59 @@ async fn look_before_opening(opening: &Opening<'_>, busy_retry: &BusyRetry) -> R
     }
 }
 
-/// One page of the smallest size there is.
-const DATABASE_BYTES_MIN: u64 = 512;
-
-/// What lies at a path.
-#[derive(Debug, PartialEq, Eq)]
-enum Look {
-    /// Nothing yet, or an empty file.
-    Nothing,
-    Something {
-        has_log: bool,
-    },
-}
-
-impl Look {
-    fn at(path: &Path, create: bool) -> Result<Self> {
-        match path.metadata() {
-            Ok(metadata) if metadata.is_dir() => Err(misconfigured("the path is a directory, not a file")),
-            // A pipe would be waited for without end, a device answer with errors of the disk.
-            Ok(metadata) if !metadata.is_file() => Err(misconfigured("the path is not a regular file")),
-            Ok(metadata) if metadata.len() == 0 => Ok(Self::Nothing),
-            // SQLite itself would take it for empty, and write over it.
-            Ok(metadata) if metadata.len() < DATABASE_BYTES_MIN => Err(foreign("it is no SQLite database")),
-            Ok(_) => Ok(Self::Something { has_log: has_log(path) }),
-            Err(error) if error.kind() == IoErrorKind::NotFound => {
-                if !path.parent().is_some_and(Path::is_dir) {
-                    return Err(misconfigured("the directory of the file does not exist"));
-                }
-                if !create {
-                    return Err(misconfigured("the file does not exist, and creating it was not asked for"));
-                }
-                Ok(Self::Nothing)
-            }
-            Err(error) => Err(misconfigured("the path cannot be reached").with_source(error)),
-        }
+/// Refuses a file that may only be read. SQLite itself would open it for reading, and leave a log beside it that is not its
+/// owner's and that the owner cannot write.
+async fn check_writable(opening: &Opening, busy_retry: &BusyRetry) -> Result<()> {
+    let mut connection = connect(&opening.for_trying(), busy_retry).await.map_err(opening_failed)?;
+    let tried = fetch_rows(&mut connection, sqlx::query(queries::TRY_TO_WRITE)).await;
+    // Undoes what the try began, where it failed half-way.
+    let _ = connection.close().await;
+    match tried {
+        Err(error) if primary_code(&error) == Some(code::READONLY) => Err(opening_failed(error)),
+        // Where others hold the lock it can be held; any other error is met again by the opening itself.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
-fn has_log(path: &Path) -> bool {
-    let mut log = OsString::from(path);
-    log.push("-wal");
-    PathBuf::from(log).metadata().is_ok_and(|metadata| metadata.len() > 0)
+/// One page of the smallest size there is.
+const DATABASE_BYTES_MIN: u64 = 512;
+
+/// Whether there is no file yet, or an empty one; refuses what cannot be a database.
+fn is_new(path: &Path, config: &SqliteConfig) -> Result<bool> {
+    let metadata = match path.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if is_missing(&error) => {
+            if !path.parent().is_some_and(Path::is_dir) {
+                return Err(misconfigured("the directory of the file does not exist"));
+            }
+            if !config.create || config.read_only {
+                return Err(misconfigured("the file does not exist, and creating it was not asked for"));
+            }
+            return Ok(true);
+        }
+        Err(error) => return Err(misconfigured("the path cannot be reached").with_source(error)),
+    };
+    if metadata.is_dir() {
+        return Err(misconfigured("the path is a directory, not a file"));
+    }
+    // A pipe would be waited for without end, a device answer with errors of the disk.
+    if !metadata.is_file() {
+        return Err(misconfigured("the path is not a regular file"));
+    }
+    let links = names(&metadata);
+    if links > 1 && !config.allow_hard_links {
+        let message = format!(
+            "the file has {links} names (hard links), and its write-ahead log would lie beside one of them only, unknown to \
+             those who use another: remove the other names, or allow hard links if nobody opens them"
+        );
+        return Err(Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::HardLinked { links }));
+    }
+    match metadata.len() {
+        0 => Ok(true),
+        // SQLite itself would take it for empty, and write over it.
+        1..DATABASE_BYTES_MIN => Err(foreign("it is no SQLite database")),
+        _ => Ok(false),
+    }
 }
 
 /// What a file says it is.
@@ -141,6 +189,8 @@ struct Identity {
     user_version: i64,
     /// How many tables, indexes and the like it holds.
     objects: i64,
+    /// Which version of our schema its tables would be, 0 for none.
+    looks_like_version: i64,
     is_utf8: bool,
 }
 
@@ -162,6 +212,7 @@ impl Identity {
             user_version: row.try_get(1)?,
             objects: row.try_get(2)?,
             is_utf8: row.try_get(3)?,
+            looks_like_version: row.try_get(4)?,
         })
     }
 
@@ -181,6 +232,13 @@ impl Identity {
             }
             APPLICATION_ID if self.user_version >= 1 => Ok(()),
             _ if self.is_new() => Ok(()),
+            0 | APPLICATION_ID if self.looks_like_version > 0 && (0..=CURRENT).contains(&self.user_version) => {
+                let version = self.looks_like_version;
+                Err(foreign(&format!(
+                    "it has the tables of a store and not its marks, which a restore from SQL text (.dump) loses; if it is \
+                     one, give them back: PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
+                )))
+            }
             _ => Err(foreign("it is a SQLite database of another application")),
         }
     }
@@ -305,7 +363,7 @@ fn misconfigured(message: &'static str) -> Error {
     Error::new(ErrorKind::Misconfigured, message)
 }
 
-fn foreign(why: &'static str) -> Error {
+fn foreign(why: &str) -> Error {
     Error::new(ErrorKind::Misconfigured, format!("the file is not one of ours: {why}")).with_reason(Reason::Foreign)
 }
 

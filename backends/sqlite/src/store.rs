@@ -1,25 +1,25 @@
 //! The store: hands requests to the tasks that write and read.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
-    Increment, ListPage, RawPage, Read, ReadMany, Result, SetOutcome, Write, WriteMany, async_trait,
+    Increment, ListPage, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Write, WriteMany, async_trait,
 };
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::capabilities::CAPABILITIES;
 use crate::config::SqliteConfig;
-use crate::connection::{BusyRetry, Opening, ReconnectingConnection, connect};
-use crate::error::{Stage, closed, from_sqlx, read_only, unanswered};
+use crate::connection::{BusyRetry, Opening, ReconnectingConnection, Role};
+use crate::error::{closed, read_only, unanswered};
+use crate::files::Files;
 use crate::operation::{Action, Answer, Operation};
 use crate::reader::{Query, Reader};
 use crate::schema::{self, NamespaceId};
+use crate::task_host::TaskHost;
 use crate::writer::{Job, Writer};
 
 /// How many calls wait in a channel before further callers wait for a place in it.
@@ -37,9 +37,8 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub struct SqliteStore {
     namespace_id: NamespaceId,
     scope: String,
-    path: PathBuf,
-    namespace: String,
-    clock: Arc<dyn Clock>,
+    opening: Arc<Opening>,
+    host: TaskHost,
     /// None in a store for reading only.
     writer: Option<mpsc::Sender<Job>>,
     readers: Vec<mpsc::Sender<Query>>,
@@ -52,12 +51,13 @@ impl SqliteStore {
     /// Opens the file, creating it, its schema and the namespace where they are missing and the settings allow it. A file
     /// of an older version of this library is migrated; one of a newer version, or not ours at all, is left as it is.
     ///
-    /// Needs a tokio runtime with time enabled, and panics outside one as tokio does.
+    /// Needs a tokio runtime with time enabled; without time it panics as tokio does.
     ///
     /// # Errors
-    /// `InvalidArgument` for settings that mean nothing; `Misconfigured` when the file cannot be reached, is not ours
-    /// ([`Reason::Foreign`](kv_api::Reason::Foreign)), or is of a newer version
-    /// ([`Reason::NewerSchema`](kv_api::Reason::NewerSchema)); `Unavailable` with [`Reason::Busy`](kv_api::Reason::Busy)
+    /// `InvalidArgument` for settings that mean nothing; `Misconfigured` outside of a tokio runtime, and when the file cannot
+    /// be reached, is not ours ([`Reason::Foreign`](kv_api::Reason::Foreign)), is of a newer version
+    /// ([`Reason::NewerSchema`](kv_api::Reason::NewerSchema)), or has several names
+    /// ([`Reason::HardLinked`](kv_api::Reason::HardLinked)); `Unavailable` with [`Reason::Busy`](kv_api::Reason::Busy)
     /// when another process keeps its lock; `Exhausted` when the disk is full.
     pub async fn open(config: SqliteConfig) -> Result<Self> {
         Self::open_file(config).await.map_err(|error| error.with_store(CAPABILITIES.system).with_operation("open"))
@@ -65,6 +65,7 @@ impl SqliteStore {
 
     async fn open_file(config: SqliteConfig) -> Result<Self> {
         config.check()?;
+        let host = TaskHost::current(Arc::clone(&config.timer))?;
         // A runtime without timers is found here, and not when another process holds the lock for the first time.
         config.timer.sleep(Duration::ZERO).await;
         // Absolute, so that the name is never read as a URI and a later change of directory moves nothing.
@@ -82,35 +83,34 @@ impl SqliteStore {
             clock: Arc::clone(&config.clock),
             limit: config.busy_timeout,
         };
-        let (connection, namespace_id) = schema::open(&config, &path, &busy_retry).await?;
-        Self::start(config, path, busy_retry, connection, namespace_id).await
+        let opening = Arc::new(Opening { files: Files::new(path), config });
+        let (connection, namespace_id) = schema::open(&opening, &busy_retry).await?;
+        Self::start(host, opening, connection, namespace_id).await
     }
 
     /// Starts the tasks on a file that is ready; `connection` is the writer's, or the first reader's.
     async fn start(
-        config: SqliteConfig,
-        path: PathBuf,
-        busy_retry: BusyRetry,
-        connection: SqliteConnection,
+        host: TaskHost,
+        opening: Arc<Opening>,
+        connection: ReconnectingConnection,
         namespace_id: NamespaceId,
     ) -> Result<Self> {
-        let opening = Opening { path: &path, config: &config };
-        let reading = opening.for_reading();
+        let config = &opening.config;
+        let busy_retry = connection.busy_retry.clone();
         let (task, working) = watch::channel(());
         let mut connections = Vec::new();
         let writer = if config.read_only {
-            connections.push(ReconnectingConnection::new(connection, reading.clone(), busy_retry.clone()));
+            connections.push(connection);
             None
         } else {
-            let connection = ReconnectingConnection::new(connection, opening.for_writing(), busy_retry.clone());
             let (jobs, receiver) = mpsc::channel(QUEUE_MAX);
             let writer = Writer::new(connection, namespace_id, Arc::clone(&config.clock), config.durability, receiver);
             tokio::spawn(while_working(task.clone(), writer.run()));
             Some(jobs)
         };
         while connections.len() < config.readers.get() {
-            let connection = connect(&reading, &busy_retry).await.map_err(|error| from_sqlx(error, Stage::Open))?;
-            connections.push(ReconnectingConnection::new(connection, reading.clone(), busy_retry.clone()));
+            let opened = ReconnectingConnection::open(Arc::clone(&opening), Role::Reader, false, busy_retry.clone());
+            connections.push(opened.await?);
         }
         let start = |connection| {
             let (queries, receiver) = mpsc::channel(QUEUE_MAX);
@@ -125,9 +125,8 @@ impl SqliteStore {
             next_reader: AtomicUsize::new(0),
             working,
             writer,
-            path,
-            namespace: config.namespace,
-            clock: config.clock,
+            host,
+            opening,
         })
     }
 
@@ -138,9 +137,7 @@ impl SqliteStore {
     /// Hands one operation to the writer. A future that is dropped while it waits for the answer changes nothing: the
     /// operation is carried out whole (ERR-6).
     async fn carry_out(&self, operation: Operation) -> Result<Answer> {
-        let (reply, answer) = oneshot::channel();
-        self.writer()?.send(Job::One { operation, reply }).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| unanswered())?
+        self.hand_over(|reply| Job::One { operation, reply }).await?
     }
 
     /// Hands operations on distinct keys to the writer, in transactions of bounded size; one answer for each, in order.
@@ -156,7 +153,7 @@ impl SqliteStore {
                 chunk.push(operation);
             }
             let items = chunk.len();
-            match self.carry_out_chunk(chunk).await {
+            match self.hand_over(|reply| Job::Many { operations: chunk, reply }).await {
                 Ok(chunk) => answers.extend(chunk),
                 Err(error) => answers.extend((0..items).map(|_| Err(error.clone()))),
             }
@@ -164,20 +161,50 @@ impl SqliteStore {
         answers
     }
 
-    async fn carry_out_chunk(&self, operations: Vec<Operation>) -> Result<Vec<Result<Answer>>> {
-        let (reply, answers) = oneshot::channel();
-        self.writer()?.send(Job::Many { operations, reply }).await.map_err(|_| closed())?;
-        answers.await.map_err(|_| unanswered())
+    /// Hands a job to the writer and waits for its answer.
+    async fn hand_over<A>(&self, job: impl FnOnce(oneshot::Sender<A>) -> Job) -> Result<A> {
+        let writer = self.writer()?;
+        let call = async {
+            let (reply, answer) = oneshot::channel();
+            writer.send(job(reply)).await.map_err(|_| closed())?;
+            answer.await.map_err(|_| unanswered())
+        };
+        self.host.call(Retry::OutcomeUnknown, call).await
     }
 
-    /// Idempotency the readers in turn.
+    /// Asks the readers in turn.
     async fn ask<A>(&self, query: impl FnOnce(oneshot::Sender<Result<A>>) -> Query) -> Result<A> {
         let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
         let reader = &self.readers[turn % self.readers.len()];
-        let (reply, answer) = oneshot::channel();
-        reader.send(query(reply)).await.map_err(|_| closed())?;
-        // A read changes nothing, so one that was never answered was certainly not applied.
-        answer.await.map_err(|_| closed())?
+        let call = async {
+            let (reply, answer) = oneshot::channel();
+            reader.send(query(reply)).await.map_err(|_| closed())?;
+            // A read changes nothing, so one that was never answered was certainly not applied.
+            answer.await.map_err(|_| closed())?
+        };
+        self.host.call(Retry::Safe, call).await
+    }
+
+    /// Ends the tasks, and waits until all of them have ended.
+    async fn end_tasks(&self) -> Result<()> {
+        let mut first_error = Ok(());
+        // The readers first: the log can be moved into the file whole only when nobody reads from it.
+        for reader in &self.readers {
+            let (reply, answer) = oneshot::channel();
+            if reader.send(Query::Close { reply }).await.is_ok() {
+                first_error = first_error.and(answer.await.unwrap_or(Ok(())));
+            }
+        }
+        if let Some(writer) = &self.writer {
+            let (reply, answer) = oneshot::channel();
+            if writer.send(Job::Close { reply }).await.is_ok() {
+                first_error = first_error.and(answer.await.unwrap_or(Ok(())));
+            }
+        }
+        // Tasks that another call told to end may still be at it.
+        let mut working = self.working.clone();
+        while working.changed().await.is_ok() {}
+        first_error
     }
 }
 
@@ -185,8 +212,8 @@ impl SqliteStore {
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")
-            .field("path", &self.path)
-            .field("namespace", &self.namespace)
+            .field("path", &self.opening.files.path)
+            .field("namespace", &self.opening.config.namespace)
             .finish_non_exhaustive()
     }
 }
@@ -202,7 +229,7 @@ impl Backend for SqliteStore {
     }
 
     fn clock(&self) -> &dyn Clock {
-        &*self.clock
+        &*self.opening.config.clock
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
@@ -264,9 +291,7 @@ impl Backend for SqliteStore {
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
         let put = |write| Operation::put(write, self.namespace_id.file_id);
         let operations = writes.into_writes().into_iter().map(put).collect::<Result<_>>()?;
-        let (reply, outcome) = oneshot::channel();
-        self.writer()?.send(Job::AllOrNothing { operations, reply }).await.map_err(|_| closed())?;
-        outcome.await.map_err(|_| unanswered())?
+        self.hand_over(|reply| Job::AllOrNothing { operations, reply }).await?
     }
 
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
@@ -294,24 +319,7 @@ impl Backend for SqliteStore {
     }
 
     async fn close(&self) -> Result<()> {
-        let mut first_error = Ok(());
-        // The readers first: the log can be moved into the file whole only when nobody reads from it.
-        for reader in &self.readers {
-            let (reply, answer) = oneshot::channel();
-            if reader.send(Query::Close { reply }).await.is_ok() {
-                first_error = first_error.and(answer.await.unwrap_or(Ok(())));
-            }
-        }
-        if let Some(writer) = &self.writer {
-            let (reply, answer) = oneshot::channel();
-            if writer.send(Job::Close { reply }).await.is_ok() {
-                first_error = first_error.and(answer.await.unwrap_or(Ok(())));
-            }
-        }
-        // Tasks that another call told to end may still be at it.
-        let mut working = self.working.clone();
-        while working.changed().await.is_ok() {}
-        first_error
+        self.host.call(Retry::Safe, self.end_tasks()).await
     }
 }
 
@@ -344,6 +352,7 @@ mod tests {
     use super::*;
     use futures_util::future::join_all;
     use kv_api::{Fields, Reason, Resolver, SetItem, Value};
+    use std::path::PathBuf;
 
     const RESOLVER: Resolver<'static> = Resolver::new(&CAPABILITIES);
 
@@ -352,10 +361,12 @@ mod tests {
         let config = SqliteConfig::new(&path);
         let (timer, clock) = (Arc::clone(&config.timer), Arc::clone(&config.clock));
         let busy_retry = BusyRetry { timer, clock, limit: config.busy_timeout };
-        let (mut connection, namespace_id) = schema::open(&config, &path, &busy_retry).await.unwrap();
+        let host = TaskHost::current(Arc::clone(&config.timer)).unwrap();
+        let opening = Arc::new(Opening { files: Files::new(path), config });
+        let (mut connection, namespace_id) = schema::open(&opening, &busy_retry).await.unwrap();
         let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
-        sqlx::query(limit).fetch_all(&mut connection).await.unwrap();
-        SqliteStore::start(config, path, busy_retry, connection, namespace_id).await.unwrap()
+        sqlx::query(limit).fetch_all(&mut connection.connection).await.unwrap();
+        SqliteStore::start(host, opening, connection, namespace_id).await.unwrap()
     }
 
     async fn set(store: &SqliteStore, key: &str, bytes: usize) -> Result<SetOutcome> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use kv_api::{BatchOutcome, Clock, Error, Result};
+use kv_api::{BatchOutcome, Clock, Error, Result, Retry};
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
@@ -93,6 +93,7 @@ impl Writer {
                 }
                 Job::AllOrNothing { operations, reply } => {
                     let outcome = self.all_or_nothing(&operations).await;
+                    let outcome = outcome.and_then(|outcome| self.confirm_files().map(|()| outcome));
                     // Here and below: a caller that has gone away changes nothing (ERR-6).
                     let _ = reply.send(outcome);
                 }
@@ -106,7 +107,10 @@ impl Writer {
             // Best effort: the log is as good as the file, and others may be using it.
             let _ = sqlx::query(queries::CHECKPOINT).fetch_all(&mut self.connection.connection).await;
         }
+        // A last time: what was acknowledged may be gone since.
+        let confirmed = self.connection.check_files();
         let closed = self.connection.connection.close().await.map_err(|error| from_sqlx(error, Stage::Read));
+        let closed = confirmed.and(closed);
         if let Some(reply) = closing {
             let _ = reply.send(closed);
         }
@@ -129,7 +133,7 @@ impl Writer {
 
     /// Removes some expired rows. If that fails, the next group tries again.
     async fn reclaim(&mut self) {
-        if self.connection.is_lost() {
+        if self.connection.is_lost() || self.connection.check_known().is_err() {
             self.reclaim_due = false;
             return;
         }
@@ -173,7 +177,9 @@ impl Writer {
             [operation] => vec![self.single(operation).await],
             operations => self.group(operations).await,
         };
-        let mut answers = answers.into_iter();
+        let confirmed = self.confirm_files();
+        let mut answers =
+            answers.into_iter().map(|answer| answer.and_then(|answer| confirmed.clone().map(|()| answer)));
         for job in jobs {
             match job {
                 Job::One { reply, .. } => {
@@ -187,6 +193,12 @@ impl Writer {
                 Job::AllOrNothing { .. } | Job::Close { .. } => {}
             }
         }
+    }
+
+    /// After the commit and before anybody is answered: what was written into a file that is not there any more is not
+    /// acknowledged. It may have been moved rather than removed, so whether it is kept is unknown.
+    fn confirm_files(&mut self) -> Result<()> {
+        self.connection.check_files().map_err(|error| error.with_retry(Retry::OutcomeUnknown))
     }
 
     /// One operation by itself: a single statement that is its own transaction.
@@ -364,7 +376,8 @@ impl Writer {
     /// back with a transaction, they would be handed out a second time.
     async fn prepare(&mut self, count: usize) -> Result<()> {
         // Here and below: no operation has begun, so none can have been applied.
-        self.connection.restore().await.map_err(|error| from_sqlx(error, Stage::Read))?;
+        self.connection.check_known()?;
+        self.connection.restore().await?;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         if self.numbers.end - self.numbers.start >= count {
             return Ok(());
@@ -430,20 +443,20 @@ mod tests {
     use super::*;
     use crate::config::SqliteConfig;
     use crate::connection::{BusyRetry, Opening};
+    use crate::files::Files;
     use crate::operation::{Action, PutCondition};
     use crate::schema;
     use kv_api::{ErrorKind, Expiry, Value};
-    use sqlx::sqlite::SqliteConnectOptions;
     use std::path::Path;
 
-    async fn writer(path: &Path, options: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> Writer {
+    async fn writer(path: &Path) -> Writer {
         let config = SqliteConfig::new(path);
         let (timer, clock) = (Arc::clone(&config.timer), Arc::clone(&config.clock));
         let busy_retry = BusyRetry { timer, clock, limit: config.busy_timeout };
-        let (connection, namespace_id) = schema::open(&config, path, &busy_retry).await.unwrap();
-        let options = options(Opening { path, config: &config }.for_writing());
-        let connection = ReconnectingConnection::new(connection, options, busy_retry);
-        Writer::new(connection, namespace_id, config.clock, config.durability, mpsc::channel(1).1)
+        let opening = Arc::new(Opening { files: Files::new(path.to_owned()), config });
+        let (connection, namespace_id) = schema::open(&opening, &busy_retry).await.unwrap();
+        let config = &opening.config;
+        Writer::new(connection, namespace_id, Arc::clone(&config.clock), config.durability, mpsc::channel(1).1)
     }
 
     fn put() -> Operation {
@@ -457,10 +470,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
         let moved = directory.path().join("moved.db");
-        let mut writer = writer(&path, |options| options.filename(&moved)).await;
+        let mut writer = writer(&path).await;
         sqlx::query(queries::BEGIN).execute(&mut writer.connection.connection).await.unwrap();
+        std::fs::rename(&path, &moved).unwrap();
         assert!(writer.connection.renew().await.is_err());
-        assert!(!moved.exists(), "a new file would hide that the old one is gone");
+        assert!(!path.exists(), "a new file would hide that the old one is gone");
         let put = put();
         for error in [
             writer.single(&put).await.unwrap_err(),
@@ -469,7 +483,7 @@ mod tests {
         ] {
             assert_eq!((error.kind(), error.is_outcome_unknown()), (ErrorKind::Misconfigured, false), "{error}");
         }
-        std::os::unix::fs::symlink(&path, &moved).unwrap();
+        std::fs::rename(&moved, &path).unwrap();
         writer.single(&put).await.unwrap();
         assert!(!writer.connection.is_lost());
     }

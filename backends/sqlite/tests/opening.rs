@@ -125,6 +125,28 @@ async fn a_foreign_database_is_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn err_1_a_file_restored_from_sql_text_is_told_what_it_lost() {
+    for (lost, version) in [
+        ("PRAGMA application_id = 0; PRAGMA user_version = 0", 2),
+        ("PRAGMA application_id = 0", 2),
+        ("PRAGMA user_version = 0", 2),
+        ("PRAGMA application_id = 0; PRAGMA user_version = 0; DROP INDEX kv_expires_at", 1),
+    ] {
+        let place = Place::new();
+        let store = place.open().await;
+        set(&store, SetItem::new("a", "v")).await.unwrap();
+        store.close().await.unwrap();
+        place.run(lost).await;
+        check_refused(&place, &Reason::Foreign).await;
+        let error = SqliteStore::open(place.config()).await.unwrap_err().to_string();
+        let remedy = format!("PRAGMA application_id = 1802924913; PRAGMA user_version = {version};");
+        assert!(error.contains(&remedy), "{error}");
+        place.run(&remedy).await;
+        assert!(exists(&place.open().await, "a").await);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_left_as_it_is() {
     for content in [&b"x"[..], b"SQLite format 3\0", &[b'x'; 5000]] {
         let place = Place::new();

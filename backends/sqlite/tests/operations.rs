@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use kv_api::{
     Backend, BatchOutcome, Clock, DeleteOutcome, EntryExpiry, ErrorKind, Fields, Metadata, Reason, Retry, SetItem,
     SetStatus, Value,
@@ -523,6 +523,46 @@ fn a_store_outlives_its_runtime_with_clear_errors() {
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = other.block_on(set(&store, SetItem::new("a", "v"))).unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Closed, Retry::Never));
+}
+
+#[test]
+fn life_3_a_call_ends_on_a_runtime_that_nobody_drives() {
+    let place = Place::new();
+    let new_runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (runtime, other) = (new_runtime(), new_runtime());
+    let config = place.config().with_timer(Arc::new(place.clock.clone()));
+    let store = runtime.block_on(SqliteStore::open(config)).unwrap();
+    other.block_on(async {
+        let item = SetItem::new("a", "v");
+        let batch = || vec![SetItem::new("a", "v"), SetItem::new("b", "v")];
+        let set_many_first = async { set_many(&store, batch()).await.remove(0).map(|_| ()) };
+        let calls: [BoxFuture<'_, kv_api::Result<()>>; 6] = [
+            Box::pin(async { set(&store, item).await.map(|_| ()) }),
+            Box::pin(set_many_first),
+            Box::pin(async { all_or_nothing(&store, batch()).await.map(|_| ()) }),
+            Box::pin(async { store.read(RESOLVER.read("a", Fields::All).unwrap()).await.map(|_| ()) }),
+            Box::pin(store.ping()),
+            Box::pin(store.close()),
+        ];
+        for mut call in calls {
+            assert!(futures_util::poll!(&mut call).is_pending());
+            place.clock.advance(Duration::from_secs(5));
+            let error = call.await.unwrap_err();
+            assert_eq!(told(&error), (ErrorKind::Misconfigured, Some(Reason::RuntimeStalled)));
+            assert_eq!(error.retry(), Retry::Safe);
+        }
+    });
+    // Once a thread drives it, calls from elsewhere are answered, and none of the others was handed over.
+    std::thread::scope(|scope| {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        scope.spawn(|| runtime.block_on(stopped));
+        other.block_on(async {
+            assert!(!exists(&store, "a").await);
+            set(&store, SetItem::new("a", "v")).await.unwrap();
+            store.close().await.unwrap();
+        });
+        stop.send(()).unwrap();
+    });
 }
 
 #[tokio::test]
