@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{Clock, Error, ErrorKind, Reason, Result, Retry, Timer, Timestamp};
+use kv_api::{Error, ErrorKind, Reason, Result, Retry, Timer};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
@@ -123,14 +123,13 @@ pub(crate) async fn connect(
 #[derive(Clone, Debug)]
 pub(crate) struct BusyRetry {
     pub(crate) timer: Arc<dyn Timer>,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limit: Duration,
 }
 
 impl BusyRetry {
     /// Begins to wait for one lock.
     pub(crate) fn begin(&self) -> Wait<'_> {
-        Wait { busy_retry: self, since: self.clock.now(), waited: Duration::ZERO, step: FIRST_STEP }
+        Wait { busy_retry: self, since: self.timer.monotonic_now(), waited: Duration::ZERO, step: FIRST_STEP }
     }
 }
 
@@ -141,16 +140,16 @@ const LAST_STEP: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(crate) struct Wait<'a> {
     busy_retry: &'a BusyRetry,
-    since: Timestamp,
+    since: Duration,
     waited: Duration,
     step: Duration,
 }
 
 impl Wait<'_> {
-    /// Waits one step; `false` once the limit is reached. It counts by the clock and by the steps, whichever is more: timers
-    /// wait longer than they are told, and a clock may stand still.
+    /// Waits one step; `false` once the limit is reached. It counts by the time of the timer and by the steps, whichever is
+    /// more: timers wait longer than they are asked to, and the time of a test may stand still.
     pub(crate) async fn again(&mut self) -> bool {
-        let elapsed = self.busy_retry.clock.now().saturating_since(self.since).max(self.waited);
+        let elapsed = self.busy_retry.timer.monotonic_now().saturating_sub(self.since).max(self.waited);
         let left = self.busy_retry.limit.saturating_sub(elapsed);
         if left.is_zero() {
             return false;

@@ -1,6 +1,7 @@
 //! The tasks that read: each holds a connection, and answers the gets that wait for it by one statement.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kv_api::{Clock, Entry, Error, ErrorKind, Fields, RawPage, Reason, Result, Retry};
 use sqlx::sqlite::SqliteRow;
@@ -41,8 +42,9 @@ const GROUP_GETS_MAX: usize = 256;
 /// How often a reader gives way to callers that are about to ask, before it begins a statement.
 const YIELDS_MAX: usize = 8;
 
-/// How many statements go by until a reader looks whether the files are still those that it has open.
+/// How many statements, and how much time, go by until a reader looks whether the files are still those that it has open.
 const READS_BETWEEN_LOOKS: u32 = 64;
+const TIME_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Metadata up to this length comes along with any page. If there is longer, the page is asked for again, short enough
 /// that what it holds has a bound.
@@ -60,6 +62,8 @@ pub(crate) struct Reader {
     /// The last statement answered more than one get.
     crowded: bool,
     reads_since_look: u32,
+    /// When the files were looked at, by the time of the timer.
+    last_look: Duration,
 }
 
 impl Reader {
@@ -69,7 +73,16 @@ impl Reader {
         clock: Arc<dyn Clock>,
         queries: mpsc::Receiver<Query>,
     ) -> Self {
-        Self { connection, namespace_id, clock, queries, held: None, crowded: false, reads_since_look: 0 }
+        Self {
+            connection,
+            namespace_id,
+            clock,
+            queries,
+            held: None,
+            crowded: false,
+            reads_since_look: 0,
+            last_look: Duration::ZERO,
+        }
     }
 
     /// Works until the store is closed or dropped. Callers that have gone away change nothing (ERR-6).
@@ -274,10 +287,12 @@ impl Reader {
     /// Now and then, whether the files are still there: it costs as much as a fraction of a small read.
     fn look_at_files(&mut self) -> Result<()> {
         self.reads_since_look += 1;
-        if self.reads_since_look < READS_BETWEEN_LOOKS {
+        let now = self.connection.busy_retry.timer.monotonic_now();
+        let is_due = now.saturating_sub(self.last_look) >= TIME_BETWEEN_LOOKS;
+        if !is_due && self.reads_since_look < READS_BETWEEN_LOOKS {
             return Ok(());
         }
-        self.reads_since_look = 0;
+        (self.reads_since_look, self.last_look) = (0, now);
         self.connection.check_files()
     }
 

@@ -78,11 +78,7 @@ impl SqliteStore {
                 "the path of the file must be UTF-8, as SQLite takes it",
             ));
         }
-        let busy_retry = BusyRetry {
-            timer: Arc::clone(&config.timer),
-            clock: Arc::clone(&config.clock),
-            limit: config.busy_timeout,
-        };
+        let busy_retry = BusyRetry { timer: Arc::clone(&config.timer), limit: config.busy_timeout };
         let opening = Arc::new(Opening { files: Files::new(path), config });
         let (connection, namespace_id) = schema::open(&opening, &busy_retry).await?;
         Self::start(host, opening, connection, namespace_id).await
@@ -359,8 +355,7 @@ mod tests {
     /// A store whose file may not grow beyond `pages`: to SQLite that is a full disk.
     async fn store_with_pages(path: PathBuf, pages: u32) -> SqliteStore {
         let config = SqliteConfig::new(&path);
-        let (timer, clock) = (Arc::clone(&config.timer), Arc::clone(&config.clock));
-        let busy_retry = BusyRetry { timer, clock, limit: config.busy_timeout };
+        let busy_retry = BusyRetry { timer: Arc::clone(&config.timer), limit: config.busy_timeout };
         let host = TaskHost::current(Arc::clone(&config.timer)).unwrap();
         let opening = Arc::new(Opening { files: Files::new(path), config });
         let (mut connection, namespace_id) = schema::open(&opening, &busy_retry).await.unwrap();

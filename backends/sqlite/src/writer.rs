@@ -451,8 +451,7 @@ mod tests {
 
     async fn writer(path: &Path) -> Writer {
         let config = SqliteConfig::new(path);
-        let (timer, clock) = (Arc::clone(&config.timer), Arc::clone(&config.clock));
-        let busy_retry = BusyRetry { timer, clock, limit: config.busy_timeout };
+        let busy_retry = BusyRetry { timer: Arc::clone(&config.timer), limit: config.busy_timeout };
         let opening = Arc::new(Opening { files: Files::new(path.to_owned()), config });
         let (connection, namespace_id) = schema::open(&opening, &busy_retry).await.unwrap();
         let config = &opening.config;

@@ -7,6 +7,8 @@ mod support;
 use std::fmt::Debug;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use kv_api::{Backend, ErrorKind, Fields, Reason, Result, Retry, SetItem, StoreUrl, Value};
@@ -43,8 +45,10 @@ async fn life_1_a_file_with_two_names_is_refused_unless_that_is_allowed() {
     assert_eq!(increment(&left, "n", 1).await.unwrap(), 5);
 }
 
+type Interference = fn(&Place);
+
 /// What another program does to the files of a store that has them open.
-const INTERFERENCES: [(&str, fn(&Place)); 7] = [
+const INTERFERENCES: [(&str, Interference); 7] = [
     ("removed", |place| fs::remove_file(place.path()).unwrap()),
     ("moved away", |place| fs::rename(place.path(), place.directory.path().join("old.db")).unwrap()),
     ("replaced by a copy", |place| {
@@ -143,6 +147,17 @@ async fn get_1_reads_end_too_after_a_while() {
             check_replaced(what, Err::<(), _>(error));
         }
     }
+}
+
+#[tokio::test]
+async fn get_1_the_first_read_after_a_while_looks_too() {
+    let place = Place::new();
+    let config = place.config().with_timer(Arc::new(place.clock.clone()));
+    let store = SqliteStore::open(config).await.unwrap();
+    assert!(get(&store, "a").await.is_none());
+    fs::remove_file(place.path()).unwrap();
+    place.clock.advance(Duration::from_secs(1));
+    check_replaced("removed", store.ping().await);
 }
 
 /// What was acknowledged before is still in the log, which the store has open and moves into the file.

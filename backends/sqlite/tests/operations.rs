@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use kv_api::{
-    Backend, BatchOutcome, Clock, DeleteOutcome, EntryExpiry, ErrorKind, Fields, Metadata, Reason, Retry, SetItem,
-    SetStatus, Value,
+    Backend, BatchOutcome, Clock, DeleteOutcome, EntryExpiry, ErrorKind, Fields, ManualClock, Metadata, Reason, Retry,
+    SetItem, SetStatus, Timestamp, Value,
 };
 use kv_sqlite::{CAPABILITIES, SqliteConfig, SqliteStore};
 use serde_json::json;
@@ -713,6 +713,36 @@ async fn a_lock_that_is_kept_ends_in_busy() {
     assert_eq!(waiting.await.unwrap().status(), SetStatus::Updated);
     holder.close().await.unwrap();
     assert_eq!(increment(&store, "n", 1).await.unwrap(), 1, "none of the refused ones was applied");
+}
+
+/// The wall clock is set by an hour while a call waits.
+#[tokio::test]
+async fn exp_10_a_wait_for_a_lock_does_not_count_by_the_wall_clock() {
+    let place = Place::new();
+    let timer = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let config = place.config().with_timer(Arc::new(timer.clone())).with_busy_timeout(Duration::from_secs(60));
+    let store = SqliteStore::open(config).await.unwrap();
+    set(&store, SetItem::new("a", "v")).await.unwrap();
+    let mut holder = place.raw().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+    let mut call = Box::pin(set(&store, SetItem::new("a", "w")));
+    for step in 0..3 {
+        while timer.sleepers() == 0 {
+            assert!(futures_util::poll!(&mut call).is_pending(), "step {step}");
+            tokio::task::yield_now().await;
+        }
+        place.clock.advance(Duration::from_secs(3600));
+        timer.advance(Duration::from_millis(2));
+    }
+    while timer.sleepers() == 0 {
+        assert!(futures_util::poll!(&mut call).is_pending());
+        tokio::task::yield_now().await;
+    }
+    // Its own time does count.
+    timer.advance(Duration::from_secs(60));
+    let error = call.await.unwrap_err();
+    assert_eq!(told(&error), (ErrorKind::Unavailable, Some(Reason::Busy)));
+    holder.close().await.unwrap();
 }
 
 #[tokio::test]

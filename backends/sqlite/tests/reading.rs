@@ -6,6 +6,7 @@ mod support;
 
 use std::env;
 use std::fs::{self, Permissions};
+use std::io::{Write as _, stdout};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -142,17 +143,22 @@ fn another_user() {
     }
 }
 
+/// To the test that started this process, on a line of its own.
+fn tell(what: &str) {
+    stdout().lock().write_all(format!("\ntold {what}\n").as_bytes()).unwrap();
+}
+
 async fn read_and_try_to_write(path: &Path) {
     match SqliteStore::open(SqliteConfig::new(path).with_read_only(true)).await {
         Ok(store) => {
-            println!("\ntold read {:?}", get(&store, "a").await.unwrap().value().as_text());
+            tell(&format!("read {:?}", get(&store, "a").await.unwrap().value().as_text()));
             store.close().await.unwrap();
         }
-        Err(error) => println!("\ntold read {error}"),
+        Err(error) => tell(&format!("read {error}")),
     }
     match SqliteStore::open(SqliteConfig::new(path)).await {
-        Ok(_) => println!("\ntold write ok"),
-        Err(error) => println!("\ntold write {:?} {error}", error.reason()),
+        Ok(_) => tell("write ok"),
+        Err(error) => tell(&format!("write {:?} {error}", error.reason())),
     }
 }
 
