@@ -1,6 +1,7 @@
 //! What an error may show of a text of the system (ERR-2).
 
 use std::fmt;
+use std::sync::Arc;
 
 use percent_encoding::utf8_percent_encode;
 use secrecy::{ExposeSecret, SecretString};
@@ -8,30 +9,29 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::RESERVED;
 
 /// What an error must not show of a text of the system, which may quote what it was sent.
-#[derive(Clone, Copy)]
-pub enum Redaction<'a> {
+#[derive(Clone)]
+pub enum Redaction {
     /// The whole text: the request carried a value.
     Everything,
     /// These secrets, as they are and percent-encoded.
-    Secrets(&'a [SecretString]),
+    Secrets(Arc<[SecretString]>),
 }
 
-impl Redaction<'_> {
+impl Redaction {
     /// The text as an error may show it: one line of at most 200 characters, without what must not be seen; `None` when
     /// nothing of it may be shown.
     ///
     /// ```
     /// use kv_remote::{Redaction, SecretString};
-    /// let secrets = [SecretString::from("a/b")];
-    /// let redaction = Redaction::Secrets(&secrets);
+    /// let redaction = Redaction::Secrets([SecretString::from("a/b")].into());
     /// assert_eq!(redaction.apply("no route /a%2Fb\nfor a/b").as_deref(), Some("no route /... for ..."));
     /// assert_eq!(Redaction::Everything.apply("no route"), None);
     /// ```
     #[must_use]
-    pub fn apply(self, text: &str) -> Option<String> {
+    pub fn apply(&self, text: &str) -> Option<String> {
         match self {
             Self::Everything => None,
-            Self::Secrets(secrets) => Some(shown(text, secrets)),
+            Self::Secrets(secrets) => Some(shown(text, &**secrets)),
         }
     }
 }
@@ -47,7 +47,7 @@ pub(crate) fn shown<'s>(text: &str, secrets: impl IntoIterator<Item = &'s Secret
 }
 
 /// How many secrets there are, and none of them.
-impl fmt::Debug for Redaction<'_> {
+impl fmt::Debug for Redaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everything => f.write_str("Everything"),
@@ -62,8 +62,7 @@ mod tests {
 
     #[test]
     fn err_2_a_text_of_the_server_shows_no_secret() {
-        let secrets = ["a/b", ""].map(SecretString::from);
-        let redaction = Redaction::Secrets(&secrets);
+        let redaction = Redaction::Secrets(["a/b", ""].map(SecretString::from).into());
         let shown = redaction.apply("no route /a/b/hive or /a%2Fb/hive\r\nX\u{1b}[2J").unwrap();
         assert_eq!(shown, "no route /.../hive or /.../hive  X [2J");
         assert_eq!(redaction.apply(&"é".repeat(300)).unwrap().chars().count(), 200);

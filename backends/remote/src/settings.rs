@@ -96,6 +96,12 @@ impl RemoteSettings {
         self.request_timeout
     }
 
+    /// The clock, for the reading of an answer.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// The timer, for an adapter that waits by itself.
     #[must_use]
     pub fn timer(&self) -> Arc<dyn Timer> {

@@ -181,7 +181,13 @@ impl<'t> JsonText<'t> {
     /// The items, when it is an array.
     #[must_use]
     pub fn array(self) -> Option<Vec<Self>> {
-        (self.first_byte() == b'[').then(|| self.items_unchecked().collect())
+        self.items().map(Iterator::collect)
+    }
+
+    /// The items one by one, when it is an array: for one of a length that nobody has bounded.
+    #[must_use]
+    pub fn items(self) -> Option<impl Iterator<Item = Self>> {
+        (self.first_byte() == b'[').then(|| self.items_unchecked())
     }
 
     /// The members by name, when it is an object that names none of them twice.

@@ -1,9 +1,8 @@
 //! What the system's refusals mean.
 
-use kv_api::{Clock, Error, ErrorKind, Retry};
+use kv_api::{Clock, Error, ErrorKind, JsonText, Retry};
 use kv_remote::SecretString;
 use kv_remote::http::{Answer, quoted};
-use serde_json::Value as Json;
 
 use super::value::whole;
 
@@ -26,9 +25,10 @@ const BAD_USER_TOKEN: i64 = 3064;
 impl Refusal {
     /// The error object that a body is: `code` and `message`, documented for every operation. Never asked of an answer that
     /// holds values, which may look like one.
-    pub(super) fn of(json: &Json) -> Option<Self> {
-        let code = json.get("code")?.as_number().and_then(whole)?;
-        Some(Self { code, message: json.get("message")?.as_str()?.to_owned() })
+    pub(super) fn of(json: JsonText<'_>) -> Option<Self> {
+        let members = json.object()?;
+        let code = whole(*members.get("code")?)?;
+        Some(Self { code, message: members.get("message")?.as_str()?.into_owned() })
     }
 }
 
@@ -64,8 +64,12 @@ mod tests {
     use super::*;
     use kv_api::{ManualClock, Timestamp};
     use kv_remote::http::{HeaderMap, HeaderValue, StatusCode, header};
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
     use std::time::Duration;
+
+    fn refusal(body: &Json) -> Option<Refusal> {
+        Refusal::of(JsonText::parse(&body.to_string()).unwrap())
+    }
 
     fn answer(status: u16, body: &Json) -> Answer {
         let status = StatusCode::from_u16(status).unwrap();
@@ -107,7 +111,7 @@ mod tests {
             (301, Json::Null, Misconfigured, Never, "HTTP 301"),
         ] {
             let answer = answer(status, &body);
-            let error = error(&answer, Refusal::of(&body).as_ref(), Quote::Nothing, &clock());
+            let error = error(&answer, refusal(&body).as_ref(), Quote::Nothing, &clock());
             assert_eq!(
                 (error.kind(), error.retry(), error.native_code()),
                 (kind, retry, Some(code)),
@@ -119,7 +123,7 @@ mod tests {
     #[test]
     fn err_2_the_text_is_shown_without_secrets_and_never_when_a_value_was_sent() {
         let body = json!({"code": 3064, "message": "Not existing user token - s3cr3t. Relogin", "errorData": {}});
-        let (answer, refusal) = (answer(400, &body), Refusal::of(&body));
+        let (answer, refusal) = (answer(400, &body), refusal(&body));
         let secret = SecretString::from("s3cr3t");
         let shown = error(&answer, refusal.as_ref(), Quote::Without(&[&secret]), &clock()).to_string();
         assert!(shown.contains("Not existing user token - ... Relogin") || shown.contains("token - ...."), "{shown}");
@@ -132,7 +136,7 @@ mod tests {
     fn err_3_the_wait_that_was_asked_for_is_told() {
         let mut answer = answer(429, &json!({"code": 1, "message": "slow down"}));
         answer.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
-        let refusal = Refusal::of(&json!({"code": 1, "message": "slow down"}));
+        let refusal = refusal(&json!({"code": 1, "message": "slow down"}));
         let error = error(&answer, refusal.as_ref(), Quote::Nothing, &clock());
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
     }

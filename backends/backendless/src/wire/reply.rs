@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use kv_api::{Clock, Error, Metadata, Result, Value};
+use kv_api::{Clock, Error, JsonText, Metadata, Result, Value};
 use kv_remote::http::{Answer, malformed};
-use serde_json::{Map, Number, Value as Json};
 
 use super::error::{NO_EXPIRATION, NO_SUCH_KEY, Quote, Refusal, error};
 use super::value::{decode, whole};
@@ -49,14 +48,15 @@ impl Reply<'_> {
         if !self.answer.status.is_success() {
             return Err(self.refused());
         }
-        let Ok(mut members) = serde_json::from_slice::<Map<String, Json>>(&self.answer.body) else {
-            return Err(malformed("the values are no JSON object"));
+        let members = JsonText::parse_slice_foreign(&self.answer.body).ok().and_then(JsonText::object);
+        let Some(mut members) = members else {
+            return Err(malformed("the values are no JSON object that names each key once"));
         };
-        let stored: Vec<Option<Json>> = keys.iter().map(|key| members.remove(key.as_ref())).collect();
+        let stored: Vec<_> = keys.iter().map(|key| members.remove(key.as_ref())).collect();
         if !members.is_empty() {
             return Err(malformed("an answer holds values that nobody asked for"));
         }
-        let read = |(key, json): (&K, Option<Json>)| {
+        let read = |(key, json): (&K, Option<JsonText<'_>>)| {
             json.map_or(Ok(None), decode).map_err(|error| error.with_key(key.as_ref()))
         };
         keys.iter().zip(stored).map(read).collect()
@@ -64,24 +64,22 @@ impl Reply<'_> {
 
     /// How many of at most `most` keys.
     pub(crate) fn count(self, most: usize) -> Result<usize> {
-        self.typed("a count of the keys", |json| {
-            usize::try_from(whole(json.as_number()?)?).ok().filter(|count| *count <= most)
-        })
+        self.typed("a count of the keys", |json| usize::try_from(whole(json)?).ok().filter(|count| *count <= most))
     }
 
     /// Whether a set with options was done.
     pub(crate) fn flag(self) -> Result<bool> {
-        self.typed("true or false", Json::as_bool)
+        self.typed("true or false", |json| json.as_bool())
     }
 
     /// What a counter became.
     pub(crate) fn step(self) -> Result<Step> {
-        let other = |number: &Number| match number.as_f64() {
-            Some(double) if double.fract() != 0.0 => Step::Fraction,
-            _ => Step::Beyond,
-        };
-        let step = |number: &Number| whole(number).map_or_else(|| other(number), Step::To);
-        self.typed("a number", |json| json.as_number().map(step))
+        self.typed("a number", |json| match (whole(json), json.as_f64()) {
+            _ if !json.is_number() => None,
+            (Some(integer), _) => Some(Step::To(integer)),
+            (None, Some(double)) if double.fract() != 0.0 => Some(Step::Fraction),
+            (None, _) => Some(Step::Beyond),
+        })
     }
 
     /// That it was done. The documents say that there is no body, other sources `true`.
@@ -89,7 +87,7 @@ impl Reply<'_> {
         if self.answer.status.is_success() && self.answer.body.trim_ascii().is_empty() {
             return Ok(());
         }
-        self.typed("empty", |json| matches!(json, Json::Null | Json::Bool(true)).then_some(()))
+        self.typed("empty", |json| (json.is_null() || json.as_bool() == Some(true)).then_some(()))
     }
 
     /// Whether there was a key whose expiry is now what was asked for. `clears`: what was asked for is none, and the system
@@ -107,9 +105,7 @@ impl Reply<'_> {
         match self.code() {
             Some(NO_SUCH_KEY) => Ok(Expiration::Missing),
             Some(NO_EXPIRATION) => Ok(Expiration::Never),
-            _ => self.typed("whole seconds", |json| {
-                Some(Expiration::Seconds(u64::try_from(whole(json.as_number()?)?).ok()?))
-            }),
+            _ => self.typed("whole seconds", |json| Some(Expiration::Seconds(u64::try_from(whole(json)?).ok()?))),
         }
     }
 
@@ -117,17 +113,18 @@ impl Reply<'_> {
     /// documents and one SDK name it `cursor`, two SDKs `cursorId`.
     pub(crate) fn page(self, prefix: &str) -> Result<(Vec<String>, Option<u64>)> {
         self.typed("a page of keys with a cursor", |json| {
-            let cursor = match json.get("cursor").or_else(|| json.get("cursorId"))? {
-                Json::String(text) => decimal(text.as_bytes())?,
-                Json::Number(number) => number.as_u64().or_else(|| u64::try_from(whole(number)?).ok())?,
-                _ => return None,
+            let page = json.object()?;
+            let cursor = *page.get("cursor").or_else(|| page.get("cursorId"))?;
+            let cursor = match cursor.as_str() {
+                Some(text) => decimal(text.as_bytes())?,
+                None => cursor.as_u64().or_else(|| u64::try_from(whole(cursor)?).ok())?,
             };
             let mut keys = Vec::new();
             let mut seen = HashSet::new();
-            for key in json.get("keys")?.as_array()? {
-                let key = key.as_str()?;
-                if key.starts_with(prefix) && seen.insert(key) {
-                    keys.push(key.to_owned());
+            for key in page.get("keys")?.array()? {
+                let key = key.as_str()?.into_owned();
+                if key.starts_with(prefix) && seen.insert(key.clone()) {
+                    keys.push(key);
                 }
             }
             Some((keys, (cursor != 0).then_some(cursor)))
@@ -135,12 +132,11 @@ impl Reply<'_> {
     }
 
     /// A success whose body `read` understands. Another body is an error object, or no answer at all.
-    fn typed<T>(self, expected: &'static str, read: impl FnOnce(&Json) -> Option<T>) -> Result<T> {
+    fn typed<T>(self, expected: &'static str, read: impl FnOnce(JsonText<'_>) -> Option<T>) -> Result<T> {
         if !self.answer.status.is_success() {
             return Err(self.refused());
         }
-        let json: Option<Json> = serde_json::from_slice(&self.answer.body).ok();
-        match json.as_ref().and_then(read) {
+        match JsonText::parse_slice_foreign(&self.answer.body).ok().and_then(read) {
             Some(read) => Ok(read),
             None if self.refusal().is_some() => Err(self.refused()),
             None => Err(malformed(format!("the answer is not {expected}"))),
@@ -148,7 +144,7 @@ impl Reply<'_> {
     }
 
     fn refusal(self) -> Option<Refusal> {
-        Refusal::of(&serde_json::from_slice(&self.answer.body).ok()?)
+        Refusal::of(JsonText::parse_slice_foreign(&self.answer.body).ok()?)
     }
 
     fn code(self) -> Option<i64> {
@@ -164,4 +160,27 @@ impl Reply<'_> {
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_api::{ErrorKind, SystemClock};
+    use kv_remote::http::{HeaderMap, StatusCode};
+
+    fn values(body: &'static str) -> Result<Vec<Option<Found>>> {
+        let answer = Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() };
+        Reply { answer: &answer, secrets: Quote::Nothing, clock: &SystemClock }.values(&["a", "b"])
+    }
+
+    #[test]
+    fn get_1_an_answer_that_names_a_key_twice_answers_nothing() {
+        let found = values(r#"{"b":{"z":1,"a":2},"\u0061":"x"}"#).unwrap();
+        let found: Vec<_> = found.into_iter().map(|found| found.unwrap().0).collect();
+        assert_eq!(found[0], Value::from("x"));
+        assert_eq!(found[1].as_json_text(), Some(r#"{"z":1,"a":2}"#));
+        for body in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":2}"#, r#"{"a":1,"c":2}"#, r#"["a"]"#, r#"{"a":1"#] {
+            assert_eq!(values(body).unwrap_err().kind(), ErrorKind::Protocol, "{body}");
+        }
+    }
 }

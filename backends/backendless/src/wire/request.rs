@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use kv_api::{Condition, Error, Expire, Expiry, ListPage, Result, Write};
+use kv_api::{Condition, Error, Expire, Expiry, ListPage, Result, Write, json_quoted};
 use kv_remote::http::{Method, encoded};
-use serde_json::Value as Json;
 
 use super::value::encode;
 
@@ -184,7 +183,7 @@ fn member(write: &Write<'_>) -> String {
 }
 
 fn quoted(key: &str) -> String {
-    Json::from(key).to_string()
+    json_quoted(key)
 }
 
 #[cfg(test)]

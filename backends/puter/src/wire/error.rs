@@ -1,8 +1,10 @@
 //! What the system's refusals mean (ERR-1, ERR-3).
 
-use kv_api::{Clock, Error, ErrorKind, Retry};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use kv_api::{Clock, Error, ErrorKind, JsonText, Retry};
 use kv_remote::http::{Answer, quoted};
-use serde_json::Value as Json;
 
 use super::reply::Quote;
 
@@ -62,13 +64,16 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// In the present form, `code` and `message` beside each other, and in the older one, which has them in `error`.
-    pub(super) fn of(json: &Json) -> Self {
-        let members = json.get("error").filter(|error| error.is_object()).unwrap_or(json);
-        let code = members.get("code").and_then(Json::as_str);
-        let message = members.get("message").and_then(Json::as_str);
-        let by_text = TEXTS.iter().find(|(text, (known, ..))| Some(*text) == message && Some(*known) == code);
-        let by_code = || CODES.iter().find(|(known, ..)| Some(*known) == code);
-        Self { code: by_text.map(|(_, meaning)| meaning).or_else(by_code), message: message.map(str::to_owned) }
+    pub(super) fn of(members: &HashMap<Cow<'_, str>, JsonText<'_>>) -> Self {
+        let inner = members.get("error").and_then(|error| error.object());
+        let members = inner.as_ref().unwrap_or(members);
+        let string = |name: &str| members.get(name).and_then(|member| member.as_str());
+        let (code, message) = (string("code"), string("message"));
+        let by_text = TEXTS
+            .iter()
+            .find(|(text, (known, ..))| Some(*text) == message.as_deref() && Some(*known) == code.as_deref());
+        let by_code = || CODES.iter().find(|(known, ..)| Some(*known) == code.as_deref());
+        Self { code: by_text.map(|(_, meaning)| meaning).or_else(by_code), message: message.map(Cow::into_owned) }
     }
 }
 
@@ -114,8 +119,8 @@ mod tests {
     }
 
     fn read(answer: &Answer, quote: Quote<'_>) -> Error {
-        let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
-        error(answer, &Refusal::of(&json), quote, &ManualClock::new(Timestamp::UNIX_EPOCH))
+        let body = JsonText::parse_slice_foreign(&answer.body).ok().and_then(JsonText::object).unwrap_or_default();
+        error(answer, &Refusal::of(&body), quote, &ManualClock::new(Timestamp::UNIX_EPOCH))
     }
 
     fn native(code: &str) -> String {

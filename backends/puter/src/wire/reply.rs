@@ -1,9 +1,11 @@
 //! Answers: what the result of a success must be, and what everything else means.
 
-use kv_api::{Clock, Error, Metadata, Result, Value};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use kv_api::{Clock, Error, JsonText, Metadata, Result, Value};
 use kv_remote::SecretString;
 use kv_remote::http::{Answer, malformed};
-use serde_json::Value as Json;
 
 use super::error::{Refusal, error};
 use super::value::decode;
@@ -27,7 +29,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    fn of(json: Json) -> Result<Option<Self>> {
+    fn of(json: JsonText<'_>) -> Result<Option<Self>> {
         let is_plain_number = json.is_number();
         Ok(decode(json)?.map(|(value, metadata)| Self { value, metadata, is_plain_number }))
     }
@@ -53,12 +55,12 @@ pub(crate) struct Reply<'a> {
 impl Reply<'_> {
     /// That a value was set or deleted.
     pub(crate) fn done(self) -> Result<()> {
-        self.typed("true", |result| matches!(result, Some(Json::Bool(true))).then_some(Ok(())))
+        self.typed("true", |result| (result?.as_bool() == Some(true)).then_some(Ok(())))
     }
 
     /// That an expiry was set. The result is absent, and documented as true.
     pub(crate) fn expired(self) -> Result<()> {
-        self.typed("empty", |result| matches!(result, None | Some(Json::Bool(true))).then_some(Ok(())))
+        self.typed("empty", |result| result.is_none_or(|result| result.as_bool() == Some(true)).then_some(Ok(())))
     }
 
     /// The value of a key. Null is that of a missing one too.
@@ -68,59 +70,59 @@ impl Reply<'_> {
 
     /// The values of keys, in their order. Null is what a key that was left out has too.
     pub(crate) fn values(self, keys: &[&str]) -> Result<Vec<Option<Found>>> {
-        let found = |(value, key): (Json, &&str)| Found::of(value).map_err(|error| error.with_key(key));
-        self.typed("a value for each key", |result| match result {
-            Some(Json::Array(values)) if values.len() == keys.len() => {
-                Some(values.into_iter().zip(keys).map(found).collect())
-            }
-            _ => None,
+        let found = |(value, key): (JsonText<'_>, &&str)| Found::of(value).map_err(|error| error.with_key(key));
+        self.typed("a value for each key", |result| {
+            let values = result?.array().filter(|values| values.len() == keys.len())?;
+            Some(values.into_iter().zip(keys).map(found).collect())
         })
     }
 
     /// What a counter became.
     pub(crate) fn sum(self) -> Result<Sum> {
-        self.typed("a number", |result| match result {
-            Some(Json::Number(number)) => Some(Ok(number.as_i64().map_or(Sum::Other, Sum::Integer))),
-            _ => None,
+        self.typed("a number", |result| {
+            let number = result.filter(|result| result.is_number())?;
+            Some(Ok(number.as_i64().map_or(Sum::Other, Sum::Integer)))
         })
     }
 
     /// The keys of a page, and the cursor of the next; `None` at the end.
     pub(crate) fn page(self) -> Result<(Vec<String>, Option<String>)> {
         self.typed("a page of keys", |result| {
-            let Some(Json::Object(mut page)) = result else { return None };
-            let cursor = match page.remove("cursor") {
-                None | Some(Json::Null) => None,
-                Some(Json::String(cursor)) => Some(cursor),
-                Some(_) => return None,
+            let page = result?.object()?;
+            let cursor = match page.get("cursor").filter(|cursor| !cursor.is_null()) {
+                None => None,
+                Some(cursor) => Some(cursor.as_str()?.into_owned()),
             };
-            let Some(Json::Array(items)) = page.remove("items") else { return None };
-            let key = |item| if let Json::String(key) = item { Some(key) } else { None };
-            Some(Ok((items.into_iter().map(key).collect::<Option<_>>()?, cursor)))
+            let keys = page.get("items")?.array()?.into_iter().map(|key| Some(key.as_str()?.into_owned()));
+            Some(Ok((keys.collect::<Option<_>>()?, cursor)))
         })
     }
 
     /// A success whose result `read` understands.
-    fn typed<T>(self, expected: &'static str, read: impl FnOnce(Option<Json>) -> Option<Result<T>>) -> Result<T> {
-        let body = serde_json::from_slice::<Json>(&self.answer.body);
-        let Ok(Json::Object(mut members)) = body else {
+    fn typed<T>(
+        self,
+        expected: &'static str,
+        read: impl FnOnce(Option<JsonText<'_>>) -> Option<Result<T>>,
+    ) -> Result<T> {
+        let Some(members) = JsonText::parse_slice_foreign(&self.answer.body).ok().and_then(JsonText::object) else {
             return Err(if self.answer.status.is_success() {
-                malformed("the answer is not a JSON object")
+                malformed("the answer is not a JSON object that names each member once")
             } else {
-                self.refused(&Json::Null)
+                self.refused(&HashMap::new())
             });
         };
-        if !self.answer.status.is_success() || members.get("success") == Some(&Json::Bool(false)) {
-            return Err(self.refused(&Json::Object(members)));
+        let success = members.get("success").and_then(|success| success.as_bool());
+        if !self.answer.status.is_success() || success == Some(false) {
+            return Err(self.refused(&members));
         }
-        if members.get("success") != Some(&Json::Bool(true)) {
+        if success != Some(true) {
             return Err(malformed("the answer does not say that the call was done"));
         }
-        read(members.remove("result"))
+        read(members.get("result").copied())
             .unwrap_or_else(|| Err(malformed(format!("the result of the call is not {expected}"))))
     }
 
-    fn refused(self, body: &Json) -> Error {
+    fn refused(self, body: &HashMap<Cow<'_, str>, JsonText<'_>>) -> Error {
         error(self.answer, &Refusal::of(body), self.quote, self.clock)
     }
 }
@@ -139,7 +141,16 @@ mod tests {
     #[test]
     fn err_1_a_success_that_is_not_what_is_documented_is_a_violation() {
         let check = |read: &dyn Fn(Reply<'_>) -> Result<()>, result: &str| {
-            for body in ["", "5", "null", "garbage", "{}", r#"{"result":true}"#, r#"{"success":1,"result":true}"#] {
+            for body in [
+                "",
+                "5",
+                "null",
+                "garbage",
+                "{}",
+                r#"{"result":true}"#,
+                r#"{"success":1,"result":true}"#,
+                r#"{"success":false,"success":true,"result":true}"#,
+            ] {
                 let error = reply(body, read).unwrap_err();
                 assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::OutcomeUnknown), "{body}");
             }

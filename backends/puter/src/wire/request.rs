@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use kv_api::{Expiry, Metadata, Result, Timestamp, Value, Write};
+use kv_api::{Expiry, Metadata, Result, Timestamp, Value, Write, json_quoted};
 use kv_remote::http::{Method, Request, Url, address};
-use serde_json::Value as Json;
 
 use super::value::encode;
 
@@ -23,7 +22,7 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn new(base: &Url, app: Option<&str>) -> Result<Self> {
-        let config = app.map_or_else(String::new, |app| format!(r#","optConfig":{{"appUuid":{}}}"#, quoted(app)));
+        let config = app.map_or_else(String::new, |app| format!(r#","optConfig":{{"appUuid":{}}}"#, json_quoted(app)));
         Ok(Self { url: address(base, "/drivers/call")?, config })
     }
 
@@ -33,7 +32,7 @@ impl Requests {
 
     /// In the form of many keys.
     pub(crate) fn get_many<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Request {
-        let keys: Vec<String> = keys.into_iter().map(quoted).collect();
+        let keys: Vec<String> = keys.into_iter().map(json_quoted).collect();
         self.call("get", &format!(r#""key":[{}]"#, keys.join(",")))
     }
 
@@ -70,9 +69,9 @@ impl Requests {
     pub(crate) fn list(&self, pattern: Pattern<'_>, limit: usize, cursor: Option<&str>) -> Request {
         let pattern = match pattern {
             Pattern::All => String::new(),
-            Pattern::Prefix(prefix) => format!(r#","pattern":{}"#, quoted(&format!("{prefix}*"))),
+            Pattern::Prefix(prefix) => format!(r#","pattern":{}"#, json_quoted(&format!("{prefix}*"))),
         };
-        let cursor = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":{}"#, quoted(cursor)));
+        let cursor = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":{}"#, json_quoted(cursor)));
         self.call("list", &format!(r#""as":"keys"{pattern},"limit":{limit},"fetchUntilFull":true{cursor}"#))
     }
 
@@ -143,11 +142,7 @@ pub(crate) fn expires_at(expiry: Expiry, now: Timestamp) -> Option<i64> {
 }
 
 fn key_argument(key: &str) -> String {
-    format!(r#""key":{}"#, quoted(key))
-}
-
-fn quoted(text: &str) -> String {
-    Json::from(text).to_string()
+    format!(r#""key":{}"#, json_quoted(key))
 }
 
 /// The fewest requests for items of these lengths, in order.
@@ -178,7 +173,7 @@ mod tests {
     use crate::CAPABILITIES;
     use kv_api::{ManualClock, Resolver, SetItem};
     use kv_remote::http::Body;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
     use std::time::Duration;
 
     fn requests(app: Option<&str>) -> Requests {

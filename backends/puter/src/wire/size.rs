@@ -1,7 +1,6 @@
 //! How large an entry is, by the two counts that the system limits (CHK-2).
 
-use kv_api::ItemParts;
-use serde_json::{Number, Value as Json};
+use kv_api::{ItemParts, JsonText};
 
 use super::value::encode;
 
@@ -9,7 +8,7 @@ use super::value::encode;
 pub(crate) fn value_bytes(item: ItemParts<'_>) -> u64 {
     match plain_text(&item) {
         Some(text) => text_bytes(text),
-        None => stored(&item).as_ref().map_or(0, stringified_bytes),
+        None => measured(&item, stringified_bytes),
     }
 }
 
@@ -17,7 +16,7 @@ pub(crate) fn value_bytes(item: ItemParts<'_>) -> u64 {
 pub(crate) fn stored_bytes(item: ItemParts<'_>) -> u64 {
     let value = match plain_text(&item) {
         Some(text) => text.len() as u64,
-        None => stored(&item).as_ref().map_or(0, attribute_bytes),
+        None => measured(&item, attribute_bytes),
     };
     item.key.len() as u64 + value
 }
@@ -26,23 +25,24 @@ fn plain_text<'a>(item: &ItemParts<'a>) -> Option<&'a str> {
     if item.metadata.is_none() { item.value.as_text() } else { None }
 }
 
-fn stored(item: &ItemParts<'_>) -> Option<Json> {
-    serde_json::from_str(&encode(item.value, item.metadata, item.expires)).ok()
+fn measured(item: &ItemParts<'_>, measure: impl FnOnce(JsonText<'_>) -> u64) -> u64 {
+    JsonText::parse_foreign(&encode(item.value, item.metadata, item.expires)).map_or(0, measure)
 }
 
-fn stringified_bytes(json: &Json) -> u64 {
+fn stringified_bytes(json: JsonText<'_>) -> u64 {
     let separators = |count: usize| 2 + count.saturating_sub(1) as u64;
-    match json {
-        Json::Null | Json::Bool(true) => 4,
-        Json::Bool(false) => 5,
-        Json::Number(number) => number_bytes(number),
-        Json::String(text) => text_bytes(text),
-        Json::Array(items) => separators(items.len()) + items.iter().map(stringified_bytes).sum::<u64>(),
-        Json::Object(members) => {
-            let member = |(name, member): (&String, &Json)| text_bytes(name) + 1 + stringified_bytes(member);
-            separators(members.len()) + members.iter().map(member).sum::<u64>()
-        }
+    if let Some(text) = json.as_str() {
+        return text_bytes(&text);
     }
+    if let Some(items) = json.array() {
+        return separators(items.len()) + items.into_iter().map(stringified_bytes).sum::<u64>();
+    }
+    if let Some(members) = json.members() {
+        let sizes: Vec<u64> = members.map(|(name, member)| text_bytes(&name) + 1 + stringified_bytes(member)).collect();
+        return separators(sizes.len()) + sizes.iter().sum::<u64>();
+    }
+    // A literal stands as it is.
+    if json.is_number() { number_bytes(json) } else { json.as_text().len() as u64 }
 }
 
 /// In quotes, with the escapes that JavaScript makes: of quote, backslash and control characters.
@@ -56,7 +56,7 @@ fn text_bytes(text: &str) -> u64 {
 }
 
 /// A number as JavaScript spells it: without an exponent from 1e-6 up to 1e21.
-fn number_bytes(number: &Number) -> u64 {
+fn number_bytes(number: JsonText<'_>) -> u64 {
     let (digits, exponent, is_negative) = digits(number);
     let magnitude = exponent + 1;
     let unsigned = if (digits..=21).contains(&magnitude) {
@@ -84,7 +84,7 @@ fn number_bytes(number: &Number) -> u64 {
 
 /// How many significant digits the shortest decimal form of a number has, the exponent of the first of them, and whether the
 /// number is below zero.
-fn digits(number: &Number) -> (i64, i64, bool) {
+fn digits(number: JsonText<'_>) -> (i64, i64, bool) {
     let double = number.as_f64().unwrap_or(0.0);
     let text = format!("{:e}", double.abs());
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -93,25 +93,31 @@ fn digits(number: &Number) -> (i64, i64, bool) {
 }
 
 /// Texts by their bytes, a number by two digits a byte and one more, an array or object by 3 bytes and one for each member.
-fn attribute_bytes(json: &Json) -> u64 {
-    match json {
-        Json::Null | Json::Bool(_) => 1,
-        Json::Number(number) => {
-            let (digits, _, is_negative) = digits(number);
-            1 + digits.unsigned_abs().div_ceil(2) + u64::from(is_negative)
-        }
-        Json::String(text) => text.len() as u64,
-        Json::Array(items) => 3 + items.iter().map(|item| 1 + attribute_bytes(item)).sum::<u64>(),
-        Json::Object(members) => {
-            3 + members.iter().map(|(name, member)| 1 + name.len() as u64 + attribute_bytes(member)).sum::<u64>()
-        }
+fn attribute_bytes(json: JsonText<'_>) -> u64 {
+    if let Some(text) = json.as_str() {
+        return text.len() as u64;
     }
+    if let Some(items) = json.array() {
+        return 3 + items.into_iter().map(|item| 1 + attribute_bytes(item)).sum::<u64>();
+    }
+    if let Some(members) = json.members() {
+        return 3 + members.map(|(name, member)| 1 + name.len() as u64 + attribute_bytes(member)).sum::<u64>();
+    }
+    if !json.is_number() {
+        return 1;
+    }
+    let (digits, _, is_negative) = digits(json);
+    1 + digits.unsigned_abs().div_ceil(2) + u64::from(is_negative)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
+
+    fn measure(json: &Json, measure: fn(JsonText<'_>) -> u64) -> u64 {
+        measure(JsonText::parse(&json.to_string()).unwrap())
+    }
 
     #[test]
     fn chk_2_numbers_are_as_long_as_javascript_spells_them() {
@@ -133,7 +139,7 @@ mod tests {
             (json!(1e-130), "1e-130"),
             (json!(1.25e-100), "1.25e-100"),
         ] {
-            assert_eq!(stringified_bytes(&number), spelled.len() as u64, "{spelled}");
+            assert_eq!(measure(&number, stringified_bytes), spelled.len() as u64, "{spelled}");
         }
     }
 
@@ -145,7 +151,7 @@ mod tests {
             json!({"a": {"b": []}, "c\n\"": "\u{0}\u{7f}\u{2028}é😀\\", "": {}}),
             json!(["\u{8}\t\n\u{c}\r\u{1f}", 12]),
         ] {
-            assert_eq!(stringified_bytes(&json), json.to_string().len() as u64, "{json}");
+            assert_eq!(measure(&json, stringified_bytes), json.to_string().len() as u64, "{json}");
         }
     }
 
@@ -160,7 +166,7 @@ mod tests {
             (json!([1, "ab"]), 3 + 3 + 3),
             (json!({"a": {}}), 3 + 2 + 3),
         ] {
-            assert_eq!(attribute_bytes(&json), bytes, "{json}");
+            assert_eq!(measure(&json, attribute_bytes), bytes, "{json}");
         }
     }
 }
