@@ -1,21 +1,32 @@
 #![doc = include_str!("../README.md")]
 
 pub use kv_api;
-pub use kv_api::{Error, ErrorKind, Reason, Result, Store, Value};
+pub use kv_api::{
+    Backend, BatchOutcome, Capabilities, Clock, Condition, Consistency, Cursor, DeleteOutcome, Entry, EntryExpiry,
+    Error, ErrorKind, ExpectedVersion, ExpiryPrecedence, Feature, ListItem, ListOrder, ListedMetadata, Metadata,
+    MinTtl, Page, Reason, Result, Retry, SetItem, SetOutcome, SetStatus, Store, StoreUrl, Support, Timer, Timestamp,
+    Value, ValueKind, ValueKinds, Version,
+};
 #[cfg(feature = "backendless")]
+#[doc(inline)]
 pub use kv_backendless as backendless;
 #[cfg(feature = "cloudflare")]
+#[doc(inline)]
 pub use kv_cloudflare as cloudflare;
 #[cfg(feature = "memory")]
+#[doc(inline)]
 pub use kv_memory as memory;
 #[cfg(feature = "nemesisdb")]
+#[doc(inline)]
 pub use kv_nemesisdb as nemesisdb;
 #[cfg(feature = "puter")]
+#[doc(inline)]
 pub use kv_puter as puter;
 #[cfg(feature = "sqlite")]
+#[doc(inline)]
 pub use kv_sqlite as sqlite;
 
-use kv_api::StoreUrl;
+use std::sync::Arc;
 
 /// The schemes that [`open`] understands in this build: one for each backend whose feature is on.
 ///
@@ -42,12 +53,16 @@ pub const fn schemes() -> &'static [&'static str] {
     ]
 }
 
-/// Opens the store that `url` names: `memory:`, `sqlite:app.db?namespace=users`, `cloudflare://ACCOUNT/NAMESPACE`, ... The scheme chooses the backend; its
-/// own `Config::from_url` says what may follow the colon.
+/// Opens the store that `url` names: `memory:`, `sqlite:app.db?namespace=users`, `cloudflare://ACCOUNT/NAMESPACE`, ... The
+/// scheme chooses the backend; its own `Config::from_url` says what may follow the colon. All backends know two options
+/// more: `best_effort=true` is [`Store::allow_best_effort`] (default: `false`), `min_ttl=round_up` is
+/// [`Store::with_min_ttl`] (default: `reject`).
 ///
 /// # Errors
 /// `InvalidArgument` for what is not a store URL of that backend; with [`Reason::UnknownScheme`] when the scheme names
-/// no backend, or one whose feature is off in this build: the message tells which. Else what opening runs into (LIFE-1).
+/// no backend, or one whose feature is off in this build: the message names the feature. `Misconfigured` outside a tokio
+/// runtime, which every backend but `memory` needs. Else what opening runs into (LIFE-1). Nothing of the URL is shown but
+/// the names of options (ERR-2).
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -63,25 +78,46 @@ pub const fn schemes() -> &'static [&'static str] {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub async fn open(url: &str) -> Result<Store> {
-    let url: StoreUrl = url.parse()?;
+    let mut url: StoreUrl = url.parse()?;
+    let best_effort = url.take_parsed("best_effort", "true or false")?.unwrap_or(false);
+    let min_ttl = url.take_parsed::<MinTtl>("min_ttl", "reject or round_up")?.unwrap_or_default();
+    let store = Store::from_arc(open_backend(url).await?).with_min_ttl(min_ttl);
+    Ok(if best_effort { store.allow_best_effort() } else { store })
+}
+
+async fn open_backend(url: StoreUrl) -> Result<Arc<dyn Backend>> {
     match url.scheme() {
         #[cfg(feature = "memory")]
-        "memory" => Ok(Store::new(memory::MemoryStore::with_config(memory::MemoryConfig::from_url(url)?))),
+        "memory" => Ok(Arc::new(memory::MemoryStore::with_config(memory::MemoryConfig::from_url(url)?))),
         #[cfg(feature = "sqlite")]
-        "sqlite" => Ok(Store::new(sqlite::SqliteStore::open(sqlite::SqliteConfig::from_url(url)?).await?)),
+        "sqlite" => {
+            let config = sqlite::SqliteConfig::from_url(url)?;
+            require_runtime("sqlite")?;
+            Ok(Arc::new(sqlite::SqliteStore::open(config).await?))
+        }
         #[cfg(feature = "cloudflare")]
         "cloudflare" => {
-            Ok(Store::new(cloudflare::CloudflareStore::open(cloudflare::CloudflareConfig::from_url(url)?)?))
+            let config = cloudflare::CloudflareConfig::from_url(url)?;
+            require_runtime("cloudflare")?;
+            Ok(Arc::new(cloudflare::CloudflareStore::open(config)?))
         }
         #[cfg(feature = "backendless")]
         "backendless" => {
-            Ok(Store::new(backendless::BackendlessStore::open(backendless::BackendlessConfig::from_url(url)?)?))
+            let config = backendless::BackendlessConfig::from_url(url)?;
+            require_runtime("backendless")?;
+            Ok(Arc::new(backendless::BackendlessStore::open(config)?))
         }
         #[cfg(feature = "puter")]
-        "puter" => Ok(Store::new(puter::PuterStore::open(puter::PuterConfig::from_url(url)?)?)),
+        "puter" => {
+            let config = puter::PuterConfig::from_url(url)?;
+            require_runtime("puter")?;
+            Ok(Arc::new(puter::PuterStore::open(config)?))
+        }
         #[cfg(feature = "nemesisdb")]
         "nemesisdb" => {
-            Ok(Store::new(nemesisdb::NemesisdbStore::open(nemesisdb::NemesisdbConfig::from_url(url)?).await?))
+            let config = nemesisdb::NemesisdbConfig::from_url(url)?;
+            require_runtime("nemesisdb")?;
+            Ok(Arc::new(nemesisdb::NemesisdbStore::open(config).await?))
         }
 
         #[cfg(not(feature = "memory"))]
@@ -97,15 +133,27 @@ pub async fn open(url: &str) -> Result<Store> {
         #[cfg(not(feature = "nemesisdb"))]
         "nemesisdb" => Err(switched_off("nemesisdb")),
 
-        unknown => {
+        // The scheme is not shown: where it was forgotten, it is a user or a key.
+        _ => {
             let built_in = match schemes() {
                 [] => "none".to_owned(),
                 schemes => schemes.join(", "),
             };
-            let message = format!("no backend has the scheme {unknown:?}; built in: {built_in}");
-            Err(Error::invalid(Reason::UnknownScheme, message))
+            Err(Error::invalid(
+                Reason::UnknownScheme,
+                format!("no backend has the scheme of this store URL; built in: {built_in}"),
+            ))
         }
     }
+}
+
+/// What would panic in the middle of a call is refused before the first.
+#[cfg(feature = "tokio")]
+fn require_runtime(scheme: &'static str) -> Result<()> {
+    tokio::runtime::Handle::try_current().map(drop).map_err(|_| {
+        let message = format!("a {scheme} store needs a tokio runtime: open and use it inside one");
+        Error::new(ErrorKind::Misconfigured, message)
+    })
 }
 
 /// The backend exists, but not in this build.

@@ -1,10 +1,11 @@
 //! Expiry: how what a caller asks for becomes the one form that leaves the process (EXP-1 to EXP-6).
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::capabilities::{Capabilities, Support};
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Error, Feature, Reason, Result};
+use crate::error::{Error, ErrorKind, Feature, Reason, Result};
 
 /// When an entry ends, with precedence, rounding and limits already decided: exactly one meaning is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -57,6 +58,22 @@ pub enum MinTtl {
     /// The entry gets the minimum, as a relative ttl (as an absolute time where that is the only form the store declares).
     /// A time that is not in the future stays an error.
     RoundUp,
+}
+
+impl FromStr for MinTtl {
+    type Err = Error;
+
+    /// As the option `min_ttl` of a store URL spells it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` unless it is `reject` or `round_up`.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "reject" => Ok(Self::Reject),
+            "round_up" => Ok(Self::RoundUp),
+            _ => Err(Error::new(ErrorKind::InvalidArgument, "min_ttl is reject or round_up")),
+        }
+    }
 }
 
 /// What a caller asks for, and the rules it is to be read by.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod authority;
 mod backend;
 mod batch;
 pub mod calls;
@@ -29,6 +30,7 @@ mod value;
 mod version;
 mod walk;
 
+pub use authority::Authority;
 pub use backend::Backend;
 pub use capabilities::{Capabilities, Consistency, ItemLimit, ItemParts, ListOrder, Support, ValueKinds};
 #[cfg(feature = "tokio")]
@@ -47,6 +49,7 @@ pub use json::{
 pub use metadata::{IntoMetadata, Metadata};
 pub use outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
 pub use page::{ListItem, ListedMetadata, Page, RawPage};
+pub use printing::Escaped;
 pub use request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany, WriteParts};
 pub use resolver::{ExpireOptions, Resolver};
 pub use set_item::SetItem;

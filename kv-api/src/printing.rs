@@ -2,9 +2,15 @@
 
 use std::fmt::{self, Write};
 
-/// Text with its control characters, line ends, and what changes the direction of text escaped as `\u{..}`. Everything
-/// else, quotes and backslashes too, stays as it is.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+/// Text of somebody else as a person may read it: control characters, line ends, and what changes the direction of text
+/// are escaped as `\u{..}`. Everything else, quotes and backslashes too, stays as it is (ERR-2).
+///
+/// ```
+/// use kv_api::Escaped;
+/// assert_eq!(Escaped("a \"b\"\u{1b}[2J").to_string(), r#"a "b"\u{1b}[2J"#);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,13 +5,15 @@ use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
+use crate::authority::{Authority, decoded};
 use crate::error::{Error, ErrorKind, Reason, Result};
 
-/// A store URL, taken apart. An adapter takes the options it knows; [`finish`](Self::finish) refuses what is left, so
-/// that a misspelt option is an error and not a default.
+/// A store URL, taken apart: `scheme://USER:PASSWORD@HOST:PORT/SEGMENT/...?option=value&...`, or `scheme:rest?...`. An
+/// adapter takes the options it knows; [`finish`](Self::finish) refuses what is left, so that a misspelt option is an error
+/// and not a default.
 ///
-/// `Debug` and `Display` leave out user information, a path of several segments after a host, and the values of all options
-/// but `namespace` (ERR-2).
+/// A secret may stand anywhere in it by mistake, so errors show nothing of it but the names of options that the adapter
+/// asked for, and `Debug` and `Display` show scheme, host and port only, where they are plainly that (ERR-2).
 ///
 /// ```
 /// use kv_api::StoreUrl;
@@ -20,15 +22,25 @@ use crate::error::{Error, ErrorKind, Reason, Result};
 /// assert_eq!(url.take_option("namespace").as_deref(), Some("users"));
 /// url.finish()?;
 ///
-/// let url: StoreUrl = "sqlite:app.db?namepsace=users".parse()?;
-/// assert!(url.finish().unwrap_err().to_string().contains("namepsace"));
+/// let mut url: StoreUrl = "sqlite:app.db?namepsace=users".parse()?;
+/// assert_eq!(url.take_option("namespace"), None);
+/// let error = url.finish().unwrap_err().to_string();
+/// assert!(error.contains("option 1") && error.contains("namespace") && !error.contains("namepsace"));
+///
+/// let url: StoreUrl = "example://ada:secret@kv.example.com:1987/secret?token=secret".parse()?;
+/// assert_eq!(url.to_string(), "example://...@kv.example.com:1987/...?...");
 /// # Ok::<(), kv_api::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct StoreUrl {
     scheme: String,
+    /// Still percent-encoded, so that an encoded slash or colon separates nothing.
+    raw_rest: String,
     rest: String,
-    options: Vec<(String, String)>,
+    /// With the position of each in the URL, from 1.
+    options: Vec<(usize, String, String)>,
+    /// The names of options that were asked for: these may be shown.
+    known: Vec<String>,
 }
 
 impl StoreUrl {
@@ -44,10 +56,38 @@ impl StoreUrl {
         &self.rest
     }
 
+    /// User, host and port; `None` where no `//` follows the scheme.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the host is none, or the port.
+    pub fn authority(&self) -> Result<Option<Authority>> {
+        self.raw_parts().0.map(Authority::parse).transpose()
+    }
+
+    /// The path after the authority, split at its slashes and then percent-decoded: nothing for `//host`, one empty segment
+    /// for `//host/`. Where no `//` follows the scheme, all of the rest is the path.
+    #[must_use]
+    pub fn segments(&self) -> Vec<String> {
+        self.raw_parts().1.map_or_else(Vec::new, |path| path.split('/').map(decoded).collect())
+    }
+
+    fn raw_parts(&self) -> (Option<&str>, Option<&str>) {
+        match self.raw_rest.strip_prefix("//") {
+            None => (None, Some(&self.raw_rest)),
+            Some(rest) => match rest.split_once('/') {
+                None => (Some(rest), None),
+                Some((authority, path)) => (Some(authority), Some(path)),
+            },
+        }
+    }
+
     /// Takes the value of an option, percent-decoded.
     pub fn take_option(&mut self, name: &str) -> Option<String> {
-        let at = self.options.iter().position(|(own, _)| own == name)?;
-        Some(self.options.remove(at).1)
+        if !self.known.iter().any(|known| known == name) {
+            self.known.push(name.to_owned());
+        }
+        let at = self.options.iter().position(|(_, own, _)| own == name)?;
+        Some(self.options.remove(at).2)
     }
 
     /// Takes an option and parses it.
@@ -70,15 +110,18 @@ impl StoreUrl {
     /// Refuses options that nobody took.
     ///
     /// # Errors
-    /// `InvalidArgument` with [`Reason::UnknownOption`], naming the first one.
+    /// `InvalidArgument` with [`Reason::UnknownOption`], for the first one: its place among the options, and the names that
+    /// are known. Its own name is shown only where it is one of them and came twice.
     pub fn finish(self) -> Result<()> {
-        match self.options.first() {
-            None => Ok(()),
-            Some((name, _)) => Err(Error::invalid(
-                Reason::UnknownOption,
-                format!("{name:?} is no option of a {} URL, or is given twice", self.scheme),
-            )),
-        }
+        let Some((at, name, _)) = self.options.first() else { return Ok(()) };
+        let message = if self.known.contains(name) {
+            format!("the option {name} of the store URL is given twice")
+        } else if self.known.is_empty() {
+            format!("option {at} of the store URL is unknown: there are none here")
+        } else {
+            format!("option {at} of the store URL is unknown; there are {}", self.known.join(", "))
+        };
+        Err(Error::invalid(Reason::UnknownOption, message))
     }
 }
 
@@ -106,67 +149,41 @@ impl FromStr for StoreUrl {
                 .map_err(|_| invalid("a percent-encoded part of the store URL is not UTF-8"))
         };
         let mut options = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        for (at, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 Error::invalid(Reason::UnknownOption, "an option of the store URL has no value: write name=value")
             })?;
-            options.push((decode(name)?, decode(value)?));
+            options.push((at + 1, decode(name)?, decode(value)?));
         }
-        Ok(Self { scheme: scheme.to_ascii_lowercase(), rest: decode(rest)?, options })
+        Ok(Self {
+            scheme: scheme.to_ascii_lowercase(),
+            raw_rest: rest.to_owned(),
+            rest: decode(rest)?,
+            options,
+            known: Vec::new(),
+        })
     }
 }
 
-/// The one option that every system has, that names data, and that is no secret.
-const NAMESPACE: &str = "namespace";
-
-/// Whether the password stands where the port of a host would, because the host was forgotten. Without slashes a colon may
-/// be part of the name of a file, and after one letter it is that of a drive.
-fn is_user(authority: &str, has_slashes: bool) -> bool {
-    let least = if has_slashes { 0 } else { 2 };
-    !authority.ends_with(']')
-        && authority
-            .rsplit_once(':')
-            .is_some_and(|(name, port)| name.len() >= least && !port.is_empty() && port.parse::<u16>().is_err())
-}
-
-/// A host with one segment of a path, or with what stands for several.
-fn shortened(text: &str) -> (&str, &str) {
-    match text.split_once('/') {
-        Some((host, path)) if !host.is_empty() && path.contains('/') => (host, "/..."),
-        _ => (text, ""),
-    }
-}
-
-/// Safe to print: no user information, and of the options only which namespace it is. Nor more than one segment after a
-/// host, since some systems have a key in their own addresses.
+/// Safe to print. What has no `//` shows nothing: its scheme may be a user whose scheme was forgotten. Of the rest only
+/// that something is there.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (slashes, rest) = self.rest.strip_prefix("//").map_or(("", &*self.rest), |rest| ("//", rest));
-        let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
-        match rest.rsplit_once('@') {
-            // Also where the slashes were forgotten; a file may have an @ in its name.
-            Some((user, host)) if !slashes.is_empty() || user.contains(':') => {
-                let (host, more) = shortened(host);
-                write!(f, "{}:{slashes}...@{host}{more}", self.scheme)?;
-            }
-            // The user information went on behind a question mark that should have been encoded.
-            None if !slashes.is_empty()
-                && self.options.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('@'))) =>
-            {
-                return write!(f, "{}://...", self.scheme);
-            }
-            _ if is_user(authority, !slashes.is_empty()) => return write!(f, "{}:{slashes}...", self.scheme),
-            _ if !slashes.is_empty() => {
-                let (host, more) = shortened(rest);
-                write!(f, "{}://{host}{more}", self.scheme)?;
-            }
-            _ => write!(f, "{}:{}", self.scheme, self.rest)?,
+        let (Some(_), path) = self.raw_parts() else { return f.write_str("...") };
+        let Ok(Some(authority)) = self.authority() else { return write!(f, "{}://...", self.scheme) };
+        write!(f, "{}://", self.scheme)?;
+        if authority.user().is_some() {
+            f.write_str("...@")?;
         }
-        for (at, (name, value)) in self.options.iter().enumerate() {
-            let shown = if name == NAMESPACE { value } else { "..." };
-            write!(f, "{}{name}={shown}", if at == 0 { '?' } else { '&' })?;
+        match authority.host() {
+            "" => {}
+            _ if authority.is_plainly_a_host() => f.write_str(&authority.host_and_port())?,
+            _ => f.write_str("...")?,
         }
-        Ok(())
+        if path.is_some_and(|path| !path.is_empty()) {
+            f.write_str("/...")?;
+        }
+        if self.options.is_empty() { Ok(()) } else { f.write_str("?...") }
     }
 }
 
@@ -189,34 +206,68 @@ mod tests {
     }
 
     #[test]
-    fn err_2_printing_shows_no_secret() {
-        let url: StoreUrl = "redis://user:hunter2@host/0?namespace=a&token=hunter2".parse().unwrap();
-        assert_eq!(url.to_string(), "redis://...@host/0?namespace=a&token=...");
-        assert!(!format!("{url:?}").contains("hunter2"));
+    fn err_2_printing_shows_no_secret_wherever_it_stands() {
         for (text, shown) in [
-            ("redis:user:hunter2@host", "redis:...@host"),
-            ("redis:/user:hunter2@host", "redis:...@host"),
-            ("redis://user:a@hunter2@host", "redis://...@host"),
+            ("redis://user:hunter2@db.example/0?namespace=a&token=hunter2", "redis://...@db.example/...?..."),
+            ("redis://db.example:6379/0", "redis://db.example:6379/..."),
+            ("redis://localhost:6379", "redis://localhost:6379"),
+            ("redis://[::1]:6379/0", "redis://[::1]:6379/..."),
+            ("redis://10.0.0.7/", "redis://10.0.0.7"),
+            ("redis:///0", "redis:///..."),
+            // The password or the key in the place of something else.
+            ("redis://user:a@hunter2@db.example", "redis://...@db.example"),
             ("redis://user:hunter2?hunter2=hunter2@host", "redis://..."),
             ("redis://user:hunter2?hunter2@host/=0", "redis://..."),
-            ("sqlite:me@work/app.db", "sqlite:me@work/app.db"),
-            // The host was forgotten, so the password stands where its port would.
             ("redis://user:hunter2/0", "redis://..."),
-            ("redis://user:hunter2?namespace=a", "redis://..."),
-            ("redis:user:hunter2/0", "redis:..."),
-            ("redis://host:6379/0", "redis://host:6379/0"),
-            ("redis://[::1]/0", "redis://[::1]/0"),
-            ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
-            // An address of the system itself, as its documents spell it.
-            ("redis://host/user/hunter2/0", "redis://host/..."),
-            ("redis://me@host/user/hunter2/0", "redis://...@host/..."),
-            ("sqlite:///data/app.db", "sqlite:///data/app.db"),
-            ("sqlite:C:/app.db", "sqlite:C:/app.db"),
-            ("sqlite:C:\\app.db", "sqlite:C:\\app.db"),
-            ("sqlite:data/8:30.db", "sqlite:data/8:30.db"),
+            ("redis://hunter2/0", "redis://.../..."),
+            ("redis://db.example/hunter2", "redis://db.example/..."),
+            ("redis://db.example/0?namespace=hunter2", "redis://db.example/...?..."),
+            ("redis://db.example/0?hunter2=1", "redis://db.example/...?..."),
+            ("redis://db.example/0?base_url=https://host/hunter2", "redis://db.example/...?..."),
+            ("redis:user:hunter2@host", "..."),
+            ("user:hunter2@host/0", "..."),
+            ("hunter2:@host/0", "..."),
+            ("hunter2:x", "..."),
+            ("sqlite:app.db?key=hunter2", "..."),
         ] {
             let url: StoreUrl = text.parse().unwrap();
-            assert_eq!(url.to_string(), shown);
+            assert_eq!(url.to_string(), shown, "{text}");
+            assert!(!format!("{url:?} {url:#?}").contains("hunter2"), "{text}");
+            let refused = url.clone().authority().err().map(|error| format!("{error:?}"));
+            assert!(!refused.unwrap_or_default().contains("hunter2"), "{text}");
+            let refused = url.finish().err().map(|error| format!("{error:?}"));
+            assert!(!refused.unwrap_or_default().contains("hunter2"), "{text}");
         }
+        for text in ["hunter2", "hunter2?a=b", "s:?hunter2", "s:hunter2%ff", "s:?hunter2%ff=1", "hunter2@host:80"] {
+            let error = text.parse::<StoreUrl>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_left_is_refused_by_its_place_and_a_repeated_one_by_its_name() {
+        let refused = |text: &str| {
+            let mut url: StoreUrl = text.parse().unwrap();
+            assert!(url.take_option("a").is_some());
+            url.take_option("b");
+            let error = url.finish().unwrap_err();
+            assert_eq!(error.reason(), Some(&Reason::UnknownOption));
+            error.message().to_owned()
+        };
+        assert_eq!(refused("s:?a=1&c=2"), "option 2 of the store URL is unknown; there are a, b");
+        assert_eq!(refused("s:?a=1&b=2&a=3"), "the option a of the store URL is given twice");
+        let none = "s:?a=1".parse::<StoreUrl>().unwrap().finish().unwrap_err();
+        assert_eq!(none.message(), "option 1 of the store URL is unknown: there are none here");
+    }
+
+    #[test]
+    fn the_path_is_split_before_it_is_decoded() {
+        let segments = |text: &str| text.parse::<StoreUrl>().unwrap().segments();
+        assert_eq!(segments("s://host"), [""; 0]);
+        assert_eq!(segments("s://host/"), [""]);
+        assert_eq!(segments("s://host/a%2Fb/c?x=1/2"), ["a/b", "c"]);
+        assert_eq!(segments("s:///a"), ["a"]);
+        assert_eq!(segments("s:a/b"), ["a", "b"]);
+        assert!("s:a/b".parse::<StoreUrl>().unwrap().authority().unwrap().is_none());
     }
 }

@@ -113,22 +113,17 @@ impl BackendlessConfig {
         if url.scheme() != "backendless" {
             return Err(invalid(FORMS).with_reason(Reason::UnknownScheme));
         }
-        let (authority, hive) =
-            url.rest().strip_prefix("//").and_then(|rest| rest.split_once('/')).ok_or_else(|| invalid(FORMS))?;
-        if hive.contains('/') {
+        let authority = url.authority()?.ok_or_else(|| invalid(FORMS))?;
+        let segments = url.segments();
+        let hive = segments.first().ok_or_else(|| invalid(FORMS))?.clone();
+        if segments.len() > 1 || hive.contains('/') {
             return Err(invalid(
                 "after the host of a Backendless URL comes the name of a hive alone, without a slash; an application and its \
                  key stand before the host: APP-ID:API-KEY@HOST",
             ));
         }
-        let hive = hive.to_owned();
-        let (user, host) = match authority.rsplit_once('@') {
-            None => (None, authority.to_owned()),
-            Some((user, host)) => {
-                let (id, key) = user.split_once(':').map_or((user, None), |(id, key)| (id, Some(key)));
-                (Some((id.to_owned(), key.map(SecretString::from))), host.to_owned())
-            }
-        };
+        let host = authority.host_and_port();
+        let user = authority.user().map(|id| (id.to_owned(), authority.password().map(SecretString::from)));
         let base = url.take_option("base_url").map(|base| base_url(&base)).transpose()?;
         let base = match base {
             Some(base) => base,

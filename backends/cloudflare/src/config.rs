@@ -117,21 +117,17 @@ impl CloudflareConfig {
     }
 
     fn from_url_with(mut url: StoreUrl, credentials: impl FnOnce() -> Result<Credentials>) -> Result<Self> {
+        const FORM: &str = "a Cloudflare URL is cloudflare://ACCOUNT/NAMESPACE, with both identifiers";
         if url.scheme() != "cloudflare" {
-            return Err(Error::invalid(
-                Reason::UnknownScheme,
-                format!("a Cloudflare store has the scheme cloudflare, not {}", url.scheme()),
-            ));
+            return Err(Error::invalid(Reason::UnknownScheme, FORM));
         }
-        let (account_id, namespace_id) = url
-            .rest()
-            .strip_prefix("//")
-            .and_then(|rest| rest.split_once('/'))
-            .map(|(account_id, namespace_id)| (account_id.to_owned(), namespace_id.to_owned()))
-            .ok_or_else(|| {
-                // The text is not shown: it may be a secret in the wrong place.
-                Error::new(ErrorKind::InvalidArgument, "write cloudflare://ACCOUNT/NAMESPACE, with both identifiers")
-            })?;
+        let refused = || Error::new(ErrorKind::InvalidArgument, FORM);
+        let authority = url.authority()?.ok_or_else(refused)?;
+        let [namespace_id] = <[String; 1]>::try_from(url.segments()).map_err(|_| refused())?;
+        if authority.user().is_some() || authority.port().is_some() {
+            return Err(refused());
+        }
+        let account_id = authority.host().to_owned();
         check_id("account", &account_id)?;
         check_id("namespace", &namespace_id)?;
         let base_url = http::base_url(url.take_option("base_url").as_deref().unwrap_or(BASE_URL))?;
@@ -156,14 +152,14 @@ impl CloudflareConfig {
     }
 }
 
-/// No credentials.
+/// No credentials, and not the path of the base URL: somebody may have put a secret there.
 impl fmt::Debug for CloudflareConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudflareConfig")
             .field("account_id", &self.account_id)
             .field("namespace_id", &self.namespace_id)
             .field("credentials", &self.credentials)
-            .field("base_url", &self.base_url.as_str())
+            .field("origin", &self.base_url.origin().ascii_serialization())
             .field("remote", &self.remote)
             .finish()
     }

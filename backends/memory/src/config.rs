@@ -67,10 +67,7 @@ impl MemoryConfig {
     /// ```
     pub fn from_url(mut url: StoreUrl) -> Result<Self> {
         if url.scheme() != "memory" {
-            return Err(Error::invalid(
-                Reason::UnknownScheme,
-                format!("a memory store has the scheme memory, not {}", url.scheme()),
-            ));
+            return Err(Error::invalid(Reason::UnknownScheme, "a memory store has the scheme memory"));
         }
         if !url.rest().is_empty() {
             return Err(Error::new(
@@ -114,7 +111,7 @@ mod tests {
         check("sqlite:", "scheme");
         check("memory:name", "no name");
         check("memory://host", "no name");
-        check("memory:?entrys_max=1", "entrys_max");
+        check("memory:?entrys_max=1", "entries_max");
         check("memory:?entries_max=many", "entries_max");
         check("memory:?bytes_max=-1", "bytes_max");
         check("memory:?bytes_max=1&bytes_max=2", "bytes_max");

@@ -76,21 +76,12 @@ impl NemesisdbConfig {
         if url.scheme() != "nemesisdb" {
             return Err(Error::invalid(Reason::UnknownScheme, FORM));
         }
-        // The text is shown nowhere: it may be a secret in the wrong place.
         let invalid = || Error::new(ErrorKind::InvalidArgument, FORM);
-        let authority = url.rest().strip_prefix("//").ok_or_else(invalid)?;
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an address in brackets are not in front of a port.
-            Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| invalid())?),
-            _ => (authority, PORT),
-        };
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(address) => address,
-            None if host.contains([':', '[', ']']) => return Err(invalid()),
-            None => host,
-        };
-        let mut config = Self::new(host, port)?;
+        let authority = url.authority()?.ok_or_else(invalid)?;
+        if authority.user().is_some() || url.segments().concat() != "" {
+            return Err(invalid());
+        }
+        let mut config = Self::new(authority.host(), authority.port().unwrap_or(PORT))?;
         if let Some(bytes_max) = url.take_parsed("max_message_bytes", "a whole number of bytes, at least 64")? {
             config = config.with_message_bytes_max(bytes_max)?;
         }

@@ -75,12 +75,16 @@ impl PuterConfig {
         if url.scheme() != "puter" {
             return Err(invalid(FORM).with_reason(Reason::UnknownScheme));
         }
-        let rest = url.rest().strip_prefix("//").ok_or_else(|| invalid(FORM))?;
-        let (host, app) = rest.split_once('/').unwrap_or((rest, ""));
-        if app.contains('/') {
+        let authority = url.authority()?.ok_or_else(|| invalid(FORM))?;
+        if authority.user().is_some() {
+            return Err(invalid("a Puter URL has no user: the token is taken from the environment"));
+        }
+        let segments = url.segments();
+        let app = segments.first().cloned().unwrap_or_default();
+        if segments.len() > 1 || app.contains('/') {
             return Err(invalid("the name of an app in a URL has no slash, and none follows it"));
         }
-        let (host, app) = (if host.is_empty() { HOST } else { host }.to_owned(), app.to_owned());
+        let host = if authority.host().is_empty() { HOST.to_owned() } else { authority.host_and_port() };
         let base = match url.take_option("base_url") {
             Some(base) => base_url(&base)?,
             None => host_url(&host)?,
@@ -179,13 +183,8 @@ fn invalid(message: &'static str) -> Error {
 }
 
 fn host_url(host: &str) -> Result<Url> {
-    // Nothing that is left can be user information, a path or a query.
-    let is_host =
-        host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']'));
-    Some(format!("https://{host}"))
-        .filter(|_| is_host)
-        .and_then(|text| Url::parse(&text).ok())
-        .ok_or_else(|| invalid("the host of a Puter URL is no host name with an optional port"))
+    Url::parse(&format!("https://{host}"))
+        .map_err(|_| invalid("the host of a Puter URL is no host name with an optional port"))
 }
 
 #[cfg(test)]

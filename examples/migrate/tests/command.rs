@@ -118,12 +118,15 @@ fn what_cannot_be_understood_is_code_2_and_touches_nothing() {
         (&[] as &[&str], "Usage"),
         (&["copy"], "required arguments"),
         (&["copy", "memory:"], "one to copy to"),
-        (&["copy", "sqllite:a.db", "out.json"], "no store has the scheme \"sqllite\"; known are memory:, sqlite:"),
+        (&["copy", "sqllite:a.db", "out.json"], "...: no store has this scheme; known are memory:, sqlite:"),
         (
             &["copy", "nothing.txt", "out.json"],
             "nothing.txt: neither a store URL (memory:, sqlite:, cloudflare:, backendless:, puter:, nemesisdb:) nor a file",
         ),
-        (&["copy", "memory:", "sqlite:a.db?namepsace=x"], "\"namepsace\" is no option of a sqlite URL"),
+        (
+            &["copy", "memory:", "sqlite:a.db?namepsace=x"],
+            "option 1 of the store URL is unknown; there are best_effort, min_ttl, namespace, ",
+        ),
         (&["copy", "memory:", "sqlite:"], "a SQLite store needs a file"),
         (&["copy", "memory:", "memory:name"], "has no name"),
         (&["copy", "memory:", "."], "the name does not say in which format"),

@@ -61,7 +61,7 @@ async fn a_verification_that_cannot_be_is_refused_before_anything_is_copied() {
     let hive = hive(&backendless);
     let (code, error) = run(directory.path(), "", &["--verify", MIME_TYPES, &hive, "out.json"]);
     assert_eq!(code, 1, "{error}");
-    assert!(error.contains("backendless://...@/hive?base_url=...: ") && error.contains("memory: FILE"), "{error}");
+    assert!(error.contains("backendless://...@/...?...: ") && error.contains("memory: FILE"), "{error}");
     assert!(!error.contains("copied"), "{error}");
     assert!(backendless.keys().is_empty() && !directory.path().join("out.json").exists());
     assert_eq!(run(directory.path(), "", &["--verify", &hive, "memory:", "out.json"]).0, 0);

@@ -11,7 +11,7 @@ use crate::handle::Handle;
 use crate::outcome::DeleteOutcome;
 use crate::version::{ExpectedVersion, Version};
 
-/// Deletes an entry; see [`Store::delete`].
+/// Deletes an entry; see [`Store::delete`](crate::Store::delete).
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct Delete<'a> {

@@ -13,7 +13,7 @@ use crate::expiry::{ExpiryPrecedence, MinTtl};
 use crate::handle::Handle;
 use crate::resolver::ExpireOptions;
 
-/// Changes only the expiry of an entry; see [`Store::expire`]. One of [`ttl`](Self::ttl),
+/// Changes only the expiry of an entry; see [`Store::expire`](crate::Store::expire). One of [`ttl`](Self::ttl),
 /// [`expire_at`](Self::expire_at) and [`never`](Self::never) must be given.
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]

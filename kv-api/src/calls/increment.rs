@@ -9,7 +9,7 @@ use super::{Phase, Start};
 use crate::error::Result;
 use crate::handle::Handle;
 
-/// Increments a counter; see [`Store::increment`].
+/// Increments a counter; see [`Store::increment`](crate::Store::increment).
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct Increment<'a> {

@@ -17,7 +17,7 @@ use crate::listing;
 use crate::page::{ListItem, Page, RawPage};
 use crate::walk;
 
-/// Lists keys; see [`Store::list`]. Awaited it is one [`Page`]; [`stream`](Self::stream) and
+/// Lists keys; see [`Store::list`](crate::Store::list). Awaited it is one [`Page`]; [`stream`](Self::stream) and
 /// [`entries`](Self::entries) walk all pages.
 ///
 /// ```

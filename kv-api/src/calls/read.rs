@@ -94,14 +94,14 @@ impl Get<'_> {
 }
 
 read_call! {
-    /// Reads a value; see [`Store::get`].
+    /// Reads a value; see [`Store::get`](crate::Store::get).
     Get, Fields::Value, "get", Option<Value>, |_, entry| entry.map(Entry::into_value)
 }
 read_call! {
-    /// Reads a whole entry; see [`Store::get_entry`].
+    /// Reads a whole entry; see [`Store::get_entry`](crate::Store::get_entry).
     GetEntry, Fields::All, "get_entry", Option<Entry>, |handle, entry| entry.map(|entry| handle.shown_entry(entry))
 }
 read_call! {
-    /// Asks whether there is a live entry; see [`Store::exists`].
+    /// Asks whether there is a live entry; see [`Store::exists`](crate::Store::exists).
     Exists, Fields::Existence, "exists", bool, |_, entry| entry.is_some()
 }

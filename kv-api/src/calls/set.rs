@@ -13,7 +13,7 @@ use crate::outcome::SetOutcome;
 use crate::set_item::{SetItem, SetOptions, set_options};
 use crate::value::Value;
 
-/// Sets a value; see [`Store::set`].
+/// Sets a value; see [`Store::set`](crate::Store::set).
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct Set<'a> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kv_api::{Store, StoreUrl};
+use kv_api::{Escaped, Store, StoreUrl};
 use kv_migrate::{BulkFormat, BulkReader};
 
 /// A stop as it was written.
@@ -84,7 +84,7 @@ impl Stop {
         if let Ok(url) = &url
             && kv_backends::schemes().contains(&url.scheme())
         {
-            return Ok(Self::Store { url: text.to_owned(), shown: url.to_string() });
+            return Ok(Self::Store { url: text.to_owned(), shown: shown(url) });
         }
         let path = Path::new(text);
         if BulkFormat::of_path(path).is_some() || path.exists() {
@@ -92,8 +92,9 @@ impl Stop {
         }
         let known = kv_backends::schemes().join(":, ");
         Err(match url {
-            Ok(url) => format!("{url}: no store has the scheme {:?}; known are {known}:", url.scheme()),
-            // Not as it was written: what cannot be taken apart may hold a password anywhere (ERR-2).
+            // Not as they were written: where the scheme was forgotten, or nothing can be taken apart, any part may be a
+            // password (ERR-2).
+            Ok(url) => format!("{url}: no store has this scheme; known are {known}:"),
             Err(error) if begins_like_a_url(text) => error.to_string(),
             Err(_) => format!(
                 "{text}: neither a store URL ({known}:) nor a file that exists or ends in .json, .jsonl or .ndjson"
@@ -138,6 +139,21 @@ impl Stop {
     }
 }
 
+/// A store by what tells it from others. The scheme is that of a backend; of a file, which knows no secret, it is path and
+/// namespace, of others what the URL shows of itself.
+fn shown(url: &StoreUrl) -> String {
+    match url.scheme() {
+        scheme @ "sqlite" => {
+            let namespace = url.clone().take_option("namespace");
+            let namespace = namespace.map_or_else(String::new, |name| format!("?namespace={}", Escaped(&name)));
+            format!("{scheme}:{}{namespace}", Escaped(url.rest()))
+        }
+        scheme if url.rest().is_empty() => format!("{scheme}:"),
+        scheme if !url.rest().starts_with("//") => format!("{scheme}:..."),
+        _ => url.to_string(),
+    }
+}
+
 /// SQLite creates a missing file or namespace unless its URL says otherwise.
 fn reading(url: &str) -> kv_api::Result<String> {
     let mut parsed: StoreUrl = url.parse()?;
@@ -175,11 +191,11 @@ mod tests {
             assert_eq!(Stop::parse(text), Ok(expected), "{text}");
         }
         for (text, message) in [
-            ("redsi://user:hunter2@host", "no store has the scheme \"redsi\""),
+            ("redsi://user:hunter2@host", "no store has this scheme"),
             ("redsi://user:hunter2@host?option", "has no value"),
             ("redsi:user:hunter2@host?option", "has no value"),
             ("redsi://user:hunter2%ff@host", "not UTF-8"),
-            ("redsi://user:hunter2?a=b@host", "redsi://...: no store has the scheme"),
+            ("redsi://user:hunter2?a=b@host", "redsi://...: no store has this scheme"),
             ("nothing.txt", "neither a store URL"),
             ("sqlite:app.db?namespace", "has no value"),
             ("", "neither a store URL"),
