@@ -6,7 +6,7 @@ use std::time::Duration;
 use kv_api::{Capabilities, Consistency, ItemLimit, Support, ValueKinds};
 
 use crate::config::NemesisdbConfig;
-use crate::message::{ENDS_BYTES, pair_bytes, quoted_bytes};
+use crate::wire::message::{ENDS_BYTES, pair_bytes, quoted_bytes};
 
 /// The least length of a key on the server, in bytes of UTF-8.
 const SERVER_KEY_BYTES_MIN: usize = 6;

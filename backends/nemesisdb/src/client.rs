@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::driver::{Driver, Server};
 use crate::matcher::Replies;
-use crate::message::Command;
+use crate::wire::message::Command;
 
 /// How many messages wait to be sent; then callers wait for room.
 const QUEUE_MAX: usize = 64;

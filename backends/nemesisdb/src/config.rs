@@ -4,7 +4,7 @@ use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::RemoteSettings;
 
 use crate::capabilities::PAIR_BYTES_LEAST;
-use crate::message::quoted_bytes;
+use crate::wire::message::quoted_bytes;
 
 /// The port of the server where none is named.
 const PORT: u16 = 1987;

@@ -17,8 +17,8 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::client::Request;
 use crate::matcher::Matcher;
-use crate::message::{Command, SERVER_INFO};
-use crate::reply;
+use crate::wire::message::{Command, SERVER_INFO};
+use crate::wire::reply;
 
 /// The longest reply that is read. The server limits none; a value of a message of 8 MB, the greatest that it documents, comes
 /// back up to five times as long, since it spells numbers out.

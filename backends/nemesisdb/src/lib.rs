@@ -6,10 +6,9 @@ mod config;
 mod connection;
 mod driver;
 mod matcher;
-mod message;
-mod pack;
-mod reply;
+
 mod store;
+mod wire;
 
 pub use capabilities::{CAPABILITIES, CAPABILITIES_WITH_EXPIRY};
 pub use config::NemesisdbConfig;

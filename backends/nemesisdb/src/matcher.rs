@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use kv_api::Error;
 use tokio::sync::oneshot;
 
-use crate::message::Command;
-use crate::reply::{Answer, Reply};
+use crate::wire::message::Command;
+use crate::wire::reply::{Answer, Reply};
 
 /// What became of a message.
 #[derive(Debug)]

@@ -16,11 +16,11 @@ use crate::client::Client;
 use crate::config::NemesisdbConfig;
 use crate::driver::Server;
 use crate::matcher::Replies;
-use crate::message::{
+use crate::wire::message::{
     Command, ENDS_BYTES, SERVER_INFO, check_json, encoded, keys_message, pairs_message, quoted_bytes, write_bytes,
 };
-use crate::pack::pack;
-use crate::reply::{Answer, Found};
+use crate::wire::pack::pack;
+use crate::wire::reply::{Answer, Found};
 
 /// A store on a NemesisDB server: its keys, or those of one namespace.
 ///

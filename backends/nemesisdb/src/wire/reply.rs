@@ -9,7 +9,7 @@ use kv_api::{
 };
 use serde_json::value::RawValue;
 
-use crate::message::Command;
+use crate::wire::message::Command;
 
 /// What the server answered about one key.
 #[derive(Clone, Debug)]
