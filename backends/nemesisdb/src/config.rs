@@ -1,5 +1,7 @@
 //! Settings of a store, in NemesisDB's own nouns.
 
+use std::num::NonZeroUsize;
+
 use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::RemoteSettings;
 
@@ -14,6 +16,9 @@ const SEPARATOR: char = ':';
 
 /// The shortest message limit that the server's documents allow.
 const MESSAGE_BYTES_LEAST: usize = 64;
+
+/// What replies, and again requests, may hold together where nothing else is set.
+const BUFFER_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(128 * 1024 * 1024).expect("128 MiB is not 0");
 
 /// Settings of a [`NemesisdbStore`](crate::NemesisdbStore): one server, and which of its keys.
 ///
@@ -30,6 +35,7 @@ pub struct NemesisdbConfig {
     pub(crate) port: u16,
     pub(crate) namespace: Option<String>,
     pub(crate) message_bytes_max: usize,
+    pub(crate) buffer_bytes_max: NonZeroUsize,
     pub(crate) expiry: bool,
     pub(crate) remote: RemoteSettings,
 }
@@ -50,6 +56,7 @@ impl NemesisdbConfig {
             port,
             namespace: None,
             message_bytes_max: 1024,
+            buffer_bytes_max: BUFFER_BYTES_MAX,
             expiry: false,
             remote: RemoteSettings::default(),
         })
@@ -57,7 +64,8 @@ impl NemesisdbConfig {
 
     /// From a URL `nemesisdb://HOST:PORT`, the port 1987 where none is named, and the options `namespace`
     /// ([`with_namespace`](Self::with_namespace)), `max_message_bytes`
-    /// ([`with_message_bytes_max`](Self::with_message_bytes_max)), `expiry` (`none`, the default, or `envelope`:
+    /// ([`with_message_bytes_max`](Self::with_message_bytes_max)), `buffer_bytes_max`
+    /// ([`with_buffer_bytes_max`](Self::with_buffer_bytes_max)), `expiry` (`none`, the default, or `envelope`:
     /// [`with_expiry_in_envelope`](Self::with_expiry_in_envelope)) and those of [`RemoteSettings::take_from_url`].
     ///
     /// # Errors
@@ -84,6 +92,9 @@ impl NemesisdbConfig {
         let mut config = Self::new(authority.host(), authority.port().unwrap_or(PORT))?;
         if let Some(bytes_max) = url.take_parsed("max_message_bytes", "a whole number of bytes, at least 64")? {
             config = config.with_message_bytes_max(bytes_max)?;
+        }
+        if let Some(bytes_max) = url.take_parsed("buffer_bytes_max", "a whole number of bytes, at least 1")? {
+            config = config.with_buffer_bytes_max(bytes_max);
         }
         config.expiry = match url.take_option("expiry").as_deref() {
             None | Some("none") => false,
@@ -129,6 +140,14 @@ impl NemesisdbConfig {
         }
         self.message_bytes_max = bytes_max;
         self.check_room()
+    }
+
+    /// How many bytes the values in replies may hold together, until the calls that asked for them end; and again how many the
+    /// messages that are being sent or wait for replies may. A read beyond it is refused as `Exhausted`, a message waits. A
+    /// reply that is longer than this, or than 64 MiB, ends the connection. Default: 128 MiB.
+    pub const fn with_buffer_bytes_max(mut self, bytes_max: NonZeroUsize) -> Self {
+        self.buffer_bytes_max = bytes_max;
+        self
     }
 
     /// Keeps expiries in the envelope, by the clock of this side: then a ttl and an absolute expiry are `Emulated`, the condition

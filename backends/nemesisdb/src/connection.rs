@@ -1,37 +1,60 @@
-//! One connection: messages out, replies in, both at once. It is closed only when no reply is due (closing earlier has been
-//! seen to end real servers), or after waiting for them in vain.
+//! One connection: messages out, replies in, both at once. It is closed only when no reply is outstanding (closing earlier
+//! has been seen to end real servers), after waiting for them in vain, or when the server floods it.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use futures_util::future::{BoxFuture, select};
-use futures_util::{SinkExt, StreamExt};
-use kv_api::{Error, ErrorKind, Result, Retry};
-use tokio::net::TcpStream;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use kv_api::{Error, Result};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use crate::client::Request;
+use crate::budget::ReplyBudget;
 use crate::matcher::Matcher;
+use crate::paced::{Paced, READ_BYTES, come_back};
+use crate::request::Request;
+use crate::wire::error::{closed, ended, nobodys, not_opened, unknown_host, unreachable};
 use crate::wire::message::{Command, SERVER_INFO};
 use crate::wire::reply;
 
-/// The longest reply that is read. The server limits none; a value of a message of 8 MB, the greatest that it documents, comes
-/// back up to five times as long, since it spells numbers out.
+/// The longest reply that is read, where `buffer_bytes_max` is not less. The server limits none; a value of a message of 8 MB,
+/// the greatest that it documents, comes back up to five times as long, since it spells numbers out.
 const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How many messages may wait for replies. Callers are bounded by the window; this bounds those that they gave up on.
 const MESSAGES_MAX: usize = 1024;
 
+/// How many messages are read, and how many sent, before others have their turn.
+const MESSAGES_PER_TURN: usize = 64;
+
+/// How many messages that answer nothing may come in one period, between two that do. A server needs one, a ping.
+const UNASKED_MAX: usize = 1024;
+
+/// What frames and their headers may take beside the longest reply.
+const FRAMES_BYTES: u64 = 64 * 1024;
+
+/// A place to connect to, and how much may come from there.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Both of them together.
+    pub(crate) authority: String,
+    /// The longest message that is sent.
+    pub(crate) message_bytes_max: usize,
+    pub(crate) buffer_bytes_max: usize,
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Paced<TcpStream>>,
     matcher: Matcher,
+    reply_bytes_max: usize,
     /// What comes is only counted, because something came that was nobody's reply.
     desynced: Option<Desynced>,
     /// Something was handed to the socket and may still be in its buffer.
@@ -42,14 +65,23 @@ pub(crate) struct Connection {
     has_heard: bool,
     /// A ping was sent in the period before, and nothing has come since.
     has_pinged: bool,
+    /// How many messages that answer nothing have come in this period, since the last that does.
+    unasked: usize,
+    /// How many bytes had been read when the last whole message was there.
+    received_before: u64,
 }
 
-/// When all replies are there that were due when the replies went out of step. The server answers `SERVER_INFO` after all that was sent
-/// before it; so after one more of those has been asked for and answered, nothing is due.
+/// The replies cannot be told apart any more. The server answers `SERVER_INFO` after all that was sent before it; so when one
+/// that is sent from now on is answered, nothing is outstanding. How many other messages come until then says nothing: one of
+/// them was nobody's reply.
 #[derive(Debug)]
 struct Desynced {
-    /// The replies to `SERVER_INFO` that are due, with the one that is asked for last.
+    /// The replies to `SERVER_INFO` that are outstanding, with the one that is asked for last.
     infos: usize,
+    /// That one has not been asked for.
+    is_to_ask: bool,
+    /// How many replies may still come that are no flood.
+    replies: usize,
 }
 
 /// Why a connection takes no more messages.
@@ -67,80 +99,123 @@ impl Connection {
     /// Opens one.
     ///
     /// # Errors
-    /// `Unavailable` and `Safe` when nobody answers, `Misconfigured` when who answers speaks no WebSocket.
-    pub(crate) async fn open(host: &str, port: u16, authority: &str) -> Result<Self> {
-        let unreachable = |error| {
-            let message = "the server cannot be reached";
-            Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe).with_source(error)
-        };
-        let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
+    /// `Misconfigured` when the host is unknown or what answers there speaks no WebSocket; `Unavailable` and `Safe` when nothing
+    /// answers.
+    pub(crate) async fn open(address: &Address, budget: ReplyBudget) -> Result<Self> {
+        let Address { host, port, authority, message_bytes_max, buffer_bytes_max } = address;
+        let addresses = lookup_host((host.as_str(), *port)).await.map_err(|error| unknown_host(host, error))?;
+        let addresses: Vec<_> = addresses.collect();
+        let unreachable = |error| unreachable(authority, error);
+        let stream = TcpStream::connect(&*addresses).await.map_err(unreachable)?;
         // A request is one small write, and must not wait for the reply to the one before.
         stream.set_nodelay(true).map_err(unreachable)?;
-        let config =
-            WebSocketConfig::default().max_frame_size(Some(REPLY_BYTES_MAX)).max_message_size(Some(REPLY_BYTES_MAX));
-        let opening = client_async_with_config(format!("ws://{authority}/"), stream, Some(config));
-        let (socket, _) = opening.await.map_err(|error| refused(&error))?;
+        let reply_bytes_max = REPLY_BYTES_MAX.min(*buffer_bytes_max);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(READ_BYTES)
+            // What is buffered, a message, and its frame.
+            .max_write_buffer_size(2 * READ_BYTES + message_bytes_max)
+            .max_frame_size(Some(reply_bytes_max))
+            .max_message_size(Some(reply_bytes_max));
+        let opening = client_async_with_config(format!("ws://{authority}/"), Paced::new(stream), Some(config));
+        let (socket, _) = opening.await.map_err(|error| not_opened(authority, error))?;
         Ok(Self {
             socket,
-            matcher: Matcher::default(),
+            matcher: Matcher::new(budget),
+            reply_bytes_max,
             desynced: None,
             is_unflushed: false,
             period: 0,
             has_heard: true,
             has_pinged: false,
+            unasked: 0,
+            received_before: 0,
         })
+    }
+
+    /// The task has its turn: it may read again.
+    pub(crate) fn begin_turn(&mut self) {
+        self.socket.get_mut().begin_turn();
     }
 
     /// Takes what has come, and gives each caller its own. Ends when the connection does, or its trustworthiness. The socket
     /// answers pings by itself while it is read.
+    ///
+    /// What one turn reads is bounded. After that, or when nothing has come, it is pending.
     pub(crate) fn poll_replies(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        loop {
-            let message = match ready!(self.socket.poll_next_unpin(cx)) {
-                Some(Ok(message)) => message,
-                Some(Err(error)) => return Poll::Ready(self.lose(&gone(Some(&error)))),
-                None => return Poll::Ready(self.lose(&gone(None))),
+        for _ in 0..MESSAGES_PER_TURN {
+            let message = match self.socket.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(message))) => message,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.lose(&ended(Some(error)))),
+                Poll::Ready(None) => return Poll::Ready(self.lose(&ended(None))),
+                Poll::Pending if self.is_endless() => {
+                    return Poll::Ready(self.lose(&nobodys("more frames than one message takes")));
+                }
+                Poll::Pending => return Poll::Pending,
             };
+            self.received_before = self.socket.get_ref().received();
             (self.has_heard, self.has_pinged) = (true, false);
-            let error = match (message, &mut self.desynced) {
-                (Message::Text(text), None) => match reply::parse(&text) {
-                    Ok(reply) => match self.matcher.on_reply(reply) {
-                        Ok(()) => continue,
-                        Err(_) => nobodys("a reply that nobody waits for"),
-                    },
-                    Err(error) => error,
-                },
-                (Message::Binary(_), None) => nobodys("a binary message"),
-                (Message::Text(text), Some(desynced)) => {
-                    self.matcher.came_unmatched();
-                    if reply::parse(&text).is_ok_and(|reply| reply.command == Command::ServerInfo) {
-                        desynced.infos = desynced.infos.saturating_sub(1);
-                        if desynced.infos == 0 {
-                            self.matcher.nothing_is_outstanding();
-                        }
-                    }
-                    continue;
-                }
-                (Message::Close(frame), _) => {
-                    let code = frame.map(|frame| frame.code);
-                    return Poll::Ready(self.lose(&closed(code)));
-                }
-                (Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Binary(_), _) => continue,
-            };
-            tracing::debug!(code = error.native_code(), "a message of the server is nobody's reply");
-            self.matcher.came_unmatched();
-            self.desynced = Some(Desynced { infos: self.matcher.give_up(&error) + 1 });
-            return Poll::Ready(End::Desynced);
+            if let Some(end) = self.on_message(message) {
+                return Poll::Ready(end);
+            }
         }
+        come_back(cx);
+        Poll::Pending
+    }
+
+    fn on_message(&mut self, message: Message) -> Option<End> {
+        let error = match (message, &mut self.desynced) {
+            (Message::Text(text), None) => match reply::parse(&text) {
+                Ok(reply) if self.matcher.on_reply(&reply).is_ok() => {
+                    self.unasked = 0;
+                    return None;
+                }
+                Ok(_) => nobodys("a reply that nobody waits for"),
+                Err(error) => error,
+            },
+            (Message::Binary(_), None) => nobodys("a binary message"),
+            (Message::Text(text), Some(desynced)) if desynced.replies > 0 => {
+                desynced.replies -= 1;
+                if reply::parse(&text).is_ok_and(|reply| reply.command == Command::ServerInfo) {
+                    desynced.infos = desynced.infos.saturating_sub(1);
+                    if desynced.infos == 0 {
+                        self.matcher.nothing_is_outstanding();
+                    }
+                }
+                return None;
+            }
+            (Message::Close(frame), _) => return Some(self.lose(&closed(frame.map(|frame| frame.code)))),
+            _ => {
+                self.unasked += 1;
+                return (self.unasked > UNASKED_MAX).then(|| self.lose(&nobodys("nothing but messages of no use")));
+            }
+        };
+        tracing::debug!(code = error.native_code(), "a message of the server is nobody's reply");
+        let replies = self.matcher.outstanding() + UNASKED_MAX;
+        let infos = self.matcher.give_up(&error) + 1;
+        self.desynced = Some(Desynced { infos, is_to_ask: true, replies });
+        Some(End::Desynced)
+    }
+
+    /// Whether more has been read since the last message than any message can take.
+    fn is_endless(&self) -> bool {
+        self.socket.get_ref().received() - self.received_before > self.reply_bytes_max as u64 + FRAMES_BYTES
     }
 
     /// Sends requests as they come, as long as there is room.
     pub(crate) fn poll_requests(&mut self, cx: &mut Context<'_>, requests: &mut mpsc::Receiver<Request>) -> Poll<End> {
+        let mut sent = 0;
         while self.matcher.messages() < MESSAGES_MAX {
+            if sent == MESSAGES_PER_TURN {
+                come_back(cx);
+                break;
+            }
             if let Err(error) = ready!(self.socket.poll_ready_unpin(cx)) {
-                return Poll::Ready(self.lose(&gone(Some(&error))));
+                return Poll::Ready(self.lose(&ended(Some(error))));
             }
             match requests.poll_recv(cx) {
                 Poll::Ready(Some(request)) => {
+                    sent += 1;
                     if let Some(end) = self.send(request) {
                         return Poll::Ready(end);
                     }
@@ -149,35 +224,40 @@ impl Connection {
                 Poll::Pending => break,
             }
         }
-        if self.is_unflushed {
-            let flushed = ready!(self.socket.poll_flush_unpin(cx));
-            self.is_unflushed = false;
-            if let Err(error) = flushed {
-                return Poll::Ready(self.lose(&gone(Some(&error))));
-            }
+        match ready!(self.poll_flush(cx)) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(self.lose(&ended(Some(error)))),
         }
-        Poll::Pending
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
+        if self.is_unflushed {
+            ready!(self.socket.poll_flush_unpin(cx))?;
+            self.is_unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Hands a request to the socket, unless its caller is gone.
-    pub(crate) fn send(&mut self, request: Request) -> Option<End> {
-        let Request { command, keys, text, caller } = request;
-        if caller.is_closed() {
+    pub(crate) fn send(&mut self, mut request: Request) -> Option<End> {
+        if request.is_abandoned() || !request.handover.send() {
             return None;
         }
-        self.matcher.register(command, keys, caller, self.period);
+        let text = std::mem::take(&mut request.text);
+        self.matcher.register(request, self.period);
         self.is_unflushed = true;
         let sent = self.socket.start_send_unpin(Message::text(text));
-        sent.err().map(|error| self.lose(&gone(Some(&error))))
+        sent.err().map(|error| self.lose(&ended(Some(error))))
     }
 
-    /// A period has passed. Pings where it was quiet; `true` when the connection is to be replaced: a reply has been due for a
-    /// whole period, or a ping has got no answer for one.
+    /// A period has passed. Pings where it was quiet; `true` when the connection is to be replaced: a reply has been
+    /// outstanding for a whole period, or a ping has got no answer for one.
     ///
-    /// The server pings after 150 seconds of silence and hangs up after 300. Somebody who only waited for that would send
+    /// The server pings after 150 seconds of silence and hangs up after 300. A client that only waited for that would send
     /// calls into a dead connection for minutes.
     pub(crate) fn turn_period(&mut self, cx: &mut Context<'_>) -> bool {
         self.period += 1;
+        self.unasked = 0;
         let is_overdue = self.matcher.oldest_period().is_some_and(|period| period + 2 <= self.period);
         if is_overdue || self.has_pinged {
             return true;
@@ -194,96 +274,52 @@ impl Connection {
         false
     }
 
-    /// Sends no more; reads what is due, closes, and lets go. After `patience` it lets go anyway.
-    pub(crate) async fn drain(mut self, patience: BoxFuture<'static, ()>) {
-        let ending = async {
-            if self.desynced.is_some() && self.matcher.outstanding() > 0 {
-                // Where it cannot be sent, what comes is read until nothing more does.
-                let _ = self.socket.send(Message::text(SERVER_INFO)).await;
+    /// Sends no more requests; reads what is outstanding, closes, and lets go. After `patience` it lets go anyway.
+    pub(crate) async fn drain(mut self, mut patience: BoxFuture<'static, ()>) {
+        poll_fn(|cx| {
+            // First, so that nothing that comes can keep it from ending.
+            if patience.poll_unpin(cx).is_ready() {
+                return Poll::Ready(());
             }
-            while self.matcher.outstanding() > 0 {
-                match poll_fn(|cx| self.poll_due(cx)).await {
-                    Some(End::Lost) => return,
-                    _ => continue,
-                }
-            }
-            if self.socket.close(None).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
-            }
-        };
-        select(pin!(ending), patience).await;
-        self.matcher.give_up(&gone(None));
+            self.begin_turn();
+            self.poll_drained(cx)
+        })
+        .await;
+        self.matcher.give_up(&ended(None));
     }
 
-    /// Ends when nothing is due, or as [`poll_replies`](Self::poll_replies) does.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
-        if self.is_unflushed && self.socket.poll_flush_unpin(cx).is_ready() {
-            self.is_unflushed = false;
+    /// Ready when the connection is closed, or lost. Reads beside all that it sends: the server may take nothing until what it
+    /// has sent is read. Where nothing can be sent any more, it reads until nothing comes.
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.ask_for_info(cx);
+            let is_done = self.matcher.outstanding() == 0;
+            if is_done {
+                let _ = self.socket.poll_close_unpin(cx);
+            } else {
+                let _ = self.poll_flush(cx);
+            }
+            match self.poll_replies(cx) {
+                Poll::Ready(End::Lost) => return Poll::Ready(()),
+                Poll::Ready(End::Desynced | End::Unused) => {}
+                Poll::Pending if !is_done && self.matcher.outstanding() == 0 => {}
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        match self.poll_replies(cx) {
-            Poll::Ready(end) => Poll::Ready(Some(end)),
-            Poll::Pending if self.matcher.outstanding() == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+    }
+
+    /// Asks for the reply that comes after all others, where that is what tells their end, and as soon as there is room for it.
+    fn ask_for_info(&mut self, cx: &mut Context<'_>) {
+        let Some(desynced) = &mut self.desynced else { return };
+        if desynced.is_to_ask && self.socket.poll_ready_unpin(cx).is_ready() {
+            desynced.is_to_ask = false;
+            self.is_unflushed = true;
+            let _ = self.socket.start_send_unpin(Message::text(SERVER_INFO));
         }
     }
 
     fn lose(&mut self, error: &Error) -> End {
         self.matcher.give_up(error);
         End::Lost
-    }
-}
-
-/// Something came that cannot be told whose it is.
-fn nobodys(what: &'static str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the server sent {what}")).with_retry(Retry::OutcomeUnknown)
-}
-
-/// The connection has ended with requests on it, of which nobody knows what became.
-fn gone(error: Option<&tungstenite::Error>) -> Error {
-    let gone = Error::new(ErrorKind::Unavailable, "the connection was lost").with_retry(Retry::OutcomeUnknown);
-    match error {
-        // Others can hold a message, and so a value.
-        Some(tungstenite::Error::Io(error)) => gone.with_native_code(error.kind()),
-        _ => gone,
-    }
-}
-
-/// The server has closed the connection.
-fn closed(code: Option<CloseCode>) -> Error {
-    let error = match code {
-        Some(CloseCode::Size) => {
-            Error::new(ErrorKind::Misconfigured, "the server takes no message as long as max_message_bytes says")
-        }
-        Some(CloseCode::Protocol | CloseCode::Invalid | CloseCode::Unsupported | CloseCode::Policy) => {
-            Error::new(ErrorKind::Protocol, "the server closed the connection over a message")
-        }
-        _ => Error::new(ErrorKind::Unavailable, "the server closed the connection"),
-    };
-    let error = error.with_retry(Retry::OutcomeUnknown);
-    match code {
-        Some(code) => error.with_native_code(format_args!("close {}", u16::from(code))),
-        None => error,
-    }
-}
-
-/// The WebSocket was not opened; nothing was sent on it.
-fn refused(error: &tungstenite::Error) -> Error {
-    match error {
-        tungstenite::Error::Http(answer) => {
-            let code = format!("HTTP {}", answer.status().as_u16());
-            let error = if answer.status().is_server_error() {
-                Error::new(ErrorKind::Unavailable, "the server opens no WebSocket now").with_retry(Retry::Safe)
-            } else {
-                Error::new(ErrorKind::Misconfigured, "what answers there opens no WebSocket")
-            };
-            error.with_native_code(code)
-        }
-        tungstenite::Error::Protocol(tungstenite::error::ProtocolError::HandshakeIncomplete)
-        | tungstenite::Error::Io(_)
-        | tungstenite::Error::ConnectionClosed => {
-            Error::new(ErrorKind::Unavailable, "the server hung up before the WebSocket was open")
-                .with_retry(Retry::Safe)
-        }
-        _ => Error::new(ErrorKind::Misconfigured, "what answers there speaks no WebSocket"),
     }
 }

@@ -8,37 +8,37 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, FutureExt, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use kv_api::{Error, ErrorKind, Result, Retry, Timer};
+use kv_api::{Error, ErrorKind, Result, Timer};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::client::Request;
-use crate::connection::{Connection, End};
+use crate::budget::ReplyBudget;
+use crate::connection::{Address, Connection, End};
+use crate::request::Request;
+use crate::wire::error::not_in_time;
 
-/// How many connections may be winding down. Before there are more, no new one is opened.
-const WINDING_DOWN_MAX: usize = 4;
+/// How many connections may be drained at a time. Before there are more, no new one is opened.
+const DRAINED_MAX: usize = 4;
 
-/// Where the server is, and how long things may take.
+/// Where the server is, how much may come from it, and how long things may take.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) authority: String,
+    pub(crate) address: Address,
+    pub(crate) budget: ReplyBudget,
     pub(crate) timer: Arc<dyn Timer>,
-    /// How long one attempt of a request may take. The watch over the connection is measured by it: a reply that is due for
-    /// longer has nobody waiting for it.
+    /// How long one attempt of a request may take. The watch over the connection is measured by it: a reply that is
+    /// outstanding for longer has nobody waiting for it.
     pub(crate) patience: Duration,
 }
 
 impl Server {
-    /// Opens a connection, in half the time that an attempt has, so that who waits for it learns that nothing was sent.
+    /// Opens a connection, in half the time that an attempt has, so that callers that wait for it learn that nothing was sent.
     pub(crate) async fn connect(&self) -> Result<Connection> {
-        let opening = pin!(Connection::open(&self.host, self.port, &self.authority));
-        match select(opening, self.timer.sleep(self.patience / 2)).await {
-            Either::Left((opened, _)) => opened,
-            Either::Right(_) => {
-                Err(Error::new(ErrorKind::Unavailable, "the server opens no connection in time")
-                    .with_retry(Retry::Safe))
-            }
+        let too_long = self.timer.sleep(self.patience / 2);
+        let opening = pin!(Connection::open(&self.address, self.budget.clone()));
+        // The time first: a server that sends without end cannot keep it from passing.
+        match select(too_long, opening).await {
+            Either::Left(_) => Err(not_in_time(&self.address.authority)),
+            Either::Right((opened, _)) => opened,
         }
     }
 
@@ -54,7 +54,7 @@ pub(crate) struct Driver {
     link: Link,
     requests: mpsc::Receiver<Request>,
     closing: BoxFuture<'static, ()>,
-    winding_down: FuturesUnordered<BoxFuture<'static, ()>>,
+    drained: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Dropped with the task, which is how others learn of its end.
     _ended: watch::Sender<()>,
 }
@@ -78,7 +78,7 @@ impl Driver {
     ) -> Self {
         let link = Link::Up { connection: Box::new(connection), period: server.sleep() };
         let closing = async move { closing.notified().await }.boxed();
-        Self { server, link, requests, closing, winding_down: FuturesUnordered::new(), _ended: ended }
+        Self { server, link, requests, closing, drained: FuturesUnordered::new(), _ended: ended }
     }
 
     /// Runs until the store is closed or nobody holds it, and then until all replies are there.
@@ -94,20 +94,24 @@ impl Driver {
         while let Ok(request) = self.requests.try_recv() {
             request.refuse(&closed);
         }
-        while self.winding_down.next().await.is_some() {}
+        while self.drained.next().await.is_some() {}
     }
 
-    /// Ready when there is nothing more to do but to end.
+    /// Ready when there is nothing more to do but to end. What one turn reads and sends is bounded, and timers come before
+    /// sockets; so the task needs none of tokio's budget, which reads would take from the timers beside them.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.closing.poll_unpin(cx).is_ready() {
             return Poll::Ready(());
         }
+        if let Link::Up { connection, .. } = &mut self.link {
+            connection.begin_turn();
+        }
         loop {
             // In the loop, because its steps add some.
-            while let Poll::Ready(Some(())) = self.winding_down.poll_next_unpin(cx) {}
+            while let Poll::Ready(Some(())) = self.drained.poll_next_unpin(cx) {}
             match &mut self.link {
                 Link::Down => {
-                    if self.winding_down.len() >= WINDING_DOWN_MAX {
+                    if self.drained.len() >= DRAINED_MAX {
                         return Poll::Pending;
                     }
                     match self.requests.poll_recv(cx) {
@@ -121,22 +125,20 @@ impl Driver {
                     Poll::Pending => return Poll::Pending,
                 },
                 Link::Up { connection, period } => {
-                    // What has come first: a connection that has ended takes no request.
+                    if period.poll_unpin(cx).is_ready() {
+                        *period = self.server.sleep();
+                        if connection.turn_period(cx) {
+                            self.replace();
+                        }
+                        continue;
+                    }
+                    // Replies before requests: a connection that has ended takes no request.
                     let end = match connection.poll_replies(cx) {
                         Poll::Ready(end) => end,
-                        Poll::Pending => {
-                            if period.poll_unpin(cx).is_ready() {
-                                *period = self.server.sleep();
-                                if connection.turn_period(cx) {
-                                    self.replace();
-                                }
-                                continue;
-                            }
-                            match connection.poll_requests(cx, &mut self.requests) {
-                                Poll::Ready(end) => end,
-                                Poll::Pending => return Poll::Pending,
-                            }
-                        }
+                        Poll::Pending => match connection.poll_requests(cx, &mut self.requests) {
+                            Poll::Ready(end) => end,
+                            Poll::Pending => return Poll::Pending,
+                        },
                     };
                     match end {
                         End::Lost => self.link = Link::Down,
@@ -157,17 +159,18 @@ impl Driver {
         self.link = Link::Opening { opening, first };
     }
 
-    /// Who waited for a connection that did not come learns it at once, and comes back when the policy says so.
+    /// Callers that waited for a connection that did not come learn it at once, and come back when the policy says so.
     fn opened(&mut self, opened: Result<Connection>) {
         let Link::Opening { first, .. } = std::mem::replace(&mut self.link, Link::Down) else { return };
         match opened {
             Ok(mut connection) => {
+                connection.begin_turn();
                 if connection.send(first).is_none() {
                     self.link = Link::Up { connection: Box::new(connection), period: self.server.sleep() };
                 }
             }
             Err(error) => {
-                // All are taken before the first is told: one that comes back at once has not waited for this connection.
+                // All are taken before the first is refused: one that comes back at once has not waited for this connection.
                 let others = std::iter::from_fn(|| self.requests.try_recv().ok());
                 let waiting: Vec<Request> = std::iter::once(first).chain(others).collect();
                 waiting.into_iter().for_each(|request| request.refuse(&error));
@@ -183,6 +186,6 @@ impl Driver {
     }
 
     fn drain(&self, connection: Box<Connection>) {
-        self.winding_down.push(connection.drain(self.server.sleep()).boxed());
+        self.drained.push(connection.drain(self.server.sleep()).boxed());
     }
 }

@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod budget;
 mod capabilities;
 mod client;
 mod config;
 mod connection;
 mod driver;
 mod matcher;
+mod paced;
+mod request;
 
 mod store;
 mod wire;

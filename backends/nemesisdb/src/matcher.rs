@@ -4,34 +4,21 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use kv_api::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::budget::ReplyBudget;
+use crate::request::{Replies, Request};
 use crate::wire::message::Command;
 use crate::wire::reply::{Answer, Reply};
-
-/// What became of a message.
-#[derive(Debug)]
-pub(crate) struct Replies {
-    /// One for each key, in the order of the keys; `None` where the answer did not come.
-    pub(crate) answers: Vec<Option<Answer>>,
-    /// Why some did not come.
-    pub(crate) lost: Option<Error>,
-}
-
-impl Replies {
-    /// None of the answers came.
-    pub(crate) fn none(keys: usize, error: Error) -> Self {
-        Self { answers: vec![None; keys], lost: Some(error) }
-    }
-}
 
 /// The messages that have been sent and not wholly answered.
 ///
 /// The server answers each mention of a key with one message. It works on what concerns one key in the order in which
 /// that came, so the replies to one command about one key come in the order of the requests, whatever else comes between
 /// them. A caller that is gone keeps its place in that order: its reply is taken and thrown away (ERR-6).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Matcher {
+    budget: ReplyBudget,
     /// Who waits for a reply to this command about this key, the first first.
     awaited: HashMap<Command, HashMap<String, VecDeque<Place>>>,
     /// By number, so that the first is the one sent first.
@@ -53,6 +40,7 @@ struct Pending {
     missing: usize,
     caller: oneshot::Sender<Replies>,
     sent_in: u64,
+    _room: OwnedSemaphorePermit,
 }
 
 /// A reply that nobody waits for.
@@ -60,19 +48,20 @@ struct Pending {
 pub(crate) struct Unexpected;
 
 impl Matcher {
-    /// A message about these keys was sent, in the period of this number.
-    pub(crate) fn register(
-        &mut self,
-        command: Command,
-        keys: Vec<String>,
-        caller: oneshot::Sender<Replies>,
-        period: u64,
-    ) {
+    /// Nothing has been sent. Values in replies take their room from the budget.
+    pub(crate) fn new(budget: ReplyBudget) -> Self {
+        Self { budget, awaited: HashMap::new(), messages: BTreeMap::new(), numbers: 0, outstanding: 0 }
+    }
+
+    /// A request was sent, in the period of this number.
+    pub(crate) fn register(&mut self, request: Request, period: u64) {
+        let Request { command, keys, caller, room, .. } = request;
         let message = self.numbers;
         self.numbers += 1;
         self.outstanding += keys.len();
-        let answers = vec![None; keys.len()];
-        self.messages.insert(message, Pending { missing: keys.len(), answers, caller, sent_in: period });
+        let answers = keys.iter().map(|_| None).collect();
+        let pending = Pending { missing: keys.len(), answers, caller, sent_in: period, _room: room };
+        self.messages.insert(message, pending);
         let awaited = self.awaited.entry(command).or_default();
         for (at, key) in keys.into_iter().enumerate() {
             awaited.entry(key).or_default().push_back(Place { message, key: at });
@@ -80,17 +69,18 @@ impl Matcher {
     }
 
     /// A reply came.
-    pub(crate) fn on_reply(&mut self, reply: Reply) -> Result<(), Unexpected> {
-        let Reply { command, key, answer } = reply;
-        let awaited = self.awaited.get_mut(&command).ok_or(Unexpected)?;
-        let places = awaited.get_mut(&key).ok_or(Unexpected)?;
+    pub(crate) fn on_reply(&mut self, reply: &Reply<'_>) -> Result<(), Unexpected> {
+        let awaited = self.awaited.get_mut(&reply.command).ok_or(Unexpected)?;
+        let places = awaited.get_mut(&*reply.key).ok_or(Unexpected)?;
         let place = places.pop_front().ok_or(Unexpected)?;
         if places.is_empty() {
-            awaited.remove(&key);
+            awaited.remove(&*reply.key);
         }
         self.outstanding -= 1;
         let pending = self.messages.get_mut(&place.message).ok_or(Unexpected)?;
-        pending.answers[place.key] = Some(answer);
+        if !pending.caller.is_closed() {
+            pending.answers[place.key] = Some(reply.answer(&self.budget));
+        }
         pending.missing -= 1;
         if pending.missing == 0
             && let Some(Pending { answers, caller, .. }) = self.messages.remove(&place.message)
@@ -101,8 +91,8 @@ impl Matcher {
         Ok(())
     }
 
-    /// No reply can be told from another any more, or none will come: every caller learns what is known. What is outstanding stays outstanding.
-    /// Gives the number of replies to `SERVER_INFO` that are.
+    /// No reply can be told from another any more, or none will come: every caller learns what is known. What is outstanding
+    /// stays outstanding. Gives the number of replies to `SERVER_INFO` that are.
     pub(crate) fn give_up(&mut self, error: &Error) -> usize {
         let infos = self.awaited.get(&Command::ServerInfo).map_or(0, |keys| keys.values().map(VecDeque::len).sum());
         self.awaited.clear();
@@ -110,11 +100,6 @@ impl Matcher {
             let _ = caller.send(Replies { answers, lost: Some(error.clone()) });
         }
         infos
-    }
-
-    /// One of the replies that are outstanding came, and nobody knows which.
-    pub(crate) fn came_unmatched(&mut self) {
-        self.outstanding = self.outstanding.saturating_sub(1);
     }
 
     /// All replies that were outstanding have come, or never will.
@@ -144,53 +129,61 @@ mod tests {
     use kv_api::ErrorKind;
     use proptest::prelude::*;
     use proptest::sample::Index;
+    use std::sync::Arc;
+    use tokio::sync::Semaphore;
 
-    fn reply(command: Command, key: &str, status: u64) -> Reply {
-        Reply { command, key: key.to_owned(), answer: Answer { status, value: None } }
+    fn matcher() -> Matcher {
+        Matcher::new(ReplyBudget::new(100))
+    }
+
+    fn reply(command: Command, key: &str, status: u64) -> Reply<'_> {
+        Reply::without_value(command, key, status)
     }
 
     fn register(matcher: &mut Matcher, command: Command, keys: &[&str]) -> oneshot::Receiver<Replies> {
         let (caller, replies) = oneshot::channel();
-        matcher.register(command, keys.iter().map(|key| (*key).to_owned()).collect(), caller, 0);
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        matcher.register(Request::new(command, keys, String::new(), caller, room), 0);
         replies
     }
 
     fn statuses(replies: &mut oneshot::Receiver<Replies>) -> Option<Vec<Option<u64>>> {
         let replies = replies.try_recv().ok()?;
-        Some(replies.answers.into_iter().map(|answer| answer.map(|answer| answer.status)).collect())
+        Some(replies.answers.into_iter().map(|answer| answer.map(|answer| answer.status())).collect())
     }
 
     #[test]
     fn err_6_a_caller_that_is_gone_keeps_its_place() {
-        let mut matcher = Matcher::default();
+        let mut matcher = matcher();
         drop(register(&mut matcher, Command::Get, &["sixsix"]));
         let mut second = register(&mut matcher, Command::Get, &["sixsix"]);
-        matcher.on_reply(reply(Command::Get, "sixsix", 0)).unwrap();
+        matcher.on_reply(&reply(Command::Get, "sixsix", 0)).unwrap();
         assert_eq!(statuses(&mut second), None, "this one was the first one's");
-        matcher.on_reply(reply(Command::Get, "sixsix", 3)).unwrap();
+        matcher.on_reply(&reply(Command::Get, "sixsix", 3)).unwrap();
         assert_eq!(statuses(&mut second), Some(vec![Some(3)]));
         assert_eq!((matcher.outstanding(), matcher.messages()), (0, 0));
     }
 
     #[test]
     fn what_nobody_waits_for_is_unexpected() {
-        let mut matcher = Matcher::default();
-        assert_eq!(matcher.on_reply(reply(Command::Get, "sixsix", 0)), Err(Unexpected));
+        let mut matcher = matcher();
+        assert_eq!(matcher.on_reply(&reply(Command::Get, "sixsix", 0)), Err(Unexpected));
         let _caller = register(&mut matcher, Command::Get, &["sixsix"]);
-        assert_eq!(matcher.on_reply(reply(Command::Set, "sixsix", 1)), Err(Unexpected));
-        assert_eq!(matcher.on_reply(reply(Command::Get, "seven77", 3)), Err(Unexpected));
-        matcher.on_reply(reply(Command::Get, "sixsix", 0)).unwrap();
-        assert_eq!(matcher.on_reply(reply(Command::Get, "sixsix", 0)), Err(Unexpected));
+        assert_eq!(matcher.on_reply(&reply(Command::Set, "sixsix", 1)), Err(Unexpected));
+        assert_eq!(matcher.on_reply(&reply(Command::Get, "seven77", 3)), Err(Unexpected));
+        matcher.on_reply(&reply(Command::Get, "sixsix", 0)).unwrap();
+        assert_eq!(matcher.on_reply(&reply(Command::Get, "sixsix", 0)), Err(Unexpected));
     }
 
     #[test]
     fn batch_6_who_gives_up_tells_what_has_come() {
-        let mut matcher = Matcher::default();
+        let mut matcher = matcher();
         let mut set = register(&mut matcher, Command::Set, &["first1", "second"]);
         let mut get = register(&mut matcher, Command::Get, &["first1"]);
-        matcher.on_reply(reply(Command::Set, "second", 2)).unwrap();
+        matcher.on_reply(&reply(Command::Set, "second", 2)).unwrap();
         let mut info = register(&mut matcher, Command::ServerInfo, &[""]);
-        matcher.on_reply(reply(Command::ServerInfo, "", 0)).unwrap();
+        matcher.on_reply(&reply(Command::ServerInfo, "", 0)).unwrap();
         assert_eq!(statuses(&mut info), Some(vec![Some(0)]));
         assert_eq!(matcher.give_up(&Error::new(ErrorKind::Unavailable, "gone")), 0);
         let replies = set.try_recv().unwrap();
@@ -198,9 +191,7 @@ mod tests {
         assert!(replies.answers[0].is_none() && replies.answers[1].is_some());
         assert_eq!(statuses(&mut get), Some(vec![None]));
         assert_eq!((matcher.outstanding(), matcher.messages()), (2, 0), "they may still come");
-        assert_eq!(matcher.on_reply(reply(Command::Get, "first1", 0)), Err(Unexpected));
-        matcher.came_unmatched();
-        assert_eq!(matcher.outstanding(), 1);
+        assert_eq!(matcher.on_reply(&reply(Command::Get, "first1", 0)), Err(Unexpected));
         matcher.nothing_is_outstanding();
         assert_eq!(matcher.outstanding(), 0);
     }
@@ -229,7 +220,7 @@ mod tests {
             messages in prop::collection::vec(message(), 1..40),
             choices in prop::collection::vec((any::<bool>(), any::<Index>()), 400),
         ) {
-            let mut matcher = Matcher::default();
+            let mut matcher = matcher();
             // Of each command and key the replies to give, in order. The status is the number of message and key.
             let mut outstanding: BTreeMap<(&str, usize), VecDeque<(Command, u64)>> = BTreeMap::new();
             let mut callers = Vec::new();
@@ -255,7 +246,7 @@ mod tests {
                 if replies.is_empty() {
                     outstanding.remove(&chosen);
                 }
-                matcher.on_reply(reply(command, KEYS[chosen.1], status)).unwrap();
+                matcher.on_reply(&reply(command, KEYS[chosen.1], status)).unwrap();
                 prop_assert_eq!(matcher.outstanding(), outstanding.values().map(VecDeque::len).sum::<usize>());
             }
             for (mut caller, expected) in callers {

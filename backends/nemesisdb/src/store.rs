@@ -1,6 +1,7 @@
 //! The store: which commands a request takes, and what their answers mean.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt;
@@ -11,13 +12,15 @@ use kv_api::{
 };
 use kv_remote::{Call, Idempotency, Remote, Reply, as_not_applied};
 
+use crate::budget::ReplyBudget;
 use crate::capabilities::capabilities;
 use crate::client::Client;
 use crate::config::NemesisdbConfig;
+use crate::connection::Address;
 use crate::driver::Server;
-use crate::matcher::Replies;
+use crate::request::Replies;
 use crate::wire::message::{
-    Command, ENDS_BYTES, SERVER_INFO, check_json, encoded, keys_message, pairs_message, quoted_bytes, write_bytes,
+    Command, ENDS_BYTES, SERVER_INFO, encoded, keys_message, pairs_message, quoted_bytes, write_bytes,
 };
 use crate::wire::pack::pack;
 use crate::wire::reply::{Answer, Found};
@@ -48,23 +51,27 @@ struct Item<'a> {
 
 /// What is known of a message's items, over all attempts to send it.
 struct Progress {
-    answers: Vec<Option<Reply<Answer>>>,
-    /// An attempt so far may have been applied.
-    maybe_applied: bool,
+    answers: Mutex<Vec<Option<Reply<Answer>>>>,
+    /// An attempt so far has been sent, and so may have been applied.
+    sent: AtomicBool,
 }
 
 impl NemesisdbStore {
     /// Connects to the server. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// `Unavailable` when the server cannot be reached, `Misconfigured` when what answers there is none.
+    /// `Unavailable` when the server cannot be reached, `Misconfigured` when the host is unknown or what answers there is no
+    /// NemesisDB.
     pub async fn open(config: NemesisdbConfig) -> Result<Self> {
         let capabilities = capabilities(&config);
         let (prefix, authority) = (config.prefix(), config.authority());
-        let NemesisdbConfig { host, port, namespace, message_bytes_max, expiry, remote: settings } = config;
+        let NemesisdbConfig { host, port, namespace, message_bytes_max, buffer_bytes_max, expiry, remote: settings } =
+            config;
         let scope = format!("{authority} {}", namespace.unwrap_or_default());
         let (timer, patience) = (settings.timer(), settings.request_timeout());
-        let server = Server { host, port, authority, timer, patience };
+        let buffer_bytes_max = buffer_bytes_max.get();
+        let address = Address { host, port, authority, message_bytes_max, buffer_bytes_max };
+        let server = Server { address, budget: ReplyBudget::new(buffer_bytes_max), timer, patience };
         let remote = Remote::new(settings);
         let client = remote.call().send(Idempotency::Read, || Client::open(server.clone())).await?.answer;
         Ok(Self { client, remote, capabilities, scope, prefix, message_bytes_max, expiry })
@@ -84,8 +91,8 @@ impl NemesisdbStore {
         Item { bytes: write_bytes(&key, write), key, write: Some(write) }
     }
 
-    /// Refuses what no message can hold, or what would break one. What a limit can measure was refused before this; a key with
-    /// escapes takes more in a message than its own bytes.
+    /// Refuses what no message can hold. What a limit can measure was refused before this; a key with escapes takes more in a
+    /// message than its own bytes.
     fn check(&self, item: &Item<'_>) -> Result<()> {
         let found = ENDS_BYTES + item.bytes;
         if found > self.message_bytes_max {
@@ -93,7 +100,7 @@ impl NemesisdbStore {
             let (allowed, found) = (self.message_bytes_max - prefix, found - prefix);
             return Err(Error::limit("message_bytes_max", allowed as u64, found as u64));
         }
-        item.write.map_or(Ok(()), check_json)
+        Ok(())
     }
 
     /// Sends items of distinct keys in as few messages as there can be, side by side, and gives the answer to each, in order.
@@ -125,7 +132,8 @@ impl NemesisdbStore {
         results.into_iter().map(|result| result.unwrap_or_else(|| Err(lost_track()))).collect()
     }
 
-    /// Sends one message as often as the policy allows; each time only what has no answer yet.
+    /// Sends one message as often as the policy allows; each time only what has no answer yet. An item without an answer says
+    /// what is known of it: when no attempt was sent, that it was not applied (ERR-3, BATCH-6).
     async fn message(
         &self,
         call: &Call<'_>,
@@ -133,45 +141,41 @@ impl NemesisdbStore {
         idempotency: Idempotency,
         items: Vec<&Item<'_>>,
     ) -> Vec<Result<Reply<Answer>>> {
-        let progress = Mutex::new(Progress { answers: vec![None; items.len()], maybe_applied: false });
-        let sent = call.send(idempotency, || self.attempt(command, &items, &progress)).await;
-        let missing = sent.err().unwrap_or_else(lost_track);
-        let Progress { answers, .. } = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let answers = Mutex::new(items.iter().map(|_| None).collect());
+        let progress = Progress { answers, sent: AtomicBool::new(false) };
+        let ended = call.send(idempotency, || self.attempt(command, &items, &progress)).await;
+        let mut missing = ended.err().unwrap_or_else(lost_track);
+        if !progress.sent.into_inner() {
+            missing = as_not_applied(missing);
+        }
+        let answers = progress.answers.into_inner().unwrap_or_else(PoisonError::into_inner);
         answers.into_iter().map(|answer| answer.ok_or_else(|| missing.clone())).collect()
     }
 
-    async fn attempt(&self, command: Command, items: &[&Item<'_>], progress: &Mutex<Progress>) -> Result<()> {
-        let progress = || progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let (open, repeated): (Vec<usize>, bool) = {
-            let mut progress = progress();
-            let repeated = progress.maybe_applied;
-            // Until it is known better: this attempt may be dropped.
-            progress.maybe_applied = true;
-            ((0..items.len()).filter(|at| progress.answers[*at].is_none()).collect(), repeated)
+    async fn attempt(&self, command: Command, items: &[&Item<'_>], progress: &Progress) -> Result<()> {
+        let answers = || progress.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let open: Vec<usize> = {
+            let answers = answers();
+            (0..items.len()).filter(|at| answers[*at].is_none()).collect()
         };
+        let repeated = progress.sent.load(Ordering::Acquire);
+        let asked = || open.iter().map(|at| items[*at]);
+        let room = self.client.reserve(message_bytes(asked())).await?;
         let now = self.clock().now();
-        let asked = open.iter().map(|at| items[*at]);
         let text = match command {
             Command::Set | Command::Add => pairs_message(
                 command,
-                asked.filter_map(|item| item.write.map(|write| (&*item.key, encoded(write, now)))),
+                asked().filter_map(|item| item.write.map(|write| (&*item.key, encoded(write, now)))),
             ),
-            _ => keys_message(command, asked.map(|item| &*item.key)),
+            _ => keys_message(command, asked().map(|item| &*item.key)),
         };
-        let keys = open.iter().map(|at| items[*at].key.clone().into_owned()).collect();
-        let replies = self.client.send(command, keys, text).await;
-        let Replies { answers, lost } = replies.unwrap_or_else(|error| Replies::none(open.len(), error));
-        let mut progress = progress();
-        for (at, answer) in open.into_iter().zip(answers) {
-            progress.answers[at] = answer.map(|answer| Reply { answer, repeated });
+        let keys = asked().map(|item| item.key.clone().into_owned()).collect();
+        let Replies { answers: replies, lost } = self.client.send(command, keys, text, room, &progress.sent).await?;
+        let mut answers = answers();
+        for (at, answer) in open.into_iter().zip(replies) {
+            answers[at] = answer.map(|answer| Reply { answer, repeated });
         }
-        match lost {
-            None => Ok(()),
-            Some(error) => {
-                progress.maybe_applied = repeated || error.retry() == Retry::OutcomeUnknown;
-                Err(error)
-            }
-        }
+        lost.map_or(Ok(()), Err)
     }
 
     /// What is kept under each key, expired or not.
@@ -339,8 +343,14 @@ impl NemesisdbStore {
     }
 }
 
+/// What is known of an item before anything is known (BATCH-6).
 fn lost_track() -> Error {
-    Error::new(ErrorKind::Internal, "an item of the batch was in no message")
+    Error::new(ErrorKind::Internal, "an item of the batch was lost track of").with_retry(Retry::OutcomeUnknown)
+}
+
+/// What a message takes on the way: its text, and its keys once more, by which its replies are found.
+fn message_bytes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> usize {
+    ENDS_BYTES + items.map(|item| item.bytes + 1 + item.key.len()).sum::<usize>()
 }
 
 #[async_trait]
@@ -384,12 +394,14 @@ impl Backend for NemesisdbStore {
         self.delete_all(&self.remote.call(), deletes.keys()).await
     }
 
-    /// Idempotency for the figures of the server: that touches no key.
+    /// Asks for the figures of the server: that touches no key.
     async fn ping(&self) -> Result<()> {
         let ask = || async {
-            let replies = self.client.send(Command::ServerInfo, vec![String::new()], SERVER_INFO.to_owned()).await?;
+            let room = self.client.reserve(SERVER_INFO.len()).await?;
+            let (keys, text, sent) = (vec![String::new()], SERVER_INFO.to_owned(), AtomicBool::new(false));
+            let replies = self.client.send(Command::ServerInfo, keys, text, room, &sent).await?;
             match (replies.answers.into_iter().flatten().next(), replies.lost) {
-                (Some(answer), _) => answer.told(),
+                (Some(answer), _) => answer.info(),
                 (None, lost) => Err(lost.unwrap_or_else(lost_track)),
             }
         };

@@ -1,82 +1,98 @@
 //! What comes back: one message for each key, with the name of its command, the key and a status; and what each status
 //! means (section "What goes over the wire" of the README). Pure.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use kv_api::{
-    DeleteOutcome, Envelope, Error, ErrorKind, Metadata, Result, Retry, SetStatus, Timestamp, Value, ValueKind,
+    DeleteOutcome, Envelope, Error, ErrorKind, JsonText, Metadata, Result, Retry, SetStatus, Timestamp, Value,
 };
-use serde_json::value::RawValue;
 
+use crate::budget::{Held, ReplyBudget};
+use crate::wire::error::nobodys;
 use crate::wire::message::Command;
-
-/// What the server answered about one key.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u64,
-    /// Beside a hit of a `GET`, the value as it came.
-    pub(crate) value: Option<Box<RawValue>>,
-}
 
 /// A message that says whose it is.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct Reply<'t> {
     pub(crate) command: Command,
     /// As on the server; empty for a command about no key.
-    pub(crate) key: String,
-    pub(crate) answer: Answer,
+    pub(crate) key: Cow<'t, str>,
+    status: u64,
+    value: Option<JsonText<'t>>,
 }
 
-type Members<'t> = BTreeMap<String, &'t RawValue>;
+/// What the server answered about one key.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: u64,
+    value: Content,
+}
+
+/// The value beside a status.
+#[derive(Debug)]
+enum Content {
+    /// Only a hit of a `GET` has one.
+    None,
+    /// As it came.
+    Json { text: Bytes, _held: Held },
+    /// It came, and there was no room for it.
+    NoRoom,
+}
 
 /// Takes a message apart.
 ///
 /// # Errors
 /// `Protocol` when it does not say whose it is: an error of the server that names no command, or what is no reply at all. No
 /// text of the message is in it.
-pub(crate) fn parse(text: &str) -> Result<Reply> {
-    let members = |text| serde_json::from_str::<Members<'_>>(text).map_err(|_| unknown("a message that is no reply"));
-    let message = members(text)?;
-    let [(name, body)] = Vec::from_iter(&message)[..] else { return Err(unknown("a message that is no reply")) };
-    let mut body = members(body.get())?;
+pub(crate) fn parse(text: &str) -> Result<Reply<'_>> {
+    let no_reply = || nobodys("a message that is no reply");
+    let message = JsonText::parse_foreign(text).map_err(|_| no_reply())?.object().ok_or_else(no_reply)?;
+    let mut members = message.into_iter();
+    let (Some((name, body)), None) = (members.next(), members.next()) else { return Err(no_reply()) };
+    let mut body = body.object().ok_or_else(no_reply)?;
+    let number = |name: &str| body.get(name).copied().and_then(JsonText::as_u64);
     if name == "SERVER_ERROR" {
-        let code = number(&body, "s").or_else(|| number(&body, "_c"));
-        let error = unknown("an error that names no request");
-        return Err(match code {
+        let error = nobodys("an error that names no request");
+        return Err(match number("s").or_else(|| number("_c")) {
             Some(code) => error.with_native_code(format_args!("SERVER_ERROR {code}")),
             None => error.with_native_code("SERVER_ERROR"),
         });
     }
     let named = |command: &Command| name.strip_suffix("_RSP") == Some(command.name());
-    let command = Command::ALL.into_iter().find(named).ok_or_else(|| unknown("a reply to another command"))?;
-    let status = number(&body, "st").ok_or_else(|| unknown("a reply without a status"))?;
+    let command = Command::ALL.into_iter().find(named).ok_or_else(|| nobodys("a reply to another command"))?;
+    let status = number("st").ok_or_else(|| nobodys("a reply without a status"))?;
     let (key, value) = if command == Command::ServerInfo {
-        (String::new(), None)
+        (Cow::Borrowed(""), None)
     } else if command == Command::Get && status == HIT {
         // The pair itself; a key has six bytes at least, so it is never `st`.
         body.remove("st");
-        let (1, Some((key, value))) = (body.len(), body.into_iter().next()) else {
-            return Err(unknown("a hit that is not one pair"));
+        let mut pairs = body.into_iter();
+        let (Some((key, value)), None) = (pairs.next(), pairs.next()) else {
+            return Err(nobodys("a hit that is not one pair"));
         };
-        (key, Some(value.to_owned()))
+        (key, Some(value))
     } else {
-        let key = body.get("k").and_then(|key| serde_json::from_str(key.get()).ok());
-        let Some(key) = key else {
-            return Err(unknown("a refusal that names no key").with_native_code(format_args!("st {status}")));
+        let Some(key) = body.remove("k").and_then(|key| key.as_str()) else {
+            return Err(nobodys("a refusal that names no key").with_native_code(format_args!("st {status}")));
         };
         (key, None)
     };
-    Ok(Reply { command, key, answer: Answer { status, value } })
+    Ok(Reply { command, key, status, value })
 }
 
-fn number(members: &Members<'_>, name: &str) -> Option<u64> {
-    members.get(name)?.get().parse().ok()
-}
-
-/// Nobody knows whose answer this was, nor what became of the request.
-fn unknown(what: &'static str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the server sent {what}")).with_retry(Retry::OutcomeUnknown)
+impl Reply<'_> {
+    /// What it says about its key, kept where there is room.
+    pub(crate) fn answer(&self, budget: &ReplyBudget) -> Answer {
+        let kept = |value: JsonText<'_>| {
+            let text = value.as_text();
+            match budget.hold(text.len()) {
+                Some(held) => Content::Json { text: Bytes::copy_from_slice(text.as_bytes()), _held: held },
+                None => Content::NoRoom,
+            }
+        };
+        Answer { status: self.status, value: self.value.map_or(Content::None, kept) }
+    }
 }
 
 const HIT: u64 = 0;
@@ -89,7 +105,19 @@ const KEY_TOO_SHORT: u64 = 6;
 const NOT_A_KEY: u64 = 7;
 const NOT_A_BODY: u64 = 12;
 
+#[cfg(test)]
+impl<'t> Reply<'t> {
+    pub(crate) fn without_value(command: Command, key: &'t str, status: u64) -> Self {
+        Self { command, key: Cow::Borrowed(key), status, value: None }
+    }
+}
+
 impl Answer {
+    #[cfg(test)]
+    pub(crate) const fn status(&self) -> u64 {
+        self.status
+    }
+
     /// The outcome of a `SET`.
     pub(crate) fn set(&self) -> Result<SetStatus> {
         match self.status {
@@ -120,14 +148,15 @@ impl Answer {
     /// What a `GET` found, expired or not.
     pub(crate) fn found(&self) -> Result<Option<Found>> {
         match (self.status, &self.value) {
-            (HIT, Some(value)) => found(value.get()).map(Some),
+            (HIT, Content::Json { text, .. }) => found(text).map(Some),
+            (HIT, Content::NoRoom) => Err(no_room()),
             (MISSING, _) => Ok(None),
             _ => Err(self.refusal()),
         }
     }
 
     /// Whether `SERVER_INFO` was answered.
-    pub(crate) fn told(&self) -> Result<()> {
+    pub(crate) fn info(&self) -> Result<()> {
         if self.status == HIT { Ok(()) } else { Err(self.refusal()) }
     }
 
@@ -161,20 +190,20 @@ impl Found {
     }
 }
 
-/// Whoever wrote it: an envelope is one, a string is a text, and the rest JSON, `null` too (VAL-5).
-fn found(json: &str) -> Result<Found> {
-    if let Some(envelope) = Envelope::decode_text(json)? {
+fn no_room() -> Error {
+    let message = "the values of all calls under way are longer than buffer_bytes_max: read fewer at a time";
+    Error::new(ErrorKind::Exhausted, message).with_retry(Retry::Safe)
+}
+
+/// What a client of any kind wrote: an envelope is one, a string is a text, and the rest is JSON, `null` too (VAL-5).
+fn found(json: &[u8]) -> Result<Found> {
+    let json = JsonText::parse_slice_foreign(json)
+        .map_err(|_| Error::new(ErrorKind::Protocol, "the server sent a value that is no JSON"))?;
+    if let Some(envelope) = Envelope::decode_json(json)? {
         let (value, metadata, expires_at) = envelope.into_parts();
         return Ok(Found { value, metadata, expires_at });
     }
-    let value = if json.starts_with('"') {
-        let text = serde_json::from_str::<String>(json)
-            .map_err(|_| Error::new(ErrorKind::Protocol, "the server sent a string that is none"))?;
-        Value::from(text)
-    } else {
-        Value::from_stored(ValueKind::Json, Bytes::copy_from_slice(json.as_bytes()))
-    };
-    Ok(Found { value, metadata: None, expires_at: None })
+    Ok(Found { value: json.to_value(), metadata: None, expires_at: None })
 }
 
 #[cfg(test)]
@@ -184,7 +213,7 @@ mod tests {
     use serde_json::json;
 
     fn answer(text: &str) -> Answer {
-        parse(text).unwrap().answer
+        parse(text).unwrap().answer(&ReplyBudget::new(1 << 20))
     }
 
     #[test]
@@ -199,7 +228,7 @@ mod tests {
             (r#"{"SERVER_INFO_RSP":{"st":0,"keyCnt":1,"qryCnt":2,"version":"0.1.6"}}"#, Command::ServerInfo, "", 0),
         ] {
             let reply = parse(text).unwrap();
-            assert_eq!((reply.command, reply.key.as_str(), reply.answer.status), (command, key, status), "{text}");
+            assert_eq!((reply.command, &*reply.key, reply.status), (command, key, status), "{text}");
         }
     }
 
@@ -233,7 +262,7 @@ mod tests {
 
     #[test]
     fn err_1_each_status_has_its_meaning() {
-        let with = |status: u64| Answer { status, value: None };
+        let with = |status: u64| Answer { status, value: Content::None };
         assert_eq!(with(1).set().unwrap(), SetStatus::Created);
         assert_eq!(with(2).set().unwrap(), SetStatus::Updated);
         assert_eq!(with(1).added().unwrap(), SetStatus::Created);
@@ -241,14 +270,14 @@ mod tests {
         assert_eq!(with(5).removed().unwrap(), DeleteOutcome::Deleted);
         assert_eq!(with(3).removed().unwrap(), DeleteOutcome::NotFound);
         assert!(with(3).found().unwrap().is_none());
-        with(0).told().unwrap();
+        with(0).info().unwrap();
         for status in 0..20 {
             let errors = [
                 with(status).set().err().filter(|_| !matches!(status, 1 | 2)),
                 with(status).added().err().filter(|_| !matches!(status, 1 | 4)),
                 with(status).removed().err().filter(|_| !matches!(status, 3 | 5)),
                 with(status).found().err().filter(|_| status != 3),
-                with(status).told().err().filter(|_| status != 0),
+                with(status).info().err().filter(|_| status != 0),
             ];
             let (kind, retry) = match status {
                 6 => (ErrorKind::InvalidArgument, Retry::Never),
@@ -296,7 +325,8 @@ mod tests {
         #[test]
         fn no_message_makes_it_panic(text in r#"\{?("(GET|SET|SERVER)_(RSP|ERROR)":)?\{?("(st|k|s)":[0-9"]{0,3},?)*[\PC]{0,20}\}{0,2}"#) {
             if let Ok(reply) = parse(&text) {
-                let _ = (reply.answer.found(), reply.answer.set());
+                let answer = reply.answer(&ReplyBudget::new(1 << 20));
+                let _ = (answer.found(), answer.set());
             }
         }
     }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use kv_api::{Clock, DeleteOutcome, ErrorKind, ManualClock, Retry, SetItem, SetStatus, Store, Timestamp, Value};
 use kv_fakes::nemesisdb::{Data, Fake};
 use kv_fakes::{Applied, Fault, ServerOptions};
-use kv_nemesisdb::{NemesisdbConfig, RetryPolicy};
+use kv_nemesisdb::{NemesisdbConfig, RemoteSettings, RetryPolicy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{System, open};
 use crate::scripted::{Says, serve};
@@ -93,7 +97,6 @@ async fn err_3_what_is_no_websocket_is_misconfigured() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.read(&mut [0; 1024]).await;
@@ -156,6 +159,156 @@ async fn err_6_after_a_reply_of_nobody_the_connection_is_replaced() {
     }
 }
 
+/// The stray message is no reply, so both replies and that to `SERVER_INFO` are still outstanding after it.
+#[tokio::test]
+async fn err_6_after_a_reply_of_nobody_no_reply_is_left_unread() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let mut socket = accept_async(listener.accept().await.unwrap().0).await.unwrap();
+        for expected in ["first1", "second"] {
+            let Message::Text(text) = socket.next().await.unwrap().unwrap() else { panic!("no text") };
+            assert!(text.contains(expected), "{text}");
+        }
+        socket.send(Message::text(r#"{"SET_RSP":{"k":"nobody","st":1}}"#)).await.unwrap();
+        let Message::Text(text) = socket.next().await.unwrap().unwrap() else { panic!("no text") };
+        assert!(text.contains("SERVER_INFO"), "{text}");
+        for reply in [
+            r#"{"SET_RSP":{"k":"first1","st":1}}"#,
+            r#"{"SET_RSP":{"k":"second","st":1}}"#,
+            r#"{"SERVER_INFO_RSP":{"st":0}}"#,
+        ] {
+            // A client that has sent its close frame answers no ping.
+            socket.send(Message::Ping("still there".into())).await.unwrap();
+            assert_eq!(socket.next().await.unwrap().unwrap(), Message::Pong("still there".into()), "before {reply}");
+            socket.send(Message::text(reply)).await.unwrap();
+        }
+        assert!(socket.next().await.unwrap().unwrap().is_close());
+    });
+    let store = open(once(NemesisdbConfig::new("127.0.0.1", port).unwrap(), None)).await.unwrap();
+    let (first, second) = tokio::join!(async { store.set("first1", 1).await }, async { store.set("second", 1).await });
+    assert!(first.unwrap_err().is_outcome_unknown() && second.unwrap_err().is_outcome_unknown());
+    server.await.unwrap();
+    store.close().await.unwrap();
+}
+
+/// What was never handed to the socket was never sent; and what says so is never found on the server.
+#[tokio::test]
+async fn err_3_a_request_that_times_out_before_it_is_sent_was_certainly_not_applied() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (done, begin) = tokio::sync::oneshot::channel();
+    let server = tokio::spawn(async move {
+        let mut socket = accept_async(listener.accept().await.unwrap().0).await.unwrap();
+        // Takes nothing until all calls have ended.
+        begin.await.unwrap();
+        let mut seen = Vec::new();
+        while let Some(Ok(message)) = socket.next().await {
+            let Message::Text(text) = message else { continue };
+            let Some((_, key)) = text.split_once(r#"{"SET":{""#) else { continue };
+            seen.push(key[.."number00".len()].to_owned());
+        }
+        seen
+    });
+    let remote = RemoteSettings::default()
+        .with_retry(RetryPolicy::none())
+        .with_requests_max(32.try_into().unwrap())
+        .with_request_timeout(Duration::from_millis(500));
+    let config = NemesisdbConfig::new("127.0.0.1", port).unwrap().with_remote(remote);
+    let store = open(config.with_message_bytes_max(1 << 20).unwrap()).await.unwrap();
+    let value = "v".repeat(1_000_000);
+    let sets = (0..32).map(|number| {
+        let (store, value) = (&store, value.as_str());
+        async move { store.set(format!("number{number:02}").as_str(), value).await.map(drop).unwrap_err() }
+    });
+    let errors = futures_util::future::join_all(sets).await;
+    done.send(()).unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let seen = server.await.unwrap();
+    let mut safe = 0;
+    for (number, error) in errors.into_iter().enumerate() {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        if error.retry() == Retry::Safe {
+            safe += 1;
+            assert!(!seen.contains(&format!("number{number:02}")), "{error}");
+        }
+    }
+    assert!((1..32).contains(&safe), "{safe} of 32 MB were never sent, since no socket holds as much");
+}
+
+#[tokio::test]
+async fn err_1_damaged_frames_are_a_fault_of_the_server() {
+    let long_ping = [&[0x89, 126, 0, 200][..], &[b'p'; 200]].concat();
+    for frame in [
+        &long_ping[..],
+        &[0xc1, 0],                           // reserved bits
+        &[0x83, 0],                           // a kind of frame that there is not
+        &[0x8b, 0],                           // the same of control frames
+        &[0x81, 0x80, 1, 2, 3, 4],            // masked
+        &[0x80, 0],                           // goes on with nothing
+        &[0x09, 0],                           // half a ping
+        &[0x81, 2, 0xff, 0xfe],               // no UTF-8
+        &[0x88, 1, 3],                        // half a code of a close
+        &[0x81, 127, 0, 0, 0, 1, 0, 0, 0, 0], // 4 GB
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let damaged = frame.to_vec();
+        let server = tokio::spawn(async move {
+            for _ in 0..2 {
+                let mut socket = accept_async(listener.accept().await.unwrap().0).await.unwrap();
+                assert!(socket.next().await.unwrap().unwrap().is_text());
+                let stream = socket.get_mut();
+                stream.write_all(&damaged).await.unwrap();
+                // Until it hangs up.
+                while stream.read(&mut [0; 256]).await.is_ok_and(|read| read > 0) {}
+            }
+        });
+        let store = open(once(NemesisdbConfig::new("127.0.0.1", port).unwrap(), None)).await.unwrap();
+        let set = store.set("sixsix", 1).await.unwrap_err();
+        assert_eq!((set.kind(), set.retry()), (ErrorKind::Protocol, Retry::OutcomeUnknown), "{frame:?}: {set}");
+        let get = store.get("sixsix").await.unwrap_err();
+        assert_eq!((get.kind(), get.retry()), (ErrorKind::Protocol, Retry::Safe), "{frame:?}: {get}");
+        assert!(!get.to_string().contains("applied"), "{get}");
+        store.close().await.unwrap();
+        server.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn err_1_no_connection_names_the_server_and_an_unknown_host_is_a_wrong_setting() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = open(once(NemesisdbConfig::new("127.0.0.1", free).unwrap(), None)).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe));
+    assert!(error.to_string().contains(&format!("no connection to 127.0.0.1:{free}")), "{error}");
+    let unknown = NemesisdbConfig::new("no-such-host.invalid", 1987).unwrap();
+    let error = open(unknown).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never), "{error}");
+    assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
+}
+
+/// The calls under way may hold so much; a call that has ended makes room.
+#[tokio::test]
+async fn get_2_values_beyond_the_buffer_are_refused_and_the_store_goes_on() {
+    let value = "v".repeat(100_000);
+    let hit = move |key: &str| format!(r#"{{"GET_RSP":{{"{key}":"{value}","st":0}}}}"#);
+    let config = serve(move |_, text| {
+        let keys = text.split('"').filter(|part| part.starts_with("number"));
+        Says::texts(keys.map(&hit).collect::<Vec<_>>())
+    })
+    .await;
+    let store = open(once(config, None).with_buffer_bytes_max(350_000.try_into().unwrap())).await.unwrap();
+    let error = store.get_many(["number1", "number2", "number3", "number4"]).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Exhausted, Retry::Safe));
+    assert!(error.to_string().contains("buffer_bytes_max"), "{error}");
+    for _ in 0..5 {
+        let found = store.get_many(["number1", "number2", "number3"]).await.unwrap();
+        assert!(found.into_iter().all(|found| found.is_some()));
+    }
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn err_1_a_key_that_the_server_refuses_fails_alone() {
     let config = serve(|_, text| {
@@ -189,8 +342,8 @@ async fn err_1_a_message_that_the_server_finds_too_long_is_a_wrong_setting() {
 
     for (code, kind) in [(1000, ErrorKind::Unavailable), (1001, ErrorKind::Unavailable), (1007, ErrorKind::Protocol)] {
         let config = serve(move |_, _| Says { close: Some(code), ..Says::default() }).await;
-        let error = open(once(config, None)).await.unwrap().get("sixsix").await.unwrap_err();
-        assert_eq!((error.kind(), error.retry()), (kind, Retry::Safe), "a read: {code}");
+        let error = open(once(config, None)).await.unwrap().delete("sixsix").await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (kind, Retry::OutcomeUnknown), "{code}");
         assert_eq!(error.native_code(), Some(format!("close {code}").as_str()));
     }
 }

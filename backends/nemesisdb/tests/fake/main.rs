@@ -5,6 +5,7 @@ mod batches;
 mod conformance;
 mod expiry;
 mod faults;
+mod floods;
 mod harness;
 mod keys;
 mod life;
