@@ -75,7 +75,7 @@ impl Client {
         let closed = |_| Error::new(ErrorKind::Closed, "the store was closed");
         self.requests.send(request).await.map_err(closed)?;
         let ended = |_| {
-            let message = "the connection ended with the runtime it ran on";
+            let message = "the connection was given up, or ended with the runtime it ran on";
             Error::new(ErrorKind::Unavailable, message).with_retry(Retry::OutcomeUnknown)
         };
         replies.await.map_err(ended)

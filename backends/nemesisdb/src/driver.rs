@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, FutureExt, select};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use kv_api::{Error, ErrorKind, Result, Timer};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -16,7 +15,8 @@ use crate::connection::{Address, Connection, End};
 use crate::request::Request;
 use crate::wire::error::not_in_time;
 
-/// How many connections may be drained at a time. Before there are more, no new one is opened.
+/// How many connections may be drained at a time. Before there are more, the oldest is given up: only a server that sends what
+/// is nobody's reply on one connection after the other makes so many of them.
 const DRAINED_MAX: usize = 4;
 
 /// Where the server is, how much may come from it, and how long things may take.
@@ -54,7 +54,8 @@ pub(crate) struct Driver {
     link: Link,
     requests: mpsc::Receiver<Request>,
     closing: BoxFuture<'static, ()>,
-    drained: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Connections that take no more requests, the oldest first.
+    drained: Vec<BoxFuture<'static, ()>>,
     /// Dropped with the task, which is how others learn of its end.
     _ended: watch::Sender<()>,
 }
@@ -78,7 +79,7 @@ impl Driver {
     ) -> Self {
         let link = Link::Up { connection: Box::new(connection), period: server.sleep() };
         let closing = async move { closing.notified().await }.boxed();
-        Self { server, link, requests, closing, drained: FuturesUnordered::new(), _ended: ended }
+        Self { server, link, requests, closing, drained: Vec::new(), _ended: ended }
     }
 
     /// Runs until the store is closed or nobody holds it, and then until all replies are there.
@@ -94,7 +95,7 @@ impl Driver {
         while let Ok(request) = self.requests.try_recv() {
             request.refuse(&closed);
         }
-        while self.drained.next().await.is_some() {}
+        poll_fn(|cx| self.poll_drained(cx)).await;
     }
 
     /// Ready when there is nothing more to do but to end. What one turn reads and sends is bounded, and timers come before
@@ -108,18 +109,13 @@ impl Driver {
         }
         loop {
             // In the loop, because its steps add some.
-            while let Poll::Ready(Some(())) = self.drained.poll_next_unpin(cx) {}
+            let _ = self.poll_drained(cx);
             match &mut self.link {
-                Link::Down => {
-                    if self.drained.len() >= DRAINED_MAX {
-                        return Poll::Pending;
-                    }
-                    match self.requests.poll_recv(cx) {
-                        Poll::Ready(Some(first)) => self.open_for(first),
-                        Poll::Ready(None) => return Poll::Ready(()),
-                        Poll::Pending => return Poll::Pending,
-                    }
-                }
+                Link::Down => match self.requests.poll_recv(cx) {
+                    Poll::Ready(Some(first)) => self.open_for(first),
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                },
                 Link::Opening { opening, .. } => match opening.poll_unpin(cx) {
                     Poll::Ready(opened) => self.opened(opened),
                     Poll::Pending => return Poll::Pending,
@@ -185,7 +181,16 @@ impl Driver {
         }
     }
 
-    fn drain(&self, connection: Box<Connection>) {
+    fn drain(&mut self, connection: Box<Connection>) {
+        if self.drained.len() >= DRAINED_MAX {
+            drop(self.drained.remove(0));
+        }
         self.drained.push(connection.drain(self.server.sleep()).boxed());
+    }
+
+    /// Ready when no connection is drained any more.
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.drained.retain_mut(|connection| connection.poll_unpin(cx).is_pending());
+        if self.drained.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -398,7 +398,7 @@ async fn a_connection_that_died_without_a_word_is_noticed_while_it_is_quiet() {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             // Opened, and never read again.
-            kept.push(tokio_tungstenite::accept_async(stream).await.unwrap());
+            kept.push(accept_async(stream).await.unwrap());
             opened.send(()).unwrap();
         }
     });
