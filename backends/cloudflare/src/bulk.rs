@@ -5,29 +5,24 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
-use kv_api::{Error, ErrorKind, Result, Retry};
-use kv_remote::http::{Request, malformed};
-use kv_remote::{Call, Idempotency, rejected_batch_item};
+use kv_api::{Error, ErrorKind, Result};
+use kv_remote::http::{Answer, Request, malformed};
+use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, Redaction, send_bulk};
 
-use crate::client::{Carries, Client};
-use crate::wire::{Answers, BODY_BYTES_MAX, BULK_ITEMS_MAX, item_bytes, joined, split};
+use crate::client::Client;
+use crate::wire::{Answers, BULK_LIMITS, item_bytes, joined};
 
 /// How many bulk requests of one batch are under way at once. Each holds a body of up to 100 MB.
 const BODIES_MAX: usize = 4;
-
-/// How often the items of a refused request are divided to find those that the service does not like. One among 10,000 takes
-/// 14; a request whose items are all refused must not become 20,000 requests.
-const DIVISIONS_MAX: usize = 32;
 
 /// Items that are sent in bulk, each with a key of its own.
 pub(crate) struct Bulk<'a> {
     pub(crate) keys: Vec<&'a str>,
     /// Writes an item into the body.
     pub(crate) write: &'a (dyn Fn(usize, &mut dyn io::Write) -> io::Result<()> + Send + Sync),
-    /// The request with a body.
-    pub(crate) request: &'a (dyn Fn(Bytes) -> Result<Request> + Send + Sync),
-    pub(crate) carries: Carries,
+    /// The request for so many items, with a body.
+    pub(crate) request: &'a (dyn Fn(Bytes, usize) -> Result<Request> + Send + Sync),
+    pub(crate) redaction: Redaction,
 }
 
 impl Bulk<'_> {
@@ -35,53 +30,34 @@ impl Bulk<'_> {
     pub(crate) async fn send(&self, client: &Client, call: &Call<'_>) -> Vec<Result<()>> {
         let sizes: io::Result<Vec<u64>> =
             (0..self.keys.len()).map(|item| item_bytes(|out| (self.write)(item, out))).collect();
-        let requests = match sizes {
-            Ok(sizes) => split(&sizes, BULK_ITEMS_MAX, BODY_BYTES_MAX),
+        let sizes = match sizes {
+            Ok(sizes) => sizes,
             Err(error) => return vec![Err(unwritable(error)); self.keys.len()],
         };
-        let calls = requests.into_iter().map(|items| self.send_group(client, call, items.collect()).boxed());
-        // Boxed: see `Remote::in_window`.
-        let failed: Vec<Vec<(usize, Error)>> = stream::iter(calls).buffered(BODIES_MAX).boxed().collect().await;
-        let mut results = vec![Ok(()); self.keys.len()];
-        for (item, error) in failed.into_iter().flatten() {
-            results[item] = Err(error);
-        }
-        results
+        let plan = BULK_LIMITS.plan(sizes.iter().copied());
+        send_bulk(call, plan, BODIES_MAX, |items| self.send_request(client, call, &sizes, items)).await
     }
 
-    /// What failed of the items of one request. Refused as a whole, it is divided, so that an item that the service does not
-    /// like fails alone (BATCH-3).
-    async fn send_group(&self, client: &Client, call: &Call<'_>, items: Vec<usize>) -> Vec<(usize, Error)> {
-        let mut failed = Vec::new();
-        // With each, whether a request that its items were in may have been carried out.
-        let mut groups = vec![(items, false)];
-        let mut divisions = 0;
-        while let Some((group, maybe_applied)) = groups.pop() {
-            let Err((mut left, error)) = self.send_items(client, call, group).await else { continue };
-            let maybe_applied = maybe_applied || error.retry() == Retry::OutcomeUnknown;
-            let is_together = error.kind() == ErrorKind::InvalidArgument && left.len() > 1;
-            if is_together && divisions < DIVISIONS_MAX {
-                divisions += 1;
-                groups.push((left.split_off(left.len() / 2), maybe_applied));
-                groups.push((left, maybe_applied));
-                continue;
-            }
-            let error = if is_together { rejected_batch_item(error) } else { error };
-            let error = if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error };
-            failed.extend(left.into_iter().map(|item| (item, error.clone())));
-        }
-        failed
-    }
-
-    /// Sends items, and those that the service left out again, as the policy allows; in the end, what is left, and why.
-    async fn send_items(&self, client: &Client, call: &Call<'_>, items: Vec<usize>) -> Result<(), (Vec<usize>, Error)> {
-        let left = Mutex::new(items);
+    /// Sends the items of one request, and those that the service left out again, as the policy allows.
+    async fn send_request(&self, client: &Client, call: &Call<'_>, sizes: &[u64], items: Vec<usize>) -> BulkAnswer<()> {
+        // No call that decides by a look comes in between (SET-6).
+        let _turn = match call.share_keys(items.iter().map(|item| self.keys[*item])).await {
+            Ok(turn) => turn,
+            Err(error) => return BulkAnswer::refused(error),
+        };
+        let left = Mutex::new(items.clone());
         let lock = || left.lock().unwrap_or_else(PoisonError::into_inner);
         let attempt = || async {
             let items = lock().clone();
-            let body = joined(items.iter().copied(), self.write).map_err(unwritable)?;
-            let read = |answers: Answers<'_>, answer| answers.unsuccessful(&answer, items.len());
-            let named = client.attempt((self.request)(body)?, self.carries, read).await?;
+            let count = items.len();
+            let body_bytes = body_bytes(&items, sizes);
+            let make = || {
+                let body = joined(items.iter().copied(), body_bytes, self.write).map_err(unwritable)?;
+                (self.request)(body, count)
+            };
+            let received = client.http.send_with(body_bytes, make).await?;
+            let read = move |answers: &Answers, answer: &Answer| answers.unsuccessful(answer, count);
+            let named = client.read_answer(received, self.redaction.clone(), read).await?;
             if named.is_empty() {
                 return Ok(());
             }
@@ -94,8 +70,21 @@ impl Bulk<'_> {
             Err(Error::new(ErrorKind::Unavailable, "the service carried out a bulk request, but not for this key"))
         };
         let result = call.send(Idempotency::Idempotent, attempt).await;
-        result.map(drop).map_err(|error| (left.into_inner().unwrap_or_else(PoisonError::into_inner), error))
+        let left = match &result {
+            Ok(_) => Vec::new(),
+            Err(_) => left.into_inner().unwrap_or_else(PoisonError::into_inner),
+        };
+        // What was left out of an answer whose figures agree was carried out.
+        let written = items.into_iter().filter(|item| left.binary_search(item).is_err());
+        BulkAnswer { known: written.map(|item| (item, Ok(()))).collect(), rest: result.err() }
     }
+}
+
+/// How long the body of these items is.
+fn body_bytes(items: &[usize], sizes: &[u64]) -> usize {
+    let BulkLimits { frame_bytes, separator_bytes, .. } = BULK_LIMITS;
+    let bytes = items.iter().fold(frame_bytes, |bytes, item| bytes + sizes[*item] + separator_bytes);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn unwritable(error: io::Error) -> Error {

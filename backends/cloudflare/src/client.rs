@@ -1,33 +1,24 @@
 //! Bytes out and back: requests, their retries, and the reading of their answers.
 
-use kv_api::Result;
-use kv_remote::http::{self, Answer, HeaderMap, HeaderName, Request, header, secret_header};
-use kv_remote::{Call, Idempotency, Remote, Reply, SecretString};
+use std::sync::Arc;
+
+use kv_api::{Clock, Result};
+use kv_remote::http::{self, Answer, HeaderMap, HeaderName, Received, Request, header, secret_header};
+use kv_remote::{Call, Idempotency, Redaction, Remote, Reply, SecretString};
 
 use crate::config::{CloudflareConfig, Credentials};
-use crate::wire::{Answers, GET_KEYS_MAX, Requests};
+use crate::wire::{ANSWER_BYTES_MAX, Answers, Requests};
 
 const AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
 
-/// The longest answer that makes sense: the values of a bulk get, 25 MiB together, each byte as a JSON escape of six, and
-/// beside each of them key and metadata, with the same.
-const ANSWER_BYTES_MAX: usize = 6 * (26_214_400 + GET_KEYS_MAX * (512 + 1024)) + GET_KEYS_MAX * 128 + 1024;
-
-/// Whether a text of the service may be shown in an error: not when the request carried a value, which the text may quote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carries {
-    NoValue,
-    Values,
-}
-
 /// What sends requests of one namespace.
-#[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) remote: Remote,
     pub(crate) requests: Requests,
-    http: http::Client,
-    secrets: Vec<SecretString>,
+    pub(crate) http: http::Client,
+    clock: Arc<dyn Clock>,
+    secrets: Arc<[SecretString]>,
 }
 
 impl Client {
@@ -46,45 +37,51 @@ impl Client {
         Ok(Self {
             requests: Requests::new(&base_url, &account_id, &namespace_id)?,
             http: http::Client::new(&remote, &base_url, headers, ANSWER_BYTES_MAX)?,
+            clock: remote.clock(),
             remote: Remote::new(remote),
-            secrets: credentials.secrets(),
+            secrets: credentials.secrets().into(),
         })
     }
 
-    /// Makes one attempt of a request, and reads its answer.
-    pub(crate) async fn attempt<T>(
+    /// What to take out of a text of the service, when the request carried no value that it may quote (ERR-2).
+    pub(crate) fn secrets(&self) -> Redaction {
+        Redaction::Secrets(Arc::clone(&self.secrets))
+    }
+
+    /// Reads the answer to one attempt.
+    pub(crate) async fn read_answer<T: Send + 'static>(
         &self,
-        request: Request,
-        carries: Carries,
-        read: impl FnOnce(Answers<'_>, Answer) -> Result<T> + Send,
+        received: Received,
+        redaction: Redaction,
+        read: impl FnOnce(&Answers, &Answer) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let answer = self.http.send(request).await?;
-        let secrets = match carries {
-            Carries::NoValue => Some(&*self.secrets),
-            Carries::Values => None,
-        };
-        read(Answers { clock: self.remote.clock(), secrets }, answer.answer().clone())
+        let answers = Answers { clock: Arc::clone(&self.clock), redaction };
+        received.read_with(move |answer| read(&answers, &answer)).await
     }
 
     /// Sends a request as often as the policy allows.
-    pub(crate) async fn send<T: Send>(
+    pub(crate) async fn send<T: Send + 'static>(
         &self,
         call: &Call<'_>,
         idempotency: Idempotency,
         request: &Request,
-        carries: Carries,
-        read: impl Fn(Answers<'_>, Answer) -> Result<T> + Send + Sync,
+        redaction: Redaction,
+        read: impl Fn(&Answers, &Answer) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<Reply<T>> {
-        call.send(idempotency, || self.attempt(request.clone(), carries, &read)).await
+        let attempt = || async {
+            let received = self.http.send(request.clone()).await?;
+            self.read_answer(received, redaction.clone(), read.clone()).await
+        };
+        call.send(idempotency, attempt).await
     }
 
     /// Sends a request that only asks.
-    pub(crate) async fn ask<T: Send>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         call: &Call<'_>,
         request: &Request,
-        read: impl Fn(Answers<'_>, Answer) -> Result<T> + Send + Sync,
+        read: impl Fn(&Answers, &Answer) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<T> {
-        Ok(self.send(call, Idempotency::Read, request, Carries::NoValue, read).await?.answer)
+        Ok(self.send(call, Idempotency::Read, request, self.secrets(), read).await?.answer)
     }
 }

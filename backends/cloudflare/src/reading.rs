@@ -1,12 +1,15 @@
 //! Reads: value, metadata and expiry of up to 100 keys by one request, and more only where text cannot tell the bytes.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt, TryStreamExt};
-use kv_api::{Entry, Error, ErrorKind, Metadata, Result, Retry, TaggedMetadata};
+use kv_api::{Entry, Error, ErrorKind, JsonText, Result, Retry, TaggedMetadata};
 use kv_remote::Call;
+use kv_remote::http::{Answer, malformed};
 
 use crate::client::Client;
-use crate::wire::{Found, Match, Raw, of_kind};
+use crate::wire::{Answers, Match, Raw, Told, of_kind};
 
 /// How often an entry is read anew because it was written between the requests of one read.
 const ROUNDS_MAX: usize = 8;
@@ -25,7 +28,7 @@ impl Client {
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>>> {
         async move {
             let request = self.requests.bulk_get(keys)?;
-            let told = match self.ask(call, &request, |answers, answer| answers.bulk_get(&answer, keys)).await {
+            let told = match self.ask(call, &request, read_bulk(keys)).await {
                 Ok(told) => told,
                 // More than fits one answer, or an entry that has no text: each half may be told.
                 Err(error) if error.kind() == ErrorKind::InvalidArgument => {
@@ -51,7 +54,7 @@ impl Client {
     }
 
     /// The entry that was told of a key: at once where that says all.
-    async fn settle(&self, call: &Call<'_>, key: &str, told: Option<Option<Found>>) -> Result<Option<Entry>> {
+    async fn settle(&self, call: &Call<'_>, key: &str, told: Told) -> Result<Option<Entry>> {
         let mut told = told;
         for _ in 0..ROUNDS_MAX {
             let mut found = match told {
@@ -68,9 +71,7 @@ impl Client {
                         Match::Same(value) => Some(value),
                         Match::SameIfUntouched(value) => match self.metadata(call, key).await? {
                             None => return Ok(None),
-                            Some(now) => {
-                                (TaggedMetadata::decode_json(now.as_json()?)? == found.stored).then_some(value)
-                            }
+                            Some(now) => (stored(&now)? == found.stored).then_some(value),
                         },
                         Match::Other => None,
                     },
@@ -80,7 +81,7 @@ impl Client {
                 return Ok(Some(Entry::with_details(value, found.stored.metadata, found.expiry, None)));
             }
             let request = self.requests.bulk_get(&[key])?;
-            told = self.ask(call, &request, |answers, answer| answers.bulk_get(&answer, &[key])).await?.pop().flatten();
+            told = self.ask(call, &request, read_bulk(&[key])).await?.pop().flatten();
         }
         Err(restless())
     }
@@ -92,7 +93,7 @@ impl Client {
             let Some(Raw { bytes, expiry }) = self.raw(call, key).await? else { return Ok(None) };
             let Some(after) = self.metadata(call, key).await? else { return Ok(None) };
             if before == after {
-                let stored = TaggedMetadata::decode_json(after.as_json()?)?;
+                let stored = stored(&after)?;
                 let value = of_kind(stored.tag, bytes);
                 return Ok(Some(Entry::with_details(value, stored.metadata, expiry, None)));
             }
@@ -101,15 +102,27 @@ impl Client {
         Err(restless())
     }
 
-    async fn metadata(&self, call: &Call<'_>, key: &str) -> Result<Option<Metadata>> {
+    /// The metadata as JSON text, null for none.
+    async fn metadata(&self, call: &Call<'_>, key: &str) -> Result<Option<String>> {
         let request = self.requests.get_metadata(key)?;
-        self.ask(call, &request, |answers, answer| answers.metadata(&answer)).await
+        self.ask(call, &request, Answers::metadata).await
     }
 
     async fn raw(&self, call: &Call<'_>, key: &str) -> Result<Option<Raw>> {
         let request = self.requests.get_value(key)?;
-        self.ask(call, &request, |answers, answer| answers.raw(answer)).await
+        self.ask(call, &request, Answers::raw).await
     }
+}
+
+/// What reads the answer to a bulk get of these keys.
+fn read_bulk(keys: &[&str]) -> impl Fn(&Answers, &Answer) -> Result<Vec<Told>> + Clone + Send + Sync + 'static {
+    let keys: Arc<[String]> = keys.iter().map(ToString::to_string).collect();
+    move |answers, answer| answers.bulk_get(answer, &keys)
+}
+
+fn stored(metadata: &str) -> Result<TaggedMetadata> {
+    let not_json = |_| malformed("the metadata of an entry is not JSON").with_retry(Retry::Safe);
+    TaggedMetadata::decode_json(JsonText::parse_foreign(metadata).map_err(not_json)?)
 }
 
 fn restless() -> Error {

@@ -4,14 +4,15 @@ use std::fmt;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future};
 use kv_api::{
-    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Fields,
-    ListPage, RawPage, Read, ReadMany, Reason, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Fields, ListPage, RawPage, Read,
+    ReadMany, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
-use kv_remote::{Call, Idempotency, as_not_applied};
+use kv_remote::http::Answer;
+use kv_remote::{Call, Idempotency, ListPosition, Redaction, look_then_write};
 
 use crate::bulk::Bulk;
 use crate::capabilities::CAPABILITIES;
-use crate::client::{Carries, Client};
+use crate::client::Client;
 use crate::config::CloudflareConfig;
 use crate::wire::{Answers, GET_KEYS_MAX, LIST_LIMIT_MIN, write_item, write_key};
 
@@ -36,36 +37,19 @@ impl CloudflareStore {
         let now = self.client.remote.clock().now();
         let request =
             self.client.requests.put_value(write.key(), write.value(), write.metadata(), write.expiry(), now)?;
-        let done =
-            self.client.send(call, idempotency, &request, Carries::Values, |answers, answer| answers.done(&answer));
-        done.await.map(drop)
+        self.client.send(call, idempotency, &request, Redaction::Everything, Answers::done).await.map(drop)
     }
 
-    /// Looks, then writes: the service knows no conditions, so another writer may come between (SET-6).
     async fn write_one(&self, call: &Call<'_>, write: &Write<'_>) -> Result<SetOutcome> {
-        let (wanted, met) = match write.condition() {
-            Condition::Always => {
-                self.put(call, write, Idempotency::Idempotent).await?;
-                return Ok(SetOutcome::new(SetStatus::Stored));
-            }
-            Condition::IfNotExists => (false, SetStatus::Created),
-            Condition::IfExists => (true, SetStatus::Updated),
-            _ => return Err(Error::not_implemented("a condition")),
-        };
-        // What failed so far was only a look.
-        let exists = self.client.exists(call, write.key()).await.map_err(as_not_applied)?;
-        if exists != wanted {
-            return Ok(SetOutcome::new(SetStatus::NotMet));
-        }
-        // Not repeated unless certainly not applied: the first attempt may have been the one that was carried out (SET-8).
-        self.put(call, write, Idempotency::NonIdempotent).await?;
-        Ok(SetOutcome::new(met))
+        let key = write.key();
+        let look = || self.client.exists(call, key);
+        look_then_write(call, key, write.condition(), look, |idempotency| self.put(call, write, idempotency)).await
     }
 
     async fn delete_one(&self, call: &Call<'_>, key: &str) -> Result<DeleteOutcome> {
+        let _turn = call.share_keys([key]).await?;
         let request = self.client.requests.delete_value(key)?;
-        let read = |answers: Answers<'_>, answer| answers.done(&answer);
-        self.client.send(call, Idempotency::Idempotent, &request, Carries::NoValue, read).await?;
+        self.client.send(call, Idempotency::Idempotent, &request, self.client.secrets(), Answers::done).await?;
         Ok(DeleteOutcome::Accepted)
     }
 }
@@ -118,8 +102,8 @@ impl Backend for CloudflareStore {
         let in_bulk = Bulk {
             keys: items.iter().map(|item| item.key()).collect(),
             write: &|item, out| write_item(items[item], now, out),
-            request: &|body| self.client.requests.bulk_put(body),
-            carries: Carries::Values,
+            request: &|body, items| self.client.requests.bulk_put(body, items),
+            redaction: Redaction::Everything,
         };
         let singly = single.iter().map(|index| self.write_one(&call, &writes.writes()[*index]).boxed());
         let (bulk_results, single_results) =
@@ -143,8 +127,8 @@ impl Backend for CloudflareStore {
         }
         let bulk = Bulk {
             write: &|item, out| write_key(keys[item], out),
-            request: &|body| self.client.requests.bulk_delete(body),
-            carries: Carries::NoValue,
+            request: &|body, items| self.client.requests.bulk_delete(body, items),
+            redaction: self.client.secrets(),
             keys: keys.clone(),
         };
         let results = bulk.send(&self.client, &call).await;
@@ -152,39 +136,28 @@ impl Backend for CloudflareStore {
     }
 
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
-        let position = page.position().map(Position::decode).transpose()?.unwrap_or_default();
-        let limit = page.limit().get();
+        let position = page.position().map(ListPosition::decode).transpose()?.unwrap_or_default();
         let prefix = page.prefix();
         if prefix.len() > CAPABILITIES.key_bytes_max {
             return Ok(RawPage::default()); // longer than any key, and refused by the service
         }
-        let request = self.client.requests.list(prefix, limit.max(LIST_LIMIT_MIN), &position.cursor)?;
-        let read = |answers: Answers<'_>, answer| answers.page(&answer, prefix);
-        let (mut items, cursor) =
-            self.client.ask(&self.client.remote.call(), &request, read).await.map_err(|error| {
-                // Everything else in the request is known to be acceptable.
-                if error.kind() == ErrorKind::InvalidArgument && !position.cursor.is_empty() {
-                    error.with_reason(Reason::CursorInvalid)
-                } else {
-                    error
-                }
-            })?;
-        if let Some(after) = &position.after {
-            items.retain(|item| item.key > *after);
-        }
-        let is_cut = items.len() > limit;
-        items.truncate(limit);
-        let next = if is_cut {
-            items.last().map(|last| Position { after: Some(last.key.clone()), ..position })
-        } else {
-            cursor.map(|cursor| Position { cursor, ..position })
-        };
+        let limit = page.limit().get().max(LIST_LIMIT_MIN);
+        let request = self.client.requests.list(prefix, limit, position.cursor())?;
+        let owned = prefix.to_owned();
+        let read = move |answers: &Answers, answer: &Answer| answers.page(answer, &owned, limit);
+        let (mut items, cursor) = self
+            .client
+            .ask(&self.client.remote.call(), &request, read)
+            .await
+            .map_err(|error| position.explain(error))?;
+        // The service puts at least 10 keys on a page: of a smaller one, only as many are handed out as were asked for.
+        let next = position.cut(&mut items, |item| &item.key, page.limit().get(), cursor)?;
         Ok(RawPage::new(items, next.map(|next| next.encode()).transpose()?))
     }
 
     async fn ping(&self) -> Result<()> {
         let request = self.client.requests.namespace()?;
-        self.client.ask(&self.client.remote.call(), &request, |answers, answer| answers.namespace(&answer)).await
+        self.client.ask(&self.client.remote.call(), &request, Answers::namespace).await
     }
 }
 
@@ -192,28 +165,5 @@ impl Backend for CloudflareStore {
 impl fmt::Debug for CloudflareStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudflareStore").field("scope", &self.scope).finish_non_exhaustive()
-    }
-}
-
-/// Where a list goes on: the page that the service's cursor begins, and the last key of it that was handed out. The service
-/// puts at least 10 keys on a page, whoever wants fewer asks for the same page again. By then keys that are new may have pushed
-/// some that were handed out onto later pages, so the key is remembered there too (LIST-2).
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Position {
-    /// Empty for the first page.
-    cursor: String,
-    after: Option<String>,
-}
-
-impl Position {
-    fn encode(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(&(&self.cursor, &self.after))
-            .map_err(|error| Error::new(ErrorKind::Internal, "a position cannot be written").with_source(error))
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self> {
-        let (cursor, after) = serde_json::from_slice(bytes)
-            .map_err(|_| Error::invalid(Reason::CursorInvalid, "the cursor is not one of this store"))?;
-        Ok(Self { cursor, after })
     }
 }

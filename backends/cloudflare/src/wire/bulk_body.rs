@@ -1,19 +1,18 @@
-//! The bodies of bulk requests: JSON arrays, split by count and by bytes (BATCH-1).
+//! The bodies of bulk requests: JSON arrays (BATCH-1).
 
 use std::io::{self, Write as _};
-use std::ops::Range;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use kv_api::{TaggedMetadata, Timestamp, Write};
+use kv_remote::BulkLimits;
 
 use super::request::expiry_of;
 
-/// The most items that one bulk write or delete may have.
-pub(crate) const BULK_ITEMS_MAX: usize = 10_000;
-/// The longest body of a bulk request: "100 megabytes".
-pub(crate) const BODY_BYTES_MAX: u64 = 100_000_000;
+/// What one bulk write or delete may have: 10,000 items, and a body of "100 megabytes", which is an array.
+pub(crate) const BULK_LIMITS: BulkLimits =
+    BulkLimits { items_max: 10_000, bytes_max: 100_000_000, frame_bytes: 2, separator_bytes: 1 };
 
 /// A text of no more bytes fits a body even if each of them is an escape of six.
 const TEXT_BYTES_ALWAYS_FITTING: usize = 16_000_000;
@@ -69,12 +68,14 @@ pub(crate) fn item_bytes(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()
     Ok(counter.0)
 }
 
-/// The items as one array.
+/// The items as one array, whose length was counted before.
 pub(crate) fn joined(
     items: impl Iterator<Item = usize>,
+    body_bytes: usize,
     write: impl Fn(usize, &mut dyn io::Write) -> io::Result<()>,
 ) -> io::Result<Bytes> {
-    let mut body = vec![b'['];
+    let mut body = Vec::with_capacity(body_bytes);
+    body.push(b'[');
     for (at, item) in items.enumerate() {
         if at > 0 {
             body.write_all(b",")?;
@@ -83,28 +84,6 @@ pub(crate) fn joined(
     }
     body.push(b']');
     Ok(body.into())
-}
-
-/// The fewest requests for items of these sizes, in order. No item that may be stored is too long by itself; one that is gets a
-/// request of its own.
-pub(crate) fn split(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Range<usize>> {
-    const BRACKETS: u64 = 2;
-    let mut requests: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (at, size) in sizes.iter().enumerate() {
-        let with_comma = size + 1;
-        match requests.last_mut() {
-            Some(request) if request.len() < items_max && bytes + with_comma <= bytes_max => {
-                request.end = at + 1;
-                bytes += with_comma;
-            }
-            _ => {
-                requests.push(at..at + 1);
-                bytes = BRACKETS + size;
-            }
-        }
-    }
-    requests
 }
 
 #[cfg(test)]
@@ -119,7 +98,7 @@ mod tests {
     fn item(item: SetItem<'_>) -> Json {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(1_000));
         let write = Resolver::new(&CAPABILITIES).write(item, &clock).unwrap();
-        let body = joined(0..1, |_, out| write_item(&write, clock.now(), out)).unwrap();
+        let body = joined(0..1, 0, |_, out| write_item(&write, clock.now(), out)).unwrap();
         assert_eq!(item_bytes(|out| write_item(&write, clock.now(), out)).unwrap() + 2, body.len() as u64);
         let [item]: [Json; 1] = serde_json::from_slice(&body).unwrap();
         item
@@ -151,23 +130,8 @@ mod tests {
             let item = SetItem::new("\u{1}".repeat(512), value).metadata(metadata.clone()).ttl(Duration::from_secs(60));
             let write = Resolver::new(&CAPABILITIES).write(item, &kv_api::SystemClock).unwrap();
             let bytes = item_bytes(|out| write_item(&write, Timestamp::UNIX_EPOCH, out)).unwrap();
-            assert!(bytes + 2 <= BODY_BYTES_MAX, "{bytes}");
+            assert!(bytes + 2 <= BULK_LIMITS.bytes_max, "{bytes}");
         }
-    }
-
-    #[test]
-    fn batch_1_requests_are_as_few_as_count_and_bytes_allow() {
-        let check = |sizes: &[u64], items_max, bytes_max, expected: &[usize]| {
-            let counts: Vec<_> = split(sizes, items_max, bytes_max).into_iter().map(|range| range.len()).collect();
-            assert_eq!(counts, expected, "{items_max} {bytes_max}");
-        };
-        check(&[], 2, 100, &[]);
-        check(&[1, 1, 1], 2, 100, &[2, 1]);
-        check(&[3, 3, 3], 9, 13, &[3]);
-        check(&[3, 3, 3], 9, 12, &[2, 1]);
-        check(&[99, 1, 99], 9, 10, &[1, 1, 1]);
-        check(&vec![10; 10_001], BULK_ITEMS_MAX, BODY_BYTES_MAX, &[10_000, 1]);
-        check(&[30_000_000; 7], BULK_ITEMS_MAX, BODY_BYTES_MAX, &[3, 3, 1]);
     }
 
     proptest! {
@@ -184,11 +148,11 @@ mod tests {
             let sizes: Vec<_> =
                 items.iter().map(|item| item_bytes(|out| write_item(item, Timestamp::UNIX_EPOCH, out)).unwrap()).collect();
             let mut sent = 0;
-            for range in split(&sizes, BULK_ITEMS_MAX, bytes_max) {
+            for range in (BulkLimits { bytes_max, ..BULK_LIMITS }).plan(sizes.iter().copied()) {
                 let alone = range.len() == 1;
                 prop_assert_eq!(range.start, sent);
                 sent = range.end;
-                let body = joined(range.clone(), |at, out| write_item(&items[at], Timestamp::UNIX_EPOCH, out)).unwrap();
+                let body = joined(range.clone(), 0, |at, out| write_item(&items[at], Timestamp::UNIX_EPOCH, out)).unwrap();
                 prop_assert!(alone || body.len() as u64 <= bytes_max);
                 let read: Vec<Json> = serde_json::from_slice(&body).unwrap();
                 prop_assert_eq!(read.len(), range.len());

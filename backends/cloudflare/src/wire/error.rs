@@ -3,44 +3,52 @@
 
 use std::fmt::Write as _;
 
-use kv_api::{Clock, Error, ErrorKind, Reason, Retry};
-use kv_remote::SecretString;
-use kv_remote::http::{Answer, quoted};
-use serde::Deserialize;
+use kv_api::{Clock, Error, ErrorKind, JsonText, Reason, Retry};
+use kv_remote::Redaction;
+use kv_remote::http::Answer;
 
+use super::json::members;
 use crate::capabilities::EXPIRY_MIN;
+
+/// How many errors of one answer are looked at.
+const ERRORS_MAX: usize = 16;
 
 /// The code of a key that is not there (an SDK's tests against a live account).
 pub(super) const KEY_NOT_FOUND: u64 = 10009;
 
 /// The part of every JSON answer that says whether it is a refusal.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) success: bool,
-    #[serde(default)]
-    errors: Option<Vec<NativeError>>,
+    errors: Vec<NativeError>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 struct NativeError {
-    #[serde(default)]
     code: Option<u64>,
-    #[serde(default)]
     message: Option<String>,
 }
 
 impl Refusal {
     /// `None` when the answer is not the service's: a gateway's page, or nothing at all.
     pub(super) fn of(answer: &Answer) -> Option<Self> {
-        serde_json::from_slice(&answer.body).ok()
-    }
-
-    fn errors(&self) -> impl Iterator<Item = &NativeError> {
-        self.errors.iter().flatten()
+        let [success, errors] = members(JsonText::parse_slice_foreign(&answer.body).ok()?, ["success", "errors"])?;
+        let errors = errors.and_then(JsonText::items).into_iter().flatten().take(ERRORS_MAX);
+        Some(Self { success: success?.as_bool()?, errors: errors.filter_map(NativeError::of).collect() })
     }
 
     pub(super) fn has_code(&self, code: u64) -> bool {
-        self.errors().any(|error| error.code == Some(code))
+        self.errors.iter().any(|error| error.code == Some(code))
+    }
+}
+
+impl NativeError {
+    fn of(error: JsonText<'_>) -> Option<Self> {
+        let [code, message] = members(error, ["code", "message"])?;
+        Some(Self {
+            code: code.and_then(JsonText::as_u64),
+            message: message.and_then(JsonText::as_str).map(|message| message.into_owned()),
+        })
     }
 }
 
@@ -87,23 +95,20 @@ fn reason(errors: &[&NativeError]) -> Option<Reason> {
     })
 }
 
-/// The error of an answer that is a refusal. What the service says is shown only when `secrets`, to be taken out of it, are
-/// given: it may quote the request, and that may have carried a value (ERR-2).
-pub(super) fn refused(answer: &Answer, clock: &dyn Clock, secrets: Option<&[SecretString]>) -> Error {
+/// The error of an answer that is a refusal. Of what the service says, so much is shown as the redaction leaves: it may quote
+/// the request, and that may have carried a value (ERR-2).
+pub(super) fn refused(answer: &Answer, clock: &dyn Clock, redaction: &Redaction) -> Error {
     let refusal = Refusal::of(answer);
-    let errors: Vec<_> = refusal.iter().flat_map(Refusal::errors).collect();
+    let errors: Vec<_> = refusal.iter().flat_map(|refusal| &refusal.errors).collect();
     let status = answer.status.as_u16();
     let mut message = match &refusal {
         Some(_) => "the service refused the request",
         None => "the answer is not the service's",
     }
     .to_owned();
-    if let Some(secrets) = secrets {
-        let secrets: Vec<_> = secrets.iter().collect();
-        for text in errors.iter().filter_map(|error| error.message.as_deref()).take(3) {
-            // Writing to a string cannot fail.
-            let _ = write!(message, ": {}", quoted(text, &secrets));
-        }
+    for text in errors.iter().filter_map(|error| redaction.apply(error.message.as_deref()?)).take(3) {
+        // Writing to a string cannot fail.
+        let _ = write!(message, ": {text}");
     }
     let codes: Vec<_> = errors.iter().filter_map(|error| error.code).collect();
     let error = answer.error(clock, message.clone());
@@ -146,7 +151,11 @@ mod tests {
     }
 
     fn error(answer: &Answer) -> Error {
-        refused(answer, &ManualClock::new(Timestamp::from_unix_seconds(1_000)), Some(&["hush".into()]))
+        refused(
+            answer,
+            &ManualClock::new(Timestamp::from_unix_seconds(1_000)),
+            &Redaction::Secrets(["hush".into()].into()),
+        )
     }
 
     #[test]
@@ -230,7 +239,7 @@ mod tests {
     fn err_2_the_service_is_quoted_without_secrets_and_only_when_no_value_was_sent() {
         let quoting = native(400, 10012, "you sent hush and \n more");
         assert_eq!(error(&quoting).message(), "the service refused the request: you sent ... and   more");
-        let silent = refused(&quoting, &kv_api::SystemClock, None);
+        let silent = refused(&quoting, &kv_api::SystemClock, &Redaction::Everything);
         assert_eq!(silent.message(), "the service refused the request");
     }
 

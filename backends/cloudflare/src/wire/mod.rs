@@ -4,11 +4,12 @@ mod answer;
 mod bulk_body;
 mod error;
 mod found;
+mod json;
 #[cfg(test)]
 mod recordings;
 mod request;
 
-pub(crate) use answer::{Answers, Raw};
-pub(crate) use bulk_body::{BODY_BYTES_MAX, BULK_ITEMS_MAX, item_bytes, joined, split, write_item, write_key};
-pub(crate) use found::{Found, Match, of_kind};
-pub(crate) use request::{GET_KEYS_MAX, LIST_LIMIT_MIN, Requests};
+pub(crate) use answer::{Answers, Raw, Told};
+pub(crate) use bulk_body::{BULK_LIMITS, item_bytes, joined, write_item, write_key};
+pub(crate) use found::{Match, of_kind};
+pub(crate) use request::{ANSWER_BYTES_MAX, GET_KEYS_MAX, LIST_LIMIT_MIN, Requests};

@@ -1,30 +1,32 @@
 //! Requests (reference: the method pages of the API; the paths and queries in `conformance/recordings/cloudflare`).
 
 use bytes::Bytes;
-use kv_api::{Error, Expiry, Metadata, Result, TaggedMetadata, Timestamp, Value};
+use kv_api::{Error, Expiry, Metadata, Result, TaggedMetadata, Timestamp, Value, json_quoted};
 use kv_remote::http::{FormPart, Method, Request, Url, address, encoded};
-use serde::Serialize;
 
 /// The most keys that one bulk get may name.
 pub(crate) const GET_KEYS_MAX: usize = 100;
 /// The least limit that the REST API takes for a page, though the binding takes 1.
 pub(crate) const LIST_LIMIT_MIN: usize = 10;
 
+/// The longest answer about nothing but success or refusal; a gateway's page of its own fits too.
+const REPORT_BYTES_MAX: usize = 256 * 1024;
+/// Beside the value of an entry, its key and metadata as JSON, each byte as an escape of six.
+const ENTRY_BYTES_MAX: usize = 6 * (512 + 1024) + 128;
+/// A key as JSON text.
+const KEY_BYTES_MAX: usize = 6 * 512 + 16;
+/// The longest value.
+const VALUE_BYTES_MAX: usize = 26_214_400;
+/// The longest answer of all: that of a bulk get, whose values have 25 MiB together, each byte as an escape of six.
+pub(crate) const ANSWER_BYTES_MAX: usize = REPORT_BYTES_MAX + 6 * VALUE_BYTES_MAX + GET_KEYS_MAX * ENTRY_BYTES_MAX;
+
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 
 /// Makes the requests of one namespace.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Requests {
     namespace: Url,
-}
-
-#[derive(Serialize)]
-struct BulkGet<'a> {
-    keys: &'a [&'a str],
-    r#type: &'static str,
-    #[serde(rename = "withMetadata")]
-    with_metadata: bool,
 }
 
 impl Requests {
@@ -35,7 +37,8 @@ impl Requests {
     }
 
     fn at(&self, method: Method, path_and_query: &str) -> Result<Request> {
-        Ok(Request::new(method, address(&self.namespace, path_and_query)?))
+        let request = Request::new(method, address(&self.namespace, path_and_query)?);
+        Ok(request.with_answer_bytes_max(REPORT_BYTES_MAX))
     }
 
     fn json(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Request> {
@@ -49,7 +52,8 @@ impl Requests {
 
     /// The bytes of a value.
     pub(crate) fn get_value(&self, key: &str) -> Result<Request> {
-        self.at(Method::GET, &format!("/values/{}", encoded(key)))
+        let request = self.at(Method::GET, &format!("/values/{}", encoded(key)))?;
+        Ok(request.with_answer_bytes_max(VALUE_BYTES_MAX))
     }
 
     /// The metadata of an entry: what moves no value.
@@ -59,8 +63,10 @@ impl Requests {
 
     /// Texts, metadata and expiries of up to [`GET_KEYS_MAX`] keys.
     pub(crate) fn bulk_get(&self, keys: &[&str]) -> Result<Request> {
-        let body = BulkGet { keys, r#type: "text", with_metadata: true };
-        self.json(Method::POST, "/bulk/get", serde_json::to_vec(&body).map_err(unwritable)?)
+        let keys: Vec<String> = keys.iter().map(|key| json_quoted(key)).collect();
+        let body = format!(r#"{{"keys":[{}],"type":"text","withMetadata":true}}"#, keys.join(","));
+        let bytes_max = REPORT_BYTES_MAX + 6 * VALUE_BYTES_MAX + keys.len() * ENTRY_BYTES_MAX;
+        Ok(self.json(Method::POST, "/bulk/get", body)?.with_answer_bytes_max(bytes_max))
     }
 
     /// A value by itself where there is nothing beside it to store; else a form, whose parts are files so that no server
@@ -85,9 +91,9 @@ impl Requests {
         })
     }
 
-    /// Many entries; the body is made of items.
-    pub(crate) fn bulk_put(&self, body: Bytes) -> Result<Request> {
-        self.json(Method::PUT, "/bulk", body)
+    /// Many entries; the body is made of so many items.
+    pub(crate) fn bulk_put(&self, body: Bytes, items: usize) -> Result<Request> {
+        Ok(self.json(Method::PUT, "/bulk", body)?.with_answer_bytes_max(REPORT_BYTES_MAX + items * KEY_BYTES_MAX))
     }
 
     /// One entry less, if there is one.
@@ -95,20 +101,22 @@ impl Requests {
         self.at(Method::DELETE, &format!("/values/{}", encoded(key)))
     }
 
-    /// Many entries less; the body is made of keys. The older form, DELETE with a body, loses the body in some proxies.
-    pub(crate) fn bulk_delete(&self, body: Bytes) -> Result<Request> {
-        self.json(Method::POST, "/bulk/delete", body)
+    /// Many entries less; the body is made of so many keys. The older form, DELETE with a body, loses the body in some proxies.
+    pub(crate) fn bulk_delete(&self, body: Bytes, items: usize) -> Result<Request> {
+        let request = self.json(Method::POST, "/bulk/delete", body)?;
+        Ok(request.with_answer_bytes_max(REPORT_BYTES_MAX + items * KEY_BYTES_MAX))
     }
 
-    /// A page of keys; an empty cursor is the beginning.
-    pub(crate) fn list(&self, prefix: &str, limit: usize, cursor: &str) -> Result<Request> {
+    /// A page of keys; without a cursor the first one.
+    pub(crate) fn list(&self, prefix: &str, limit: usize, cursor: Option<&str>) -> Result<Request> {
         let mut query = format!("/keys?limit={limit}");
-        for (name, value) in [("prefix", prefix), ("cursor", cursor)] {
+        for (name, value) in [("prefix", prefix), ("cursor", cursor.unwrap_or_default())] {
             if !value.is_empty() {
                 query.push_str(&format!("&{name}={}", encoded(value)));
             }
         }
-        self.at(Method::GET, &query)
+        let request = self.at(Method::GET, &query)?;
+        Ok(request.with_answer_bytes_max(REPORT_BYTES_MAX + limit * ENTRY_BYTES_MAX))
     }
 }
 
@@ -127,10 +135,6 @@ pub(super) fn expiry_of(expiry: Expiry, now: Timestamp) -> Result<Option<(&'stat
         Expiry::At(at) => Ok(Some(("expiration", at.as_unix_seconds_ceil().to_string()))),
         _ => Err(Error::not_implemented("a form of expiry")),
     }
-}
-
-fn unwritable(error: serde_json::Error) -> Error {
-    Error::new(kv_api::ErrorKind::Internal, "the body of the request cannot be written").with_source(error)
 }
 
 #[cfg(test)]
@@ -209,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_list_names_its_prefix_and_cursor() {
-        let url = |prefix, cursor| requests().list(prefix, 10, cursor).unwrap().url.to_string();
+        let url = |prefix, cursor| requests().list(prefix, 10, Some(cursor)).unwrap().url.to_string();
         assert_eq!(url("", ""), format!("{BASE}/keys?limit=10"));
         assert_eq!(url("a&b=*", "x+/="), format!("{BASE}/keys?limit=10&prefix=a%26b%3D%2A&cursor=x%2B%2F%3D"));
     }

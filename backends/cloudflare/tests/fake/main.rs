@@ -4,8 +4,10 @@
 mod conformance;
 mod faults;
 mod harness;
+mod hostile;
 mod keys;
 mod logs;
+mod races;
 mod requests;
 mod scripted;
 #[path = "../../../remote/tests/adapters/timing.rs"]
