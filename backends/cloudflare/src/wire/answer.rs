@@ -334,6 +334,29 @@ mod tests {
     }
 
     #[test]
+    fn val_3_metadata_keeps_its_members_and_their_order() {
+        let body = |result: &str| answer(200, format!(r#"{{"success":true,"errors":[],"result":{result}}}"#));
+        for metadata in [
+            r#"{"z":1,"a":{"y":2,"b":[1e3]}}"#,
+            r#"{"$serde_json::private::RawValue":"{\"admin\":true}"}"#,
+            r#"[{"$serde_json::private::RawValue":":5"},{"$serde_json::private::Number":"1e400"}]"#,
+        ] {
+            assert_eq!(answers().metadata(&body(metadata)).unwrap().unwrap(), metadata);
+            let told = body(&format!(r#"{{"values":{{"a":{{"value":"v","metadata":{metadata}}}}}}}"#));
+            let found = answers().bulk_get(&told, &["a".to_owned()]).unwrap().remove(0).unwrap().unwrap();
+            assert_eq!(found.stored.metadata.unwrap().as_json_text(), metadata);
+            let page = body(&format!(r#"[{{"name":"a","metadata":{metadata}}}]"#));
+            let (items, _) = answers().page(&page, "", 10).unwrap();
+            let ListedMetadata::Some(listed) = &items[0].metadata else { panic!("{:?}", items[0]) };
+            assert_eq!(listed.as_json_text(), metadata);
+        }
+        let twice = body(r#"{"values":{"a":{"value":"1"},"a":{"value":"2"}}}"#);
+        assert_eq!(answers().bulk_get(&twice, &["a".to_owned()]).unwrap_err().kind(), ErrorKind::Protocol);
+        let twice = answer(200, r#"{"success":true,"result":[],"result":[]}"#);
+        assert_eq!(answers().page(&twice, "", 10).unwrap_err().kind(), ErrorKind::Protocol);
+    }
+
+    #[test]
     fn batch_6_nothing_counts_as_done_that_may_not_be() {
         let body = |success: bool, result: Json| json!({"success": success, "errors": [], "result": result});
         let check = |status: u16, body: Json, expected: Result<&[&str], ErrorKind>| {
