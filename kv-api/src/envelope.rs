@@ -31,6 +31,7 @@ pub(crate) const VERSION: u64 = 1;
 
 /// How JSON is kept inside an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JsonForm {
     /// As it is, so that a neighbour finds it (ENV-1).
     Inline,

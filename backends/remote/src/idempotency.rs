@@ -2,6 +2,7 @@
 
 /// Whether a request may be repeated when its outcome is unknown (ERR-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Idempotency {
     /// A read or a list: it changes nothing.
     Read,

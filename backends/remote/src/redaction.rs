@@ -10,6 +10,7 @@ use crate::RESERVED;
 
 /// What an error must not show of a text of the system, which may quote what it was sent.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Redaction {
     /// The whole text: the request carried a value.
     Everything,

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// The body of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Body {
     /// None.
     #[default]
