@@ -211,6 +211,9 @@ pub(crate) fn odd_json() -> Vec<Json> {
         json!({ "big": u64::MAX, "small": i64::MIN, "list": [i64::MAX, 9_007_199_254_740_993_u64] }),
         json!({ "b": 1, "a": [ { "d": 1, "c": 2 } ] }),
         json!({ "objectId": "x", "___class": "y", "value": 1, "expireAt": 2 }),
+        // Names that serde_json reserves for itself when some crate of the program turns on a feature of it.
+        json!({ "$serde_json::private::RawValue": "{\"admin\":true}" }),
+        json!([{ "$serde_json::private::RawValue": ":5" }, { "$serde_json::private::Number": "1e400" }]),
     ]
 }
 
