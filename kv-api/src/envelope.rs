@@ -218,14 +218,21 @@ fn encode_metadata(metadata: &Metadata, form: JsonForm) -> Cow<'_, str> {
     }
 }
 
-/// `None` where no envelope has such metadata.
+/// `None` where no envelope has such metadata. What is wrapped stands one envelope deep, so that nothing recurses by what
+/// others wrote.
 fn decode_metadata(json: JsonText<'_>) -> Result<Option<Metadata>> {
-    Ok(match Envelope::decode_json(json)? {
-        None if json.is_null() => None,
-        None => Some(json.to_metadata()),
-        Some(wrapped) => match wrapped.value.as_json_text() {
-            Some(json) => Some(Metadata::from_stored(Bytes::copy_from_slice(json.as_bytes()))),
-            None => wrapped.value.as_text().map(|text| Metadata::from_stored(Bytes::from(quoted(text)))),
+    let wrapped = match mark(json) {
+        None => None,
+        Some(VERSION) => json.object().and_then(|members| Envelope::decode_value(&members)),
+        Some(newer) => return Err(newer_version(newer)),
+    };
+    Ok(match wrapped {
+        None => Some(json).filter(|json| !json.is_null()).map(JsonText::to_metadata),
+        Some(wrapped) => match wrapped.value.as_text() {
+            Some(text) => Some(Metadata::from_stored(Bytes::from(quoted(text)))),
+            None => {
+                wrapped.value.as_json_text().map(|json| Metadata::from_stored(Bytes::copy_from_slice(json.as_bytes())))
+            }
         },
     })
 }
@@ -345,6 +352,18 @@ pub(crate) mod tests {
         }
         let newer = json!({"$kv-envelope": 1, "kind": "text", "value": "v", "metadata": {"$kv-envelope": 2}});
         assert_eq!(Envelope::decode(&newer).unwrap_err().kind(), ErrorKind::Protocol);
+    }
+
+    #[test]
+    fn env_3_envelopes_within_envelopes_do_not_recurse() {
+        let levels = 100_000;
+        let value = r#"{"$kv-envelope":1,"kind":"json","value":"#;
+        for (open, has_metadata) in [(value.to_owned(), false), (format!(r#"{value}1,"metadata":"#), true)] {
+            let text = open.repeat(levels) + "[1]" + &"}".repeat(levels);
+            let envelope = Envelope::decode_text(&text).unwrap().unwrap();
+            assert_eq!(envelope.metadata().is_some(), has_metadata);
+            assert!(Envelope::is_mistakable_text(&envelope.encode(JsonForm::Text)));
+        }
     }
 
     #[test]

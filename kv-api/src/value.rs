@@ -48,6 +48,20 @@ impl fmt::Display for ValueKind {
 /// assert_eq!(Value::from(json!({"a": 1, "b": [2]})), Value::from(json!({"b": [2.0], "a": 1})));
 /// assert_ne!(Value::from(json!(1)), Value::from("1"));
 /// ```
+///
+/// It is made from what a program has: text from `&str`, `String`, `Cow<str>`, `Box<str>`, `Arc<str>` and `char`; bytes from
+/// slices, arrays, `Vec<u8>` and `Bytes`; JSON from booleans, integers, floats and trees.
+///
+/// ```
+/// use std::borrow::Cow;
+/// use std::sync::Arc;
+/// use kv_api::{Value, ValueKind};
+/// assert_eq!(Value::from(Cow::from("text")), Value::from(Arc::<str>::from("text")));
+/// assert_eq!(Value::from(vec![0x5a_u8]).kind(), ValueKind::Bytes);
+/// assert_eq!(Value::from(0.1_f64).as_json_text(), Some("0.1"));
+/// let value = Value::from(2);
+/// assert_eq!(Value::from(&value), Value::from(2.0)); // copies nothing
+/// ```
 #[derive(Clone)]
 pub struct Value {
     kind: ValueKind,
