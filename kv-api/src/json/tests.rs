@@ -347,6 +347,7 @@ mod serialising {
         same(BTreeMap::from([(1, 'c'), (2, '"')]));
         same(Flat { rest: BTreeMap::from([("b".to_owned(), 1.0)]), a: 1 });
         same(i128::from(u64::MAX));
+        same(json!({"n": [1, 1.5, u64::MAX, -0.0, {}], "a": null}));
     }
 
     #[test]
