@@ -144,14 +144,6 @@ impl Envelope {
         parse_marked(text).map_or(Ok(None), Self::decode_json)
     }
 
-    /// As [`decode_text`](Self::decode_text), of the text of a tree.
-    ///
-    /// # Errors
-    /// `Protocol` when it was written by a newer version.
-    pub fn decode(json: &serde_json::Value) -> Result<Option<Self>> {
-        Self::decode_text(&json.to_string())
-    }
-
     /// Whether plain `json` could be taken for an envelope, of any version, and so must be put into one (ENV-3).
     #[must_use]
     pub fn is_mistakable_json(json: JsonText<'_>) -> bool {
@@ -162,12 +154,6 @@ impl Envelope {
     #[must_use]
     pub fn is_mistakable_text(text: &str) -> bool {
         parse_marked(text).is_some()
-    }
-
-    /// As [`is_mistakable_text`](Self::is_mistakable_text), of the text of a tree.
-    #[must_use]
-    pub fn is_mistakable(json: &serde_json::Value) -> bool {
-        Self::is_mistakable_text(&json.to_string())
     }
 
     fn decode_members(json: JsonText<'_>) -> Result<Option<Self>> {
@@ -275,7 +261,6 @@ fn parse_marked(text: &str) -> Option<JsonText<'_>> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::json::survives_javascript;
     use proptest::prelude::*;
     use serde_json::{Value as Json, json};
 
@@ -300,7 +285,6 @@ pub(crate) mod tests {
             json!({"$kv-envelope": 1, "kind": "text", "value": "v", "more": 1}),
             json!([{"$kv-envelope": 1, "kind": "text", "value": "v"}]),
         ] {
-            assert_eq!(Envelope::decode(&plain).unwrap(), None, "{plain}");
             assert_eq!(Envelope::decode_text(&plain.to_string()).unwrap(), None, "{plain}");
         }
     }
@@ -308,8 +292,8 @@ pub(crate) mod tests {
     #[test]
     fn env_3_a_newer_envelope_is_an_error() {
         let newer = json!({"$kv-envelope": 2, "anything": true});
-        assert_eq!(Envelope::decode(&newer).unwrap_err().kind(), ErrorKind::Protocol);
-        assert!(Envelope::is_mistakable(&newer), "so a user's own value of that look is wrapped");
+        assert_eq!(Envelope::decode_text(&newer.to_string()).unwrap_err().kind(), ErrorKind::Protocol);
+        assert!(Envelope::is_mistakable_text(&newer.to_string()), "so a user's own value of that look is wrapped");
     }
 
     #[test]
@@ -336,7 +320,7 @@ pub(crate) mod tests {
         for metadata in [json!({"n": u64::MAX}), json!([{"__proto__": 1}]), json!(i64::MIN)] {
             let envelope = Envelope::new(Value::from("v")).with_metadata(Metadata::from(metadata.clone()));
             let text = envelope.encode(JsonForm::Text);
-            assert!(survives_javascript(&serde_json::from_str(&text).unwrap()), "{text}");
+            assert!(JsonText::parse(&text).unwrap().survives_javascript(), "{text}");
             assert_eq!(Envelope::decode_text(&text).unwrap().as_ref(), Some(&envelope), "{text}");
             assert!(envelope.encode(JsonForm::Inline).ends_with(&format!("\"metadata\":{metadata}}}")));
         }
@@ -351,7 +335,7 @@ pub(crate) mod tests {
             }
         }
         let newer = json!({"$kv-envelope": 1, "kind": "text", "value": "v", "metadata": {"$kv-envelope": 2}});
-        assert_eq!(Envelope::decode(&newer).unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(Envelope::decode_text(&newer.to_string()).unwrap_err().kind(), ErrorKind::Protocol);
     }
 
     #[test]
@@ -421,8 +405,9 @@ pub(crate) mod tests {
 
         #[test]
         fn env_3_plain_data_is_never_read_as_an_envelope_unless_it_is_wrapped(json in any_json()) {
-            if !Envelope::is_mistakable(&json) {
-                prop_assert_eq!(Envelope::decode(&json).unwrap(), None);
+            let text = json.to_string();
+            if !Envelope::is_mistakable_text(&text) {
+                prop_assert_eq!(Envelope::decode_text(&text).unwrap(), None);
             }
         }
 

@@ -42,10 +42,7 @@ pub use entry::{Entry, EntryExpiry, Fields};
 pub use envelope::{Envelope, JsonForm};
 pub use error::{Error, ErrorKind, Feature, Reason, Result, Retry};
 pub use expiry::{Expiry, ExpiryPrecedence, MinTtl};
-pub use json::{
-    JsonError, JsonProblem, JsonText, NESTING_MAX, equal as json_equal, quoted as json_quoted,
-    survives_javascript as json_survives_javascript,
-};
+pub use json::{JsonError, JsonProblem, JsonText, NESTING_MAX, quoted as json_quoted};
 pub use metadata::{IntoMetadata, Metadata};
 pub use outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
 pub use page::{ListItem, ListedMetadata, Page, RawPage};

@@ -170,14 +170,6 @@ impl TaggedMetadata {
         Ok(Self { tag: None, metadata: Some(stored.to_metadata()) })
     }
 
-    /// As [`decode_json`](Self::decode_json), of a tree.
-    ///
-    /// # Errors
-    /// `Protocol` when the tag was written by a newer version (ENV-3).
-    pub fn decode(stored: serde_json::Value) -> Result<Self> {
-        Self::decode_json(JsonText::from_checked(&stored.to_string()))
-    }
-
     fn decode_tag(stored: JsonText<'_>) -> Option<Self> {
         let members = stored.object()?;
         let parts = members.get(MARK)?.array()?;
@@ -221,6 +213,10 @@ mod tests {
     use crate::error::ErrorKind;
     use proptest::prelude::*;
     use serde_json::{Value as Json, json};
+
+    fn decode(json: Json) -> Result<TaggedMetadata> {
+        TaggedMetadata::decode_json(JsonText::parse(&json.to_string()).unwrap())
+    }
 
     fn stored(value: impl Into<Value>, metadata: Option<Json>) -> Option<Json> {
         let metadata = metadata.map(Metadata::from);
@@ -300,18 +296,18 @@ mod tests {
             json!({}),
             json!("text"),
         ] {
-            let read = TaggedMetadata::decode(plain.clone()).unwrap();
+            let read = decode(plain.clone()).unwrap();
             assert_eq!(read, TaggedMetadata { tag: None, metadata: Some(plain.clone().into()) }, "{plain}");
         }
-        assert_eq!(TaggedMetadata::decode(Json::Null).unwrap(), TaggedMetadata::default());
+        assert_eq!(decode(Json::Null).unwrap(), TaggedMetadata::default());
     }
 
     #[test]
     fn env_3_a_version_counts_by_its_value_and_a_newer_one_is_an_error() {
-        let read = TaggedMetadata::decode(json!({"$kv-envelope": [1.0, "json"]})).unwrap();
+        let read = decode(json!({"$kv-envelope": [1.0, "json"]})).unwrap();
         assert_eq!(read, TaggedMetadata { tag: Some(KindTag::Json), metadata: None });
         for newer in [json!([2]), json!([2.0, "json"]), json!([u64::MAX, {}])] {
-            let error = TaggedMetadata::decode(json!({"$kv-envelope": newer, "a": 1})).unwrap_err();
+            let error = decode(json!({"$kv-envelope": newer, "a": 1})).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Protocol);
         }
     }
@@ -352,7 +348,7 @@ mod tests {
         ) {
             let stored = TaggedMetadata::encode(&value, metadata.as_ref());
             let stored = stored.map_or(Json::Null, |stored| through_javascript(stored.decode().unwrap()));
-            let read = TaggedMetadata::decode(stored).unwrap();
+            let read = decode(stored).unwrap();
             prop_assert_eq!(read.metadata, metadata);
             match KindTag::needed_for(&value) {
                 None => prop_assert!(read.tag.is_none_or(|tag| tag == KindTag::of(&value))),
@@ -363,7 +359,7 @@ mod tests {
         #[test]
         fn env_3_metadata_without_the_mark_is_never_read_as_a_tag(json in any_json()) {
             prop_assume!(json.get(MARK).is_none());
-            prop_assert_eq!(TaggedMetadata::decode(json).unwrap().tag, None);
+            prop_assert_eq!(decode(json).unwrap().tag, None);
         }
     }
 }

@@ -35,22 +35,3 @@ pub(crate) fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<String>
     let compact = JsonText::parse(&text)?.compact();
     Ok(if compact.len() == text.len() { text } else { compact.into_owned() })
 }
-
-/// Whether two JSON values mean the same (VAL-3); see [`JsonText`].
-///
-/// ```
-/// use kv_api::json_equal;
-/// use serde_json::json;
-/// assert!(json_equal(&json!({"a": 1, "b": 2.0}), &json!({"b": 2, "a": 1.0})));
-/// assert!(!json_equal(&json!(9007199254740993_u64), &json!(9007199254740992.0))); // 2^53 + 1 is not 2^53
-/// ```
-#[must_use]
-pub fn equal(left: &serde_json::Value, right: &serde_json::Value) -> bool {
-    JsonText::from_checked(&left.to_string()) == JsonText::from_checked(&right.to_string())
-}
-
-/// See [`JsonText::survives_javascript`].
-#[must_use]
-pub fn survives_javascript(json: &serde_json::Value) -> bool {
-    JsonText::from_checked(&json.to_string()).survives_javascript()
-}

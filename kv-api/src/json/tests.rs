@@ -11,6 +11,14 @@ use crate::value::Value;
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 const NUMBER: &str = "$serde_json::private::Number";
 
+fn survives_javascript(tree: &serde_json::Value) -> bool {
+    JsonText::parse(&tree.to_string()).unwrap().survives_javascript()
+}
+
+fn equal(left: &serde_json::Value, right: &serde_json::Value) -> bool {
+    JsonText::parse(&left.to_string()).unwrap() == JsonText::parse(&right.to_string()).unwrap()
+}
+
 fn problem(text: &str) -> Option<JsonProblem> {
     JsonText::parse(text).err().map(|error| error.problem())
 }

@@ -217,7 +217,7 @@ mod tests {
             for (key, (value, metadata)) in pairs {
                 let found = &received[&key];
                 let metadata = metadata.filter(|metadata| !metadata.is_null()).map(Metadata::from);
-                match Envelope::decode(found).unwrap() {
+                match Envelope::decode_text(&found.to_string()).unwrap() {
                     Some(envelope) => {
                         prop_assert_eq!(envelope.value(), &value);
                         prop_assert_eq!(envelope.metadata(), metadata.as_ref());
