@@ -101,13 +101,13 @@ impl SqliteConfig {
         }
     }
 
-    /// From a URL: `sqlite:app.db`, `sqlite:/var/lib/app.db` or `sqlite:///var/lib/app.db`, with the options `namespace`,
-    /// `durability` (`full`, `normal`), `mode` (`rwc`: create the file if it is missing, the default; `rw`; `ro`),
-    /// `busy_timeout_ms`, `readers`, `checkpoint_pages` and `allow_hard_links` (`true`, `false`).
+    /// From a URL: `sqlite:app.db`, `sqlite:/var/lib/app.db` or `sqlite:///var/lib/app.db`, with the options
+    /// `namespace`, `durability` (`full`, `normal`), `mode` (`rwc`: create the file if it is missing, the default;
+    /// `rw`; `ro`), `busy_timeout_ms`, `readers`, `checkpoint_pages` and `allow_hard_links` (`true`, `false`).
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, no path, an in-memory path, a host, an option that is not one of these, or a
-    /// number beyond its bound.
+    /// `InvalidArgument` for another scheme, no path, an in-memory path, a host, an option that is not one of these, or
+    /// a number beyond its bound.
     ///
     /// ```
     /// use kv_api::Reason;
@@ -129,7 +129,7 @@ impl SqliteConfig {
             Some(":memory:") => ":memory:",
             Some(_) => {
                 return Err(invalid(
-                    "a SQLite URL has no host: write sqlite:app.db for a relative path, sqlite:///app.db for an absolute one",
+                    "a SQLite URL has no host: a relative path is sqlite:app.db, an absolute one sqlite:///app.db",
                 ));
             }
         };
@@ -199,18 +199,18 @@ impl SqliteConfig {
     }
 
     /// How long another process's lock is waited out before the call fails with `Unavailable` and
-    /// [`Reason::Busy`](kv_api::Reason::Busy). Default: 10 seconds; zero does not wait at all. Counted from when the store
-    /// turns to the call: one that stands in line behind others that wait for the lock waits for them too. At most
-    /// [`Self::BUSY_TIMEOUT_MAX`]; beyond it the opening fails with `InvalidArgument`.
+    /// [`Reason::Busy`](kv_api::Reason::Busy). Default: 10 seconds; zero does not wait at all. Counted from when the
+    /// store turns to the call: one that stands in line behind others that wait for the lock waits for them too. At
+    /// most [`Self::BUSY_TIMEOUT_MAX`]; beyond it the opening fails with `InvalidArgument`.
     #[must_use]
     pub const fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
         self.busy_timeout = busy_timeout;
         self
     }
 
-    /// How many connections read. Default: half of the machine's cores, at least 1 and at most 4. Each has a thread; reads
-    /// that wait for one connection are answered together. At most [`Self::READERS_MAX`]; beyond it the opening fails with
-    /// `InvalidArgument`.
+    /// How many connections read. Default: half of the machine's cores, at least 1 and at most 4. Each has a thread;
+    /// reads that wait for one connection are answered together. At most [`Self::READERS_MAX`]; beyond it the opening
+    /// fails with `InvalidArgument`.
     #[must_use]
     pub const fn with_readers(mut self, readers: NonZeroUsize) -> Self {
         self.readers = readers;
@@ -224,26 +224,26 @@ impl SqliteConfig {
         self
     }
 
-    /// Whether the store can only be read: then file and namespace must exist, and each write fails with `Misconfigured`
-    /// and [`Reason::ReadOnly`](kv_api::Reason::ReadOnly). Default: no.
+    /// Whether the store can only be read: then file and namespace must exist, and each write fails with
+    /// `Misconfigured` and [`Reason::ReadOnly`](kv_api::Reason::ReadOnly). Default: no.
     #[must_use]
     pub const fn with_read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
     }
 
-    /// Whether a file with several names (hard links) may be opened. Default: no, the opening fails with `Misconfigured` and
-    /// [`Reason::HardLinked`](kv_api::Reason::HardLinked). SQLite names the log after the name that a program opens, so
-    /// programs that use different names do not see what the others write, and damage it. Safe only where nobody opens the
-    /// other names, such as those of a backup that hard-links files.
+    /// Whether a file with several names (hard links) may be opened. Default: no, the opening fails with
+    /// `Misconfigured` and [`Reason::HardLinked`](kv_api::Reason::HardLinked). SQLite names the log after the name that
+    /// a program opens, so programs that use different names do not see what the others write, and damage it. Safe only
+    /// where nobody opens the other names, such as those of a backup that hard-links files.
     #[must_use]
     pub const fn with_allow_hard_links(mut self, allow_hard_links: bool) -> Self {
         self.allow_hard_links = allow_hard_links;
         self
     }
 
-    /// After how many pages (of 4 KiB) in the write-ahead log they are moved into the file. Default: 4000; more is faster
-    /// and lets the log grow; zero moves them only when the last store on the file closes. At most
+    /// After how many pages (of 4 KiB) in the write-ahead log they are moved into the file. Default: 4000; more is
+    /// faster and lets the log grow; zero moves them only when the last store on the file closes. At most
     /// [`Self::CHECKPOINT_PAGES_MAX`]; beyond it the opening fails with `InvalidArgument`.
     #[must_use]
     pub const fn with_checkpoint_pages(mut self, checkpoint_pages: u32) -> Self {

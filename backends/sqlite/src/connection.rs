@@ -43,8 +43,8 @@ impl Opening {
             .pragma("wal_autocheckpoint", self.config.checkpoint_pages.to_string())
     }
 
-    /// For a reader of a store that writes too: able to recover the log after a crash, and to move it into the file when it
-    /// is the last to close.
+    /// For a reader of a store that writes too: able to recover the log after a crash, and to move it into the file
+    /// when it is the last to close.
     pub(crate) fn for_reading(&self) -> SqliteConnectOptions {
         self.basic().pragma("cache_size", READER_CACHE).pragma("query_only", "ON")
     }
@@ -59,8 +59,8 @@ impl Opening {
         self.basic().read_only(true).immutable(how == ReadOnly::Immutable)
     }
 
-    /// For a try whether the file can be written: without a setting that would make SQLite read the file, and so create a
-    /// log, before the try.
+    /// For a try whether the file can be written: without a setting that would make SQLite read the file, and so create
+    /// a log, before the try.
     pub(crate) fn for_trying(&self) -> SqliteConnectOptions {
         self.basic()
     }
@@ -68,7 +68,8 @@ impl Opening {
     fn basic(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.files.path)
-            // SQLite's own wait goes in steps of up to 100 ms, keeps the connection's thread and cannot be moved by a test.
+            // SQLite's own wait goes in steps of up to 100 ms, keeps the connection's thread and cannot be moved by a
+            // test.
             .busy_timeout(Duration::ZERO)
             .row_buffer_size(ROW_BUFFER)
             .thread_name(|number| format!("kv-sqlite-{number}"))
@@ -79,8 +80,8 @@ impl Opening {
 /// How a file is read without leaving anything beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOnly {
-    /// Without locks and without a log, as if nobody could change the file. Needs no right but to read it. Whether somebody
-    /// did change it is seen after each statement.
+    /// Without locks and without a log, as if nobody could change the file. Needs no right but to read it. Whether
+    /// another process did change it is seen after each statement.
     Immutable,
     /// As one of those who have it open: the files that SQLite needs for that are there, so none is created.
     Shared,
@@ -96,8 +97,9 @@ impl ReadOnly {
         if found.has_log() {
             return Err(Error::new(
                 ErrorKind::Misconfigured,
-                "the write-ahead log beside the file (-wal) holds writes that are not in the file yet, and reading them \
-                 would have to create a file (-shm): open the store for writing once (mode=rw), which moves them into it",
+                "the write-ahead log beside the file (-wal) holds writes that are not in the file yet, and reading \
+                 them would have to create a file (-shm): open the store for writing once (mode=rw), which moves them \
+                 into the file",
             )
             .with_reason(Reason::ReadOnly));
         }
@@ -146,8 +148,8 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Waits one step; `false` once the limit is reached. It counts by the time of the timer and by the steps, whichever is
-    /// more: timers wait longer than they are asked to, and the time of a test may stand still.
+    /// Waits one step; `false` once the limit is reached. It counts by the time of the timer and by the steps,
+    /// whichever is more: timers wait longer than they are asked to, and the time of a test may stand still.
     pub(crate) async fn again(&mut self) -> bool {
         let elapsed = self.busy_retry.timer.monotonic_now().saturating_sub(self.since).max(self.waited);
         let left = self.busy_retry.limit.saturating_sub(elapsed);
@@ -238,8 +240,8 @@ impl ReconnectingConnection {
         self.opening.files.check(&mut self.opened)
     }
 
-    /// Whether what was just read may be a mixture of old and new, because the file is read as one that nobody changes and
-    /// somebody did.
+    /// Whether what was just read may be a mixture of old and new, because the file is read as one that nobody changes
+    /// and somebody did.
     pub(crate) fn is_outdated(&mut self) -> Result<bool> {
         if !self.immutable {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! SQLite's result codes, told by what the reader does next (ERR-1, ERR-3).
+//! SQLite's result codes as errors of the contract: what the reader does next decides (ERR-1, ERR-3).
 //!
 //! The codes are those of <https://www.sqlite.org/rescode.html>; the low byte of an extended code is its primary code.
 
@@ -20,7 +20,7 @@ pub(crate) enum Stage {
     Commit,
 }
 
-/// The primary result codes that are told apart.
+/// The primary result codes that mean something of their own.
 pub(crate) mod code {
     pub(crate) const ERROR: i32 = 1;
     pub(crate) const PERM: i32 = 3;
@@ -49,8 +49,8 @@ fn extended_code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error().and_then(DatabaseError::code)?.parse().ok()
 }
 
-/// Whether somebody else holds the lock, or a transaction lost the race for its place in the log too often to begin: so
-/// that nothing was done and waiting helps.
+/// Whether another connection holds the lock, or a transaction lost the race for its place in the log too often to
+/// begin: so that nothing was done and waiting helps.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(code::BUSY | code::LOCKED | code::PROTOCOL))
 }
@@ -61,9 +61,9 @@ pub(crate) fn is_about_a_row(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(code::CONSTRAINT | code::TOOBIG | code::MISMATCH))
 }
 
-/// SQLite does not pass on why the system refused to open a file, and this reason has nothing to do with the file: so the
-/// question is asked again, with a file that every process may open. The store's own file is never opened here: closing it
-/// would give up the locks that this process has on it.
+/// SQLite does not pass on why the system refused to open a file, and this reason has nothing to do with the file: so
+/// the question is asked again, with a file that every process may open. The store's own file is never opened here:
+/// closing it would give up the locks that this process has on it.
 #[cfg(unix)]
 fn out_of_file_descriptors() -> bool {
     /// Numbers that all Unix systems share: of the whole system, and of this process.
@@ -157,8 +157,8 @@ fn retry(primary: Option<i32>, stage: Stage) -> Option<Retry> {
         // Taking the lock is the first thing a write does.
         (_, Some(code::BUSY | code::LOCKED | code::PROTOCOL)) => Some(Retry::Safe),
         (Stage::Commit, _) => Some(Retry::OutcomeUnknown),
-        // The error may have come after the commit record was written: when the log was synced, or its index extended. Every
-        // other code is found before, and undoes the statement.
+        // The error may have come after the commit record was written: when the log was synced, or its index extended.
+        // Every other code is found before, and undoes the statement.
         (Stage::Autocommit, Some(code::IOERR | code::NOMEM) | None) => Some(Retry::OutcomeUnknown),
         // Read, or rolled back.
         (_, Some(code::IOERR)) => Some(Retry::Safe),

@@ -1,7 +1,7 @@
 //! The files of a store in their directory: which of them lie there, and whether they are still those that were opened.
 //!
-//! Only names are looked at, never contents: a file that is opened and closed here would take with it the locks that SQLite
-//! has on it in this process.
+//! Only names are looked at, never contents: a file that is opened and closed here would take with it the locks that
+//! SQLite has on it in this process.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -78,16 +78,18 @@ impl Files {
         self.replaced.get().map_or(Ok(()), |what| Err(replaced(what)))
     }
 
-    /// Compares the files with those that a connection has open, and takes up in `opened` what it opened since. Costs three
-    /// calls of the system.
+    /// Compares the files with those that a connection has open, and takes up in `opened` what it opened since. Costs
+    /// three calls of the system.
     ///
     /// # Errors
-    /// `Misconfigured` with [`Reason::FileReplaced`] from the first difference on; `Unavailable` where it cannot be known.
+    /// `Misconfigured` with [`Reason::FileReplaced`] from the first difference on; `Unavailable` where it cannot be
+    /// known.
     pub(crate) fn check(&self, opened: &mut Found) -> Result<()> {
         self.check_known()?;
         for (path, opened, what) in [
             (&self.path, &mut opened.file, "the file"),
-            // A connection opens them with its first statement, and until it is closed nobody has a reason to remove them.
+            // A connection opens them with its first statement, and until it is closed nobody has a reason to remove
+            // them.
             (&self.log, &mut opened.log, "the write-ahead log of the file (-wal)"),
             (&self.log_index, &mut opened.log_index, "the shared memory of the file (-shm)"),
         ] {

@@ -12,9 +12,9 @@ use crate::schema::NamespaceId;
 /// How much the text tells of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Kind and value: [`crate::queries::GET_MANY_VALUES`].
+    /// Kind and value: [`crate::queries::read::GET_MANY_VALUES`].
     Value,
-    /// Version, expiry and metadata too: [`crate::queries::GET_MANY_ENTRIES`].
+    /// Version, expiry and metadata too: [`crate::queries::read::GET_MANY_ENTRIES`].
     Entry,
 }
 
@@ -37,8 +37,8 @@ impl Slots {
         self.entries.get_mut(slot).ok_or_else(nobody_asked)
     }
 
-    /// Takes the text apart. Each value is copied out of it: a part of a shared buffer would keep all of it in memory for as
-    /// long as the caller keeps the smallest value.
+    /// Takes the text apart. Each value is copied out of it: a part of a shared buffer would keep all of it in memory
+    /// for as long as the caller keeps the smallest value.
     pub(crate) fn fill(&mut self, text: &[u8], content: Content, namespace_id: NamespaceId) -> Result<()> {
         let mut text = PackedText::new(text);
         while !text.is_empty() {

@@ -1,16 +1,19 @@
-//! Many operations decided in memory, one after the other, on the state that one statement has read. Pure: no I/O, no clock.
+//! What a group of operations does, decided in memory: without I/O and without a clock.
+//!
+//! [`Group::new`] sorts the keys of the operations; each has a [`Cell`]. [`Group::load`] puts into the cells what the
+//! file holds. [`Group::decide`] carries out the operations in their order, each on what the one before it left in the
+//! cell, and has an answer for each. [`Group::plan`] says what has to be written for the cells that have changed. So
+//! ten increments of one key have ten answers and write one row.
 
 use kv_api::{DeleteOutcome, Error, ErrorKind, Result, SetOutcome, SetStatus, Timestamp, ValueKind};
 
+use crate::counter::{StoredCounter, counter_value, incremented};
 use crate::error::damaged_row;
-use crate::operation::{
-    Action, Answer, JSON, Operation, PutCondition, deadline, kind_from_number, kind_number, put_outcome,
-};
-use crate::pack::{Row, RowValue};
-use crate::packed_text::PackedText;
+use crate::operation::{Action, Answer, JSON, Operation, PutCondition, deadline, put_outcome};
+use crate::row::{Row, RowValue, StoredRow, written_row};
 
-/// The operations of a group and the distinct keys they touch, in the order of their bytes: rows that lie side by side are
-/// then written side by side.
+/// The operations of a group and the distinct keys they touch, in the order of their bytes: rows that lie side by side
+/// are then written side by side.
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
     operations: &'a [&'a Operation],
@@ -24,8 +27,8 @@ pub(crate) struct Group<'a> {
 /// One key: what the file holds, and what the operations decided so far have made of it.
 #[derive(Debug, Default)]
 struct Cell {
-    /// The row of the key, live or expired.
-    row: Option<i64>,
+    /// The row of the key in the file, live or expired.
+    row_id: Option<i64>,
     live: Option<Live>,
     /// Whether an operation counts in it, so that more has to be read.
     counted: bool,
@@ -51,28 +54,12 @@ enum Content {
     Counter(i64),
 }
 
-/// What an increment has to know of a stored entry.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StoredCounter {
-    pub(crate) kind: i64,
-    pub(crate) has_metadata: bool,
-    /// The first bytes of the value, more than the longest integer has.
-    pub(crate) head: Vec<u8>,
-}
-
-/// The state of a key as it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StoredRow {
-    pub(crate) row: i64,
-    pub(crate) version: i64,
-    pub(crate) expires_at: Option<i64>,
-    pub(crate) counter: Option<StoredCounter>,
-}
-
 /// What has to be written so that the file holds what was decided.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Plan<'a> {
+    /// By the id of their row.
     pub(crate) deletes: Vec<i64>,
+    /// The id of the row, and its new expiry: the value stays where it is.
     pub(crate) expiries: Vec<(i64, Option<i64>)>,
     pub(crate) puts: Vec<Row<'a>>,
 }
@@ -117,7 +104,7 @@ impl<'a> Group<'a> {
     /// Takes in what the file holds under the key at `position`.
     pub(crate) fn load(&mut self, position: usize, stored: StoredRow, now_ms: i64) -> Result<()> {
         let cell = self.cells.get_mut(position).ok_or_else(|| damaged_row("a key nobody asked for"))?;
-        cell.row = Some(stored.row);
+        cell.row_id = Some(stored.row_id);
         if stored.expires_at.is_none_or(|expires_at| expires_at > now_ms) {
             cell.live = Some(Live {
                 version: stored.version,
@@ -146,7 +133,7 @@ impl<'a> Group<'a> {
     pub(crate) fn plan(&self) -> Result<Plan<'a>> {
         let mut plan = Plan::default();
         for (key, cell) in self.keys.iter().zip(&self.cells).filter(|(_, cell)| cell.dirty) {
-            match (&cell.live, cell.row) {
+            match (&cell.live, cell.row_id) {
                 (Some(live), row) => match (&live.content, row) {
                     (Content::Stored(_), Some(row)) => plan.expiries.push((row, live.expires_at)),
                     (Content::Stored(_), None) => {
@@ -170,23 +157,6 @@ impl<'a> Group<'a> {
         }
         Ok(plan)
     }
-}
-
-/// The row of a put.
-pub(crate) fn written_row(operation: &Operation, version: i64, expires_at: Option<i64>) -> Result<Row<'_>> {
-    let Action::Put { value, metadata, .. } = &operation.action else {
-        return Err(Error::new(ErrorKind::Internal, "only a put has a value to write"));
-    };
-    let kind = kind_number(value.kind())
-        .ok_or_else(|| Error::new(ErrorKind::Internal, "the adapter does not know this kind of value"))?;
-    Ok(Row {
-        key: &operation.key,
-        kind,
-        version,
-        expires_at,
-        metadata: metadata.as_ref().map(|metadata| &**metadata.as_bytes()),
-        value: RowValue::Given(value.as_bytes()),
-    })
 }
 
 fn decide(
@@ -290,47 +260,6 @@ impl Content {
     }
 }
 
-impl StoredRow {
-    /// Takes a row out of what [`crate::queries::STATE`] answers, or [`crate::queries::COUNTER_STATE`] of a key that is
-    /// counted in.
-    pub(crate) fn unpack(text: &mut PackedText<'_>, counted: bool) -> Result<Self> {
-        let (row, version, expires_at) = (text.some_number()?, text.some_number()?, text.number()?);
-        let counter = if counted {
-            let (kind, has_metadata, bytes) = (text.some_number()?, text.some_number()? != 0, text.some_number()?);
-            Some(StoredCounter { kind, has_metadata, head: text.take(bytes)?.to_vec() })
-        } else {
-            None
-        };
-        Ok(Self { row, version, expires_at, counter })
-    }
-}
-
-impl StoredCounter {
-    /// The value it counts from (CNT-1, CNT-2).
-    pub(crate) fn value(&self) -> Result<i64> {
-        if self.has_metadata {
-            return Err(Error::not_a_counter("the entry has metadata"));
-        }
-        match kind_from_number(self.kind)? {
-            ValueKind::Json => counter_value(&self.head),
-            _ => Err(Error::not_a_counter("the value is no JSON integer")),
-        }
-    }
-}
-
-/// The new value, where it is in range (CNT-1).
-pub(crate) fn incremented(old: i64, by: i64, min: i64, max: i64) -> Result<i64> {
-    old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| Error::counter_range(min, max))
-}
-
-/// JSON text has one form for each integer; everything else (`5.0`, `007`) is no counter.
-fn counter_value(json: &[u8]) -> Result<i64> {
-    std::str::from_utf8(json)
-        .ok()
-        .and_then(|text| text.parse::<i64>().ok().filter(|value| value.to_string() == text))
-        .ok_or_else(|| Error::not_a_counter("the value is no JSON integer within 64 bits"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,8 +275,8 @@ mod tests {
         Timestamp::from_unix_millis(1_000)
     }
 
-    fn stored(row: i64) -> StoredRow {
-        StoredRow { row, version: 8, expires_at: None, counter: None }
+    fn stored(row_id: i64) -> StoredRow {
+        StoredRow { row_id, version: 8, expires_at: None, counter: None }
     }
 
     #[test]
@@ -383,21 +312,5 @@ mod tests {
         group.load(0, stored(3), 1_000).unwrap();
         assert_eq!(group.decide(now(), 10.., 1)[0].as_ref().unwrap(), &Answer::Expire(true));
         assert_eq!(group.plan().unwrap(), Plan { expiries: vec![(3, Some(1_005))], ..Plan::default() });
-    }
-
-    #[test]
-    fn cnt_1_only_the_one_form_of_an_integer_counts() {
-        for (json, value) in
-            [("0", 0), ("-5", -5), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
-        {
-            assert_eq!(counter_value(json.as_bytes()).unwrap(), value);
-        }
-        for json in ["", "-0", "007", "+5", "5.0", "5e0", " 5", "9223372036854775808", "[5]", "\"5\""] {
-            assert_eq!(
-                counter_value(json.as_bytes()).unwrap_err().reason(),
-                Some(&kv_api::Reason::NotACounter),
-                "{json}"
-            );
-        }
     }
 }

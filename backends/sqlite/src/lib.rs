@@ -3,6 +3,7 @@
 mod capabilities;
 mod config;
 mod connection;
+mod counter;
 mod error;
 mod files;
 mod found;
@@ -13,6 +14,7 @@ mod pack;
 mod packed_text;
 mod queries;
 mod reader;
+mod row;
 mod schema;
 mod single;
 mod statement;

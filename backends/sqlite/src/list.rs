@@ -8,7 +8,7 @@ use crate::packed_text::PackedText;
 /// Where a page begins: at the prefix, or right after the position of the page before.
 ///
 /// # Errors
-/// `InvalidArgument` when the position is none of ours.
+/// `InvalidArgument` when the position is not one of this library.
 pub(crate) fn first_key(prefix: &str, position: Option<&[u8]>) -> Result<String> {
     let Some(position) = position else { return Ok(prefix.to_owned()) };
     match std::str::from_utf8(position) {
@@ -63,7 +63,7 @@ impl ListedPage {
     }
 }
 
-/// Takes apart what [`crate::queries::PAGE`] answers when metadata longer than `inline_max` is left out.
+/// Takes apart what [`crate::queries::read::PAGE`] answers when metadata longer than `inline_max` is left out.
 pub(crate) fn decode_page(page: &[u8], inline_max: i64) -> Result<ListedPage> {
     let mut page = PackedText::new(page);
     let mut listed = ListedPage::default();

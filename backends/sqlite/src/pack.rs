@@ -1,16 +1,28 @@
-//! How many keys or rows travel in two parameters: a JSON array of integers, and one blob that they point into. Only
-//! integers are JSON, so no key and no value is ever escaped or cut, whatever its bytes (KEY-2).
+//! How many keys or rows travel to SQLite in two parameters: a list, which is a JSON array of integers, and the bytes
+//! that they point into. Only integers are JSON, so no key and no value is ever escaped or cut, whatever its bytes
+//! (KEY-2).
 //!
-//! Positions in the blob begin at 1, as SQLite counts. A key is one integer, `position << 16 | length`. So is a row:
-//! `position << 16 | length of the key`, and at its position stand three numbers of [`NUMBER_WIDTH`] characters in text,
-//! filled up with spaces, then key, metadata and value. The numbers: `value length << 20 | (metadata length + 1, or 0 without)
-//! << 4 | (8 if it expires) | kind`; version; expiry or only spaces. The queries in `queries.rs` take this apart.
+//! ```text
+//! keys    list    position << 16 | length                  of each; negative where the key is marked
+//!         bytes   key key key ..
+//!
+//! rows    list    position << 16 | length of the key       of each; the position is that of the shape
+//!         bytes   shape version expiry key metadata value   shape version ..
+//!
+//! shape   length of the value << 20 | (length of the metadata + 1, or 0 without) << 4 | 8 if it expires | kind
+//! ```
+//!
+//! Positions begin at 1, as SQLite counts. Shape, version and expiry are text, filled up with spaces to
+//! [`NUMBER_WIDTH`] characters; the expiry of an entry without one is spaces only. The texts in `queries/group.rs` take
+//! this apart.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-/// From this size on (metadata and value) a row is written by a statement of its own: a second copy of the value would cost
-/// more than the statement. Below it, both lengths fit their 16 bits.
+use crate::row::Row;
+
+/// From this size on (metadata and value) a row is written by a statement of its own: a second copy of the value would
+/// cost more than the statement. Below it, both lengths fit their 16 bits.
 pub(crate) const PACKED_BYTES_MAX: usize = 32 * 1024;
 
 const KEY_BITS: u32 = 16;
@@ -26,40 +38,6 @@ const NUMBER_WIDTH: usize = 20;
 pub(crate) struct Packed {
     list: String,
     bytes: Vec<u8>,
-}
-
-/// A row to be written.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) kind: i64,
-    pub(crate) version: i64,
-    pub(crate) expires_at: Option<i64>,
-    pub(crate) metadata: Option<&'a [u8]>,
-    pub(crate) value: RowValue<'a>,
-}
-
-/// The value of a row: a caller's, or a counter's new one.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum RowValue<'a> {
-    Given(&'a [u8]),
-    Counter(String),
-}
-
-impl RowValue<'_> {
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Given(bytes) => bytes,
-            Self::Counter(text) => text.as_bytes(),
-        }
-    }
-}
-
-impl Row<'_> {
-    /// The bytes beside the key.
-    pub(crate) fn content_bytes(&self) -> usize {
-        self.value.as_bytes().len() + self.metadata.map_or(0, <[u8]>::len)
-    }
 }
 
 impl Packed {
@@ -150,6 +128,7 @@ fn length(bytes: &[u8]) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::RowValue;
 
     #[test]
     fn keys_point_into_the_blob_from_position_one() {

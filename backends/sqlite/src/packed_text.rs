@@ -1,6 +1,6 @@
-//! Rows that arrive as one text, because a row costs more on its way through the driver than its content: numbers that each
-//! end with a comma, and bytes whose length such a number has told. So no byte of a key or value means anything here
-//! (KEY-2, VAL-3).
+//! Rows that arrive as one text, because a row costs more on its way through the driver than its content: numbers that
+//! each end with a comma, and bytes whose length such a number gives. So no byte of a key or value means anything
+//! here (KEY-2, VAL-3).
 
 use kv_api::{Error, Result};
 

@@ -42,7 +42,8 @@ const GROUP_GETS_MAX: usize = 256;
 /// How often a reader gives way to callers that are about to ask, before it begins a statement.
 const YIELDS_MAX: usize = 8;
 
-/// How many statements, and how much time, go by until a reader looks whether the files are still those that it has open.
+/// How many statements, and how much time, go by until a reader looks whether the files are still those that it has
+/// open.
 const READS_BETWEEN_LOOKS: u32 = 64;
 const TIME_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -168,9 +169,9 @@ impl Reader {
 
     async fn get(&mut self, get: &Get) -> Result<Result<Option<Entry>>> {
         let sql = match get.fields {
-            Fields::Existence => queries::GET_EXISTENCE,
-            Fields::Value => queries::GET_VALUE,
-            _ => queries::GET_ENTRY,
+            Fields::Existence => queries::read::GET_EXISTENCE,
+            Fields::Value => queries::read::GET_VALUE,
+            _ => queries::read::GET_ENTRY,
         };
         let rows = self
             .rows(|namespace_id, now| sqlx::query(sql).bind(namespace_id.row_id).bind(get.key.clone()).bind(now))
@@ -193,8 +194,8 @@ impl Reader {
             }
         }
         let sql = match content {
-            Content::Value => queries::GET_MANY_VALUES,
-            Content::Entry => queries::GET_MANY_ENTRIES,
+            Content::Value => queries::read::GET_MANY_VALUES,
+            Content::Entry => queries::read::GET_MANY_ENTRIES,
         };
         let rows = self.rows_of_keys(sql, packed).await?;
         let mut slots = Slots::new(keys.clone().map(|(_, fields)| fields));
@@ -217,8 +218,8 @@ impl Reader {
             packed.push_key(key, false);
         }
         let sql = match content {
-            Content::Value => queries::GET_MANY_VALUE_ROWS,
-            Content::Entry => queries::GET_MANY_ENTRY_ROWS,
+            Content::Value => queries::read::GET_MANY_VALUE_ROWS,
+            Content::Entry => queries::read::GET_MANY_ENTRY_ROWS,
         };
         for row in self.rows_of_keys(sql, packed).await? {
             let position = row.try_get::<i64, _>(0).map_err(failed)?;
@@ -247,7 +248,7 @@ impl Reader {
             let rows_max = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
             let rows = self
                 .rows(|namespace_id, now| {
-                    let query = sqlx::query(queries::PAGE).bind(namespace_id.row_id).bind(first.clone());
+                    let query = sqlx::query(queries::read::PAGE).bind(namespace_id.row_id).bind(first.clone());
                     match &beyond {
                         Some(beyond) => query.bind(beyond.clone()),
                         None => query.bind(Vec::new()),
@@ -277,9 +278,10 @@ impl Reader {
     }
 
     async fn ping(&mut self) -> Result<()> {
-        let rows = self.rows(|namespace_id, _| sqlx::query(queries::PING).bind(namespace_id.row_id)).await?;
+        let rows = self.rows(|namespace_id, _| sqlx::query(queries::read::PING).bind(namespace_id.row_id)).await?;
         if rows.is_empty() {
-            return Err(Error::new(ErrorKind::Misconfigured, "somebody has removed the namespace from the file"));
+            let message = "another program has removed the namespace from the file";
+            return Err(Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::Foreign));
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ const MIGRATIONS: &[&str] = &[
     "CREATE INDEX kv_expires_at ON kv (expires_at) WHERE expires_at IS NOT NULL; PRAGMA user_version = 2;",
 ];
 
-/// Names a namespace of any file: what versions and rows are told apart by.
+/// Names one namespace among those of all files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NamespaceId {
     /// The random number that the file got when it was created: the origin of its versions.
@@ -39,8 +39,8 @@ pub(crate) struct NamespaceId {
     pub(crate) row_id: i64,
 }
 
-/// Opens the file, creates or migrates its schema where that is asked for, and finds the namespace. The connection returned
-/// is the writer's, or one for reading only.
+/// Opens the file, creates or migrates its schema where that is asked for, and finds the namespace. The connection
+/// returned is the writer's, or one for reading only.
 pub(crate) async fn open(
     opening: &Arc<Opening>,
     busy_retry: &BusyRetry,
@@ -105,8 +105,8 @@ async fn namespace_id(
     Ok(NamespaceId { file_id, row_id })
 }
 
-/// Refuses what is not ours, and what a newer version wrote, while nothing has been touched yet: opening for writing would
-/// already leave files beside it, and closing move its log.
+/// Refuses what is not ours, and what a newer version wrote, while nothing has been touched yet: opening for writing
+/// would already leave files beside it, and closing move its log.
 async fn look_before_opening(opening: &Opening, busy_retry: &BusyRetry) -> Result<()> {
     let found = opening.files.look()?;
     let how = if found.has_log() && found.log_index.is_some() { ReadOnly::Shared } else { ReadOnly::Immutable };
@@ -122,16 +122,17 @@ async fn look_before_opening(opening: &Opening, busy_retry: &BusyRetry) -> Resul
     match identity {
         Ok(identity) => identity.check(),
         Err(error) if primary_code(&error) == Some(code::NOTADB) => Err(opening_failed(error)),
-        // What another process was just doing may have been in the way; what was not is met again by the opening itself.
+        // What another process was just doing may have been in the way; what was not is met again by the opening
+        // itself.
         Err(_) => Ok(()),
     }
 }
 
-/// Refuses a file that may only be read. SQLite itself would open it for reading, and leave a log beside it that is not its
-/// owner's and that the owner cannot write.
+/// Refuses a file that may only be read. SQLite itself would open it for reading, and leave a log beside it that is not
+/// its owner's and that the owner cannot write.
 async fn check_writable(opening: &Opening, busy_retry: &BusyRetry) -> Result<()> {
     let mut connection = connect(&opening.for_trying(), busy_retry).await.map_err(opening_failed)?;
-    let tried = fetch_rows(&mut connection, sqlx::query(queries::TRY_TO_WRITE)).await;
+    let tried = fetch_rows(&mut connection, sqlx::query(queries::open::TRY_TO_WRITE)).await;
     // Undoes what the try began, where it failed half-way.
     let _ = connection.close().await;
     match tried {
@@ -169,8 +170,8 @@ fn is_new(path: &Path, config: &SqliteConfig) -> Result<bool> {
     let links = names(&metadata);
     if links > 1 && !config.allow_hard_links {
         let message = format!(
-            "the file has {links} names (hard links), and its write-ahead log would lie beside one of them only, unknown to \
-             those who use another: remove the other names, or allow hard links if nobody opens them"
+            "the file has {links} names (hard links), and its write-ahead log would lie beside one of them only: \
+             remove the other names, or allow hard links (allow_hard_links=true) if nobody opens them"
         );
         return Err(Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::HardLinked { links }));
     }
@@ -206,7 +207,7 @@ impl Identity {
     }
 
     async fn read_once(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
-        let row = sqlx::query(queries::IDENTITY).fetch_one(connection).await?;
+        let row = sqlx::query(queries::open::IDENTITY).fetch_one(connection).await?;
         Ok(Self {
             application_id: row.try_get(0)?,
             user_version: row.try_get(1)?,
@@ -223,7 +224,8 @@ impl Identity {
     /// Refuses what is not ours, and what a newer version of this library wrote.
     fn check(&self) -> Result<()> {
         match self.application_id {
-            // Even an empty file keeps the encoding it once got. Keys travel as the bytes of UTF-8, and would be misread.
+            // Even an empty file keeps the encoding it once got. Keys travel as the bytes of UTF-8, and would be
+            // misread.
             _ if !self.is_utf8 => Err(foreign("its text is not UTF-8")),
             APPLICATION_ID if self.user_version > CURRENT => {
                 let (found, understood) = (self.user_version, CURRENT);
@@ -235,8 +237,8 @@ impl Identity {
             0 | APPLICATION_ID if self.looks_like_version > 0 && (0..=CURRENT).contains(&self.user_version) => {
                 let version = self.looks_like_version;
                 Err(foreign(&format!(
-                    "it has the tables of a store and not its marks, which a restore from SQL text (.dump) loses; if it is \
-                     one, give them back: PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
+                    "it has the tables of a store and not its marks, which a restore from SQL text (.dump) loses; if \
+                     it is one, give them back: PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
                 )))
             }
             _ => Err(foreign("it is a SQLite database of another application")),
@@ -262,7 +264,7 @@ impl Identity {
 async fn use_wal(connection: &mut SqliteConnection, busy_retry: &BusyRetry) -> Result<()> {
     let mut wait = busy_retry.begin();
     let rows = loop {
-        match sqlx::query(queries::USE_WAL).fetch_all(&mut *connection).await {
+        match sqlx::query(queries::open::USE_WAL).fetch_all(&mut *connection).await {
             Err(error) if is_busy(&error) && wait.again().await => {}
             result => break result.map_err(opening_failed)?,
         }
@@ -318,7 +320,7 @@ async fn bring_up_to_date_once(connection: &mut SqliteConnection) -> Result<Resu
 async fn file_id(connection: &mut SqliteConnection, busy_retry: &BusyRetry) -> Result<u64> {
     let mut wait = busy_retry.begin();
     loop {
-        match sqlx::query_scalar::<_, i64>(queries::FILE_ID).fetch_optional(&mut *connection).await {
+        match sqlx::query_scalar::<_, i64>(queries::open::FILE_ID).fetch_optional(&mut *connection).await {
             Ok(Some(file_id)) => return Ok(file_id.cast_unsigned()),
             Ok(None) => return Err(foreign("its table meta is empty")),
             Err(error) if is_busy(&error) && wait.again().await => {}
@@ -346,12 +348,12 @@ async fn namespace_row(
 }
 
 async fn find_namespace(connection: &mut SqliteConnection, config: &SqliteConfig) -> Result<Option<i64>, sqlx::Error> {
-    let find = || sqlx::query_scalar::<_, i64>(queries::NAMESPACE).bind(config.namespace.clone());
+    let find = || sqlx::query_scalar::<_, i64>(queries::open::NAMESPACE).bind(config.namespace.clone());
     let found = find().fetch_optional(&mut *connection).await?;
     if found.is_some() || config.read_only {
         return Ok(found);
     }
-    sqlx::query(queries::CREATE_NAMESPACE).bind(config.namespace.clone()).fetch_all(&mut *connection).await?;
+    sqlx::query(queries::open::CREATE_NAMESPACE).bind(config.namespace.clone()).fetch_all(&mut *connection).await?;
     find().fetch_optional(connection).await
 }
 

@@ -1,17 +1,19 @@
-//! One operation as one statement: what a call that waits alone becomes, and each call of a group that had a row refused.
+//! One operation as one statement: what a call that waits alone becomes, and each call of a group that had a row
+//! refused.
 //!
-//! Each statement returns a row for the entry that it changed, before any trigger of another program runs after it. So a
-//! row is the evidence that the operation was applied. No row says only that nothing was changed: [`judge`] tells why, inside
-//! a transaction that holds what the statement saw.
+//! Each statement returns a row for the entry that it changed, before any trigger of another program runs after it. So
+//! a row is the evidence that the operation was applied. No row says only that nothing was changed: [`judge`] tells
+//! why, inside a transaction that holds what the statement saw.
 
 use kv_api::{DeleteOutcome, Error, Result, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use crate::counter::{StoredCounter, incremented};
 use crate::error::row_rejected;
-use crate::group::{StoredCounter, StoredRow, incremented, written_row};
 use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
 use crate::queries;
+use crate::row::{StoredRow, written_row};
 use crate::schema::NamespaceId;
 use crate::statement::{Statement, fetch_rows};
 use crate::transaction::bind_row;
@@ -30,21 +32,21 @@ pub(crate) async fn execute(
     let statement = match &operation.action {
         Action::Put { expiry, condition, .. } => {
             let (sql, expected) = match condition {
-                PutCondition::Always => (queries::PUT, None),
-                PutCondition::IfNotExists => (queries::PUT_IF_NOT_EXISTS, None),
-                PutCondition::IfExists => (queries::PUT_IF_EXISTS, None),
-                PutCondition::IfVersion(version) => (queries::PUT_IF_VERSION, Some(*version)),
+                PutCondition::Always => (queries::single::PUT, None),
+                PutCondition::IfNotExists => (queries::single::PUT_IF_NOT_EXISTS, None),
+                PutCondition::IfExists => (queries::single::PUT_IF_EXISTS, None),
+                PutCondition::IfVersion(version) => (queries::single::PUT_IF_VERSION, Some(*version)),
             };
             let row = written_row(operation, number * 2 + 1, deadline(*expiry, now))
                 .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
             bind_row(sqlx::query(sql), namespace_id, &row).bind(now_ms).bind(expected)
         }
-        Action::Delete { if_version: None } => addressed(queries::DELETE).bind(now_ms),
+        Action::Delete { if_version: None } => addressed(queries::single::DELETE).bind(now_ms),
         Action::Delete { if_version: Some(version) } => {
-            addressed(queries::DELETE_IF_VERSION).bind(now_ms).bind(*version)
+            addressed(queries::single::DELETE_IF_VERSION).bind(now_ms).bind(*version)
         }
-        Action::Expire { expiry } => addressed(queries::EXPIRE).bind(now_ms).bind(deadline(*expiry, now)),
-        Action::Increment { by, min, max, expiring_allowed } => addressed(queries::INCREMENT)
+        Action::Expire { expiry } => addressed(queries::single::EXPIRE).bind(now_ms).bind(deadline(*expiry, now)),
+        Action::Increment { by, min, max, expiring_allowed } => addressed(queries::single::INCREMENT)
             .bind(*by)
             .bind(number * 2 + 1)
             .bind(*min)
@@ -73,7 +75,7 @@ pub(crate) async fn judge(
     operation: &Operation,
     now: Timestamp,
 ) -> Result<Result<Answer>, sqlx::Error> {
-    let query = sqlx::query(queries::COUNTER).bind(namespace_id.row_id).bind(operation.key.clone());
+    let query = sqlx::query(queries::single::COUNTER).bind(namespace_id.row_id).bind(operation.key.clone());
     let stored = fetch_rows(connection, query).await?.first().map(stored_counter_row).transpose()?;
     let now_ms = now.as_unix_millis_floor();
     let live = stored.filter(|stored| stored.expires_at.is_none_or(|expires_at| expires_at > now_ms));
@@ -106,11 +108,11 @@ pub(crate) async fn judge(
     Ok(if unmet { Ok(answer) } else { Err(row_rejected()) })
 }
 
-/// The state of a key, from a row of [`queries::COUNTER`].
+/// The state of a key, from a row of [`queries::single::COUNTER`].
 fn stored_counter_row(row: &SqliteRow) -> Result<StoredRow, sqlx::Error> {
     let counter = StoredCounter { kind: row.try_get(3)?, has_metadata: row.try_get(4)?, head: row.try_get(5)? };
     Ok(StoredRow {
-        row: row.try_get(0)?,
+        row_id: row.try_get(0)?,
         version: row.try_get(1)?,
         expires_at: row.try_get(2)?,
         counter: Some(counter),

@@ -10,8 +10,8 @@ use sqlx::{Either, Error, Executor, Sqlite};
 /// A statement with its arguments.
 pub(crate) type Statement = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
-/// The rows of a statement that was carried out to its end: the commit of a statement comes after its last row, and with
-/// it the error of that commit.
+/// The rows of a statement that was carried out to its end: the commit of a statement comes after its last row, and
+/// with it the error of that commit.
 pub(crate) async fn fetch_rows(
     connection: &mut SqliteConnection,
     statement: Statement,

@@ -31,9 +31,9 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One namespace of one SQLite file, open.
 ///
-/// One task writes: it takes all calls that wait, commits them together, and then answers each. Further tasks read, one per
-/// connection. They belong to the tokio runtime that the store was opened in, and end when the store is closed or dropped;
-/// an acknowledged write is in the file by then in any case.
+/// One task writes: it takes all calls that wait, commits them together, and then answers each. Further tasks read, one
+/// per connection. They belong to the tokio runtime that the store was opened in, and end when the store is closed or
+/// dropped; an acknowledged write is in the file by then in any case.
 pub struct SqliteStore {
     namespace_id: NamespaceId,
     scope: String,
@@ -48,14 +48,15 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, creating it, its schema and the namespace where they are missing and the settings allow it. A file
-    /// of an older version of this library is migrated; one of a newer version, or not ours at all, is left as it is.
+    /// Opens the file, creating it, its schema and the namespace where they are missing and the settings allow it. A
+    /// file of an older version of this library is migrated; one of a newer version, or not ours at all, is left as it
+    /// is.
     ///
     /// Needs a tokio runtime with time enabled; without time it panics as tokio does.
     ///
     /// # Errors
-    /// `InvalidArgument` for settings that mean nothing; `Misconfigured` outside of a tokio runtime, and when the file cannot
-    /// be reached, is not ours ([`Reason::Foreign`](kv_api::Reason::Foreign)), is of a newer version
+    /// `InvalidArgument` for settings that mean nothing; `Misconfigured` outside of a tokio runtime, and when the file
+    /// cannot be reached, is not ours ([`Reason::Foreign`](kv_api::Reason::Foreign)), is of a newer version
     /// ([`Reason::NewerSchema`](kv_api::Reason::NewerSchema)), or has several names
     /// ([`Reason::HardLinked`](kv_api::Reason::HardLinked)); `Unavailable` with [`Reason::Busy`](kv_api::Reason::Busy)
     /// when another process keeps its lock; `Exhausted` when the disk is full.
@@ -197,7 +198,7 @@ impl SqliteStore {
                 first_error = first_error.and(answer.await.unwrap_or(Ok(())));
             }
         }
-        // Tasks that another call told to end may still be at it.
+        // Tasks that another call has asked to end may not have ended yet.
         let mut working = self.working.clone();
         while working.changed().await.is_ok() {}
         first_error

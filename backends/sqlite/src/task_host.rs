@@ -1,18 +1,19 @@
 //! Where the tasks of a store live, and whether they can make progress there (LIFE-3).
 //!
-//! A forked child has the memory of its parent and none of its threads: a call that is handed over in there is never taken
-//! up. A runtime of one thread runs its tasks only while a thread is inside its `block_on`. Other runtimes drive themselves
-//! for as long as they exist, and one that has ended lets go of its tasks, which their callers notice.
+//! A forked child has the memory of its parent and none of its threads: a call that is handed over in there is never
+//! taken up. A runtime of one thread runs its tasks only while a thread is inside its `block_on`. Other runtimes drive
+//! themselves for as long as they exist, and one that has ended lets go of its tasks, which their callers notice.
 
+use std::future::pending;
 use std::pin::pin;
-use std::process;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use std::{process, thread};
 
 use futures_util::future::{Either, select};
 use kv_api::{Error, ErrorKind, Reason, Result, Retry, Timer};
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// How long a runtime of one thread may do nothing for a caller of another runtime.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
@@ -29,6 +30,7 @@ pub(crate) struct TaskHost {
 struct Pulse {
     runtime: Id,
     timer: Arc<dyn Timer>,
+    silence_max: Duration,
     asked: watch::Sender<u64>,
     answered: watch::Receiver<u64>,
 }
@@ -46,8 +48,8 @@ impl TaskHost {
         Ok(Self { process: process::id(), pulse: (!drives_itself).then(|| Pulse::start(&handle, timer)) })
     }
 
-    /// Makes a call on the tasks. Its own end comes first; where it does not come, and the runtime stands still, the call
-    /// ends with `handed_over` as its retry class.
+    /// Makes a call on the tasks. Its own end comes first; where it does not come, and the runtime stands still, the
+    /// call ends with `handed_over` as its retry class.
     pub(crate) async fn call<T>(&self, handed_over: Retry, call: impl Future<Output = Result<T>>) -> Result<T> {
         if process::id() != self.process {
             let message = "the store was opened by the parent of this process: a forked child opens one of its own";
@@ -71,7 +73,7 @@ impl Pulse {
                 answers.send_replace(question);
             }
         });
-        Self { runtime: handle.id(), timer, asked, answered }
+        Self { runtime: handle.id(), timer, silence_max: SILENCE_MAX, asked, answered }
     }
 
     /// Whether the caller is polled by this runtime, and so drives it.
@@ -84,10 +86,31 @@ impl Pulse {
         self.check(Retry::Safe).await?;
         let mut call = pin!(call);
         loop {
-            match select(call.as_mut(), self.timer.sleep(SILENCE_MAX)).await {
+            match select(call.as_mut(), pin!(self.silence())).await {
                 Either::Left((result, _)) => return result,
                 Either::Right(((), _)) => self.check(handed_over).await?,
             }
+        }
+    }
+
+    /// Ends after the longest silence. The timer belongs to the caller's runtime; for a caller without one a thread
+    /// waits, and ends as soon as nobody waits for it.
+    async fn silence(&self) {
+        if Handle::try_current().is_ok() {
+            return self.timer.sleep(self.silence_max).await;
+        }
+        let (done, ended) = oneshot::channel::<()>();
+        let (_waiting, gone) = mpsc::channel::<()>();
+        let silence_max = self.silence_max;
+        let wait = move || {
+            // Nothing is ever sent: this ends with the time, or when the other end is dropped.
+            let _ = gone.recv_timeout(silence_max);
+            drop(done);
+        };
+        match thread::Builder::new().name("kv-sqlite-wait".to_owned()).spawn(wait) {
+            Ok(_) => drop(ended.await),
+            // Without a thread nobody can say when the time is over.
+            Err(_) => pending().await,
         }
     }
 
@@ -100,13 +123,13 @@ impl Pulse {
         });
         let mut answered = self.answered.clone();
         let answer = pin!(answered.wait_for(|answer| *answer >= question));
-        match select(answer, self.timer.sleep(SILENCE_MAX)).await {
+        match select(answer, pin!(self.silence())).await {
             // Without an answer the runtime has ended, and the call will find that out.
             Either::Left(_) => Ok(()),
             Either::Right(_) => Err(Error::new(
                 ErrorKind::Misconfigured,
-                "nobody drives the runtime that the store was opened in: keep a thread inside its block_on, or open the \
-                 store in a runtime of several threads",
+                "nobody drives the runtime that the store was opened in: keep a thread inside its block_on, or open \
+                 the store in a runtime of several threads",
             )
             .with_reason(Reason::RuntimeStalled)
             .with_retry(retry)),
@@ -119,10 +142,29 @@ mod tests {
     use super::*;
     use kv_api::{ManualClock, Timestamp};
     use std::cell::Cell;
-    use std::future::{pending, ready};
+    use std::future::ready;
+    use std::task::{Context, Poll, Wake};
 
     fn current_thread() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    /// What a program without any runtime does.
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        struct Unpark(thread::Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Arc::new(Unpark(thread::current())).into();
+        let mut future = pin!(future);
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => thread::park(),
+            }
+        }
     }
 
     fn host(runtime: &tokio::runtime::Runtime, clock: &ManualClock) -> TaskHost {
@@ -151,8 +193,8 @@ mod tests {
             handed_over.set(true);
             pending::<Result<()>>().await
         }));
-        std::thread::scope(|scope| {
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        thread::scope(|scope| {
+            let (stop, stopped) = oneshot::channel::<()>();
             scope.spawn(|| runtime.block_on(stopped));
             other.block_on(async {
                 while !handed_over.get() {
@@ -169,6 +211,23 @@ mod tests {
             let error = call.await.unwrap_err();
             assert_eq!((error.reason(), error.retry()), (Some(&Reason::RuntimeStalled), Retry::OutcomeUnknown));
         });
+    }
+
+    #[test]
+    fn life_3_a_caller_without_a_runtime_is_answered_too() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let runtime = current_thread();
+        let mut host = host(&runtime, &clock);
+        thread::scope(|scope| {
+            let (stop, stopped) = oneshot::channel::<()>();
+            scope.spawn(|| runtime.block_on(stopped));
+            let answer = block_on(host.call(Retry::Safe, ready(Ok(7))));
+            assert_eq!(answer.unwrap(), 7);
+            stop.send(()).unwrap();
+        });
+        host.pulse.as_mut().unwrap().silence_max = Duration::from_millis(1);
+        let error = block_on(host.call(Retry::Safe, ready(Ok(7)))).unwrap_err();
+        assert_eq!(error.reason(), Some(&Reason::RuntimeStalled));
     }
 
     #[test]

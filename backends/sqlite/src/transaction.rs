@@ -6,10 +6,11 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Either, Executor, Row as _};
 
 use crate::error::{Stage, code, from_sqlx, is_about_a_row, is_busy, primary_code, row_rejected};
-use crate::group::{Group, Plan, StoredRow};
-use crate::pack::{PACKED_BYTES_MAX, Packed, Row};
+use crate::group::{Group, Plan};
+use crate::pack::{PACKED_BYTES_MAX, Packed};
 use crate::packed_text::PackedText;
 use crate::queries;
+use crate::row::{Row, StoredRow};
 use crate::schema::NamespaceId;
 use crate::statement::{Statement, changed_rows, fetch_row, fetch_rows};
 
@@ -57,8 +58,8 @@ impl Failure {
     }
 }
 
-/// Takes the write lock, reads the state of the group's keys into it, and says what time it is: read now that the lock is
-/// held, this one instant decides all expiries of the group.
+/// Takes the write lock, reads the state of the group's keys into it, and says what time it is: read now that the lock
+/// is held, this one instant decides all expiries of the group.
 pub(crate) async fn begin(
     connection: &mut SqliteConnection,
     group: &mut Group<'_>,
@@ -67,9 +68,9 @@ pub(crate) async fn begin(
 ) -> Result<Timestamp, Failure> {
     let counted = group.has_counters();
     let mut texts = if counted {
-        [queries::BEGIN_AND_COUNTER_STATE, queries::COUNTER_STATE]
+        [queries::group::BEGIN_AND_COUNTER_STATE, queries::group::COUNTER_STATE]
     } else {
-        [queries::BEGIN_AND_STATE, queries::STATE]
+        [queries::group::BEGIN_AND_STATE, queries::group::STATE]
     };
     let mut found = Vec::new();
     let keys: Vec<_> = group.keys().collect();
@@ -104,8 +105,8 @@ pub(crate) async fn begin(
     Ok(now)
 }
 
-/// Writes the plan and commits, once it is certain that every row of the plan was changed. Returns how many expired rows
-/// were reclaimed on the way; `None` if there was nothing to write, and so nothing was tried.
+/// Writes the plan and commits, once it is certain that every row of the plan was changed. Returns how many expired
+/// rows were reclaimed on the way; `None` if there was nothing to write, and so nothing was tried.
 pub(crate) async fn finish(
     connection: &mut SqliteConnection,
     plan: &Plan<'_>,
@@ -123,18 +124,18 @@ pub(crate) async fn finish(
     }
     if !expiries.is_empty() {
         let (list, _) = expiries.finish();
-        change(connection, sqlx::query(queries::EXPIRE_ROWS).bind(list), plan.expiries.len()).await?;
+        change(connection, sqlx::query(queries::group::EXPIRE_ROWS).bind(list), plan.expiries.len()).await?;
     }
     let mut packed = Packed::default();
     let mut rows = 0;
     for row in &plan.puts {
         if row.content_bytes() >= PACKED_BYTES_MAX {
-            change(connection, bind_row(sqlx::query(queries::UPSERT_ROW), namespace_id, row), 1).await?;
+            change(connection, bind_row(sqlx::query(queries::group::UPSERT_ROW), namespace_id, row), 1).await?;
             continue;
         }
         if rows >= STATEMENT_ROWS_MAX || packed.bytes() >= STATEMENT_BYTES_MAX {
             let (list, bytes) = std::mem::take(&mut packed).finish();
-            let query = sqlx::query(queries::UPSERT).bind(list).bind(bytes).bind(namespace_id.row_id);
+            let query = sqlx::query(queries::group::UPSERT).bind(list).bind(bytes).bind(namespace_id.row_id);
             change(connection, query, rows).await?;
             rows = 0;
         }
@@ -146,7 +147,7 @@ pub(crate) async fn finish(
         deletes.push_number(*row);
     }
     let (list, bytes) = packed.finish();
-    let query = sqlx::query(queries::FINISH)
+    let query = sqlx::query(queries::group::FINISH)
         .bind(list)
         .bind(bytes)
         .bind(namespace_id.row_id)
@@ -168,7 +169,7 @@ fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Runs [`queries::FINISH`] and tells an error of its COMMIT from one before it.
+/// Runs [`queries::group::FINISH`] and tells an error of its COMMIT from one before it.
 async fn commit(connection: &mut SqliteConnection, query: Statement) -> Result<u64, Failure> {
     let mut done = 0;
     let mut reclaimed = 0;
@@ -176,22 +177,23 @@ async fn commit(connection: &mut SqliteConnection, query: Statement) -> Result<u
     loop {
         match results.try_next().await {
             Ok(Some(Either::Left(result))) => {
-                if done == queries::FINISH_RECLAIM_INDEX {
+                if done == queries::group::FINISH_RECLAIM_INDEX {
                     reclaimed = result.rows_affected();
                 }
                 done += 1;
             }
             Ok(Some(Either::Right(_))) => {}
             // The end comes early when the connection's thread ends.
-            Ok(None) if done > queries::FINISH_COMMIT_INDEX => return Ok(reclaimed),
+            Ok(None) if done > queries::group::FINISH_COMMIT_INDEX => return Ok(reclaimed),
             Ok(None) => return Err(Failure::Database { error: sqlx::Error::WorkerCrashed, stage: Stage::Commit }),
             Err(error)
-                if queries::FINISH_CHANGED_INDEXES.contains(&done) && primary_code(&error) == Some(code::ERROR) =>
+                if queries::group::FINISH_CHANGED_INDEXES.contains(&done)
+                    && primary_code(&error) == Some(code::ERROR) =>
             {
                 return Err(Failure::RowPassedOver);
             }
             Err(error) => {
-                let stage = if done < queries::FINISH_COMMIT_INDEX { Stage::Write } else { Stage::Commit };
+                let stage = if done < queries::group::FINISH_COMMIT_INDEX { Stage::Write } else { Stage::Commit };
                 return Err(Failure::Database { error, stage });
             }
         }

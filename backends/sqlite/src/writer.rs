@@ -1,4 +1,5 @@
-//! The one task that writes: it takes everything that waits, commits it as one transaction, and then answers each caller.
+//! The one task that writes: it takes everything that waits, commits it as one transaction, and then answers each
+//! caller.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -138,7 +139,7 @@ impl Writer {
             return;
         }
         let now = self.clock.now().as_unix_millis_floor();
-        let removed = sqlx::query(queries::RECLAIM).bind(now).execute(&mut self.connection.connection).await;
+        let removed = sqlx::query(queries::group::RECLAIM).bind(now).execute(&mut self.connection.connection).await;
         self.reclaim_due = removed.is_ok_and(|removed| removed.rows_affected() > 0);
         self.singles_since_reclaim = 0;
     }
@@ -267,8 +268,8 @@ impl Writer {
         Ok(answers)
     }
 
-    /// A row was refused: one statement for each operation, still in one transaction. A statement that fails undoes itself
-    /// alone, and only its caller gets the error.
+    /// A row was refused: one statement for each operation, still in one transaction. A statement that fails undoes
+    /// itself alone, and only its caller gets the error.
     async fn one_by_one(&mut self, operations: &[&Operation]) -> Result<Vec<Result<Answer>>, Failure> {
         let busy_retry = self.connection.busy_retry.clone();
         let mut wait = busy_retry.begin();
@@ -365,15 +366,15 @@ impl Writer {
         }
     }
 
-    /// A failure that is none of SQLite's means that the connection's thread is gone.
+    /// A failure that is not SQLite's own means that the connection's thread is gone.
     async fn renew_if_lost(&mut self, error: &sqlx::Error) {
         if primary_code(error).is_none() {
             drop(self.connection.renew().await);
         }
     }
 
-    /// Makes sure that there is a connection without a transaction, and that `count` version numbers can be taken: rolled
-    /// back with a transaction, they would be handed out a second time.
+    /// Makes sure that there is a connection without a transaction, and that `count` version numbers can be taken:
+    /// rolled back with a transaction, they would be handed out a second time.
     async fn prepare(&mut self, count: usize) -> Result<()> {
         // Here and below: no operation has begun, so none can have been applied.
         self.connection.check_known()?;

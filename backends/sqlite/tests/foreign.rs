@@ -13,8 +13,8 @@ use support::{
     told,
 };
 
-/// A store with the entries `kept` and `count`, in which triggers of another program drop every change of a key that begins
-/// with "no", without a word.
+/// A store with the entries `kept` and `count`, in which triggers of another program drop every change of a key that
+/// begins with "no", without a word.
 async fn store_that_drops_rows(place: &Place, when: &str) -> SqliteStore {
     let store = place.open().await;
     set(&store, SetItem::new("no/kept", "old").ttl(Duration::from_secs(60))).await.unwrap();

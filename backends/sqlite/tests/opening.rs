@@ -51,7 +51,8 @@ async fn version_1(place: &Place) {
     place.run(current).await;
     place
         .run(&format!(
-            "DROP INDEX kv_expires_at; PRAGMA journal_mode = WAL; PRAGMA application_id = {OURS}; PRAGMA user_version = 1; \
+            "DROP INDEX kv_expires_at; PRAGMA journal_mode = WAL; \
+             PRAGMA application_id = {OURS}; PRAGMA user_version = 1; \
              INSERT INTO namespaces (name) VALUES ('default'); \
              INSERT INTO kv (namespace, key, kind, version, value) VALUES (1, 'old', 0, 3, CAST('kept' AS BLOB))"
         ))

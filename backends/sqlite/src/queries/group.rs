@@ -1,0 +1,111 @@
+//! The texts of a group: read the state of many keys, and write what came out, in one transaction of two statements.
+//!
+//! Keys and rows travel as two parameters, a JSON array of integers and the bytes that they point into; `pack.rs` has
+//! the layout, and the texts here take it apart. What is read comes back as one text, which `packed_text.rs` takes
+//! apart.
+
+/// How many expired rows one statement reclaims at most.
+macro_rules! reclaim {
+    ($now:literal) => {
+        concat!(
+            "DELETE FROM kv WHERE id IN (SELECT id FROM kv WHERE expires_at <= ",
+            $now,
+            " ORDER BY expires_at LIMIT 256)"
+        )
+    };
+}
+
+/// Writes the rows in two parameters: `$1` is the list, `$2` the bytes, `$3` the namespace.
+///
+/// The inner SELECT takes the list apart: `p` is the position of the key, `k` its length, `s` the shape of the row, `v`
+/// its version. The outer one cuts out, in the order of the columns, the key, the kind, the version, the expiry, the
+/// metadata and the value. Numbers that are cut out of the bytes cost less than those of an inner JSON array. `LIMIT
+/// -1` keeps the inner SELECT from being flattened, which would cut the numbers out again for every use.
+macro_rules! upsert {
+    () => {
+        "INSERT INTO kv (namespace, key, kind, version, expires_at, metadata, value) \
+         SELECT $3, CAST(substr($2, p, k) AS TEXT), s & 7, v, \
+         CASE WHEN s & 8 THEN CAST(substr($2, p - 20, 20) AS INTEGER) END, \
+         CASE WHEN (s >> 4) & 65535 > 0 THEN CAST(substr($2, p + k, ((s >> 4) & 65535) - 1) AS TEXT) END, \
+         substr($2, p + k + max(((s >> 4) & 65535) - 1, 0), s >> 20) \
+         FROM (SELECT (value >> 16) + 60 AS p, value & 65535 AS k, CAST(substr($2, value >> 16, 20) AS INTEGER) AS s, \
+         CAST(substr($2, (value >> 16) + 20, 20) AS INTEGER) AS v FROM json_each($1) LIMIT -1) \
+         WHERE true \
+         ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = excluded.version, \
+         expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value"
+    };
+}
+
+/// Fails unless the statement before it changed this many rows: a trigger of another program can pass over a row
+/// without an error, and then nothing may be committed. Outside of triggers SQL has no way to raise an error, but the
+/// one absolute value that does not fit 64 bits is one.
+macro_rules! changed {
+    ($rows:literal) => {
+        concat!("SELECT 1 WHERE abs(-9223372036854775808 + (changes() = ", $rows, ")) < 0")
+    };
+}
+
+/// The state of a group's keys, as one text (see `packed_text.rs`): for each row found `position`, `id`, `version`,
+/// `expiry or empty`, each followed by a comma. `$1` is a JSON array of packed offsets and lengths into `$2`; CROSS
+/// JOIN makes the array the outer loop. Of the keys marked by a negative number the text also tells what an increment
+/// has to know: `kind`, `whether there is metadata`, `bytes that follow`, and the beginning of the value.
+macro_rules! state {
+    ($more:literal) => {
+        concat!(
+            "SELECT group_concat(concat(j.key, ',', kv.id, ',', kv.version, ',', kv.expires_at, ','",
+            $more,
+            "), '') FROM json_each($1) j CROSS JOIN kv WHERE kv.namespace = $3 \
+             AND kv.key = CAST(substr($2, abs(j.value) >> 16, abs(j.value) & 65535) AS TEXT)"
+        )
+    };
+}
+
+macro_rules! counter_state {
+    () => {
+        state!(
+            ", CASE WHEN j.value < 0 THEN concat(kv.kind, ',', kv.metadata IS NOT NULL, ',', \
+             min(octet_length(kv.value), 24), ',', substr(kv.value, 1, 24)) END"
+        )
+    };
+}
+
+pub(crate) const BEGIN_AND_STATE: &str = concat!("BEGIN IMMEDIATE; ", state!(""));
+
+pub(crate) const BEGIN_AND_COUNTER_STATE: &str = concat!("BEGIN IMMEDIATE; ", counter_state!());
+
+pub(crate) const STATE: &str = state!("");
+
+pub(crate) const COUNTER_STATE: &str = counter_state!();
+
+pub(crate) const UPSERT: &str = upsert!();
+
+/// One row by parameters of its own: `$1` namespace, `$2` key, `$3` kind, `$4` version, `$5` expiry, `$6` metadata,
+/// `$7` value.
+pub(crate) const UPSERT_ROW: &str = "INSERT INTO kv (namespace, key, kind, version, expires_at, metadata, value) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7) \
+    ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = excluded.version, \
+    expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value";
+
+/// `$4` is a JSON array of the rows to delete, `$5` now, `$6` how many rows are deleted, and `$7` how many are written.
+pub(crate) const FINISH: &str = concat!(
+    "DELETE FROM kv WHERE id IN (SELECT value FROM json_each($4)); ",
+    changed!("$6"),
+    "; ",
+    reclaim!("$5"),
+    "; ",
+    upsert!(),
+    "; ",
+    changed!("$7"),
+    "; COMMIT"
+);
+
+/// Which of the statements of [`FINISH`] fail where a row was passed over, which one reclaims, and which one commits.
+pub(crate) const FINISH_CHANGED_INDEXES: [usize; 2] = [1, 4];
+pub(crate) const FINISH_RECLAIM_INDEX: usize = 2;
+pub(crate) const FINISH_COMMIT_INDEX: usize = 5;
+/// `$1` is now.
+pub(crate) const RECLAIM: &str = reclaim!("$1");
+
+/// `$1` is a JSON array of pairs: row, and expiry or null.
+pub(crate) const EXPIRE_ROWS: &str = "UPDATE kv SET expires_at = j.e \
+    FROM (SELECT value->>0 AS id, value->>1 AS e FROM json_each($1) LIMIT -1) j WHERE kv.id = j.id";
