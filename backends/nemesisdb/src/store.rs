@@ -10,7 +10,7 @@ use kv_api::{
     Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
     Fields, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
-use kv_remote::{Call, Idempotency, Remote, Reply, as_not_applied};
+use kv_remote::{Call, Idempotency, KeyTurn, Remote, Reply, as_not_applied};
 
 use crate::budget::ReplyBudget;
 use crate::capabilities::capabilities;
@@ -104,12 +104,14 @@ impl NemesisdbStore {
     }
 
     /// Sends items of distinct keys in as few messages as there can be, side by side, and gives the answer to each, in order.
+    /// `turn` is that of the call on all of the keys, where it has them for itself.
     async fn exchange(
         &self,
         call: &Call<'_>,
         command: Command,
         idempotency: Idempotency,
         items: Vec<Item<'_>>,
+        turn: Option<&KeyTurn<'_>>,
     ) -> Vec<Result<Reply<Answer>>> {
         let mut results: Vec<Option<Result<Reply<Answer>>>> =
             items.iter().map(|item| self.check(item).err().map(Err)).collect();
@@ -119,7 +121,8 @@ impl NemesisdbStore {
         for packed in pack(&sizes, self.message_bytes_max - ENDS_BYTES) {
             let positions: Vec<usize> = packed.into_iter().map(|at| to_send[at]).collect();
             let items = positions.iter().map(|at| &items[*at]).collect();
-            let answers = self.message(call, command, idempotency, items);
+            let shares = turn.is_none() && idempotency != Idempotency::Read;
+            let answers = self.message(call, command, idempotency, items, shares);
             messages.push(async { (positions, answers.await) }.boxed());
         }
         let mut answered = self.remote.in_window(messages);
@@ -133,14 +136,21 @@ impl NemesisdbStore {
     }
 
     /// Sends one message as often as the policy allows; each time only what has no answer yet. An item without an answer says
-    /// what is known of it: when no attempt was sent, that it was not applied (ERR-3, BATCH-6).
+    /// what is known of it: when no attempt was sent, that it was not applied (ERR-3, BATCH-6). A message that `shares` its keys
+    /// with others waits for the calls that look and then write (SET-6).
     async fn message(
         &self,
         call: &Call<'_>,
         command: Command,
         idempotency: Idempotency,
         items: Vec<&Item<'_>>,
+        shares: bool,
     ) -> Vec<Result<Reply<Answer>>> {
+        let shared = call.share_keys(items.iter().filter(|_| shares).map(|item| &*item.key));
+        let _turn = match shared.await {
+            Ok(turn) => turn,
+            Err(error) => return items.iter().map(|_| Err(error.clone())).collect(),
+        };
         let answers = Mutex::new(items.iter().map(|_| None).collect());
         let progress = Progress { answers, sent: AtomicBool::new(false) };
         let ended = call.send(idempotency, || self.attempt(command, &items, &progress)).await;
@@ -181,7 +191,7 @@ impl NemesisdbStore {
     /// What is kept under each key, expired or not.
     async fn look(&self, call: &Call<'_>, keys: impl Iterator<Item = &str> + Send) -> Vec<Result<Option<Found>>> {
         let items = keys.map(|key| self.item_of_key(key)).collect();
-        let answers = self.exchange(call, Command::Get, Idempotency::Read, items).await;
+        let answers = self.exchange(call, Command::Get, Idempotency::Read, items, None).await;
         answers.into_iter().map(|answer| answer?.answer.found()).collect()
     }
 
@@ -213,7 +223,7 @@ impl NemesisdbStore {
     /// Sets without condition.
     async fn set(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
         let items = writes.iter().map(|write| self.item_of_write(write)).collect();
-        let answers = self.exchange(call, Command::Set, Idempotency::Idempotent, items).await;
+        let answers = self.exchange(call, Command::Set, Idempotency::Idempotent, items, None).await;
         let outcome = |answer: Result<Reply<Answer>>| {
             let Reply { answer, repeated } = answer?;
             // What was there may have expired, which only a read would tell.
@@ -224,14 +234,21 @@ impl NemesisdbStore {
     }
 
     /// Sets where there is no live entry. Atomic, but where an expired one stands in the way: it blocks `ADD`, and is removed
-    /// first.
+    /// first. Then the call has the keys for itself (SET-6).
     async fn add(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
-        let mut outcomes = self.add_once(call, writes).await;
+        let mut outcomes = self.add_once(call, writes, None).await;
         if !self.expiry {
             return outcomes;
         }
         let is_blocked = |outcome: &Result<SetOutcome>| outcome.as_ref().is_ok_and(|outcome| !outcome.is_written());
         let blocked: Vec<usize> = (0..writes.len()).filter(|at| is_blocked(&outcomes[*at])).collect();
+        let turn = match self.lock(call, blocked.iter().map(|at| writes[*at].key())).await {
+            Ok(turn) => turn,
+            Err(error) => {
+                blocked.into_iter().for_each(|at| outcomes[at] = Err(error.clone()));
+                return outcomes;
+            }
+        };
         let (mut free, mut expired) = (Vec::new(), Vec::new());
         let found = self.look(call, blocked.iter().map(|at| writes[*at].key())).await;
         for (at, found) in blocked.into_iter().zip(found) {
@@ -239,50 +256,67 @@ impl NemesisdbStore {
                 Ok(Some(found)) if self.is_live(&found) => {}
                 Ok(Some(_)) => expired.push(at),
                 Ok(None) => free.push(at),
-                Err(error) => outcomes[at] = Err(as_not_applied(error)),
-            }
-        }
-        let removed = self.remove(call, Idempotency::NonIdempotent, expired.iter().map(|at| writes[*at].key())).await;
-        for (at, removed) in expired.into_iter().zip(removed) {
-            match removed {
-                Ok(_) => free.push(at),
                 Err(error) => outcomes[at] = Err(error),
             }
         }
+        let keys = expired.iter().map(|at| writes[*at].key());
+        let removed = self.remove(call, Idempotency::NonIdempotent, keys, Some(&turn)).await;
+        for (at, removed) in expired.into_iter().zip(removed) {
+            match removed {
+                Ok(_) => free.push(at),
+                // What was removed or not had expired, and this entry was not written.
+                Err(error) => outcomes[at] = Err(as_not_applied(error)),
+            }
+        }
         let again: Vec<&Write<'_>> = free.iter().map(|at| writes[*at]).collect();
-        for (at, outcome) in free.into_iter().zip(self.add_once(call, &again).await) {
+        for (at, outcome) in free.into_iter().zip(self.add_once(call, &again, Some(&turn)).await) {
             outcomes[at] = outcome;
         }
         outcomes
     }
 
-    async fn add_once(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
+    async fn add_once(
+        &self,
+        call: &Call<'_>,
+        writes: &[&Write<'_>],
+        turn: Option<&KeyTurn<'_>>,
+    ) -> Vec<Result<SetOutcome>> {
         let items = writes.iter().map(|write| self.item_of_write(write)).collect();
-        let answers = self.exchange(call, Command::Add, Idempotency::NonIdempotent, items).await;
+        let answers = self.exchange(call, Command::Add, Idempotency::NonIdempotent, items, turn).await;
         answers.into_iter().map(|answer| answer?.answer.added().map(SetOutcome::new)).collect()
     }
 
-    /// Sets where there is a live entry: looks, then sets.
+    /// Sets where there is a live entry: looks, then sets. The call has the keys for itself meanwhile (SET-6).
     async fn replace(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
+        let turn = match self.lock(call, writes.iter().map(|write| write.key())).await {
+            Ok(turn) => turn,
+            Err(error) => return writes.iter().map(|_| Err(error.clone())).collect(),
+        };
         let found = self.look(call, writes.iter().map(|write| write.key())).await;
         let (mut outcomes, mut met) = (Vec::with_capacity(writes.len()), Vec::new());
         for (at, found) in found.into_iter().enumerate() {
-            match found {
+            outcomes.push(match found {
                 Ok(Some(found)) if self.is_live(&found) => {
                     met.push(at);
-                    outcomes.push(Err(lost_track())); // replaced below
+                    Err(lost_track()) // until its answer is there
                 }
-                Ok(_) => outcomes.push(Ok(SetOutcome::new(SetStatus::NotMet))),
-                Err(error) => outcomes.push(Err(as_not_applied(error))),
-            }
+                Ok(_) => Ok(SetOutcome::new(SetStatus::NotMet)),
+                Err(error) => Err(error),
+            });
         }
         let items = met.iter().map(|at| self.item_of_write(writes[*at])).collect();
-        let answers = self.exchange(call, Command::Set, Idempotency::NonIdempotent, items).await;
+        let answers = self.exchange(call, Command::Set, Idempotency::NonIdempotent, items, Some(&turn)).await;
         for (at, answer) in met.into_iter().zip(answers) {
             let updated = |_| SetOutcome::new(SetStatus::Updated);
             outcomes[at] = answer.and_then(|answer| answer.answer.set()).map(updated);
         }
         outcomes
+    }
+
+    /// The turn of a call on keys that it looks at and then writes.
+    async fn lock<'c>(&self, call: &'c Call<'_>, keys: impl Iterator<Item = &str> + Send) -> Result<KeyTurn<'c>> {
+        let keys: Vec<Cow<'_, str>> = keys.map(|key| self.full_key(key)).collect();
+        call.lock_keys(keys.iter().map(AsRef::as_ref)).await
     }
 
     async fn write_all(&self, call: &Call<'_>, writes: &[Write<'_>]) -> Vec<Result<SetOutcome>> {
@@ -308,9 +342,10 @@ impl NemesisdbStore {
         call: &Call<'_>,
         idempotency: Idempotency,
         keys: impl Iterator<Item = &str> + Send,
+        turn: Option<&KeyTurn<'_>>,
     ) -> Vec<Result<DeleteOutcome>> {
         let items = keys.map(|key| self.item_of_key(key)).collect();
-        let answers = self.exchange(call, Command::Remove, idempotency, items).await;
+        let answers = self.exchange(call, Command::Remove, idempotency, items, turn).await;
         let outcome = |answer: Result<Reply<Answer>>| {
             let Reply { answer, repeated } = answer?;
             Ok(Reply { answer: answer.removed()?, repeated }.delete_outcome())
@@ -320,7 +355,7 @@ impl NemesisdbStore {
 
     async fn delete_all(&self, call: &Call<'_>, keys: &[Cow<'_, str>]) -> Vec<Result<DeleteOutcome>> {
         if !self.expiry {
-            return self.remove(call, Idempotency::Idempotent, keys.iter().map(AsRef::as_ref)).await;
+            return self.remove(call, Idempotency::Idempotent, keys.iter().map(AsRef::as_ref), None).await;
         }
         // An expired entry is none, and stays where it is: to remove it after a look could remove what somebody has just set,
         // and say that there was nothing.
@@ -335,7 +370,7 @@ impl NemesisdbStore {
             }
             outcomes.push(found.map(|_| DeleteOutcome::NotFound));
         }
-        let removed = self.remove(call, Idempotency::Idempotent, live.iter().map(|at| &*keys[*at])).await;
+        let removed = self.remove(call, Idempotency::Idempotent, live.iter().map(|at| &*keys[*at]), None).await;
         for (at, removed) in live.into_iter().zip(removed) {
             outcomes[at] = removed;
         }

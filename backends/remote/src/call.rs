@@ -173,7 +173,16 @@ impl Call<'_> {
     /// # Errors
     /// `Unavailable` with `Safe` when the deadline passes first.
     pub async fn lock_key(&self, key: &str) -> Result<KeyTurn<'_>> {
-        self.wait_for(self.remote.keys.exclusive(key)).await
+        self.lock_keys([key]).await
+    }
+
+    /// Waits until this call has all of these keys [for itself](Self::lock_key): for a batch that looks and then writes.
+    ///
+    /// # Errors
+    /// `Unavailable` with `Safe` when the deadline passes first.
+    pub async fn lock_keys<'k>(&self, keys: impl IntoIterator<Item = &'k str> + Send) -> Result<KeyTurn<'_>> {
+        let keys = self.remote.keys.exclusive(keys);
+        self.wait_for(keys).await
     }
 
     /// Waits until no other call of the store has one of these keys [for itself](Self::lock_key), and keeps it from that. For

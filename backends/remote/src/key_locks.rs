@@ -47,19 +47,21 @@ struct Entry<'a> {
 }
 
 impl KeyLocks {
-    /// The key for one call alone.
-    pub(crate) async fn exclusive(&self, key: &str) -> KeyTurn<'_> {
-        let entry = self.entry(self.hasher.hash_one(key));
-        let guard = Guard::Exclusive(Arc::clone(&entry.lock).write_owned().await);
-        KeyTurn { _held: vec![Held { _guard: guard, _entry: entry }] }
+    /// Keys for one call alone. As all do, it takes several in one order, so that no two calls wait for each other.
+    pub(crate) async fn exclusive<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> KeyTurn<'_> {
+        let hashes = self.in_order(keys);
+        let mut held = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            let entry = self.entry(hash);
+            let guard = Guard::Exclusive(Arc::clone(&entry.lock).write_owned().await);
+            held.push(Held { _guard: guard, _entry: entry });
+        }
+        KeyTurn { _held: held }
     }
 
-    /// Keys together with other calls that share them. They are taken in one order by all, so that no two calls wait for each
-    /// other.
+    /// Keys together with other calls that share them.
     pub(crate) async fn shared<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> KeyTurn<'_> {
-        let mut hashes: Vec<u64> = keys.into_iter().map(|key| self.hasher.hash_one(key)).collect();
-        hashes.sort_unstable();
-        hashes.dedup();
+        let hashes = self.in_order(keys);
         let mut held = Vec::with_capacity(hashes.len());
         for hash in hashes {
             let entry = self.entry(hash);
@@ -70,6 +72,13 @@ impl KeyLocks {
             held.push(Held { _guard: Guard::Shared(guard), _entry: entry });
         }
         KeyTurn { _held: held }
+    }
+
+    fn in_order<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Vec<u64> {
+        let mut hashes: Vec<u64> = keys.into_iter().map(|key| self.hasher.hash_one(key)).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes
     }
 
     fn entry(&self, hash: u64) -> Entry<'_> {
@@ -108,14 +117,14 @@ mod tests {
         let locks = KeyLocks::default();
         let shared = locks.shared(["a", "b"]).now_or_never().unwrap();
         let also = locks.shared(["a", "c"]).now_or_never().unwrap();
-        let mut alone = pin!(locks.exclusive("a"));
+        let mut alone = pin!(locks.exclusive(["a"]));
         assert!(alone.as_mut().now_or_never().is_none());
-        drop(locks.exclusive("d").now_or_never().unwrap());
+        drop(locks.exclusive(["d"]).now_or_never().unwrap());
         drop(shared);
         assert!(alone.as_mut().now_or_never().is_none());
         drop(also);
         let turn = alone.now_or_never().unwrap();
-        assert!(locks.shared(["z", "a"]).now_or_never().is_none() && locks.exclusive("a").now_or_never().is_none());
+        assert!(locks.shared(["z", "a"]).now_or_never().is_none() && locks.exclusive(["a"]).now_or_never().is_none());
         drop(turn);
         assert_eq!(locks.len(), 0, "only keys under way are held");
     }
@@ -123,8 +132,8 @@ mod tests {
     #[test]
     fn set_6_turns_come_in_the_order_in_which_they_were_asked_for() {
         let locks = KeyLocks::default();
-        let first = locks.exclusive("k").now_or_never().unwrap();
-        let (mut second, mut third) = (pin!(locks.shared(["k"])), pin!(locks.exclusive("k")));
+        let first = locks.exclusive(["k"]).now_or_never().unwrap();
+        let (mut second, mut third) = (pin!(locks.shared(["k"])), pin!(locks.exclusive(["k"])));
         let mut fourth = pin!(locks.shared(["k"]));
         assert!(second.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none());
         assert!(fourth.as_mut().now_or_never().is_none());
@@ -142,8 +151,8 @@ mod tests {
     #[test]
     fn err_6_a_waiter_or_holder_that_is_dropped_blocks_nobody() {
         let locks = KeyLocks::default();
-        let holder = locks.exclusive("k").now_or_never().unwrap();
-        let mut waiter = Box::pin(locks.exclusive("k"));
+        let holder = locks.exclusive(["k"]).now_or_never().unwrap();
+        let mut waiter = Box::pin(locks.exclusive(["k"]));
         let mut last = Box::pin(locks.shared(["a", "k", "z"]));
         assert!(waiter.as_mut().now_or_never().is_none() && last.as_mut().now_or_never().is_none());
         drop(holder);
@@ -151,12 +160,12 @@ mod tests {
         drop(waiter);
         drop(last.now_or_never().unwrap());
         // Half-way through several keys.
-        let holder = locks.exclusive("k").now_or_never().unwrap();
+        let holder = locks.exclusive(["k"]).now_or_never().unwrap();
         let mut half = Box::pin(locks.shared(["a", "k", "z"]));
         assert!(half.as_mut().now_or_never().is_none());
         drop(half);
         for key in ["a", "z"] {
-            drop(locks.exclusive(key).now_or_never().unwrap());
+            drop(locks.exclusive([key]).now_or_never().unwrap());
         }
         drop(holder);
         assert_eq!(locks.len(), 0);
@@ -171,10 +180,11 @@ mod tests {
             calls.spawn(async move {
                 let keys: Vec<String> = (0..8).map(|key| format!("k{}", (caller * 3 + key * 5) % 8)).collect();
                 for round in 0..200 {
-                    if (caller + round) % 3 == 0 {
-                        drop(locks.exclusive(&keys[round % 8]).await);
-                    } else {
-                        drop(locks.shared(keys.iter().map(String::as_str)).await);
+                    let all = keys.iter().map(String::as_str);
+                    match (caller + round) % 4 {
+                        0 => drop(locks.exclusive([&*keys[round % 8]]).await),
+                        1 => drop(locks.exclusive(all.take(3)).await),
+                        _ => drop(locks.shared(all).await),
                     }
                     tokio::task::yield_now().await;
                 }

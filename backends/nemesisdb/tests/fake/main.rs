@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how these tests and what they share fail")]
 
 mod batches;
+mod conditions;
 mod conformance;
 mod expiry;
 mod faults;
