@@ -22,8 +22,8 @@ impl ReplyBudget {
         Self { bytes_max, held: Arc::default() }
     }
 
-    /// Room for so many bytes; `None` when there is none now. To wait for it would be to wait for oneself: what would make
-    /// room comes over the same connection.
+    /// Room for so many bytes; `None` when there is too little now. To wait for it would be to wait for oneself: what
+    /// would make room comes over the same connection.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
         let longer = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.bytes_max);
         self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, longer).ok()?;

@@ -1,4 +1,4 @@
-//! What a store declares. The sources are in the README.
+//! What a store supports. The sources are in the README.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -20,10 +20,10 @@ const VALUE_BYTES_LEAST: usize = 11;
 
 const MESSAGE_BYTES_MAX: usize = 1024;
 
-/// What a store declares that was opened with a server's address and nothing else (CAP-1, CAP-3).
+/// What a store supports that was opened with a server's address and nothing else (CAP-1, CAP-3).
 pub static CAPABILITIES: Capabilities = shared().with_if_not_exists(Support::Native).with_reports_set_outcome(true);
 
-/// What a store declares that keeps expiries in the envelope, and was else opened with a server's address alone.
+/// What a store supports that keeps expiries in the envelope, and was else opened with a server's address alone.
 pub static CAPABILITIES_WITH_EXPIRY: Capabilities = shared()
     .with_if_not_exists(Support::BestEffort)
     .with_ttl(Support::Emulated)
@@ -53,7 +53,7 @@ const fn message_limit(bytes_max: u64) -> ItemLimit {
 
 const MESSAGE: ItemLimit = message_limit(MESSAGE_BYTES_MAX as u64);
 
-/// What a store with these settings declares.
+/// What a store with these settings supports.
 pub(crate) fn capabilities(config: &NemesisdbConfig) -> Capabilities {
     let mut capabilities = if config.expiry { CAPABILITIES_WITH_EXPIRY.clone() } else { CAPABILITIES.clone() };
     let prefix = config.prefix();
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_profiles_are_those_of_plain_settings() {
+    fn the_published_capabilities_are_those_of_plain_settings() {
         for (built, published) in [
             (with(Ok), &CAPABILITIES),
             (with(|config| Ok(config.with_expiry_in_envelope(true))), &CAPABILITIES_WITH_EXPIRY),

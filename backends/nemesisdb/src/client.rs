@@ -47,8 +47,8 @@ impl Client {
         Ok(Self { requests, room, bytes_max, closing, ended })
     }
 
-    /// Waits until the requests under way leave room for a message of so many bytes. One that is longer than all may hold
-    /// together waits until it is alone.
+    /// Waits until the requests under way leave room for a message of so many bytes. One that is longer than all may
+    /// hold together waits until it is alone.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<Room> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes_max);
         let room = Arc::clone(&self.room).acquire_many_owned(bytes).await;
@@ -56,8 +56,9 @@ impl Client {
         room.map(Room).map_err(|_| Error::new(ErrorKind::Internal, "the room for requests is closed"))
     }
 
-    /// Sends a message and waits for its replies. A caller that goes away before it is sent takes it along; after that its
-    /// replies are awaited without it (ERR-6), and `sent` is set: before, a request may wait for a connection or for the socket.
+    /// Sends a message and waits for its replies. A caller that goes away before it is sent takes it along; after that
+    /// its replies are awaited without it (ERR-6), and `sent` is set: before, a request may wait for a connection or
+    /// for the socket.
     ///
     /// # Errors
     /// When nothing is known of any of its keys.

@@ -1,5 +1,6 @@
 //! Settings of a store, in NemesisDB's own nouns.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
@@ -28,7 +29,7 @@ const BUFFER_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(128 * 1024 * 1024).expe
 /// # let _ = config;
 /// # Ok::<(), kv_api::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct NemesisdbConfig {
     pub(crate) host: String,
@@ -40,15 +41,32 @@ pub struct NemesisdbConfig {
     pub(crate) remote: RemoteSettings,
 }
 
+/// Without the name of the namespace, in whose place a secret may stand by mistake (ERR-2).
+impl fmt::Debug for NemesisdbConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NemesisdbConfig")
+            .field("server", &self.authority())
+            .field("has_namespace", &self.namespace.is_some())
+            .field("message_bytes_max", &self.message_bytes_max)
+            .field("buffer_bytes_max", &self.buffer_bytes_max)
+            .field("expiry", &self.expiry)
+            .field("remote", &self.remote)
+            .finish()
+    }
+}
+
 impl NemesisdbConfig {
     /// The server at this host name or address, with the message limit of 1024 bytes that it has unless configured
     /// otherwise, all of its keys, and no expiry.
     ///
     /// # Errors
-    /// `InvalidArgument` when the host is none.
+    /// `InvalidArgument` when this is no host name and no address.
     pub fn new(host: impl Into<String>, port: u16) -> Result<Self> {
         let host = host.into();
-        if host.is_empty() || host.contains(['/', '\\', '@', '?', '#']) || host.chars().any(char::is_whitespace) {
+        if host.is_empty()
+            || host.contains(['/', '\\', '@', '?', '#'])
+            || host.chars().any(|c| c.is_whitespace() || c.is_control())
+        {
             return Err(Error::new(ErrorKind::InvalidArgument, "the host is no host name and no address"));
         }
         Ok(Self {
@@ -112,9 +130,9 @@ impl NemesisdbConfig {
         Ok(config)
     }
 
-    /// Only the keys that begin with `NAME:` on the server, which is put before every key and seen by nobody (NS-1). It counts
-    /// towards the 6 bytes that a key must have there, so a name of five bytes makes every key legal. Default: all keys,
-    /// as they are.
+    /// Only the keys that begin with `NAME:` on the server, which is put before every key and never shown (NS-1). It
+    /// counts towards the 6 bytes that a key must have there, so a name of five bytes makes every key legal. Default:
+    /// all keys, as they are.
     ///
     /// # Errors
     /// `InvalidArgument` when the name is empty, holds a colon, or leaves no room for keys in a message.
@@ -128,8 +146,8 @@ impl NemesisdbConfig {
         self.check_room()
     }
 
-    /// The longest message that the server takes, in bytes: its setting `maxRead`. A greater number than the server's own
-    /// makes it close the connection (code 1009). Default: 1024, as the server's.
+    /// The longest message that the server takes, in bytes: its setting `maxRead`. A greater number than the server's
+    /// own makes it close the connection (code 1009). Default: 1024, as the server's.
     ///
     /// # Errors
     /// `InvalidArgument` below 64, or when the namespace leaves no room for keys.
@@ -142,17 +160,17 @@ impl NemesisdbConfig {
         self.check_room()
     }
 
-    /// How many bytes the values in replies may hold together, until the calls that asked for them end; and again how many the
-    /// messages that are being sent or wait for replies may. A read beyond it is refused as `Exhausted`, a message waits. A
-    /// reply that is longer than this, or than 64 MiB, ends the connection. Default: 128 MiB.
+    /// How many bytes the values in replies may hold together, until the calls that asked for them end; and again how
+    /// many the messages that are being sent or wait for replies may. A read beyond it is refused as `Exhausted`, a
+    /// message waits. A reply that is longer than this, or than 64 MiB, ends the connection. Default: 128 MiB.
     pub const fn with_buffer_bytes_max(mut self, bytes_max: NonZeroUsize) -> Self {
         self.buffer_bytes_max = bytes_max;
         self
     }
 
-    /// Keeps expiries in the envelope, by the clock of this side: then a ttl and an absolute expiry are `Emulated`, the condition
-    /// `IfNotExists` is only `BestEffort`, and sets do not tell created from updated. All clients of the keys must have the
-    /// same setting. Default: no expiry.
+    /// Keeps expiries in the envelope, by the clock of this side: then a ttl and an absolute expiry are `Emulated`, the
+    /// condition `IfNotExists` is only `BestEffort`, and sets do not report created or updated. All clients of the keys
+    /// must have the same setting. Default: no expiry.
     pub const fn with_expiry_in_envelope(mut self, expiry: bool) -> Self {
         self.expiry = expiry;
         self
@@ -209,6 +227,15 @@ mod tests {
         assert_eq!((config.prefix().as_str(), config.message_bytes_max, config.expiry), ("a b:", 65_536, true));
         let plain = parsed("nemesisdb://h?expiry=none").unwrap();
         assert_eq!((plain.prefix().as_str(), plain.message_bytes_max, plain.expiry), ("", 1024, false));
+    }
+
+    #[test]
+    fn err_2_debug_shows_no_namespace_and_no_control_character_is_a_host() {
+        let config = parsed("nemesisdb://127.0.0.1?namespace=hush").unwrap();
+        assert!(!format!("{config:?}").contains("hush"));
+        for host in ["a\u{1b}[2J", "a\u{7}", "a b", "a\nb"] {
+            assert!(NemesisdbConfig::new(host, 1).is_err(), "{host:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! One connection: messages out, replies in, both at once. It is closed only when no reply is outstanding (closing earlier
-//! has been seen to end real servers), after waiting for them in vain, or when the server floods it.
+//! One connection: messages out, replies in, both at once. It is closed only when no reply is outstanding (closing
+//! earlier has been seen to end real servers), after waiting for them in vain, or when the server floods it.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -21,8 +21,8 @@ use crate::wire::error::{closed, ended, nobodys, not_opened, unknown_host, unrea
 use crate::wire::message::{Command, SERVER_INFO};
 use crate::wire::reply;
 
-/// The longest reply that is read, where `buffer_bytes_max` is not less. The server limits none; a value of a message of 8 MB,
-/// the greatest that it documents, comes back up to five times as long, since it spells numbers out.
+/// The longest reply that is read, where `buffer_bytes_max` is not less. The server limits none; a value of a message
+/// of 8 MB, the greatest that it documents, comes back up to five times as long, since it spells numbers out.
 const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How many messages may wait for replies. Callers are bounded by the window; this bounds those that they gave up on.
@@ -71,9 +71,9 @@ pub(crate) struct Connection {
     received_before: u64,
 }
 
-/// The replies cannot be told apart any more. The server answers `SERVER_INFO` after all that was sent before it; so when one
-/// that is sent from now on is answered, nothing is outstanding. How many other messages come until then says nothing: one of
-/// them was nobody's reply.
+/// Replies cannot be assigned any more. The server answers `SERVER_INFO` after all that was sent before it; so
+/// when one that is sent from now on is answered, nothing is outstanding. How many other messages come until then says
+/// nothing: one of them was nobody's reply.
 #[derive(Debug)]
 struct Desynced {
     /// The replies to `SERVER_INFO` that are outstanding, with the one that is asked for last.
@@ -99,8 +99,8 @@ impl Connection {
     /// Opens one.
     ///
     /// # Errors
-    /// `Misconfigured` when the host is unknown or what answers there speaks no WebSocket; `Unavailable` and `Safe` when nothing
-    /// answers.
+    /// `Misconfigured` when the host is unknown or what answers there speaks no WebSocket; `Unavailable` and `Safe`
+    /// when nothing answers.
     pub(crate) async fn open(address: &Address, budget: ReplyBudget) -> Result<Self> {
         let Address { host, port, authority, message_bytes_max, buffer_bytes_max } = address;
         let addresses = lookup_host((host.as_str(), *port)).await.map_err(|error| unknown_host(host, error))?;
@@ -138,8 +138,8 @@ impl Connection {
         self.socket.get_mut().begin_turn();
     }
 
-    /// Takes what has come, and gives each caller its own. Ends when the connection does, or its trustworthiness. The socket
-    /// answers pings by itself while it is read.
+    /// Takes what has come, and gives each caller its own. Ends when the connection does, or its trustworthiness. The
+    /// socket answers pings by itself while it is read.
     ///
     /// What one turn reads is bounded. After that, or when nothing has come, it is pending.
     pub(crate) fn poll_replies(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -253,8 +253,8 @@ impl Connection {
     /// A period has passed. Pings where it was quiet; `true` when the connection is to be replaced: a reply has been
     /// outstanding for a whole period, or a ping has got no answer for one.
     ///
-    /// The server pings after 150 seconds of silence and hangs up after 300. A client that only waited for that would send
-    /// calls into a dead connection for minutes.
+    /// The server pings after 150 seconds of silence and hangs up after 300. A client that only waited for that would
+    /// send calls into a dead connection for minutes.
     pub(crate) fn turn_period(&mut self, cx: &mut Context<'_>) -> bool {
         self.period += 1;
         self.unasked = 0;
@@ -288,8 +288,8 @@ impl Connection {
         self.matcher.give_up(&ended(None));
     }
 
-    /// Ready when the connection is closed, or lost. Reads beside all that it sends: the server may take nothing until what it
-    /// has sent is read. Where nothing can be sent any more, it reads until nothing comes.
+    /// Ready when the connection is closed, or lost. Reads beside all that it sends: the server may take nothing until
+    /// what it has sent is read. Where nothing can be sent any more, it reads until nothing comes.
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.ask_for_info(cx);
@@ -308,7 +308,8 @@ impl Connection {
         }
     }
 
-    /// Asks for the reply that comes after all others, where that is what tells their end, and as soon as there is room for it.
+    /// Asks for the reply that comes after all others, where that marks their end, and as soon as there is room
+    /// for it.
     fn ask_for_info(&mut self, cx: &mut Context<'_>) {
         let Some(desynced) = &mut self.desynced else { return };
         if desynced.is_to_ask && self.socket.poll_ready_unpin(cx).is_ready() {

@@ -15,8 +15,8 @@ use crate::connection::{Address, Connection, End};
 use crate::request::Request;
 use crate::wire::error::not_in_time;
 
-/// How many connections may be drained at a time. Before there are more, the oldest is given up: only a server that sends what
-/// is nobody's reply on one connection after the other makes so many of them.
+/// How many connections may be drained at a time. Before there are more, the oldest is given up: only a server that
+/// sends what is nobody's reply on one connection after the other makes so many of them.
 const DRAINED_MAX: usize = 4;
 
 /// Where the server is, how much may come from it, and how long things may take.
@@ -31,7 +31,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Opens a connection, in half the time that an attempt has, so that callers that wait for it learn that nothing was sent.
+    /// Opens a connection, in half the time that an attempt has, so that callers that wait for it learn that nothing
+    /// was sent.
     pub(crate) async fn connect(&self) -> Result<Connection> {
         let too_long = self.timer.sleep(self.patience / 2);
         let opening = pin!(Connection::open(&self.address, self.budget.clone()));
@@ -98,8 +99,8 @@ impl Driver {
         poll_fn(|cx| self.poll_drained(cx)).await;
     }
 
-    /// Ready when there is nothing more to do but to end. What one turn reads and sends is bounded, and timers come before
-    /// sockets; so the task needs none of tokio's budget, which reads would take from the timers beside them.
+    /// Ready when there is nothing more to do but to end. What one turn reads and sends is bounded, and timers come
+    /// before sockets; so the task needs none of tokio's budget, which reads would take from the timers beside them.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.closing.poll_unpin(cx).is_ready() {
             return Poll::Ready(());
@@ -166,7 +167,8 @@ impl Driver {
                 }
             }
             Err(error) => {
-                // All are taken before the first is refused: one that comes back at once has not waited for this connection.
+                // All are taken before the first is refused: one that comes back at once has not waited for this
+                // connection.
                 let others = std::iter::from_fn(|| self.requests.try_recv().ok());
                 let waiting: Vec<Request> = std::iter::once(first).chain(others).collect();
                 waiting.into_iter().for_each(|request| request.refuse(&error));

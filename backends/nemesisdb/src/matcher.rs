@@ -1,5 +1,5 @@
-//! Whose reply is it? Replies carry no number and come in any order; they name their command and their key. A pure state
-//! machine.
+//! Whose reply is it? Replies carry no number and come in any order; they name their command and their key. A pure
+//! state machine.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -14,8 +14,8 @@ use crate::wire::reply::{Answer, Reply};
 /// The messages that have been sent and not wholly answered.
 ///
 /// The server answers each mention of a key with one message. It works on what concerns one key in the order in which
-/// that came, so the replies to one command about one key come in the order of the requests, whatever else comes between
-/// them. A caller that is gone keeps its place in that order: its reply is taken and thrown away (ERR-6).
+/// that came, so the replies to one command about one key come in the order of the requests, whatever else comes
+/// between them. A caller that is gone keeps its place in that order: its reply is taken and thrown away (ERR-6).
 #[derive(Debug)]
 pub(crate) struct Matcher {
     budget: ReplyBudget,
@@ -91,8 +91,8 @@ impl Matcher {
         Ok(())
     }
 
-    /// No reply can be told from another any more, or none will come: every caller learns what is known. What is outstanding
-    /// stays outstanding. Gives the number of replies to `SERVER_INFO` that are.
+    /// Replies cannot be assigned any more, or none will come: every caller learns what is known. What is
+    /// outstanding stays outstanding. Gives the number of replies to `SERVER_INFO` that are.
     pub(crate) fn give_up(&mut self, error: &Error) -> usize {
         let infos = self.awaited.get(&Command::ServerInfo).map_or(0, |keys| keys.values().map(VecDeque::len).sum());
         self.awaited.clear();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn batch_6_who_gives_up_tells_what_has_come() {
+    fn batch_6_giving_up_passes_on_what_has_come() {
         let mut matcher = matcher();
         let mut set = register(&mut matcher, Command::Set, &["first1", "second"]);
         let mut get = register(&mut matcher, Command::Get, &["first1"]);
@@ -213,8 +213,8 @@ mod tests {
     }
 
     proptest! {
-        /// A server that answers in any order that it may: what concerns one command and one key in the order in which it came,
-        /// and everything else as it likes, also while further messages come in.
+        /// A server that answers in any order that it may: what concerns one command and one key in the order in which
+        /// it came, and everything else as it likes, also while further messages come in.
         #[test]
         fn err_6_each_caller_gets_its_own_replies_in_every_legal_order(
             messages in prop::collection::vec(message(), 1..40),
@@ -240,7 +240,10 @@ mod tests {
                     if is_gone { drop(caller) } else { callers.push((caller, expected)) }
                     continue;
                 }
-                let Some(chosen) = (!outstanding.is_empty()).then(|| *choice.get(&Vec::from_iter(outstanding.keys().copied()))) else { break };
+                if outstanding.is_empty() {
+                    break;
+                }
+                let chosen = *choice.get(&Vec::from_iter(outstanding.keys().copied()));
                 let replies = outstanding.get_mut(&chosen).unwrap();
                 let (command, status) = replies.pop_front().unwrap();
                 if replies.is_empty() {

@@ -1,5 +1,5 @@
-//! A stream that is read a little at a time, so that a server that sends without end does not keep the task from its timers,
-//! nor the thread from other tasks.
+//! A stream that is read a little at a time, so that a server that sends without end does not keep the task from its
+//! timers, nor the thread from other tasks.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -13,7 +13,8 @@ pub(crate) const READ_BYTES: usize = 8 * 1024;
 /// How many reads a turn has.
 const READS_PER_TURN: u32 = 4;
 
-/// Wakes the task after the other tasks and the timers have had their turn. What is woken at once could come before them.
+/// Wakes the task after the other tasks and the timers have had their turn. What is woken at once could come before
+/// them.
 pub(crate) fn come_back(cx: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }

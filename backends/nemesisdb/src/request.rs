@@ -57,8 +57,8 @@ const WAITING: u8 = 0;
 const SENT: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
-/// Whether a request has been sent: decided once, by whoever comes first, the task that sends it or the caller that goes away.
-/// So a caller that takes it back knows for sure that it was never sent (ERR-3).
+/// Whether a request has been sent: decided once, by the first of two: the task that sends it or the caller that
+/// goes away. So a caller that takes it back knows for sure that it was never sent (ERR-3).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Handover(Arc<AtomicU8>);
 

@@ -1,6 +1,7 @@
 //! The store: which commands a request takes, and what their answers mean.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -27,8 +28,8 @@ use crate::wire::reply::{Answer, Found};
 
 /// A store on a NemesisDB server: its keys, or those of one namespace.
 ///
-/// Opening it connects (LIFE-1) and needs a tokio runtime, on which a task then owns the connection. All callers share it.
-#[derive(Debug)]
+/// Opening it connects (LIFE-1) and needs a tokio runtime, on which a task then owns the connection. All callers share
+/// it.
 pub struct NemesisdbStore {
     client: Client,
     remote: Remote,
@@ -38,6 +39,17 @@ pub struct NemesisdbStore {
     message_bytes_max: usize,
     /// Entries may have an expiry, kept in the envelope.
     expiry: bool,
+}
+
+/// Without the name of the namespace, in whose place a secret may stand by mistake (ERR-2).
+impl fmt::Debug for NemesisdbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NemesisdbStore")
+            .field("client", &self.client)
+            .field("remote", &self.remote)
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A key to send, with what is to be set under it, if anything.
@@ -60,8 +72,8 @@ impl NemesisdbStore {
     /// Connects to the server. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// `Unavailable` when the server cannot be reached, `Misconfigured` when the host is unknown or what answers there is no
-    /// NemesisDB.
+    /// `Unavailable` when the server cannot be reached, `Misconfigured` when the host is unknown or what answers there
+    /// is no NemesisDB.
     pub async fn open(config: NemesisdbConfig) -> Result<Self> {
         let capabilities = capabilities(&config);
         let (prefix, authority) = (config.prefix(), config.authority());
@@ -91,8 +103,8 @@ impl NemesisdbStore {
         Item { bytes: write_bytes(&key, write), key, write: Some(write) }
     }
 
-    /// Refuses what no message can hold. What a limit can measure was refused before this; a key with escapes takes more in a
-    /// message than its own bytes.
+    /// Refuses what no message can hold. What a limit can measure was refused before this; a key with escapes takes
+    /// more in a message than its own bytes.
     fn check(&self, item: &Item<'_>) -> Result<()> {
         let found = ENDS_BYTES + item.bytes;
         if found > self.message_bytes_max {
@@ -103,8 +115,8 @@ impl NemesisdbStore {
         Ok(())
     }
 
-    /// Sends items of distinct keys in as few messages as there can be, side by side, and gives the answer to each, in order.
-    /// `turn` is that of the call on all of the keys, where it has them for itself.
+    /// Sends items of distinct keys in as few messages as there can be, side by side, and gives the answer to each, in
+    /// order. `turn` is that of the call on all of the keys, where it has them for itself.
     async fn exchange(
         &self,
         call: &Call<'_>,
@@ -135,9 +147,9 @@ impl NemesisdbStore {
         results.into_iter().map(|result| result.unwrap_or_else(|| Err(lost_track()))).collect()
     }
 
-    /// Sends one message as often as the policy allows; each time only what has no answer yet. An item without an answer says
-    /// what is known of it: when no attempt was sent, that it was not applied (ERR-3, BATCH-6). A message that `shares` its keys
-    /// with others waits for the calls that look and then write (SET-6).
+    /// Sends one message as often as the policy allows; each time only what has no answer yet. An item without an
+    /// answer says what is known of it: when no attempt was sent, that it was not applied (ERR-3, BATCH-6). A message
+    /// that `shares` its keys with others waits for the calls that look and then write (SET-6).
     async fn message(
         &self,
         call: &Call<'_>,
@@ -233,8 +245,8 @@ impl NemesisdbStore {
         answers.into_iter().map(outcome).collect()
     }
 
-    /// Sets where there is no live entry. Atomic, but where an expired one stands in the way: it blocks `ADD`, and is removed
-    /// first. Then the call has the keys for itself (SET-6).
+    /// Sets where there is no live entry. Atomic, but where an expired one stands in the way: it blocks `ADD`, and is
+    /// removed first. Then the call has the keys for itself (SET-6).
     async fn add(&self, call: &Call<'_>, writes: &[&Write<'_>]) -> Vec<Result<SetOutcome>> {
         let mut outcomes = self.add_once(call, writes, None).await;
         if !self.expiry {
@@ -357,8 +369,8 @@ impl NemesisdbStore {
         if !self.expiry {
             return self.remove(call, Idempotency::Idempotent, keys.iter().map(AsRef::as_ref), None).await;
         }
-        // An expired entry is none, and stays where it is: to remove it after a look could remove what somebody has just set,
-        // and say that there was nothing.
+        // An expired entry does not exist, and stays where it is: to remove it after a look could remove what another
+        // client has just set, and say that there was nothing.
         let found = self.look(call, keys.iter().map(AsRef::as_ref)).await;
         let mut outcomes: Vec<Result<DeleteOutcome>> = Vec::with_capacity(keys.len());
         let mut live = Vec::new();

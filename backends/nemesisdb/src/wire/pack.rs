@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-/// Puts items of these sizes into messages with room for `room` bytes of items and of the commas between them, and gives
-/// the positions of the items in each. No message is empty, and every item is in one. An item that is larger than the
-/// room is alone.
+/// Puts items of these sizes into messages with room for `room` bytes of items and of the commas between them, and
+/// gives the positions of the items in each. No message is empty, and every item is in one. An item that is larger than
+/// the room is alone.
 ///
 /// The largest items first, each into the fullest message that has room for it. The fewest messages for items of one
 /// size, and close to the fewest for others: finding the fewest there takes more time than it saves.
@@ -65,7 +65,9 @@ mod tests {
             let mut seen: Vec<usize> = messages.iter().flatten().copied().collect();
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..sizes.len()).collect::<Vec<_>>());
-            let bytes = |message: &Vec<usize>| message.iter().map(|item| sizes[*item]).sum::<usize>() + message.len() - 1;
+            let bytes = |message: &Vec<usize>| {
+                message.iter().map(|item| sizes[*item]).sum::<usize>() + message.len() - 1
+            };
             for message in &messages {
                 prop_assert!(!message.is_empty());
                 prop_assert!(bytes(message) <= ROOM);

@@ -126,8 +126,8 @@ async fn chk_1_repeated_keys_never_share_a_message() {
     check_messages(&system, 1024);
 }
 
-/// Other stores hand out what somebody else wrote, unchecked. The server's word on a message that does not parse names no
-/// request, and so would cost all that are under way.
+/// Other stores hand out what another client wrote, unchecked. The server's error for a message that does not parse
+/// names no request, and so would cost all that are under way.
 #[tokio::test]
 async fn batch_3_json_that_the_server_would_not_parse_fails_alone() {
     let system = System::start().await;

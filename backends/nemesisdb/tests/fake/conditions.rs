@@ -90,7 +90,7 @@ async fn err_6_a_dropped_conditional_call_blocks_no_other() {
             tokio::task::yield_now().await;
         }
         drop(dropped);
-        // Whole or not at all; and whoever comes after is not kept waiting.
+        // Whole or not at all; and the next call is not kept waiting.
         let outcome = store.set("sixsix", "next").if_not_exists().await.unwrap();
         let found = store.get("sixsix").await.unwrap().unwrap();
         let expected = if outcome.is_written() { "next" } else { "dropped" };

@@ -1,4 +1,4 @@
-//! The contract, in each setting that changes what a store declares.
+//! The contract, in each setting that changes what a store supports.
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ async fn exp_7_an_expired_entry_is_there_for_nobody_and_blocks_no_condition() {
     assert_eq!(store.set("session", "new").if_exists().await.unwrap().status(), SetStatus::NotMet);
     let since = system.server.requests();
     assert_eq!(store.delete("session").await.unwrap(), DeleteOutcome::NotFound);
-    assert_eq!(commands(&system, since), ["GET"], "what somebody sets meanwhile is not taken along");
+    assert_eq!(commands(&system, since), ["GET"], "what another client sets meanwhile is not taken along");
     let since = system.server.requests();
     assert_eq!(store.set("session", "new").if_not_exists().await.unwrap().status(), SetStatus::Created);
     assert_eq!(commands(&system, since), ["ADD", "GET", "RMV", "ADD"]);
@@ -92,7 +92,9 @@ async fn err_5_a_ttl_counts_from_the_attempt_that_stuck() {
 async fn chk_2_an_expiry_counts_as_the_longest_there_is() {
     let (system, store) = start().await;
     let text = |letters: usize| "a".repeat(letters);
-    let around = json!({"SET": {"session": {"$kv-envelope": 1, "kind": "text", "value": "", "expires_at": 253_402_300_799_000_i64}}});
+    let latest = 253_402_300_799_000_i64;
+    let envelope = json!({"$kv-envelope": 1, "kind": "text", "value": "", "expires_at": latest});
+    let around = json!({"SET": {"session": envelope}});
     let fits = 1024 - around.to_string().len();
     store.set("session", text(fits)).ttl(LIFE).await.unwrap();
     let error = store.set("session", text(fits + 1)).ttl(LIFE).await.unwrap_err();

@@ -56,7 +56,7 @@ async fn batch_6_of_a_message_that_was_half_answered_each_key_says_what_is_known
     assert!(told.into_iter().all(|outcome| outcome.unwrap().status() == SetStatus::Created));
     assert!(unknown.into_iter().all(|error| error.unwrap_err().is_outcome_unknown()));
 
-    // Those that were answered are not sent again, and keep what they were told.
+    // Those that were answered are not sent again, and keep their outcome.
     let store = system.store().await;
     system.server.inject(Fault::Truncated, 1);
     let (results, sent) = system.counted(store.set_many(items())).await;
@@ -381,7 +381,8 @@ async fn err_6_a_reply_that_never_comes_blocks_nobody_and_its_connection_is_repl
     assert!(unanswered.unwrap_err().is_outcome_unknown());
     assert_eq!(store.get("sixsix").await.unwrap(), Some(Value::from(2)), "others go on over the same connection");
     assert_eq!(system.server.connections(), connections);
-    // A whole period later it is replaced, or the next SET of this key would wait behind the one that is never answered.
+    // A whole period later it is replaced, or the next SET of this key would wait behind the one that is never
+    // answered.
     timer.advance(10 * second);
     store.set("sixsix", 3).await.unwrap();
     assert_eq!(system.server.connections(), connections + 1);
@@ -413,8 +414,8 @@ async fn a_connection_that_died_without_a_word_is_noticed_while_it_is_quiet() {
     for _ in 0..3 {
         pass(&timer, 1, period).await;
     }
-    // The call goes over another connection. Asleep are the end of the old one, the watch over the new one, the attempt, and
-    // the whole call.
+    // The call goes over another connection. Asleep are the end of the old one, the watch over the new one, the
+    // attempt, and the whole call.
     let (call, ()) = tokio::join!(async { store.get("sixsix").await }, async {
         seen.recv().await.unwrap();
         pass(&timer, 3, period).await;

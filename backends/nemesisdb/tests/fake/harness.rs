@@ -80,7 +80,7 @@ pub(crate) async fn open(config: NemesisdbConfig) -> Result<Store> {
     Ok(Store::new(NemesisdbStore::open(config).await?))
 }
 
-/// A setting that changes what a store declares, or which keys it is.
+/// A setting that changes what a store supports, or which keys it is.
 #[derive(Clone, Copy)]
 pub(crate) struct OnFake {
     pub(crate) namespace: Option<&'static str>,

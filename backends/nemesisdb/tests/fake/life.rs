@@ -9,7 +9,7 @@ use kv_fakes::{Applied, Fault, ServerOptions};
 
 use crate::harness::{System, open};
 
-/// A server whose answers come late, and that goes down when somebody hangs up before they came.
+/// A server whose answers come late, and that goes down when a client hangs up before they came.
 async fn slow(latency_ms: u64) -> System {
     let options = ServerOptions::new().with_latency(Duration::from_millis(latency_ms));
     System::start_as(Fake::new().with_crash_on_early_close(), options).await

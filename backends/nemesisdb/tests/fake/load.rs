@@ -176,8 +176,8 @@ impl Caller {
         self.wrote(key, Some(value), &known);
     }
 
-    /// What is read must be among what may be there, and after that it is known: what this server has not carried out when it
-    /// drops a connection, it never will.
+    /// What is read must be among what may be there, and after that it is known: what this server has not carried out
+    /// when it drops a connection, it never will.
     fn check_found(&mut self, key: &str, found: Option<Value>) {
         let found = found.map(|value| value.decode::<u64>().unwrap());
         let may_hold = self.may_hold.get_mut(key).unwrap();
@@ -287,8 +287,8 @@ async fn err_3_one_refused_connection_costs_each_caller_one_attempt() {
     }
 }
 
-/// All ask for the same thing about the same key at once; only the order of the requests tells whose reply it is. The one
-/// that is told that it created the entry must find its own value there. Some go away before they are told.
+/// All ask for the same thing about the same key at once; only the order of the requests says whose reply it is. The
+/// one whose outcome is `Created` must find its own value there. Some go away before they have an outcome.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn err_6_of_64_callers_with_one_request_each_gets_the_reply_to_its_own() {
     let fake = Fake::new().with_spread(Duration::from_millis(1)).with_seed(3);
@@ -320,7 +320,7 @@ async fn err_6_of_64_callers_with_one_request_each_gets_the_reply_to_its_own() {
         }
         let found = store.get(&key).await.unwrap().unwrap().decode::<usize>().unwrap();
         match winners[..] {
-            [] => assert!(gone.contains(&found), "{key}: nobody was told that {found} won"),
+            [] => assert!(gone.contains(&found), "{key}: no outcome says that {found} won"),
             [winner] => assert_eq!(winner, found, "{key}: who won, and whose value it is"),
             _ => panic!("{key}: {winners:?} all won"),
         }

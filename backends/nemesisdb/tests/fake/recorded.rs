@@ -19,8 +19,8 @@ enum Recorded {
     Info,
 }
 
-/// What a store can say of what was sent; `None` where the contract refuses it: keys that are short, repeated or none, and
-/// null.
+/// What a store can say of what was sent; `None` where the contract refuses it: keys that are short, repeated or none,
+/// and null.
 fn sayable(sent: &Json) -> Option<Recorded> {
     let message = sent.as_object().filter(|message| message.len() == 1)?;
     let (command, body) = message.iter().next()?;

@@ -24,8 +24,8 @@ impl Says {
     }
 }
 
-/// Serves connections one after the other or side by side; `says` is given the number of the connection, from 1 on, and the
-/// message.
+/// Serves connections one after the other or side by side; `says` is given the number of the connection, from 1 on, and
+/// the message.
 pub(crate) async fn serve(says: impl Fn(usize, &str) -> Says + Send + Sync + 'static) -> NemesisdbConfig {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -68,8 +68,8 @@ async fn val_5_what_others_nested_deeper_than_this_library_writes_is_read() {
     assert_eq!(system.server.connections(), 2, "ours and the other client's");
 }
 
-/// Member names that a JSON library reserves for itself mean nothing here (VAL-2), and members keep their order where this side
-/// decides it.
+/// Member names that a JSON library reserves for itself mean nothing here (VAL-2), and members keep their order where
+/// this side decides it.
 #[tokio::test]
 async fn val_2_no_member_name_has_a_meaning_of_its_own() {
     let system = System::start().await;
