@@ -232,7 +232,9 @@ pub enum Fault {
     /// A bulk write or delete is carried out in part, and its answer is well formed and cannot be: figures below zero, a
     /// count of more than was sent, the wrong type. Other requests are served as usual and leave the fault for a later one.
     BulkAnswerImplausible,
-    /// A page of a list has no keys, and its cursor leads back to where it began. Other requests as above.
+    /// A page of a list has no keys, and a cursor that was not given before. Other requests as above.
+    PageEmpty,
+    /// A page of a list has no keys, and the cursor that it was asked with. Other requests as above.
     PageStandsStill,
     /// A page of a list has the first keys again, with a cursor that was not given before. Other requests as above.
     PageInCircles,
@@ -249,13 +251,14 @@ impl Fault {
         Self::AnswerGarbled,
         Self::FailureReported,
         Self::BulkAnswerImplausible,
+        Self::PageEmpty,
         Self::PageStandsStill,
         Self::PageInCircles,
     ];
 
     /// Whether it can happen to every request.
     pub(crate) const fn is_of_every_request(self) -> bool {
-        !matches!(self, Self::BulkAnswerImplausible | Self::PageStandsStill | Self::PageInCircles)
+        !matches!(self, Self::BulkAnswerImplausible | Self::PageEmpty | Self::PageStandsStill | Self::PageInCircles)
     }
 
     /// Whether the client can know that the request was not carried out.

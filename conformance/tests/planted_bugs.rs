@@ -85,7 +85,7 @@ caught! {
     batch_answers_out_of_order: BatchAnswersOutOfOrder by batch_2_one_result_per_item_in_input_order;
     batch_stops_at_the_first_unmet_item: BatchStopsAtTheFirstUnmetItem by batch_2_one_result_per_item_in_input_order;
     bytes_become_text: BytesBecomeText by val_2_bytes_come_back;
-    circle_is_the_end: CircleIsTheEnd by list_5_a_walk_in_circles_ends;
+    circle_is_the_end: CircleIsTheEnd by list_5_a_walk_in_circles_ends, list_5_a_walk_of_empty_pages_ends;
     counters_are_not_implemented: CountersAreNotImplemented by cap_1_counters_are_kept_or_refused;
     cursor_starts_again: CursorStartsAgain by list_2_no_key_is_lost_between_pages, list_3_a_cursor_survives_the_process;
     delete_ignores_the_version: DeleteIgnoresTheVersion by del_2_a_version_guards_a_delete;

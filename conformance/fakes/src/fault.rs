@@ -83,6 +83,8 @@ pub enum Fault {
     /// A page of a listing with no keys on it and another cursor that goes on from the same place. Fits listings of a system whose
     /// documents allow it.
     EmptyPage,
+    /// The same, with the very cursor that its request came with, or one before the first key where it had none.
+    StuckPage,
     /// A page of a listing with the first keys again, whatever its request goes on from, and a cursor that no page had before.
     /// Fits listings with at least one key.
     FirstPageAgain,

@@ -36,7 +36,8 @@ fn offered(fault: Wanted) -> Option<Fault> {
         Wanted::AnswerGarbled => Some(Fault::Garbage),
         Wanted::FailureReported => Some(Fault::ServerError { status: 503, applied: Applied::Yes }),
         Wanted::BulkAnswerImplausible => Some(Fault::Implausible),
-        Wanted::PageStandsStill => Some(Fault::EmptyPage),
+        Wanted::PageEmpty => Some(Fault::EmptyPage),
+        Wanted::PageStandsStill => Some(Fault::StuckPage),
         Wanted::PageInCircles => Some(Fault::FirstPageAgain),
         _ => None,
     }
@@ -51,7 +52,11 @@ impl Faults for Server {
     fn offers(&self, fault: Wanted) -> bool {
         let has_none = matches!(
             fault,
-            Wanted::Throttled | Wanted::BulkAnswerImplausible | Wanted::PageStandsStill | Wanted::PageInCircles
+            Wanted::Throttled
+                | Wanted::BulkAnswerImplausible
+                | Wanted::PageEmpty
+                | Wanted::PageStandsStill
+                | Wanted::PageInCircles
         );
         !has_none && offered(fault).is_some()
     }

@@ -373,6 +373,7 @@ impl State {
             Fault::Throttled { .. }
             | Fault::ThrottledUnderSuccess
             | Fault::EmptyPage
+            | Fault::StuckPage
             | Fault::FirstPageAgain
             | Fault::Implausible
             | Fault::Stale

@@ -364,51 +364,62 @@ pub(crate) async fn list_3_a_cursor_that_stands_still_is_refused(cx: &Context<'_
     Err(Stop::Failed("a page whose cursor is the one it was asked with is passed on".to_owned()))
 }
 
-/// LIST-5: a walk over pages that get nowhere ends, as an error and after no more than 1,000 of them.
+/// LIST-5: a walk over pages that stand still ends, as an error.
 pub(crate) async fn list_5_a_walk_that_stands_still_ends(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::List).await?;
-    let faults = offered(cx, Fault::PageStandsStill)?;
+    offered(cx, Fault::PageStandsStill)?;
     let keys: Vec<String> = (0..8).map(|number| cx.key(&format!("k{number}."))).collect();
     set_all(cx, &keys).await?;
-    for walk in ["stream", "entries", "delete_prefix", "clear"] {
-        let sent = cx.requests();
-        faults.inject(Fault::PageStandsStill, PAGES);
-        let store = cx.store();
-        let ended = match walk {
-            "stream" => store.list().stream().take(WALK_MAX).try_collect::<Vec<_>>().await.map(drop),
-            "entries" => store.list().entries().take(WALK_MAX).try_collect::<Vec<_>>().await.map(drop),
-            "delete_prefix" => store.delete_prefix("k").await.map(drop),
-            _ => store.clear().await.map(drop),
-        };
-        faults.inject(Fault::PageStandsStill, 0);
-        ensure_refused!(ended, ErrorKind::Protocol, None, "{walk} over pages that stand still");
-        let sent = cx.requests().zip(sent).map_or(0, |(now, before)| now - before);
-        ensure!(sent <= REQUESTS_MAX, "{walk} over pages that stand still sent {sent} requests");
-    }
+    let store = cx.store();
+    let stream = store.list().stream().take(WALK_MAX).try_collect::<Vec<_>>();
+    ends(cx, Fault::PageStandsStill, "stream", stream).await?;
+    let entries = store.list().entries().take(WALK_MAX).try_collect::<Vec<_>>();
+    ends(cx, Fault::PageStandsStill, "entries", entries).await?;
+    ends(cx, Fault::PageStandsStill, "delete_prefix", store.delete_prefix("k")).await?;
+    ends(cx, Fault::PageStandsStill, "clear", store.clear()).await?;
     compare(cx, cx.listed("").await?, &keys, "the keys, after walks that got nowhere")
+}
+
+/// Runs a walk while each page meets a fault: it must end as an error, after no more requests than LIST-5 allows.
+async fn ends<T>(
+    cx: &Context<'_>,
+    fault: Fault,
+    walk: &str,
+    run: impl Future<Output = kv_api::Result<T>>,
+) -> CaseResult {
+    let sent = cx.requests();
+    cx.faults()?.inject(fault, PAGES);
+    let ended = run.await;
+    cx.faults()?.inject(fault, 0);
+    ensure_refused!(ended, ErrorKind::Protocol, None, "{walk} with {fault:?}");
+    let sent = cx.requests().zip(sent).map_or(0, |(now, before)| now - before);
+    ensure!(sent <= REQUESTS_MAX, "{walk} with {fault:?} sent {sent} requests");
+    Ok(())
+}
+
+/// LIST-5: a walk over empty pages with ever new cursors ends, as an error.
+pub(crate) async fn list_5_a_walk_of_empty_pages_ends(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::List).await?;
+    offered(cx, Fault::PageEmpty)?;
+    set_all(cx, &[cx.key("k")]).await?;
+    ends(cx, Fault::PageEmpty, "stream", cx.store().list().stream().take(WALK_MAX).try_collect::<Vec<_>>()).await?;
+    ensure_eq!(cx.listed("").await?, [cx.key("k")], "the keys, after a walk that got nowhere");
+    Ok(())
 }
 
 /// LIST-5, LIST-2: a walk over known keys with ever new cursors ends, as an error; no key is passed on twice.
 pub(crate) async fn list_5_a_walk_in_circles_ends(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::List).await?;
-    let faults = offered(cx, Fault::PageInCircles)?;
+    offered(cx, Fault::PageInCircles)?;
     let keys: Vec<String> = (0..24).map(|number| cx.key(&format!("k{number:02}."))).collect();
     set_all(cx, &keys).await?;
-    let sent = cx.requests();
-    faults.inject(Fault::PageInCircles, PAGES);
-    let mut walk = cx.store().list().limit(12).stream().take(WALK_MAX);
     let mut found = Vec::new();
-    let ended = loop {
-        match walk.next().await {
-            Some(Ok(item)) => found.push(item.key),
-            Some(Err(error)) => break Err(error),
-            None => break Ok(()),
-        }
-    };
-    faults.inject(Fault::PageInCircles, 0);
-    ensure_refused!(ended, ErrorKind::Protocol, None, "a stream over pages in circles");
-    let sent = cx.requests().zip(sent).map_or(0, |(now, before)| now - before);
-    ensure!(sent <= REQUESTS_MAX, "a stream over pages in circles sent {sent} requests");
+    let walk = cx.store().list().limit(12).stream().take(WALK_MAX);
+    let walk = walk.try_for_each(|item| {
+        found.push(item.key);
+        std::future::ready(Ok(()))
+    });
+    ends(cx, Fault::PageInCircles, "stream", walk).await?;
     let different: BTreeSet<&String> = found.iter().collect();
     ensure_eq!(different.len(), found.len(), "how many different keys are among those passed on");
     ensure!(found.iter().all(|key| keys.contains(key)), "keys that nobody set: {found:?}");

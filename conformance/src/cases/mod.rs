@@ -189,6 +189,7 @@ macro_rules! __for_each_case {
             lists::list_3_a_wrong_cursor_is_refused
             lists::list_4_entries_leave_out_what_vanished
             lists::list_5_a_walk_in_circles_ends
+            lists::list_5_a_walk_of_empty_pages_ends
             lists::list_5_a_walk_that_stands_still_ends
             counters::cnt_1_a_counter_reads_as_a_json_integer
             counters::cnt_1_a_json_integer_is_a_counter

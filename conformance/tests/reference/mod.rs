@@ -181,7 +181,10 @@ impl Reference {
     fn request<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
         self.system.requests.fetch_add(1, Ordering::Relaxed);
         let fault = self.fault(|fault| {
-            !matches!(fault, Fault::BulkAnswerImplausible | Fault::PageStandsStill | Fault::PageInCircles)
+            !matches!(
+                fault,
+                Fault::BulkAnswerImplausible | Fault::PageEmpty | Fault::PageStandsStill | Fault::PageInCircles
+            )
         });
         let gone = |retry| {
             let secret = if self.has(Bug::SecretIsShown) { SECRET } else { "..." };
@@ -417,9 +420,9 @@ impl Reference {
     }
 }
 
-/// Long enough for others to come between.
+/// Longer than it takes to start all who race, so that others come between whichever thread runs them.
 async fn round_trip() {
-    for _ in 0..16 {
+    for _ in 0..1000 {
         yield_now().await;
     }
 }
@@ -473,7 +476,7 @@ impl Backend for Reference {
         if !self.has(Bug::TornReads) {
             return Ok(first);
         }
-        yield_now().await;
+        round_trip().await;
         let (first, second) = (first, look()?);
         Ok(second.zip(first).map(|(second, first)| {
             let metadata = first.metadata().cloned();
@@ -483,6 +486,10 @@ impl Backend for Reference {
 
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
         let mut parts = write.into_parts();
+        if self.has(Bug::TornReads) {
+            // A write that takes its time, so that reads find one to be torn by.
+            round_trip().await;
+        }
         if self.has(Bug::RacyIfNotExists) && parts.condition == Condition::IfNotExists {
             if self.request(|data| Ok(self.live(data, &parts.key).is_some()))? {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
@@ -595,18 +602,20 @@ impl Backend for Reference {
         let everything = self.lock();
         let empty = Data::new();
         let own = everything.get(&self.namespace).unwrap_or(&empty);
-        match self.fault(|fault| matches!(fault, Fault::PageStandsStill | Fault::PageInCircles)) {
+        let is_of_a_list = |fault| matches!(fault, Fault::PageEmpty | Fault::PageStandsStill | Fault::PageInCircles);
+        match self.fault(is_of_a_list) {
             // Before all keys, where there is no cursor yet.
             Some(Fault::PageStandsStill) => {
                 let next = page.position().unwrap_or_default().to_vec();
                 Ok(RawPage::new(Vec::new(), Some(next).filter(|_| !self.has(Bug::StandstillIsTheEnd))))
             }
-            Some(_) => {
+            Some(fault) => {
                 let begins = |key: &&String| key.starts_with(page.prefix());
-                let keys = own.keys().filter(begins).take(page.limit().get());
+                let limit = if fault == Fault::PageEmpty { 0 } else { page.limit().get() };
+                let items = own.keys().filter(begins).take(limit).map(|key| ListItem::new(key.as_str())).collect();
                 let circle = self.system.circles.fetch_add(1, Ordering::Relaxed);
                 let next = Some(format!("\0{circle}").into_bytes()).filter(|_| !self.has(Bug::CircleIsTheEnd));
-                Ok(RawPage::new(keys.map(|key| ListItem::new(key.as_str())).collect(), next))
+                Ok(RawPage::new(items, next))
             }
             None => Ok(self.page(own, &everything, &page)),
         }

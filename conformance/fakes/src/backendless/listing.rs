@@ -54,6 +54,12 @@ impl Listing {
         Page { keys: Vec::new(), cursor: start + offset(cursors) }
     }
 
+    /// No names, and the cursor that was given.
+    pub(super) fn stuck_page(&self, cursors: Cursors) -> Page {
+        // As a cursor, 0 would be the end.
+        Page { keys: Vec::new(), cursor: self.cursor.max(1 + offset(cursors)) }
+    }
+
     /// The first names, wherever the cursor is, and a cursor further on; `None` where there are no names.
     pub(super) fn first_again(&self, hive: &Hive, cursors: Cursors, now: Timestamp) -> Option<Page> {
         let start = self.cursor.saturating_sub(offset(cursors)).max(1);

@@ -50,11 +50,12 @@ impl Model for System {
                 answer.headers.extend(seconds.map(|seconds| ("retry-after", seconds.to_string())));
                 Some(answer)
             }
-            Fault::EmptyPage => {
+            Fault::EmptyPage | Fault::StuckPage => {
                 let Ok(Route::Entries { call: Call::Bucket(BucketCall::Keys), .. }) = self.route(request) else {
                     return None;
                 };
-                Some(answer(listing(request).map(|listing| reply_page(listing.empty_page(self.switches.cursors)))))
+                let page = if fault == Fault::EmptyPage { Listing::empty_page } else { Listing::stuck_page };
+                Some(answer(listing(request).map(|listing| reply_page(page(&listing, self.switches.cursors)))))
             }
             Fault::FirstPageAgain => {
                 let Ok(Route::Entries { hive, call: Call::Bucket(BucketCall::Keys) }) = self.route(request) else {

@@ -66,6 +66,11 @@ impl Listing {
         answer(&[], &format!("{cursor}{SAME_PLACE}"))
     }
 
+    /// No keys, and the cursor that the request came with.
+    pub(super) fn answer_stuck(&self) -> Answer {
+        answer(&[], if self.cursor.is_empty() { BEGINNING } else { &self.cursor })
+    }
+
     /// The first keys, wherever the request goes on from, and a cursor that leads to them once more; `None` where there are
     /// no keys.
     pub(super) fn answer_first_again(

@@ -154,10 +154,10 @@ impl Cloudflare {
         Some(answer.unwrap_or_else(|refusal| refusal.answer(self.switches.refusals)))
     }
 
-    fn answer_empty_page(&mut self, request: &Request<'_>) -> Option<Answer> {
+    fn answer_page(&mut self, request: &Request<'_>, answer: fn(&Listing) -> Answer) -> Option<Answer> {
         let route = self.admit(request).ok().filter(|route| route.target == Target::Keys && request.method == "GET")?;
         self.account.namespace(route.namespace, operation(route.target)).ok()?;
-        Some(Listing::parse(request.query).ok()?.answer_empty())
+        Some(answer(&Listing::parse(request.query).ok()?))
     }
 
     fn answer_first_page_again(&mut self, request: &Request<'_>, now: Timestamp) -> Option<Answer> {
@@ -199,7 +199,8 @@ impl Model for Cloudflare {
                 Some(answer)
             }
             Fault::ThrottledUnderSuccess => Some(Refusal::too_fast().answer_under(200)),
-            Fault::EmptyPage => self.answer_empty_page(request),
+            Fault::EmptyPage => self.answer_page(request, Listing::answer_empty),
+            Fault::StuckPage => self.answer_page(request, Listing::answer_stuck),
             Fault::FirstPageAgain => self.answer_first_page_again(request, now),
             Fault::Implausible => self.answer_implausibly(request, now),
             Fault::Stale => self.answer_stale(request, now),

@@ -20,6 +20,7 @@ What goes wrong with the next COUNT requests that it fits, 1 if left out; the ot
   truncated              carried out, and the connection is cut half-way through the answer
   garbage                carried out, and answered with something that is not JSON
   empty-page             a page of a listing without keys and with a cursor
+  stuck-page             the same, with the cursor of its request
   first-page             a page of a listing with the first keys again and with a new cursor
   implausible            a bulk request is carried out in part, and answered with a figure that cannot be
   stale                  a read answers from the state before the last change
@@ -71,6 +72,7 @@ impl FromStr for Order {
             "truncated" => (Fault::Truncated, false),
             "garbage" => (Fault::Garbage, false),
             "empty-page" => (Fault::EmptyPage, false),
+            "stuck-page" => (Fault::StuckPage, false),
             "first-page" => (Fault::FirstPageAgain, false),
             "implausible" => (Fault::Implausible, false),
             "stale" => (Fault::Stale, false),
@@ -132,7 +134,7 @@ mod tests {
                 assert!(name.parse::<Order>().is_ok(), "{name}");
             }
         }
-        assert_eq!(names().count(), 16);
+        assert_eq!(names().count(), 17);
         for reason in Refused::value_variants() {
             let name = reason.to_possible_value().unwrap();
             assert!(FORMS.contains(name.get_name()), "{reason:?}");

@@ -160,9 +160,9 @@ impl Listing {
         Ok(Value::Object(answer))
     }
 
-    /// A page without items and with another cursor that goes on from the same place, as one is where everything has expired;
-    /// `None` where no pages are asked for.
-    pub(super) fn empty_page(&self, namespace: &str) -> Option<Value> {
+    /// A page without items and with a cursor that goes on from the same place, as one is where everything has expired; `None`
+    /// where no pages are asked for. With a step of 0 it is the cursor that was given, if that was of such a page.
+    pub(super) fn empty_page(&self, namespace: &str, step: i64) -> Option<Value> {
         let (key, inclusive) = match &self.start {
             // A real one always names a key that was read; this names the first that is to be.
             Start::First => (&self.prefix, true),
@@ -170,7 +170,7 @@ impl Listing {
             Start::After(key) => (key, false),
         };
         let mut cursor = json!({"namespace": namespace, "key": key, "inclusive": inclusive});
-        cursor[EMPTY_PAGES] = json!(self.empty_pages.saturating_add(1));
+        cursor[EMPTY_PAGES] = json!(self.empty_pages.saturating_add(step));
         self.paged.then(|| json!({"items": [], "cursor": STANDARD.encode(cursor.to_string())}))
     }
 

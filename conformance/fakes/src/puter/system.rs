@@ -106,11 +106,12 @@ impl Model for System {
                 }
                 Err(refusal)
             }
-            Fault::EmptyPage => {
+            Fault::EmptyPage | Fault::StuckPage => {
                 let call = self.call(request).ok().filter(|call| call.method == Method::List)?;
                 let (namespace, _) = self.target(&call).ok()?;
                 let listing = Listing::read(call.arguments.as_ref()?, &namespace).ok()?;
-                Ok(Reply::Called(Ok(Some(listing.empty_page(&namespace)?))))
+                let step = i64::from(fault == Fault::EmptyPage);
+                Ok(Reply::Called(Ok(Some(listing.empty_page(&namespace, step)?))))
             }
             Fault::FirstPageAgain => {
                 let call = self.call(request).ok().filter(|call| call.method == Method::List)?;

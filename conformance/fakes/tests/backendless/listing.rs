@@ -189,3 +189,18 @@ async fn the_first_page_can_come_again_with_a_new_cursor_each_time() {
         assert_eq!(pages.len(), 6);
     }
 }
+
+#[tokio::test]
+async fn a_stuck_page_has_the_cursor_of_its_request() {
+    for cursors in [Cursors::Small, Cursors::Large] {
+        let application = filled(Switches { cursors, ..Switches::default() }).await;
+        let first = page(&application, "pageSize=20").await;
+        application.server.inject(Fault::StuckPage, 3);
+        let stuck = page(&application, "cursor=0").await;
+        assert_ne!(stuck.cursor, "0");
+        for cursor in [stuck.cursor, first.cursor] {
+            let stuck = page(&application, &format!("cursor={cursor}")).await;
+            assert_eq!((stuck.keys.len(), stuck.cursor), (0, cursor));
+        }
+    }
+}

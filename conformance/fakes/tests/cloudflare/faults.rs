@@ -202,3 +202,16 @@ async fn answers_a_bulk_that_was_half_done_with_figures_that_cannot_be() {
     assert_eq!(client.send_json(Method::DELETE, "/bulk", &json!(["0", "2"])).await.result(), implausible);
     assert_eq!((client.server.keys().len(), client.server.faults_left()), (2, 0));
 }
+
+#[tokio::test]
+async fn a_stuck_page_has_the_cursor_of_its_request() {
+    let client = Client::new().await;
+    client.put("/values/k", "v").await.result();
+    client.server.inject(Fault::StuckPage, 3);
+    for cursor in ["", ".", "aw=="] {
+        let page = client.get(&format!("/keys?cursor={cursor}")).await.json();
+        let expected = if cursor.is_empty() { "." } else { cursor };
+        assert_eq!((&page["result"], &page["result_info"]["cursor"]), (&json!([]), &json!(expected)));
+    }
+    assert_eq!(client.get("/keys?cursor=.").await.result(), json!([{ "name": "k" }]));
+}

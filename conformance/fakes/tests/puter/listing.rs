@@ -195,3 +195,12 @@ async fn the_first_page_can_come_again_with_a_new_cursor_each_time() {
     assert_ne!(cursors[0], cursors[1]);
     assert_eq!(server.fake.faults_left(), 0);
 }
+
+#[tokio::test]
+async fn a_stuck_page_has_the_cursor_of_its_request() {
+    let server = filled(12).await;
+    server.fake.inject(Fault::StuckPage, 2);
+    let first = server.ok("list", json!({"limit": 6, "as": "keys"})).await;
+    let second = server.ok("list", json!({"limit": 6, "as": "keys", "cursor": first["cursor"]})).await;
+    assert_eq!((&first["items"], &first), (&json!([]), &second));
+}
