@@ -235,6 +235,9 @@ pub struct Capabilities {
     pub counter_min: i64,
     /// The greatest value of a counter (CNT-1).
     pub counter_max: i64,
+    /// The range of counters is checked in the same step that counts. Otherwise the value is read before the step, so that
+    /// only another client that counts in between can lead out of the range (CNT-1).
+    pub counter_range_atomic: bool,
     /// An entry with an expiry can be counted in (CNT-2).
     pub counter_expiry: bool,
     /// Batches that are written whole or not at all (BATCH-3).
@@ -293,6 +296,7 @@ impl Capabilities {
             counters: Support::None,
             counter_min: i64::MIN,
             counter_max: i64::MAX,
+            counter_range_atomic: false,
             counter_expiry: false,
             all_or_nothing: Support::None,
             entry_snapshot: false,
@@ -341,6 +345,8 @@ impl Capabilities {
         with_list_expiry, list_expiry: bool;
         /// Declares the most keys on a page.
         with_list_page_max, list_page_max: usize;
+        /// Declares whether the range of counters is checked in the same step that counts.
+        with_counter_range_atomic, counter_range_atomic: bool;
         /// Declares whether an entry with an expiry can be counted in.
         with_counter_expiry, counter_expiry: bool;
         /// Declares batches that are written whole or not at all.
@@ -471,6 +477,7 @@ impl Capabilities {
             counters: self.counters.min(other.counters),
             counter_min: self.counter_min.max(other.counter_min),
             counter_max: self.counter_max.min(other.counter_max),
+            counter_range_atomic: self.counter_range_atomic && other.counter_range_atomic,
             counter_expiry: self.counter_expiry && other.counter_expiry,
             all_or_nothing: self.all_or_nothing.min(other.all_or_nothing),
             entry_snapshot: self.entry_snapshot && other.entry_snapshot,

@@ -3,6 +3,7 @@
 mod capabilities;
 mod client;
 mod config;
+mod counter;
 mod store;
 mod wire;
 

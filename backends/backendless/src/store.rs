@@ -10,16 +10,17 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use kv_api::{
     Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
-    Expire, Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
+    Expire, Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, SetOutcome,
     SetStatus, Timestamp, Value, Write, WriteMany,
 };
 use kv_remote::http::malformed;
 use kv_remote::{Call, Idempotency};
 
-use crate::capabilities::{CAPABILITIES, COUNTER_MAX};
+use crate::capabilities::CAPABILITIES;
 use crate::client::Client;
 use crate::config::BackendlessConfig;
-use crate::wire::{Bodies, Expiration, Found, Reply, Request, Step, body_of_key, body_of_write, decimal};
+use crate::counter::Counter;
+use crate::wire::{Bodies, Expiration, Found, Reply, Request, body_of_key, body_of_write, decimal};
 
 /// One hive of a Backendless application.
 pub struct BackendlessStore {
@@ -123,28 +124,7 @@ impl BackendlessStore {
         };
         Ok(self.client.send(call, Idempotency::Idempotent, Request::delete(body), read).await?.delete_outcome())
     }
-
-    async fn step(&self, call: &Call<'_>, key: &str, by: i64) -> Result<Step> {
-        let request = Request::increment(key, by);
-        Ok(self.client.send(call, Idempotency::NonIdempotent, request, |reply| reply.step()).await?.answer)
-    }
-
-    /// Why an entry could not be counted in: read after the fact, because the system's own reason has no documented code.
-    async fn why_not_counted(&self, call: &Call<'_>, increment: &Increment<'_>, refusal: Error) -> Error {
-        let found = match self.get_one(call, increment.key()).await {
-            Ok(Some(found)) => found,
-            Ok(None) | Err(_) => return refusal,
-        };
-        match found {
-            (_, Some(_)) => Error::not_a_counter("it has metadata"),
-            (value, None) if is_integer_out_of_range(&value) => Error::counter_range(increment.min(), increment.max()),
-            (value, None) if value.as_i64().is_none() => Error::not_a_counter(SOMETHING_ELSE),
-            _ => refusal,
-        }
-    }
 }
-
-const SOMETHING_ELSE: &str = "it holds something else";
 
 /// The system's refusal of a request that is right wherever it goes to the right place.
 fn misplaced(refusal: &Error) -> Error {
@@ -160,15 +140,6 @@ fn misplaced(refusal: &Error) -> Error {
 impl fmt::Debug for BackendlessStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackendlessStore").field("client", &self.client).finish_non_exhaustive()
-    }
-}
-
-fn is_integer_out_of_range(value: &Value) -> bool {
-    let number = value.to_json().ok().and_then(|json| json.as_number().cloned());
-    let Some(number) = number else { return false };
-    match number.as_i64() {
-        Some(integer) => !(-COUNTER_MAX..=COUNTER_MAX).contains(&integer),
-        None => number.is_u64(),
     }
 }
 
@@ -291,38 +262,9 @@ impl Backend for BackendlessStore {
         Ok(RawPage::new(items, next.map(|next| next.to_string().into_bytes())))
     }
 
-    /// Hive knows no range: a step that leaves it is taken back by the opposite one. Until then, and for good when the call is
-    /// dropped in between or the second step fails, the counter is seen out of its range.
     async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
         let call = self.client.remote.call();
-        let (key, by, min, max) = (increment.key(), increment.by(), increment.min(), increment.max());
-        if !increment.expiring_allowed() && matches!(self.expiration(&call, key).await?, Expiration::Seconds(_)) {
-            return Err(Error::not_a_counter("it expires"));
-        }
-        let out_of_range = Error::counter_range(min, max);
-        // From no integer in the range to another one.
-        if by.unsigned_abs() > 2 * COUNTER_MAX.unsigned_abs() {
-            return Err(self.why_not_counted(&call, &increment, out_of_range).await);
-        }
-        // From no entry to none in the range: taken back, the step would leave a zero.
-        if !(min..=max).contains(&by) && !self.exists(&call, key).await? {
-            return Err(out_of_range);
-        }
-        let step = match self.step(&call, key, by).await {
-            Err(refusal) if refusal.kind() == ErrorKind::InvalidArgument => {
-                return Err(self.why_not_counted(&call, &increment, refusal).await);
-            }
-            step => step?,
-        };
-        let error = match step {
-            Step::To(new) if (min..=max).contains(&new) => return Ok(new),
-            Step::To(_) | Step::Beyond => out_of_range,
-            Step::Fraction => Error::not_a_counter(SOMETHING_ELSE),
-        };
-        match self.step(&call, key, -by).await {
-            Ok(_) => Err(error),
-            Err(failed) => Err(failed.with_retry(Retry::OutcomeUnknown)),
-        }
+        Counter { client: &self.client, call: &call, increment: &increment }.count().await
     }
 
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {

@@ -1,8 +1,10 @@
 //! A fake, and stores opened on it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
 use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, RetryPolicy, SecretString};
 use kv_conformance::{Fault, Faults, Fixture, Harness, Time, logs};
@@ -34,13 +36,23 @@ pub(crate) struct System {
 
 impl System {
     pub(crate) async fn start(switches: Switches) -> Self {
+        Self::start_on(switches, ServerOptions::new()).await
+    }
+
+    /// One that holds its answers back, so that a call can be dropped between what it did and what it hears of it.
+    pub(crate) async fn start_slow() -> Self {
+        let options = ServerOptions::new().with_latency(Duration::from_millis(10));
+        Self::start_on(Switches::default(), options).await
+    }
+
+    async fn start_on(switches: Switches, options: ServerOptions) -> Self {
         logs::watch(API_KEY);
         // Not on a whole second.
         let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + 123_456);
         let (clock, client_clock) = (ManualClock::new(now), ManualClock::new(now));
         let fake = Fake::new().with_app_id(APP_ID).with_api_key(API_KEY).with_switches(switches);
         let fake = HIVES.iter().fold(fake, |fake, hive| fake.with_hive(*hive));
-        let options = ServerOptions::new().with_clock(Arc::new(clock.clone()));
+        let options = options.with_clock(Arc::new(clock.clone()));
         let server = fake.serve(options).await.unwrap();
         Self { server, clock, client_clock }
     }
@@ -74,6 +86,20 @@ impl System {
         let before = self.server.requests();
         let result = call.await;
         (result, self.server.requests() - before)
+    }
+
+    /// What a call gives; `None` when it was dropped because so many of its requests had arrived.
+    pub(crate) async fn dropped_after<T>(&self, requests: u64, call: impl Future<Output = T>) -> Option<T> {
+        let before = self.server.requests();
+        let arrived = async {
+            while self.server.requests() < before + requests {
+                tokio::task::yield_now().await;
+            }
+        };
+        match select(pin!(call), pin!(arrived)).await {
+            Either::Left((result, _)) => Some(result),
+            Either::Right(_) => None,
+        }
     }
 
     pub(crate) fn address(&self, hive: &str) -> String {

@@ -30,20 +30,20 @@ fn by_hand(clock: &ManualClock) -> RemoteSettings {
 #[tokio::test]
 async fn err_3_no_answer_in_time_is_an_unknown_outcome() {
     let clock = ManualClock::new(NOW);
-    let server = Scripted::start([]).await;
+    let server = Scripted::start([(200, "{}")]).await;
     let store = open(server.config().with_remote(by_hand(&clock)));
     let step = tokio::spawn({
         let store = store.clone();
         async move { store.increment("n", 1).await }
     });
-    while server.asked().is_empty() {
+    while server.asked().len() < 2 {
         tokio::task::yield_now().await;
     }
     until_asleep(&clock).await;
     clock.advance(Duration::from_secs(30));
     let error = step.await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::OutcomeUnknown));
-    assert_eq!(server.asked().len(), 1, "a step is not repeated");
+    assert_eq!(server.asked().len(), 2, "a look, and a step that is not repeated");
 }
 
 #[tokio::test]

@@ -37,6 +37,27 @@ async fn cnt_1_a_step_past_2_53_is_taken_back() {
 }
 
 #[tokio::test]
+async fn cnt_1_a_call_dropped_after_any_request_leaves_the_counter_in_range() {
+    let narrow = Capabilities::new("narrow").with_counters(Support::Native, -10, 10);
+    for (start, by, is_narrow) in
+        [(MAX, 1, false), (MAX - 5, 1000, false), (MAX, MAX, false), (-MAX, -1, false), (10, 1, true)]
+    {
+        for requests in 1.. {
+            let system = System::start_slow().await;
+            system.put("k", json!(start)).await;
+            let store = if is_narrow { system.store().restricted_to([&narrow]) } else { system.store() };
+            let ended = system.dropped_after(requests, store.increment("k", by)).await;
+            assert_eq!(system.raw("k").await, json!(start), "dropped after {requests} requests");
+            if let Some(result) = ended {
+                let error = result.unwrap_err();
+                assert!(matches!(error.reason(), Some(Reason::CounterRange { .. })), "{error}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn cnt_1_many_steps_past_2_53_at_once_are_all_taken_back() {
     let system = System::start().await;
     let store = system.store();

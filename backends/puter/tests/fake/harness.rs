@@ -2,9 +2,11 @@
 
 use std::future::ready;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
 use kv_conformance::{Fixture, Harness, Time, logs};
 use kv_fakes::puter::{Fake, Grant, Sweeper, Switches, USER};
@@ -37,11 +39,21 @@ impl System {
     }
 
     pub(crate) async fn start_as(set: impl FnOnce(Fake) -> Fake) -> Self {
+        Self::start_on(set, ServerOptions::new()).await
+    }
+
+    /// One that holds its answers back, so that a call can be dropped between what it did and what it hears of it.
+    pub(crate) async fn start_slow() -> Self {
+        let options = ServerOptions::new().with_latency(Duration::from_millis(10));
+        Self::start_on(|fake| fake.with_token(TOKEN, Grant::user(USER)), options).await
+    }
+
+    async fn start_on(set: impl FnOnce(Fake) -> Fake, options: ServerOptions) -> Self {
         logs::watch(TOKEN);
         // Between two whole seconds.
         let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + 123_456);
         let (clock, client_clock) = (ManualClock::new(now), ManualClock::new(now));
-        let options = ServerOptions::new().with_clock(Arc::new(clock.clone()));
+        let options = options.with_clock(Arc::new(clock.clone()));
         let fake = set(Fake::new());
         let sweeper = fake.sweeper();
         let server = fake.serve(options).await.unwrap();
@@ -82,6 +94,20 @@ impl System {
         let before = self.server.requests();
         let result = call.await;
         (result, self.server.requests() - before)
+    }
+
+    /// What a call gives; `None` when it was dropped because so many of its requests had arrived.
+    pub(crate) async fn dropped_after<T>(&self, requests: u64, call: impl Future<Output = T>) -> Option<T> {
+        let before = self.server.requests();
+        let arrived = async {
+            while self.server.requests() < before + requests {
+                tokio::task::yield_now().await;
+            }
+        };
+        match select(pin!(call), pin!(arrived)).await {
+            Either::Left((result, _)) => Some(result),
+            Either::Right(_) => None,
+        }
     }
 
     /// Another client's call: its whole answer.
