@@ -290,6 +290,15 @@ impl<'a> Increment<'a> {
         old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| Error::counter_range(min, max))
     }
 
+    /// Whether, from `old`, the range has room for more such steps than can be under way at once (2^20): then steps on one
+    /// counter need not wait for each other to stay in it. For a system that knows no range (CNT-1).
+    #[must_use]
+    pub fn has_room(&self, old: i64) -> bool {
+        const STEPS: i128 = 1 << 20;
+        let [old, by, min, max] = [old, self.by, self.min, self.max].map(i128::from);
+        by.abs() * STEPS <= (max - old).min(old - min)
+    }
+
     /// Whether an entry with an expiry may be counted in; if not, that is `WrongType` (CNT-2).
     #[must_use]
     pub const fn expiring_allowed(&self) -> bool {

@@ -1,34 +1,30 @@
 //! Bytes out, bytes back: requests, their retries, and the reading of their answers.
 
 use std::fmt;
+use std::sync::Arc;
 
-use kv_api::{Error, ErrorKind, Result, Retry};
-use kv_remote::http::{self, HeaderMap, Request, header, secret_header};
-use kv_remote::{Call, Idempotency, Remote, SecretString};
+use kv_api::{Clock, Error, ErrorKind, Result, Retry};
+use kv_remote::http::{self, HeaderMap, header, secret_header};
+use kv_remote::{Call, Idempotency, Redaction, Remote};
 
 use crate::config::PuterConfig;
-use crate::wire::{Quote, Reply, Requests};
+use crate::wire::{Reply, Request, Requests};
 
 /// The longest answer that is read: of a get of many the storage gives up to 16 MB, of which each byte may be an escape of six.
 const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
-
-/// Whether a text of the system may be shown in an error: not when the request carried a value, which the text may quote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carries {
-    NoValue,
-    Values,
-}
 
 /// What sends the requests of one namespace.
 pub(crate) struct Client {
     pub(crate) remote: Remote,
     pub(crate) requests: Requests,
     http: http::Client,
-    token: SecretString,
+    secrets: Redaction,
+    clock: Arc<dyn Clock>,
 }
 
 impl Client {
     pub(crate) fn new(config: PuterConfig) -> Result<Self> {
+        let secrets = Redaction::Secrets(config.secrets().into());
         let PuterConfig { token, base, app, connect, remote, .. } = config;
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, secret_header("Bearer ", &token)?);
@@ -43,62 +39,58 @@ impl Client {
             }
             (None, _) => http::Client::new(&remote, &base, headers, ANSWER_BYTES_MAX)?,
         };
-        Ok(Self { remote: Remote::new(remote), requests: Requests::new(&base, app.as_deref())?, http, token })
-    }
-
-    /// Makes one attempt of a request, and reads its answer.
-    pub(crate) async fn attempt<T>(
-        &self,
-        request: Request,
-        carries: Carries,
-        read: impl FnOnce(Reply<'_>) -> Result<T> + Send,
-    ) -> Result<T> {
-        let answer = self.http.send(request).await?;
-        let quote = match carries {
-            Carries::NoValue => Quote::Without(&self.token),
-            Carries::Values => Quote::Nothing,
-        };
-        read(Reply { answer: answer.answer(), quote, clock: self.remote.clock() })
+        let (requests, clock) = (Requests::new(&base, app.as_deref())?, remote.clock());
+        Ok(Self { remote: Remote::new(remote), requests, http, secrets, clock })
     }
 
     /// Sends a request, again where that is allowed, and reads its answer. It is made anew at each attempt.
-    pub(crate) async fn send<T: Send>(
+    pub(crate) async fn send<T: Send + 'static>(
         &self,
         call: &Call<'_>,
         idempotency: Idempotency,
         request: impl Fn() -> Request + Send + Sync,
-        carries: Carries,
-        read: impl Fn(Reply<'_>) -> Result<T> + Send + Sync,
+        read: impl Fn(Reply) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<T> {
-        Ok(call.send(idempotency, || self.attempt(request(), carries, &read)).await?.answer)
+        Ok(call.send(idempotency, || self.attempt(request(), read.clone())).await?.answer)
     }
 
     /// As [`send`](Self::send), but an error that `settles` is an answer: it is not followed by another attempt.
-    pub(crate) async fn send_until<T: Send>(
+    pub(crate) async fn send_until<T: Send + 'static>(
         &self,
         call: &Call<'_>,
         idempotency: Idempotency,
         request: impl Fn() -> Request + Send + Sync,
-        carries: Carries,
-        read: impl Fn(Reply<'_>) -> Result<T> + Send + Sync,
+        read: impl Fn(Reply) -> Result<T> + Clone + Send + Sync + 'static,
         settles: fn(&Error) -> bool,
     ) -> Result<Result<T>> {
-        let read = |reply: Reply<'_>| match read(reply) {
+        let read = move |reply: Reply| match read(reply) {
             Err(error) if settles(&error) => Ok(Err(error)),
             result => result.map(Ok),
         };
-        let reply = call.send(idempotency, || self.attempt(request(), carries, read)).await?;
+        let reply = call.send(idempotency, || self.attempt(request(), read.clone())).await?;
         Ok(reply.answer.map_err(|error| if reply.repeated { error.with_retry(Retry::OutcomeUnknown) } else { error }))
     }
 
     /// Sends a request that only asks.
-    pub(crate) async fn ask<T: Send>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         call: &Call<'_>,
         request: Request,
-        read: impl Fn(Reply<'_>) -> Result<T> + Send + Sync,
+        read: impl Fn(Reply) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<T> {
-        self.send(call, Idempotency::Read, || request.clone(), Carries::NoValue, read).await
+        self.send(call, Idempotency::Read, || request.clone(), read).await
+    }
+
+    /// Makes one attempt of a request, and reads its answer.
+    async fn attempt<T: Send + 'static>(
+        &self,
+        request: Request,
+        read: impl FnOnce(Reply) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let Request { http, carries_value } = request;
+        let redaction = if carries_value { Redaction::Everything } else { self.secrets.clone() };
+        let clock = Arc::clone(&self.clock);
+        self.http.send(http).await?.read_with(move |answer| read(Reply { answer, redaction, clock })).await
     }
 }
 

@@ -151,6 +151,11 @@ impl PuterConfig {
         self
     }
 
+    /// What no text may show: the token, and the path of the base URL, where somebody may have put another.
+    pub(crate) fn secrets(&self) -> Vec<SecretString> {
+        vec![self.token.clone(), SecretString::from(self.base.path().trim_end_matches('/'))]
+    }
+
     /// Names the data, by where the API is served and the app, whichever token opens it.
     pub(crate) fn scope(&self) -> String {
         let base = self.base.as_str().trim_end_matches('/');
@@ -158,12 +163,12 @@ impl PuterConfig {
     }
 }
 
-/// The path of the base URL is left out: somebody may have put a secret there.
+/// The path of the base URL and the name of the app are left out: somebody may have put a secret there.
 impl fmt::Debug for PuterConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PuterConfig")
             .field("origin", &self.base.origin().ascii_serialization())
-            .field("app", &self.app)
+            .field("has_app", &self.app.is_some())
             .field("connect", &self.connect)
             .field("batch_items_max", &self.batch_items_max)
             .field("remote", &self.remote)
@@ -261,7 +266,8 @@ mod tests {
 
     #[test]
     fn err_2_debug_shows_no_token() {
-        let config = PuterConfig::new(SecretString::from("hush")).unwrap().with_base_url("http://host/hush").unwrap();
+        let config = PuterConfig::new(SecretString::from("hush")).unwrap();
+        let config = config.with_base_url("http://host/hush").unwrap().with_app("hush").unwrap();
         assert!(!format!("{config:?}").contains("hush"), "{config:?}");
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! The system adds before it looks. It refuses what is no number; it does not refuse a fraction, nor a result beyond
 //! ±(2^53 - 1), which it writes and cannot read again: it answers 500 then, and so it does to every later read of the entry.
-//! And it counts on in an expired number that it has not swept, which is why this store keeps none as a plain number.
+//! So the entry is read before each step. And the system counts on in an expired number that it has not swept, which is why
+//! this store keeps none as a plain number.
 
-use kv_api::{Error, ErrorKind, Increment, Result, Retry, Value};
+use kv_api::{Error, ErrorKind, Increment, JsonText, Result, Retry, Value};
 use kv_remote::{Call, Idempotency, as_not_applied};
-use tokio::sync::Mutex;
 
 use crate::capabilities::COUNTER_MAX;
-use crate::client::{Carries, Client};
-use crate::wire::{Found, INTERNAL_ERROR, Sum, has_code};
+use crate::client::Client;
+use crate::wire::{Found, INTERNAL_ERROR, Reply, Sum, has_code};
 
-/// How often a step that was refused is tried anew because the entry has changed since.
+/// How often a step that was refused is tried anew because the entry has changed since it was read.
 const ROUNDS_MAX: usize = 4;
 
 const SOMETHING_ELSE: &str = "it holds something else";
@@ -26,62 +26,77 @@ enum Step {
     Failed(Error),
 }
 
-/// The counters of one store.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    /// Held by whoever removes what an expired entry has left, so that no other task of this store removes a fresh counter.
-    removing: Mutex<()>,
+/// One increment of a counter.
+pub(crate) struct Counter<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) call: &'a Call<'a>,
+    pub(crate) increment: &'a Increment<'a>,
 }
 
-impl Counters {
-    pub(crate) async fn increment(&self, client: &Client, call: &Call<'_>, increment: &Increment<'_>) -> Result<i64> {
-        let counter = Counter { client, call, increment };
-        let by = increment.by();
-        if !(increment.min()..=increment.max()).contains(&by) {
-            counter.check_before().await?;
+impl Counter<'_> {
+    pub(crate) async fn count(&self) -> Result<i64> {
+        match self.count_with_others().await? {
+            Some(new) => Ok(new),
+            None => self.count_alone().await,
         }
+    }
+
+    /// Where there is room for more steps than can be under way at once, they need not wait for each other. `None` where
+    /// there is not, or something has to go away first; no step was made then.
+    async fn count_with_others(&self) -> Result<Option<i64>> {
+        let _turn = self.call.share_keys([self.increment.key()]).await?;
+        let old = self.look().await?.unwrap_or(0);
+        self.check(old)?;
+        if !self.increment.has_room(old) {
+            return Ok(None);
+        }
+        match self.step(self.increment.by()).await? {
+            Step::Refused => Ok(None),
+            Step::Done(sum) => self.settle(sum).await.map(Some),
+            Step::Failed(error) => Err(error),
+        }
+    }
+
+    /// The step of one call of this store at a time.
+    async fn count_alone(&self) -> Result<i64> {
+        let _turn = self.call.lock_key(self.increment.key()).await?;
         for _ in 0..ROUNDS_MAX {
-            match counter.step(by).await? {
+            let old = self.look().await?;
+            self.check(old.unwrap_or(0))?;
+            match self.step(self.increment.by()).await? {
+                // Nothing is to be seen, and yet something is no number: what has expired and was not swept, or a null.
+                Step::Refused if old.is_none() && self.look().await?.is_none() => self.remove().await?,
                 Step::Refused => {}
-                made => return counter.settle(made).await,
-            }
-            if let Some(found) = counter.look().await? {
-                if found.is_plain_number {
-                    continue; // since the step
-                }
-                return Err(counter.why_not(&found));
-            }
-            let _alone = call.wait_for(self.removing.lock()).await?;
-            match counter.step_over_nothing().await? {
-                Step::Refused => {}
-                made => return counter.settle(made).await,
+                Step::Done(sum) => return self.settle(sum).await,
+                Step::Failed(error) => return Err(self.recover(error).await),
             }
         }
         let message = "the entry was written each time before it could be counted in";
         Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe))
     }
-}
 
-/// One increment of a counter.
-struct Counter<'a> {
-    client: &'a Client,
-    call: &'a Call<'a>,
-    increment: &'a Increment<'a>,
-}
+    /// The number that is counted in; `None` where nothing is to be seen.
+    async fn look(&self) -> Result<Option<i64>> {
+        let request = self.client.requests.get(self.increment.key());
+        let found = self.client.ask(self.call, request, Reply::value).await.map_err(as_not_applied)?;
+        let Some(found) = found else { return Ok(None) };
+        let number = if found.is_plain_number { found.value.as_i64() } else { None };
+        number.map(Some).ok_or_else(|| self.why_not(&found))
+    }
 
-impl Counter<'_> {
+    /// Before a step: that it stays in the range, and that the system has a number for it.
+    fn check(&self, old: i64) -> Result<()> {
+        self.increment.apply(old)?;
+        let (by, most) = (self.increment.by().unsigned_abs(), COUNTER_MAX.unsigned_abs());
+        if by > most { Err(Error::limit("counter_step_max", most, by)) } else { Ok(()) }
+    }
+
     /// Sends one step. It is never repeated when it may have been made (ERR-4).
     async fn step(&self, by: i64) -> Result<Step> {
         let request = self.client.requests.incr(self.increment.key(), by);
         let settles = |error: &Error| error.kind() == ErrorKind::WrongType || has_code(error, INTERNAL_ERROR);
-        let sum = self.client.send_until(
-            self.call,
-            Idempotency::NonIdempotent,
-            || request.clone(),
-            Carries::NoValue,
-            |reply| reply.sum(),
-            settles,
-        );
+        let (call, idempotency) = (self.call, Idempotency::NonIdempotent);
+        let sum = self.client.send_until(call, idempotency, || request.clone(), Reply::sum, settles);
         Ok(match sum.await? {
             Ok(sum) => Step::Done(sum),
             Err(error) if error.kind() == ErrorKind::WrongType => Step::Refused,
@@ -89,46 +104,20 @@ impl Counter<'_> {
         })
     }
 
-    /// What is there. The step has not been made: it is to come, or was refused.
-    async fn look(&self) -> Result<Option<Found>> {
-        let request = self.client.requests.get(self.increment.key());
-        self.client.ask(self.call, request, |reply| reply.value()).await.map_err(as_not_applied)
-    }
-
-    /// The step on a key where nothing is to be seen and yet something is no number: what has expired and was not swept, or a
-    /// null. It is removed, and the step made on what is then missing. What another client writes in between is removed too:
-    /// the system has nothing that could prevent it.
-    async fn step_over_nothing(&self) -> Result<Step> {
-        let by = self.increment.by();
-        // Somebody else may have removed it, and counted.
-        match self.step(by).await? {
-            Step::Refused => {}
-            made => return Ok(made),
-        }
-        if self.look().await?.is_some() {
-            return Ok(Step::Refused);
-        }
+    /// Removes what is not to be seen. What another client writes in just that moment is removed too: the system has nothing
+    /// that could prevent it. Sent without an answer, it may yet come after another step, so that its error stays as it is.
+    async fn remove(&self) -> Result<()> {
         let request = self.client.requests.del(self.increment.key());
-        let removed = self.client.send(
-            self.call,
-            Idempotency::NonIdempotent,
-            || request.clone(),
-            Carries::NoValue,
-            |reply| reply.done(),
-        );
-        // Sent without an answer, it may yet come after another step, so that the error stays as it is.
-        removed.await?;
-        self.step(by).await
+        self.client.send(self.call, Idempotency::NonIdempotent, || request.clone(), Reply::done).await
     }
 
-    /// The new value, or the step taken back.
-    async fn settle(&self, made: Step) -> Result<i64> {
+    /// The new value. Where another client has led it astray since the look, the step is taken back.
+    async fn settle(&self, sum: Sum) -> Result<i64> {
         let (min, max) = (self.increment.min(), self.increment.max());
-        let error = match made {
-            Step::Done(Sum::Integer(new)) if (min..=max).contains(&new) => return Ok(new),
-            Step::Done(Sum::Integer(_)) => Error::counter_range(min, max),
-            Step::Done(Sum::Other) | Step::Refused => Error::not_a_counter(SOMETHING_ELSE),
-            Step::Failed(error) => return Err(self.recover(error).await),
+        let error = match sum {
+            Sum::Integer(new) if (min..=max).contains(&new) => return Ok(new),
+            Sum::Integer(_) => Error::counter_range(min, max),
+            Sum::Other => Error::not_a_counter(SOMETHING_ELSE),
         };
         match self.step(-self.increment.by()).await {
             Ok(Step::Done(_)) => Err(error),
@@ -137,8 +126,9 @@ impl Counter<'_> {
         }
     }
 
-    /// After a step that the system failed at: if it led where nothing can be read, it is taken back, and then it was out of
-    /// range and has changed nothing. Else `error`, as nobody knows.
+    /// After a step near the edge that the system failed at: if another client has counted since the look, so that it led
+    /// where nothing can be read, it is taken back, and then it was out of range and has changed nothing. Else `error`, as
+    /// nobody knows.
     async fn recover(&self, error: Error) -> Error {
         let by = self.increment.by();
         if !matches!(self.can_be_read().await, Ok(false)) {
@@ -173,13 +163,11 @@ impl Counter<'_> {
     async fn can_be_read(&self) -> Result<bool> {
         let request = self.client.requests.get(self.increment.key());
         let settles = |error: &Error| has_code(error, INTERNAL_ERROR);
-        let read = |reply: crate::wire::Reply<'_>| reply.value();
-        let found =
-            self.client.send_until(self.call, Idempotency::Read, || request.clone(), Carries::NoValue, read, settles);
+        let found = self.client.send_until(self.call, Idempotency::Read, || request.clone(), Reply::value, settles);
         Ok(found.await?.is_ok())
     }
 
-    /// Why an entry that is no plain number is no counter.
+    /// Why an entry cannot be counted in.
     fn why_not(&self, found: &Found) -> Error {
         if found.metadata.is_some() {
             return Error::not_a_counter("it has metadata");
@@ -190,27 +178,11 @@ impl Counter<'_> {
             Some(_) => Error::counter_range(self.increment.min(), self.increment.max()),
         }
     }
-
-    /// Before a step that is out of the range when nothing is there: taken back, it would leave a zero. Nor can one be sent that
-    /// is greater than any number of the system.
-    async fn check_before(&self) -> Result<()> {
-        let Some(found) = self.look().await? else {
-            return Err(Error::counter_range(self.increment.min(), self.increment.max()));
-        };
-        if !found.is_plain_number {
-            return Err(self.why_not(&found));
-        }
-        let old = found.value.as_i64().ok_or_else(|| Error::not_a_counter(SOMETHING_ELSE))?;
-        self.increment.apply(old)?;
-        let (by, most) = (self.increment.by().unsigned_abs(), COUNTER_MAX.unsigned_abs());
-        if by > most { Err(Error::limit("counter_step_max", most, by)) } else { Ok(()) }
-    }
 }
 
 fn integer(value: &Value) -> Option<i128> {
-    let json = value.to_json().ok()?;
-    let number = json.as_number()?;
-    number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+    let json: JsonText<'_> = value.as_json().ok()??;
+    json.as_i64().map(i128::from).or_else(|| json.as_u64().map(i128::from))
 }
 
 fn is_in_range(integer: i128) -> bool {

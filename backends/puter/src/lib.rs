@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod bulk;
 mod capabilities;
 mod client;
 mod config;

@@ -1,22 +1,24 @@
 //! The store.
 
 use std::fmt;
+use std::sync::Arc;
 
 use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use kv_api::{
-    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
-    Expire, Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, SetOutcome,
-    SetStatus, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, Expire,
+    Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Result, Retry, SetOutcome, SetStatus,
+    Write, WriteMany, async_trait,
 };
-use kv_remote::{Call, Idempotency, as_not_applied};
+use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, ListPosition, as_not_applied, look_then_write, send_bulk};
 
-use crate::bulk;
 use crate::capabilities::{CAPABILITIES, KEY_BYTES_MAX, LIST_PAGE_MAX};
-use crate::client::{Carries, Client};
+use crate::client::Client;
 use crate::config::PuterConfig;
-use crate::counter::Counters;
-use crate::wire::{Found, Item, Pattern, expires_at};
+use crate::counter::Counter;
+use crate::wire::{
+    BODY_BYTES_MAX, BULK_FRAME_BYTES, Found, Item, Pattern, Reply, UPSTREAM_BAD_REQUEST, expires_at, has_code,
+};
 
 /// The most keys of one get. The system asks its storage for as many at once.
 const GET_KEYS_MAX: usize = 100;
@@ -24,8 +26,7 @@ const GET_KEYS_MAX: usize = 100;
 /// The entries of one user of Puter, or of one app of the user.
 pub struct PuterStore {
     client: Client,
-    counters: Counters,
-    batch_items_max: usize,
+    bulk: BulkLimits,
     scope: String,
 }
 
@@ -36,12 +37,13 @@ impl PuterStore {
     /// `Unauthorized` when the token cannot stand in a header; `InvalidArgument` for an address to connect to beside an origin
     /// whose host is an address; `Internal` when TLS cannot be set up.
     pub fn open(config: PuterConfig) -> Result<Self> {
-        let (batch_items_max, scope) = (config.batch_items_max, config.scope());
-        Ok(Self { client: Client::new(config)?, counters: Counters::default(), batch_items_max, scope })
+        let (items_max, scope) = (config.batch_items_max, config.scope());
+        let bulk = BulkLimits { items_max, bytes_max: BODY_BYTES_MAX, frame_bytes: 0, separator_bytes: 0 };
+        Ok(Self { client: Client::new(config)?, bulk, scope })
     }
 
     async fn get(&self, call: &Call<'_>, key: &str) -> Result<Option<Found>> {
-        self.client.ask(call, self.client.requests.get(key), |reply| reply.value()).await
+        self.client.ask(call, self.client.requests.get(key), Reply::value).await
     }
 
     /// The values of at most [`GET_KEYS_MAX`] keys, in their order. Where they come to more than the storage reads at once, or
@@ -51,7 +53,8 @@ impl PuterStore {
             return Ok(vec![self.get(call, key).await.map_err(|error| error.with_key(key))?]);
         }
         let request = self.client.requests.get_many(keys.iter().copied());
-        let found = self.client.ask(call, request, |reply| reply.values(keys)).await?;
+        let asked: Arc<[String]> = keys.iter().copied().map(str::to_owned).collect();
+        let found = self.client.ask(call, request, move |reply| reply.values(&asked)).await?;
         let slots = keys.iter().zip(found).map(|(key, found)| -> BoxFuture<'_, _> {
             match found {
                 Some(found) => future::ready(Ok(Some(found))).boxed(),
@@ -61,36 +64,54 @@ impl PuterStore {
         self.client.remote.in_window(slots).try_collect().await
     }
 
-    async fn set(&self, call: &Call<'_>, idempotency: Idempotency, item: &Item) -> Result<()> {
+    async fn set(&self, call: &Call<'_>, idempotency: Idempotency, item: &Item<'_>) -> Result<()> {
         let request = || self.client.requests.set(item, self.clock().now());
-        self.client.send(call, idempotency, request, Carries::Values, |reply| reply.done()).await
+        self.client.send(call, idempotency, request, Reply::done).await
     }
 
-    /// Looks, then writes: the system knows no conditions, so another writer may come between (SET-6).
+    /// The system knows no conditions, so another process may come between look and write (SET-6).
     async fn write_one(&self, call: &Call<'_>, write: &Write<'_>) -> Result<SetOutcome> {
-        let (wanted, met) = match write.condition() {
-            Condition::Always => {
-                self.set(call, Idempotency::Idempotent, &Item::of(write)).await?;
-                return Ok(SetOutcome::new(SetStatus::Stored));
+        let item = Item::of(write);
+        let look = || async { Ok(self.get(call, write.key()).await.map_err(as_not_applied)?.is_some()) };
+        let set = |idempotency| self.set(call, idempotency, &item);
+        look_then_write(call, write.key(), write.condition(), look, set).await
+    }
+
+    /// Writes the items at these positions in one request. The system looks at all of them before it writes any; what its
+    /// storage refuses after that may have been preceded by others, unless there are none.
+    async fn put(&self, call: &Call<'_>, items: &[Item<'_>], group: &[usize]) -> Result<()> {
+        let _turn = call.share_keys(group.iter().map(|item| items[*item].key)).await?;
+        let request = || {
+            let now = self.clock().now();
+            match *group {
+                [item] => self.client.requests.set(&items[item], now),
+                _ => self.client.requests.batch_put(group.iter().map(|item| &items[*item]), now),
             }
-            Condition::IfNotExists => (false, SetStatus::Created),
-            Condition::IfExists => (true, SetStatus::Updated),
-            _ => return Err(Error::not_implemented("a condition")),
         };
-        let exists = self.get(call, write.key()).await.map_err(as_not_applied)?.is_some();
-        if exists != wanted {
-            return Ok(SetOutcome::new(SetStatus::NotMet));
-        }
-        // Not repeated unless certainly not applied: the first attempt may have been the one that was carried out (SET-8).
-        self.set(call, Idempotency::NonIdempotent, &Item::of(write)).await?;
-        Ok(SetOutcome::new(met))
+        let is_storage = |error: &Error| has_code(error, UPSTREAM_BAD_REQUEST);
+        let done = self.client.send_until(call, Idempotency::Idempotent, request, Reply::done, is_storage).await?;
+        done.map_err(|error| if group.len() > 1 { error.with_retry(Retry::OutcomeUnknown) } else { error })
+    }
+
+    /// One result for each of the unconditional `items`, in order (BATCH-3, BATCH-5, BATCH-6).
+    async fn put_all(&self, call: &Call<'_>, items: &[Item<'_>]) -> Vec<Result<SetOutcome>> {
+        let plan = self.bulk.plan(items.iter().map(|item| (item.bytes_max() + BULK_FRAME_BYTES) as u64));
+        send_bulk(call, plan, self.client.remote.requests_max(), |group: Vec<usize>| async move {
+            match self.put(call, items, &group).await {
+                Ok(()) => {
+                    let stored = |item| (item, Ok(SetOutcome::new(SetStatus::Stored)));
+                    BulkAnswer { known: group.into_iter().map(stored).collect(), rest: None }
+                }
+                Err(error) => BulkAnswer::refused(error),
+            }
+        })
+        .await
     }
 
     async fn delete_one(&self, call: &Call<'_>, key: &str) -> Result<DeleteOutcome> {
+        let _turn = call.share_keys([key]).await?;
         let request = self.client.requests.del(key);
-        self.client
-            .send(call, Idempotency::Idempotent, || request.clone(), Carries::NoValue, |reply| reply.done())
-            .await?;
+        self.client.send(call, Idempotency::Idempotent, || request.clone(), Reply::done).await?;
         Ok(DeleteOutcome::Accepted)
     }
 }
@@ -139,15 +160,12 @@ impl Backend for PuterStore {
         let writes = writes.writes();
         let (bulk, single): (Vec<usize>, Vec<usize>) =
             (0..writes.len()).partition(|index| *writes[*index].condition() == Condition::Always);
-        let items: Vec<Item> = bulk.iter().map(|index| Item::of(&writes[*index])).collect();
+        let items: Vec<Item<'_>> = bulk.iter().map(|index| Item::of(&writes[*index])).collect();
         let singly = single.iter().map(|index| self.write_one(&call, &writes[*index]).boxed());
-        let (bulk_results, single_results) = future::join(
-            bulk::put(&self.client, &call, &items, self.batch_items_max),
-            self.client.remote.in_window(singly).collect::<Vec<_>>(),
-        )
-        .await;
-        let stored = bulk_results.into_iter().map(|result| result.map(|()| SetOutcome::new(SetStatus::Stored)));
-        let mut results: Vec<_> = bulk.into_iter().zip(stored).chain(single.into_iter().zip(single_results)).collect();
+        let singly = self.client.remote.in_window(singly).collect::<Vec<_>>();
+        let (bulk_results, single_results) = future::join(self.put_all(&call, &items), singly).await;
+        let mut results: Vec<_> =
+            bulk.into_iter().zip(bulk_results).chain(single.into_iter().zip(single_results)).collect();
         results.sort_unstable_by_key(|(index, _)| *index);
         results.into_iter().map(|(_, result)| result).collect()
     }
@@ -163,7 +181,7 @@ impl Backend for PuterStore {
     }
 
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
-        let position = page.position().map(Position::decode).transpose()?.unwrap_or_default();
+        let position = page.position().map(ListPosition::decode).transpose()?.unwrap_or_default();
         let (prefix, limit) = (page.prefix(), page.limit().get());
         if prefix.len() > KEY_BYTES_MAX {
             return Ok(RawPage::default()); // longer than any key, and refused by the storage
@@ -172,31 +190,20 @@ impl Backend for PuterStore {
         // Where the pattern says more than the prefix, few of the keys may be wanted.
         let is_wider = pattern == Pattern::All && !prefix.is_empty();
         let asked = if is_wider { LIST_PAGE_MAX } else { limit };
-        let request = self.client.requests.list(pattern, asked, position.cursor.as_deref());
+        let request = self.client.requests.list(pattern, asked, position.cursor());
         let call = self.client.remote.call();
-        let (mut keys, cursor) = self.client.ask(&call, request, |reply| reply.page()).await.map_err(|error| {
-            // Everything else in the request is known to be acceptable.
-            if error.kind() == ErrorKind::InvalidArgument && position.cursor.is_some() {
-                error.with_reason(Reason::CursorInvalid)
-            } else {
-                error
-            }
-        })?;
+        let (mut keys, next) =
+            self.client.ask(&call, request, Reply::page).await.map_err(|error| position.explain(error))?;
         // The order is that of bytes: after a greater key that does not begin with the prefix none does.
         let is_past = keys.last().is_some_and(|last| **last > *prefix && !last.starts_with(prefix));
-        keys.retain(|key| key.starts_with(prefix) && position.after.as_ref().is_none_or(|after| key > after));
-        let is_cut = keys.len() > limit;
-        keys.truncate(limit);
-        let next = match cursor {
-            _ if is_cut => keys.last().map(|last| Position { after: Some(last.clone()), ..position }),
-            Some(cursor) if !is_past => Some(Position { cursor: Some(cursor), ..position }),
-            _ => None,
-        };
+        keys.retain(|key| key.starts_with(prefix));
+        let next = position.cut(&mut keys, |key| key, limit, next.filter(|_| !is_past))?;
         Ok(RawPage::new(keys.into_iter().map(ListItem::new).collect(), next.map(|next| next.encode()).transpose()?))
     }
 
     async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
-        self.counters.increment(&self.client, &self.client.remote.call(), &increment).await
+        let call = self.client.remote.call();
+        Counter { client: &self.client, call: &call, increment: &increment }.count().await
     }
 
     /// Looks, then writes: the system would create an entry that is missing, and revive one that has expired. A number is
@@ -205,6 +212,7 @@ impl Backend for PuterStore {
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         let call = self.client.remote.call();
         let key = expire.key();
+        let _turn = call.lock_key(key).await?;
         let Some(found) = self.get(&call, key).await.map_err(as_not_applied)? else { return Ok(false) };
         if found.is_plain_number || expire.expiry() == Expiry::Never {
             let item = Item::new(key, &found.value, found.metadata.as_ref(), expire.expiry());
@@ -215,44 +223,20 @@ impl Backend for PuterStore {
                 let seconds = expires_at(expire.expiry(), self.clock().now()).unwrap_or(i64::MAX);
                 self.client.requests.expire_at(key, seconds)
             };
-            self.client
-                .send(&call, Idempotency::NonIdempotent, request, Carries::NoValue, |reply| reply.expired())
-                .await?;
+            self.client.send(&call, Idempotency::NonIdempotent, request, Reply::expired).await?;
         }
         Ok(true)
     }
 
     async fn ping(&self) -> Result<()> {
         let request = self.client.requests.list(Pattern::All, 1, None);
-        self.client.ask(&self.client.remote.call(), request, |reply| reply.page()).await.map(drop)
+        self.client.ask(&self.client.remote.call(), request, Reply::page).await.map(drop)
     }
 }
 
 /// Shows no token, and no scope, in whose base URL somebody may have put one.
 impl fmt::Debug for PuterStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PuterStore").field("batch_items_max", &self.batch_items_max).finish_non_exhaustive()
-    }
-}
-
-/// Where a list goes on: the page that the system's cursor begins, and the last key that was handed out of a page of which not
-/// all were wanted. It is remembered on later pages too, as keys that are new may push others onto them (LIST-2).
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Position {
-    /// `None` for the first page.
-    cursor: Option<String>,
-    after: Option<String>,
-}
-
-impl Position {
-    fn encode(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(&(&self.cursor, &self.after))
-            .map_err(|error| Error::new(ErrorKind::Internal, "a position cannot be written").with_source(error))
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self> {
-        let (cursor, after) = serde_json::from_slice(bytes)
-            .map_err(|_| Error::invalid(Reason::CursorInvalid, "the cursor is not one of this store"))?;
-        Ok(Self { cursor, after })
+        f.debug_struct("PuterStore").field("batch_items_max", &self.bulk.items_max).finish_non_exhaustive()
     }
 }

@@ -73,6 +73,12 @@ impl Remote {
         &*self.settings.clock
     }
 
+    /// How many requests are under way at once, for [`send_bulk`](crate::send_bulk).
+    #[must_use]
+    pub const fn requests_max(&self) -> usize {
+        self.settings.requests_max.get()
+    }
+
     /// Begins a call: its deadline counts from now, by the timer's monotonic time (EXP-10).
     #[must_use]
     pub fn call(&self) -> Call<'_> {

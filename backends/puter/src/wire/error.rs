@@ -1,12 +1,10 @@
 //! What the system's refusals mean (ERR-1, ERR-3).
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use kv_api::{Clock, Error, ErrorKind, JsonText, Retry};
-use kv_remote::http::{Answer, quoted};
-
-use super::reply::Quote;
+use kv_remote::Redaction;
+use kv_remote::http::Answer;
 
 /// A failure of the program, or of a number that it could not read back.
 pub(crate) const INTERNAL_ERROR: &str = "internal_error";
@@ -64,25 +62,23 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// In the present form, `code` and `message` beside each other, and in the older one, which has them in `error`.
-    pub(super) fn of(members: &HashMap<Cow<'_, str>, JsonText<'_>>) -> Self {
-        let inner = members.get("error").and_then(|error| error.object());
-        let members = inner.as_ref().unwrap_or(members);
-        let string = |name: &str| members.get(name).and_then(|member| member.as_str());
-        let (code, message) = (string("code"), string("message"));
-        let by_text = TEXTS
-            .iter()
-            .find(|(text, (known, ..))| Some(*text) == message.as_deref() && Some(*known) == code.as_deref());
-        let by_code = || CODES.iter().find(|(known, ..)| Some(*known) == code.as_deref());
-        Self { code: by_text.map(|(_, meaning)| meaning).or_else(by_code), message: message.map(Cow::into_owned) }
+    pub(super) fn of(json: JsonText<'_>) -> Self {
+        let text = |member: &str| -> Option<String> {
+            let members = json.object()?;
+            let within = members.get("error").and_then(|error| error.object());
+            within.as_ref().unwrap_or(&members).get(member)?.as_str().map(Cow::into_owned)
+        };
+        let (code, message) = (text("code"), text("message"));
+        let (code, said) = (code.as_deref(), message.as_deref());
+        let by_text = TEXTS.iter().find(|(text, (known, ..))| Some(*text) == said && Some(*known) == code);
+        let by_code = || CODES.iter().find(|(known, ..)| Some(*known) == code);
+        Self { code: by_text.map(|(_, meaning)| meaning).or_else(by_code), message }
     }
 }
 
 /// The error that an answer is: by its code where that is known, else by its status.
-pub(super) fn error(answer: &Answer, refusal: &Refusal, quote: Quote<'_>, clock: &dyn Clock) -> Error {
-    let said = match quote {
-        Quote::Nothing => None,
-        Quote::Without(secret) => refusal.message.as_ref().map(|message| quoted(message, &[secret])),
-    };
+pub(super) fn error(answer: &Answer, refusal: &Refusal, redaction: &Redaction, clock: &dyn Clock) -> Error {
+    let said = refusal.message.as_ref().and_then(|message| redaction.apply(message));
     let message = said.map_or_else(
         || "the system refused the request".to_owned(),
         |said: String| format!("the system refused the request: {said}"),
@@ -113,14 +109,16 @@ mod tests {
     use serde_json::json;
     use std::time::Duration;
 
+    const NOTHING: &Redaction = &Redaction::Everything;
+
     fn answer(status: u16, body: &str) -> Answer {
         let status = StatusCode::from_u16(status).unwrap();
         Answer { status, headers: HeaderMap::new(), body: body.to_owned().into() }
     }
 
-    fn read(answer: &Answer, quote: Quote<'_>) -> Error {
-        let body = JsonText::parse_slice_foreign(&answer.body).ok().and_then(JsonText::object).unwrap_or_default();
-        error(answer, &Refusal::of(&body), quote, &ManualClock::new(Timestamp::UNIX_EPOCH))
+    fn read(answer: &Answer, redaction: &Redaction) -> Error {
+        let refusal = JsonText::parse_slice_foreign(&answer.body).map(Refusal::of).unwrap_or_default();
+        error(answer, &refusal, redaction, &ManualClock::new(Timestamp::UNIX_EPOCH))
     }
 
     fn native(code: &str) -> String {
@@ -156,7 +154,7 @@ mod tests {
         ] {
             let older = json!({"success": false, "error": {"code": code, "message": "said"}}).to_string();
             for answer in [answer(status, &native(code)), answer(200, &older)] {
-                let error = read(&answer, Quote::Nothing);
+                let error = read(&answer, NOTHING);
                 assert_eq!((error.kind(), error.retry()), (kind, retry), "{status} {code}");
                 assert_eq!(error.native_code(), Some(&*format!("HTTP {}, {code}", answer.status.as_u16())));
                 assert!(has_code(&error, code) && !has_code(&error, "request"), "{code}");
@@ -183,7 +181,7 @@ mod tests {
             (200, Protocol, OutcomeUnknown),
         ] {
             for body in ["<html>hush</html>", "", "[]", "5", &native("hush"), r#"{"code":5}"#] {
-                let error = read(&answer(status, body), Quote::Nothing);
+                let error = read(&answer(status, body), NOTHING);
                 assert_eq!((error.kind(), error.retry()), (kind, retry), "{status} {body}");
                 assert_eq!(error.native_code(), Some(&*format!("HTTP {status}")), "{body}");
                 assert!(!error.to_string().contains("hush"), "{error}");
@@ -194,19 +192,19 @@ mod tests {
     #[test]
     fn err_2_the_system_is_quoted_without_the_token_and_only_when_no_value_was_sent() {
         let body = json!({"error": "e", "message": "you sent hush and \n more", "code": "bad_request"}).to_string();
-        let secret = SecretString::from("hush");
-        let shown = read(&answer(400, &body), Quote::Without(&secret));
+        let secrets = Redaction::Secrets([SecretString::from("hush")].into());
+        let shown = read(&answer(400, &body), &secrets);
         assert_eq!(shown.message(), "the system refused the request: you sent ... and   more");
-        assert_eq!(read(&answer(400, &body), Quote::Nothing).message(), "the system refused the request");
+        assert_eq!(read(&answer(400, &body), NOTHING).message(), "the system refused the request");
     }
 
     #[test]
     fn err_3_the_wait_that_was_asked_for_is_told() {
         for (status, code) in [(503, "db_unavailable"), (429, "too_many_requests"), (503, "other")] {
             let mut answer = answer(status, &native(code));
-            assert_eq!(read(&answer, Quote::Nothing).retry_after(), None);
+            assert_eq!(read(&answer, NOTHING).retry_after(), None);
             answer.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-            assert_eq!(read(&answer, Quote::Nothing).retry_after(), Some(Duration::from_secs(5)), "{code}");
+            assert_eq!(read(&answer, NOTHING).retry_after(), Some(Duration::from_secs(5)), "{code}");
         }
     }
 }

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use kv_api::{ErrorKind, ExpireOptions, ManualClock, Metadata, Resolver, Retry, SetItem, Timestamp, Value};
-use kv_remote::http::{Answer, Body, HeaderMap, Request, StatusCode, Url, header};
+use kv_remote::Redaction;
+use kv_remote::http::{Answer, Body, HeaderMap, StatusCode, Url, header};
 use serde_json::{Value as Json, json};
 
-use super::{Item, Pattern, Quote, Reply, Requests, Sum};
+use super::{Item, Pattern, Reply, Request, Requests, Sum};
 use crate::CAPABILITIES;
 
 /// What is not sent as it was recorded, by the beginning of its name, and why.
@@ -216,14 +218,6 @@ impl Recording {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(self.json["recorded_at_unix"].as_i64().unwrap()));
         let now = kv_api::Clock::now(&clock);
         let resolver = Resolver::new(&CAPABILITIES);
-        let written = |given: &Json| {
-            let set = SetItem::new(given["key"].as_str()?.to_owned(), Value::from(given.get("value")?.clone()));
-            let set = match given.get("expireAt") {
-                None => set,
-                Some(time) => set.expire_at(Timestamp::from_unix_seconds(time.as_i64()?)),
-            };
-            Some(Item::of(&resolver.write(set, &clock).ok()?))
-        };
         let key = || {
             let key = arguments["key"].as_str()?.to_owned();
             resolver.read(key.clone(), kv_api::Fields::Value).is_ok().then_some(key)
@@ -237,11 +231,12 @@ impl Recording {
                     Some(requests.get_many(keys))
                 }
             },
-            "set" => Some(requests.set(&written(arguments)?, now)),
+            "set" => Some(requests.set(&written(&resolver, &clock, arguments)?, now)),
             "batchPut" => {
                 let given = arguments["items"].as_array()?;
                 let keys: BTreeSet<&str> = given.iter().filter_map(|item| item["key"].as_str()).collect();
-                let items: Vec<Item> = given.iter().map(written).collect::<Option<_>>()?;
+                let items: Vec<Item<'_>> =
+                    given.iter().map(|given| written(&resolver, &clock, given)).collect::<Option<_>>()?;
                 if items.is_empty() || keys.len() < items.len() {
                     return None;
                 }
@@ -282,6 +277,18 @@ impl Recording {
     }
 }
 
+/// An item as this store writes it.
+fn written<'g>(resolver: &Resolver<'_>, clock: &ManualClock, given: &'g Json) -> Option<Item<'g>> {
+    let key = given["key"].as_str()?;
+    let set = SetItem::new(key, Value::from(given.get("value")?.clone()));
+    let set = match given.get("expireAt") {
+        None => set,
+        Some(time) => set.expire_at(Timestamp::from_unix_seconds(time.as_i64()?)),
+    };
+    let write = resolver.write(set, clock).ok()?;
+    Some(Item::new(key, write.value(), write.metadata(), write.expiry()))
+}
+
 #[test]
 fn every_recorded_request_is_sent_or_known_not_to_be() {
     let mut reasons: BTreeSet<&str> = OTHERWISE.iter().map(|(name, _)| *name).collect();
@@ -289,6 +296,7 @@ fn every_recorded_request_is_sent_or_known_not_to_be() {
     for recording in recordings() {
         let request = &recording.json["request"];
         let is_same = recording.ours().is_some_and(|ours| {
+            let Request { http: ours, .. } = ours;
             let Body::Bytes(body) = &ours.body else { panic!("no body") };
             assert_eq!(ours.headers[header::CONTENT_TYPE], "application/json");
             let body: Json = serde_json::from_slice(body).unwrap();
@@ -310,11 +318,11 @@ fn every_recorded_request_is_sent_or_known_not_to_be() {
 
 #[test]
 fn every_recorded_answer_is_understood() {
-    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let mut seen = [0; 3];
     for recording in recordings() {
         let (name, call, answer) = (&recording.name, recording.body(), recording.answer());
-        let reply = Reply { answer: &answer, quote: Quote::Nothing, clock: &clock };
+        let reply = Reply { answer, redaction: Redaction::Everything, clock: clock.clone() };
         let response = &recording.json["response"];
         let result = &response["body"]["result"];
         let value = |result: &Json| (!result.is_null()).then(|| (Value::from(result.clone()), None::<Metadata>));
@@ -323,8 +331,8 @@ fn every_recorded_answer_is_understood() {
             Some("expireAt") => reply.expired().err(),
             Some("get") => match result.as_array().filter(|_| call["args"]["key"].is_array()) {
                 Some(values) => {
-                    let keys: Vec<&str> =
-                        call["args"]["key"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
+                    let keys = call["args"]["key"].as_array().unwrap().iter();
+                    let keys: Vec<String> = keys.filter_map(Json::as_str).map(str::to_owned).collect();
                     let found = reply.values(&keys).unwrap();
                     let found: Vec<_> = found.into_iter().map(|found| found.map(|f| (f.value, f.metadata))).collect();
                     assert_eq!(found, values.iter().map(value).collect::<Vec<_>>(), "{name}");

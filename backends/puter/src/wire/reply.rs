@@ -1,23 +1,13 @@
 //! Answers: what the result of a success must be, and what everything else means.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use kv_api::{Clock, Error, JsonText, Metadata, Result, Value};
-use kv_remote::SecretString;
-use kv_remote::http::{Answer, malformed};
+use kv_remote::Redaction;
+use kv_remote::http::{Answer, StatusCode, malformed};
 
 use super::error::{Refusal, error};
 use super::value::decode;
-
-/// What may be shown of the system's text.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Quote<'a> {
-    /// Nothing: the request carried a value, and the text may quote it (ERR-2).
-    Nothing,
-    /// All but this secret.
-    Without(&'a SecretString),
-}
 
 /// A value that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,14 +35,13 @@ pub(crate) enum Sum {
 }
 
 /// An answer, and what its errors may show.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reply<'a> {
-    pub(crate) answer: &'a Answer,
-    pub(crate) quote: Quote<'a>,
-    pub(crate) clock: &'a dyn Clock,
+pub(crate) struct Reply {
+    pub(crate) answer: Answer,
+    pub(crate) redaction: Redaction,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-impl Reply<'_> {
+impl Reply {
     /// That a value was set or deleted.
     pub(crate) fn done(self) -> Result<()> {
         self.typed("true", |result| (result?.as_bool() == Some(true)).then_some(Ok(())))
@@ -60,7 +49,8 @@ impl Reply<'_> {
 
     /// That an expiry was set. The result is absent, and documented as true.
     pub(crate) fn expired(self) -> Result<()> {
-        self.typed("empty", |result| result.is_none_or(|result| result.as_bool() == Some(true)).then_some(Ok(())))
+        let is_done = |result: Option<JsonText<'_>>| result.is_none_or(|result| result.as_bool() == Some(true));
+        self.typed("empty", |result| is_done(result).then_some(Ok(())))
     }
 
     /// The value of a key. Null is that of a missing one too.
@@ -69,8 +59,8 @@ impl Reply<'_> {
     }
 
     /// The values of keys, in their order. Null is what a key that was left out has too.
-    pub(crate) fn values(self, keys: &[&str]) -> Result<Vec<Option<Found>>> {
-        let found = |(value, key): (JsonText<'_>, &&str)| Found::of(value).map_err(|error| error.with_key(key));
+    pub(crate) fn values(self, keys: &[String]) -> Result<Vec<Option<Found>>> {
+        let found = |(value, key): (JsonText<'_>, &String)| Found::of(value).map_err(|error| error.with_key(key));
         self.typed("a value for each key", |result| {
             let values = result?.array().filter(|values| values.len() == keys.len())?;
             Some(values.into_iter().zip(keys).map(found).collect())
@@ -85,45 +75,45 @@ impl Reply<'_> {
         })
     }
 
-    /// The keys of a page, and the cursor of the next; `None` at the end.
+    /// The keys of a page, in their order and each once, and the cursor of the next; `None` at the end.
     pub(crate) fn page(self) -> Result<(Vec<String>, Option<String>)> {
-        self.typed("a page of keys", |result| {
-            let page = result?.object()?;
-            let cursor = match page.get("cursor").filter(|cursor| !cursor.is_null()) {
+        self.typed("a page of keys in their order", |result| {
+            let mut page = result?.object()?;
+            let cursor = match page.remove("cursor").filter(|cursor| !cursor.is_null()) {
                 None => None,
                 Some(cursor) => Some(cursor.as_str()?.into_owned()),
             };
-            let keys = page.get("items")?.array()?.into_iter().map(|key| Some(key.as_str()?.into_owned()));
-            Some(Ok((keys.collect::<Option<_>>()?, cursor)))
+            let items = page.remove("items")?.array()?;
+            let keys: Vec<String> =
+                items.into_iter().map(|key| Some(key.as_str()?.into_owned())).collect::<Option<_>>()?;
+            keys.is_sorted_by(|left, right| left < right).then_some(Ok((keys, cursor)))
         })
     }
 
-    /// A success whose result `read` understands.
+    /// A success whose result `read` understands. A success is 200 and says so.
     fn typed<T>(
         self,
         expected: &'static str,
         read: impl FnOnce(Option<JsonText<'_>>) -> Option<Result<T>>,
     ) -> Result<T> {
-        let Some(members) = JsonText::parse_slice_foreign(&self.answer.body).ok().and_then(JsonText::object) else {
-            return Err(if self.answer.status.is_success() {
-                malformed("the answer is not a JSON object that names each member once")
-            } else {
-                self.refused(&HashMap::new())
-            });
-        };
-        let success = members.get("success").and_then(|success| success.as_bool());
-        if !self.answer.status.is_success() || success == Some(false) {
-            return Err(self.refused(&members));
+        let body = JsonText::parse_slice_foreign(&self.answer.body).ok();
+        let members = body.and_then(JsonText::object);
+        let says = members.as_ref().and_then(|members| members.get("success")?.as_bool());
+        if self.answer.status != StatusCode::OK || says == Some(false) {
+            return Err(self.refused(body));
         }
-        if success != Some(true) {
+        let Some(members) = members else {
+            return Err(malformed("the answer is not a JSON object with each member once"));
+        };
+        if says.is_none() {
             return Err(malformed("the answer does not say that the call was done"));
         }
         read(members.get("result").copied())
             .unwrap_or_else(|| Err(malformed(format!("the result of the call is not {expected}"))))
     }
 
-    fn refused(self, body: &HashMap<Cow<'_, str>, JsonText<'_>>) -> Error {
-        error(self.answer, &Refusal::of(body), self.quote, self.clock)
+    fn refused(&self, body: Option<JsonText<'_>>) -> Error {
+        error(&self.answer, &body.map(Refusal::of).unwrap_or_default(), &self.redaction, &*self.clock)
     }
 }
 
@@ -131,16 +121,22 @@ impl Reply<'_> {
 mod tests {
     use super::*;
     use kv_api::{ErrorKind, ManualClock, Retry, Timestamp};
-    use kv_remote::http::{HeaderMap, StatusCode};
+    use kv_remote::http::HeaderMap;
 
-    fn reply<T>(body: &str, read: impl FnOnce(Reply<'_>) -> Result<T>) -> Result<T> {
-        let answer = Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: body.to_owned().into() };
-        read(Reply { answer: &answer, quote: Quote::Nothing, clock: &ManualClock::new(Timestamp::UNIX_EPOCH) })
+    fn reply_with<T>(status: u16, body: &str, read: impl FnOnce(Reply) -> Result<T>) -> Result<T> {
+        let status = StatusCode::from_u16(status).unwrap();
+        let answer = Answer { status, headers: HeaderMap::new(), body: body.to_owned().into() };
+        let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+        read(Reply { answer, redaction: Redaction::Everything, clock })
+    }
+
+    fn reply<T>(body: &str, read: impl FnOnce(Reply) -> Result<T>) -> Result<T> {
+        reply_with(200, body, read)
     }
 
     #[test]
     fn err_1_a_success_that_is_not_what_is_documented_is_a_violation() {
-        let check = |read: &dyn Fn(Reply<'_>) -> Result<()>, result: &str| {
+        let check = |read: &dyn Fn(Reply) -> Result<()>, result: &str| {
             for body in [
                 "",
                 "5",
@@ -165,7 +161,7 @@ mod tests {
         }
         check(&|reply| reply.value().map(drop), "");
         for result in ["", r#","result":null"#, r#","result":[1]"#, r#","result":[1,2,3]"#] {
-            check(&|reply| reply.values(&["a", "b"]).map(drop), result);
+            check(&|reply| reply.values(&["a".to_owned(), "b".to_owned()]).map(drop), result);
         }
         for result in ["", r#","result":null"#, r#","result":"5""#, r#","result":{"":5}"#] {
             check(&|reply| reply.sum().map(drop), result);
@@ -176,8 +172,23 @@ mod tests {
             r#","result":{}"#,
             r#","result":{"items":[1]}"#,
             r#","result":{"items":[],"cursor":1}"#,
+            r#","result":{"items":["a","a"]}"#,
+            r#","result":{"items":["b","a"]}"#,
+            r#","result":{"items":["a"],"items":["b"]}"#,
         ] {
             check(&|reply| reply.page().map(drop), result);
+        }
+    }
+
+    #[test]
+    fn err_1_another_status_of_success_is_none() {
+        for status in [201, 202, 204, 206, 226, 299] {
+            for body in [r#"{"success":true,"result":true}"#, r#"{"success":true,"result":null}"#, "", "{}"] {
+                let error = reply_with(status, body, Reply::done).unwrap_err();
+                assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::OutcomeUnknown), "{status}");
+                let error = reply_with(status, body, Reply::value).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Protocol, "{status} {body}");
+            }
         }
     }
 

@@ -1,16 +1,44 @@
 //! Requests: one endpoint, and a body that names a method and its arguments.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use kv_api::{Expiry, Metadata, Result, Timestamp, Value, Write, json_quoted};
-use kv_remote::http::{Method, Request, Url, address};
+use kv_remote::http::{self, Method, Url, address};
 
 use super::value::encode;
 
 /// The longest body of a batch of more than one item, far below the 50 MB that the system takes, so that it can be sent within
 /// the time-out of a request over 5 Mbit/s.
-pub(crate) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What lies around an item in a batch: braces and a comma.
+pub(crate) const BULK_FRAME_BYTES: usize = 3;
+
+/// The longest answer that has no content but that a call was done, or failed.
+const SHORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest answer with one value: 399 KiB, of which each byte may be an escape of six.
+const VALUE_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest page of a thousand keys of 1,024 bytes, of which each may be an escape of six.
+const PAGE_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A request, and whether it carries a value: then nothing of what the system says about it is shown (ERR-2).
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) http: http::Request,
+    pub(crate) carries_value: bool,
+}
+
+impl Request {
+    fn with_answer_bytes_max(mut self, bytes_max: usize) -> Self {
+        self.http = self.http.with_answer_bytes_max(bytes_max);
+        self
+    }
+
+    fn with_value(self) -> Self {
+        Self { carries_value: true, ..self }
+    }
+}
 
 /// Makes the requests of one namespace.
 #[derive(Debug)]
@@ -27,22 +55,26 @@ impl Requests {
     }
 
     pub(crate) fn get(&self, key: &str) -> Request {
-        self.call("get", &key_argument(key))
+        self.call("get", &key_argument(key)).with_answer_bytes_max(VALUE_ANSWER_BYTES_MAX)
     }
 
     /// In the form of many keys.
     pub(crate) fn get_many<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Request {
         let keys: Vec<String> = keys.into_iter().map(json_quoted).collect();
-        self.call("get", &format!(r#""key":[{}]"#, keys.join(",")))
+        self.call("get", &format!(r#""key":[{}]"#, keys.join(","))).with_answer_bytes_max(usize::MAX)
     }
 
-    pub(crate) fn set(&self, item: &Item, now: Timestamp) -> Request {
+    pub(crate) fn set(&self, item: &Item<'_>, now: Timestamp) -> Request {
         let mut arguments = String::with_capacity(item.bytes_max());
         item.write(now, &mut arguments);
-        self.call("set", &arguments)
+        self.call("set", &arguments).with_value()
     }
 
-    pub(crate) fn batch_put<'i>(&self, items: impl IntoIterator<Item = &'i Item>, now: Timestamp) -> Request {
+    pub(crate) fn batch_put<'i, 'k: 'i>(
+        &self,
+        items: impl IntoIterator<Item = &'i Item<'k>>,
+        now: Timestamp,
+    ) -> Request {
         let mut arguments = r#""items":["#.to_owned();
         for (at, item) in items.into_iter().enumerate() {
             arguments.push_str(if at == 0 { "{" } else { ",{" });
@@ -50,7 +82,7 @@ impl Requests {
             arguments.push('}');
         }
         arguments.push(']');
-        self.call("batchPut", &arguments)
+        self.call("batchPut", &arguments).with_value()
     }
 
     pub(crate) fn del(&self, key: &str) -> Request {
@@ -73,12 +105,14 @@ impl Requests {
         };
         let cursor = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":{}"#, json_quoted(cursor)));
         self.call("list", &format!(r#""as":"keys"{pattern},"limit":{limit},"fetchUntilFull":true{cursor}"#))
+            .with_answer_bytes_max(PAGE_ANSWER_BYTES_MAX)
     }
 
     fn call(&self, method: &str, arguments: &str) -> Request {
         let config = &self.config;
         let body = format!(r#"{{"interface":"puter-kvstore","method":"{method}","args":{{{arguments}{config}}}}}"#);
-        Request::new(Method::POST, self.url.clone()).with_bytes("application/json", Bytes::from(body))
+        let http = http::Request::new(Method::POST, self.url.clone()).with_bytes("application/json", Bytes::from(body));
+        Request { http: http.with_answer_bytes_max(SHORT_ANSWER_BYTES_MAX), carries_value: false }
     }
 }
 
@@ -104,20 +138,21 @@ impl<'a> Pattern<'a> {
 
 /// The arguments of a set.
 #[derive(Debug)]
-pub(crate) struct Item {
+pub(crate) struct Item<'k> {
+    pub(crate) key: &'k str,
     /// Key and value.
     text: String,
     expiry: Expiry,
 }
 
-impl Item {
-    pub(crate) fn of(write: &Write<'_>) -> Self {
+impl<'k> Item<'k> {
+    pub(crate) fn of(write: &'k Write<'_>) -> Self {
         Self::new(write.key(), write.value(), write.metadata(), write.expiry())
     }
 
-    pub(crate) fn new(key: &str, value: &Value, metadata: Option<&Metadata>, expiry: Expiry) -> Self {
+    pub(crate) fn new(key: &'k str, value: &Value, metadata: Option<&Metadata>, expiry: Expiry) -> Self {
         let value = encode(value, metadata, expiry != Expiry::Never);
-        Self { text: format!(r#"{},"value":{value}"#, key_argument(key)), expiry }
+        Self { key, text: format!(r#"{},"value":{value}"#, key_argument(key)), expiry }
     }
 
     /// No fewer bytes than it has when it is written.
@@ -145,28 +180,6 @@ fn key_argument(key: &str) -> String {
     format!(r#""key":{}"#, json_quoted(key))
 }
 
-/// The fewest requests for items of these lengths, in order.
-pub(crate) fn split(lengths: &[usize], items_max: usize, bytes_max: usize) -> Vec<Range<usize>> {
-    /// Braces and a comma.
-    const AROUND: usize = 3;
-    let mut requests: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (at, length) in lengths.iter().enumerate() {
-        let length = length + AROUND;
-        match requests.last_mut() {
-            Some(request) if request.len() < items_max && bytes + length <= bytes_max => {
-                request.end = at + 1;
-                bytes += length;
-            }
-            _ => {
-                requests.push(at..at + 1);
-                bytes = length;
-            }
-        }
-    }
-    requests
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,7 +194,7 @@ mod tests {
     }
 
     fn body(request: &Request) -> Json {
-        let Body::Bytes(body) = &request.body else { panic!("no body") };
+        let Body::Bytes(body) = &request.http.body else { panic!("no body") };
         serde_json::from_slice(body).unwrap()
     }
 
@@ -205,7 +218,10 @@ mod tests {
     #[test]
     fn every_call_goes_to_one_address_and_names_interface_method_and_app() {
         let request = requests(None).get("k");
-        assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "http://host:4100/drivers/call"));
+        assert_eq!(
+            (request.http.method.as_str(), request.http.url.as_str()),
+            ("POST", "http://host:4100/drivers/call")
+        );
         assert_eq!(body(&request), json!({"interface": "puter-kvstore", "method": "get", "args": {"key": "k"}}));
         let of_app = requests(Some("a\"b"));
         let config = json!({"appUuid": "a\"b"});
@@ -259,20 +275,5 @@ mod tests {
         }
         let all = requests(None).list(Pattern::All, 3, None);
         assert_eq!(arguments(&all), json!({"as": "keys", "limit": 3, "fetchUntilFull": true}));
-    }
-
-    #[test]
-    fn batch_1_requests_are_as_few_as_count_and_bytes_allow() {
-        let check = |lengths: &[usize], items_max, bytes_max, expected: &[usize]| {
-            let counts: Vec<_> = split(lengths, items_max, bytes_max).into_iter().map(|range| range.len()).collect();
-            assert_eq!(counts, expected, "{items_max} {bytes_max}");
-        };
-        check(&[], 2, 100, &[]);
-        check(&[1, 1, 1], 2, 100, &[2, 1]);
-        check(&[7, 7, 7], 9, 30, &[3]);
-        check(&[7, 7, 7], 9, 29, &[2, 1]);
-        check(&[99, 1, 99], 9, 10, &[1, 1, 1]);
-        check(&vec![10; 1001], 250, BODY_BYTES_MAX, &[250, 250, 250, 250, 1]);
-        check(&vec![408_600; 82], 250, BODY_BYTES_MAX, &[41, 41]);
     }
 }

@@ -201,7 +201,7 @@ async fn err_4_a_set_is_repeated_and_a_step_is_not() {
         system.server.inject_into_writes(fault, 1);
         let (sum, sent) = system.counted(store.increment("c", 1)).await;
         assert!(sum.unwrap_err().is_outcome_unknown(), "{fault:?}");
-        assert_eq!(sent, 1, "{fault:?}");
+        assert_eq!(sent, 2, "{fault:?}: one look, one step");
     }
     // A look that fails has written nothing.
     system.server.inject(Fault::Cut { applied: Applied::No }, 99);
@@ -307,8 +307,10 @@ async fn err_1_without_credit_an_account_can_still_be_emptied() {
 async fn err_3_an_overload_is_waited_out_where_nothing_can_be_written_twice() {
     let system = System::start().await;
     let store = system.store_with(|remote| remote.with_retry(RetryPolicy::none()));
-    system.server.inject(Fault::Refused { reason: Refused::Overloaded }, 2);
-    let (read, step) = (store.get("k").await.unwrap_err(), store.increment("k", 1).await.unwrap_err());
+    system.server.inject(Fault::Refused { reason: Refused::Overloaded }, 1);
+    let read = store.get("k").await.unwrap_err();
+    system.server.inject_into_writes(Fault::Refused { reason: Refused::Overloaded }, 1);
+    let step = store.increment("k", 1).await.unwrap_err();
     for (error, retry) in [(read, Retry::Safe), (step, Retry::OutcomeUnknown)] {
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, retry));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
@@ -418,4 +420,49 @@ async fn batch_3_a_batch_that_only_its_repeat_is_refused_for_is_divided_and_unkn
             result.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn list_2_a_page_that_repeats_or_is_not_in_order_and_a_cursor_that_stays_are_refused() {
+    for page in
+        [json!({"items": ["a", "a"]}), json!({"items": ["b", "a"], "cursor": "x"}), json!({"items": ["a", "c", "b"]})]
+    {
+        let server = Scripted::serve(move |_| success(&page)).await;
+        let error = server.store.list().await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::Safe), "{error}");
+    }
+    let server = Scripted::serve(|_| success(&json!({"items": [], "cursor": "x"}))).await;
+    let first = server.store.list().await.unwrap();
+    let error = server.store.list().cursor(first.cursor.unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::Safe), "{error}");
+}
+
+#[tokio::test]
+async fn batch_6_a_success_that_cannot_be_read_makes_no_item_written() {
+    for said in [
+        (206, success(&json!(true)).1),
+        (200, "{}".to_owned()),
+        (200, json!({"success": true}).to_string()),
+        (200, json!({"success": true, "result": "true"}).to_string()),
+        (200, r#"{"success":true,"success":true,"result":true}"#.to_owned()),
+    ] {
+        let answer = said.clone();
+        let server = Scripted::serve(move |_| answer.clone()).await;
+        for result in server.store.set_many(items()).await {
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::OutcomeUnknown), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn set_6_of_many_sets_through_one_store_one_creates() {
+    let system = System::start().await;
+    let store = system.store().allow_best_effort();
+    let sets = (0..200).map(|number| store.set("k", number).if_not_exists());
+    let outcomes = futures_util::future::join_all(sets).await;
+    let created: Vec<usize> =
+        (0..200).filter(|at| outcomes[*at].as_ref().unwrap().status() == SetStatus::Created).collect();
+    assert_eq!(created.len(), 1);
+    assert_eq!(store.get("k").await.unwrap(), Some(Value::from(i64::try_from(created[0]).unwrap())));
 }

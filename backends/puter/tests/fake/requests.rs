@@ -29,7 +29,7 @@ async fn a_single_call_is_one_request_and_a_condition_one_more() {
     assert_eq!(system.counted(store.get_entry("k")).await.1, 1);
     assert_eq!(system.counted(store.exists("k")).await.1, 1);
     assert_eq!(system.counted(store.get("missing")).await.1, 1);
-    assert_eq!(system.counted(store.increment("c", 1)).await.1, 1);
+    assert_eq!(system.counted(store.increment("c", 1)).await.1, 2, "a look, and the step");
     assert_eq!(system.counted(store.list()).await.1, 1);
     assert_eq!(system.counted(store.delete("k")).await.1, 1);
     assert_eq!(system.counted(store.set("k", "v").if_exists()).await.1, 1);
