@@ -1,20 +1,22 @@
 //! Bytes out, bytes back: one hive behind its address.
 
 use std::fmt;
+use std::sync::Arc;
 
-use kv_api::Result;
+use kv_api::{Clock, Result};
 use kv_remote::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Url, address, secret_header};
-use kv_remote::{Call, Idempotency, Remote, SecretString};
+use kv_remote::{Call, Idempotency, Redaction, Remote};
 
 use crate::config::BackendlessConfig;
-use crate::wire::{Quote, Reply, Request};
+use crate::wire::{Reply, Request};
 
 /// One hive behind its address, which may hold the API key and is never shown.
 pub(crate) struct Client {
+    pub(crate) remote: Remote,
     http: http::Client,
     hive: Url,
-    secrets: Vec<SecretString>,
-    pub(crate) remote: Remote,
+    secrets: Redaction,
+    clock: Arc<dyn Clock>,
 }
 
 impl Client {
@@ -27,39 +29,53 @@ impl Client {
         Ok(Self {
             http: http::Client::new(&config.remote, &hive, headers, config.answer_bytes_max)?,
             hive,
-            secrets: config.secrets(),
+            secrets: Redaction::Secrets(config.secrets().into()),
+            clock: config.remote.clock(),
             remote: Remote::new(config.remote),
         })
     }
 
     /// Sends a request, again where that is allowed, and reads its answer.
-    pub(crate) async fn send<T: Send>(
+    pub(crate) async fn send<T: Send + 'static>(
         &self,
         call: &Call<'_>,
         idempotency: Idempotency,
         request: Request,
-        read: impl Fn(Reply<'_>) -> Result<T> + Send + Sync,
+        read: impl Fn(Reply) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<kv_remote::Reply<T>> {
-        let Request { method, path, body, carries_value } = request;
-        let url = address(&self.hive, &path)?;
-        let request = match body {
-            Some(body) => http::Request::new(method, url).with_bytes("application/json", body),
-            None => {
-                let mut request = http::Request::new(method, url);
-                if request.method == Method::PUT {
-                    // A server may insist on the length of what it expects to have a body.
-                    request.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-                }
-                request
-            }
-        };
-        let secrets: Vec<&SecretString> = self.secrets.iter().collect();
-        let secrets = if carries_value { Quote::Nothing } else { Quote::Without(&secrets) };
+        let redaction = if request.carries_value { Redaction::Everything } else { self.secrets.clone() };
+        let request = self.addressed(request)?;
         call.send(idempotency, || async {
-            let answer = self.http.send(request.clone()).await?;
-            read(Reply { answer: answer.answer(), secrets, clock: self.remote.clock() })
+            let (read, redaction, clock) = (read.clone(), redaction.clone(), Arc::clone(&self.clock));
+            let received = self.http.send(request.clone()).await?;
+            received.read_with(move |answer| read(Reply { answer, redaction, clock })).await
         })
         .await
+    }
+
+    /// Sends a request that only asks.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        call: &Call<'_>,
+        request: Request,
+        read: impl Fn(Reply) -> Result<T> + Clone + Send + Sync + 'static,
+    ) -> Result<T> {
+        Ok(self.send(call, Idempotency::Read, request, read).await?.answer)
+    }
+
+    fn addressed(&self, request: Request) -> Result<http::Request> {
+        let Request { method, path, body, answer_bytes_max, .. } = request;
+        let mut request =
+            http::Request::new(method, address(&self.hive, &path)?).with_answer_bytes_max(answer_bytes_max);
+        match body {
+            Some(body) => request = request.with_bytes("application/json", body),
+            // A server may insist on the length of what it expects to have a body.
+            None if request.method == Method::PUT => {
+                request.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+            None => {}
+        }
+        Ok(request)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Settings of a store, in Backendless' own nouns.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 
 use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::http::{self, Url, address, encoded};
-use kv_remote::{ExposeSecret, RemoteSettings, SecretString, secret_from_env};
+use kv_remote::{BulkLimits, ExposeSecret, RemoteSettings, SecretString, secret_from_env};
 
-use crate::wire::Bodies;
+use crate::wire::BODY_FRAME_BYTES;
 
 /// The environment variable of the API key, where an application id is given without one.
 const API_KEY_VARIABLE: &str = "BACKENDLESS_API_KEY";
@@ -33,7 +33,7 @@ pub struct BackendlessConfig {
     application: Option<Application>,
     hive: String,
     pub(crate) user_token: Option<SecretString>,
-    pub(crate) bodies: Bodies,
+    pub(crate) bulk: BulkLimits,
     pub(crate) answer_bytes_max: usize,
     pub(crate) remote: RemoteSettings,
 }
@@ -73,7 +73,12 @@ impl BackendlessConfig {
             application,
             hive,
             user_token: None,
-            bodies: Bodies { items_max: 500, bytes_max: 4 * 1024 * 1024 },
+            bulk: BulkLimits {
+                items_max: 500,
+                bytes_max: 4 * 1024 * 1024,
+                frame_bytes: BODY_FRAME_BYTES,
+                separator_bytes: 1,
+            },
             answer_bytes_max: 256 * 1024 * 1024,
             remote: RemoteSettings::default(),
         })
@@ -176,13 +181,13 @@ impl BackendlessConfig {
 
     /// The most keys of one bulk request. Default: 500; Backendless names no limit.
     pub const fn with_bulk_items_max(mut self, items_max: NonZeroUsize) -> Self {
-        self.bodies.items_max = items_max.get();
+        self.bulk.items_max = items_max.get();
         self
     }
 
     /// The most bytes of JSON in one bulk request of more than one key. Default: 4 MiB; Backendless names no limit.
-    pub const fn with_bulk_bytes_max(mut self, bytes_max: NonZeroUsize) -> Self {
-        self.bodies.bytes_max = bytes_max.get();
+    pub const fn with_bulk_bytes_max(mut self, bytes_max: NonZeroU64) -> Self {
+        self.bulk.bytes_max = bytes_max.get();
         self
     }
 
@@ -214,26 +219,26 @@ impl BackendlessConfig {
         format!("{base} {} {}", encoded(application), encoded(&self.hive))
     }
 
-    /// What no text may show.
+    /// What no text may show: key and token, and the path of the base URL, where somebody may have put another.
     pub(crate) fn secrets(&self) -> Vec<SecretString> {
         let api_key = self.application.as_ref().map(|application| application.api_key.clone());
-        api_key.into_iter().chain(self.user_token.clone()).collect()
+        let path = SecretString::from(self.base.path().trim_end_matches('/'));
+        api_key.into_iter().chain(self.user_token.clone()).chain([path]).collect()
     }
 }
 
-/// The path of the base URL is left out: somebody may have put a key there.
+/// The path of the base URL, the application id and the hive are left out: somebody may have put a key there.
 impl fmt::Debug for BackendlessConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackendlessConfig")
             .field("origin", &self.base.origin().ascii_serialization())
-            .field("application", &self.application.as_ref().map(|application| &application.id))
-            .field("hive", &self.hive)
+            .field("has_application", &self.application.is_some())
             .field("user_token", &self.user_token.is_some())
-            .field("bulk_items_max", &self.bodies.items_max)
-            .field("bulk_bytes_max", &self.bodies.bytes_max)
+            .field("bulk_items_max", &self.bulk.items_max)
+            .field("bulk_bytes_max", &self.bulk.bytes_max)
             .field("answer_bytes_max", &self.answer_bytes_max)
             .field("remote", &self.remote)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -362,9 +367,9 @@ mod tests {
     fn a_url_sets_every_option() {
         let url = "backendless://a.b/h?bulk_items_max=7&bulk_bytes_max=70&answer_bytes_max=700&requests_max=3";
         let config = parsed(url).unwrap();
-        assert_eq!((config.bodies.items_max, config.bodies.bytes_max, config.answer_bytes_max), (7, 70, 700));
+        assert_eq!((config.bulk.items_max, config.bulk.bytes_max, config.answer_bytes_max), (7, 70, 700));
         assert_eq!(config.user_token.as_ref().map(ExposeSecret::expose_secret), Some("c4nary-t0ken"));
-        assert_eq!(config.secrets().len(), 1);
+        assert_eq!(config.secrets().len(), 2, "the token, and the path of the base URL");
     }
 
     #[test]
@@ -400,6 +405,14 @@ mod tests {
             }
         }
         assert!(!shown.contains("c4nary"), "{shown}");
+        for url in [
+            "backendless://APP:x@api.backendless.com/c4nary-4pi-key",
+            "backendless://c4nary-4pi-key:APP@api.backendless.com/h",
+        ] {
+            let config = parsed(url).unwrap();
+            let shown = format!("{config:?} {:?}", crate::BackendlessStore::open(config.clone()).unwrap());
+            assert!(!shown.contains("c4nary"), "{shown}");
+        }
     }
 
     #[test]

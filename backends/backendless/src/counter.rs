@@ -1,7 +1,7 @@
 //! Counters (CNT-1, CNT-2). Hive knows no range and counts in fractions, so an entry is read before each step in it.
 
 use kv_api::{Error, ErrorKind, Increment, Reason, Result, Retry, Value};
-use kv_remote::{Call, Idempotency, as_not_applied};
+use kv_remote::{Call, Idempotency};
 
 use crate::capabilities::COUNTER_MAX;
 use crate::client::Client;
@@ -17,9 +17,24 @@ pub(crate) struct Counter<'a> {
 }
 
 impl Counter<'_> {
+    /// Where there is room for more steps than can be under way at once, they need not wait for each other.
     pub(crate) async fn count(&self) -> Result<i64> {
-        let old = self.look().await.map_err(as_not_applied)?;
-        self.increment.apply(old)?;
+        let key = self.increment.key();
+        {
+            let _turn = self.call.share_keys([key]).await?;
+            let old = self.look().await?;
+            self.increment.apply(old)?;
+            if self.increment.has_room(old) {
+                return self.step_and_settle().await;
+            }
+        }
+        let _turn = self.call.lock_key(key).await?;
+        self.increment.apply(self.look().await?)?;
+        self.step_and_settle().await
+    }
+
+    /// The step, taken back where another client has led it astray since the look.
+    async fn step_and_settle(&self) -> Result<i64> {
         let made = match self.step(self.increment.by()).await {
             // Its reason has no documented code: the entry says why, if it has changed since it was read.
             Err(refusal) if refusal.kind() == ErrorKind::InvalidArgument => {
@@ -33,7 +48,6 @@ impl Counter<'_> {
             Step::To(_) | Step::Beyond => Error::counter_range(min, max),
             Step::Fraction => Error::not_a_counter(SOMETHING_ELSE),
         };
-        // Another client came between.
         match self.step(-self.increment.by()).await {
             Ok(_) => Err(error),
             Err(failed) => Err(failed.with_retry(Retry::OutcomeUnknown)),
@@ -44,15 +58,15 @@ impl Counter<'_> {
     async fn look(&self) -> Result<i64> {
         let key = self.increment.key();
         if !self.increment.expiring_allowed() {
-            let read = |reply: Reply<'_>| reply.expiration();
-            let sent = self.client.send(self.call, Idempotency::Read, Request::expiration(key), read);
-            if matches!(sent.await?.answer, Expiration::Seconds(_)) {
+            let expiration = self.client.ask(self.call, Request::expiration(key), Reply::expiration).await?;
+            if matches!(expiration, Expiration::Seconds(_)) {
                 return Err(Error::not_a_counter("it expires"));
             }
         }
-        let read = |reply: Reply<'_>| reply.values(&[key]);
-        let sent = self.client.send(self.call, Idempotency::Read, Request::get(body_of_key(key)), read);
-        match sent.await?.answer.pop().flatten() {
+        let keys = [key.to_owned()];
+        let request = Request::get(body_of_key(key));
+        let mut found = self.client.ask(self.call, request, move |reply: Reply| reply.values(&keys)).await?;
+        match found.pop().flatten() {
             None => Ok(0),
             Some((_, Some(_))) => Err(Error::not_a_counter("it has metadata")),
             Some((value, None)) if is_integer_out_of_range(&value) => {
@@ -65,7 +79,7 @@ impl Counter<'_> {
     /// It is never repeated when it may have been made (ERR-4).
     async fn step(&self, by: i64) -> Result<Step> {
         let request = Request::increment(self.increment.key(), by);
-        let sent = self.client.send(self.call, Idempotency::NonIdempotent, request, |reply| reply.step());
+        let sent = self.client.send(self.call, Idempotency::NonIdempotent, request, Reply::step);
         Ok(sent.await?.answer)
     }
 }
@@ -76,10 +90,6 @@ fn is_about_the_entry(error: &Error) -> bool {
 }
 
 fn is_integer_out_of_range(value: &Value) -> bool {
-    let number = value.to_json().ok().and_then(|json| json.as_number().cloned());
-    let Some(number) = number else { return false };
-    match number.as_i64() {
-        Some(integer) => !(-COUNTER_MAX..=COUNTER_MAX).contains(&integer),
-        None => number.is_u64(),
-    }
+    let Ok(Some(json)) = value.as_json() else { return false };
+    json.as_i64().map_or(json.as_u64().is_some(), |integer| !(-COUNTER_MAX..=COUNTER_MAX).contains(&integer))
 }

@@ -2,30 +2,31 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::future::{self, BoxFuture};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use kv_api::{
     Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
-    Expire, Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, SetOutcome,
-    SetStatus, Timestamp, Value, Write, WriteMany,
+    Expire, Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
+    SetStatus, Timestamp, Value, Write, WriteMany, json_quoted,
 };
 use kv_remote::http::malformed;
-use kv_remote::{Call, Idempotency};
+use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, send_bulk};
 
 use crate::capabilities::CAPABILITIES;
 use crate::client::Client;
 use crate::config::BackendlessConfig;
 use crate::counter::Counter;
-use crate::wire::{Bodies, Expiration, Found, Reply, Request, body_of_key, body_of_write, decimal};
+use crate::wire::{Expiration, Found, Reply, Request, body_of_key, body_of_keys, body_of_members, decimal, member};
 
 /// One hive of a Backendless application.
 pub struct BackendlessStore {
     client: Client,
-    bodies: Bodies,
+    bulk: BulkLimits,
     scope: String,
 }
 
@@ -35,32 +36,36 @@ impl BackendlessStore {
     /// # Errors
     /// `Unauthorized` when a user token cannot stand in a header; `Internal` when TLS cannot be set up.
     pub fn open(config: BackendlessConfig) -> Result<Self> {
-        let (bodies, scope) = (config.bodies, config.scope());
-        Ok(Self { client: Client::new(config)?, bodies, scope })
+        let (bulk, scope) = (config.bulk, config.scope());
+        Ok(Self { client: Client::new(config)?, bulk, scope })
     }
 
     /// The values of keys, in their order.
     async fn get<K: AsRef<str> + Sync>(&self, call: &Call<'_>, keys: &[K]) -> Result<Vec<Option<Found>>> {
-        let part = |(range, body): (Range<usize>, Bytes)| -> BoxFuture<'_, Result<Vec<Option<Found>>>> {
-            let keys = &keys[range];
-            Box::pin(async move {
-                let request = Request::get(body);
-                Ok(self.client.send(call, Idempotency::Read, request, |reply| reply.values(keys)).await?.answer)
-            })
+        let texts: Vec<String> = keys.iter().map(|key| json_quoted(key.as_ref())).collect();
+        let part = |range: Range<usize>| -> BoxFuture<'_, Result<Vec<Option<Found>>>> {
+            let request = Request::get(body_of_keys(texts[range.clone()].iter().map(String::as_str)));
+            let asked: Arc<[String]> = keys[range].iter().map(|key| key.as_ref().to_owned()).collect();
+            Box::pin(self.client.ask(call, request, move |reply: Reply| reply.values(&asked)))
         };
-        let parts = self.bodies.of_keys(keys.iter().map(AsRef::as_ref)).into_iter().map(part);
+        let parts = self.plan(&texts).into_iter().map(part);
         self.client.remote.in_window(parts).try_concat().await
     }
 
     async fn get_one(&self, call: &Call<'_>, key: &str) -> Result<Option<Found>> {
+        let asked: Arc<[String]> = [key.to_owned()].into();
         let request = Request::get(body_of_key(key));
-        let read = |reply: Reply<'_>| reply.values(&[key]);
-        Ok(self.client.send(call, Idempotency::Read, request, read).await?.answer.pop().flatten())
+        let mut found = self.client.ask(call, request, move |reply: Reply| reply.values(&asked)).await?;
+        Ok(found.pop().flatten())
+    }
+
+    /// The fewest bodies for items of these texts.
+    fn plan(&self, items: &[String]) -> Vec<Range<usize>> {
+        self.bulk.plan(items.iter().map(|item| item.len() as u64))
     }
 
     async fn exists(&self, call: &Call<'_>, key: &str) -> Result<bool> {
-        let request = Request::exist(body_of_key(key));
-        Ok(self.client.send(call, Idempotency::Read, request, |reply| reply.count(1)).await?.answer == 1)
+        Ok(self.client.ask(call, Request::exist(body_of_key(key)), |reply: Reply| reply.count(1)).await? == 1)
     }
 
     /// A found value with all that lies beside it; `None` when it has gone since.
@@ -80,8 +85,7 @@ impl BackendlessStore {
     }
 
     async fn expiration(&self, call: &Call<'_>, key: &str) -> Result<Expiration> {
-        let request = Request::expiration(key);
-        Ok(self.client.send(call, Idempotency::Read, request, |reply| reply.expiration()).await?.answer)
+        self.client.ask(call, Request::expiration(key), Reply::expiration).await
     }
 
     /// The end of an entry that has so many whole seconds left. They may have been rounded down, so one more is added: never
@@ -93,7 +97,7 @@ impl BackendlessStore {
 
     /// Sets members of one body.
     async fn set_bulk(&self, call: &Call<'_>, body: Bytes) -> Result<SetOutcome> {
-        self.client.send(call, Idempotency::Idempotent, Request::set(body), |reply| reply.done()).await?;
+        self.client.send(call, Idempotency::Idempotent, Request::set(body), Reply::done).await?;
         Ok(SetOutcome::new(SetStatus::Stored))
     }
 
@@ -104,17 +108,17 @@ impl BackendlessStore {
             Condition::IfNotExists => (Idempotency::NonIdempotent, SetStatus::Created),
             _ => (Idempotency::NonIdempotent, SetStatus::Updated),
         };
-        let status = self.client.send(call, idempotency, Request::set_one(write)?, |reply| match reply.flag()? {
+        let read = move |reply: Reply| match reply.flag()? {
             true => Ok(met),
             false if idempotency == Idempotency::NonIdempotent => Ok(SetStatus::NotMet),
             false => Err(malformed("a set without condition was not done")),
-        });
-        Ok(status.await?.set_outcome())
+        };
+        Ok(self.client.send(call, idempotency, Request::set_one(write)?, read).await?.set_outcome())
     }
 
     /// Deletes the keys of one body.
     async fn delete_bulk(&self, call: &Call<'_>, keys: usize, body: Bytes) -> Result<DeleteOutcome> {
-        let read = |reply: Reply<'_>| {
+        let read = move |reply: Reply| {
             // One count for all.
             Ok(match reply.count(keys)? {
                 0 => DeleteOutcome::NotFound,
@@ -148,19 +152,24 @@ fn is_plain(write: &Write<'_>) -> bool {
     *write.condition() == Condition::Always && write.expiry() == Expiry::Never
 }
 
-/// What became of a request of a batch, and the positions of the items that it carried.
-type Sent<T> = (Vec<usize>, Result<T>);
-
-/// One result for each of `count` items, from those of the requests that carried them.
-fn spread<T: Clone>(count: usize, sent: Vec<Sent<T>>) -> Vec<Result<T>> {
-    let missing = || Err(Error::new(ErrorKind::Internal, "an item of the batch was in no request"));
-    let mut results: Vec<Result<T>> = (0..count).map(|_| missing()).collect();
-    for (items, result) in sent {
-        for item in items {
-            results[item] = result.clone();
+/// Sends planned bodies of keys or members, and gives one result for each, in order (BATCH-6).
+async fn send_bodies<T: Clone + Send, F: Future<Output = Result<T>> + Send>(
+    client: &Client,
+    call: &Call<'_>,
+    plan: Vec<Range<usize>>,
+    send: impl Fn(&[usize]) -> F + Send + Sync,
+) -> Vec<Result<T>> {
+    let send = &send;
+    send_bulk(call, plan, client.remote.requests_max(), |items: Vec<usize>| async move {
+        match send(&items).await {
+            // One answer for all.
+            Ok(done) => {
+                BulkAnswer { known: items.into_iter().map(|item| (item, Ok(done.clone()))).collect(), rest: None }
+            }
+            Err(error) => BulkAnswer::refused(error),
         }
-    }
-    results
+    })
+    .await
 }
 
 #[async_trait]
@@ -193,7 +202,7 @@ impl Backend for BackendlessStore {
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
         let call = self.client.remote.call();
         if is_plain(&write) {
-            self.set_bulk(&call, body_of_write(&write)).await
+            self.set_bulk(&call, body_of_members([member(&write).as_str()])).await
         } else {
             self.set_one(&call, &write).await
         }
@@ -224,27 +233,25 @@ impl Backend for BackendlessStore {
         let call = self.client.remote.call();
         let writes = writes.writes();
         let (plain, single): (Vec<usize>, Vec<usize>) = (0..writes.len()).partition(|at| is_plain(&writes[*at]));
-        let mut requests: Vec<BoxFuture<'_, Sent<SetOutcome>>> = Vec::new();
-        for (range, body) in self.bodies.of_writes(plain.iter().map(|at| &writes[*at])) {
-            let (items, sent) = (plain[range].to_vec(), self.set_bulk(&call, body));
-            requests.push(Box::pin(async { (items, sent.await) }));
-        }
-        for at in single {
-            let sent = self.set_one(&call, &writes[at]);
-            requests.push(Box::pin(async move { (vec![at], sent.await) }));
-        }
-        spread(writes.len(), self.client.remote.in_window(requests).collect().await)
+        let members: Vec<String> = plain.iter().map(|at| member(&writes[*at])).collect();
+        let together = send_bodies(&self.client, &call, self.plan(&members), |items: &[usize]| {
+            self.set_bulk(&call, body_of_members(items.iter().map(|item| members[*item].as_str())))
+        });
+        let singly = single.iter().map(|at| self.set_one(&call, &writes[*at]).boxed());
+        let singly = self.client.remote.in_window(singly).collect::<Vec<_>>();
+        let (together, singly) = future::join(together, singly).await;
+        let mut results: Vec<_> = plain.into_iter().zip(together).chain(single.into_iter().zip(singly)).collect();
+        results.sort_unstable_by_key(|(at, _)| *at);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 
     async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
         let call = self.client.remote.call();
-        let keys = deletes.keys();
-        let mut requests: Vec<BoxFuture<'_, Sent<DeleteOutcome>>> = Vec::new();
-        for (range, body) in self.bodies.of_keys(keys.iter().map(|key| &**key)) {
-            let sent = self.delete_bulk(&call, range.len(), body);
-            requests.push(Box::pin(async { (range.collect(), sent.await) }));
-        }
-        spread(keys.len(), self.client.remote.in_window(requests).collect().await)
+        let keys: Vec<String> = deletes.keys().iter().map(|key| json_quoted(key)).collect();
+        send_bodies(&self.client, &call, self.plan(&keys), |items: &[usize]| {
+            self.delete_bulk(&call, items.len(), body_of_keys(items.iter().map(|item| keys[*item].as_str())))
+        })
+        .await
     }
 
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
@@ -256,8 +263,11 @@ impl Backend for BackendlessStore {
         };
         let call = self.client.remote.call();
         let request = Request::keys(&page, cursor);
-        let read = |reply: Reply<'_>| reply.page(page.prefix());
-        let (keys, next) = self.client.send(&call, Idempotency::Read, request, read).await?.answer;
+        let prefix = page.prefix().to_owned();
+        let (keys, next) = self.client.ask(&call, request, move |reply: Reply| reply.page(&prefix)).await?;
+        if next.is_some_and(|next| next == cursor) {
+            return Err(malformed("the cursor of the next page is that of this page").with_retry(Retry::Safe));
+        }
         let items = keys.into_iter().map(ListItem::new).collect();
         Ok(RawPage::new(items, next.map(|next| next.to_string().into_bytes())))
     }
@@ -271,12 +281,16 @@ impl Backend for BackendlessStore {
         let call = self.client.remote.call();
         let request = Request::expire(&expire)?;
         let clears = expire.expiry() == Expiry::Never;
-        Ok(self.client.send(&call, Idempotency::NonIdempotent, request, |reply| reply.expired(clears)).await?.answer)
+        Ok(self
+            .client
+            .send(&call, Idempotency::NonIdempotent, request, move |reply: Reply| reply.expired(clears))
+            .await?
+            .answer)
     }
 
     async fn ping(&self) -> Result<()> {
         let call = self.client.remote.call();
-        match self.client.send(&call, Idempotency::Read, Request::ping(), |reply| reply.page("").map(|_| ())).await {
+        match self.client.ask(&call, Request::ping(), |reply: Reply| reply.page("").map(drop)).await {
             Ok(_) => Ok(()),
             // The request is always the same, so what is wrong with it is where it goes.
             Err(error) if matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::Misconfigured) => {

@@ -165,6 +165,8 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
         let looks_first = |call: &str| match call {
             "set if_not_exists" => !cx.capabilities().if_not_exists.is_full(),
             "expire" => !cx.capabilities().expire.is_full(),
+            // The range is checked first.
+            "increment" => !cx.capabilities().counter_range_atomic,
             // What may have expired is looked at before it is deleted.
             "delete" | "delete_many" => cx.capabilities().ttl == Support::Emulated,
             _ => false,
@@ -248,7 +250,8 @@ pub(crate) async fn err_4_a_step_is_never_repeated_blindly(cx: &Context<'_>) -> 
         ensure_eq!(found, Some(cx.value(1)), "a read that was repeated");
     }
     if cx.declares(Feature::Counters) {
-        faults.inject(Fault::AnswerLost, 1);
+        // Where the range is not checked in the same step, a look goes before it.
+        faults.inject_into_writes(Fault::AnswerLost, 1);
         let result = cx.store().increment(&counter, 5).await;
         faults.inject(Fault::AnswerLost, 0);
         let error = ensure_err!(result, "increment whose answer was lost");

@@ -1,24 +1,24 @@
 //! What the system's refusals mean.
 
 use kv_api::{Clock, Error, ErrorKind, JsonText, Retry};
-use kv_remote::SecretString;
-use kv_remote::http::{Answer, quoted};
+use kv_remote::Redaction;
+use kv_remote::http::Answer;
 
 use super::value::whole;
 
 /// An error as the system spells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(super) struct Refusal {
     /// Its own code.
-    pub(crate) code: i64,
+    pub(super) code: i64,
     /// Its text, which may quote the request.
     message: String,
 }
 
 /// `no such key`: documented for expire, expire-at, get-expiration-ttl and rename.
-pub(crate) const NO_SUCH_KEY: i64 = 27_003;
+pub(super) const NO_SUCH_KEY: i64 = 27_003;
 /// `Expiration for key wasn't set.`: documented for get-expiration-ttl.
-pub(crate) const NO_EXPIRATION: i64 = 27_010;
+pub(super) const NO_EXPIRATION: i64 = 27_010;
 /// `Not existing user token - <token>. ...`: from the tests of the JavaScript SDK.
 const BAD_USER_TOKEN: i64 = 3064;
 
@@ -32,22 +32,14 @@ impl Refusal {
     }
 }
 
-/// What may be shown of the system's text.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Quote<'a> {
-    /// Nothing: the request carried a value, and the text may quote it (ERR-2).
-    Nothing,
-    /// All but these secrets.
-    Without(&'a [&'a SecretString]),
-}
-
 /// The error that an answer is: told by its code where that is known, else by its status. The status of errors is not
 /// documented; 400 in what was observed of the same shape.
-pub(crate) fn error(answer: &Answer, refusal: Option<&Refusal>, quote: Quote<'_>, clock: &dyn Clock) -> Error {
-    let message = match (refusal, quote) {
-        (Some(refusal), Quote::Without(secrets)) => format!("the system said: {}", quoted(&refusal.message, secrets)),
-        _ => "the system refused the request".to_owned(),
-    };
+pub(super) fn error(answer: &Answer, refusal: Option<&Refusal>, redaction: &Redaction, clock: &dyn Clock) -> Error {
+    let said = refusal.and_then(|refusal| redaction.apply(&refusal.message));
+    let message = said.map_or_else(
+        || "the system refused the request".to_owned(),
+        |said| format!("the system refused the request: {said}"),
+    );
     let status = answer.status.as_u16();
     let Some(refusal) = refusal else { return answer.error(clock, message) };
     let error = match refusal.code {
@@ -63,6 +55,7 @@ pub(crate) fn error(answer: &Answer, refusal: Option<&Refusal>, quote: Quote<'_>
 mod tests {
     use super::*;
     use kv_api::{ManualClock, Timestamp};
+    use kv_remote::SecretString;
     use kv_remote::http::{HeaderMap, HeaderValue, StatusCode, header};
     use serde_json::{Value as Json, json};
     use std::time::Duration;
@@ -111,7 +104,7 @@ mod tests {
             (301, Json::Null, Misconfigured, Never, "HTTP 301"),
         ] {
             let answer = answer(status, &body);
-            let error = error(&answer, refusal(&body).as_ref(), Quote::Nothing, &clock());
+            let error = error(&answer, refusal(&body).as_ref(), &Redaction::Everything, &clock());
             assert_eq!(
                 (error.kind(), error.retry(), error.native_code()),
                 (kind, retry, Some(code)),
@@ -124,11 +117,11 @@ mod tests {
     fn err_2_the_text_is_shown_without_secrets_and_never_when_a_value_was_sent() {
         let body = json!({"code": 3064, "message": "Not existing user token - s3cr3t. Relogin", "errorData": {}});
         let (answer, refusal) = (answer(400, &body), refusal(&body));
-        let secret = SecretString::from("s3cr3t");
-        let shown = error(&answer, refusal.as_ref(), Quote::Without(&[&secret]), &clock()).to_string();
-        assert!(shown.contains("Not existing user token - ... Relogin") || shown.contains("token - ...."), "{shown}");
+        let secrets = Redaction::Secrets([SecretString::from("s3cr3t")].into());
+        let shown = error(&answer, refusal.as_ref(), &secrets, &clock()).to_string();
+        assert!(shown.contains("token - ...."), "{shown}");
         assert!(!shown.contains("s3cr3t"));
-        let hidden = error(&answer, refusal.as_ref(), Quote::Nothing, &clock()).to_string();
+        let hidden = error(&answer, refusal.as_ref(), &Redaction::Everything, &clock()).to_string();
         assert!(!hidden.contains("Relogin"), "{hidden}");
     }
 
@@ -137,7 +130,7 @@ mod tests {
         let mut answer = answer(429, &json!({"code": 1, "message": "slow down"}));
         answer.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
         let refusal = refusal(&json!({"code": 1, "message": "slow down"}));
-        let error = error(&answer, refusal.as_ref(), Quote::Nothing, &clock());
+        let error = error(&answer, refusal.as_ref(), &Redaction::Everything, &clock());
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
     }
 }

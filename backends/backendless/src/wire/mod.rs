@@ -7,6 +7,5 @@ mod reply;
 mod request;
 mod value;
 
-pub(crate) use error::Quote;
 pub(crate) use reply::{Expiration, Found, Reply, Step, decimal};
-pub(crate) use request::{Bodies, Request, body_of_key, body_of_write};
+pub(crate) use request::{BODY_FRAME_BYTES, Request, body_of_key, body_of_keys, body_of_members, member};

@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{ErrorKind, ManualClock, Resolver, SetItem, Timestamp, Value};
-use kv_remote::SecretString;
 use kv_remote::http::{Answer, HeaderMap, StatusCode};
+use kv_remote::{Redaction, SecretString};
 use serde_json::{Value as Json, json};
 
-use super::{Bodies, Expiration, Quote, Reply, Request, Step, body_of_key, body_of_write};
+use super::{Expiration, Reply, Request, Step, body_of_key, body_of_keys, body_of_members, member};
 use crate::capabilities::CAPABILITIES;
 use crate::config::BackendlessConfig;
 
@@ -96,8 +97,8 @@ fn set_one(item: SetItem<'_>) -> Met {
 }
 
 fn keys<'k>(keys: impl IntoIterator<Item = &'k str>) -> bytes::Bytes {
-    let (_, body) = Bodies { items_max: 500, bytes_max: 4096 }.of_keys(keys).remove(0);
-    body
+    let keys: Vec<String> = keys.into_iter().map(kv_api::json_quoted).collect();
+    body_of_keys(keys.iter().map(String::as_str))
 }
 
 fn expire(key: &str, options: impl FnOnce(&mut kv_api::ExpireOptions)) -> Met {
@@ -115,17 +116,16 @@ fn bulk_set(recording: &Recording) -> Met {
     let recorded = &recording.json["request"];
     let value = Value::from(recorded["body"]["value"].clone());
     let write = resolver().write(SetItem::new("k", value), &clock()).unwrap();
-    let ours = body_of_write(&write);
+    let ours = body_of_members([&*member(&write)]);
     let theirs = recorded["raw_body"].as_str().unwrap().replacen("\"value\"", "\"k\"", 1);
     assert_eq!(std::str::from_utf8(&ours).unwrap(), theirs, "{}", recording.name);
     Otherwise(BULK)
 }
 
 /// The value that the answer to a get of one key is, as an answer to a get of many would hold it.
-fn found(reply: Reply<'_>) -> Option<Value> {
-    let mut answer = reply.answer.clone();
-    answer.body = [b"{\"k\":", &*answer.body, b"}"].concat().into();
-    let values = Reply { answer: &answer, ..reply }.values(&["k"]).unwrap();
+fn found(mut reply: Reply) -> Option<Value> {
+    reply.answer.body = [b"{\"k\":", &*reply.answer.body, b"}"].concat().into();
+    let values = reply.values(&["k".to_owned()]).unwrap();
     values.into_iter().next().unwrap().map(|(value, metadata)| {
         assert_eq!(metadata, None);
         value
@@ -152,10 +152,10 @@ fn meet(recording: &Recording) -> Met {
         assert_eq!(recording.name, "key-percent");
         return Otherwise("the SDK throws; ours is in the body");
     }
-    let (answer, clock) = (recording.answer(), clock());
-    let token = SecretString::from("bad-token");
-    let secrets = [&token];
-    let reply = Reply { answer: &answer, secrets: Quote::Without(&secrets), clock: &clock };
+    let clock = clock();
+    let redaction = Redaction::Secrets([SecretString::from("bad-token")].into());
+    let reply = Reply { answer: recording.answer(), redaction, clock: Arc::new(clock.clone()) };
+    let owned = |keys: &[&str]| -> Vec<String> { keys.iter().map(|key| (*key).to_owned()).collect() };
     let japan = || SetItem::new("Japan", "Tokyo");
     match recording.name.as_str() {
         "set-string-no-options" | "set-instance-form" => {
@@ -207,9 +207,8 @@ fn meet(recording: &Recording) -> Met {
                 SetItem::new("nested", json!({"a": [1]})),
             ];
             let writes: Vec<_> = items.into_iter().map(|item| resolver().write(item, &clock).unwrap()).collect();
-            let mut bodies = Bodies { items_max: 500, bytes_max: 4096 }.of_writes(&writes);
-            assert_eq!(bodies.len(), 1);
-            Same(Request::set(bodies.remove(0).1))
+            let members: Vec<String> = writes.iter().map(member).collect();
+            Same(Request::set(body_of_members(members.iter().map(String::as_str))))
         }
         "set-many-null-member" => {
             reply.done().unwrap();
@@ -232,22 +231,22 @@ fn meet(recording: &Recording) -> Met {
             Otherwise(IN_BODY)
         }
         "get-many" => {
-            let values = reply.values(&["USA", "Japan", "Atlantis"]).unwrap();
+            let values = reply.values(&owned(&["USA", "Japan", "Atlantis"])).unwrap();
             let values: Vec<_> = values.into_iter().map(|found| found.map(|(value, _)| value)).collect();
             assert_eq!(values, [Some(Value::from("Washington DC")), Some(Value::from("Tokyo")), None]);
             Same(Request::get(keys(["USA", "Japan", "Atlantis"])))
         }
         "get-many-none" => {
-            assert_eq!(reply.values(&["Atlantis"]).unwrap(), [None]);
+            assert_eq!(reply.values(&owned(&["Atlantis"])).unwrap(), [None]);
             Same(Request::get(body_of_key("Atlantis")))
         }
         "get-many-empty-list" => {
-            assert_eq!(reply.values::<&str>(&[]).unwrap(), []);
+            assert_eq!(reply.values(&[]).unwrap(), []);
             Otherwise("an empty batch sends nothing (CHK-1)")
         }
         "key-in-body-needs-no-encoding" => {
             let names = ["a/b", "50%", "a?b", "ключ"];
-            assert_eq!(reply.values(&names).unwrap(), [None, None, None, None]);
+            assert_eq!(reply.values(&owned(&names)).unwrap(), [None, None, None, None]);
             Same(Request::get(keys(names)))
         }
         "delete-one" => {

@@ -1,11 +1,13 @@
 //! Answers: what the body of a success must be, and what everything else means.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use kv_api::{Clock, Error, JsonText, Metadata, Result, Value};
-use kv_remote::http::{Answer, malformed};
+use kv_remote::Redaction;
+use kv_remote::http::{Answer, StatusCode, malformed};
 
-use super::error::{NO_EXPIRATION, NO_SUCH_KEY, Quote, Refusal, error};
+use super::error::{NO_EXPIRATION, NO_SUCH_KEY, Refusal, error};
 use super::value::{decode, whole};
 
 /// A value that was found, and its metadata.
@@ -34,30 +36,29 @@ pub(crate) enum Step {
 }
 
 /// An answer to a request, and what its errors may show.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reply<'a> {
-    pub(crate) answer: &'a Answer,
-    pub(crate) secrets: Quote<'a>,
-    pub(crate) clock: &'a dyn Clock,
+pub(crate) struct Reply {
+    pub(crate) answer: Answer,
+    pub(crate) redaction: Redaction,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-impl Reply<'_> {
+impl Reply {
     /// The values of `keys`, in their order: an object of those that are there. A stored value may look like an error, so no
     /// error is looked for; a member that nobody asked for says that this is no answer to the question.
-    pub(crate) fn values<K: AsRef<str>>(self, keys: &[K]) -> Result<Vec<Option<Found>>> {
-        if !self.answer.status.is_success() {
+    pub(crate) fn values(self, keys: &[String]) -> Result<Vec<Option<Found>>> {
+        if self.answer.status != StatusCode::OK {
             return Err(self.refused());
         }
-        let members = JsonText::parse_slice_foreign(&self.answer.body).ok().and_then(JsonText::object);
+        let members = self.json().and_then(JsonText::object);
         let Some(mut members) = members else {
             return Err(malformed("the values are no JSON object that names each key once"));
         };
-        let stored: Vec<_> = keys.iter().map(|key| members.remove(key.as_ref())).collect();
+        let stored: Vec<_> = keys.iter().map(|key| members.remove(key.as_str())).collect();
         if !members.is_empty() {
             return Err(malformed("an answer holds values that nobody asked for"));
         }
-        let read = |(key, json): (&K, Option<JsonText<'_>>)| {
-            json.map_or(Ok(None), decode).map_err(|error| error.with_key(key.as_ref()))
+        let read = |(key, json): (&String, Option<JsonText<'_>>)| {
+            json.map_or(Ok(None), decode).map_err(|error| error.with_key(key))
         };
         keys.iter().zip(stored).map(read).collect()
     }
@@ -84,7 +85,8 @@ impl Reply<'_> {
 
     /// That it was done. The documents say that there is no body, other sources `true`.
     pub(crate) fn done(self) -> Result<()> {
-        if self.answer.status.is_success() && self.answer.body.trim_ascii().is_empty() {
+        let is_empty = self.answer.body.trim_ascii().is_empty();
+        if is_empty && matches!(self.answer.status, StatusCode::OK | StatusCode::NO_CONTENT) {
             return Ok(());
         }
         self.typed("empty", |json| (json.is_null() || json.as_bool() == Some(true)).then_some(()))
@@ -133,26 +135,30 @@ impl Reply<'_> {
 
     /// A success whose body `read` understands. Another body is an error object, or no answer at all.
     fn typed<T>(self, expected: &'static str, read: impl FnOnce(JsonText<'_>) -> Option<T>) -> Result<T> {
-        if !self.answer.status.is_success() {
+        if self.answer.status != StatusCode::OK {
             return Err(self.refused());
         }
-        match JsonText::parse_slice_foreign(&self.answer.body).ok().and_then(read) {
+        match self.json().and_then(read) {
             Some(read) => Ok(read),
             None if self.refusal().is_some() => Err(self.refused()),
             None => Err(malformed(format!("the answer is not {expected}"))),
         }
     }
 
-    fn refusal(self) -> Option<Refusal> {
-        Refusal::of(JsonText::parse_slice_foreign(&self.answer.body).ok()?)
+    fn json(&self) -> Option<JsonText<'_>> {
+        JsonText::parse_slice_foreign(&self.answer.body).ok()
     }
 
-    fn code(self) -> Option<i64> {
+    fn refusal(&self) -> Option<Refusal> {
+        Refusal::of(self.json()?)
+    }
+
+    fn code(&self) -> Option<i64> {
         self.refusal().map(|refusal| refusal.code)
     }
 
-    fn refused(self) -> Error {
-        error(self.answer, self.refusal().as_ref(), self.secrets, self.clock)
+    fn refused(&self) -> Error {
+        error(&self.answer, self.refusal().as_ref(), &self.redaction, &*self.clock)
     }
 }
 
@@ -165,12 +171,38 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kv_api::{ErrorKind, SystemClock};
-    use kv_remote::http::{HeaderMap, StatusCode};
+    use kv_api::{ErrorKind, Retry, SystemClock};
+    use kv_remote::http::HeaderMap;
+
+    fn reply(status: u16, body: &'static str) -> Reply {
+        let status = StatusCode::from_u16(status).unwrap();
+        let answer = Answer { status, headers: HeaderMap::new(), body: body.into() };
+        Reply { answer, redaction: Redaction::Everything, clock: Arc::new(SystemClock) }
+    }
 
     fn values(body: &'static str) -> Result<Vec<Option<Found>>> {
-        let answer = Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() };
-        Reply { answer: &answer, secrets: Quote::Nothing, clock: &SystemClock }.values(&["a", "b"])
+        reply(200, body).values(&["a", "b"].map(str::to_owned))
+    }
+
+    #[test]
+    fn err_1_another_status_of_success_is_none() {
+        for status in [201, 202, 204, 206, 226, 299] {
+            let errors = [
+                reply(status, "{}").values(&[]).err(),
+                reply(status, "1").count(1).err(),
+                reply(status, "true").flag().err(),
+                reply(status, "1").step().err(),
+                reply(status, "true").done().err(),
+                reply(status, "1").expiration().err(),
+                reply(status, "").expired(false).err().or((status == 204).then(|| malformed(""))),
+                reply(status, r#"{"keys":[],"cursor":"0"}"#).page("").err(),
+            ];
+            for error in errors {
+                let error = error.unwrap();
+                assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::OutcomeUnknown), "{status}");
+            }
+        }
+        assert!(reply(204, "").done().is_ok(), "what has no body may say so");
     }
 
     #[test]

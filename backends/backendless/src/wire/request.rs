@@ -1,12 +1,16 @@
 //! Requests: method, path below the address of the hive, and body.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use kv_api::{Condition, Error, Expire, Expiry, ListPage, Result, Write, json_quoted};
 use kv_remote::http::{Method, encoded};
 
 use super::value::encode;
+
+/// What stands around the items of a body.
+pub(crate) const BODY_FRAME_BYTES: u64 = 2;
+
+/// The longest answer that is a number, a word, or an error.
+const SHORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// A request to one hive.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,6 +22,7 @@ pub(crate) struct Request {
     pub(crate) body: Option<Bytes>,
     /// It carries a value, so what the system says about it is not shown (ERR-2).
     pub(crate) carries_value: bool,
+    pub(crate) answer_bytes_max: usize,
 }
 
 /// The address of one key. Only what Hive offers in no other form has the key in its path.
@@ -27,12 +32,17 @@ fn of_key(key: &str) -> String {
 
 impl Request {
     fn new(method: Method, path: impl Into<String>, body: Option<Bytes>) -> Self {
-        Self { method, path: path.into(), body, carries_value: false }
+        Self { method, path: path.into(), body, carries_value: false, answer_bytes_max: SHORT_ANSWER_BYTES_MAX }
+    }
+
+    /// Whose answer is as long as what is stored.
+    fn with_long_answer(self) -> Self {
+        Self { answer_bytes_max: usize::MAX, ..self }
     }
 
     /// Reads the values of a body of keys.
     pub(crate) fn get(keys: Bytes) -> Self {
-        Self::new(Method::POST, "/key-value", Some(keys))
+        Self::new(Method::POST, "/key-value", Some(keys)).with_long_answer()
     }
 
     /// Counts how many of a body of keys are there.
@@ -98,11 +108,12 @@ impl Request {
             prefix => format!("filterPattern={}&", encoded(&pattern(prefix))),
         };
         Self::new(Method::GET, format!("/key-value/keys?{pattern}cursor={cursor}&pageSize={}", page.limit()), None)
+            .with_long_answer()
     }
 
     /// The cheapest read that needs the application, its key and the hive.
     pub(crate) fn ping() -> Self {
-        Self::new(Method::GET, "/key-value/keys?cursor=0&pageSize=1", None)
+        Self::new(Method::GET, "/key-value/keys?cursor=0&pageSize=1", None).with_long_answer()
     }
 }
 
@@ -120,70 +131,36 @@ fn pattern(prefix: &str) -> String {
     pattern
 }
 
-/// How items are put into bodies: as few as the limits of one body allow.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bodies {
-    /// The most items of one body.
-    pub(crate) items_max: usize,
-    /// The most bytes of one body that has more than one item.
-    pub(crate) bytes_max: usize,
-}
-
-impl Bodies {
-    /// Arrays of keys, and which of the keys each holds.
-    pub(crate) fn of_keys<'k>(self, keys: impl IntoIterator<Item = &'k str>) -> Vec<(Range<usize>, Bytes)> {
-        self.fill(('[', ']'), keys.into_iter().map(quoted))
-    }
-
-    /// Objects of keys and values, and which of the writes each holds.
-    pub(crate) fn of_writes<'w, 'a: 'w>(
-        self,
-        writes: impl IntoIterator<Item = &'w Write<'a>>,
-    ) -> Vec<(Range<usize>, Bytes)> {
-        self.fill(('{', '}'), writes.into_iter().map(member))
-    }
-
-    fn fill(self, (open, close): (char, char), items: impl Iterator<Item = String>) -> Vec<(Range<usize>, Bytes)> {
-        let mut bodies = Vec::new();
-        let mut body = String::new();
-        let mut first = 0;
-        let mut end = 0;
-        for item in items {
-            // The comma before the item and the bracket after it.
-            let is_full = end - first == self.items_max || body.len() + item.len() + 2 > self.bytes_max;
-            if is_full && end > first {
-                body.push(close);
-                bodies.push((first..end, Bytes::from(std::mem::take(&mut body))));
-                first = end;
-            }
-            body.push(if end == first { open } else { ',' });
-            body.push_str(&item);
-            end += 1;
-        }
-        if end > first {
-            body.push(close);
-            bodies.push((first..end, Bytes::from(body)));
-        }
-        bodies
-    }
-}
-
 /// The body of one key.
 pub(crate) fn body_of_key(key: &str) -> Bytes {
-    format!("[{}]", quoted(key)).into()
+    format!("[{}]", json_quoted(key)).into()
 }
 
-/// The body of one write without options.
-pub(crate) fn body_of_write(write: &Write<'_>) -> Bytes {
-    format!("{{{}}}", member(write)).into()
+/// The body of keys that are JSON strings already.
+pub(crate) fn body_of_keys<'k>(keys: impl IntoIterator<Item = &'k str>) -> Bytes {
+    joined('[', keys, ']')
 }
 
-fn member(write: &Write<'_>) -> String {
-    format!("{}:{}", quoted(write.key()), encode(write.value(), write.metadata()))
+/// The body of writes without options, each as a [`member`].
+pub(crate) fn body_of_members<'m>(members: impl IntoIterator<Item = &'m str>) -> Bytes {
+    joined('{', members, '}')
 }
 
-fn quoted(key: &str) -> String {
-    json_quoted(key)
+fn joined<'i>(open: char, items: impl IntoIterator<Item = &'i str>, close: char) -> Bytes {
+    let mut body = String::from(open);
+    for (at, item) in items.into_iter().enumerate() {
+        if at > 0 {
+            body.push(',');
+        }
+        body.push_str(item);
+    }
+    body.push(close);
+    body.into()
+}
+
+/// Key and value of a write without options.
+pub(crate) fn member(write: &Write<'_>) -> String {
+    format!("{}:{}", json_quoted(write.key()), encode(write.value(), write.metadata()))
 }
 
 #[cfg(test)]
@@ -191,7 +168,6 @@ mod tests {
     use super::*;
     use crate::capabilities::CAPABILITIES;
     use kv_api::{ManualClock, Resolver, SetItem, Timestamp};
-    use proptest::prelude::*;
     use std::time::Duration;
 
     fn text(bytes: &Bytes) -> &str {
@@ -251,37 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn batch_5_bodies_are_as_few_as_the_limits_allow() {
-        let keys = ["a", "b", "c", "d", "e"];
-        let bodies = |items_max, bytes_max| -> Vec<String> {
-            let bodies = Bodies { items_max, bytes_max }.of_keys(keys);
-            bodies.iter().map(|(_, body)| text(body).to_owned()).collect()
-        };
-        assert_eq!(bodies(2, 1000), [r#"["a","b"]"#, r#"["c","d"]"#, r#"["e"]"#]);
-        assert_eq!(bodies(5, 1000), [r#"["a","b","c","d","e"]"#]);
-        assert_eq!(bodies(9, 13), [r#"["a","b","c"]"#, r#"["d","e"]"#], "13 bytes hold three keys");
-        assert_eq!(bodies(9, 12).len(), 3, "12 bytes do not");
-        assert_eq!(bodies(9, 1).len(), 5, "what is too long for a body goes alone");
-        assert_eq!(Bodies { items_max: 1, bytes_max: 1 }.of_keys([]), []);
-    }
-
-    proptest! {
-        #[test]
-        fn batch_1_every_item_is_in_exactly_one_body_in_order(
-            keys in prop::collection::vec(any::<String>(), 0..40),
-            items_max in 1usize..8,
-            bytes_max in 0usize..80,
-        ) {
-            let bodies = Bodies { items_max, bytes_max }.of_keys(keys.iter().map(String::as_str));
-            let mut read = Vec::new();
-            for (range, body) in bodies {
-                let part: Vec<String> = serde_json::from_slice(&body).unwrap();
-                prop_assert_eq!(range, read.len()..read.len() + part.len());
-                prop_assert!(!part.is_empty() && part.len() <= items_max);
-                prop_assert!(body.len() <= bytes_max || part.len() == 1);
-                read.extend(part);
-            }
-            prop_assert_eq!(read, keys);
-        }
+    fn batch_1_a_body_has_every_item_in_order() {
+        assert_eq!(body_of_keys([]), "[]");
+        assert_eq!(body_of_keys([r#""a""#, r#""b\"""#]), r#"["a","b\""]"#);
+        let write = |key: &'static str| Resolver::new(&CAPABILITIES).write(SetItem::new(key, "v"), &clock()).unwrap();
+        let members = [member(&write("a")), member(&write("b\""))];
+        assert_eq!(body_of_members(members.iter().map(String::as_str)), r#"{"a":"v","b\"":"v"}"#);
     }
 }

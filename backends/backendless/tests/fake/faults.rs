@@ -305,7 +305,7 @@ async fn list_1_either_name_of_the_cursor_will_do() {
         (200, r#"{"keys":["a","a","b"],"cursor":"18446744073709551615"}"#),
         (200, r#"{"keys":["c"],"cursorId":"7"}"#),
         (200, r#"{"keys":[],"cursorId":9}"#),
-        (200, r#"{"keys":[],"cursor":9.0}"#),
+        (200, r#"{"keys":[],"cursor":10.0}"#),
         (200, r#"{"keys":["d"],"cursorId":0}"#),
     ];
     let server = Scripted::start(pages).await;
@@ -326,7 +326,7 @@ async fn list_1_either_name_of_the_cursor_will_do() {
     }
     assert_eq!(pages, [vec!["a", "b"], vec!["c"], vec![], vec![], vec!["d"]]);
     let asked = server.asked();
-    for (asked, cursor) in asked.iter().zip(["0", "18446744073709551615", "7", "9", "9"]) {
+    for (asked, cursor) in asked.iter().zip(["0", "18446744073709551615", "7", "9", "10"]) {
         let line = asked.lines().next().unwrap();
         assert!(line.contains(&format!("cursor={cursor}&pageSize=2 ")), "{line}");
     }
@@ -372,4 +372,58 @@ async fn list_1_names_outside_of_the_prefix_are_left_out() {
     assert_eq!(page.items.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), ["a*1", "a*2"]);
     let line = server.asked().remove(0);
     assert!(line.contains("keys?filterPattern=a%5C%2A%2A&cursor=0&pageSize=1000 "), "{line}");
+}
+
+#[tokio::test]
+async fn err_1_a_part_of_an_answer_is_no_answer() {
+    for (name, call) in CALLS {
+        for (status, body) in [(206, "{}"), (206, "true"), (206, "1"), (206, r#"{"keys":[],"cursor":"0"}"#), (201, "")]
+        {
+            let server = Scripted::start(looked_first(name).into_iter().chain([(status, body)])).await;
+            let error = call(&server.store()).await.unwrap_err();
+            let retry = if only_asks(name) { Retry::Safe } else { Retry::OutcomeUnknown };
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, retry), "{name}: {status} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn list_3_a_cursor_that_stays_is_refused() {
+    let page = r#"{"keys":[],"cursor":"7"}"#;
+    let server = Scripted::start([(200, page), (200, page)]).await;
+    let first = server.store().list().await.unwrap();
+    let error = server.store().list().cursor(first.cursor.unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::Safe));
+}
+
+#[tokio::test]
+async fn batch_3_a_body_that_is_refused_is_divided_until_an_item_fails_alone() {
+    let refused = r#"{"code":27001,"message":"said","errorData":{}}"#;
+    // Of four the third: all, the first half, the second half, each of it.
+    let server = Scripted::start([(400, refused), (200, ""), (400, refused), (400, refused), (200, "")]).await;
+    let items = ["a", "b", "c", "d"].map(|key| SetItem::new(key, "v"));
+    let results = server.store().set_many(items).await;
+    let failed: Vec<usize> = (0..4).filter(|at| results[*at].is_err()).collect();
+    assert_eq!(failed, [2]);
+    let error = results[2].as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::InvalidArgument, Retry::Never));
+}
+
+#[tokio::test]
+async fn batch_6_a_success_that_cannot_be_read_makes_no_item_written() {
+    for (status, body) in [(206, ""), (200, "{}"), (200, "false"), (200, "[]"), (200, "1")] {
+        let server = Scripted::start([(status, body)]).await;
+        let items = ["a", "b"].map(|key| SetItem::new(key, "v"));
+        for result in server.store().set_many(items).await {
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::OutcomeUnknown), "{status} {body}");
+        }
+        if body != "1" {
+            let server = Scripted::start([(status, body)]).await;
+            for result in server.store().delete_many(["a", "b"]).await {
+                let error = result.unwrap_err();
+                assert_eq!((error.kind(), error.retry()), (ErrorKind::Protocol, Retry::OutcomeUnknown));
+            }
+        }
+    }
 }

@@ -134,6 +134,10 @@ impl Faults for System {
     fn inject(&self, fault: Fault, count: u32) {
         Faults::inject(&self.server, fault, count);
     }
+
+    fn inject_into_writes(&self, fault: Fault, count: u32) {
+        Faults::inject_into_writes(&self.server, fault, count);
+    }
 }
 
 /// One way to set up the store, on one way the system may behave.
