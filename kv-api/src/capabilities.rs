@@ -235,8 +235,8 @@ pub struct Capabilities {
     pub counter_min: i64,
     /// The greatest value of a counter (CNT-1).
     pub counter_max: i64,
-    /// The range of counters is checked in the same step that counts. Otherwise the value is read before the step, so that
-    /// only another client that counts in between can lead out of the range (CNT-1).
+    /// The range of counters is checked in the same step that counts. Otherwise the value is read before the step, and another
+    /// write between the two can lead out of the range until the step is taken back (CNT-1).
     pub counter_range_atomic: bool,
     /// An entry with an expiry can be counted in (CNT-2).
     pub counter_expiry: bool,

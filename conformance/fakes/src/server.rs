@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fmt, io};
+use std::{fmt, io, thread};
 
 use kv_api::{Clock, SystemClock, Timestamp};
 use wiremock::matchers::any;
@@ -156,7 +156,20 @@ pub struct FakeServer {
     base_url: Arc<str>,
     shared: Arc<Shared>,
     /// Ends the server when the last clone goes.
-    _server: Arc<MockServer>,
+    _serving: Arc<Serving>,
+}
+
+/// A running server. It is dropped on a thread of its own: in a task that has used up its turn of the runtime, its drop would
+/// wait for a lock of the runtime and spin for ever.
+struct Serving(Option<MockServer>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.take() {
+            // It panics for nobody: a server that is gone has nothing left to say.
+            drop(thread::spawn(move || drop(server)).join());
+        }
+    }
 }
 
 impl FakeServer {
@@ -188,7 +201,7 @@ impl FakeServer {
         let answering = Mock::given(any()).respond_with(Answering(Arc::clone(&shared)));
         answering.with_priority(2).mount(&server).await;
         let base_url = format!("{}{base_path}", server.uri()).into();
-        Ok(Self { base_url, shared, _server: Arc::new(server) })
+        Ok(Self { base_url, shared, _serving: Arc::new(Serving(Some(server))) })
     }
 
     /// What a client is given as the address of the system, without a slash at the end.
@@ -535,6 +548,24 @@ mod tests {
 
     async fn serve(options: ServerOptions) -> FakeServer {
         FakeServer::start(Counting(0), "/base", options).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_ends_also_in_a_task_that_has_used_up_its_turn() {
+        use std::future::poll_fn;
+        use std::pin::pin;
+        use std::task::Poll;
+        use tokio::task::coop::{consume_budget, has_budget_remaining};
+
+        let mut server = Some(serve(ServerOptions::new()).await);
+        poll_fn(|cx| {
+            while has_budget_remaining() {
+                assert!(pin!(consume_budget()).poll(cx).is_ready());
+            }
+            drop(server.take());
+            Poll::Ready(())
+        })
+        .await;
     }
 
     async fn ask(server: &FakeServer) -> Result<(u16, String), reqwest::Error> {
