@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use kv_api::{Capabilities, Consistency, ListOrder, Support, Timestamp, ValueKinds};
 
-/// The greatest length of a key in bytes. Backendless names none; a key of this length fits any address, with each of its
-/// bytes percent-encoded.
+/// The greatest length of a key in bytes. Backendless names none; a key of this length fits any address, with each of
+/// its bytes percent-encoded.
 pub(crate) const KEY_BYTES_MAX: usize = 1024;
 
 /// The most keys asked for on a page. Backendless names 5,000 and 10,000 as the default, on one page of its documents.
 pub(crate) const LIST_PAGE_MAX: usize = 1000;
 
-/// The greatest value of a counter, and, negative, the least: integers beyond it are kept in the envelope (VAL-3), and nothing
-/// is promised of them.
+/// The greatest value of a counter, and, negative, the least: integers beyond it are kept in the envelope (VAL-3), and
+/// nothing is promised of them.
 pub(crate) const COUNTER_MAX: i64 = 9_007_199_254_740_991;
 
 /// The latest expiry, in Unix seconds. Backendless names none; its own client for Java counts in 32 bits.

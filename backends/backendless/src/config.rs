@@ -14,8 +14,8 @@ const API_KEY_VARIABLE: &str = "BACKENDLESS_API_KEY";
 /// The environment variable of the login token of an application's user.
 const USER_TOKEN_VARIABLE: &str = "BACKENDLESS_USER_TOKEN";
 
-/// Settings of a [`BackendlessStore`](crate::BackendlessStore): one hive of one application. `Debug` shows neither the API key
-/// nor the user token.
+/// Settings of a [`BackendlessStore`](crate::BackendlessStore): one hive of one application. `Debug` shows neither the
+/// API key nor the user token.
 ///
 /// ```
 /// use kv_backendless::{BackendlessConfig, SecretString};
@@ -45,8 +45,8 @@ struct Application {
 }
 
 impl BackendlessConfig {
-    /// The hive of the application behind a subdomain (`xxxx.backendless.app`) or a custom domain, as a whole host name, with
-    /// a port if need be: `https://DOMAIN/api/hive/HIVE`.
+    /// The hive of the application behind a subdomain (`xxxx.backendless.app`) or a custom domain, as a whole host
+    /// name, with a port if need be: `https://DOMAIN/api/hive/HIVE`.
     ///
     /// # Errors
     /// `InvalidArgument` when the domain is no host name with a dot, or the hive is empty, `.` or `..`.
@@ -90,21 +90,22 @@ impl BackendlessConfig {
     /// - `backendless://APP-ID@HOST/HIVE`, with the API key in the environment variable `BACKENDLESS_API_KEY`;
     /// - `backendless://APP-ID:API-KEY@HOST/HIVE`, whose key is in no error, log or `Debug`.
     ///
-    /// HOST is `api.backendless.com` unless the API is served elsewhere. The option `base_url` replaces `https://DOMAIN/api` or
-    /// `https://HOST`; the host may then be left out. Further options: `bulk_items_max`, `bulk_bytes_max`, `answer_bytes_max`, and
-    /// those of [`RemoteSettings::take_http_from_url`]. A user token is taken from the environment variable
-    /// `BACKENDLESS_USER_TOKEN`, in every form.
+    /// HOST is `api.backendless.com` unless the API is served elsewhere. The option `base_url` replaces
+    /// `https://DOMAIN/api` or `https://HOST`; the host may then be left out. Further options: `bulk_items_max`,
+    /// `bulk_bytes_max`, `answer_bytes_max`, and those of [`RemoteSettings::take_http_from_url`]. A user token is taken
+    /// from the environment variable `BACKENDLESS_USER_TOKEN`, in every form.
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, another form, or an option that is not one of these; `Unauthorized` without an
-    /// API key where one is needed.
+    /// `InvalidArgument` for another scheme, another form, or an option that is not one of these; `Unauthorized`
+    /// without an API key where one is needed.
     ///
     /// ```
     /// use kv_api::Reason;
     /// use kv_backendless::BackendlessConfig;
     /// BackendlessConfig::from_url("backendless://xxxx.backendless.app/countries?bulk_items_max=100".parse()?)?;
     /// BackendlessConfig::from_url("backendless://APP-ID:API-KEY@api.backendless.com/countries".parse()?)?;
-    /// let error = BackendlessConfig::from_url("backendless://xxxx.backendless.app/countries?bulk=1".parse()?).unwrap_err();
+    /// let unknown = "backendless://xxxx.backendless.app/countries?bulk=1".parse()?;
+    /// let error = BackendlessConfig::from_url(unknown).unwrap_err();
     /// assert_eq!(error.reason(), Some(&Reason::UnknownOption));
     /// # Ok::<(), kv_api::Error>(())
     /// ```
@@ -123,8 +124,8 @@ impl BackendlessConfig {
         let hive = segments.first().ok_or_else(|| invalid(FORMS))?.clone();
         if segments.len() > 1 || hive.contains('/') {
             return Err(invalid(
-                "after the host of a Backendless URL comes the name of a hive alone, without a slash; an application and its \
-                 key stand before the host: APP-ID:API-KEY@HOST",
+                "after the host of a Backendless URL comes the name of a hive alone, without a slash; an application \
+                 and its key stand before the host: APP-ID:API-KEY@HOST",
             ));
         }
         let host = authority.host_and_port();
@@ -164,8 +165,8 @@ impl BackendlessConfig {
         Ok(config)
     }
 
-    /// Where the API is served, such as `http://HOST:8080/api` of a self-hosted Backendless; replaces `https://DOMAIN/api` and
-    /// `https://api.backendless.com`.
+    /// Where the API is served, such as `http://HOST:8080/api` of a self-hosted Backendless; replaces
+    /// `https://DOMAIN/api` and `https://api.backendless.com`.
     ///
     /// # Errors
     /// `InvalidArgument` when it is not a URL of HTTP or HTTPS without user information, query and fragment.
@@ -261,8 +262,8 @@ fn domain_url(domain: &str) -> Result<Url> {
         host_url(domain, "/api")
     } else {
         Err(invalid(
-            "write the domain as a whole host name, such as xxxx.backendless.app, or an application as APP-ID@HOST, or give \
-             a base_url",
+            "write the domain as a whole host name, such as xxxx.backendless.app, or an application as APP-ID@HOST, \
+             or give a base_url",
         ))
     }
 }

@@ -31,7 +31,8 @@ pub struct BackendlessStore {
 }
 
 impl BackendlessStore {
-    /// Checks the settings and sends nothing (LIFE-1): [`ping`](kv_api::Store::ping) proves address, credentials and hive.
+    /// Checks the settings and sends nothing (LIFE-1): [`ping`](kv_api::Store::ping) proves address, credentials and
+    /// hive.
     ///
     /// # Errors
     /// `Unauthorized` when a user token cannot stand in a header; `Internal` when TLS cannot be set up.
@@ -88,8 +89,8 @@ impl BackendlessStore {
         self.client.ask(call, Request::expiration(key), Reply::expiration).await
     }
 
-    /// The end of an entry that has so many whole seconds left. They may have been rounded down, so one more is added: never
-    /// before the true time, and at most two after it (EXP-8).
+    /// The end of an entry that has so many whole seconds left. They may have been rounded down, so one more is added:
+    /// never before the true time, and at most two after it (EXP-8).
     fn expires_at(&self, seconds_left: u64) -> Result<Timestamp> {
         let left = Duration::from_secs(seconds_left.saturating_add(1));
         self.clock().now().checked_add(left).ok_or_else(|| malformed("an expiry beyond all times"))

@@ -10,7 +10,8 @@ use kv_remote::{Call, Idempotency, Redaction, Remote};
 use crate::config::PuterConfig;
 use crate::wire::{Reply, Request, Requests};
 
-/// The longest answer that is read: of a get of many the storage gives up to 16 MB, of which each byte may be an escape of six.
+/// The longest answer that is read: of a get of many the storage gives up to 16 MB, of which each byte may be an escape
+/// of six.
 const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// What sends the requests of one namespace.

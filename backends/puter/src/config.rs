@@ -18,11 +18,12 @@ const TOKEN_VARIABLE: &str = "PUTER_AUTH_TOKEN";
 /// The longest name of an app: what it takes of the storage's limit of an entry is set aside.
 const APP_BYTES_MAX: usize = 100;
 
-/// What the system calls the place of the entries that belong to no app. As the name of one it would address the same entries.
+/// What the system calls the place of the entries that belong to no app. As the name of one it would address the same
+/// entries.
 const NO_APP: &str = "os-global";
 
-/// Settings of a [`PuterStore`](crate::PuterStore): one user's entries, or those of one app of the user. `Debug` does not show
-/// the token.
+/// Settings of a [`PuterStore`](crate::PuterStore): one user's entries, or those of one app of the user. `Debug` does
+/// not show the token.
 ///
 /// ```
 /// use kv_puter::{PuterConfig, SecretString};
@@ -47,7 +48,8 @@ pub struct PuterConfig {
 }
 
 impl PuterConfig {
-    /// What this token sees, at `https://api.puter.com`: a user's own entries, or those of the app that the token was given to.
+    /// What this token sees, at `https://api.puter.com`: a user's own entries, or those of the app that the token was
+    /// given to.
     ///
     /// # Errors
     /// `Unauthorized` when the token is empty.
@@ -59,13 +61,13 @@ impl PuterConfig {
         Ok(Self { token, base, app: None, connect: None, batch_items_max: 250, remote: remote() })
     }
 
-    /// From a URL `puter://HOST[:PORT][/APP]`, over HTTPS; without a host, as in `puter:///APP`, `api.puter.com`. The token is
-    /// in the environment variable `PUTER_AUTH_TOKEN`. The option `base_url` replaces `https://HOST`; further options are
-    /// `connect`, `batch_items_max`, and those of [`RemoteSettings::take_http_from_url`].
+    /// From a URL `puter://HOST[:PORT][/APP]`, over HTTPS; without a host, as in `puter:///APP`, `api.puter.com`. The
+    /// token is in the environment variable `PUTER_AUTH_TOKEN`. The option `base_url` replaces `https://HOST`; further
+    /// options are `connect`, `batch_items_max`, and those of [`RemoteSettings::take_http_from_url`].
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, another form, or an option that is not one of these; `Unauthorized` without a
-    /// token.
+    /// `InvalidArgument` for another scheme, another form, or an option that is not one of these; `Unauthorized`
+    /// without a token.
     pub fn from_url(url: StoreUrl) -> Result<Self> {
         Self::from_url_and(url, || secret_from_env(TOKEN_VARIABLE))
     }
@@ -103,12 +105,13 @@ impl PuterConfig {
         if app.is_empty() { Ok(config) } else { config.with_app(app) }
     }
 
-    /// The entries of this app, of the same user. With a user's token any name is a namespace of its own, whether or not there
-    /// is such an app; with the token of an app it takes a permission that the user gave. Default: what the token sees.
+    /// The entries of this app, of the same user. With a user's token any name is a namespace of its own, whether or
+    /// not there is such an app; with the token of an app it takes a permission that the user gave. Default: what the
+    /// token sees.
     ///
     /// # Errors
-    /// `InvalidArgument` when it has not 1 to 100 bytes, or is `os-global`, which is how the system calls what belongs to no
-    /// app.
+    /// `InvalidArgument` when it has not 1 to 100 bytes, or is `os-global`, which is how the system calls what belongs
+    /// to no app.
     pub fn with_app(self, app: impl Into<String>) -> Result<Self> {
         let app = app.into();
         if !(1..=APP_BYTES_MAX).contains(&app.len()) || app == NO_APP {
@@ -120,8 +123,8 @@ impl PuterConfig {
         Ok(Self { app: Some(app), ..self })
     }
 
-    /// The origin of the API, such as `http://api.puter.localhost:4100` of one's own server. A real server answers only under
-    /// a name whose first label is `api` and that has two more. Default: `https://api.puter.com`.
+    /// The origin of the API, such as `http://api.puter.localhost:4100` of one's own server. A real server answers only
+    /// under a name whose first label is `api` and that has two more. Default: `https://api.puter.com`.
     ///
     /// # Errors
     /// `InvalidArgument` unless it is `http` or `https` without user information, query and fragment.
@@ -129,23 +132,24 @@ impl PuterConfig {
         Ok(Self { base: base_url(base_url_)?, ..self })
     }
 
-    /// The address to connect to, in place of the one that the host name of the origin has; the port and the name that the
-    /// server is told stay those of the origin. For a server of one's own whose name is nowhere known. Default: none.
+    /// The address to connect to, in place of the one that the host name of the origin has; the port and the name that
+    /// the server is told stay those of the origin. For a server of one's own whose name is nowhere known. Default:
+    /// none.
     pub const fn with_connect(mut self, connect: IpAddr) -> Self {
         self.connect = Some(connect);
         self
     }
 
-    /// The most items of one `batchPut`. A request that fails half-way leaves all its items unknown, so fewer items are fewer
-    /// unknown ones, and more requests. The system stores 25 at a time. Default: 250.
+    /// The most items of one `batchPut`. A request that fails half-way leaves all its items unknown, so fewer items are
+    /// fewer unknown ones, and more requests. The system stores 25 at a time. Default: 250.
     pub const fn with_batch_items_max(mut self, items_max: NonZeroUsize) -> Self {
         self.batch_items_max = items_max.get();
         self
     }
 
-    /// Retries, time-outs, the window of requests, clock and timer. Default: up to 9 attempts with waits from 250 milliseconds
-    /// to 8 seconds, which outlast the system's rate of 400 calls in 10 seconds, and 8 requests under way at once, which every
-    /// kind of account may have; else as [`RemoteSettings::default`].
+    /// Retries, time-outs, the window of requests, clock and timer. Default: up to 9 attempts with waits from 250
+    /// milliseconds to 8 seconds, which outlast the system's rate of 400 calls in 10 seconds, and 8 requests under way
+    /// at once, which every kind of account may have; else as [`RemoteSettings::default`].
     pub fn with_remote(mut self, remote: RemoteSettings) -> Self {
         self.remote = remote;
         self

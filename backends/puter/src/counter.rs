@@ -1,9 +1,9 @@
 //! Counters, and what there is to put right around them (CNT-1, CNT-2).
 //!
 //! The system adds before it looks. It refuses what is no number; it does not refuse a fraction, nor a result beyond
-//! ±(2^53 - 1), which it writes and cannot read again: it answers 500 then, and so it does to every later read of the entry.
-//! So the entry is read before each step. And the system counts on in an expired number that it has not swept, which is why
-//! this store keeps none as a plain number.
+//! ±(2^53 - 1), which it writes and cannot read again: it answers 500 then, and so it does to every later read of the
+//! entry. So the entry is read before each step. And the system counts on in an expired number that it has not swept,
+//! which is why this store keeps none as a plain number.
 
 use kv_api::{Error, ErrorKind, Increment, JsonText, Result, Retry, Value};
 use kv_remote::{Call, Idempotency, as_not_applied};
@@ -41,8 +41,8 @@ impl Counter<'_> {
         }
     }
 
-    /// Where there is room for more steps than can be under way at once, they need not wait for each other. `None` where
-    /// there is not, or something has to go away first; no step was made then.
+    /// Where there is room for more steps than can be under way at once, they need not wait for each other. `None`
+    /// where there is not, or something has to go away first; no step was made then.
     async fn count_with_others(&self) -> Result<Option<i64>> {
         let _turn = self.call.share_keys([self.increment.key()]).await?;
         let old = self.look().await?.unwrap_or(0);
@@ -104,8 +104,9 @@ impl Counter<'_> {
         })
     }
 
-    /// Removes what is not to be seen. What another client writes in just that moment is removed too: the system has nothing
-    /// that could prevent it. Sent without an answer, it may yet come after another step, so that its error stays as it is.
+    /// Removes what is not to be seen. What another client writes in just that moment is removed too: the system has
+    /// nothing that could prevent it. Sent without an answer, it may yet come after another step, so that its error
+    /// stays as it is.
     async fn remove(&self) -> Result<()> {
         let request = self.client.requests.del(self.increment.key());
         self.client.send(self.call, Idempotency::NonIdempotent, || request.clone(), Reply::done).await
@@ -126,9 +127,9 @@ impl Counter<'_> {
         }
     }
 
-    /// After a step near the edge that the system failed at: if another client has counted since the look, so that it led
-    /// where nothing can be read, it is taken back, and then it was out of range and has changed nothing. Else `error`, as
-    /// nobody knows.
+    /// After a step near the edge that the system failed at: if another client has counted since the look, so that it
+    /// led where nothing can be read, it is taken back, and then it was out of range and has changed nothing. Else
+    /// `error`, as nobody knows.
     async fn recover(&self, error: Error) -> Error {
         let by = self.increment.by();
         if !matches!(self.can_be_read().await, Ok(false)) {
@@ -141,8 +142,8 @@ impl Counter<'_> {
                 if reached.is_none_or(|reached| !(-COUNTER_MAX..=COUNTER_MAX).contains(&reached)) {
                     return out_of_range;
                 }
-                // It was to be read all the time: the system failed for another reason, and what was taken back may never
-                // have been added.
+                // It was to be read all the time: the system failed for another reason, and what was taken back may
+                // never have been added.
                 match self.step(by).await {
                     Ok(_) => error,
                     Err(failed) => failed.with_retry(Retry::OutcomeUnknown),

@@ -34,8 +34,8 @@ impl PuterStore {
     /// Checks the settings and sends nothing (LIFE-1): [`ping`](kv_api::Store::ping) proves address, token and app.
     ///
     /// # Errors
-    /// `Unauthorized` when the token cannot stand in a header; `InvalidArgument` for an address to connect to beside an origin
-    /// whose host is an address; `Internal` when TLS cannot be set up.
+    /// `Unauthorized` when the token cannot stand in a header; `InvalidArgument` for an address to connect to beside an
+    /// origin whose host is an address; `Internal` when TLS cannot be set up.
     pub fn open(config: PuterConfig) -> Result<Self> {
         let (items_max, scope) = (config.batch_items_max, config.scope());
         let bulk = BulkLimits { items_max, bytes_max: BODY_BYTES_MAX, frame_bytes: 0, separator_bytes: 0 };
@@ -46,8 +46,9 @@ impl PuterStore {
         self.client.ask(call, self.client.requests.get(key), Reply::value).await
     }
 
-    /// The values of at most [`GET_KEYS_MAX`] keys, in their order. Where they come to more than the storage reads at once, or
-    /// it is busy, the system says null of keys that are there, so that each null is asked for once more by itself.
+    /// The values of at most [`GET_KEYS_MAX`] keys, in their order. Where they come to more than the storage reads at
+    /// once, or it is busy, the system says null of keys that are there, so that each null is asked for once more by
+    /// itself.
     async fn get_chunk(&self, call: &Call<'_>, keys: &[&str]) -> Result<Vec<Option<Found>>> {
         if let [key] = keys {
             return Ok(vec![self.get(call, key).await.map_err(|error| error.with_key(key))?]);
@@ -77,8 +78,8 @@ impl PuterStore {
         look_then_write(call, write.key(), write.condition(), look, set).await
     }
 
-    /// Writes the items at these positions in one request. The system looks at all of them before it writes any; what its
-    /// storage refuses after that may have been preceded by others, unless there are none.
+    /// Writes the items at these positions in one request. The system looks at all of them before it writes any; what
+    /// its storage refuses after that may have been preceded by others, unless there are none.
     async fn put(&self, call: &Call<'_>, items: &[Item<'_>], group: &[usize]) -> Result<()> {
         let _turn = call.share_keys(group.iter().map(|item| items[*item].key)).await?;
         let request = || {
@@ -206,9 +207,9 @@ impl Backend for PuterStore {
         Counter { client: &self.client, call: &call, increment: &increment }.count().await
     }
 
-    /// Looks, then writes: the system would create an entry that is missing, and revive one that has expired. A number is
-    /// written anew, into its envelope or out of it (CNT-2), and every value is to make it stay for good, for which the system
-    /// has nothing else.
+    /// Looks, then writes: the system would create an entry that is missing, and revive one that has expired. A number
+    /// is written anew, into its envelope or out of it (CNT-2), and every value is to make it stay for good, for which
+    /// the system has nothing else.
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         let call = self.client.remote.call();
         let key = expire.key();

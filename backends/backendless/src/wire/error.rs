@@ -23,8 +23,8 @@ pub(super) const NO_EXPIRATION: i64 = 27_010;
 const BAD_USER_TOKEN: i64 = 3064;
 
 impl Refusal {
-    /// The error object that a body is: `code` and `message`, documented for every operation. Never asked of an answer that
-    /// holds values, which may look like one.
+    /// The error object that a body is: `code` and `message`, documented for every operation. Never asked of an answer
+    /// that holds values, which may look like one.
     pub(super) fn of(json: JsonText<'_>) -> Option<Self> {
         let members = json.object()?;
         let code = whole(*members.get("code")?)?;

@@ -1,5 +1,5 @@
-//! The recorded exchanges of Backendless: what the official JavaScript SDK sends and what the documents answer. The encoder
-//! gives the same method, path and body, or the table says why not; the decoder understands every answer.
+//! The recorded exchanges of Backendless: what the official JavaScript SDK sends and what the documents answer. The
+//! encoder gives the same method, path and body, or the table says why not; the decoder understands every answer.
 
 use std::collections::BTreeSet;
 use std::fs;

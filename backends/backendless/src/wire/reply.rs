@@ -43,8 +43,8 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The values of `keys`, in their order: an object of those that are there. A stored value may look like an error, so no
-    /// error is looked for; a member that nobody asked for says that this is no answer to the question.
+    /// The values of `keys`, in their order: an object of those that are there. A stored value may look like an error,
+    /// so no error is looked for; a member that nobody asked for says that this is no answer to the question.
     pub(crate) fn values(self, keys: &[String]) -> Result<Vec<Option<Found>>> {
         if self.answer.status != StatusCode::OK {
             return Err(self.refused());
@@ -92,8 +92,8 @@ impl Reply {
         self.typed("empty", |json| (json.is_null() || json.as_bool() == Some(true)).then_some(()))
     }
 
-    /// Whether there was a key whose expiry is now what was asked for. `clears`: what was asked for is none, and the system
-    /// may say that there is none already.
+    /// Whether there was a key whose expiry is now what was asked for. `clears`: what was asked for is none, and the
+    /// system may say that there is none already.
     pub(crate) fn expired(self, clears: bool) -> Result<bool> {
         match self.code() {
             Some(NO_SUCH_KEY) => Ok(false),

@@ -117,8 +117,8 @@ impl Request {
     }
 }
 
-/// The glob that matches what begins with `prefix`. That a backslash takes the meaning from `*`, `?`, `[`, `]` and itself is
-/// assumed: Hive is built on Redis, whose globs do so.
+/// The glob that matches what begins with `prefix`. That a backslash takes the meaning from `*`, `?`, `[`, `]` and
+/// itself is assumed: Hive is built on Redis, whose globs do so.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len() + 1);
     for character in prefix.chars() {

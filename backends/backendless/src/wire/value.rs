@@ -7,8 +7,9 @@ use kv_api::{Envelope, JsonForm, JsonText, Metadata, Result, Value, ValueKind, j
 
 use crate::capabilities::COUNTER_MAX;
 
-/// The JSON text that stands for a value and its metadata. Plain are text and the JSON that Hive gives back as it was; bytes,
-/// whatever has metadata, and what would be read back as something else are put into an envelope (ENV-1, ENV-3, VAL-3).
+/// The JSON text that stands for a value and its metadata. Plain are text and the JSON that Hive gives back as it was;
+/// bytes, whatever has metadata, and what would be read back as something else are put into an envelope (ENV-1, ENV-3,
+/// VAL-3).
 pub(crate) fn encode(value: &Value, metadata: Option<&Metadata>) -> String {
     let is_plain = |json: JsonText<'_>| json.survives_javascript() && !Envelope::is_mistakable_json(json);
     let plain = match (metadata, value.as_text(), value.as_json()) {
@@ -26,8 +27,8 @@ pub(crate) fn encode(value: &Value, metadata: Option<&Metadata>) -> String {
     })
 }
 
-/// The value and metadata that stored JSON stands for, whoever wrote it; `None` for null, which Hive's own clients cannot tell
-/// from a missing key (VAL-5).
+/// The value and metadata that stored JSON stands for, whoever wrote it; `None` for null, which Hive's own clients
+/// cannot tell from a missing key (VAL-5).
 pub(crate) fn decode(json: JsonText<'_>) -> Result<Option<(Value, Option<Metadata>)>> {
     if json.is_null() {
         return Ok(None);

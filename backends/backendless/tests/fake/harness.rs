@@ -124,8 +124,8 @@ impl Time for System {
     }
 }
 
-/// A server that listens refuses no connection, and an answer without a body cannot be cut or garbled: those faults have tests
-/// of their own.
+/// A server that listens refuses no connection, and an answer without a body cannot be cut or garbled: those faults
+/// have tests of their own.
 impl Faults for System {
     fn offers(&self, fault: Fault) -> bool {
         !matches!(fault, Fault::Refused | Fault::AnswerTruncated | Fault::AnswerGarbled) && self.server.offers(fault)

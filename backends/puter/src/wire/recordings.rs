@@ -1,5 +1,5 @@
-//! Held to what a self-hosted server answered, with a reader of its own. What this store can ask for is asked as recorded, or a
-//! table says why not; every answer to a call of a method that it uses is understood.
+//! Held to what a self-hosted server answered, with a reader of its own. What this store can ask for is asked as
+//! recorded, or a table says why not; every answer to a call of a method that it uses is understood.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -318,11 +318,11 @@ fn every_recorded_request_is_sent_or_known_not_to_be() {
 
 #[test]
 fn every_recorded_answer_is_understood() {
-    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let clock: Arc<dyn kv_api::Clock> = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let mut seen = [0; 3];
     for recording in recordings() {
         let (name, call, answer) = (&recording.name, recording.body(), recording.answer());
-        let reply = Reply { answer, redaction: Redaction::Everything, clock: clock.clone() };
+        let reply = Reply { answer, redaction: Redaction::Everything, clock: Arc::clone(&clock) };
         let response = &recording.json["response"];
         let result = &response["body"]["result"];
         let value = |result: &Json| (!result.is_null()).then(|| (Value::from(result.clone()), None::<Metadata>));

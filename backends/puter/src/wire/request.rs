@@ -6,8 +6,8 @@ use kv_remote::http::{self, Method, Url, address};
 
 use super::value::encode;
 
-/// The longest body of a batch of more than one item, far below the 50 MB that the system takes, so that it can be sent within
-/// the time-out of a request over 5 Mbit/s.
+/// The longest body of a batch of more than one item, far below the 50 MB that the system takes, so that it can be sent
+/// within the time-out of a request over 5 Mbit/s.
 pub(crate) const BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What lies around an item in a batch: braces and a comma.
@@ -126,11 +126,11 @@ pub(crate) enum Pattern<'a> {
 }
 
 impl<'a> Pattern<'a> {
-    /// The narrowest that has all keys with this prefix. The system takes white space off the front, so that no pattern stands
-    /// for a prefix that begins with some.
+    /// The narrowest that has all keys with this prefix. The system takes white space off the front, so that no pattern
+    /// stands for a prefix that begins with some.
     pub(crate) fn of(prefix: &'a str) -> Self {
-        // White space as JavaScript knows it: that of Unicode, without U+0085 and with U+FEFF. Taking both for some costs
-        // nothing but a wider list.
+        // White space as JavaScript knows it: that of Unicode, without U+0085 and with U+FEFF. Taking both for some
+        // costs nothing but a wider list.
         let is_trimmed = prefix.starts_with(|c: char| c.is_whitespace() || c == '\u{FEFF}');
         if prefix.is_empty() || is_trimmed { Self::All } else { Self::Prefix(prefix) }
     }
@@ -161,8 +161,8 @@ impl<'k> Item<'k> {
         self.text.len() + if self.expiry == Expiry::Never { 0 } else { EXPIRY_BYTES }
     }
 
-    /// As it is at the moment of sending: a ttl counts from there, at a repeated attempt too (ERR-5). An expiry is there only
-    /// where there is one, as null and 0 hide an entry from lists.
+    /// As it is at the moment of sending: a ttl counts from there, at a repeated attempt too (ERR-5). An expiry is
+    /// there only where there is one, as null and 0 hide an entry from lists.
     fn write(&self, now: Timestamp, out: &mut String) {
         out.push_str(&self.text);
         if let Some(seconds) = expires_at(self.expiry, now) {

@@ -82,8 +82,8 @@ fn number_bytes(number: JsonText<'_>) -> u64 {
     unsigned.unsigned_abs() + u64::from(is_negative)
 }
 
-/// How many significant digits the shortest decimal form of a number has, the exponent of the first of them, and whether the
-/// number is below zero.
+/// How many significant digits the shortest decimal form of a number has, the exponent of the first of them, and
+/// whether the number is below zero.
 fn digits(number: JsonText<'_>) -> (i64, i64, bool) {
     let double = number.as_f64().unwrap_or(0.0);
     let text = format!("{:e}", double.abs());
@@ -92,7 +92,8 @@ fn digits(number: JsonText<'_>) -> (i64, i64, bool) {
     (digits, exponent.parse().unwrap_or(0), double < 0.0)
 }
 
-/// Texts by their bytes, a number by two digits a byte and one more, an array or object by 3 bytes and one for each member.
+/// Texts by their bytes, a number by two digits a byte and one more, an array or object by 3 bytes and one for each
+/// member.
 fn attribute_bytes(json: JsonText<'_>) -> u64 {
     if let Some(text) = json.as_str() {
         return text.len() as u64;

@@ -8,13 +8,13 @@ const RESERVED_NAMES: &[&str] = &["__proto__", "constructor", "prototype"];
 /// The least magnitude, zero apart, that the storage has a number for; by its vendor's documents.
 const MAGNITUDE_MIN: f64 = 1e-130;
 
-/// How deep JSON may be nested and still be kept by the storage, which by its vendor's documents has 32 levels, with the
-/// levels that an envelope and the entry itself take.
+/// How deep JSON may be nested and still be kept by the storage, which by its vendor's documents has 32 levels, with
+/// the levels that an envelope and the entry itself take.
 const NESTING_MAX: usize = 28;
 
-/// The JSON text that stands for a value and its metadata. Plain are text, and the JSON that the system gives back as it was
-/// (ENV-1, VAL-3). A number that expires is put into an envelope: the system goes on counting in an expired one that it has not
-/// swept (CNT-2).
+/// The JSON text that stands for a value and its metadata. Plain are text, and the JSON that the system gives back as
+/// it was (ENV-1, VAL-3). A number that expires is put into an envelope: the system goes on counting in an expired one
+/// that it has not swept (CNT-2).
 pub(crate) fn encode(value: &Value, metadata: Option<&Metadata>, expires: bool) -> String {
     match (metadata, value.as_text(), value.as_json()) {
         (None, Some(text), _) => json_quoted(text),
@@ -55,8 +55,8 @@ fn is_storable(json: JsonText<'_>) -> bool {
     !json.is_number() || json.as_f64().is_some_and(|number| number == 0.0 || number.abs() >= MAGNITUDE_MIN)
 }
 
-/// The value and metadata that stored JSON stands for, whoever wrote it; `None` for null, which a get cannot tell from a
-/// missing key (VAL-5).
+/// The value and metadata that stored JSON stands for, whoever wrote it; `None` for null, which a get cannot tell from
+/// a missing key (VAL-5).
 ///
 /// # Errors
 /// `Protocol` for the envelope of a newer version (ENV-3).
