@@ -53,7 +53,7 @@ async fn copy_batches(
     let mut next = source.next_batch().await;
     while let Some(batch) = next? {
         summary.read += batch.len() as u64;
-        let batch = refuse_unknown_expiry(batch, options, summary);
+        let batch = refuse_expiries(batch, options, summary);
         let origins: Vec<(String, Option<u64>)> =
             batch.iter().map(|record| (record.key.clone(), record.line)).collect();
         let (results, following) = future::join(sink.write(batch), source.next_batch()).await;
@@ -70,21 +70,28 @@ async fn copy_batches(
     Ok(())
 }
 
-/// Takes out the entries of which nobody knows when they end, unless they are to be kept for ever.
-fn refuse_unknown_expiry(batch: Vec<Record>, options: &Options, summary: &mut Summary) -> Vec<Record> {
-    if options.unknown_expiry_as_never {
-        return batch;
+/// Takes out the entries of which nobody knows when they end, unless they are to be kept for ever, and those whose expiry
+/// means one thing to one tool and another to the next.
+fn refuse_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary) -> Vec<Record> {
+    let mut kept = Vec::with_capacity(batch.len());
+    for record in batch {
+        let error = match record.expiry {
+            RecordExpiry::Unknown if !options.unknown_expiry_as_never => {
+                let message = "the source cannot tell when this entry expires";
+                kv_api::Error::new(ErrorKind::Unsupported, message).with_reason(Reason::Unsupported(Feature::ExpireAt))
+            }
+            RecordExpiry::NotPositive => kv_api::Error::new(
+                ErrorKind::InvalidArgument,
+                "its expiry is zero or less, which some tools write for \"never\"; leave it out to keep the entry for ever",
+            ),
+            _ => {
+                kept.push(record);
+                continue;
+            }
+        };
+        summary.add_failure(record.key.clone(), record.line, error.with_key(&record.key));
     }
-    let (unknown, known): (Vec<_>, Vec<_>) =
-        batch.into_iter().partition(|record| record.expiry == RecordExpiry::Unknown);
-    for record in unknown {
-        let message = "the source cannot tell when this entry expires";
-        let error = kv_api::Error::new(ErrorKind::Unsupported, message)
-            .with_reason(Reason::Unsupported(Feature::ExpireAt))
-            .with_key(&record.key);
-        summary.add_failure(record.key, record.line, error);
-    }
-    known
+    kept
 }
 
 /// Counts the results of a batch. Answers an error when all of them were refused for a reason that is not theirs.

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::io;
 
+use kv_api::Escaped;
+
+use crate::printing::Shortened;
+
 /// The result of everything that can end a copy.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -18,6 +22,10 @@ pub enum Error {
         file: String,
         /// The line in it, from 1.
         line: u64,
+        /// Which item of the file it is, from 1, where it is in one.
+        item: Option<u64>,
+        /// The key of the item, where it has one.
+        key: Option<String>,
         /// The member of the item, where one is to blame.
         member: Option<String>,
         /// What is wrong; shows no value.
@@ -50,20 +58,27 @@ impl Error {
     }
 }
 
-/// One line; of a file its name, line and member first.
+/// One line; of a file its name, line and member first. Control characters are escaped.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
-            Self::Damaged { file, line, member, problem } => {
-                write!(f, "{file}: line {line}: ")?;
+            Self::Damaged { file, line, item, key, member, problem } => {
+                write!(f, "{}: line {line}: ", Escaped(file))?;
                 if let Some(member) = member {
-                    write!(f, "member {member:?} ")?;
+                    write!(f, "member {} ", Shortened(member))?;
                 }
-                f.write_str(problem)
+                write!(f, "{}", Escaped(problem))?;
+                match (item, key) {
+                    (Some(item), Some(key)) => write!(f, " (item {item}, key {})", Shortened(key)),
+                    (Some(item), None) => write!(f, " (item {item})"),
+                    (None, _) => Ok(()),
+                }
             }
-            Self::File { file, action, source } => write!(f, "{file}: cannot {action}: {source}"),
-            Self::Unsuitable(message) => f.write_str(message),
+            Self::File { file, action, source } => {
+                write!(f, "{}: cannot {action}: {}", Escaped(file), Escaped(&source.to_string()))
+            }
+            Self::Unsuitable(message) => write!(f, "{}", Escaped(message)),
             Self::FailFast => f.write_str("stopped at the first entry that was not copied"),
         }
     }

@@ -5,12 +5,17 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use kv_api::JsonText;
+
 use crate::error::{Error, Result};
 
 /// The longest line that is read, in bytes: longer than any key.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Reads keys from a file with one a line. Blank lines are passed over. A line that begins with a double quote is the key as
+/// Some editors put one in front of UTF-8. A key that begins with one is written as a JSON string in the first line.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Reads keys from a file with one a line, and perhaps a byte order mark before the first. Blank lines are passed over. A line that begins with a double quote is the key as
 /// a JSON string, for one with a line break in it, or a blank at its end, or a double quote at its beginning. It blocks the
 /// thread; [`Source`](crate::Source) reads on another one.
 pub struct KeyReader {
@@ -48,7 +53,11 @@ impl KeyReader {
                 return Err(self.damaged("the line is too long for a key"));
             }
             let line = String::from_utf8(line).map_err(|_| self.damaged("the line is not UTF-8"))?;
-            let line = line.strip_suffix('\n').unwrap_or(&line);
+            let line = match line.strip_prefix(BYTE_ORDER_MARK) {
+                Some(rest) if self.line == 1 => rest,
+                _ => &line,
+            };
+            let line = line.strip_suffix('\n').unwrap_or(line);
             let line = line.strip_suffix('\r').unwrap_or(line);
             if line.trim().is_empty() {
                 continue;
@@ -56,15 +65,19 @@ impl KeyReader {
             if !line.starts_with('"') {
                 return Ok(Some((line.to_owned(), self.line)));
             }
-            let key = serde_json::from_str(line);
-            return key.map(|key| Some((key, self.line))).map_err(|_| {
-                self.damaged("begins with a double quote and is no JSON string; a key that begins so is written as one")
-            });
+            let json = JsonText::parse_foreign(line).ok();
+            return match json.and_then(JsonText::as_str) {
+                Some(key) => Ok(Some((key.into_owned(), self.line))),
+                None => Err(self.damaged(
+                    "begins with a double quote and is no JSON string; a key that begins so is written as one",
+                )),
+            };
         }
     }
 
     fn damaged(&self, problem: &str) -> Error {
-        Error::Damaged { file: self.name.clone(), line: self.line, member: None, problem: problem.to_owned() }
+        let (file, problem) = (self.name.clone(), problem.to_owned());
+        Error::Damaged { file, line: self.line, item: None, key: None, member: None, problem }
     }
 }
 
@@ -90,6 +103,16 @@ mod tests {
         let expected = [("plain", 1), (" a b ", 3), ("in\"side", 4), ("line\nbreak", 5), ("\"", 6), ("no end", 8)];
         assert_eq!(keys, expected);
         assert_eq!(read(b"").unwrap(), []);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_key() {
+        let keys = |text: &'static str| -> Vec<(String, u64)> { read(text.as_bytes()).unwrap() };
+        let expected = [("first".to_owned(), 1), ("second key".to_owned(), 2)];
+        assert_eq!(keys("\u{feff}first\nsecond key\n"), expected);
+        assert_eq!(keys("\u{feff}\"first\"\r\nsecond key"), expected);
+        assert_eq!(keys("\u{feff}\n\u{feff}first"), [("\u{feff}first".to_owned(), 2)]);
+        assert_eq!(keys("\"\\ufefffirst\""), [("\u{feff}first".to_owned(), 1)]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod copy;
 mod error;
 mod keys;
 mod options;
+mod printing;
 mod record;
 mod sink;
 mod source;

@@ -30,6 +30,9 @@ pub enum RecordExpiry {
     At(Timestamp),
     /// The source cannot tell (EXP-8).
     Unknown,
+    /// Zero or less, as a ttl or a time, which some tools write for "never" and others for "at once". Such an entry is not
+    /// copied (EXP-5).
+    NotPositive,
 }
 
 impl Record {
@@ -50,7 +53,7 @@ impl Record {
             item = item.metadata(metadata);
         }
         match self.expiry {
-            RecordExpiry::Never | RecordExpiry::Unknown => item,
+            RecordExpiry::Never | RecordExpiry::Unknown | RecordExpiry::NotPositive => item,
             RecordExpiry::After(ttl) => item.ttl(ttl),
             RecordExpiry::At(at) => item.expire_at(at),
         }

@@ -177,7 +177,7 @@ impl Window {
         match expiry {
             RecordExpiry::At(at) => at <= self.now,
             RecordExpiry::After(ttl) => self.started.checked_add(ttl).is_some_and(|at| at <= self.now),
-            RecordExpiry::Never | RecordExpiry::Unknown => false,
+            RecordExpiry::Never | RecordExpiry::Unknown | RecordExpiry::NotPositive => false,
         }
     }
 

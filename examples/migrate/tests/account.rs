@@ -69,7 +69,7 @@ async fn exp_5_what_has_expired_on_the_way_is_skipped_and_is_no_failure() {
     let path = directory.path().join("x.jsonl");
     let items = [
         r#"{"key":"past","value":"","expiration":1000}"#,
-        r#"{"key":"zero","value":"","expiration_ttl":0}"#,
+        r#"{"key":"older","value":"","expiration":1}"#,
         r#"{"key":"live","value":"","expiration_ttl":3600}"#,
     ];
     fs::write(&path, items.join("\n")).unwrap();

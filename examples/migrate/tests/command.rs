@@ -201,7 +201,7 @@ fn a_loss_is_code_1_with_names_and_numbers() {
     fs::write(here.join("in.jsonl"), format!("{}\n{}", items[0], "oops")).unwrap();
     let (code, _, error) = run(here, &["copy", "in.jsonl", "sqlite:app.db"]);
     assert_eq!(code, 1);
-    assert!(error.contains("error: in.jsonl: line 2: is not JSON: expected value"), "{error}");
+    assert!(error.contains("error: in.jsonl: line 2: is not JSON: expected a value"), "{error}");
     assert!(error.contains("1 entry was written to sqlite:app.db before that"), "{error}");
     let (code, _, error) = run(here, &["copy", "in.jsonl", "out.json"]);
     assert_eq!(code, 1);

@@ -104,7 +104,8 @@ async fn a_refused_entry_is_told_with_the_code_of_the_system() {
     let directory = tempfile::tempdir().unwrap();
     let backendless = backendless().await;
     backendless.inject_into_writes(Fault::Throttled { retry_after: None }, 4);
-    let (code, error) = run(directory.path(), "", &[MIME_TYPES, &hive(&backendless)]);
+    let hive = format!("{}&attempts_max=4", hive(&backendless));
+    let (code, error) = run(directory.path(), "", &[MIME_TYPES, &hive]);
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("rate limited: the system refused the request (code HTTP 429, code "), "{error}");
 }

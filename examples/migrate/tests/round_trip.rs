@@ -106,7 +106,7 @@ async fn the_members_stand_in_a_fixed_order() {
     fs::write(path("in.jsonl"), items.join("\n")).unwrap();
     assert_complete(&convert(&path("in.jsonl"), &path("out.jsonl")).await, 3);
     let expected = concat!(
-        r#"{"key":"1","value":"x","expiration":4000000000,"metadata":{"a":2,"b":1}}"#,
+        r#"{"key":"1","value":"x","expiration":4000000000,"metadata":{"b":1,"a":2}}"#,
         "\n",
         r#"{"key":"2","value":"/w==","base64":true,"expiration_ttl":60}"#,
         "\n",

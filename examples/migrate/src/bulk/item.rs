@@ -1,37 +1,29 @@
 //! One item of the bulk format as text, in both directions.
 
-use std::cell::RefCell;
-use std::fmt;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Write;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kv_api::{ErrorKind, Metadata, NESTING_MAX, Timestamp, Value, ValueKind};
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
-use serde_json::{Number, Value as Json};
+use kv_api::{ErrorKind, JsonError, JsonProblem, JsonText, Metadata, Timestamp, Value, ValueKind, json_quoted};
 
 use crate::record::{Record, RecordExpiry};
 
+/// The members that an item may have.
+const MEMBERS: [&str; 7] = ["key", "value", "base64", "kind", "expiration", "expiration_ttl", "metadata"];
+
 /// What is wrong with the text of an item.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct ItemError {
     /// The line within the text, from 1.
     pub(super) line: u64,
+    /// Where the item has one.
+    pub(super) key: Option<String>,
     pub(super) member: Option<String>,
     pub(super) problem: String,
-}
-
-/// The members of an item as they stand.
-#[derive(Default)]
-struct Members {
-    key: Option<String>,
-    value: Option<String>,
-    base64: Option<bool>,
-    kind: Option<String>,
-    expiration: Option<Number>,
-    expiration_ttl: Option<Number>,
-    metadata: Option<Json>,
 }
 
 /// Reads an item that begins in `line` of its file.
@@ -39,82 +31,148 @@ pub(super) fn parse(text: &[u8], line: u64) -> Result<Record, ItemError> {
     let text = std::str::from_utf8(text).map_err(|error| {
         let before = &text[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
-        ItemError { line, member: None, problem: "is not UTF-8".to_owned() }
+        ItemError { line, problem: "is not UTF-8".to_owned(), ..ItemError::default() }
     })?;
-    let blame = RefCell::new(None);
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let members = ItemSeed { blame: &blame }
-        .deserialize(&mut deserializer)
-        .and_then(|members| deserializer.end().map(|()| members))
-        .map_err(|error| {
-            let (member, expected) =
-                blame.take().map_or((None, None), |blame: Blame| (Some(blame.member), blame.problem));
-            let problem = match (error.classify(), expected) {
-                (serde_json::error::Category::Data, Some(expected)) => expected.to_owned(),
-                (serde_json::error::Category::Data, None) => "expected an item, which is a JSON object".to_owned(),
-                // The parser's own words hold no part of a value; only its position has to go, which is our line.
-                _ => format!("is not JSON: {}", without_position(&error.to_string())),
-            };
-            ItemError { line: error.line().max(1) as u64, member, problem }
-        })?;
-    members.into_record(text, line)
-}
-
-impl Members {
-    fn into_record(self, text: &str, line: u64) -> Result<Record, ItemError> {
-        let wrong = |member: &str, problem: &str| ItemError {
-            line: 1,
-            member: Some(member.to_owned()),
-            problem: problem.to_owned(),
-        };
-        let key = self.key.ok_or_else(|| wrong("key", "is missing"))?;
-        let value = self.value.ok_or_else(|| wrong("value", "is missing"))?;
-        let value = match (self.base64.unwrap_or(false), self.kind.as_deref()) {
-            (false, None) => Value::from(value),
-            (true, None) => {
-                Value::from(STANDARD.decode(&value).map_err(|_| wrong("value", "is not base64 (standard alphabet)"))?)
+    let json = JsonText::parse_foreign(text).map_err(|error| ItemError {
+        line: error.line() as u64,
+        problem: format!("is not JSON: {}", what(&error).trim_start_matches("not JSON: ")),
+        ..ItemError::default()
+    })?;
+    let Some(named) = json.members() else {
+        let problem = "expected an item, which is a JSON object".to_owned();
+        return Err(ItemError { line: line_of(json, text), problem, ..ItemError::default() });
+    };
+    let mut item = Item { text, members: HashMap::with_capacity(MEMBERS.len()) };
+    let mut wrong = None;
+    for (name, value) in named {
+        if wrong.is_some() {
+            // Only the key is still of interest, to name the item by.
+            if name == "key" {
+                item.members.entry(name).or_insert(value);
             }
-            (false, Some("json")) => Value::from_json_text(&value)
-                .map_err(|error| wrong("value", &format!("is not JSON that can be kept: {}", error.message())))?,
-            (true, Some("json")) => return Err(wrong("kind", "must not stand beside base64")),
-            (_, Some(_)) => return Err(wrong("kind", "must be \"json\"")),
-        };
-        // With both given the ttl counts and the time takes no part: that is the format's own rule (Cloudflare KV), and
-        // so it is decided here, whatever the store that the item goes to would do (EXP-2).
-        let expiry = if let Some(ttl) = self.expiration_ttl {
-            let seconds = whole_seconds(&ttl).and_then(|seconds| u64::try_from(seconds).ok());
-            let seconds = seconds.ok_or_else(|| wrong("expiration_ttl", "must be a whole number of seconds"))?;
-            RecordExpiry::After(Duration::from_secs(seconds))
-        } else if let Some(at) = self.expiration {
-            let seconds = whole_seconds(&at);
-            let seconds = seconds.ok_or_else(|| wrong("expiration", "must be a whole number of seconds since 1970"))?;
-            let at = Timestamp::from_unix_seconds(seconds);
-            if at.as_unix_seconds_ceil() != seconds {
-                return Err(wrong("expiration", "is beyond the times that can be kept"));
-            }
-            RecordExpiry::At(at)
+        } else if !MEMBERS.contains(&&*name) {
+            wrong = Some((name, value, "is no member of an item"));
         } else {
-            RecordExpiry::Never
-        };
-        let metadata = match self.metadata {
-            None | Some(Json::Null) => None,
-            Some(json) => {
-                // An integer beyond 64 bits has become the nearest double by now; only the text still tells.
-                if holds_huge_number(&json) && Value::from_json_text(text).is_err() {
-                    return Err(wrong("metadata", "holds an integer outside -2^63 to 2^64-1, which would lose digits"));
+            match item.members.entry(name) {
+                Entry::Occupied(first) => wrong = Some((first.key().clone(), value, "is given twice")),
+                Entry::Vacant(place) => {
+                    place.insert(value);
                 }
-                if nesting(&json) > NESTING_MAX {
-                    return Err(wrong("metadata", "is nested deeper than 100 levels"));
-                }
-                Some(Metadata::from(json))
             }
-        };
-        Ok(Record { key, value, metadata, expiry, line: Some(line) })
+        }
+    }
+    match wrong {
+        Some((name, value, problem)) => Err(item.wrong_at(line_of(value, text), &name, problem)),
+        None => item.into_record(line),
     }
 }
 
-/// `60` and, as some write it, `60.0`.
-fn whole_seconds(number: &Number) -> Option<i64> {
+/// The members of an item as they stand.
+struct Item<'t> {
+    text: &'t str,
+    members: HashMap<Cow<'t, str>, JsonText<'t>>,
+}
+
+impl<'t> Item<'t> {
+    fn into_record(self, line: u64) -> Result<Record, ItemError> {
+        let key = self.string("key")?.ok_or_else(|| self.wrong("key", "is missing"))?.into_owned();
+        let value = self.string("value")?.ok_or_else(|| self.wrong("value", "is missing"))?;
+        let base64 = self.member("base64", JsonText::as_bool, "must be true or false")?.unwrap_or(false);
+        let value = match (base64, self.string("kind")?.as_deref()) {
+            (false, None) => Value::from(value),
+            (true, None) => {
+                let bytes = STANDARD.decode(&*value);
+                Value::from(bytes.map_err(|_| self.wrong("value", "is not base64 (standard alphabet)"))?)
+            }
+            (false, Some("json")) => self.json_value(&value)?,
+            (true, Some("json")) => return Err(self.wrong("kind", "must not stand beside base64")),
+            (_, Some(_)) => return Err(self.wrong("kind", "must be \"json\"")),
+        };
+        let (expiry, metadata) = (self.expiry()?, self.metadata()?);
+        Ok(Record { key, value, metadata, expiry, line: Some(line) })
+    }
+
+    fn json_value(&self, text: &str) -> Result<Value, ItemError> {
+        JsonText::parse(text)
+            .map_err(|error| {
+                let place = format!("at line {}, column {} of it", error.line(), error.column());
+                self.wrong("value", &format!("is not JSON that can be kept: {}, {place}", named(&error, text)))
+            })
+            .and_then(|_| {
+                // Valid, but perhaps null, which only a whole value must not be.
+                let refused = |error: kv_api::Error| format!("is not JSON that can be kept: {}", error.message());
+                Value::from_json_text(text).map_err(|error| self.wrong("value", &refused(error)))
+            })
+    }
+
+    /// With both given the ttl counts and the time takes no part: that is the format's own rule (Cloudflare KV), and so it
+    /// is decided here, whatever the store that the item goes to would do (EXP-2).
+    fn expiry(&self) -> Result<RecordExpiry, ItemError> {
+        let ttl = self.seconds("expiration_ttl", "must be a whole number of seconds")?;
+        let at = self.seconds("expiration", "must be a whole number of seconds since 1970")?;
+        match (ttl, at) {
+            (Some(ttl), _) => Ok(match u64::try_from(ttl) {
+                Ok(ttl) if ttl > 0 => RecordExpiry::After(Duration::from_secs(ttl)),
+                _ => RecordExpiry::NotPositive,
+            }),
+            (None, Some(seconds)) if seconds <= 0 => Ok(RecordExpiry::NotPositive),
+            (None, Some(seconds)) => {
+                let at = Timestamp::from_unix_seconds(seconds);
+                if at.as_unix_seconds_ceil() == seconds {
+                    Ok(RecordExpiry::At(at))
+                } else {
+                    Err(self.wrong("expiration", "is beyond the times that can be kept"))
+                }
+            }
+            (None, None) => Ok(RecordExpiry::Never),
+        }
+    }
+
+    fn metadata(&self) -> Result<Option<Metadata>, ItemError> {
+        let Some(metadata) = self.members.get("metadata").filter(|metadata| !metadata.is_null()) else {
+            return Ok(None);
+        };
+        match JsonText::parse(metadata.as_text()) {
+            Ok(metadata) => Ok(Some(metadata.to_metadata())),
+            Err(error) => {
+                let line = line_of(*metadata, self.text) + error.line() as u64 - 1;
+                Err(self.wrong_at(line, "metadata", &format!("cannot be kept: {}", named(&error, metadata.as_text()))))
+            }
+        }
+    }
+
+    fn string(&self, name: &str) -> Result<Option<Cow<'t, str>>, ItemError> {
+        self.member(name, JsonText::as_str, "must be a string")
+    }
+
+    /// `60` and, as some write it, `60.0`.
+    fn seconds(&self, name: &str, problem: &str) -> Result<Option<i64>, ItemError> {
+        self.member(name, |json| json.is_number().then_some(json), "must be a number")?
+            .map(|number| whole(number).ok_or_else(|| self.wrong(name, problem)))
+            .transpose()
+    }
+
+    fn member<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(JsonText<'t>) -> Option<T>,
+        problem: &str,
+    ) -> Result<Option<T>, ItemError> {
+        self.members.get(name).map(|json| read(*json).ok_or_else(|| self.wrong(name, problem))).transpose()
+    }
+
+    fn wrong(&self, member: &str, problem: &str) -> ItemError {
+        let line = self.members.get(member).map_or(1, |json| line_of(*json, self.text));
+        self.wrong_at(line, member, problem)
+    }
+
+    fn wrong_at(&self, line: u64, member: &str, problem: &str) -> ItemError {
+        let key = self.members.get("key").and_then(|key| key.as_str()).map(Cow::into_owned);
+        ItemError { line, key, member: Some(member.to_owned()), problem: problem.to_owned() }
+    }
+}
+
+fn whole(number: JsonText<'_>) -> Option<i64> {
     /// Up to here every whole number is a double.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     number.as_i64().or_else(|| {
@@ -124,99 +182,35 @@ fn whole_seconds(number: &Number) -> Option<i64> {
     })
 }
 
-fn holds_huge_number(json: &Json) -> bool {
-    const BEYOND_I64: f64 = 9_223_372_036_854_775_808.0;
-    match json {
-        Json::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= BEYOND_I64),
-        Json::Array(items) => items.iter().any(holds_huge_number),
-        Json::Object(members) => members.values().any(holds_huge_number),
-        Json::Null | Json::Bool(_) | Json::String(_) => false,
-    }
+/// The line in which a part of `text` begins, from 1.
+fn line_of(json: JsonText<'_>, text: &str) -> u64 {
+    let before = json.offset_in(text).map_or("", |offset| &text[..offset]);
+    1 + before.bytes().filter(|byte| *byte == b'\n').count() as u64
 }
 
-/// How many arrays and objects lie inside one another; the parser has bounded it.
-fn nesting(json: &Json) -> usize {
-    match json {
-        Json::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
-        Json::Object(members) => 1 + members.values().map(nesting).max().unwrap_or(0),
-        _ => 0,
-    }
+/// What is wrong, without the position.
+fn what(error: &JsonError) -> String {
+    let text = error.to_string();
+    let position = format!(", at line {}, column {}", error.line(), error.column());
+    text.strip_suffix(&position).unwrap_or(&text).to_owned()
 }
 
-fn without_position(message: &str) -> &str {
-    message.rfind(" at line ").map_or(message, |at| &message[..at])
+/// As [`what`], with the name of a member that `text` names twice.
+fn named(error: &JsonError, text: &str) -> String {
+    let name =
+        text.get(error.offset()..).filter(|_| error.problem() == JsonProblem::RepeatedMember).and_then(first_string);
+    name.map_or_else(|| what(error), |name| format!("the JSON names the member {name:?} twice"))
 }
 
-/// Which member is at fault, so that the error can name it, and what is wrong when it is not the JSON itself.
-struct Blame {
-    member: String,
-    problem: Option<&'static str>,
-}
-
-struct ItemSeed<'b> {
-    blame: &'b RefCell<Option<Blame>>,
-}
-
-impl<'de> DeserializeSeed<'de> for ItemSeed<'_> {
-    type Value = Members;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Members, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ItemSeed<'_> {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an item")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members = Members::default();
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "key" => self.member(&mut map, &mut members.key, name, "must be a string"),
-                "value" => self.member(&mut map, &mut members.value, name, "must be a string"),
-                "base64" => self.member(&mut map, &mut members.base64, name, "must be true or false"),
-                "kind" => self.member(&mut map, &mut members.kind, name, "must be a string"),
-                "expiration" => self.member(&mut map, &mut members.expiration, name, "must be a number"),
-                "expiration_ttl" => self.member(&mut map, &mut members.expiration_ttl, name, "must be a number"),
-                "metadata" => self.member(&mut map, &mut members.metadata, name, "must be JSON"),
-                _ => Err(self.blame(name, Some("is no member of an item"))),
-            }?;
-        }
-        Ok(members)
-    }
-}
-
-impl ItemSeed<'_> {
-    fn member<'de, A: MapAccess<'de>, T: de::Deserialize<'de>>(
-        &self,
-        map: &mut A,
-        slot: &mut Option<T>,
-        name: String,
-        expected: &'static str,
-    ) -> Result<(), A::Error> {
-        if slot.is_some() {
-            return Err(self.blame(name, Some("is given twice")));
-        }
-        match map.next_value() {
-            Ok(value) => {
-                *slot = Some(value);
-                Ok(())
-            }
-            Err(error) => {
-                self.blame::<A::Error>(name, Some(expected));
-                Err(error)
-            }
-        }
-    }
-
-    fn blame<E: de::Error>(&self, member: String, problem: Option<&'static str>) -> E {
-        self.blame.replace(Some(Blame { member, problem }));
-        E::custom("see the blame")
-    }
+/// The string that a text begins with.
+fn first_string(text: &str) -> Option<String> {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })?;
+    JsonText::parse(text.get(..end + 2)?).ok()?.as_str().map(Cow::into_owned)
 }
 
 /// Writes an item as one line without its end: members in a fixed order, so that equal entries give equal text.
@@ -228,25 +222,29 @@ pub(super) fn write(record: &Record, text: &mut Vec<u8>) -> kv_api::Result<()> {
         kv_api::Error::new(ErrorKind::Protocol, format!("the store handed out {what}")).with_key(&record.key)
     };
     text.extend_from_slice(b"{\"key\":");
-    string(&record.key, text);
+    text.extend_from_slice(json_quoted(&record.key).as_bytes());
     text.extend_from_slice(b",\"value\":");
     match record.value.kind() {
-        ValueKind::Text => string(record.value.as_text().ok_or_else(|| damaged("text that is not UTF-8"))?, text),
+        ValueKind::Text => {
+            let plain = record.value.as_text().ok_or_else(|| damaged("text that is not UTF-8"))?;
+            text.extend_from_slice(json_quoted(plain).as_bytes());
+        }
         ValueKind::Json => {
             let json = record.value.as_json_text().ok_or_else(|| damaged("JSON that is not UTF-8"))?;
-            Value::from_json_text(json).map_err(|_| damaged("JSON that is none"))?;
-            string(json, text);
+            let json = JsonText::parse(json).map_err(|error| damaged(&format!("JSON that cannot be kept: {error}")))?;
+            text.extend_from_slice(json_quoted(&json.compact()).as_bytes());
             text.extend_from_slice(b",\"kind\":\"json\"");
         }
         ValueKind::Bytes => {
-            string(&STANDARD.encode(record.value.as_bytes()), text);
-            text.extend_from_slice(b",\"base64\":true");
+            text.push(b'"');
+            text.extend_from_slice(STANDARD.encode(record.value.as_bytes()).as_bytes());
+            text.extend_from_slice(b"\",\"base64\":true");
         }
         _ => return Err(damaged("a kind of value that the bulk format has no words for")),
     }
     // Writing to a vector cannot fail.
     let _ = match record.expiry {
-        RecordExpiry::Never | RecordExpiry::Unknown => Ok(()),
+        RecordExpiry::Never | RecordExpiry::Unknown | RecordExpiry::NotPositive => Ok(()),
         // Rounded up: a file never makes an entry end early (EXP-4).
         RecordExpiry::At(at) => write!(text, ",\"expiration\":{}", at.as_unix_seconds_ceil()),
         RecordExpiry::After(ttl) => {
@@ -254,26 +252,21 @@ pub(super) fn write(record: &Record, text: &mut Vec<u8>) -> kv_api::Result<()> {
         }
     };
     if let Some(metadata) = &record.metadata {
-        // Read again, since a line end in it would cut the item in two.
-        let metadata =
-            Metadata::from_json_text(metadata.as_json_text()).map_err(|_| damaged("metadata that is not JSON"))?;
+        // Compact, since a line end in it would cut the item in two.
+        let metadata = JsonText::parse(metadata.as_json_text())
+            .map_err(|error| damaged(&format!("metadata that cannot be kept: {error}")))?;
         text.extend_from_slice(b",\"metadata\":");
-        text.extend_from_slice(metadata.as_bytes());
+        text.extend_from_slice(metadata.compact().as_bytes());
     }
     text.push(b'}');
     Ok(())
-}
-
-fn string(string: &str, text: &mut Vec<u8>) {
-    // Writing a string to a vector cannot fail.
-    let _ = serde_json::to_writer(text, string);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Number, Value as Json, json};
 
     fn check_refused(text: &str, line: u64, member: Option<&str>, problem: &str) {
         let error = parse(text.as_bytes(), 7).map(|record| record.key).expect_err(text);
@@ -291,7 +284,7 @@ mod tests {
         check_refused("{\"key\":\"a\",\n\"value\":12345}", 2, Some("value"), "must be a string");
         check_refused("{\"key\":\"a\",\n\n\"value\":null}", 3, Some("value"), "must be a string");
         check_refused(r#"{"key":["secret"],"value":""}"#, 1, Some("key"), "must be a string");
-        for far in ["9223372036854775807", "-9223372036854775808", "9223372036856"] {
+        for far in ["9223372036854775807", "9223372036856"] {
             let text = format!(r#"{{"key":"a","value":"b","expiration":{far}}}"#);
             check_refused(&text, 1, Some("expiration"), "beyond the times");
         }
@@ -309,19 +302,46 @@ mod tests {
         check_refused(r#"{"key":"a","value":"","expiration":"1"}"#, 1, Some("expiration"), "must be a number");
         check_refused(r#"{"key":"a","value":"","expiration":1.5}"#, 1, Some("expiration"), "whole number");
         check_refused(r#"{"key":"a","value":"","expiration":1e300}"#, 1, Some("expiration"), "whole number");
-        check_refused(r#"{"key":"a","value":"","expiration_ttl":-1}"#, 1, Some("expiration_ttl"), "whole number");
+        check_refused(r#"{"key":"a","value":"","expiration_ttl":-1.5}"#, 1, Some("expiration_ttl"), "whole number");
         check_refused(
             r#"{"key":"a","value":"","metadata":[18446744073709551616]}"#,
             1,
             Some("metadata"),
             "lose digits",
         );
-        check_refused(r#"{"key":"a","value":"","metadata":1e400}"#, 1, Some("metadata"), "is not JSON");
+        check_refused(r#"{"key":"a","value":"","metadata":1e400}"#, 1, Some("metadata"), "beyond the finite doubles");
+        check_refused(
+            r#"{"key":"a","value":"","metadata":{"x":1,"x":2}}"#,
+            1,
+            Some("metadata"),
+            "the member \"x\" twice",
+        );
+        check_refused(
+            "{\"key\":\"a\",\"value\":\"\",\n\"metadata\":[{\"x\":\n{\"\\u0079\":1,\n\"y\":2}}]}",
+            4,
+            Some("metadata"),
+            "the member \"y\" twice",
+        );
+        check_refused(
+            r#"{"key":"j","value":"{\"b\":1.0,\n\"b\":2}","kind":"json"}"#,
+            1,
+            Some("value"),
+            "names the member \"b\" twice, at line 2, column 1 of it",
+        );
         check_refused("{\"key\":\"a\",\"value\":\"\",\"ttl\":5}", 1, Some("ttl"), "is no member");
         check_refused("{\"key\":\"a\",\"key\":\"b\",\"value\":\"\"}", 1, Some("key"), "is given twice");
-        check_refused(r#"{"key":"a","value":"\ud800"}"#, 1, Some("value"), "hex escape");
-        check_refused(r#"{"key":"a","value":"b"#, 1, Some("value"), "EOF");
-        check_refused(r#"{"key":"a","value":"b"} x"#, 1, None, "trailing characters");
+        check_refused(r#"{"key":"a","value":"\ud800"}"#, 1, None, "is not JSON");
+        check_refused(r#"{"key":"a","value":"b"#, 1, None, "ends too early");
+        check_refused(r#"{"key":"a","value":"b"} x"#, 1, None, "is not JSON");
+        for (text, key) in [
+            (r#"{"key":"b","value":2,"bogus":3}"#, Some("b")),
+            (r#"{"bogus":3,"value":"","key":"b"}"#, Some("b")),
+            (r#"{"key":"b","key":"c","value":""}"#, Some("b")),
+            (r#"{"bogus":3,"key":5}"#, None),
+            (r#"{"value":""}"#, None),
+        ] {
+            assert_eq!(parse(text.as_bytes(), 1).map(|record| record.key).unwrap_err().key.as_deref(), key, "{text}");
+        }
         let error = parse(b"{\n\"key\":\"\xff\"}", 1).map(|record| record.key).unwrap_err();
         assert_eq!((error.line, error.problem.as_str()), (2, "is not UTF-8"));
     }
@@ -345,6 +365,24 @@ mod tests {
     fn exp_2_the_ttl_wins_as_the_format_has_it() {
         let both = parse(br#"{"key":"k","value":"","expiration":1795161822,"expiration_ttl":60}"#, 1).unwrap();
         assert_eq!(both.expiry, RecordExpiry::After(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn exp_5_zero_and_less_are_told_apart_from_a_time_in_the_past() {
+        let expiry =
+            |members: &str| parse(format!(r#"{{"key":"k","value":"",{members}}}"#).as_bytes(), 1).unwrap().expiry;
+        for members in [
+            r#""expiration":0"#,
+            r#""expiration":-1"#,
+            r#""expiration":-0.0"#,
+            r#""expiration_ttl":0"#,
+            r#""expiration_ttl":-1"#,
+            r#""expiration_ttl":0,"expiration":4000000000"#,
+        ] {
+            assert_eq!(expiry(members), RecordExpiry::NotPositive, "{members}");
+        }
+        assert_eq!(expiry(r#""expiration":1"#), RecordExpiry::At(Timestamp::from_unix_seconds(1)));
+        assert_eq!(expiry(r#""expiration":0,"expiration_ttl":60"#), RecordExpiry::After(Duration::from_secs(60)));
     }
 
     #[test]

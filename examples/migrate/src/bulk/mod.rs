@@ -1,6 +1,7 @@
 //! Files in the bulk format of Cloudflare KV: a JSON array of items, or one item a line; see the README.
 
 mod frame;
+mod gzip;
 mod item;
 mod read;
 mod write;

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::frame::{FrameError, Frames};
+use super::gzip::GzipReader;
 use super::item;
 use crate::error::{Error, Result};
 use crate::record::Record;
@@ -27,6 +26,8 @@ pub struct BulkReader {
     /// A file named `.json` holds an array, so that an empty one is a damaged one.
     array_expected: bool,
     text: Vec<u8>,
+    /// How many items have been read.
+    items: u64,
     bytes_read: Arc<AtomicU64>,
     bytes_total: Option<u64>,
 }
@@ -73,6 +74,7 @@ impl BulkReader {
             frames: None,
             array_expected: false,
             text: Vec::new(),
+            items: 0,
             bytes_read: Arc::default(),
             bytes_total: None,
         }
@@ -105,12 +107,17 @@ impl BulkReader {
             }
         };
         match frames.next(&mut self.text) {
-            Ok(Some(line)) => item::parse(&self.text, line).map(Some).map_err(|wrong| Error::Damaged {
-                file: self.name.clone(),
-                line: line + wrong.line - 1,
-                member: wrong.member,
-                problem: wrong.problem,
-            }),
+            Ok(Some(line)) => {
+                self.items += 1;
+                item::parse(&self.text, line).map(Some).map_err(|wrong| Error::Damaged {
+                    file: self.name.clone(),
+                    line: line + wrong.line - 1,
+                    item: Some(self.items),
+                    key: wrong.key,
+                    member: wrong.member,
+                    problem: wrong.problem,
+                })
+            }
             Ok(None) if self.array_expected && frames.is_blank() => {
                 Err(damaged(&self.name, 1, "is empty; an array without items is []"))
             }
@@ -122,7 +129,7 @@ impl BulkReader {
 }
 
 fn damaged(name: &str, line: u64, problem: impl Into<String>) -> Error {
-    Error::Damaged { file: name.to_owned(), line, member: None, problem: problem.into() }
+    Error::Damaged { file: name.to_owned(), line, item: None, key: None, member: None, problem: problem.into() }
 }
 
 /// What the decompressor finds wrong is damage, told as an input error; what the system refuses is not.
@@ -140,8 +147,7 @@ fn input_error(name: &str, line: u64, compressed: bool, error: io::Error) -> Err
 fn decompressed(input: impl Read + Send + 'static, gzip_expected: bool) -> io::Result<Box<dyn BufRead + Send>> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
     if gzip_expected || input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        // Of several members, as when files are put one after the other, each is read.
-        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(input))))
+        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipReader::new(input))))
     } else {
         Ok(Box::new(input))
     }

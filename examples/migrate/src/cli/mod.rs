@@ -43,7 +43,10 @@ const INTERRUPTED: u8 = 130;
 const TERMINATED: u8 = 143;
 
 pub(crate) fn main() -> ExitCode {
-    let Command::Copy(arguments) = Arguments::parse().command;
+    let Command::Copy(arguments) = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return refused(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -67,6 +70,18 @@ pub(crate) fn main() -> ExitCode {
     // standard input may wait for ever.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code.into()
+}
+
+/// What clap has to say: help, or what is wrong with the arguments, which it quotes as they are.
+fn refused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return COMPLETE.into();
+    }
+    for line in error.render().to_string().lines() {
+        tell!("{}", kv_api::Escaped(line));
+    }
+    USAGE.into()
 }
 
 /// Ends when somebody asks the program to stop, with the exit code for it.
@@ -125,9 +140,9 @@ async fn run(arguments: &CopyArguments) -> u8 {
     }
     let mut code = COMPLETE;
     if arguments.verify
-        && let Err((stop, error)) = check_comparable(&stops, &opened, arguments.keys_from.is_some(), &options)
+        && let Err(message) = check_comparable(&stops, &opened, arguments.keys_from.is_some(), &options)
     {
-        tell!("error: {}: {error}", stop.shown());
+        tell!("error: {message}");
         code = INCOMPLETE;
     }
     // The keys are those of the first stop; what comes after it lists its own.
@@ -160,16 +175,11 @@ async fn run(arguments: &CopyArguments) -> u8 {
 
 /// Finds the stop whose copy could not be verified, before anything is copied. Keys from a file come in the order of the
 /// file.
-fn check_comparable<'s>(
-    stops: &'s [Stop],
-    opened: &[Opened],
-    keys_named: bool,
-    options: &Options,
-) -> Result<(), (&'s Stop, Error)> {
+fn check_comparable(stops: &[Stop], opened: &[Opened], keys_named: bool, options: &Options) -> Result<(), String> {
     for (stop, step) in stops.iter().zip(opened.windows(2)).skip(usize::from(keys_named)) {
         if let [Opened::Store(store), Opened::File(_)] = step {
             let checked = Source::store(store, options).and_then(|source| source.check_comparable_with_file());
-            checked.map_err(|error| (stop, error))?;
+            checked.map_err(|error| format!("{}: {error}", stop.shown()))?;
         }
     }
     Ok(())

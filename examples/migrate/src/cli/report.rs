@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kv_api::Escaped;
 use kv_migrate::{Error, Failure, Summary, Verification};
 
 use super::stop::Stop;
@@ -93,10 +94,10 @@ fn describe(failure: &Failure) -> String {
 pub(crate) fn reason(error: &kv_api::Error) -> String {
     let mut reason = error.kind().to_string();
     if !error.message().is_empty() {
-        reason.push_str(&format!(": {}", error.message()));
+        reason.push_str(&format!(": {}", Escaped(error.message())));
     }
     if let Some(code) = error.native_code() {
-        reason.push_str(&format!(" (code {code})"));
+        reason.push_str(&format!(" (code {})", Escaped(code)));
     }
     reason
 }

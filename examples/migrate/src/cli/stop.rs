@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use kv_api::{Escaped, Store, StoreUrl};
 use kv_migrate::{BulkFormat, BulkReader};
 
+use super::report;
+
 /// A stop as it was written.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Stop {
@@ -30,7 +32,8 @@ pub(crate) fn parse_all(texts: &[String], verify: bool) -> Result<Vec<Stop>, Str
     if texts.len() < 2 {
         return Err("a copy needs a stop to copy from and one to copy to".to_owned());
     }
-    let stops = texts.iter().map(|text| Stop::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let stops = texts.iter().zip(1..).map(|(text, number)| Stop::parse(text, number));
+    let stops = stops.collect::<Result<Vec<_>, _>>()?;
     let last = stops.len() - 1;
     for (position, stop) in stops.iter().enumerate() {
         match stop {
@@ -44,7 +47,7 @@ pub(crate) fn parse_all(texts: &[String], verify: bool) -> Result<Vec<Stop>, Str
                 return Err(format!(
                     "{}: the name does not say in which format to write: end it in .json, .jsonl or .ndjson, \
                      and .gz after that for gzip",
-                    path.display()
+                    stop.shown()
                 ));
             }
             _ => {}
@@ -56,7 +59,7 @@ pub(crate) fn parse_all(texts: &[String], verify: bool) -> Result<Vec<Stop>, Str
         {
             return Err(format!(
                 "{}: source and target are the same file; whatever is not copied, such as by --prefix, would be lost",
-                to.display()
+                shown_path(to)
             ));
         }
     }
@@ -74,9 +77,10 @@ fn is_same_file(left: &Path, right: &Path) -> bool {
 }
 
 impl Stop {
-    /// The scheme of a backend that is built in makes a store URL. Otherwise a name with a known ending, or of a file
-    /// that exists, is a file. What is left is an error: a misspelt scheme must not become the name of a file.
-    fn parse(text: &str) -> Result<Self, String> {
+    /// The scheme of a backend that is built in makes a store URL. Otherwise the name of a file that exists, or one with a
+    /// known ending that does not begin like a URL, is a file. What is left is an error: a misspelt scheme must not become
+    /// the name of a file. `number` is the place of the stop, from 1.
+    fn parse(text: &str, number: usize) -> Result<Self, String> {
         if text == "-" {
             return Ok(Self::Stdio);
         }
@@ -87,18 +91,24 @@ impl Stop {
             return Ok(Self::Store { url: text.to_owned(), shown: shown(url) });
         }
         let path = Path::new(text);
-        if BulkFormat::of_path(path).is_some() || path.exists() {
+        if path.exists() || (BulkFormat::of_path(path).is_some() && !begins_like_a_url(text)) {
             return Ok(Self::File(path.to_owned()));
         }
         let known = kv_backends::schemes().join(":, ");
         Err(match url {
-            // Not as they were written: where the scheme was forgotten, or nothing can be taken apart, any part may be a
-            // password (ERR-2).
+            // Not as it was written: where the scheme was forgotten any part may be a password (ERR-2).
             Ok(url) => format!("{url}: no store has this scheme; known are {known}:"),
-            Err(error) if begins_like_a_url(text) => error.to_string(),
-            Err(_) => format!(
-                "{text}: neither a store URL ({known}:) nor a file that exists or ends in .json, .jsonl or .ndjson"
-            ),
+            Err(error) if names_a_scheme(text) => report::reason(&error),
+            Err(_) => {
+                let shown = if may_hold_a_secret(text) {
+                    format!("stop {number}, which is not shown as it may hold a secret")
+                } else {
+                    Escaped(text).to_string()
+                };
+                format!(
+                    "{shown}: neither a store URL ({known}:) nor a file that exists or ends in .json, .jsonl or .ndjson"
+                )
+            }
         })
     }
 
@@ -121,9 +131,13 @@ impl Stop {
             Self::Stdio => Ok(Opened::Stdio),
             Self::File(path) => Ok(Opened::File(path.clone())),
             Self::Store { url, .. } => {
-                let url = if only_read { reading(url)? } else { url.clone() };
-                let store = kv_backends::open(&url).await?;
+                // With the store's own patience, so that a wrong address is told soon.
+                let mut store = kv_backends::open(&if only_read { reading(url)? } else { url.clone() }).await?;
                 store.ping().await?;
+                if let Some(patient) = patient(url)? {
+                    store.close().await?;
+                    store = kv_backends::open(&patient).await?;
+                }
                 Ok(Opened::Store(store))
             }
         }
@@ -133,7 +147,7 @@ impl Stop {
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Store { shown, .. } => shown.clone(),
-            Self::File(path) => path.display().to_string(),
+            Self::File(path) => shown_path(path),
             Self::Stdio => "-".to_owned(),
         }
     }
@@ -154,21 +168,56 @@ fn shown(url: &StoreUrl) -> String {
     }
 }
 
+/// What a long batch job does over a network, where the URL does not say otherwise: a target that is away for some minutes
+/// does not end it, and neither does a wait that the system asks for. See `RetryPolicy` of kv-remote.
+const PATIENCE: [(&str, &str); 3] =
+    [("attempts_max", "16"), ("retry_after_max_ms", "900000"), ("deadline_ms", "3600000")];
+
+/// The schemes of stores that no network lies before.
+const LOCAL: [&str; 2] = ["memory", "sqlite"];
+
 /// SQLite creates a missing file or namespace unless its URL says otherwise.
 fn reading(url: &str) -> kv_api::Result<String> {
-    let mut parsed: StoreUrl = url.parse()?;
-    if parsed.scheme() != "sqlite" || parsed.take_option("mode").is_some() {
-        return Ok(url.to_owned());
-    }
-    Ok(format!("{url}{}mode=ro", if url.contains('?') { '&' } else { '?' }))
+    let is_sqlite = url.parse::<StoreUrl>()?.scheme() == "sqlite";
+    completed(url, if is_sqlite { &[("mode", "ro")] } else { &[] })
 }
 
+/// The URL for the job itself; `None` for a store that no network lies before.
+fn patient(url: &str) -> kv_api::Result<Option<String>> {
+    let is_local = LOCAL.contains(&url.parse::<StoreUrl>()?.scheme());
+    if is_local { Ok(None) } else { completed(url, &PATIENCE).map(Some) }
+}
+
+/// The URL with the options that it does not have yet.
+fn completed(url: &str, defaults: &[(&str, &str)]) -> kv_api::Result<String> {
+    let mut parsed: StoreUrl = url.parse()?;
+    let mut completed = url.to_owned();
+    for (name, value) in defaults {
+        if parsed.take_option(name).is_none() {
+            completed.push(if completed.contains('?') { '&' } else { '?' });
+            completed.push_str(&format!("{name}={value}"));
+        }
+    }
+    Ok(completed)
+}
+
+fn shown_path(path: &Path) -> String {
+    Escaped(&path.display().to_string()).to_string()
+}
+
+/// Whether it is taken for a misspelt URL, and not for the name of a file.
 fn begins_like_a_url(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(scheme, rest)| {
-        rest.starts_with("//")
-            || rest.contains('@')
-            || kv_backends::schemes().contains(&scheme.to_ascii_lowercase().as_str())
-    })
+    names_a_scheme(text) || text.split_once(':').is_some_and(|(_, rest)| rest.starts_with("//") || rest.contains('@'))
+}
+
+fn names_a_scheme(text: &str) -> bool {
+    text.split_once(':')
+        .is_some_and(|(scheme, _)| kv_backends::schemes().contains(&scheme.to_ascii_lowercase().as_str()))
+}
+
+/// Whether what is no URL may be a part of one (ERR-2).
+fn may_hold_a_secret(text: &str) -> bool {
+    text.contains(['@', '?', '=', '#']) || text.contains("//") || begins_like_a_url(text)
 }
 
 #[cfg(test)]
@@ -188,28 +237,49 @@ mod tests {
             ("a:b.ndjson", Stop::File("a:b.ndjson".into())),
             ("Cargo.toml", Stop::File("Cargo.toml".into())), // exists, so it is read and its content decides
         ] {
-            assert_eq!(Stop::parse(text), Ok(expected), "{text}");
+            assert_eq!(Stop::parse(text, 1), Ok(expected), "{text}");
         }
         for (text, message) in [
             ("redsi://user:hunter2@host", "no store has this scheme"),
-            ("redsi://user:hunter2@host?option", "has no value"),
-            ("redsi:user:hunter2@host?option", "has no value"),
-            ("redsi://user:hunter2%ff@host", "not UTF-8"),
-            ("redsi://user:hunter2?a=b@host", "redsi://...: no store has this scheme"),
+            ("redsi://user:hunter2@host/x.json", "no store has this scheme"),
+            ("redsi://user:hunter2@host?option", "neither a store URL"),
+            ("redsi:user:hunter2@host?option", "neither a store URL"),
+            ("redsi://user:hunter2%ff@host", "neither a store URL"),
+            ("redsi://user:hunter2?a=b@host", "no store has this scheme"),
+            ("hunter2:pass@host/x", "no store has this scheme"),
+            ("hunter2@host/x", "stop 1, which is not shown as it may hold a secret: neither a store URL"),
+            ("user:hunter2@host/x.json", "no store has this scheme"),
+            ("//user:hunter2@host/x", "neither a store URL"),
+            ("account/namespace?api_token=hunter2", "neither a store URL"),
+            ("api_token=hunter2", "neither a store URL"),
+            ("account/namespace#hunter2", "neither a store URL"),
+            ("a\u{1b}[31m\u{202e}b", "a\\u{1b}[31m\\u{202e}b: neither a store URL"),
             ("nothing.txt", "neither a store URL"),
             ("sqlite:app.db?namespace", "has no value"),
             ("", "neither a store URL"),
         ] {
-            let error = Stop::parse(text).expect_err(text);
+            let error = Stop::parse(text, 1).expect_err(text);
             assert!(error.contains(message) && !error.contains("hunter2"), "{text}: {error}");
         }
     }
 
     #[test]
     fn a_store_that_is_only_read_is_not_created() {
-        assert_eq!(reading("memory:").unwrap(), "memory:");
-        assert_eq!(reading("sqlite:a.db").unwrap(), "sqlite:a.db?mode=ro");
-        assert_eq!(reading("sqlite:a.db?namespace=n").unwrap(), "sqlite:a.db?namespace=n&mode=ro");
-        assert_eq!(reading("sqlite:a.db?mode=rw").unwrap(), "sqlite:a.db?mode=rw");
+        let reading = |url| reading(url).unwrap();
+        assert_eq!(reading("memory:"), "memory:");
+        assert_eq!(reading("sqlite:a.db"), "sqlite:a.db?mode=ro");
+        assert_eq!(reading("sqlite:a.db?namespace=n"), "sqlite:a.db?namespace=n&mode=ro");
+        assert_eq!(reading("sqlite:a.db?mode=rw"), "sqlite:a.db?mode=rw");
+    }
+
+    #[test]
+    fn err_4_a_long_job_is_patient_where_the_url_does_not_say_otherwise() {
+        let patience = "attempts_max=16&retry_after_max_ms=900000&deadline_ms=3600000";
+        assert_eq!(patient("puter:///app").unwrap(), Some(format!("puter:///app?{patience}")));
+        assert_eq!(
+            patient("cloudflare://a/n?deadline_ms=5&attempts_max=1").unwrap().as_deref(),
+            Some("cloudflare://a/n?deadline_ms=5&attempts_max=1&retry_after_max_ms=900000")
+        );
+        assert_eq!((patient("memory:").unwrap(), patient("sqlite:a.db?mode=ro").unwrap()), (None, None));
     }
 }
