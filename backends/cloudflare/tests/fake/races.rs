@@ -1,6 +1,7 @@
 //! A store does not race with itself (SET-6).
 
 use futures_util::StreamExt;
+use futures_util::future::poll_immediate;
 use futures_util::stream::{self, FuturesUnordered};
 use kv_api::{SetItem, SetStatus};
 use kv_fakes::{Applied, Fault};
@@ -73,7 +74,7 @@ async fn err_6_a_call_that_is_dropped_leaves_its_key_to_the_next() {
         let mut waiter = Box::pin(store.set("k", 2).if_not_exists());
         for _ in 0..polls {
             // A request of the round before may have met the fault instead.
-            if futures_util::poll!(&mut holder).is_ready() || futures_util::poll!(&mut waiter).is_ready() {
+            if poll_immediate(&mut holder).await.is_some() || poll_immediate(&mut waiter).await.is_some() {
                 break;
             }
             tokio::task::yield_now().await;
