@@ -1,13 +1,14 @@
 //! What is known after each thing that can go wrong (ERR-3 to ERR-5, BATCH-3, BATCH-6).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{ErrorKind, Reason, Retry, SetItem, SetStatus, Timestamp, Value};
-use kv_cloudflare::{Credentials, RetryPolicy};
-use kv_fakes::cloudflare::{EMAIL, GLOBAL_KEY, NAMESPACE};
+use kv_api::{Clock, ErrorKind, Reason, Retry, SetItem, SetStatus, Timestamp, Value};
+use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
+use kv_fakes::cloudflare::{ACCOUNT, EMAIL, GLOBAL_KEY, NAMESPACE};
 use kv_fakes::{Applied, Fault};
 
-use crate::harness::{System, open};
+use crate::harness::{System, TOKEN, open};
 use crate::scripted::{JSON, Scripted, success};
 
 const KEYS: [&str; 6] = ["k0", "k1", "k2", "k3", "k4", "k5"];
@@ -206,6 +207,51 @@ async fn err_3_a_throttled_read_of_bytes_is_no_value() {
     system.server.inject(Fault::Throttled { retry_after: Some(Duration::from_secs(7)) }, 1);
     let error = patient.get("k").await.unwrap_err();
     assert_eq!((error.kind(), error.retry_after()), (ErrorKind::RateLimited, Some(Duration::from_secs(7))));
+}
+
+/// The documents say 300 seconds.
+#[tokio::test]
+async fn err_4_the_services_own_penalty_is_waited_out() {
+    let system = System::start().await;
+    let store = system.store_with(|remote| {
+        remote.with_timer(Arc::new(system.client_clock.clone())).with_retry(RetryPolicy::default())
+    });
+    let penalty = Duration::from_secs(300);
+    for more in [Duration::ZERO, Duration::from_secs(1)] {
+        let started = system.client_clock.now();
+        system.server.inject(Fault::Throttled { retry_after: Some(penalty + more) }, 1);
+        let own = store.clone();
+        let call = tokio::spawn(async move { own.set("k", "v").await });
+        while !call.is_finished() {
+            if system.client_clock.sleepers() > 0 && system.server.faults_left() == 0 {
+                system.client_clock.advance(Duration::from_secs(1));
+            }
+            tokio::task::yield_now().await;
+        }
+        let waited = system.client_clock.now().saturating_since(started);
+        let set = call.await.unwrap();
+        if more.is_zero() {
+            assert_eq!(set.unwrap().status(), SetStatus::Stored);
+            assert!(waited >= penalty, "{waited:?}");
+        } else {
+            let error = set.unwrap_err();
+            assert_eq!((error.kind(), error.retry_after()), (ErrorKind::RateLimited, Some(penalty + more)));
+            assert!(waited < penalty, "at once: {waited:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn plain_http_to_another_machine_has_to_be_allowed() {
+    let config = || {
+        let token = Credentials::Token(TOKEN.into());
+        CloudflareConfig::new(ACCOUNT, NAMESPACE, token).unwrap().with_base_url("http://10.0.0.7/hidden").unwrap()
+    };
+    let error = CloudflareStore::open(config()).unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&Reason::UnknownOption)));
+    assert!(!format!("{error} {error:?}").contains("hidden"), "{error:?}");
+    let allowed = config().with_remote(RemoteSettings::default().with_allow_http(true));
+    CloudflareStore::open(allowed).unwrap();
 }
 
 #[tokio::test]
