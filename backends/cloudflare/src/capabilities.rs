@@ -14,8 +14,9 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("cloudflare")
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
     .with_expiry_min(EXPIRY_MIN)
-    // The binding has been seen to cut greater numbers of seconds to 32 signed bits; what REST does with them is unknown,
-    // and an entry that ended in the past would be lost (CAP-3). One less, as a ttl may be sent with a second more (EXP-4).
+    // The binding has been seen to cut greater numbers of seconds to 32 signed bits; what REST does with them is
+    // unknown, and an entry that ended in the past would be lost (CAP-3). One less, as a ttl may be sent with a second
+    // more (EXP-4).
     .with_expire_at_max(Timestamp::from_unix_seconds(i32::MAX as i64 - 1))
     .with_expiry_read(true)
     .with_metadata(Support::Native)

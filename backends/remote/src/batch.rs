@@ -1,5 +1,5 @@
-//! Batches in bulk requests: planned by count and bytes, divided where one is refused, and a result for each item that is only
-//! ever taken from evidence for that item (BATCH-1, BATCH-3, BATCH-6).
+//! Batches in bulk requests: planned by count and bytes, divided where one is refused, and a result for each item that
+//! is only ever taken from evidence for that item (BATCH-1, BATCH-3, BATCH-6).
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use kv_api::{Error, ErrorKind, Result, Retry};
 use crate::call::Call;
 use crate::idempotency::Idempotency;
 
-/// How often the items of one refused request are divided to find those that the system does not like. One among 10,000 takes
-/// 14; a request whose items are all refused must not become 20,000 requests.
+/// How often the items of one refused request are divided to find those that the system does not like. One among 10,000
+/// takes 14; a request whose items are all refused must not become 20,000 requests.
 const DIVISIONS_MAX: usize = 32;
 
 /// How much one bulk request may hold.
@@ -27,8 +27,8 @@ pub struct BulkLimits {
 }
 
 impl BulkLimits {
-    /// The fewest requests for items of these sizes in bytes, in order. An item that is too long for any gets a request of its
-    /// own.
+    /// The fewest requests for items of these sizes in bytes, in order. An item that is too long for any gets a request
+    /// of its own.
     ///
     /// ```
     /// use kv_remote::BulkLimits;
@@ -61,8 +61,8 @@ impl BulkLimits {
 pub struct BulkAnswer<T> {
     /// Items for which the answer is evidence, by their position in the batch, and what it says of each.
     pub known: Vec<(usize, Result<T>)>,
-    /// The error of all other items of the request. `InvalidArgument` says that they were refused together. `None` says nothing:
-    /// they stay unknown.
+    /// The error of all other items of the request. `InvalidArgument` says that they were refused together. `None` says
+    /// nothing: they stay unknown.
     pub rest: Option<Error>,
 }
 
@@ -76,9 +76,9 @@ impl<T> BulkAnswer<T> {
 
 /// Sends a planned batch, at most `requests_max` of its requests at once, and gives one result for each item, in order.
 ///
-/// `send` makes one request of the items at these positions, with its repeats. A request that is refused with `InvalidArgument`
-/// is divided, at most 32 times, so that an item that the system does not like fails alone (BATCH-3); the parts of what may have
-/// been written are sent only where the policy repeats unknown outcomes (ERR-4).
+/// `send` makes one request of the items at these positions, with its repeats. A request that is refused with
+/// `InvalidArgument` is divided, at most 32 times, so that an item that the system does not like fails alone (BATCH-3);
+/// the parts of what may have been written are sent only where the policy repeats unknown outcomes (ERR-4).
 ///
 /// Every item begins with an unknown outcome, and keeps it until an answer is evidence for that item (BATCH-6).
 pub async fn send_bulk<T, F>(
@@ -146,8 +146,8 @@ fn unknown_outcome() -> Error {
     Error::new(ErrorKind::Protocol, "no answer says what became of this item").with_retry(Retry::OutcomeUnknown)
 }
 
-/// The error of each item of a bulk request that was refused whole by a system that does not say which item it dislikes: this
-/// one may be innocent (BATCH-3). It keeps the refusal's code and retry class.
+/// The error of each item of a bulk request that was refused whole by a system that does not say which item it
+/// dislikes: this one may be innocent (BATCH-3). It keeps the refusal's code and retry class.
 #[must_use]
 pub fn rejected_batch_item(refusal: Error) -> Error {
     let message = "refused together with other items of its request, of which at least one is not acceptable";

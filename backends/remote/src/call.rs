@@ -33,7 +33,8 @@ impl Reply<SetStatus> {
 }
 
 impl Reply<DeleteOutcome> {
-    /// The outcome of a delete: after a repeat nobody knows whether there was an entry before the first attempt (ERR-5).
+    /// The outcome of a delete: after a repeat nobody knows whether there was an entry before the first attempt
+    /// (ERR-5).
     #[must_use]
     pub const fn delete_outcome(self) -> DeleteOutcome {
         match self.answer {
@@ -43,15 +44,15 @@ impl Reply<DeleteOutcome> {
     }
 }
 
-/// The error of a write whose own request was never sent: only a look before it, or a write of something else, has failed
-/// (ERR-3).
+/// The error of a write whose own request was never sent: only a look before it, or a write of something else, has
+/// failed (ERR-3).
 #[must_use]
 pub fn as_not_applied(error: Error) -> Error {
     if error.retry() == Retry::OutcomeUnknown { error.with_retry(Retry::Safe) } else { error }
 }
 
-/// What one store of a remote system shares among its calls: the settings, the window of requests under way, and the turns of
-/// those that are at work on one key.
+/// What one store of a remote system shares among its calls: the settings, the window of requests under way, and the
+/// turns of those that are at work on one key.
 #[derive(Debug)]
 pub struct Remote {
     settings: RemoteSettings,
@@ -85,9 +86,10 @@ impl Remote {
         Call { remote: self, began_at: self.settings.timer.monotonic_now() }
     }
 
-    /// Runs calls side by side, as many as the window holds, and gives their results in order. Each is taken from `calls` when
-    /// its turn comes, so that a batch of a million holds no more of them than one of a hundred. The stream is boxed: of one
-    /// over a lazy iterator of futures that borrow their requests the compiler cannot prove that it is `Send`.
+    /// Runs calls side by side, as many as the window holds, and gives their results in order. Each is taken from
+    /// `calls` when its turn comes, so that a batch of a million holds no more of them than one of a hundred. The
+    /// stream is boxed: of one over a lazy iterator of futures that borrow their requests the compiler cannot prove
+    /// that it is `Send`.
     pub fn in_window<'a, T: Send + 'a>(
         &self,
         calls: impl IntoIterator<Item = BoxFuture<'a, T>, IntoIter: Send + 'a>,
@@ -109,10 +111,10 @@ impl Call<'_> {
     /// retry class what is known about it.
     ///
     /// # Errors
-    /// The last attempt's, at once when it asks for a longer wait than the policy or the deadline allows. If any attempt of a
-    /// write may have been applied, the error says `OutcomeUnknown`, whatever became of the last one; a read has nothing that
-    /// could have been applied, so its error says `Safe` instead. `Unavailable` when an attempt takes too long or the deadline
-    /// passes; with `Safe` when it passed before the request was sent.
+    /// The last attempt's, at once when it asks for a longer wait than the policy or the deadline allows. If any
+    /// attempt of a write may have been applied, the error says `OutcomeUnknown`, whatever became of the last one; a
+    /// read has nothing that could have been applied, so its error says `Safe` instead. `Unavailable` when an attempt
+    /// takes too long or the deadline passes; with `Safe` when it passed before the request was sent.
     pub async fn send<T, F>(&self, idempotency: Idempotency, mut attempt: impl FnMut() -> F + Send) -> Result<Reply<T>>
     where
         F: Future<Output = Result<T>> + Send,
@@ -145,8 +147,8 @@ impl Call<'_> {
         }
     }
 
-    /// Whether the policy lets a request be sent again that asks for this and failed so: for an adapter that sends it in another
-    /// form, such as a batch in parts (ERR-4).
+    /// Whether the policy lets a request be sent again that asks for this and failed so: for an adapter that sends it
+    /// in another form, such as a batch in parts (ERR-4).
     #[must_use]
     pub fn allows(&self, idempotency: Idempotency, error: &Error) -> bool {
         self.remote.settings.retry.allows(idempotency, error)
@@ -170,11 +172,11 @@ impl Call<'_> {
     }
 
     /// Waits until this call has the key for itself: until no other call of the store holds it, alone or
-    /// [together](Self::share_keys). First come, first served. For what is decided by a look and applied by a later request
-    /// (SET-6).
+    /// [together](Self::share_keys). First come, first served. For what is decided by a look and applied by a later
+    /// request (SET-6).
     ///
-    /// A call that holds one key must not wait for another. Two calls of one task, of which only one is polled, may wait for
-    /// each other until a deadline.
+    /// A call that holds one key must not wait for another. Two calls of one task, of which only one is polled, may
+    /// wait for each other until a deadline.
     ///
     /// # Errors
     /// `Unavailable` with `Safe` when the deadline passes first.
@@ -191,8 +193,8 @@ impl Call<'_> {
         self.wait_for(keys).await
     }
 
-    /// Waits until no other call of the store has one of these keys [for itself](Self::lock_key), and keeps it from that. For
-    /// writes that no look decides: they need not wait for each other.
+    /// Waits until no other call of the store has one of these keys [for itself](Self::lock_key), and keeps it from
+    /// that. For writes that no look decides: they need not wait for each other.
     ///
     /// # Errors
     /// `Unavailable` with `Safe` when the deadline passes first.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// One lock for each key that a call is at work on. A key is known by a keyed hash of 64 bits: two keys with one hash would
-/// wait for each other, and nothing worse.
+/// One lock for each key that a call is at work on. A key is known by a keyed hash of 64 bits: two keys with one hash
+/// would wait for each other, and nothing worse.
 ///
 /// The locks are fair: who came first is first. A waiter or holder that is dropped makes way at once.
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 
 use kv_api::{Error, ErrorKind, Reason, Result, Retry};
 
-/// The system's cursor that begins a page, and the last key of that page that was handed out, when not all of it was wanted.
-/// The key is remembered on later pages too, as new keys may push others onto them (LIST-2).
+/// The system's cursor that begins a page, and the last key of that page that was handed out, when not all of it was
+/// wanted. The key is remembered on later pages too, as new keys may push others onto them (LIST-2).
 ///
 /// ```
 /// use kv_remote::ListPosition;
@@ -54,8 +54,8 @@ impl ListPosition {
     /// `limit`. `next` is the system's cursor of the page after it. The position of what follows; `None` at the end.
     ///
     /// # Errors
-    /// `Protocol` when keys repeat or do not ascend by their bytes (LIST-2), or when `next` is the cursor of this page, so that
-    /// a walk would have no end.
+    /// `Protocol` when keys repeat or do not ascend by their bytes (LIST-2), or when `next` is the cursor of this page,
+    /// so that a walk would have no end.
     pub fn cut<T>(
         self,
         items: &mut Vec<T>,
@@ -82,8 +82,8 @@ impl ListPosition {
         })
     }
 
-    /// The error of a list that was refused: where the request had a cursor and was else acceptable, the cursor is no longer
-    /// valid (LIST-3).
+    /// The error of a list that was refused: where the request had a cursor and was else acceptable, the cursor is no
+    /// longer valid (LIST-3).
     #[must_use]
     pub fn explain(&self, error: Error) -> Error {
         if error.kind() == ErrorKind::InvalidArgument && self.cursor.is_some() {

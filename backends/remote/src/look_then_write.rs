@@ -5,16 +5,17 @@ use kv_api::{Condition, Error, Result, SetOutcome, SetStatus};
 use crate::call::Call;
 use crate::idempotency::Idempotency;
 
-/// A set on a system that knows no conditions. Unconditional, it is `write` alone. With `IfNotExists` or `IfExists` it is `look`,
-/// which says whether there is an entry, and then `write` if that fits. `write` gets the class that its request has (ERR-4).
+/// A set on a system that knows no conditions. Unconditional, it is `write` alone. With `IfNotExists` or `IfExists` it
+/// is `look`, which says whether there is an entry, and then `write` if that fits. `write` gets the class that its
+/// request has (ERR-4).
 ///
-/// Another process may write between the two. Another call of this store may not: on one key, calls with a condition come one
-/// after the other, and while one is at work, the store's other writes of that key wait, as they do with
+/// Another process may write between the two. Another call of this store may not: on one key, calls with a condition
+/// come one after the other, and while one is at work, the store's other writes of that key wait, as they do with
 /// [`Call::share_keys`](Call::share_keys).
 ///
 /// # Errors
-/// Those of `look` and `write`; `Unavailable` with `Safe` when the deadline passes before the turn comes; `Internal` for a
-/// condition on a version.
+/// Those of `look` and `write`; `Unavailable` with `Safe` when the deadline passes before the turn comes; `Internal`
+/// for a condition on a version.
 pub async fn look_then_write<L, W>(
     call: &Call<'_>,
     key: &str,

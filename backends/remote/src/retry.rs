@@ -8,10 +8,10 @@ use kv_api::{Error, Retry};
 
 use crate::idempotency::Idempotency;
 
-/// When a request is sent again. The waits double from the least to the greatest one, and each is lengthened at random, up
-/// to twice itself, so that clients that failed together do not come back together. A system that asks for a longer wait gets
-/// it, where it is no longer than [`with_retry_after_max`](Self::with_retry_after_max) and ends before the deadline; else the
-/// call ends at once, and its error says which wait was asked for.
+/// When a request is sent again. The waits double from the least to the greatest one, and each is lengthened at random,
+/// up to twice itself, so that clients that failed together do not come back together. A system that asks for a longer
+/// wait gets it, where it is no longer than [`with_retry_after_max`](Self::with_retry_after_max) and ends before the
+/// deadline; else the call ends at once, and its error says which wait was asked for.
 ///
 /// ```
 /// use kv_remote::RetryPolicy;
@@ -35,8 +35,8 @@ pub struct RetryPolicy {
     repeat_unknown_writes: bool,
 }
 
-/// Four attempts, waits from 100 milliseconds to 8 seconds, up to 5 minutes where the system asks for them, 10 minutes for the
-/// whole call, unknown outcomes included.
+/// Four attempts, waits from 100 milliseconds to 8 seconds, up to 5 minutes where the system asks for them, 10 minutes
+/// for the whole call, unknown outcomes included.
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
@@ -56,8 +56,8 @@ impl RetryPolicy {
         Self { attempts_max: NonZeroU32::MIN, ..Self::default() }
     }
 
-    /// A write whose outcome is unknown is not sent again: the repeat could overwrite what somebody else wrote in between.
-    /// What was certainly not applied, and reads, still are.
+    /// A write whose outcome is unknown is not sent again: the repeat could overwrite what somebody else wrote in
+    /// between. What was certainly not applied, and reads, still are.
     pub const fn without_unknown_retries(mut self) -> Self {
         self.repeat_unknown_writes = false;
         self
@@ -69,25 +69,26 @@ impl RetryPolicy {
         self
     }
 
-    /// The first and the greatest wait between two attempts, before they are lengthened at random. Default: 100 milliseconds
-    /// and 8 seconds; more than a day counts as a day. Two zeros do not wait at all, except where the system asks for it.
+    /// The first and the greatest wait between two attempts, before they are lengthened at random. Default: 100
+    /// milliseconds and 8 seconds; more than a day counts as a day. Two zeros do not wait at all, except where the
+    /// system asks for it.
     pub const fn with_delays(mut self, min: Duration, max: Duration) -> Self {
         self.delay_min = min;
         self.delay_max = max;
         self
     }
 
-    /// The longest wait that is granted to a system that asks for one, as with the header `Retry-After`. A longer one ends the
-    /// call at once. Default: 5 minutes, which is the longest penalty that a supported system documents.
+    /// The longest wait that is granted to a system that asks for one, as with the header `Retry-After`. A longer one
+    /// ends the call at once. Default: 5 minutes, which is the longest penalty that a supported system documents.
     pub const fn with_retry_after_max(mut self, retry_after_max: Duration) -> Self {
         self.retry_after_max = retry_after_max;
         self
     }
 
-    /// The longest that a whole call may take, with all its requests, repeats and waits: what has not been answered by then
-    /// fails. Counted by the timer's monotonic time. Default: 10 minutes, so that there is time for the requests beside the
-    /// longest wait. A batch that is split into requests is one call; one that names a key again is one for each of its rounds
-    /// (BATCH-4).
+    /// The longest that a whole call may take, with all its requests, repeats and waits: what has not been answered by
+    /// then fails. Counted by the timer's monotonic time. Default: 10 minutes, so that there is time for the requests
+    /// beside the longest wait. A batch that is split into requests is one call; one that names a key again is one for
+    /// each of its rounds (BATCH-4).
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self

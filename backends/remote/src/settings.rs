@@ -44,7 +44,8 @@ impl RemoteSettings {
         self
     }
 
-    /// How long one attempt may take until its whole answer is here. Default: 30 seconds. After that its outcome is unknown.
+    /// How long one attempt may take until its whole answer is here. Default: 30 seconds. After that its outcome is
+    /// unknown.
     pub const fn with_request_timeout(mut self, request_timeout: Duration) -> Self {
         self.request_timeout = request_timeout;
         self
@@ -56,23 +57,23 @@ impl RemoteSettings {
         self
     }
 
-    /// How many bytes the answers under way hold together, and again the bodies of requests, in a store over HTTP. Where they
-    /// are used up, one body after the other goes on, each up to its own greatest length, and the others wait, within their
-    /// time-out. So the answers hold at most this and the longest single answer. Default: 128 MiB.
+    /// How many bytes the answers under way hold together, and again the bodies of requests, in a store over HTTP.
+    /// Where they are used up, one body after the other goes on, each up to its own greatest length, and the others
+    /// wait, within their time-out. So the answers hold at most this and the longest single answer. Default: 128 MiB.
     pub const fn with_buffer_bytes_max(mut self, buffer_bytes_max: NonZeroUsize) -> Self {
         self.buffer_bytes_max = buffer_bytes_max;
         self
     }
 
-    /// Allows plain `http` to a host that is not this machine. Default: `false`, since everybody on the way could read the
-    /// credential and the data, and change both.
+    /// Allows plain `http` to a host that is not this machine. Default: `false`, since everybody on the way could read
+    /// the credential and the data, and change both.
     pub const fn with_allow_http(mut self, allow_http: bool) -> Self {
         self.allow_http = allow_http;
         self
     }
 
-    /// Whether requests go through the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
-    /// Requests to this machine never do. Default: `true`.
+    /// Whether requests go through the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
+    /// `NO_PROXY`). Requests to this machine never do. Default: `true`.
     pub const fn with_proxies(mut self, use_proxies: bool) -> Self {
         self.use_proxies = use_proxies;
         self

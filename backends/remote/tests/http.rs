@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A server that takes one connection, reads until it has seen `end`, answers with these bytes and closes. It gives back
-/// what it read.
+/// A server that takes one connection, reads until it has seen `end`, answers with these bytes and closes. It gives
+/// back what it read.
 async fn server(end: &'static str, answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -126,8 +126,8 @@ impl Answers {
         if is_missing(answer) {
             return Ok(None);
         }
-        // A value comes as `application/octet-stream`, whatever it is; JSON is the service speaking, as when it throttles
-        // under 200.
+        // A value comes as `application/octet-stream`, whatever it is; JSON is the service speaking, as when it
+        // throttles under 200.
         let says = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if answer.status != StatusCode::OK || says.is_some_and(|says| says.starts_with("application/json")) {
             return Err(self.not_understood(answer));
@@ -170,9 +170,9 @@ impl Answers {
 
     /// The keys of a bulk write or delete that were left out; `asked` is how many there were.
     ///
-    /// They are read under any status, as the service names them also beside a refusal. What is not named is taken as done
-    /// only if the figures agree, or, under success, where no figures are given, as older answers do. Figures that cannot be
-    /// read say nothing of any item (BATCH-6).
+    /// They are read under any status, as the service names them also beside a refusal. What is not named is taken as
+    /// done only if the figures agree, or, under success, where no figures are given, as older answers do. Figures that
+    /// cannot be read say nothing of any item (BATCH-6).
     pub(crate) fn unsuccessful(&self, answer: &Answer, asked: usize) -> Result<Vec<String>> {
         let body = JsonText::parse_slice_foreign(&answer.body).ok();
         let result = body.and_then(|body| members(body, ["result"]));
@@ -207,7 +207,8 @@ impl Answers {
             if !name.starts_with(prefix) {
                 return Err(malformed("a page has a key without the prefix that was asked for"));
             }
-            // What a newer version wrote is still listed: a walk must not end at it, and nothing is told that is not so.
+            // What a newer version wrote is still listed: a walk must not end at it, and nothing is told that is not
+            // so.
             let metadata = metadata
                 .map_or_else(|| Ok(TaggedMetadata::default()), TaggedMetadata::decode_json)
                 .map_or(ListedMetadata::NotReported, |stored| ListedMetadata::from(stored.metadata));
@@ -224,8 +225,8 @@ impl Answers {
     }
 }
 
-/// The one answer that says that a key is missing. Any other 404 is about something else: the namespace, the route, or a
-/// server that is not the service.
+/// The one answer that says that a key is missing. Any other 404 is about something else: the namespace, the route, or
+/// a server that is not the service.
 fn is_missing(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND
         && Refusal::of(answer).is_some_and(|refusal| !refusal.success && refusal.has_code(KEY_NOT_FOUND))

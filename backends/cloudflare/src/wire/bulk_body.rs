@@ -37,7 +37,8 @@ pub(crate) fn write_item(write: &Write<'_>, now: Timestamp, out: &mut dyn io::Wr
     out.write_all(b"}")
 }
 
-/// Whether a text is so long, and so full of what JSON escapes, that it might not fit a body, though by itself it can be stored.
+/// Whether a text is so long, and so full of what JSON escapes, that it might not fit a body, though by itself it can
+/// be stored.
 fn is_shorter_in_base64(text: &str) -> io::Result<bool> {
     if text.len() <= TEXT_BYTES_ALWAYS_FITTING {
         return Ok(false);

@@ -1,5 +1,5 @@
-//! What a refusal means (ERR-1, ERR-3). By the status first; by the service's own code only where it says more, since the
-//! numbers are shared with other products of the vendor and some mean something else there.
+//! What a refusal means (ERR-1, ERR-3). By the status first; by the service's own code only where it says more, since
+//! the numbers are shared with other products of the vendor and some mean something else there.
 
 use std::fmt::Write as _;
 
@@ -59,13 +59,14 @@ const fn meaning(status: u16, code: u64) -> Option<(ErrorKind, Retry)> {
         (_, 971) => (ErrorKind::RateLimited, Retry::Safe),
         // A server that failed may have failed after the write, whatever it says.
         (500.., _) => return None,
-        // Wrong or missing headers (issues of the vendor's Node client); invalid, missing and expired credentials (an SDK's
-        // table).
+        // Wrong or missing headers (issues of the vendor's Node client); invalid, missing and expired credentials (an
+        // SDK's table).
         (_, 6003 | 9103 | 9106 | 9109) => (ErrorKind::Unauthorized, Retry::Never),
-        // "Authentication error" (seen with 401, 403 and 405); locally 10000 also stands with 400 and 413 for other things.
+        // "Authentication error" (seen with 401, 403 and 405); locally 10000 also stands with 400 and 413 for other
+        // things.
         (200..=299 | 401 | 403 | 405, 10000) => (ErrorKind::Unauthorized, Retry::Never),
-        // A namespace identifier that is none, a namespace that is not there (an error report of an SDK); no such route, as
-        // with a malformed account (an issue of the vendor's Terraform provider).
+        // A namespace identifier that is none, a namespace that is not there (an error report of an SDK); no such
+        // route, as with a malformed account (an issue of the vendor's Terraform provider).
         (_, 10011 | 10013 | 7000 | 7003) => (ErrorKind::Misconfigured, Retry::Never),
         // A ttl below the minimum (an SDK's tests against a live account).
         (_, 10034) => (ErrorKind::InvalidArgument, Retry::Never),
@@ -73,8 +74,8 @@ const fn meaning(status: u16, code: u64) -> Option<(ErrorKind, Retry)> {
     })
 }
 
-/// The reason, where code or text name it. The texts of refused expiries are the same in production and locally, those of
-/// refused sizes were seen locally.
+/// The reason, where code or text name it. The texts of refused expiries are the same in production and locally, those
+/// of refused sizes were seen locally.
 fn reason(errors: &[&NativeError]) -> Option<Reason> {
     errors.iter().find_map(|error| {
         let message = error.message.as_deref().unwrap_or_default();
@@ -95,8 +96,8 @@ fn reason(errors: &[&NativeError]) -> Option<Reason> {
     })
 }
 
-/// The error of an answer that is a refusal. Of what the service says, so much is shown as the redaction leaves: it may quote
-/// the request, and that may have carried a value (ERR-2).
+/// The error of an answer that is a refusal. Of what the service says, so much is shown as the redaction leaves: it may
+/// quote the request, and that may have carried a value (ERR-2).
 pub(super) fn refused(answer: &Answer, clock: &dyn Clock, redaction: &Redaction) -> Error {
     let refusal = Refusal::of(answer);
     let errors: Vec<_> = refusal.iter().flat_map(|refusal| &refusal.errors).collect();

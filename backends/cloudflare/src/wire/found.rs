@@ -1,9 +1,9 @@
 //! What a read of many tells about one entry: the value as text, which is not always the value.
 //!
-//! The service decodes the bytes of a value as text, without a word about what that loses: a byte order mark at the beginning
-//! is dropped, which the tag tells of our own values, and what is no UTF-8 becomes U+FFFD. Where that shows the bytes have to
-//! be read; and as that is another request, they count only if they are those of the entry whose kind, metadata and expiry
-//! were told before (GET-1).
+//! The service decodes the bytes of a value as text, without a word about what that loses: a byte order mark at the
+//! beginning is dropped, which the tag tells of our own values, and what is no UTF-8 becomes U+FFFD. Where that shows
+//! the bytes have to be read; and as that is another request, they count only if they are those of the entry whose
+//! kind, metadata and expiry were told before (GET-1).
 
 use bytes::Bytes;
 use kv_api::{EntryExpiry, JsonText, KindTag, TaggedMetadata, Value, ValueKind};
@@ -15,8 +15,8 @@ const BOM: char = '\u{FEFF}';
 pub(crate) enum Match {
     /// They are, as this value.
     Same(Value),
-    /// They are, as this value, if the metadata has not changed: with bad luck the bytes of another write look the same, such
-    /// as the text U+FFFD written over a byte that is no UTF-8.
+    /// They are, as this value, if the metadata has not changed: with bad luck the bytes of another write look the
+    /// same, such as the text U+FFFD written over a byte that is no UTF-8.
     SameIfUntouched(Value),
     /// They are of another write, so that the kind may be too.
     Other,
@@ -43,8 +43,9 @@ impl Found {
         Some(of_kind(self.stored.tag, Bytes::from(text)))
     }
 
-    /// What these bytes are. UTF-8 must be the text to the letter. Anything else is bytes, whatever the tag says, and is
-    /// compared without regard to how many U+FFFD the service puts for how many bytes, which its documents do not say.
+    /// What these bytes are. UTF-8 must be the text to the letter. Anything else is bytes, whatever the tag says, and
+    /// is compared without regard to how many U+FFFD the service puts for how many bytes, which its documents do not
+    /// say.
     pub(crate) fn compare(&self, bytes: Bytes) -> Match {
         let Ok(read) = std::str::from_utf8(&bytes) else {
             let read = String::from_utf8_lossy(&bytes);

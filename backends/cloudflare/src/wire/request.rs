@@ -69,8 +69,8 @@ impl Requests {
         Ok(self.json(Method::POST, "/bulk/get", body)?.with_answer_bytes_max(bytes_max))
     }
 
-    /// A value by itself where there is nothing beside it to store; else a form, whose parts are files so that no server
-    /// takes the bytes for text.
+    /// A value by itself where there is nothing beside it to store; else a form, whose parts are files so that no
+    /// server takes the bytes for text.
     pub(crate) fn put_value(
         &self,
         key: &str,
@@ -101,7 +101,8 @@ impl Requests {
         self.at(Method::DELETE, &format!("/values/{}", encoded(key)))
     }
 
-    /// Many entries less; the body is made of so many keys. The older form, DELETE with a body, loses the body in some proxies.
+    /// Many entries less; the body is made of so many keys. The older form, DELETE with a body, loses the body in some
+    /// proxies.
     pub(crate) fn bulk_delete(&self, body: Bytes, items: usize) -> Result<Request> {
         let request = self.json(Method::POST, "/bulk/delete", body)?;
         Ok(request.with_answer_bytes_max(REPORT_BYTES_MAX + items * KEY_BYTES_MAX))
@@ -120,11 +121,11 @@ impl Requests {
     }
 }
 
-/// The one form of expiry that is sent, in whole seconds: given both, the service would take the ttl, whatever the caller
-/// decided (EXP-2).
+/// The one form of expiry that is sent, in whole seconds: given both, the service would take the ttl, whatever the
+/// caller decided (EXP-2).
 ///
-/// The service counts a ttl from the second that has begun, so that an entry would end up to a second early (EXP-4). A ttl
-/// that begins between two seconds of this side's clock is therefore sent as one second more.
+/// The service counts a ttl from the second that has begun, so that an entry would end up to a second early (EXP-4). A
+/// ttl that begins between two seconds of this side's clock is therefore sent as one second more.
 pub(super) fn expiry_of(expiry: Expiry, now: Timestamp) -> Result<Option<(&'static str, String)>> {
     match expiry {
         Expiry::Never => Ok(None),

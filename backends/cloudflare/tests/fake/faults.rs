@@ -336,8 +336,7 @@ async fn err_1_wrong_credentials_and_namespaces_are_told_apart() {
     check(open(system.config("0a5e00000000000000000000000000ff")), ErrorKind::Misconfigured).await;
     check(open(system.config("nonsense")), ErrorKind::Misconfigured).await;
     let with = |credentials| {
-        let config =
-            kv_cloudflare::CloudflareConfig::new(kv_fakes::cloudflare::ACCOUNT, NAMESPACE, credentials).unwrap();
+        let config = CloudflareConfig::new(ACCOUNT, NAMESPACE, credentials).unwrap();
         open(config.with_base_url(system.server.base_url()).unwrap().with_remote(system.remote()))
     };
     check(with(Credentials::Token("another".into())), ErrorKind::Unauthorized).await;

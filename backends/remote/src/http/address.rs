@@ -22,8 +22,8 @@ pub fn encoded(text: &str) -> impl fmt::Display + '_ {
 /// The address of `path_and_query`, already encoded and beginning with a slash, below `base`.
 ///
 /// # Errors
-/// `Internal` when the address would not keep the path as it is: `.` and `..` are taken out of a path even when they are
-/// percent-encoded, and what is left is the address of something else.
+/// `Internal` when the address would not keep the path as it is: `.` and `..` are taken out of a path even when they
+/// are percent-encoded, and what is left is the address of something else.
 ///
 /// ```
 /// use kv_remote::http::{Url, address};
@@ -45,8 +45,8 @@ pub fn address(base: &Url, path_and_query: &str) -> Result<Url> {
     if url.path() == whole && url.query() == query { Ok(url) } else { Err(changed()) }
 }
 
-/// The address of a system's API as a user gives it, below which [`address`] finds the requests. Whether plain `http` is
-/// allowed there is [`Client::new`](super::Client::new)'s to decide.
+/// The address of a system's API as a user gives it, below which [`address`] finds the requests. Whether plain `http`
+/// is allowed there is [`Client::new`](super::Client::new)'s to decide.
 ///
 /// # Errors
 /// `InvalidArgument` with [`Reason::UnknownOption`] unless it is `http` or `https` without user information, query and
@@ -75,7 +75,8 @@ pub fn base_url(text: &str) -> Result<Url> {
         })
 }
 
-/// Whether requests to this address stay on this machine. `localhost` and the names below it are this machine's (RFC 6761).
+/// Whether requests to this address stay on this machine. `localhost` and the names below it are this machine's (RFC
+/// 6761).
 pub(super) fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

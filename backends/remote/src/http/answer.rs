@@ -24,7 +24,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The wait that the header `Retry-After` asks for, in seconds or until a date; `None` without one that makes sense.
+    /// The wait that the header `Retry-After` asks for, in seconds or until a date; `None` without one that makes
+    /// sense.
     #[must_use]
     pub fn retry_after(&self, clock: &dyn Clock) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -35,8 +36,8 @@ impl Answer {
         Some(until.saturating_since(clock.now()))
     }
 
-    /// An error of the kind and retry class that the status alone tells, with the status as native code and the wait that
-    /// the system asked for: for a system whose own codes say no more.
+    /// An error of the kind and retry class that the status alone tells, with the status as native code and the wait
+    /// that the system asked for: for a system whose own codes say no more.
     #[must_use]
     pub fn error(&self, clock: &dyn Clock, message: impl Into<Cow<'static, str>>) -> Error {
         let (kind, retry) = match self.status.as_u16() {
@@ -70,9 +71,9 @@ pub fn malformed(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Protocol, message).with_retry(Retry::OutcomeUnknown)
 }
 
-/// A text of the server as an error may show it: one line of at most 200 characters, with the secrets taken out that the
-/// server may have found in the request. Only for answers to requests that carried no value: a server may quote what it
-/// was sent (ERR-2).
+/// A text of the server as an error may show it: one line of at most 200 characters, with the secrets taken out that
+/// the server may have found in the request. Only for answers to requests that carried no value: a server may quote
+/// what it was sent (ERR-2).
 #[must_use]
 pub fn quoted(text: &str, secrets: &[&SecretString]) -> String {
     shown(text, secrets.iter().copied())

@@ -7,8 +7,8 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes for all bodies of one direction. When it is used up, one body after the other may go beyond it, each up to its own
-/// greatest length: else bodies that have come half-way would wait for each other's rest.
+/// Bytes for all bodies of one direction. When it is used up, one body after the other may go beyond it, each up to its
+/// own greatest length: else bodies that have come half-way would wait for each other's rest.
 #[derive(Clone, Debug)]
 pub(super) struct ByteBudget {
     bytes_max: usize,

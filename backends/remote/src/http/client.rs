@@ -18,23 +18,23 @@ use super::failure::failed;
 use super::{Answer, Body, FormPart, Request, malformed};
 use crate::settings::RemoteSettings;
 
-/// How long connecting may take. A connection that was not made is known not to have sent anything, so it has a limit of
-/// its own below that of the request.
+/// How long connecting may take. A connection that was not made is known not to have sent anything, so it has a limit
+/// of its own below that of the request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A body shorter than this is copied out of the connection's buffer, which a small value would else keep alive whole.
 const COPIED_BELOW: usize = 4096;
 
-/// An answer longer than this is read on a thread for blocking work: parsing it takes more than a millisecond or two, and
-/// meanwhile no other task of its thread would go on, its own deadline included.
+/// An answer longer than this is read on a thread for blocking work: parsing it takes more than a millisecond or two,
+/// and meanwhile no other task of its thread would go on, its own deadline included.
 const READ_IN_PLACE_MAX: usize = 256 * 1024;
 
 /// How many long answers of a store are read at once. One whose call has ended counts until its thread is done with it.
 const READERS_MAX: usize = 4;
 
-/// A pooled HTTP client. It follows no redirect (whatever answers elsewhere is not the system that was configured, and must
-/// not get its credentials) and repeats nothing by itself. Plain `http` goes to this machine alone, unless that was allowed;
-/// what goes to this machine goes through no proxy.
+/// A pooled HTTP client. It follows no redirect (whatever answers elsewhere is not the system that was configured, and
+/// must not get its credentials) and repeats nothing by itself. Plain `http` goes to this machine alone, unless that
+/// was allowed; what goes to this machine goes through no proxy.
 #[derive(Clone, Debug)]
 pub struct Client {
     client: reqwest::Client,
@@ -55,8 +55,8 @@ pub struct Received {
 }
 
 impl Client {
-    /// A client for requests below `base`. It adds `headers` to every request and reads answers of at most `answer_bytes_max`
-    /// bytes, or fewer where a request [says so](Request::with_answer_bytes_max).
+    /// A client for requests below `base`. It adds `headers` to every request and reads answers of at most
+    /// `answer_bytes_max` bytes, or fewer where a request [says so](Request::with_answer_bytes_max).
     ///
     /// # Errors
     /// `InvalidArgument` with [`Reason::UnknownOption`] for plain `http` to another machine, unless that is
@@ -66,8 +66,8 @@ impl Client {
         Self::build(settings, base, is_local, reqwest::Client::builder(), headers, answer_bytes_max)
     }
 
-    /// As [`new`](Self::new), but connects to `address` where the host of `base` is a name: for a server whose name is nowhere
-    /// known. Port and `Host` header stay those of the request.
+    /// As [`new`](Self::new), but connects to `address` where the host of `base` is a name: for a server whose name is
+    /// nowhere known. Port and `Host` header stay those of the request.
     ///
     /// # Errors
     /// As [`new`](Self::new); it is `address` that decides what this machine is.
@@ -123,10 +123,10 @@ impl Client {
     /// Sends `request` once and reads the whole answer, whatever its status. It waits for room for both bodies.
     ///
     /// # Errors
-    /// By what is known, and what its reader does next. Nothing was sent: `Misconfigured` for a host that nobody knows or a
-    /// certificate that is not trusted; `Exhausted` with `Safe` when this process may open no more files; `Unavailable` with
-    /// `Safe` for any other reason that there is no connection. Else `Unavailable` with `OutcomeUnknown`. `Protocol` when the
-    /// answer is too long.
+    /// By what is known, and what its reader does next. Nothing was sent: `Misconfigured` for a host that nobody knows
+    /// or a certificate that is not trusted; `Exhausted` with `Safe` when this process may open no more files;
+    /// `Unavailable` with `Safe` for any other reason that there is no connection. Else `Unavailable` with
+    /// `OutcomeUnknown`. `Protocol` when the answer is too long.
     pub async fn send(&self, request: Request) -> Result<Received> {
         let body_bytes = request.body.len();
         self.send_with(body_bytes, || Ok(request)).await
@@ -203,8 +203,9 @@ impl Received {
         &self.answer
     }
 
-    /// What `read` makes of the answer. One longer than 256 KiB is read on one of at most four threads for blocking work, so
-    /// that time-outs keep their time however long that takes; it keeps its memory until then, also when its call has ended.
+    /// What `read` makes of the answer. One longer than 256 KiB is read on one of at most four threads for blocking
+    /// work, so that time-outs keep their time however long that takes; it keeps its memory until then, also when its
+    /// call has ended.
     ///
     /// # Errors
     /// Those of `read`; `Internal` when it panics.

@@ -10,8 +10,8 @@ use crate::redaction::shown;
 /// "Too many open files", of the process and of the system, as Unix and Windows number it.
 const NO_MORE_FILES: [i32; 3] = [24, 23, 10_024];
 
-/// What is known after an attempt without an answer, at this host and port. The address is taken out of the cause: it may hold
-/// a key or a secret.
+/// What is known after an attempt without an answer, at this host and port. The address is taken out of the cause: it
+/// may hold a key or a secret.
 pub(super) fn failed(error: reqwest::Error, host: &str) -> Error {
     let error = error.without_url();
     if error.is_builder() {
@@ -26,8 +26,8 @@ pub(super) fn failed(error: reqwest::Error, host: &str) -> Error {
     Error::new(kind, message).with_retry(retry).with_source(error)
 }
 
-/// Why there is no connection, so that nothing was sent. Neither the resolver nor TLS has types for its errors that could be
-/// asked here, so that their texts have to do; the tests hold them.
+/// Why there is no connection, so that nothing was sent. Neither the resolver nor TLS has types for its errors that
+/// could be asked here, so that their texts have to do; the tests hold them.
 fn no_connection(error: &(dyn StdError + 'static), host: &str) -> (ErrorKind, Retry, String) {
     let mut asked_a_resolver = false;
     for cause in std::iter::successors(Some(error), |error| (*error).source()) {
@@ -50,7 +50,8 @@ fn no_connection(error: &(dyn StdError + 'static), host: &str) -> (ErrorKind, Re
     (ErrorKind::Unavailable, Retry::Safe, format!("no connection to {host}{why}"))
 }
 
-/// As glibc, musl, macOS and Windows say that a name is nowhere known. A resolver that does not answer is another matter.
+/// As glibc, musl, macOS and Windows say that a name is nowhere known. A resolver that does not answer is another
+/// matter.
 fn is_unknown_name(text: &str) -> bool {
     ["Name or service not known", "Name does not resolve", "nodename nor servname", "No such host is known"]
         .iter()

@@ -34,7 +34,8 @@ pub struct FormPart {
     pub bytes: Bytes,
 }
 
-/// A request, made by the pure part of an adapter. It is not printed: address and headers may be secrets, the body a value.
+/// A request, made by the pure part of an adapter. It is not printed: address and headers may be secrets, the body a
+/// value.
 #[derive(Clone, PartialEq)]
 pub struct Request {
     /// The method.
@@ -45,7 +46,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Body,
-    /// The longest answer that makes sense, in bytes, where that is less than for the [`Client`](super::Client) in general.
+    /// The longest answer that makes sense, in bytes, where that is less than for the [`Client`](super::Client) in
+    /// general.
     pub answer_bytes_max: usize,
 }
 

@@ -1,5 +1,6 @@
-//! Time-outs, dropped calls, and many callers at once (ERR-6), for every adapter that sends its requests through this package.
-//! Part of the adapters' own tests, which take this file in by its path and have a `System` with a store on the fake.
+//! Time-outs, dropped calls, and many callers at once (ERR-6), for every adapter that sends its requests through this
+//! package. Part of the adapters' own tests, which take this file in by its path and have a `System` with a store on
+//! the fake.
 
 use std::future::poll_fn;
 use std::num::NonZeroU32;
