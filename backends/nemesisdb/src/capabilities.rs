@@ -6,17 +6,10 @@ use std::time::Duration;
 use kv_api::{Capabilities, Consistency, ItemLimit, Support, ValueKinds};
 
 use crate::config::NemesisdbConfig;
-use crate::wire::message::{ENDS_BYTES, pair_bytes, quoted_bytes};
+use crate::wire::message::{ENDS_BYTES, PAIR_BYTES_LEAST, pair_bytes, quoted_bytes};
 
 /// The least length of a key on the server, in bytes of UTF-8.
 const SERVER_KEY_BYTES_MIN: usize = 6;
-
-/// What stands around a key without escapes in the message that sets it: the ends, two quotation marks, a colon, and
-/// room for a short value. A longer key could be read and deleted, and hardly ever set.
-pub(crate) const PAIR_BYTES_LEAST: usize = ENDS_BYTES + 2 + 1 + VALUE_BYTES_LEAST;
-
-/// What the longest key leaves to its value: room for a number or a word.
-const VALUE_BYTES_LEAST: usize = 11;
 
 const MESSAGE_BYTES_MAX: usize = 1024;
 

@@ -6,8 +6,7 @@ use std::num::NonZeroUsize;
 use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::RemoteSettings;
 
-use crate::capabilities::PAIR_BYTES_LEAST;
-use crate::wire::message::quoted_bytes;
+use crate::wire::message::{PAIR_BYTES_LEAST, quoted_bytes};
 
 /// The port of the server where none is named.
 const PORT: u16 = 1987;

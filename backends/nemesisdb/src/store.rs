@@ -12,6 +12,7 @@ use kv_api::{
     Fields, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
 use kv_remote::{Call, Idempotency, KeyTurn, Remote, Reply, as_not_applied};
+use tokio::runtime::Handle;
 
 use crate::budget::ReplyBudget;
 use crate::capabilities::capabilities;
@@ -69,12 +70,16 @@ struct Progress {
 }
 
 impl NemesisdbStore {
-    /// Connects to the server. Must be called within a tokio runtime.
+    /// Connects to the server, within a tokio runtime.
     ///
     /// # Errors
-    /// `Unavailable` when the server cannot be reached, `Misconfigured` when the host is unknown or what answers there
-    /// is no NemesisDB.
+    /// `Unavailable` when the server cannot be reached, `Misconfigured` when the host is unknown, when what answers there
+    /// is no NemesisDB, or outside a tokio runtime.
     pub async fn open(config: NemesisdbConfig) -> Result<Self> {
+        Handle::try_current().map_err(|error| {
+            Error::new(ErrorKind::Misconfigured, "a NemesisDB store is opened within a tokio runtime")
+                .with_source(error)
+        })?;
         let capabilities = capabilities(&config);
         let (prefix, authority) = (config.prefix(), config.authority());
         let NemesisdbConfig { host, port, namespace, message_bytes_max, buffer_bytes_max, expiry, remote: settings } =

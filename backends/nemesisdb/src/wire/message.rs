@@ -45,6 +45,13 @@ impl fmt::Display for Command {
 /// The bytes of a message around its keys or pairs: `{"GET":[` and `]}`, `{"SET":{` and `}}`.
 pub(crate) const ENDS_BYTES: usize = 10;
 
+/// What stands around a key without escapes in the message that sets it: the ends, two quotation marks, a colon, and
+/// room for a short value. A longer key could be read and deleted, and hardly ever set.
+pub(crate) const PAIR_BYTES_LEAST: usize = ENDS_BYTES + 2 + 1 + VALUE_BYTES_LEAST;
+
+/// What the longest key leaves to its value: room for a number or a word.
+const VALUE_BYTES_LEAST: usize = 11;
+
 /// The message that asks for the figures of the server.
 pub(crate) const SERVER_INFO: &str = r#"{"SERVER_INFO":{}}"#;
 

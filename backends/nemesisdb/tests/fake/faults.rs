@@ -1,13 +1,14 @@
 //! What is known after each thing that can go wrong (ERR-3 to ERR-6, BATCH-6).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use kv_api::{Clock, DeleteOutcome, ErrorKind, ManualClock, Retry, SetItem, SetStatus, Store, Timestamp, Value};
 use kv_fakes::nemesisdb::{Data, Fake};
 use kv_fakes::{Applied, Fault, ServerOptions};
-use kv_nemesisdb::{NemesisdbConfig, RemoteSettings, RetryPolicy};
+use kv_nemesisdb::{NemesisdbConfig, NemesisdbStore, RemoteSettings, RetryPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -307,6 +308,39 @@ async fn get_2_values_beyond_the_buffer_are_refused_and_the_store_goes_on() {
         assert!(found.into_iter().all(|found| found.is_some()));
     }
     store.close().await.unwrap();
+}
+
+/// Messages that wait for replies hold bytes of the buffer, those of callers that are gone included.
+#[tokio::test]
+async fn err_3_messages_beyond_the_buffer_wait_and_are_not_sent() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let config = serve(move |_, _| {
+        counted.fetch_add(1, Ordering::AcqRel);
+        Says::default()
+    })
+    .await;
+    let remote = RemoteSettings::default().with_retry(RetryPolicy::none());
+    let config = config.with_remote(remote.with_request_timeout(Duration::from_millis(400)));
+    let store = open(config.with_buffer_bytes_max(1300.try_into().unwrap())).await.unwrap();
+    let value = "v".repeat(500);
+    let sets = (0..20).map(|number| {
+        let (store, value) = (&store, value.as_str());
+        async move { store.set(format!("number{number:02}").as_str(), value).await.map(drop).unwrap_err() }
+    });
+    let errors = futures_util::future::join_all(sets).await;
+    let unknown = errors.iter().filter(|error| error.is_outcome_unknown()).count();
+    assert_eq!((unknown, seen.load(Ordering::Acquire)), (2, 2));
+    assert!(errors.iter().all(|error| error.kind() == ErrorKind::Unavailable && error.retry() != Retry::Never));
+    store.close().await.unwrap();
+}
+
+#[test]
+fn life_1_to_open_without_a_runtime_is_an_error() {
+    let opening = NemesisdbStore::open(NemesisdbConfig::new("127.0.0.1", 1987).unwrap());
+    let error = opening.now_or_never().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert!(error.to_string().contains("tokio runtime"), "{error}");
 }
 
 #[tokio::test]

@@ -32,7 +32,9 @@ fn sayable(sent: &Json) -> Option<Recorded> {
     };
     let pairs = |body: &Json| {
         let pairs = body.as_object()?;
-        let fits = |(key, value): (&String, &Json)| key.len() >= 6 && !value.is_null();
+        // An integer beyond 64 bits is refused, where the parser of this test has kept it as one.
+        let is_taken = |value: &Json| !value.is_null() && Value::from_json_text(&value.to_string()).is_ok();
+        let fits = |(key, value): (&String, &Json)| key.len() >= 6 && is_taken(value);
         (!pairs.is_empty() && pairs.iter().all(fits)).then(|| pairs.clone())
     };
     match command.as_str() {
@@ -46,14 +48,14 @@ fn sayable(sent: &Json) -> Option<Recorded> {
 }
 
 /// Of one message all that does not depend on an order that is not the server's to keep.
-fn without_order(text: &str) -> Option<String> {
+fn without_order(text: &str) -> Option<Json> {
     let mut message: Json = serde_json::from_str(text).ok()?;
     for body in message.as_object_mut()?.values_mut() {
         if let Some(keys) = body.as_array_mut() {
             keys.sort_unstable_by_key(Json::to_string);
         }
     }
-    Some(message.to_string())
+    Some(message)
 }
 
 /// The status that was recorded for a key.
@@ -108,7 +110,7 @@ async fn the_store_takes_what_a_real_server_said() {
     let (mut said, mut keys) = (0, 0);
     for file in files {
         let exchanges: Vec<Json> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        let texts: Arc<Vec<(Option<String>, Vec<String>)>> = Arc::new(
+        let texts: Arc<Vec<(Option<Json>, Vec<String>)>> = Arc::new(
             exchanges
                 .iter()
                 .map(|exchange| {
