@@ -217,7 +217,12 @@ impl ReconnectingConnection {
     pub(crate) async fn renew(&mut self) -> Result<()> {
         self.lost = true;
         // Should another program have removed the file since, an empty one in its place would only hide it.
-        *self = Self::open(Arc::clone(&self.opening), self.role, false, self.busy_retry.clone()).await?;
+        let opening = Arc::clone(&self.opening);
+        let renewed = Self::open(Arc::clone(&opening), self.role, false, self.busy_retry.clone()).await?;
+        // One that has taken its place is not the file of the store. A log may be another than before: the last connection
+        // that was closed took it along.
+        opening.files.check(&mut Found { file: self.opened.file, ..Found::default() })?;
+        *self = renewed;
         Ok(())
     }
 
@@ -241,7 +246,7 @@ impl ReconnectingConnection {
     }
 
     /// Whether what was just read may be a mixture of old and new, because the file is read as one that nobody changes
-    /// and somebody did.
+    /// and it was changed.
     pub(crate) fn is_outdated(&mut self) -> Result<bool> {
         if !self.immutable {
             return Ok(false);

@@ -447,7 +447,7 @@ mod tests {
     use crate::files::Files;
     use crate::operation::{Action, PutCondition};
     use crate::schema;
-    use kv_api::{ErrorKind, Expiry, Value};
+    use kv_api::{ErrorKind, Expiry, Reason, Value};
     use std::path::Path;
 
     async fn writer(path: &Path) -> Writer {
@@ -486,5 +486,18 @@ mod tests {
         std::fs::rename(&moved, &path).unwrap();
         writer.single(&put).await.unwrap();
         assert!(!writer.connection.is_lost());
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_is_one_to_the_same_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let other = directory.path().join("other.db");
+        drop(writer(&other).await);
+        let mut writer = writer(&path).await;
+        std::fs::rename(&other, &path).unwrap();
+        let error = writer.connection.renew().await.unwrap_err();
+        assert_eq!(error.reason(), Some(&Reason::FileReplaced), "{error}");
+        assert_eq!(writer.single(&put()).await.unwrap_err().reason(), Some(&Reason::FileReplaced));
     }
 }

@@ -773,3 +773,27 @@ async fn debug_shows_path_and_namespace() {
     assert!(shown.contains("app.db") && shown.contains("users"), "{shown}");
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn err_2_no_control_character_of_a_name_reaches_a_reader() {
+    const HARMFUL: &str = "a\n\r\u{1b}[31m\u{7f}\u{202e}b";
+    let place = Place::new();
+    let directory = place.directory.path().join(HARMFUL);
+    let mut shown = Vec::new();
+    let missing = SqliteConfig::new(directory.join("app.db"));
+    shown.push(format!("{missing:?}"));
+    let error = SqliteStore::open(missing).await.unwrap_err();
+    shown.extend([error.to_string(), format!("{error:?}")]);
+    std::fs::create_dir(&directory).unwrap();
+    let config = SqliteConfig::new(directory.join(HARMFUL)).with_namespace(HARMFUL);
+    let error = SqliteStore::open(config.clone().with_read_only(true)).await.unwrap_err();
+    shown.extend([error.to_string(), format!("{error:?}")]);
+    let store = SqliteStore::open(config.clone()).await.unwrap();
+    shown.push(format!("{store:?}"));
+    std::fs::remove_file(directory.join(HARMFUL)).unwrap();
+    let error = store.close().await.unwrap_err();
+    shown.extend([error.to_string(), format!("{error:?}")]);
+    for shown in shown {
+        assert!(!shown.chars().any(|shown| shown.is_control() || shown == '\u{202e}'), "{shown:?}");
+    }
+}
