@@ -164,6 +164,10 @@ impl Wait<'_> {
     }
 }
 
+/// Two changes of a file that are less apart than this may bear the same time stamp: kernels count in steps of up to 10
+/// ms.
+const TIME_STAMP_GRAIN: Duration = Duration::from_millis(20);
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -182,6 +186,10 @@ pub(crate) struct ReconnectingConnection {
     opened: Found,
     /// The file is read as one that nobody changes.
     immutable: bool,
+    /// From when on, by the timer, no change of the file can bear the time stamp that it has in `opened`.
+    settles_at: Duration,
+    /// The connection was opened after that.
+    settled: bool,
     /// The connection was given up, and there is no other yet.
     lost: bool,
 }
@@ -193,6 +201,7 @@ impl ReconnectingConnection {
     /// As [`SqliteStore::open`](crate::SqliteStore::open).
     pub(crate) async fn open(opening: Arc<Opening>, role: Role, create: bool, busy_retry: BusyRetry) -> Result<Self> {
         opening.files.check_known()?;
+        let settles_at = busy_retry.timer.monotonic_now().saturating_add(TIME_STAMP_GRAIN);
         let before = opening.files.look()?;
         let (options, immutable) = match role {
             _ if opening.config.read_only => {
@@ -209,7 +218,7 @@ impl ReconnectingConnection {
                 .with_reason(Reason::FileReplaced)
                 .with_retry(Retry::Safe));
         }
-        Ok(Self { connection, busy_retry, opening, role, opened, immutable, lost: false })
+        Ok(Self { connection, busy_retry, opening, role, opened, immutable, settles_at, settled: false, lost: false })
     }
 
     /// Gives the connection up for a new one. What it had not committed is undone with it. Until this succeeds the
@@ -218,11 +227,11 @@ impl ReconnectingConnection {
         self.lost = true;
         // Should another program have removed the file since, an empty one in its place would only hide it.
         let opening = Arc::clone(&self.opening);
-        let renewed = Self::open(Arc::clone(&opening), self.role, false, self.busy_retry.clone()).await?;
-        // One that has taken its place is not the file of the store. A log may be another than before: the last connection
-        // that was closed took it along.
+        let renewed = Self::open(Arc::clone(&opening), self.role, false, self.busy_retry.clone()).await;
+        // Where the file is gone, that is the reason, and one in its place is not the file of the store. A log may be
+        // another than before: the last connection that was closed took it along.
         opening.files.check(&mut Found { file: self.opened.file, ..Found::default() })?;
-        *self = renewed;
+        *self = renewed?;
         Ok(())
     }
 
@@ -243,6 +252,22 @@ impl ReconnectingConnection {
     /// Fails from the moment on that one of the files is not any more the one that this connection has open.
     pub(crate) fn check_files(&mut self) -> Result<()> {
         self.opening.files.check(&mut self.opened)
+    }
+
+    /// Before a statement: makes sure that it reads the file as it is, where it is read as one that nobody changes. A
+    /// change right after the last one may leave size and time stamps the same, so for a moment only a new connection
+    /// will do.
+    pub(crate) async fn freshen(&mut self) -> Result<()> {
+        if !self.immutable || self.settled {
+            return Ok(());
+        }
+        let (opened, settles_at) = (self.opened, self.settles_at);
+        let settled = self.busy_retry.timer.monotonic_now() >= settles_at;
+        self.renew().await?;
+        if self.opened == opened {
+            (self.settles_at, self.settled) = (settles_at, settled);
+        }
+        Ok(())
     }
 
     /// Whether what was just read may be a mixture of old and new, because the file is read as one that nobody changes

@@ -302,6 +302,7 @@ impl Reader {
     async fn rows(&mut self, statement: impl Fn(NamespaceId, i64) -> Statement) -> Result<Vec<SqliteRow>> {
         self.connection.check_known()?;
         self.connection.restore().await?;
+        self.connection.freshen().await?;
         let busy_retry = self.connection.busy_retry.clone();
         let mut wait = busy_retry.begin();
         let mut renewed = false;

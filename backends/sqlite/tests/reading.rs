@@ -71,6 +71,20 @@ async fn set_7_a_reader_sees_each_writer_that_comes_and_goes() {
     assert_eq!(place.files(), ["app.db"]);
 }
 
+/// Changes that size and time stamps need not show: in place, of the same length, as soon as the reader has looked.
+#[tokio::test]
+async fn set_7_a_reader_sees_changes_that_come_at_once() {
+    let place = closed_store().await;
+    for round in 0..20i64 {
+        let reader = open_read_only(&place).await;
+        assert!(exists(&reader, "a").await);
+        place.run(&format!("UPDATE kv SET value = CAST('{}' AS BLOB)", round + 100)).await;
+        assert_eq!(get(&reader, "a").await.unwrap().value(), &Value::from((round + 100).to_string()));
+        place.run(&format!("UPDATE kv SET value = CAST('{}' AS BLOB)", round + 200)).await;
+        assert_eq!(get(&reader, "a").await.unwrap().value(), &Value::from((round + 200).to_string()));
+    }
+}
+
 #[tokio::test]
 async fn life_1_a_log_that_nobody_has_open_can_be_read_where_its_shared_memory_lies_beside_it() {
     let place = closed_store().await;
