@@ -117,3 +117,20 @@ fn says_what_is_wrong() {
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn err_2_nothing_in_a_name_reaches_the_terminal_as_it_is() {
+    const HOSTILE: &str = "\u{1b}[31m\u{202e}\u{9b}2J";
+    let is_raw = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+    let option = format!("--{HOSTILE}");
+    for arguments in
+        [&["cloudflare", &option][..], &["cloudflare", "--account", HOSTILE, "--port", HOSTILE], &[HOSTILE]]
+    {
+        let stderr = String::from_utf8(command(arguments).output().unwrap().stderr).unwrap();
+        assert!(stderr.contains("u{1b}[31m") && !stderr.contains(is_raw), "{arguments:?}: {stderr:?}");
+    }
+    let running = Running::start(&["backendless", "--app-id", HOSTILE, "--hive", HOSTILE]);
+    assert!(!running.base_url.contains(is_raw), "{:?}", running.base_url);
+    let (_, stderr) = running.interrupt();
+    assert!(stderr.contains("31m") && !stderr.contains(is_raw), "{stderr:?}");
+}

@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use kv_api::Escaped;
 use kv_fakes::FakeServer;
 
 /// Serves a stateful fake of a remote key-value system on 127.0.0.1, until interrupted.
@@ -71,7 +72,10 @@ struct Served {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refused(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -100,14 +104,25 @@ pub(crate) fn main() -> ExitCode {
     })
 }
 
+/// What clap has to say: help, or what is wrong with the arguments, which it quotes as they are.
+fn refused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        error.render().to_string().lines().for_each(tell);
+    } else {
+        let _ = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
 fn failed(error: &io::Error) -> ExitCode {
     tell(format_args!("error: {error}"));
     ExitCode::FAILURE
 }
 
-/// Writes a line to standard error. One that takes no more, such as a closed pipe, must not stop the server.
+/// Writes a line to standard error, with the control characters in it escaped (ERR-2). One that takes no more, such as a
+/// closed pipe, must not stop the server.
 fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", Escaped(&line.to_string()));
 }
 
 /// Ends when somebody interrupts or terminates the program; listens from its first poll on.
