@@ -180,6 +180,15 @@ fn the_error_names_item_and_key_where_all_items_are_in_one_line() {
     assert_eq!(code, 1, "{error}");
     let message = "error: in.json: line 1: member \"bogus\" is no member of an item (item 2, key \"b\")";
     assert!(error.contains(message), "{error}");
+    for (items, message) in [
+        (r#"[{"key":"a","value":"1"},5]"#, "line 1: expected an item, which is a JSON object (item 2)"),
+        (r#"[{"key":"a","value":"1"},{"key":"b"#, "line 1: the file ends in the middle of an item (item 2)"),
+    ] {
+        let directory = folder("in.json", items);
+        let (code, _, error) = run(directory.path(), &["in.json", "memory:"]);
+        assert_eq!(code, 1, "{error}");
+        assert!(error.contains(message), "{error}");
+    }
 }
 
 #[test]

@@ -8,7 +8,10 @@ use super::ITEM_BYTES_MAX;
 #[derive(Debug)]
 pub(super) enum FrameError {
     Io(io::Error),
+    /// Between or around items.
     Damaged(&'static str),
+    /// In the item that comes next.
+    DamagedItem(&'static str),
 }
 
 impl From<io::Error> for FrameError {
@@ -109,7 +112,7 @@ impl<R: BufRead> Frames<R> {
         }
         match self.skip_space()?.ok_or(NOT_CLOSED)? {
             b'{' => {}
-            _ => return Err(FrameError::Damaged("expected an item, which is a JSON object")),
+            _ => return Err(FrameError::DamagedItem("expected an item, which is a JSON object")),
         }
         let line = self.line;
         self.object(text)?;
@@ -123,7 +126,7 @@ impl<R: BufRead> Frames<R> {
         loop {
             let chunk = self.input.fill_buf()?;
             if chunk.is_empty() {
-                return Err(FrameError::Damaged("the file ends in the middle of an item"));
+                return Err(FrameError::DamagedItem("the file ends in the middle of an item"));
             }
             let mut taken = 0;
             let mut closed = false;
@@ -183,7 +186,7 @@ impl<R: BufRead> Frames<R> {
 }
 
 fn too_long() -> FrameError {
-    FrameError::Damaged("an item is longer than 1 GiB")
+    FrameError::DamagedItem("an item is longer than 1 GiB")
 }
 
 #[cfg(test)]
@@ -201,7 +204,9 @@ mod tests {
             match frames.next(&mut item) {
                 Ok(Some(line)) => items.push((line, String::from_utf8_lossy(&item).trim().to_owned())),
                 Ok(None) => return (items, None),
-                Err(FrameError::Damaged(problem)) => return (items, Some((frames.line(), problem))),
+                Err(FrameError::Damaged(problem) | FrameError::DamagedItem(problem)) => {
+                    return (items, Some((frames.line(), problem)));
+                }
                 Err(FrameError::Io(error)) => panic!("{error}"),
             }
         }

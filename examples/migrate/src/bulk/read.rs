@@ -123,6 +123,10 @@ impl BulkReader {
             }
             Ok(None) => Ok(None),
             Err(FrameError::Damaged(problem)) => Err(damaged(&self.name, frames.line(), problem)),
+            Err(FrameError::DamagedItem(problem)) => {
+                let (file, item, problem) = (self.name.clone(), Some(self.items + 1), problem.to_owned());
+                Err(Error::Damaged { file, line: frames.line(), item, key: None, member: None, problem })
+            }
             Err(FrameError::Io(error)) => Err(input_error(&self.name, frames.line(), true, error)),
         }
     }
