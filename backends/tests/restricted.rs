@@ -1,5 +1,5 @@
-//! The memory store restricted to what a remote system declares keeps the contract and refuses what that system refuses, so
-//! that a program tested on it fails where it would in production (CAP-4).
+//! The memory store restricted to what a remote system declares keeps the contract and refuses what that system refuses
+//! (CAP-4). Its staleness, races and failures are not part of that.
 
 use std::sync::Arc;
 

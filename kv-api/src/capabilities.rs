@@ -440,7 +440,8 @@ impl Capabilities {
     }
 
     /// These capabilities restricted to `other` (CAP-4): every capability the weaker, every limit the tighter, the forbidden keys
-    /// and measuring functions of both. It keeps the name of its own system.
+    /// and measuring functions of both. It keeps the name of its own system. They say what is refused and how much is held,
+    /// not how stale a read is or who wins a race.
     ///
     /// ```
     /// use kv_api::{Capabilities, Support};

@@ -246,7 +246,7 @@ impl Store {
         Expire::new(&self.handle, key.into())
     }
 
-    /// Lists keys: as a future one page, as a stream all of them (LIST-1 to LIST-4).
+    /// Lists keys: as a future one page, as a stream all of them (LIST-1 to LIST-5).
     pub fn list(&self) -> List<'_> {
         List::new(&self.handle)
     }

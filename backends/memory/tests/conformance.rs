@@ -36,7 +36,7 @@ impl Harness for Memory {
 
 conformance_tests!(Memory);
 
-/// What a program meets in production that is tested on the memory store (CAP-4).
+/// The refusals and limits of another system, on the memory store (CAP-4).
 mod restricted {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! `list`: a page as a future, everything as a stream (LIST-1 to LIST-4).
+//! `list`: a page as a future, everything as a stream (LIST-1 to LIST-5).
 
 use std::borrow::Cow;
 use std::future::Future;
