@@ -8,9 +8,6 @@ use bytes::Bytes;
 use kv_api::{Clock, Error, ErrorKind, Retry, Timestamp};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use secrecy::SecretString;
-
-use crate::redaction::shown;
 
 /// A whole answer. Its body is not printed: it may be a value.
 #[derive(Clone)]
@@ -69,12 +66,4 @@ impl fmt::Debug for Answer {
 #[must_use]
 pub fn malformed(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Protocol, message).with_retry(Retry::OutcomeUnknown)
-}
-
-/// A text of the server as an error may show it: one line of at most 200 characters, with the secrets taken out that
-/// the server may have found in the request. Only for answers to requests that carried no value: a server may quote
-/// what it was sent (ERR-2).
-#[must_use]
-pub fn quoted(text: &str, secrets: &[&SecretString]) -> String {
-    shown(text, secrets.iter().copied())
 }

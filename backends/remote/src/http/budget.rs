@@ -7,11 +7,11 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes for all bodies of one direction. When it is used up, one body after the other may go beyond it, each up to its
-/// own greatest length: else bodies that have come half-way would wait for each other's rest.
+/// Bytes for all bodies of one direction. A part is set aside for one body at a time, which may use it when the rest is used up:
+/// else bodies that have come half-way would wait for each other's rest.
 #[derive(Clone, Debug)]
 pub(super) struct ByteBudget {
-    bytes_max: usize,
+    room_max: usize,
     room: Arc<Semaphore>,
     beyond: Arc<Semaphore>,
 }
@@ -24,14 +24,17 @@ pub(super) struct Reservation {
 }
 
 impl ByteBudget {
-    pub(super) fn new(bytes_max: NonZeroUsize) -> Self {
+    /// Of `bytes_max`, so much is set aside as the longest body that comes in pieces may have, and at most three quarters. So
+    /// all of them hold no more than `bytes_max`, or than the longest one and a quarter of it where that is more.
+    pub(super) fn new(bytes_max: NonZeroUsize, longest: usize) -> Self {
         let bytes_max = bytes_max.get().min(Semaphore::MAX_PERMITS);
-        Self { bytes_max, room: Arc::new(Semaphore::new(bytes_max)), beyond: Arc::new(Semaphore::new(1)) }
+        let room = bytes_max - longest.min(bytes_max / 4 * 3);
+        Self { room_max: room, room: Arc::new(Semaphore::new(room)), beyond: Arc::new(Semaphore::new(1)) }
     }
 
     /// Room for a body whose length is known. One that is longer than the whole budget waits until it is alone.
     pub(super) async fn reserve(&self, bytes: usize) -> Reservation {
-        Reservation { room: self.acquire(bytes.min(self.bytes_max)).await, beyond: None }
+        Reservation { room: self.acquire(bytes.min(self.room_max)).await, beyond: None }
     }
 
     /// Room for so many bytes more of a body that comes in pieces.
@@ -39,7 +42,7 @@ impl ByteBudget {
         if reservation.beyond.is_some() {
             return;
         }
-        let room = pin!(self.acquire(bytes.min(self.bytes_max)));
+        let room = pin!(self.acquire(bytes.min(self.room_max)));
         let beyond = pin!(Arc::clone(&self.beyond).acquire_owned());
         match select(room, beyond).await {
             Either::Left((Some(more), _)) => match &mut reservation.room {
@@ -68,7 +71,7 @@ mod tests {
     use futures_util::FutureExt;
 
     fn budget(bytes_max: usize) -> ByteBudget {
-        ByteBudget::new(NonZeroUsize::new(bytes_max).unwrap())
+        ByteBudget::new(NonZeroUsize::new(bytes_max).unwrap(), 0)
     }
 
     #[test]
@@ -85,6 +88,15 @@ mod tests {
         drop(budget.reserve(usize::MAX).now_or_never().unwrap());
         drop(budget.reserve(10).now_or_never().unwrap());
         assert!(budget.reserve(0).now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_is_set_aside_is_what_one_body_may_need() {
+        for (longest, room) in [(0, 100), (40, 60), (75, 25), (76, 25), (usize::MAX, 25)] {
+            let budget = ByteBudget::new(NonZeroUsize::new(100).unwrap(), longest);
+            assert_eq!(budget.room.available_permits(), room, "{longest}");
+        }
+        assert_eq!(ByteBudget::new(NonZeroUsize::MIN, 9).room.available_permits(), 1);
     }
 
     #[test]

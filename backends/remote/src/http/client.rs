@@ -114,8 +114,8 @@ impl Client {
             client,
             host: host_and_port(base).into(),
             answer_bytes_max,
-            answers: ByteBudget::new(settings.buffer_bytes_max),
-            bodies: ByteBudget::new(settings.buffer_bytes_max),
+            answers: ByteBudget::new(settings.buffer_bytes_max, answer_bytes_max),
+            bodies: ByteBudget::new(settings.buffer_bytes_max, 0),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
         })
     }

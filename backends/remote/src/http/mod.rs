@@ -8,7 +8,7 @@ mod failure;
 mod request;
 
 pub use address::{address, base_url, encoded};
-pub use answer::{Answer, malformed, quoted};
+pub use answer::{Answer, malformed};
 pub use client::{Client, Received};
 pub use request::{Body, FormPart, Request, secret_header};
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
