@@ -463,6 +463,17 @@ mod tests {
     }
 
     #[test]
+    fn cnt_1_there_is_room_where_a_million_such_steps_stay_in_the_range() {
+        let room = |max: i64, old: i64, by: i64| {
+            let capabilities = full().with_counters(Support::Native, -max, max);
+            Resolver::new(&capabilities).increment("key", by, true).unwrap().has_room(old)
+        };
+        let million = 1 << 20;
+        assert!(room(million, 0, 1) && room(million, 0, -1) && room(i64::MAX, 0, i64::MAX >> 20) && room(9, 9, 0));
+        assert!(!room(million, 1, 1) && !room(million, -1, 1) && !room(9, 0, 1) && !room(i64::MAX, 0, i64::MIN));
+    }
+
+    #[test]
     fn ns_2_limits_and_forbidden_keys_hold_for_the_whole_key() {
         let capabilities = full();
         let resolver = Resolver::with_handle(&capabilities, Policy::default(), "b");

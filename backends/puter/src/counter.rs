@@ -6,7 +6,7 @@
 //! which is why this store keeps none as a plain number.
 
 use kv_api::{Error, ErrorKind, Increment, JsonText, Result, Retry, Value};
-use kv_remote::{Call, Idempotency, as_not_applied};
+use kv_remote::{Call, Idempotency};
 
 use crate::capabilities::COUNTER_MAX;
 use crate::client::Client;
@@ -78,7 +78,7 @@ impl Counter<'_> {
     /// The number that is counted in; `None` where nothing is to be seen.
     async fn look(&self) -> Result<Option<i64>> {
         let request = self.client.requests.get(self.increment.key());
-        let found = self.client.ask(self.call, request, Reply::value).await.map_err(as_not_applied)?;
+        let found = self.client.ask(self.call, request, Reply::value).await?;
         let Some(found) = found else { return Ok(None) };
         let number = if found.is_plain_number { found.value.as_i64() } else { None };
         number.map(Some).ok_or_else(|| self.why_not(&found))

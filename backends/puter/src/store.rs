@@ -10,7 +10,7 @@ use kv_api::{
     Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Result, Retry, SetOutcome, SetStatus,
     Write, WriteMany, async_trait,
 };
-use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, ListPosition, as_not_applied, look_then_write, send_bulk};
+use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, ListPosition, look_then_write, send_bulk};
 
 use crate::capabilities::{CAPABILITIES, KEY_BYTES_MAX, LIST_PAGE_MAX};
 use crate::client::Client;
@@ -73,7 +73,7 @@ impl PuterStore {
     /// The system knows no conditions, so another process may come between look and write (SET-6).
     async fn write_one(&self, call: &Call<'_>, write: &Write<'_>) -> Result<SetOutcome> {
         let item = Item::of(write);
-        let look = || async { Ok(self.get(call, write.key()).await.map_err(as_not_applied)?.is_some()) };
+        let look = || async { Ok(self.get(call, write.key()).await?.is_some()) };
         let set = |idempotency| self.set(call, idempotency, &item);
         look_then_write(call, write.key(), write.condition(), look, set).await
     }
@@ -214,7 +214,7 @@ impl Backend for PuterStore {
         let call = self.client.remote.call();
         let key = expire.key();
         let _turn = call.lock_key(key).await?;
-        let Some(found) = self.get(&call, key).await.map_err(as_not_applied)? else { return Ok(false) };
+        let Some(found) = self.get(&call, key).await? else { return Ok(false) };
         if found.is_plain_number || expire.expiry() == Expiry::Never {
             let item = Item::new(key, &found.value, found.metadata.as_ref(), expire.expiry());
             self.set(&call, Idempotency::NonIdempotent, &item).await?;
