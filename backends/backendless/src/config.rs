@@ -166,7 +166,8 @@ impl BackendlessConfig {
     }
 
     /// Where the API is served, such as `http://HOST:8080/api` of a self-hosted Backendless; replaces
-    /// `https://DOMAIN/api` and `https://api.backendless.com`.
+    /// `https://DOMAIN/api` and `https://api.backendless.com`. Plain `http` to another machine is refused when the store
+    /// is opened, unless [`RemoteSettings::with_allow_http`] allows it.
     ///
     /// # Errors
     /// `InvalidArgument` when it is not a URL of HTTP or HTTPS without user information, query and fragment.
@@ -413,6 +414,21 @@ mod tests {
             let config = parsed(url).unwrap();
             let shown = format!("{config:?} {:?}", crate::BackendlessStore::open(config.clone()).unwrap());
             assert!(!shown.contains("c4nary"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn err_2_no_key_travels_unencrypted_to_another_machine_unless_that_is_allowed() {
+        let opened = |url: &str| crate::BackendlessStore::open(parsed(url).unwrap()).map(drop);
+        let refused = opened("backendless://APP:K@/h?base_url=http://10.0.0.7:8080/api").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+        assert!(refused.to_string().contains("allow_http"), "{refused}");
+        for allowed in [
+            "backendless://APP:K@/h?base_url=http://10.0.0.7:8080/api&allow_http=true",
+            "backendless://APP:K@/h?base_url=http://127.0.0.1:8080/api",
+            "backendless://APP:K@/h?base_url=https://10.0.0.7:8080/api",
+        ] {
+            assert!(opened(allowed).is_ok(), "{allowed}");
         }
     }
 

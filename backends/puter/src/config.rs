@@ -124,7 +124,8 @@ impl PuterConfig {
     }
 
     /// The origin of the API, such as `http://api.puter.localhost:4100` of one's own server. A real server answers only
-    /// under a name whose first label is `api` and that has two more. Default: `https://api.puter.com`.
+    /// under a name whose first label is `api` and that has two more. Plain `http` to another machine is refused when the
+    /// store is opened, unless [`RemoteSettings::with_allow_http`] allows it. Default: `https://api.puter.com`.
     ///
     /// # Errors
     /// `InvalidArgument` unless it is `http` or `https` without user information, query and fragment.
@@ -248,9 +249,25 @@ mod tests {
         ] {
             let error = from_url(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{text}");
-            // The name of an unknown option is shown; none of those has a secret for a name.
-            assert!(!format!("{error}").contains("hush") || text.contains("?hush="), "{text}: {error}");
+            assert!(!format!("{error} {error:?}").contains("hush"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn err_2_no_token_travels_unencrypted_to_another_machine_unless_that_is_allowed() {
+        let opened = |text: &str| crate::PuterStore::open(from_url(text).unwrap()).map(drop);
+        let refused = opened("puter:///a?base_url=http://10.0.0.7:4100").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+        assert!(refused.to_string().contains("allow_http"), "{refused}");
+        for allowed in [
+            "puter:///a?base_url=http://10.0.0.7:4100&allow_http=true",
+            "puter:///a?base_url=http://api.puter.localhost:4100",
+            "puter:///a?base_url=http://api.example.org:4100&connect=127.0.0.1",
+            "puter:///a?base_url=https://10.0.0.7",
+        ] {
+            assert!(opened(allowed).is_ok(), "{allowed}");
+        }
+        assert!(opened("puter:///a?base_url=http://api.example.org:4100&connect=10.0.0.7").is_err());
     }
 
     #[test]

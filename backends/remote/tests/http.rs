@@ -145,6 +145,7 @@ fn err_1_a_status_alone_tells_kind_and_retry_class() {
         (401, ErrorKind::Unauthorized, Retry::Never),
         (403, ErrorKind::Unauthorized, Retry::Never),
         (404, ErrorKind::Misconfigured, Retry::Never),
+        (407, ErrorKind::Misconfigured, Retry::Never),
         (302, ErrorKind::Misconfigured, Retry::Never),
         (402, ErrorKind::Exhausted, Retry::Never),
         (408, ErrorKind::Unavailable, Retry::OutcomeUnknown),

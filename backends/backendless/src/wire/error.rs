@@ -96,6 +96,7 @@ mod tests {
             (402, Json::Null, Exhausted, Never, "HTTP 402"),
             (403, Json::Null, Unauthorized, Never, "HTTP 403"),
             (404, Json::Null, Misconfigured, Never, "HTTP 404"),
+            (407, Json::Null, Misconfigured, Never, "HTTP 407"),
             (408, Json::Null, Unavailable, OutcomeUnknown, "HTTP 408"),
             (413, Json::Null, InvalidArgument, Never, "HTTP 413"),
             (429, Json::Null, RateLimited, Safe, "HTTP 429"),

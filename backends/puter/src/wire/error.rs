@@ -174,6 +174,7 @@ mod tests {
             (402, Exhausted, Never),
             (403, Unauthorized, Never),
             (404, Misconfigured, Never),
+            (407, Misconfigured, Never),
             (413, InvalidArgument, Never),
             (429, RateLimited, Safe),
             (500, Unavailable, OutcomeUnknown),

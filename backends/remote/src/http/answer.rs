@@ -40,7 +40,8 @@ impl Answer {
         let (kind, retry) = match self.status.as_u16() {
             401 | 403 => (ErrorKind::Unauthorized, Retry::Never),
             402 | 507 => (ErrorKind::Exhausted, Retry::Never),
-            404 | 300..=399 => (ErrorKind::Misconfigured, Retry::Never),
+            // 407 is a proxy's.
+            404 | 407 | 300..=399 => (ErrorKind::Misconfigured, Retry::Never),
             429 => (ErrorKind::RateLimited, Retry::Safe),
             408 | 500..=599 => (ErrorKind::Unavailable, Retry::OutcomeUnknown),
             400..=499 => (ErrorKind::InvalidArgument, Retry::Never),
