@@ -184,7 +184,8 @@ impl Call<'_> {
         self.lock_keys([key]).await
     }
 
-    /// Waits until this call has all of these keys [for itself](Self::lock_key): for a batch that looks and then writes.
+    /// Waits until this call has all of these keys [for itself](Self::lock_key): for a batch that looks and then
+    /// writes.
     ///
     /// # Errors
     /// `Unavailable` with `Safe` when the deadline passes first.

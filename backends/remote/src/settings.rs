@@ -57,9 +57,10 @@ impl RemoteSettings {
         self
     }
 
-    /// How many bytes the answers under way hold together, and again the bodies of requests, in a store over HTTP. Where
-    /// they are used up, one answer after the other goes on and the rest wait, within their time-out. Where one answer may be
-    /// longer than three quarters of this, they hold at most that answer and a quarter of this. Default: 128 MiB.
+    /// How many bytes the answers under way hold together, and again the bodies of requests, in a store over HTTP.
+    /// Where they are used up, one answer after the other goes on and the rest wait, within their time-out. Where one
+    /// answer may be longer than three quarters of this, they hold at most that answer and a quarter of this. Default:
+    /// 128 MiB.
     pub const fn with_buffer_bytes_max(mut self, buffer_bytes_max: NonZeroUsize) -> Self {
         self.buffer_bytes_max = buffer_bytes_max;
         self

@@ -7,8 +7,8 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes for all bodies of one direction. A part is set aside for one body at a time, which may use it when the rest is used up:
-/// else bodies that have come half-way would wait for each other's rest.
+/// Bytes for all bodies of one direction. A part is set aside for one body at a time, which may use it when the rest is
+/// used up: else bodies that have come half-way would wait for each other's rest.
 #[derive(Clone, Debug)]
 pub(super) struct ByteBudget {
     room_max: usize,
@@ -24,8 +24,9 @@ pub(super) struct Reservation {
 }
 
 impl ByteBudget {
-    /// Of `bytes_max`, so much is set aside as the longest body that comes in pieces may have, and at most three quarters. So
-    /// all of them hold no more than `bytes_max`, or than the longest one and a quarter of it where that is more.
+    /// Of `bytes_max`, so much is set aside as the longest body that comes in pieces may have, and at most three
+    /// quarters. So all of them hold no more than `bytes_max`, or than the longest one and a quarter of it where that
+    /// is more.
     pub(super) fn new(bytes_max: NonZeroUsize, longest: usize) -> Self {
         let bytes_max = bytes_max.get().min(Semaphore::MAX_PERMITS);
         let room = bytes_max - longest.min(bytes_max / 4 * 3);
