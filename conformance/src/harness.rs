@@ -34,6 +34,7 @@ pub struct Fixture {
     pub(crate) open_namespace: Option<OpenNamespace>,
     pub(crate) write_foreign: Option<WriteForeign>,
     pub(crate) byte_order_marks_taken_off: bool,
+    pub(crate) json_rewritten: bool,
     pub(crate) write_foreign_type: Option<WriteForeignType>,
     pub(crate) requests: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
     pub(crate) faults: Option<Box<dyn Faults>>,
@@ -54,6 +55,7 @@ impl Fixture {
             open_namespace: None,
             write_foreign: None,
             byte_order_marks_taken_off: false,
+            json_rewritten: false,
             write_foreign_type: None,
             requests: None,
             faults: None,
@@ -125,6 +127,14 @@ impl Fixture {
     #[must_use]
     pub const fn with_byte_order_marks_taken_off(mut self) -> Self {
         self.byte_order_marks_taken_off = true;
+        self
+    }
+
+    /// Says that the system itself changes JSON: the order of members, or how a number is spelled (VAL-3). Meaning must survive
+    /// all the same.
+    #[must_use]
+    pub const fn with_json_rewritten(mut self) -> Self {
+        self.json_rewritten = true;
         self
     }
 

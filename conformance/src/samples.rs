@@ -217,6 +217,19 @@ pub(crate) fn odd_json() -> Vec<Json> {
     ]
 }
 
+/// JSON whose member names mean something to a JSON library that was built with the features for it (VAL-3).
+pub(crate) const RESERVED_MEMBERS: &[&str] = &[
+    r#"{"$serde_json::private::RawValue":"{\"admin\":true}"}"#,
+    r#"{"$serde_json::private::RawValue":"5"}"#,
+    r#"{"$serde_json::private::RawValue":5}"#,
+    r#"{"$serde_json::private::RawValue":"[1"}"#,
+    r#"{"$serde_json::private::Number":"1e400"}"#,
+    r#"{"$serde_json::private::Number":"7"}"#,
+    r#"{"$serde_json::private::Number":{}}"#,
+    r#"[{"a":{"$serde_json::private::RawValue":"null"}}]"#,
+    r#"[{"$serde_json::private::Number":"-0"},{"$serde_json::private::RawValue":"1","b":2}]"#,
+];
+
 /// JSON that is refused however it is given, and why (VAL-3).
 pub(crate) const REFUSED_JSON: &[(&str, Reason)] = &[
     (r#"{"a":1,"a":2}"#, Reason::RepeatedMember),
@@ -228,6 +241,14 @@ pub(crate) const REFUSED_JSON: &[(&str, Reason)] = &[
     ("18446744073709551616", Reason::InvalidJson),
     ("[-9223372036854775809]", Reason::InvalidJson),
 ];
+
+/// Compact JSON whose members are not in an order that anybody sorts them in (VAL-3). No name is a number, which JavaScript
+/// puts first.
+pub(crate) const MEMBERS_IN_ORDER: &[&str] =
+    &[r#"{"b":1,"a":{"z":1,"y":[{"d":1,"c":2}]},"B":3}"#, r#"{"é":1,"z":2,"aa":3,"":4,"a":5}"#];
+
+/// Compact JSON whose numbers are not spelled as a library would (VAL-3).
+pub(crate) const NUMBERS_AS_SPELLED: &str = "[1.50,1e3,-0.0,100E-2]";
 
 /// Bytes of which some are text and some are not (VAL-2).
 pub(crate) fn odd_bytes() -> Vec<Vec<u8>> {

@@ -5,6 +5,7 @@ mod reference;
 
 use std::time::Duration;
 
+use kv_api::{Capabilities, Support};
 use kv_conformance::{Case, Outcome, run_all};
 use reference::{Bug, ReferenceHarness};
 
@@ -83,9 +84,11 @@ macro_rules! caught {
 caught! {
     all_or_nothing_is_half_applied: AllOrNothingIsHalfApplied by batch_3_one_unmet_condition_and_nothing_is_written;
     batch_answers_out_of_order: BatchAnswersOutOfOrder by batch_2_one_result_per_item_in_input_order;
+    batch_begins_as_stored: BatchBeginsAsStored by batch_6_an_answer_that_cannot_be_is_no_evidence;
     batch_stops_at_the_first_unmet_item: BatchStopsAtTheFirstUnmetItem by batch_2_one_result_per_item_in_input_order;
     bytes_become_text: BytesBecomeText by val_2_bytes_come_back;
     circle_is_the_end: CircleIsTheEnd by list_5_a_walk_in_circles_ends, list_5_a_walk_of_empty_pages_ends;
+    counter_takes_back: CounterTakesBack by cnt_1_a_dropped_increment_leaves_the_counter_in_range;
     counters_are_not_implemented: CountersAreNotImplemented by cap_1_counters_are_kept_or_refused;
     cursor_starts_again: CursorStartsAgain by list_2_no_key_is_lost_between_pages, list_3_a_cursor_survives_the_process;
     delete_ignores_the_version: DeleteIgnoresTheVersion by del_2_a_version_guards_a_delete;
@@ -114,12 +117,15 @@ caught! {
     list_loses_the_key_at_the_border: ListLosesTheKeyAtTheBorder by list_2_no_key_is_lost_between_pages;
     list_order_is_utf_16: ListOrderIsUtf16 by list_2_the_order_is_by_bytes;
     list_prefix_is_a_pattern: ListPrefixIsAPattern by list_1_a_prefix_is_literal;
+    members_are_sorted: MembersAreSorted by val_3_json_comes_back_as_it_is_spelled;
     metadata_leaks_into_the_value: MetadataLeaksIntoTheValue by meta_2_it_never_leaks_into_the_value;
     namespace_leaks_into_lists: NamespaceLeaksIntoLists by ns_1_namespaces_share_nothing;
     overwrite_keeps_the_expiry: OverwriteKeepsTheExpiry by set_1_a_set_without_expiry_never_expires;
     overwrite_keeps_the_metadata: OverwriteKeepsTheMetadata by set_1_a_set_without_metadata_has_none;
     page_is_larger_than_asked: PageIsLargerThanAsked by list_1_a_page_has_at_most_the_limit;
-    racy_if_not_exists: RacyIfNotExists by set_6_exactly_one_if_not_exists_wins;
+    racy_if_exists: RacyIfExists by set_6_no_delete_of_the_store_comes_between;
+    racy_if_not_exists: RacyIfNotExists by set_6_exactly_one_if_not_exists_wins,
+        set_6_one_store_never_races_with_itself, set_6_no_set_of_the_store_comes_between;
     racy_increment: RacyIncrement by cnt_1_concurrent_increments_add_up;
     refused_condition_moves_the_expiry: RefusedConditionMovesTheExpiry
         by set_3_if_not_exists_not_met_leaves_everything_untouched;
@@ -139,11 +145,32 @@ caught! {
     ttl_is_made_absolute_here: TtlIsMadeAbsoluteHere by exp_3_a_wrong_clock_here_moves_no_ttl;
     unknown_is_called_safe: UnknownIsCalledSafe
         by err_3_a_fault_that_lasts_is_told_for_what_it_is, err_5_a_repeated_write_claims_nothing, batch_6_a_failed_bulk_request_is_told_item_by_item;
+    unwraps_reserved_members: UnwrapsReservedMembers by val_3_no_member_name_is_reserved;
     updated_over_expired: UpdatedOverExpired by set_5_over_an_expired_entry_nothing_is_updated;
     utf_sixteen_surrogates_are_lost: UtfSixteenSurrogatesAreLost by key_2_every_character_is_harmless;
     version_ignores_metadata: VersionIgnoresMetadata by ver_1_other_content_has_another_version;
     version_is_reused_after_a_delete: VersionIsReusedAfterADelete by ver_1_a_version_does_not_outlive_a_delete;
     visible_at_its_expiry: VisibleAtItsExpiry by exp_1_a_ttl_ends_the_entry, exp_1_expire_at_ends_the_entry;
+}
+
+/// Best effort may race with others, never with itself: a store that declares it has no excuse (SET-6).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn best_effort_is_no_excuse_within_one_store() {
+    static BEST_EFFORT: Capabilities = reference::EVERYTHING
+        .with_if_not_exists(Support::BestEffort)
+        .with_if_exists(Support::BestEffort)
+        .with_expire(Support::BestEffort);
+    for (bug, name) in [
+        (Bug::RacyIfNotExists, "set_6_one_store_never_races_with_itself"),
+        (Bug::RacyIfNotExists, "set_6_no_set_of_the_store_comes_between"),
+        (Bug::RacyIfExists, "set_6_no_delete_of_the_store_comes_between"),
+    ] {
+        let case = Case::find(name).expect("a case of this name");
+        let kept = case.run(&ReferenceHarness::whole().restricted_to(&BEST_EFFORT)).await;
+        assert_eq!(kept, Outcome::Passed, "{name}");
+        let broken = case.run(&ReferenceHarness::with(bug).restricted_to(&BEST_EFFORT)).await;
+        assert!(matches!(broken, Outcome::Failed(_)), "{bug:?}: {broken}");
+    }
 }
 
 /// The handle owns key and index of an error, so that this bug of an adapter reaches nobody (ERR-7).

@@ -7,6 +7,7 @@ use kv_api::{
 };
 use serde_json::json;
 
+use crate::cases::errors::FOR_EVER;
 use crate::context::Context;
 use crate::harness::Fault;
 use crate::outcome::{CaseResult, Stop, not_applicable};
@@ -313,9 +314,7 @@ async fn as_reported<T>(
 /// BATCH-6: when a bulk request fails, nothing is reported as done that is not, and nothing as not done that is.
 pub(crate) async fn batch_6_a_failed_bulk_request_is_told_item_by_item(cx: &Context<'_>) -> CaseResult {
     let faults = cx.faults()?;
-    for (number, fault) in
-        Fault::ALL.iter().copied().enumerate().filter(|(_, fault)| fault.is_of_every_request() && faults.offers(*fault))
-    {
+    for (number, fault) in Fault::ALL.iter().copied().enumerate().filter(|(_, fault)| faults.offers(*fault)) {
         let keys: Vec<String> = (0..8).map(|item| cx.key(&format!("f{number}.{item}."))).collect();
         faults.inject(fault, 1);
         let results = cx.store().set_many(keys.iter().map(|key| SetItem::new(key, cx.value(1)))).await;
@@ -330,6 +329,37 @@ pub(crate) async fn batch_6_a_failed_bulk_request_is_told_item_by_item(cx: &Cont
         as_reported(cx, &keys, results, |value| value.is_none(), &format!("delete_many with {fault:?}")).await?;
     }
     Ok(())
+}
+
+/// BATCH-6: an answer that cannot be says nothing of any item: none is reported as done by it, and none as not done.
+pub(crate) async fn batch_6_an_answer_that_cannot_be_is_no_evidence(cx: &Context<'_>) -> CaseResult {
+    let faults = cx.faults()?;
+    if !faults.offers(Fault::BulkAnswerImplausible) {
+        return not_applicable("the harness offers no such answer, or the system has no bulk requests");
+    }
+    let keys: Vec<String> = (0..8).map(|number| cx.key(&format!("k{number}."))).collect();
+    let unknown = |results: &[Result<()>], call: &str| -> CaseResult {
+        for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            ensure_eq!(error.kind(), ErrorKind::Protocol, "the kind of an item of {call}: {error}");
+            ensure!(error.is_outcome_unknown(), "an item of {call} must say that its outcome is unknown: {error}");
+        }
+        Ok(())
+    };
+    faults.inject(Fault::BulkAnswerImplausible, FOR_EVER);
+    let results = cx.store().set_many(keys.iter().map(|key| SetItem::new(key, cx.value(1)))).await;
+    faults.inject(Fault::BulkAnswerImplausible, 0);
+    let results: Vec<_> = results.into_iter().map(|result| result.map(drop)).collect();
+    unknown(&results, "set_many")?;
+    as_reported(cx, &keys, results, |value| value.is_some(), "set_many with an answer that cannot be").await?;
+    for result in cx.store().set_many(keys.iter().map(|key| SetItem::new(key, cx.value(2)))).await {
+        result?;
+    }
+    faults.inject(Fault::BulkAnswerImplausible, FOR_EVER);
+    let results = cx.store().delete_many(keys.iter().map(String::as_str)).await;
+    faults.inject(Fault::BulkAnswerImplausible, 0);
+    let results: Vec<_> = results.into_iter().map(|result| result.map(drop)).collect();
+    unknown(&results, "delete_many")?;
+    as_reported(cx, &keys, results, |value| value.is_none(), "delete_many with an answer that cannot be").await
 }
 
 /// BATCH-3, SET-6: of all-or-nothing batches that meet, one is written whole and the others not at all.

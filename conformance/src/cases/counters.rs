@@ -3,6 +3,7 @@
 use kv_api::{EntryExpiry, ErrorKind, Feature, Reason, Store, Value, ValueKind};
 use serde_json::json;
 
+use crate::cases::errors::dropped_after_requests;
 use crate::check::show;
 use crate::context::{Context, value_of};
 use crate::outcome::{CaseResult, not_applicable};
@@ -133,6 +134,34 @@ pub(crate) async fn cnt_1_the_range_is_kept(cx: &Context<'_>) -> CaseResult {
         }
         ensure_eq!(store.increment(&key, -outwards).await?, end - outwards, "increment back into the range");
         ensure_eq!(store.increment(&key, outwards).await?, end, "increment to the end of the range again");
+    }
+    Ok(())
+}
+
+/// CNT-1, ERR-6: an increment beyond the range that is dropped, after whichever of its requests, leaves a counter within it.
+pub(crate) async fn cnt_1_a_dropped_increment_leaves_the_counter_in_range(cx: &Context<'_>) -> CaseResult {
+    const REQUESTS_MAX: u64 = 8;
+    let store = cx.with(Feature::Counters).await?;
+    let (min, max) = (cx.capabilities().counter_min, cx.capabilities().counter_max);
+    for (name, end, outwards) in [("max", max, 1), ("min", min, -1)] {
+        for requests in 0..REQUESTS_MAX {
+            let key = cx.key(&format!("{name}{requests}."));
+            store.increment(&key, end).await?;
+            let call = Box::pin(async { drop(store.increment(&key, outwards).await) });
+            let ended = dropped_after_requests(cx, requests, call).await;
+            // What was on its way has arrived when a later request of the same key is answered.
+            let found = store.get(&key).await?;
+            let count = found.as_ref().and_then(Value::as_i64);
+            ensure!(
+                count == Some(end),
+                "at {end}, after {requests} requests of a dropped step: {}",
+                show(found.as_ref())
+            );
+            ensure_eq!(store.increment(&key, -outwards).await?, end - outwards, "increment back into the range");
+            if ended {
+                break;
+            }
+        }
     }
     Ok(())
 }

@@ -317,6 +317,24 @@ pub(crate) async fn dropped_after<T>(polls: usize, mut future: BoxFuture<'_, T>)
     }
 }
 
+/// Polls a future until the system has seen so many more requests, and drops it; whether it had ended by then. For a harness
+/// that counts no requests a request is a poll.
+pub(crate) async fn dropped_after_requests<T>(cx: &Context<'_>, requests: u64, mut future: BoxFuture<'_, T>) -> bool {
+    let before = cx.requests();
+    let mut polls = 0;
+    loop {
+        let sent = cx.requests().zip(before).map_or(polls, |(now, before)| now - before);
+        if sent >= requests {
+            return false;
+        }
+        if future.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_ready() {
+            return true;
+        }
+        polls += 1;
+        tokio::task::yield_now().await;
+    }
+}
+
 /// ERR-6: a dropped future leaves each entry whole, and blocks nobody.
 pub(crate) async fn err_6_a_dropped_call_leaves_each_entry_whole(cx: &Context<'_>) -> CaseResult {
     let has_metadata = cx.declares(Feature::Metadata);

@@ -90,7 +90,9 @@ macro_rules! __for_each_case {
             values::val_2_json_comes_back
             values::val_2_text_comes_back
             values::val_3_an_integer_stays_an_integer
+            values::val_3_json_comes_back_as_it_is_spelled
             values::val_3_nesting_ends_at_100
+            values::val_3_no_member_name_is_reserved
             values::val_3_random_json_comes_back
             values::val_3_what_would_be_lost_is_refused
             values::val_4_an_empty_value_is_a_value
@@ -120,6 +122,9 @@ macro_rules! __for_each_case {
             set::set_6_exactly_one_if_not_exists_wins_over_an_expired_entry
             set::set_6_exactly_one_if_not_exists_wins_over_two_handles
             set::set_6_exactly_one_if_version_wins
+            set::set_6_no_delete_of_the_store_comes_between
+            set::set_6_no_set_of_the_store_comes_between
+            set::set_6_one_store_never_races_with_itself
             set::set_7_a_read_after_a_write_sees_it
             set::set_8_an_unknown_outcome_says_so
             versions::ver_1_a_version_can_be_stored
@@ -192,6 +197,7 @@ macro_rules! __for_each_case {
             lists::list_5_a_walk_of_empty_pages_ends
             lists::list_5_a_walk_that_stands_still_ends
             counters::cnt_1_a_counter_reads_as_a_json_integer
+            counters::cnt_1_a_dropped_increment_leaves_the_counter_in_range
             counters::cnt_1_a_json_integer_is_a_counter
             counters::cnt_1_concurrent_increments_add_up
             counters::cnt_1_increment_answers_the_new_value
@@ -212,6 +218,7 @@ macro_rules! __for_each_case {
             batches::batch_5_a_batch_sends_no_more_than_single_calls
             batches::batch_5_items_with_and_without_options_mix
             batches::batch_6_a_failed_bulk_request_is_told_item_by_item
+            batches::batch_6_an_answer_that_cannot_be_is_no_evidence
             life::life_1_ping_proves_the_store
             life::life_2_a_dropped_close_can_be_repeated
             life::life_2_calls_after_close_are_refused

@@ -348,6 +348,110 @@ pub(crate) async fn set_6_exactly_one_if_not_exists_wins_over_two_handles(cx: &C
     Ok(())
 }
 
+/// SET-6: of many concurrent `IfNotExists` through one store and its clones exactly one is written, single or in a batch, also
+/// where the condition is declared as best effort: that may race with others, never with itself.
+pub(crate) async fn set_6_one_store_never_races_with_itself(cx: &Context<'_>) -> CaseResult {
+    const CALLERS: usize = 128;
+    let store = cx.with(Feature::IfNotExists).await?;
+    let below = store.with_prefix("k");
+    for round in 0..3 {
+        let key = cx.key(&format!("k{round}."));
+        let call = |caller: usize| {
+            let (store, key) = if caller % 4 == 3 { (&below, &key[1..]) } else { (store, &*key) };
+            let (store, key, value) = (store.clone(), key.to_owned(), cx.value(caller));
+            async move {
+                // First single calls, then batches, then both.
+                if round == 0 || (round == 2 && caller.is_multiple_of(2)) {
+                    return store.set(&key, value).if_not_exists().await;
+                }
+                store.set_many([SetItem::new(&*key, value).if_not_exists()]).await.remove(0)
+            }
+        };
+        let mut winners = Vec::new();
+        for (caller, outcome) in race((0..CALLERS).map(call).collect()).await?.into_iter().enumerate() {
+            match outcome?.status() {
+                SetStatus::Created => winners.push(caller),
+                status => ensure_eq!(status, SetStatus::NotMet, "the outcome of caller {caller}"),
+            }
+        }
+        ensure!(
+            winners.len() == 1,
+            "of {CALLERS} concurrent sets of one store {} were written, callers {winners:?}",
+            winners.len()
+        );
+        cx.expect(&key, Some(&cx.value(winners[0])), "after the race: the winner's value").await?;
+    }
+    Ok(())
+}
+
+/// How many calls meet that may come between one another.
+const AMONG: usize = 16;
+
+/// The call that is unlike the others: one in the middle, so that some have begun before it.
+const fn in_the_middle(round: usize) -> usize {
+    (AMONG / 2 + round) % AMONG
+}
+
+/// SET-6: no delete of the same store comes between the look and the write of a call that needs an entry: whichever came first,
+/// after both there is none.
+pub(crate) async fn set_6_no_delete_of_the_store_comes_between(cx: &Context<'_>) -> CaseResult {
+    let needs_an_entry: Vec<Feature> =
+        [Feature::IfExists, Feature::Expire].into_iter().filter(|feature| cx.declares(*feature)).collect();
+    if needs_an_entry.is_empty() {
+        cx.with(Feature::IfExists).await?;
+    }
+    for round in 0..ROUNDS {
+        let key = cx.key(&format!("k{round}."));
+        cx.store().set(&key, cx.value(AMONG)).await?;
+        let call = |caller: usize| {
+            let (store, key, value) = (cx.store().clone(), key.clone(), cx.value(caller));
+            let feature = needs_an_entry[caller % needs_an_entry.len()];
+            async move {
+                if caller == in_the_middle(round) {
+                    return match round % 2 {
+                        0 => store.delete(&key).await.map(drop),
+                        _ => store.delete_many([&*key]).await.remove(0).map(drop),
+                    };
+                }
+                match feature {
+                    Feature::Expire => store.expire(&key).never().await.map(drop),
+                    _ => store.set(&key, value).if_exists().await.map(drop),
+                }
+            }
+        };
+        for result in race((0..AMONG).map(call).collect()).await? {
+            result?;
+        }
+        cx.expect(&key, None, "after a delete among calls that need an entry").await?;
+    }
+    Ok(())
+}
+
+/// SET-6: no unconditional set of the same store comes between the look and the write of an `IfNotExists`: whichever came first,
+/// after both the unconditional one's value is there.
+pub(crate) async fn set_6_no_set_of_the_store_comes_between(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::IfNotExists).await?;
+    for round in 0..ROUNDS {
+        let key = cx.key(&format!("k{round}."));
+        let call = |caller: usize| {
+            let (store, key, value) = (store.clone(), key.clone(), cx.value(caller));
+            async move {
+                match round % 2 {
+                    _ if caller != in_the_middle(round) => store.set(&key, value).if_not_exists().await,
+                    0 => store.set(&key, value).await,
+                    _ => store.set_many([SetItem::new(&*key, value)]).await.remove(0),
+                }
+            }
+        };
+        for outcome in race((0..AMONG).map(call).collect()).await? {
+            outcome?;
+        }
+        cx.expect(&key, Some(&cx.value(in_the_middle(round))), "after an unconditional set among conditional ones")
+            .await?;
+    }
+    Ok(())
+}
+
 /// SET-6: of any number of concurrent `IfVersion` with one version exactly one is written.
 pub(crate) async fn set_6_exactly_one_if_version_wins(cx: &Context<'_>) -> CaseResult {
     let store = cx.with_atomic(Feature::IfVersion).await?.clone();

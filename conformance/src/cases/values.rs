@@ -1,13 +1,16 @@
 //! VAL-1 to VAL-7 and ENV-3.
 
-use kv_api::{DeleteOutcome, ErrorKind, Feature, Metadata, NESTING_MAX, Reason, SetStatus, Value, ValueKind};
+use kv_api::{DeleteOutcome, ErrorKind, Feature, Metadata, NESTING_MAX, Reason, SetItem, SetStatus, Value, ValueKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::check::show;
 use crate::context::{Context, collected};
 use crate::outcome::{CaseResult, Stop, not_applicable, not_exercised};
-use crate::samples::{ODD_TEXTS, REFUSED_JSON, like_envelopes, odd_bytes, odd_json, random_json};
+use crate::samples::{
+    MEMBERS_IN_ORDER, NUMBERS_AS_SPELLED, ODD_TEXTS, REFUSED_JSON, RESERVED_MEMBERS, like_envelopes, odd_bytes,
+    odd_json, random_json,
+};
 
 /// Sets each value, in one key after the other, and reads it back in every way.
 async fn come_back(cx: &Context<'_>, values: Vec<Value>) -> CaseResult {
@@ -21,7 +24,7 @@ async fn come_back(cx: &Context<'_>, values: Vec<Value>) -> CaseResult {
     }
     // Once more as batches, where another encoding may be at work.
     let keys: Vec<String> = (0..values.len()).map(|number| cx.key(&format!("m{number}."))).collect();
-    let items = keys.iter().zip(&values).map(|(key, value)| kv_api::SetItem::new(key, value.clone()));
+    let items = keys.iter().zip(&values).map(|(key, value)| SetItem::new(key, value.clone()));
     for result in cx.store().set_many(items).await {
         result?;
     }
@@ -128,6 +131,31 @@ pub(crate) async fn val_3_random_json_comes_back(cx: &Context<'_>) -> CaseResult
     come_back(cx, values).await
 }
 
+/// VAL-3: no name of a member is reserved, in values and in metadata.
+pub(crate) async fn val_3_no_member_name_is_reserved(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let values: Vec<Value> =
+        RESERVED_MEMBERS.iter().map(|text| Value::from_json_text(text)).collect::<Result<_, _>>()?;
+    let values = of_acceptable_size(cx, values);
+    come_back(cx, values.clone()).await?;
+    if cx.declares(Feature::List) {
+        let walked = collected(cx.store().list().entries()).await?;
+        ensure_eq!(walked.len(), 2 * values.len(), "how many entries are walked");
+    }
+    if cx.declares(Feature::Metadata) {
+        let key = cx.key("k");
+        for text in RESERVED_MEMBERS {
+            let metadata = Metadata::from_json_text(text)?;
+            cx.store().set(&key, cx.value(1)).metadata(metadata.clone()).await?;
+            let entry = cx.entry(&key).await?;
+            let found = entry.metadata().map(Metadata::as_json_text);
+            ensure!(entry.metadata() == Some(&metadata), "metadata {text} came back as {found:?}");
+            ensure_eq!(entry.value(), &cx.value(1), "the value beside metadata {text}");
+        }
+    }
+    Ok(())
+}
+
 /// VAL-3: what JSON cannot hold, or would lose, is refused however it is given, and an entry that is there stays.
 pub(crate) async fn val_3_what_would_be_lost_is_refused(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::ValueKind(ValueKind::Json)).await?;
@@ -153,6 +181,40 @@ pub(crate) async fn val_3_what_would_be_lost_is_refused(cx: &Context<'_>) -> Cas
     }
     cx.expect_sent(sent, 0, "JSON that is refused")?;
     cx.expect(&key, Some(&cx.value(1)), "after JSON that is refused").await
+}
+
+/// VAL-3: members keep their order, in values and in metadata, and numbers in values their digits, unless the system changes them.
+pub(crate) async fn val_3_json_comes_back_as_it_is_spelled(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    if cx.fixture.json_rewritten {
+        return not_applicable("the system itself changes the order of members, or how numbers are spelled");
+    }
+    let key = cx.key("k");
+    for text in MEMBERS_IN_ORDER.iter().copied().chain([NUMBERS_AS_SPELLED]) {
+        cx.store().set(&key, Value::from_json_text(text)?).await?;
+        let found = cx.store().get(&key).await?;
+        ensure_eq!(found.as_ref().and_then(Value::as_json_text), Some(text), "the text of a JSON value");
+        let item = SetItem::new(&*key, Value::from_json_text(text)?);
+        for result in cx.store().set_many([item]).await {
+            result?;
+        }
+        let many = cx.store().get_many([&*key]).await?;
+        ensure_eq!(many[0].as_ref().and_then(Value::as_json_text), Some(text), "the text of a JSON value of a batch");
+    }
+    if cx.declares(Feature::Metadata) {
+        for text in MEMBERS_IN_ORDER {
+            let metadata = || Metadata::from_json_text(text);
+            cx.store().set(&key, cx.value(1)).metadata(metadata()?).await?;
+            let entry = cx.entry(&key).await?;
+            ensure_eq!(entry.metadata().map(Metadata::as_json_text), Some(*text), "the text of metadata");
+            for result in cx.store().set_many([SetItem::new(&*key, cx.value(1)).metadata(metadata()?)]).await {
+                result?;
+            }
+            let entry = cx.entry(&key).await?;
+            ensure_eq!(entry.metadata().map(Metadata::as_json_text), Some(*text), "the text of metadata of a batch");
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the values that the store's limits allow under the keys used here.

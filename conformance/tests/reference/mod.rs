@@ -19,9 +19,11 @@ use tokio::task::yield_now;
 pub(crate) enum Bug {
     AllOrNothingIsHalfApplied,
     BatchAnswersOutOfOrder,
+    BatchBeginsAsStored,
     BatchStopsAtTheFirstUnmetItem,
     BytesBecomeText,
     CircleIsTheEnd,
+    CounterTakesBack,
     CountersAreNotImplemented,
     CursorStartsAgain,
     DeleteIgnoresTheVersion,
@@ -51,11 +53,13 @@ pub(crate) enum Bug {
     ListLosesTheKeyAtTheBorder,
     ListOrderIsUtf16,
     ListPrefixIsAPattern,
+    MembersAreSorted,
     MetadataLeaksIntoTheValue,
     NamespaceLeaksIntoLists,
     OverwriteKeepsTheExpiry,
     OverwriteKeepsTheMetadata,
     PageIsLargerThanAsked,
+    RacyIfExists,
     RacyIfNotExists,
     RacyIncrement,
     RefusedConditionMovesTheExpiry,
@@ -72,6 +76,7 @@ pub(crate) enum Bug {
     TornReads,
     TtlIsMadeAbsoluteHere,
     UnknownIsCalledSafe,
+    UnwrapsReservedMembers,
     UpdatedOverExpired,
     UtfSixteenSurrogatesAreLost,
     VersionIgnoresMetadata,
@@ -249,6 +254,15 @@ impl Reference {
             (_, Some(integer)) if self.has(Bug::IntegersBecomeFloats) => {
                 Value::from_stored(ValueKind::Json, format!("{integer}.0").into())
             }
+            _ if self.has(Bug::MembersAreSorted) && record.value.kind() == ValueKind::Json => {
+                record.value.to_json().map_or_else(|_| record.value.clone(), Value::from)
+            }
+            _ if self.has(Bug::UnwrapsReservedMembers) && record.value.kind() == ValueKind::Json => {
+                let json = record.value.to_json().unwrap_or_default();
+                let raw = json["$serde_json::private::RawValue"].as_str();
+                let raw = raw.map(|raw| Value::from_stored(ValueKind::Json, raw.to_owned().into()));
+                raw.unwrap_or_else(|| record.value.clone())
+            }
             _ if self.has(Bug::BytesBecomeText) => match record.value.kind() {
                 ValueKind::Bytes => Value::from_foreign(record.value.as_bytes().clone()),
                 _ => record.value.clone(),
@@ -376,13 +390,19 @@ impl Reference {
     }
 
     /// Every other item of a bulk request, and an answer that cannot be.
-    fn half_done<T, D>(&self, items: Vec<T>, mut carry_out: impl FnMut(&mut Data, T)) -> Vec<Result<D>> {
+    fn half_done<T, D: Clone>(
+        &self,
+        items: Vec<T>,
+        mut carry_out: impl FnMut(&mut Data, T),
+        begins_as: D,
+    ) -> Vec<Result<D>> {
         let asked = items.len();
         let mut namespaces = self.lock();
         let data = namespaces.entry(self.namespace.clone()).or_default();
         items.into_iter().step_by(2).for_each(|item| carry_out(data, item));
         let implausible = || Error::new(ErrorKind::Protocol, "-3 items were done").with_retry(Retry::OutcomeUnknown);
-        (0..asked).map(|_| Err(implausible())).collect()
+        let begins_as_done = self.has(Bug::BatchBeginsAsStored);
+        (0..asked).map(|_| if begins_as_done { Ok(begins_as.clone()) } else { Err(implausible()) }).collect()
     }
 
     fn count(&self, data: &mut Data, increment: &Increment<'_>) -> Result<i64> {
@@ -502,6 +522,17 @@ impl Backend for Reference {
                 Ok(SetOutcome::new(SetStatus::Created))
             });
         }
+        if self.has(Bug::RacyIfExists) && parts.condition == Condition::IfExists {
+            if !self.request(|data| Ok(self.live(data, &parts.key).is_some()))? {
+                return Ok(SetOutcome::new(SetStatus::NotMet));
+            }
+            round_trip().await;
+            return self.request(|data| {
+                parts.condition = Condition::Always;
+                self.put(data, parts);
+                Ok(SetOutcome::new(SetStatus::Updated))
+            });
+        }
         if self.has(Bug::TornByADrop) {
             let (key, metadata) = (parts.key.clone().into_owned(), parts.metadata.take());
             let outcome = self.request(|data| Ok(self.put(data, parts)))?;
@@ -545,7 +576,7 @@ impl Backend for Reference {
         let asked = writes.len();
         if self.fault(|fault| fault == Fault::BulkAnswerImplausible).is_some() {
             let put = |data: &mut Data, write: Write<'_>| drop(self.put(data, write.into_parts()));
-            return self.half_done(writes, put);
+            return self.half_done(writes, put, SetOutcome::new(SetStatus::Stored));
         }
         let result = self.request(|data| {
             let mut outcomes: Vec<Result<SetOutcome>> = Vec::new();
@@ -572,7 +603,7 @@ impl Backend for Reference {
             let remove = |data: &mut Data, delete: Delete<'_>| {
                 self.remove(data, &delete);
             };
-            return self.half_done(deletes.into_deletes().collect(), remove);
+            return self.half_done(deletes.into_deletes().collect(), remove, DeleteOutcome::Deleted);
         }
         let result =
             self.request(|data| Ok(deletes.into_deletes().map(|delete| Ok(self.remove(data, &delete))).collect()));
@@ -635,6 +666,25 @@ impl Backend for Reference {
                 data.extend(seen.remove_entry(increment.key()));
                 Ok(sum)
             });
+        }
+        if self.has(Bug::CounterTakesBack) {
+            let key = self.key(increment.key());
+            let before = self.request(|data| {
+                let before = data.get(&key).cloned();
+                if let Some(record) = data.get_mut(&key)
+                    && let Some(count) = record.value.as_i64()
+                    && count.checked_add(increment.by()).is_none()
+                {
+                    let beyond = i128::from(count) + i128::from(increment.by());
+                    record.value = Value::from_stored(ValueKind::Json, beyond.to_string().into());
+                }
+                Ok(before)
+            })?;
+            yield_now().await;
+            self.request(|data| {
+                data.extend(before.map(|before| (key, before)));
+                Ok(())
+            })?;
         }
         self.request(|data| self.count(data, &increment))
     }
@@ -734,7 +784,6 @@ impl ReferenceHarness {
         Self { tick, ..self }
     }
 
-    #[allow(dead_code, reason = "one of the two test binaries restricts nothing")]
     pub(crate) fn restricted_to(self, capabilities: &'static Capabilities) -> Self {
         Self { restrict: Some(capabilities), ..self }
     }

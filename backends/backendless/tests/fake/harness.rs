@@ -165,6 +165,7 @@ impl Harness for Setup {
         Ok(Fixture::new(store(HIVES[0]))
             .with_time(system.clone())
             .with_client_clock(system.client_clock.clone())
+            .with_json_rewritten()
             .with_faults(system.clone())
             .with_secret(API_KEY, || logs::seen(API_KEY))
             .with_requests(move || counting.server.requests())

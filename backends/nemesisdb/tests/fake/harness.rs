@@ -114,6 +114,7 @@ impl Harness for OnFake {
                 let config = setting.config(&again);
                 async { open(config?).await }
             })
+            .with_json_rewritten()
             .with_foreign_writer(move |key, text| {
                 let (foreign, prefix) = (foreign.clone(), setting.namespace.map(|name| format!("{name}:")));
                 async move {

@@ -184,6 +184,7 @@ impl Harness for Setup {
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(again(own.clone())))
             .with_namespaces(move |name| ready(other(Some(name))))
+            .with_json_rewritten()
             .with_foreign_writer(move |key, text| {
                 let (foreign, app) = (foreign.clone(), foreign_app.clone());
                 async move {
