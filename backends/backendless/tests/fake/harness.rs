@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
+use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
 use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, RetryPolicy, SecretString};
-use kv_conformance::{Fault, Faults, Fixture, Harness, Time, logs};
+use kv_conformance::{Fault, Faults, Fixture, Harness, logs};
 use kv_fakes::backendless::{Fake, Switches};
 use kv_fakes::{FakeServer, ServerOptions};
+use kv_testkit::BothClocks;
 
 pub(crate) const APP_ID: &str = "APP-ID";
 /// Planted where a secret goes: no output may show it.
@@ -81,6 +82,11 @@ impl System {
         open(self.config(Form::Application, HIVES[0]))
     }
 
+    /// Both clocks, to be moved together.
+    pub(crate) fn clocks(&self) -> BothClocks {
+        BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
+    }
+
     /// What happens, and how many requests it takes.
     pub(crate) async fn counted<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
         let before = self.server.requests();
@@ -109,19 +115,6 @@ impl System {
 
 pub(crate) fn open(config: BackendlessConfig) -> Store {
     Store::new(BackendlessStore::open(config).unwrap())
-}
-
-/// Both clocks, moved together.
-#[async_trait]
-impl Time for System {
-    fn now(&self) -> Timestamp {
-        Clock::now(&self.clock)
-    }
-
-    async fn advance(&self, by: Duration) {
-        self.clock.advance(by);
-        self.client_clock.advance(by);
-    }
 }
 
 /// A server that listens refuses no connection, and an answer without a body cannot be cut or garbled: those faults
@@ -163,7 +156,7 @@ impl Harness for Setup {
         let other = store.clone();
         let (counting, foreign, address) = (system.clone(), http_client(), system.address(HIVES[0]));
         Ok(Fixture::new(store(HIVES[0]))
-            .with_time(system.clone())
+            .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_json_rewritten()
             .with_faults(system.clone())

@@ -7,15 +7,14 @@ use futures_util::{FutureExt, StreamExt, stream};
 use kv_api::{ErrorKind, ManualClock, Retry, SetItem, Store, Value};
 use kv_backendless::{RemoteSettings, RetryPolicy};
 use kv_fakes::{Applied, Fault};
+use kv_testkit::until;
 
 use crate::harness::{Form, HIVES, NOW, System, open};
 use crate::scripted::Scripted;
 
 /// Until somebody waits on the clock.
 async fn until_asleep(clock: &ManualClock) {
-    while clock.sleepers() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| clock.sleepers() > 0).await;
 }
 
 fn by_hand(clock: &ManualClock) -> RemoteSettings {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
+use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
-use kv_conformance::{Fixture, Harness, Time, logs};
+use kv_conformance::{Fixture, Harness, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
+use kv_testkit::BothClocks;
 use serde_json::{Value as Json, json};
 
 /// The token that every store here is opened with; no output may show it.
@@ -64,6 +65,11 @@ impl System {
 
     pub(crate) fn store_with_window(&self, requests: usize) -> Store {
         self.store_with(|remote| remote.with_requests_max(NonZeroUsize::new(requests).unwrap()))
+    }
+
+    /// Both clocks, to be moved together.
+    pub(crate) fn clocks(&self) -> BothClocks {
+        BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
     }
 
     /// What a call gives, and how many requests it took.
@@ -127,19 +133,6 @@ pub(crate) fn open(config: CloudflareConfig) -> Store {
     Store::new(CloudflareStore::open(config).unwrap())
 }
 
-/// The clocks of both sides go together.
-#[async_trait]
-impl Time for System {
-    fn now(&self) -> Timestamp {
-        Clock::now(&self.clock)
-    }
-
-    async fn advance(&self, by: Duration) {
-        self.clock.advance(by);
-        self.client_clock.advance(by);
-    }
-}
-
 pub(crate) struct OnFake;
 
 #[async_trait]
@@ -148,7 +141,7 @@ impl Harness for OnFake {
         let system = System::start().await;
         let (again, other, foreign, counting) = (system.clone(), system.clone(), system.clone(), system.clone());
         Ok(Fixture::new(system.store())
-            .with_time(system.clone())
+            .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(Ok(again.store())))
             .with_namespaces(move |name| other.clone().open_namespace(name))

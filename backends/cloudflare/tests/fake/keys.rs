@@ -127,7 +127,7 @@ fn key_2_any_key_reaches_its_own_entry_or_is_refused() {
             } else if key != "beside" && key != "nothing" {
                 reaches_its_own_entry(&system, &key).await;
             }
-            system.advance(std::time::Duration::from_secs(1)).await;
+            system.clocks().advance(std::time::Duration::from_secs(1)).await;
             Ok(())
         })
     });

@@ -157,15 +157,15 @@ async fn cnt_1_a_counter_begins_anew_over_what_has_expired_or_is_null() {
     let store = system.store();
     for value in [Value::from(100), Value::from("text"), Value::from(json!({"a": 1})), Value::from(b"b")] {
         store.set("k", value).ttl(Duration::from_secs(1)).await.unwrap();
-        system.advance(Duration::from_secs(2)).await;
+        system.clocks().advance(Duration::from_secs(2)).await;
         assert_eq!(store.increment("k", 7).await.unwrap(), 7);
         assert_eq!(store.get("k").await.unwrap(), Some(Value::from(7)));
-        system.advance(Duration::from_secs(100)).await;
+        system.clocks().advance(Duration::from_secs(100)).await;
         assert_eq!(store.increment("k", 1).await.unwrap(), 8, "it does not expire");
     }
     // Swept, there is nothing to remove.
     store.set("swept", 100).ttl(Duration::from_secs(1)).await.unwrap();
-    system.advance(Duration::from_secs(2)).await;
+    system.clocks().advance(Duration::from_secs(2)).await;
     system.sweeper.sweep();
     let (sum, sent) = system.counted(store.increment("swept", 7)).await;
     assert_eq!((sum.unwrap(), sent), (7, 2));
@@ -178,7 +178,7 @@ async fn cnt_1_sixty_four_callers_over_an_expired_entry_lose_nothing() {
     let system = System::start().await;
     let store = system.store_with_window(16);
     store.set("k", "old").ttl(Duration::from_secs(1)).await.unwrap();
-    system.advance(Duration::from_secs(2)).await;
+    system.clocks().advance(Duration::from_secs(2)).await;
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let store = store.clone();
@@ -197,7 +197,7 @@ async fn set_6_a_set_does_not_come_between_the_removal_of_an_expired_entry_and_t
     let system = System::start_slow().await;
     let store = system.store();
     store.set("k", "old").ttl(Duration::from_secs(1)).await.unwrap();
-    system.advance(Duration::from_secs(2)).await;
+    system.clocks().advance(Duration::from_secs(2)).await;
     let (sum, set) = future::join(store.increment("k", 1), store.set("k", "new")).await;
     set.unwrap();
     // Before the set, or after it: what was acknowledged is never removed.

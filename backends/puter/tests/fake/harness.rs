@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use kv_api::{Clock, Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
-use kv_conformance::{Fixture, Harness, Time, logs};
+use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
+use kv_conformance::{Fixture, Harness, logs};
 use kv_fakes::puter::{Fake, Grant, Sweeper, Switches, USER};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_puter::{PuterConfig, PuterStore, RemoteSettings, RetryPolicy, SecretString};
+use kv_testkit::BothClocks;
 use serde_json::{Value as Json, json};
 
 /// The token that every store here is opened with; no output may show it.
@@ -89,6 +90,11 @@ impl System {
         self.store_with(|remote| remote.with_requests_max(NonZeroUsize::new(requests).unwrap()))
     }
 
+    /// Both clocks, to be moved together.
+    pub(crate) fn clocks(&self) -> BothClocks {
+        BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
+    }
+
     /// What a call gives, and how many requests it took.
     pub(crate) async fn counted<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
         let before = self.server.requests();
@@ -135,19 +141,6 @@ pub(crate) fn open(config: PuterConfig) -> Store {
     Store::new(PuterStore::open(config).unwrap())
 }
 
-/// The clocks of both sides go together.
-#[async_trait]
-impl Time for System {
-    fn now(&self) -> Timestamp {
-        Clock::now(&self.clock)
-    }
-
-    async fn advance(&self, by: Duration) {
-        self.clock.advance(by);
-        self.client_clock.advance(by);
-    }
-}
-
 /// One way the system may behave, and the store on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
@@ -180,7 +173,7 @@ impl Harness for Setup {
         let (own, foreign_app) = (app.clone(), app.clone());
         let (foreign, counting) = (system.clone(), system.clone());
         Ok(Fixture::new(store(app)?)
-            .with_time(system.clone())
+            .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(again(own.clone())))
             .with_namespaces(move |name| ready(other(Some(name))))

@@ -11,24 +11,11 @@ use std::time::Duration;
 use kv_api::{ErrorKind, Retry, SetItem, Value};
 use kv_fakes::{Applied, Fault};
 use kv_remote::RetryPolicy;
+use kv_testkit::{settle, until};
 
 use crate::harness::System;
 
 const LONG: Duration = Duration::from_secs(1000);
-
-/// Lets the server and the callers go on until this holds.
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Lets whoever can go on.
-async fn settle() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
-}
 
 #[tokio::test]
 async fn err_3_a_request_without_an_answer_ends_when_its_time_is_up() {
