@@ -71,7 +71,8 @@ pub fn test(harness: &dyn Harness, module: &str, name: &str) {
     match outcome {
         Outcome::Passed => {}
         Outcome::NotApplicable(reason) => {
-            // Past the test runner's capture, so that nobody takes this for a pass. If it cannot be written, nobody reads.
+            // Past the test runner's capture, so that nobody takes this for a pass. If it cannot be written, nobody
+            // reads.
             let _ = writeln!(std::io::stderr(), "{module}::{name}: not applicable: {reason}");
         }
         outcome => panic!("{module}::{name}: {outcome}"),

@@ -89,7 +89,7 @@ impl<'h> Context<'h> {
         }
     }
 
-    /// The same for a promise about concurrent callers, which best effort does not give.
+    /// The same for a promise about concurrent callers of several handles, which best effort does not give.
     pub(crate) async fn with_atomic(&self, feature: Feature) -> Result<&Store, Stop> {
         let store = self.with(feature).await?;
         if support(self.capabilities(), feature).is_full() {

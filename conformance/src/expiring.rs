@@ -93,8 +93,8 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// An expiry `lives` lives ahead. A life is a multiple of the resolution, above the minimum, and long enough for the
-    /// harness to act within it.
+    /// An expiry `lives` lives ahead. A life is a multiple of the resolution, above the minimum, and long enough for
+    /// the harness to act within it.
     pub(crate) fn life(&self, form: Form, lives: u32) -> Result<Life, Stop> {
         let resolution = self.capabilities().expiry_resolution;
         let room = self.time()?.granularity() + self.time()?.lateness();
@@ -113,8 +113,8 @@ impl Context<'_> {
         Ok(self.time()?.granularity().max(Duration::from_micros(1)))
     }
 
-    /// The room to leave after an end. None for a clock that stands still and a system that looks at it each time: at its
-    /// expiry an entry is gone (EXP-7).
+    /// The room to leave after an end. None for a clock that stands still and a system that looks at it each time: at
+    /// its expiry an entry is gone (EXP-7).
     pub(crate) fn after(&self) -> Result<Duration, Stop> {
         let time = self.time()?;
         let overshoot = time.granularity();

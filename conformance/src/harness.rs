@@ -25,8 +25,8 @@ type OpenNamespace = Box<dyn Fn(String) -> BoxFuture<'static, Result<Store>> + S
 type WriteForeign = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 type WriteForeignType = Box<dyn Fn(String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
-/// A fresh store, and what can be done around it. Everything but the store is optional: a case that needs what is absent
-/// says so in its outcome and does not pass.
+/// A fresh store, and what can be done around it. Everything but the store is optional: a case that needs what is
+/// absent says so in its outcome and does not pass.
 pub struct Fixture {
     pub(crate) store: Store,
     pub(crate) time: Option<Box<dyn Time>>,
@@ -90,8 +90,8 @@ impl Fixture {
         self
     }
 
-    /// How to open another namespace of the same system by its name (NS-1). The suite asks for names of ASCII letters and
-    /// digits; none of them may be that of the store itself.
+    /// How to open another namespace of the same system by its name (NS-1). The suite asks for names of ASCII letters
+    /// and digits; none of them may be that of the store itself.
     #[must_use]
     pub fn with_namespaces<F>(mut self, open: impl Fn(String) -> F + Send + Sync + 'static) -> Self
     where
@@ -111,8 +111,8 @@ impl Fixture {
         self
     }
 
-    /// How another client of the system would put under a key what is no value at all: another type of the system, such as a
-    /// list (VAL-7).
+    /// How another client of the system would put under a key what is no value at all: another type of the system, such
+    /// as a list (VAL-7).
     #[must_use]
     pub fn with_foreign_type_writer<F>(mut self, write: impl Fn(String) -> F + Send + Sync + 'static) -> Self
     where
@@ -122,16 +122,16 @@ impl Fixture {
         self
     }
 
-    /// Says that the system itself takes a byte order mark off a text that somebody else wrote, whoever reads it: such a text
-    /// may come back without it.
+    /// Says that the system itself takes a byte order mark off a text that somebody else wrote, whoever reads it: such
+    /// a text may come back without it.
     #[must_use]
     pub const fn with_byte_order_marks_taken_off(mut self) -> Self {
         self.byte_order_marks_taken_off = true;
         self
     }
 
-    /// Says that the system itself changes JSON: the order of members, or how a number is spelled (VAL-3). Meaning must survive
-    /// all the same.
+    /// Says that the system itself changes JSON: the order of members, or how a number is spelled (VAL-3). Meaning must
+    /// survive all the same.
     #[must_use]
     pub const fn with_json_rewritten(mut self) -> Self {
         self.json_rewritten = true;
@@ -153,8 +153,8 @@ impl Fixture {
         self
     }
 
-    /// The clock of this side, where it is another than the system's: the suite sets it wrong to show that no expiry hangs
-    /// on it (EXP-3). `with_time` must move both.
+    /// The clock of this side, where it is another than the system's: the suite sets it wrong to show that no expiry
+    /// hangs on it (EXP-3). `with_time` must move both.
     #[must_use]
     pub fn with_client_clock(mut self, clock: ManualClock) -> Self {
         self.client_clock = Some(clock);
@@ -162,7 +162,8 @@ impl Fixture {
     }
 
     /// The secret that the store was opened with, and what has been logged so far, in any form and at every level: the
-    /// suite looks for the one in the other and in all that it is shown (ERR-2). [`logs`](crate::logs) sees what is logged.
+    /// suite looks for the one in the other and in all that it is shown (ERR-2). [`logs`](crate::logs) sees what is
+    /// logged.
     #[must_use]
     pub fn with_secret(
         mut self,
@@ -195,14 +196,14 @@ pub trait Time: Send + Sync + 'static {
     /// Lets at least `by` pass.
     async fn advance(&self, by: Duration);
 
-    /// How far [`advance`](Self::advance) may overshoot: a case leaves this much room on both sides of an expiry. Zero, the
-    /// default, for a clock that stands still between two calls; then every expiry is checked to the microsecond.
+    /// How far [`advance`](Self::advance) may overshoot: a case leaves this much room on both sides of an expiry. Zero,
+    /// the default, for a clock that stands still between two calls; then every expiry is checked to the microsecond.
     fn granularity(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// How late the system may notice that an entry has ended, for one that looks at its clock in ticks: a case leaves this
-    /// much room after an expiry, and none before it (EXP-7). Zero by default.
+    /// How late the system may notice that an entry has ended, for one that looks at its clock in ticks: a case leaves
+    /// this much room after an expiry, and none before it (EXP-7). Zero by default.
     fn lateness(&self) -> Duration {
         Duration::ZERO
     }
@@ -239,8 +240,9 @@ pub enum Fault {
     AnswerGarbled,
     /// The system carries it out and answers that something went wrong, which tells nothing.
     FailureReported,
-    /// A bulk write or delete is carried out in part, and its answer is well formed and cannot be: figures below zero, a
-    /// count of more than was sent, the wrong type. Other requests are served as usual and leave the fault for a later one.
+    /// A bulk write or delete is carried out in part, and its answer is well formed and cannot be: figures below zero,
+    /// a count of more than was sent, the wrong type. Other requests are served as usual and leave the fault for a
+    /// later one.
     BulkAnswerImplausible,
     /// A page of a list has no keys, and a cursor that was not given before. Other requests as above.
     PageEmpty,
@@ -284,11 +286,12 @@ pub trait Faults: Send + Sync + 'static {
         matches!(fault, Fault::Refused | Fault::RequestLost | Fault::AnswerLost)
     }
 
-    /// From now on the next `count` requests meet `fault`; what was ordered before is forgotten. A `count` of zero ends it.
+    /// From now on the next `count` requests meet `fault`; what was ordered before is forgotten. A `count` of zero ends
+    /// it.
     fn inject(&self, fault: Fault, count: u32);
 
-    /// The same for the next `count` requests that change something, for a system where one call takes several requests,
-    /// the first of which only look. Unless said otherwise each request counts.
+    /// The same for the next `count` requests that change something, for a system where one call takes several
+    /// requests, the first of which only look. Unless said otherwise each request counts.
     fn inject_into_writes(&self, fault: Fault, count: u32) {
         self.inject(fault, count);
     }

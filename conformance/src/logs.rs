@@ -14,8 +14,8 @@ fn watched() -> MutexGuard<'static, Vec<(String, Vec<String>)>> {
     WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on keeps every line with `text` in it that anything in this process logs. A line begins with the target of the
-/// event, so a part of its name finds whatever a library logs. May be called again.
+/// From now on keeps every line with `text` in it that anything in this process logs. A line begins with the target of
+/// the event, so a part of its name finds whatever a library logs. May be called again.
 ///
 /// It becomes the global logger of the process.
 ///

@@ -234,7 +234,8 @@ impl<'c> World<'c> {
         })
     }
 
-    /// Carries out a set in the model and checks what the store said about it. `over_expired`: `Stored` is acceptable too.
+    /// Carries out a set in the model and checks what the store said about it. `over_expired`: `Stored` is acceptable
+    /// too.
     fn set(&mut self, options: &Wish, outcome: &SetOutcome, what: &str) -> CaseResult {
         let over_expired = self.entries.contains_key(&options.key) && self.live(&options.key)?.is_none();
         let existed = self.live(&options.key)?.is_some();

@@ -10,8 +10,8 @@ pub enum Outcome {
     Passed,
     /// It does not; the text says what was expected and what was found.
     Failed(String),
-    /// The rule asks nothing of this store, or nothing this harness can show. Where the reason is a capability that is not
-    /// declared, its refusal was checked.
+    /// The rule asks nothing of this store, or nothing this harness can show. Where the reason is a capability that is
+    /// not declared, its refusal was checked.
     NotApplicable(String),
     /// The store declares a capability and the harness gives no way to try it. Fails the test: a claim is no proof.
     NotExercised(String),

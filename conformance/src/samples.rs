@@ -91,8 +91,8 @@ pub(crate) const ODD_KEYS: &[&str] = &[
     "ı",
 ];
 
-/// Keys of which each is different by its bytes from all others, although some rule of language or of a system would take
-/// them for one another (KEY-3).
+/// Keys of which each is different by its bytes from all others, although some rule of language or of a system would
+/// take them for one another (KEY-3).
 pub(crate) const KEYS_NEARLY_ALIKE: &[&str] = &[
     "a",
     "A",
@@ -242,8 +242,8 @@ pub(crate) const REFUSED_JSON: &[(&str, Reason)] = &[
     ("[-9223372036854775809]", Reason::InvalidJson),
 ];
 
-/// Compact JSON whose members are not in an order that anybody sorts them in (VAL-3). No name is a number, which JavaScript
-/// puts first.
+/// Compact JSON whose members are not in an order that anybody sorts them in (VAL-3). No name is a number, which
+/// JavaScript puts first.
 pub(crate) const MEMBERS_IN_ORDER: &[&str] =
     &[r#"{"b":1,"a":{"z":1,"y":[{"d":1,"c":2}]},"B":3}"#, r#"{"é":1,"z":2,"aa":3,"":4,"a":5}"#];
 

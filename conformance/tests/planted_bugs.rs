@@ -1,5 +1,5 @@
-//! The suite finds what it claims to find: a correct store passes all of it, and each planted bug fails the case that is
-//! there for it.
+//! The suite finds what it claims to find: a correct store passes all of it, and each planted bug fails the case that
+//! is there for it.
 
 mod reference;
 

@@ -1,5 +1,5 @@
-//! The suite holds for stores that offer less: the reference restricted to odd capabilities passes all that is left, and what is
-//! left out is refused.
+//! The suite holds for stores that offer less: the reference restricted to odd capabilities passes all that is left,
+//! and what is left out is refused.
 
 #[allow(dead_code, reason = "the bugs are planted by another test")]
 mod reference;

@@ -223,8 +223,8 @@ impl Filler {
     }
 }
 
-/// CHK-2, META-1: each declared limit is kept from both sides: the greatest item works, one byte more is refused with the
-/// limit's name and both figures.
+/// CHK-2, META-1: each declared limit is kept from both sides: the greatest item works, one byte more is refused with
+/// the limit's name and both figures.
 pub(crate) async fn chk_2_each_limit_is_kept_from_both_sides(cx: &Context<'_>) -> CaseResult {
     let key = cx.key("k");
     let mut too_large = Vec::new();

@@ -138,7 +138,8 @@ pub(crate) async fn cnt_1_the_range_is_kept(cx: &Context<'_>) -> CaseResult {
     Ok(())
 }
 
-/// CNT-1, ERR-6: an increment beyond the range that is dropped, after whichever of its requests, leaves a counter within it.
+/// CNT-1, ERR-6: an increment beyond the range that is dropped, after whichever of its requests, leaves a counter
+/// within it.
 pub(crate) async fn cnt_1_a_dropped_increment_leaves_the_counter_in_range(cx: &Context<'_>) -> CaseResult {
     const REQUESTS_MAX: u64 = 8;
     let store = cx.with(Feature::Counters).await?;

@@ -10,8 +10,8 @@ fn expected(cx: &Context<'_>, told: DeleteOutcome) -> DeleteOutcome {
     if cx.capabilities().reports_delete_outcome { told } else { DeleteOutcome::Accepted }
 }
 
-/// Whether what a walk deletes can be counted without counting a key twice: no key is listed twice, or a second delete of it
-/// says so.
+/// Whether what a walk deletes can be counted without counting a key twice: no key is listed twice, or a second delete
+/// of it says so.
 pub(crate) fn exactly_counted(cx: &Context<'_>) -> bool {
     cx.capabilities().list_order == ListOrder::Lexicographic || cx.capabilities().reports_delete_many_outcome
 }

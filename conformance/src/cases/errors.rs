@@ -101,8 +101,8 @@ pub(crate) async fn err_3_what_never_left_is_safe_to_repeat(cx: &Context<'_>) ->
 /// More faults than any policy has attempts.
 pub(crate) const FOR_EVER: u32 = 1_000;
 
-/// ERR-3, GET-1: a fault that lasts ends each call as an error that tells what is known, and no read takes it for a missing
-/// entry.
+/// ERR-3, GET-1: a fault that lasts ends each call as an error that tells what is known, and no read takes it for a
+/// missing entry.
 pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context<'_>) -> CaseResult {
     let faults = cx.faults()?;
     let offered = |fault: &Fault| fault.is_of_every_request() && faults.offers(*fault);
@@ -317,8 +317,8 @@ pub(crate) async fn dropped_after<T>(polls: usize, mut future: BoxFuture<'_, T>)
     }
 }
 
-/// Polls a future until the system has seen so many more requests, and drops it; whether it had ended by then. For a harness
-/// that counts no requests a request is a poll.
+/// Polls a future until the system has seen so many more requests, and drops it; whether it had ended by then. For a
+/// harness that counts no requests a request is a poll.
 pub(crate) async fn dropped_after_requests<T>(cx: &Context<'_>, requests: u64, mut future: BoxFuture<'_, T>) -> bool {
     let before = cx.requests();
     let mut polls = 0;
@@ -372,7 +372,7 @@ pub(crate) async fn err_6_a_dropped_call_leaves_each_entry_whole(cx: &Context<'_
     Ok(())
 }
 
-/// ERR-6: after calls that were dropped, nobody gets somebody else's reply.
+/// ERR-6: after calls that were dropped, no call gets the reply of another.
 pub(crate) async fn err_6_nobody_gets_the_reply_of_a_dropped_call(cx: &Context<'_>) -> CaseResult {
     const CALLERS: usize = 16;
     let keys: Vec<String> = (0..CALLERS).map(|caller| cx.key(&format!("k{caller}."))).collect();

@@ -57,8 +57,8 @@ async fn both_forms(cx: &Context<'_>) -> Result<(), Stop> {
     cx.align().await
 }
 
-/// Sets a ttl and an absolute expiry, once with the one sooner and once with the other, and looks around the end that counts:
-/// the ttl's if `by_ttl` says so.
+/// Sets a ttl and an absolute expiry, once with the one sooner and once with the other, and looks around the end that
+/// counts: the ttl's if `by_ttl` says so.
 async fn ends_with(
     cx: &Context<'_>,
     precedence: Option<ExpiryPrecedence>,
@@ -141,8 +141,8 @@ pub(crate) async fn exp_3_a_ttl_counts_from_the_write(cx: &Context<'_>) -> CaseR
     cx.expect(&key, None, "at the end of the second ttl").await
 }
 
-/// EXP-3: a ttl counts by the clock of the backend, so that a clock that is wrong here neither ends an entry early nor keeps
-/// it.
+/// EXP-3: a ttl counts by the clock of the backend, so that a clock that is wrong here neither ends an entry early nor
+/// keeps it.
 pub(crate) async fn exp_3_a_wrong_clock_here_moves_no_ttl(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::Ttl).await?;
     if cx.capabilities().ttl != Support::Native {
@@ -196,7 +196,8 @@ pub(crate) async fn exp_4_rounding_never_ends_an_entry_early(cx: &Context<'_>) -
     Ok(())
 }
 
-/// Tries an expiry that must be refused, by set, batch and `expire`, over an entry and over nothing: nothing may change.
+/// Tries an expiry that must be refused, by set, batch and `expire`, over an entry and over nothing: nothing may
+/// change.
 async fn refused(cx: &Context<'_>, form: Form, life: Life, reason: &Reason) -> CaseResult {
     let [there, missing] = cx.keys(["there", "missing"]);
     cx.store().set(&there, cx.value(1)).await?;

@@ -89,8 +89,8 @@ pub(crate) async fn life_2_close_waits_for_calls_in_flight(cx: &Context<'_>) -> 
     Ok(())
 }
 
-/// LIFE-2: a `close` that is dropped while a call is under way closes nothing, and the next `close` closes, wherever the dropped
-/// one had come to.
+/// LIFE-2: a `close` that is dropped while a call is under way closes nothing, and the next `close` closes, wherever
+/// the dropped one had come to.
 pub(crate) async fn life_2_a_dropped_close_can_be_repeated(cx: &Context<'_>) -> CaseResult {
     for polls in 0..4 {
         let cx = cx.fresh().await?;

@@ -192,8 +192,8 @@ pub(crate) async fn list_2_the_order_is_by_bytes(cx: &Context<'_>) -> CaseResult
     compare(cx, cx.listed_in_pages("", 3).await?, &keys, "all keys by their bytes, in pages of 3")
 }
 
-/// LIST-2: a key that exists during the whole walk is returned, whatever comes and goes around it; on ordered stores and by
-/// the stream exactly once.
+/// LIST-2: a key that exists during the whole walk is returned, whatever comes and goes around it; on ordered stores
+/// and by the stream exactly once.
 pub(crate) async fn list_2_changes_around_a_walk_lose_nothing(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::List).await?;
     let stable: Vec<String> = (0..20).map(|number| cx.key(&format!("k{number:02}s"))).collect();
@@ -452,8 +452,8 @@ pub(crate) async fn list_4_entries_leave_out_what_vanished(cx: &Context<'_>) -> 
     while let Some(entry) = walk.next().await {
         walked.push(entry?.0);
     }
-    // What was read with the first one may come; what was deleted before its page was read may not. An unordered store may
-    // have put all on one page.
+    // What was read with the first one may come; what was deleted before its page was read may not. An unordered store
+    // may have put all on one page.
     ensure!(
         !ordered(cx) || walked.len() < keys.len(),
         "a walk gave all entries, although all but one were deleted before it went on"

@@ -29,8 +29,8 @@ pub(crate) mod sample_limit {
     pub(crate) const LARGEST_REFUSED_ITEM: u64 = 64 * 1024 * 1024;
 }
 
-/// The list of all cases: calls `$callback! { [arguments] family::case ... }`. A case that is added here is part of every
-/// backend's tests.
+/// The list of all cases: calls `$callback! { [arguments] family::case ... }`. A case that is added here is part of
+/// every backend's tests.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_each_case {
@@ -247,7 +247,8 @@ macro_rules! table {
 }
 __for_each_case!(table,);
 
-/// Makes every case of the suite a test of the crate that calls it, on the store that `$harness` opens; one call a module.
+/// Makes every case of the suite a test of the crate that calls it, on the store that `$harness` opens; one call a
+/// module.
 ///
 /// The harness is an expression, and is made anew for each test. New cases of the suite become tests by themselves.
 ///

@@ -116,8 +116,8 @@ pub(crate) async fn ns_2_limits_hold_for_the_whole_key(cx: &Context<'_>) -> Case
     Ok(())
 }
 
-/// NS-3: a store's scope is the same in every process and another in every namespace: to cursors two handles to the same data are
-/// one store, and two namespaces are two.
+/// NS-3: a store's scope is the same in every process and another in every namespace: to cursors two handles to the
+/// same data are one store, and two namespaces are two.
 pub(crate) async fn ns_3_the_scope_is_the_same_in_every_process(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::List).await?;
     let second = cx.reopen().await?;

@@ -35,7 +35,7 @@ pub(crate) async fn get_1_an_entry_has_all_its_parts(cx: &Context<'_>) -> CaseRe
     Ok(())
 }
 
-/// GET-1: where `entry_snapshot` is declared, all parts of an entry come from one write, whoever writes meanwhile.
+/// GET-1: where `entry_snapshot` is declared, all parts of an entry come from one write, also while others write.
 pub(crate) async fn get_1_all_parts_come_from_one_write(cx: &Context<'_>) -> CaseResult {
     const STEPS: usize = 64;
     cx.with(Feature::Metadata).await?;

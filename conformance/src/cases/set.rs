@@ -128,8 +128,8 @@ pub(crate) async fn set_2_two_conditions_are_refused(cx: &Context<'_>) -> CaseRe
     Ok(())
 }
 
-/// Tries a condition that does not hold, with everything a set can carry, over an entry that has everything the store can
-/// keep: nothing of it may change, and it must still end when it was to end.
+/// Tries a condition that does not hold, with everything a set can carry, over an entry that has everything the store
+/// can keep: nothing of it may change, and it must still end when it was to end.
 async fn leaves_untouched(cx: &Context<'_>, feature: Feature, condition: Condition) -> CaseResult {
     let store = cx.with(feature).await?;
     let key = cx.key("k");
@@ -348,8 +348,8 @@ pub(crate) async fn set_6_exactly_one_if_not_exists_wins_over_two_handles(cx: &C
     Ok(())
 }
 
-/// SET-6: of many concurrent `IfNotExists` through one store and its clones exactly one is written, single or in a batch, also
-/// where the condition is declared as best effort: that may race with others, never with itself.
+/// SET-6: of many concurrent `IfNotExists` through one store and its clones exactly one is written, single or in a
+/// batch, also where the condition is declared as best effort: that may race with others, never with itself.
 pub(crate) async fn set_6_one_store_never_races_with_itself(cx: &Context<'_>) -> CaseResult {
     const CALLERS: usize = 128;
     let store = cx.with(Feature::IfNotExists).await?;
@@ -392,8 +392,8 @@ const fn in_the_middle(round: usize) -> usize {
     (AMONG / 2 + round) % AMONG
 }
 
-/// SET-6: no delete of the same store comes between the look and the write of a call that needs an entry: whichever came first,
-/// after both there is none.
+/// SET-6: no delete of the same store comes between the look and the write of a call that needs an entry: whichever
+/// came first, after both there is none.
 pub(crate) async fn set_6_no_delete_of_the_store_comes_between(cx: &Context<'_>) -> CaseResult {
     let needs_an_entry: Vec<Feature> =
         [Feature::IfExists, Feature::Expire].into_iter().filter(|feature| cx.declares(*feature)).collect();
@@ -427,8 +427,8 @@ pub(crate) async fn set_6_no_delete_of_the_store_comes_between(cx: &Context<'_>)
     Ok(())
 }
 
-/// SET-6: no unconditional set of the same store comes between the look and the write of an `IfNotExists`: whichever came first,
-/// after both the unconditional one's value is there.
+/// SET-6: no unconditional set of the same store comes between the look and the write of an `IfNotExists`: whichever
+/// came first, after both the unconditional one's value is there.
 pub(crate) async fn set_6_no_set_of_the_store_comes_between(cx: &Context<'_>) -> CaseResult {
     let store = cx.with(Feature::IfNotExists).await?;
     for round in 0..ROUNDS {

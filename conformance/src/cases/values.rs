@@ -183,7 +183,8 @@ pub(crate) async fn val_3_what_would_be_lost_is_refused(cx: &Context<'_>) -> Cas
     cx.expect(&key, Some(&cx.value(1)), "after JSON that is refused").await
 }
 
-/// VAL-3: members keep their order, in values and in metadata, and numbers in values their digits, unless the system changes them.
+/// VAL-3: members keep their order, in values and in metadata, and numbers in values their digits, unless the system
+/// changes them.
 pub(crate) async fn val_3_json_comes_back_as_it_is_spelled(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::ValueKind(ValueKind::Json)).await?;
     if cx.fixture.json_rewritten {

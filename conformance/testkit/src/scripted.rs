@@ -59,7 +59,8 @@ impl Said {
 
 type Answer = dyn Fn(&Asked) -> Option<Said> + Send + Sync;
 
-/// A server on a free port of 127.0.0.1, which ends when this is dropped. It understands requests that state their length.
+/// A server on a free port of 127.0.0.1, which ends when this is dropped. It understands requests that state their
+/// length.
 #[derive(Debug)]
 pub struct Scripted {
     address: SocketAddr,
