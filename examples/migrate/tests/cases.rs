@@ -12,8 +12,12 @@ use kv_fakes::{ServerOptions, backendless, cloudflare, nemesisdb, puter};
 
 /// Exit code, standard output and standard error of a copy.
 fn run(here: &Path, arguments: &[&str]) -> (i32, String, String) {
+    run_command(here, &[&["copy"], arguments].concat())
+}
+
+fn run_command(here: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kv-migrate"));
-    command.current_dir(here).arg("copy").args(arguments).stdin(Stdio::null());
+    command.current_dir(here).args(arguments).stdin(Stdio::null());
     for name in ["CLOUDFLARE_EMAIL", "CLOUDFLARE_API_KEY", "BACKENDLESS_USER_TOKEN"] {
         command.env_remove(name);
     }
@@ -183,6 +187,13 @@ fn the_error_names_item_and_key_where_all_items_are_in_one_line() {
     for (items, message) in [
         (r#"[{"key":"a","value":"1"},5]"#, "line 1: expected an item, which is a JSON object (item 2)"),
         (r#"[{"key":"a","value":"1"},{"key":"b"#, "line 1: the file ends in the middle of an item (item 2)"),
+        (r#"[{"key":"a","value":1},{"key":"b","value":"2"}]"#, "member \"value\" must be a string (item 1, key \"a\")"),
+        (r#"[{"key":"a","value":"1"},{"key":"b","value":true}]"#, "must be a string (item 2, key \"b\")"),
+        (r#"[{"key":"a","value":"1"} {"key":"b","value":"2"}]"#, "expected a comma or the end of the array (item 2)"),
+        (r#"[{"key":"a","value":"1"},{"key":"b","value":"2}]"#, "in the middle of an item (item 2, key \"b\")"),
+        (r#"[{"key":"a","value":"1"},{ "k\u0065y" : "b\"" "value":"2"}]"#, "end of the object (item 2, key \"b\\\"\")"),
+        (r#"[{"key":"a","value":"1"},{"key":"b","value":tru}]"#, "expected a value (item 2, key \"b\")"),
+        (r#"[{"key":"a","value":"1"},{"value":tru,"key":"b"}]"#, "expected a value (item 2)"),
     ] {
         let directory = folder("in.json", items);
         let (code, _, error) = run(directory.path(), &["in.json", "memory:"]);
@@ -223,5 +234,25 @@ fn err_2_nothing_in_a_key_or_a_name_reaches_the_terminal_as_it_is() {
             error.chars().find(|character| (character.is_control() && *character != '\n') || *character == '\u{202e}');
         assert_eq!(raw, None, "{arguments:?}: {error:?}");
         assert!(error.contains("u{1b}[31m"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn err_2_a_secret_in_the_wrong_place_is_not_shown() {
+    let directory = folder("in.jsonl", "");
+    let url = "cloudflare://account/namespace?api_token=hunter2";
+    for arguments in [
+        &[url, "out.json"][..],
+        &["copy", "in.jsonl", "memory:", "--batch", url],
+        &["copy", "in.jsonl", "memory:", &format!("--batch={url}")],
+        &["copy", "in.jsonl", "memory:", "--stdout-format", "x://user:hunter2@host"],
+        &["copy", "in.jsonl", "memory:", "--api_token=hunter2"],
+        &["copy", "in.jsonl", "memory:", "--x-api_token=hunter2"],
+        &["copy", "--keys-from", url, "memory:", "out.json"],
+        &["copy", "--keys-from", "hunter2@host", "memory:", "out.json"],
+    ] {
+        let (code, _, error) = run_command(directory.path(), arguments);
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        assert!(error.starts_with("error: ") && !error.contains("hunter2"), "{arguments:?}: {error}");
     }
 }

@@ -52,7 +52,11 @@ async fn the_error_names_file_line_and_member_and_no_target_file_appears() {
         ("x.jsonl", lines("{\"key\":\"b\",\"val"), "line 3: is not JSON"),
         ("x.jsonl", lines("null"), "line 3: expected an item"),
         ("x.jsonl", [b"{\"key\":\"\xff\",\"value\":\"\"}".as_slice()].concat(), "line 1: is not UTF-8"),
-        ("x.jsonl", b"{\"key\":\"a\",\"value\"".to_vec(), "line 1: is not JSON: the JSON ends too early (item 1)"),
+        (
+            "x.jsonl",
+            b"{\"key\":\"a\",\"value\"".to_vec(),
+            "line 1: is not JSON: the JSON ends too early (item 1, key \"a\")",
+        ),
         ("x.json", Vec::new(), "line 1: is empty"),
         ("x.json", b" \n ".to_vec(), "is empty"),
         ("x.json", array("{\"key\":\"b\",\n\"value\":[]}"), "line 4: member \"value\" must be a string"),

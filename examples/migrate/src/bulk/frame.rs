@@ -4,6 +4,9 @@ use std::io::{self, BufRead, Read};
 
 use super::ITEM_BYTES_MAX;
 
+/// The problem of what stands in the place of an item.
+pub(super) const NO_ITEM: &str = "expected an item, which is a JSON object";
+
 /// What is wrong between or around items.
 #[derive(Debug)]
 pub(super) enum FrameError {
@@ -107,12 +110,12 @@ impl<R: BufRead> Frames<R> {
                 };
             }
             (b',', false) => self.input.consume(1),
-            (_, false) => return Err(FrameError::Damaged("expected a comma or the end of the array")),
+            (_, false) => return Err(FrameError::DamagedItem("expected a comma or the end of the array")),
             (_, true) => {}
         }
         match self.skip_space()?.ok_or(NOT_CLOSED)? {
             b'{' => {}
-            _ => return Err(FrameError::DamagedItem("expected an item, which is a JSON object")),
+            _ => return Err(FrameError::DamagedItem(NO_ITEM)),
         }
         let line = self.line;
         self.object(text)?;
@@ -176,10 +179,17 @@ impl<R: BufRead> Frames<R> {
         }
     }
 
-    /// Some editors put one before UTF-8; a JSON reader may ignore it (RFC 8259, section 8.1).
+    /// Some editors put one before UTF-8; a JSON reader may ignore it (RFC 8259, section 8.1). It is read byte by byte,
+    /// since a slow pipe may hand out no more at a time.
     fn skip_byte_order_mark(&mut self) -> Result<(), FrameError> {
-        if self.input.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
-            self.input.consume(3);
+        for (at, byte) in b"\xef\xbb\xbf".iter().enumerate() {
+            if self.input.fill_buf()?.first() == Some(byte) {
+                self.input.consume(1);
+            } else if at == 0 {
+                break;
+            } else {
+                return Err(FrameError::DamagedItem(NO_ITEM));
+            }
         }
         Ok(())
     }
@@ -198,7 +208,7 @@ mod tests {
 
     /// The items with their lines, and what ended the walk; read through a buffer so small that everything is cut.
     fn walk(text: &str) -> (Vec<(u64, String)>, Option<Damage>) {
-        let mut frames = Frames::new(io::BufReader::with_capacity(3, text.as_bytes()));
+        let mut frames = Frames::new(io::BufReader::with_capacity(1, text.as_bytes()));
         let (mut items, mut item) = (Vec::new(), Vec::new());
         loop {
             match frames.next(&mut item) {
@@ -248,6 +258,7 @@ mod tests {
             ("[{}\n{}]", 1, 2, "expected a comma"),
             ("[{}]\n x", 1, 2, "something follows"),
             ("[][]", 0, 1, "something follows"),
+            ("\u{fec0}{}", 0, 1, "expected an item"),
         ] {
             let (items, end) = walk(text);
             assert_eq!(items.len(), found, "{text:?}");

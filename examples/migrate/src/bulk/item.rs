@@ -10,13 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kv_api::{ErrorKind, JsonError, JsonProblem, JsonText, Metadata, Timestamp, Value, ValueKind, json_quoted};
 
+use super::frame::NO_ITEM;
 use crate::record::{Record, RecordExpiry};
 
 /// The members that an item may have.
 const MEMBERS: [&str; 7] = ["key", "value", "base64", "kind", "expiration", "expiration_ttl", "metadata"];
 
 /// What is wrong with the text of an item.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct ItemError {
     /// The line within the text, from 1.
     pub(super) line: u64,
@@ -27,20 +28,19 @@ pub(super) struct ItemError {
 }
 
 /// Reads an item that begins in `line` of its file.
-pub(super) fn parse(text: &[u8], line: u64) -> Result<Record, ItemError> {
-    let text = std::str::from_utf8(text).map_err(|error| {
-        let before = &text[..error.valid_up_to()];
+pub(super) fn parse(bytes: &[u8], line: u64) -> Result<Record, ItemError> {
+    let unreadable = |line, problem| ItemError { line, key: leading_key(bytes), member: None, problem };
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
-        ItemError { line, problem: "is not UTF-8".to_owned(), ..ItemError::default() }
+        unreadable(line, "is not UTF-8".to_owned())
     })?;
-    let json = JsonText::parse_foreign(text).map_err(|error| ItemError {
-        line: error.line() as u64,
-        problem: format!("is not JSON: {}", what(&error).trim_start_matches("not JSON: ")),
-        ..ItemError::default()
+    let json = JsonText::parse_foreign(text).map_err(|error| {
+        let problem = format!("is not JSON: {}", what(&error).trim_start_matches("not JSON: "));
+        unreadable(error.line() as u64, problem)
     })?;
     let Some(named) = json.members() else {
-        let problem = "expected an item, which is a JSON object".to_owned();
-        return Err(ItemError { line: line_of(json, text), problem, ..ItemError::default() });
+        return Err(unreadable(line_of(json, text), NO_ITEM.to_owned()));
     };
     let mut item = Item { text, members: HashMap::with_capacity(MEMBERS.len()) };
     let mut wrong = None;
@@ -199,18 +199,30 @@ fn what(error: &JsonError) -> String {
 fn named(error: &JsonError, text: &str) -> String {
     let name =
         text.get(error.offset()..).filter(|_| error.problem() == JsonProblem::RepeatedMember).and_then(first_string);
-    name.map_or_else(|| what(error), |name| format!("the JSON names the member {name:?} twice"))
+    name.map_or_else(|| what(error), |(name, _)| format!("the JSON names the member {name:?} twice"))
 }
 
-/// The string that a text begins with.
-fn first_string(text: &str) -> Option<String> {
+/// The key of an item that is not JSON as a whole, where the key comes first, as nearly all tools write it.
+pub(super) fn leading_key(item: &[u8]) -> Option<String> {
+    let text = match std::str::from_utf8(item) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&item[..error.valid_up_to()]).ok()?,
+    };
+    let (name, rest) = first_string(text.trim_start().strip_prefix('{')?.trim_start())?;
+    let (key, _) = first_string(rest.trim_start().strip_prefix(':')?.trim_start())?;
+    (name == "key").then(|| key.into_owned())
+}
+
+/// The string that a text begins with, and what follows it.
+fn first_string(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let mut escaped = false;
-    let end = text.bytes().skip(1).position(|byte| {
+    let length = 2 + text.bytes().skip(1).position(|byte| {
         let ends = byte == b'"' && !escaped;
         escaped = byte == b'\\' && !escaped;
         ends
     })?;
-    JsonText::parse(text.get(..end + 2)?).ok()?.as_str().map(Cow::into_owned)
+    let string = JsonText::parse(text.get(..length)?).ok()?.as_str()?;
+    Some((string, &text[length..]))
 }
 
 /// Writes an item as one line without its end: members in a fixed order, so that equal entries give equal text.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::frame::{FrameError, Frames};
-use super::gzip::GzipReader;
+use super::gzip::{self, GzipReader};
 use super::item;
 use crate::error::{Error, Result};
 use crate::record::Record;
@@ -125,7 +125,8 @@ impl BulkReader {
             Err(FrameError::Damaged(problem)) => Err(damaged(&self.name, frames.line(), problem)),
             Err(FrameError::DamagedItem(problem)) => {
                 let (file, item, problem) = (self.name.clone(), Some(self.items + 1), problem.to_owned());
-                Err(Error::Damaged { file, line: frames.line(), item, key: None, member: None, problem })
+                let key = item::leading_key(&self.text);
+                Err(Error::Damaged { file, line: frames.line(), item, key, member: None, problem })
             }
             Err(FrameError::Io(error)) => Err(input_error(&self.name, frames.line(), true, error)),
         }
@@ -147,10 +148,10 @@ fn input_error(name: &str, line: u64, compressed: bool, error: io::Error) -> Err
     }
 }
 
-/// Gzip where the name says so or the first bytes do: no JSON text begins like that.
+/// Gzip where the name says so or the first byte does.
 fn decompressed(input: impl Read + Send + 'static, gzip_expected: bool) -> io::Result<Box<dyn BufRead + Send>> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
-    if gzip_expected || input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+    if gzip_expected || gzip::next_byte(&mut input)? == Some(gzip::MEMBER) {
         Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipReader::new(input))))
     } else {
         Ok(Box::new(input))
@@ -173,5 +174,31 @@ impl<R: Read> Read for Counted<R> {
 impl fmt::Debug for BulkReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BulkReader").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out one byte at a time, as a slow pipe may.
+    struct Slow(&'static [u8]);
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let one = self.0.len().min(1);
+            self.0.read(&mut buffer[..one])
+        }
+    }
+
+    #[test]
+    fn what_a_slow_pipe_brings_is_recognised_by_its_content() {
+        // The item {"key":"a","value":""}, gzipped.
+        let gzipped = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\xcaN\xadT\xb2RJT\xd2Q*K\xcc)M\x05\xb2\x95j\x01R\xfeUP\x16\x00\x00\x00";
+        for content in [&gzipped[..], b"\xef\xbb\xbf{\"key\":\"a\",\"value\":\"\"}"] {
+            let mut reader = BulkReader::over("input".to_owned(), Box::new(Slow(content)), false);
+            assert_eq!(reader.next_record().unwrap().map(|record| record.key).as_deref(), Some("a"));
+            assert!(reader.next_record().unwrap().is_none());
+        }
     }
 }

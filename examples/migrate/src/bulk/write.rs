@@ -1,12 +1,13 @@
 //! Writing a file in the bulk format.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use kv_api::Escaped;
 use tempfile::NamedTempFile;
 
 use super::{ITEM_BYTES_MAX, item};
@@ -54,6 +55,7 @@ pub struct BulkWriter {
     format: BulkFormat,
     output: Output,
     direct: bool,
+    to_terminal: bool,
     items: u64,
     text: Vec<u8>,
 }
@@ -88,10 +90,13 @@ impl BulkWriter {
         Ok(Self::over(name, format, gzip, destination))
     }
 
-    /// Writes to standard output.
+    /// Writes to standard output. On a terminal, characters that would steer it are written as the escapes of JSON.
     #[must_use]
     pub fn stdout(format: BulkFormat) -> Self {
-        Self::over("standard output".to_owned(), format, false, Destination::Stdout(io::stdout()))
+        let stdout = io::stdout();
+        let to_terminal = stdout.is_terminal();
+        let writer = Self::over("standard output".to_owned(), format, false, Destination::Stdout(stdout));
+        Self { to_terminal, ..writer }
     }
 
     fn over(name: String, format: BulkFormat, gzip: bool, destination: Destination) -> Self {
@@ -102,7 +107,7 @@ impl BulkWriter {
         } else {
             Output::Plain(output)
         };
-        Self { name, format, output, direct, items: 0, text: Vec::new() }
+        Self { name, format, output, direct, to_terminal: false, items: 0, text: Vec::new() }
     }
 
     /// Writes one entry; the inner result is that entry's own.
@@ -125,6 +130,9 @@ impl BulkWriter {
         }
         if self.format == BulkFormat::Lines {
             self.text.push(b'\n');
+        }
+        if self.to_terminal {
+            self.text = escaped(&String::from_utf8_lossy(&self.text)).into_bytes();
         }
         self.output.writer().write_all(&self.text).map_err(|error| Error::file(&self.name, "write", error))?;
         self.items += 1;
@@ -178,6 +186,25 @@ impl Output {
             Self::Gzip(output) => output,
         }
     }
+}
+
+/// JSON in which nothing moves the cursor or turns the line around (ERR-2), and that reads back as the same: such
+/// characters stand in strings alone, where escapes mean the same. Line ends stay.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        let (mut own, mut units) = ([0; 4], [0; 2]);
+        let own = character.encode_utf8(&mut own);
+        if character == '\n' || Escaped(own).to_string() == *own {
+            text.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut units) {
+                // Writing to a text does not fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
 }
 
 /// Where the entries of a file of this name go until it is whole.
@@ -251,5 +278,19 @@ impl Write for Destination {
 impl fmt::Debug for BulkWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BulkWriter").field("name", &self.name).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn err_2_a_terminal_gets_escapes_that_read_back_as_the_same() {
+        let json = "{\"key\":\"a\u{9b}2J\u{7f}\u{202e}\u{e0001}é\u{1f600}\"}\n";
+        let shown = escaped(json);
+        assert_eq!(shown, "{\"key\":\"a\\u009b2J\\u007f\\u202e\\udb40\\udc01é\u{1f600}\"}\n");
+        let parse = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(parse(&shown), parse(json));
     }
 }

@@ -72,13 +72,24 @@ pub(crate) fn main() -> ExitCode {
     code.into()
 }
 
-/// What clap has to say: help, or what is wrong with the arguments, which it quotes as they are.
+/// What clap has to say: help, or what is wrong with the arguments. It quotes them as they are, also a URL with a secret
+/// that stands in the wrong place (ERR-2).
 fn refused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return COMPLETE.into();
     }
-    for line in error.render().to_string().lines() {
+    let mut message = error.render().to_string();
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
+        let value = argument.split_once('=').map_or("", |(_, value)| value);
+        for part in [&*argument, value] {
+            if stop::may_hold_a_secret(part) {
+                message = message.replace(part, "...");
+            }
+        }
+    }
+    for line in message.lines() {
         tell!("{}", kv_api::Escaped(line));
     }
     USAGE.into()
@@ -114,6 +125,12 @@ async fn run(arguments: &CopyArguments) -> u8 {
         tell!(
             "error: --keys-from names keys of a store, and the first stop is none\n\nFor more information, try '--help'."
         );
+        return USAGE;
+    }
+    if let Some(name) = arguments.keys_from.as_ref().filter(|path| !path.exists()).and_then(|path| path.to_str())
+        && stop::may_hold_a_secret(name)
+    {
+        tell!("error: the file of --keys-from does not exist, and is not shown as it may hold a secret");
         return USAGE;
     }
     let options = Options {
@@ -206,8 +223,7 @@ impl Step<'_> {
         let bar = Bar::new("copying", matches!(self.to, Opened::Stdio));
         let summary = Box::pin(copy(source, sink, options, |progress| bar.update(progress))).await;
         bar.clear();
-        let took = options.clock.now().saturating_since(started);
-        report::summary(&summary, self.from_name, self.to_name, took);
+        report::summary(&summary, self.from_name, self.to_name, bar.elapsed());
         if summary.failed > 0 && !options.unknown_expiry_as_never && self.source_hides_expiries() {
             tell!(
                 "  --unknown-expiry-as-never copies those whose expiry the source cannot tell, as entries that never expire"

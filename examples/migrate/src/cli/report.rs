@@ -60,7 +60,11 @@ pub(crate) fn verification(verification: &Verification, from: &Stop, to: &Stop) 
         self::error(error);
         tell!("the verification was stopped after {}", entries(verification.compared));
     } else {
-        let result = if differing == 0 { "all the same".to_owned() } else { format!("{} differ", grouped(differing)) };
+        let result = match differing {
+            0 => "all the same".to_owned(),
+            1 => "1 differs".to_owned(),
+            more => format!("{} differ", grouped(more)),
+        };
         tell!("verified {} of {from} against {to}, {result}", entries(verification.compared));
     }
     if verification.expired > 0 {

@@ -216,7 +216,7 @@ fn names_a_scheme(text: &str) -> bool {
 }
 
 /// Whether what is no URL may be a part of one (ERR-2).
-fn may_hold_a_secret(text: &str) -> bool {
+pub(crate) fn may_hold_a_secret(text: &str) -> bool {
     text.contains(['@', '?', '=', '#']) || text.contains("//") || begins_like_a_url(text)
 }
 

@@ -32,6 +32,11 @@ impl Bar {
         self.0.set_message(format!("{} entries{rate}", grouped(progress.entries)));
     }
 
+    /// How long ago it was made; no step of the wall clock shows in it.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
     pub(crate) fn clear(&self) {
         self.0.finish_and_clear();
     }
