@@ -23,7 +23,7 @@ pub(crate) async fn get_many(
     let Some((reads, slots)) = resolved else { return Ok(Vec::new()) };
     let asked: Vec<Cow<'_, str>> = reads.keys().to_vec();
     let mut entries = handle.backend().read_many(reads).await.map_err(|error| {
-        handle.explain_batch(error, operation, &asked, |at| slots.iter().position(|slot| *slot == at))
+        handle.explain_batch(error.of_read(), operation, &asked, |at| slots.iter().position(|slot| *slot == at))
     })?;
     let asked = asked.len();
     if entries.len() != asked {
@@ -86,7 +86,8 @@ pub(crate) async fn set_many_all_or_nothing(handle: &Handle, items: Vec<SetItem<
             Ok(BatchOutcome::Written(shown.map(|(outcome, plain)| handle.shown_outcome(outcome, plain)).collect()))
         }
         BatchOutcome::NotMet { index } if index >= unconditional.len() => {
-            Err(explain(Error::new(ErrorKind::Internal, "the adapter names an item that is not in the batch")))
+            let error = Error::new(ErrorKind::Internal, "the adapter names an item that is not in the batch");
+            Err(explain(error.with_retry(Retry::OutcomeUnknown)))
         }
         not_met @ BatchOutcome::NotMet { .. } => Ok(not_met),
     }

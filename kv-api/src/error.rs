@@ -393,6 +393,16 @@ impl Error {
         self
     }
 
+    /// Of a read, which changes nothing: whatever the adapter said, its outcome is never unknown (ERR-3).
+    pub(crate) fn of_read(self) -> Self {
+        if self.is_outcome_unknown() { self.with_retry(Retry::Safe) } else { self }
+    }
+
+    /// Of a call that has changed something before it failed: it is not certain any more that nothing was applied (ERR-3).
+    pub(crate) fn after_a_change(self) -> Self {
+        if self.retry() == Retry::Safe { self.with_retry(Retry::OutcomeUnknown) } else { self }
+    }
+
     /// Takes the index away, where the caller gave no batch (ERR-7).
     pub(crate) fn without_index(mut self) -> Self {
         self.0.index = None;
@@ -480,11 +490,11 @@ impl Error {
         self.0.retry == Retry::OutcomeUnknown
     }
 
-    /// Whether the reason is that the expiry lay in the past or is zero: what a migration skips as "expired on the way"
-    /// (EXP-5).
+    /// Whether the reason is that the expiry is not in the future: what a migration skips as "expired on the way" (EXP-5).
+    /// A ttl does not run out on the way, so one of zero is a mistake of the caller.
     #[must_use]
     pub fn is_expired(&self) -> bool {
-        matches!(self.0.reason, Some(Reason::ExpiryInPast | Reason::TtlZero))
+        self.0.reason == Some(Reason::ExpiryInPast)
     }
 }
 

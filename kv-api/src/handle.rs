@@ -86,6 +86,11 @@ impl Handle {
         error.with_store(self.capabilities.system).with_operation(operation)
     }
 
+    /// The same for a read (ERR-3).
+    pub(crate) fn explain_read(&self, error: Error, operation: &'static str) -> Error {
+        self.explain(error.of_read(), operation)
+    }
+
     /// The error of a call for one key of the caller (ERR-7).
     #[cold]
     pub(crate) fn explain_key(&self, error: Error, operation: &'static str, key: &str) -> Error {

@@ -22,6 +22,7 @@ mod page;
 mod printing;
 mod request;
 mod resolver;
+mod seen;
 mod set_item;
 mod store;
 mod store_url;

@@ -8,6 +8,7 @@ use crate::entry::EntryExpiry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Handle;
 use crate::page::{ListItem, ListedMetadata, Page, RawPage};
+use crate::seen::Seen;
 
 /// What a cursor of this handle is bound to.
 pub(crate) fn cursor_scope<'a>(handle: &'a Handle, full_prefix: &'a str) -> CursorScope<'a> {
@@ -69,5 +70,7 @@ pub(crate) fn shown_items(handle: &Handle, mut items: Vec<ListItem>) -> Vec<List
 pub(crate) fn shown_page(handle: &Handle, full_prefix: &str, raw: RawPage) -> Result<Page> {
     check(handle, full_prefix, None, &raw.items)?;
     let cursor = raw.next.map(|position| cursor_scope(handle, full_prefix).seal(&position));
-    Ok(Page { items: shown_items(handle, raw.items), cursor })
+    // A repeat in an ordered list was refused above.
+    let items = if is_ordered(handle) { raw.items } else { Seen::new().new_among(raw.items) };
+    Ok(Page { items: shown_items(handle, items), cursor })
 }

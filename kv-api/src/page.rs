@@ -93,7 +93,8 @@ impl<'a> IntoIterator for &'a Page {
 #[non_exhaustive]
 pub struct RawPage {
     /// The listed keys, none twice, all beginning with the prefix asked for; in ascending order of their bytes where the
-    /// store declares that order. Anything else is `Protocol` (LIST-2).
+    /// store supports that order. Anything else is `Protocol`, but for a repeat in a list without an order, which is
+    /// removed (LIST-2).
     pub items: Vec<ListItem>,
     /// What [`ListPage::position`](crate::ListPage::position) of the next page is to be; `None` at the end. Never the
     /// position of this page (LIST-3).

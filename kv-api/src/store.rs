@@ -377,7 +377,7 @@ impl Store {
             self.handle.backend().ping().await
         }
         .await
-        .map_err(|error| self.handle.explain(error, "ping"))
+        .map_err(|error| self.handle.explain_read(error, "ping"))
     }
 
     /// Waits for calls in flight, then lets go of connections and files; later calls on this handle, its clones and all

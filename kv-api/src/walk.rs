@@ -2,13 +2,9 @@
 //! (LIST-5).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use futures_util::{Stream, TryStreamExt, stream};
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::cursor::Cursor;
 use crate::entry::{Entry, Fields};
@@ -18,6 +14,7 @@ use crate::listing;
 use crate::outcome::DeleteOutcome;
 use crate::page::ListItem;
 use crate::request::{DeleteMany, ReadMany};
+use crate::seen::Seen;
 
 /// The most keys of a page unless the caller says otherwise.
 pub(crate) const KEYS_DEFAULT: usize = 1000;
@@ -82,7 +79,7 @@ impl Walk {
 
     /// The new keys of the next page, as the handle shows them; `None` at the end.
     async fn next_page(&mut self) -> Result<Option<Vec<ListItem>>> {
-        self.advance().await.map_err(|error| self.handle.explain(error, self.operation))
+        self.advance().await.map_err(|error| self.handle.explain_read(error, self.operation))
     }
 
     async fn advance(&mut self) -> Result<Option<Vec<ListItem>>> {
@@ -134,39 +131,17 @@ impl Repeats {
         }
     }
 
-    fn without(&mut self, mut items: Vec<ListItem>) -> Vec<ListItem> {
+    fn without(&mut self, items: Vec<ListItem>) -> Vec<ListItem> {
         match self {
             Self::InOrder(last) => {
                 if let Some(item) = items.last() {
                     *last = Some(item.key.clone());
                 }
+                items
             }
-            Self::Remembered(seen) => items.retain(|item| seen.is_new(&item.key)),
-            Self::OnOnePage => {
-                let mut seen = Seen::new();
-                items.retain(|item| seen.is_new(&item.key));
-            }
+            Self::Remembered(seen) => seen.new_among(items),
+            Self::OnOnePage => Seen::new().new_among(items),
         }
-        items
-    }
-}
-
-/// Keys that came before, 16 bytes each, keyed with a random key so that nobody can choose keys that collide.
-struct Seen {
-    hashes: HashSet<u128>,
-    key: (u64, u64),
-}
-
-impl Seen {
-    fn new() -> Self {
-        let random = || RandomState::new().hash_one(0);
-        Self { hashes: HashSet::new(), key: (random(), random()) }
-    }
-
-    fn is_new(&mut self, key: &str) -> bool {
-        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
-        hasher.write(key.as_bytes());
-        self.hashes.insert(hasher.finish128().as_u128())
     }
 }
 
@@ -229,7 +204,7 @@ async fn read_listed(handle: &Handle, items: Vec<ListItem>, operation: &'static 
     let full: Vec<_> = items.iter().map(|item| handle.resolver().prefixed(Cow::Borrowed(&*item.key))).collect();
     let reads = ReadMany { keys: full.clone(), fields: Fields::All };
     let entries = handle.backend().read_many(reads).await;
-    let entries = entries.map_err(|error| handle.explain_batch(error, operation, &full, |_| None))?;
+    let entries = entries.map_err(|error| handle.explain_batch(error.of_read(), operation, &full, |_| None))?;
     if entries.len() != items.len() {
         return Err(explain(wrong_count(items.len(), entries.len(), Retry::Never)));
     }
@@ -253,12 +228,20 @@ pub(crate) async fn clear(handle: Arc<Handle>) -> Result<u64> {
 
 async fn delete_listed(handle: Arc<Handle>, prefix: String, operation: &'static str) -> Result<u64> {
     let options = Options { prefix, limit: None, cursor: None, repeats_allowed: false, operation };
-    let mut walk = Walk::new(Arc::clone(&handle), options, KEYS_DEFAULT);
+    let mut walk = Walk::new(handle, options, KEYS_DEFAULT);
     let mut deleted = 0;
+    let ended = delete_pages(&mut walk, operation, &mut deleted).await;
+    // Once an entry is gone, the call was applied in part, whatever is known of the request that failed.
+    ended.map_err(|error| if deleted > 0 { error.after_a_change() } else { error })?;
+    Ok(deleted)
+}
+
+async fn delete_pages(walk: &mut Walk, operation: &'static str, deleted: &mut u64) -> Result<()> {
     while let Some(items) = walk.next_page().await? {
         if items.is_empty() {
             continue;
         }
+        let handle = &*walk.handle;
         let _call = handle.enter().map_err(|error| handle.explain(error, operation))?;
         // As in `read_listed`, the keys come from the store.
         let keys: Vec<_> = items.into_iter().map(|item| handle.resolver().prefixed(Cow::Owned(item.key))).collect();
@@ -266,15 +249,22 @@ async fn delete_listed(handle: Arc<Handle>, prefix: String, operation: &'static 
         if outcomes.len() != keys.len() {
             return Err(handle.explain(wrong_count(keys.len(), outcomes.len(), Retry::OutcomeUnknown), operation));
         }
+        let mut failed = None;
         for (outcome, key) in outcomes.into_iter().zip(keys) {
-            let named = |error: Error| handle.explain(error.placed(None, Some(key.into_owned())), operation);
-            match outcome.map_err(named)? {
-                DeleteOutcome::Deleted | DeleteOutcome::Accepted => deleted += 1,
-                DeleteOutcome::NotFound | DeleteOutcome::NotMet => {}
+            match outcome {
+                Ok(DeleteOutcome::Deleted | DeleteOutcome::Accepted) => *deleted += 1,
+                Ok(DeleteOutcome::NotFound | DeleteOutcome::NotMet) => {}
+                Err(error) => {
+                    let named = || handle.explain(error.placed(None, Some(key.into_owned())), operation);
+                    failed.get_or_insert_with(named);
+                }
             }
         }
+        if let Some(error) = failed {
+            return Err(error);
+        }
     }
-    Ok(deleted)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Whose key and index an error names (ERR-7), and what a person sees of it (ERR-2), with an adapter whose errors name
-//! keys and positions of its own.
+//! Whose key and index an error names (ERR-7), what a person sees of it (ERR-2), and what its retry class promises
+//! (ERR-3), with an adapter whose errors name keys and positions of its own.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use futures_util::TryStreamExt;
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire, Increment,
-    ListItem, ListOrder, ListPage, RawPage, Read, ReadMany, Result, SetItem, SetOutcome, Store, Support, ValueKinds,
-    Write, WriteMany, async_trait,
+    ListItem, ListOrder, ListPage, RawPage, Read, ReadMany, Result, Retry, SetItem, SetOutcome, Store, Support,
+    ValueKinds, Write, WriteMany, async_trait,
 };
 
 static CAPABILITIES: Capabilities = Capabilities::new("liar")
@@ -76,6 +76,9 @@ impl Backend for Liar {
             return Err(self.error());
         }
         Ok(RawPage::new(vec![ListItem::new(format!("{}x", page.prefix()))], None))
+    }
+    async fn ping(&self) -> Result<()> {
+        Err(self.error())
     }
 }
 
@@ -153,6 +156,98 @@ async fn err_7_a_walk_names_the_listed_key_and_no_position() {
         assert!(matches!(place(&read), (None, None | Some("p/x"))), "{read}");
         assert_eq!(store.list().prefix("none").await.unwrap_err().index(), None);
         assert_eq!(store.list().prefix("none").stream().try_collect::<Vec<_>>().await.unwrap_err().index(), None);
+    }
+}
+
+#[tokio::test]
+async fn err_3_a_failed_read_is_never_of_unknown_outcome() {
+    let store = store(None, None);
+    let none = store.list().prefix("none");
+    for error in [
+        store.get("k").await.unwrap_err(),
+        store.get_entry("k").await.unwrap_err(),
+        store.exists("k").await.unwrap_err(),
+        store.get_as::<u8>("k").await.unwrap_err(),
+        store.get_many(["k"]).await.unwrap_err(),
+        store.get_entry_many(["k"]).await.unwrap_err(),
+        store.list().entries().try_collect::<Vec<_>>().await.unwrap_err(),
+        store.list().prefix("none").stream().try_collect::<Vec<_>>().await.unwrap_err(),
+        none.await.unwrap_err(),
+        store.ping().await.unwrap_err(),
+    ] {
+        assert_eq!(error.retry(), Retry::Safe, "{error}");
+        assert!(!error.to_string().contains("unknown"), "{error}");
+    }
+    for error in [
+        store.set("k", "v").await.unwrap_err(),
+        store.delete("k").await.unwrap_err(),
+        store.increment("k", 1).await.unwrap_err(),
+        store.expire("k").never().await.unwrap_err(),
+        store.set_many([SetItem::new("k", "v")]).await.remove(0).unwrap_err(),
+        store.delete_many(["k"]).await.remove(0).unwrap_err(),
+        store.set_many_all_or_nothing([SetItem::new("k", "v")]).await.unwrap_err(),
+        store.clear().await.unwrap_err(),
+    ] {
+        assert!(error.is_outcome_unknown(), "{error}");
+    }
+}
+
+/// Lists `pages` pages of `deleted` and `kept`, then fails. What is called `kept` is refused for now.
+#[derive(Clone, Copy, Debug)]
+struct HalfWay {
+    pages: u8,
+    keys: &'static [&'static str],
+}
+
+#[async_trait]
+impl Backend for HalfWay {
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
+    }
+    async fn read(&self, _: Read<'_>) -> Result<Option<Entry>> {
+        Ok(None)
+    }
+    async fn write(&self, _: Write<'_>) -> Result<SetOutcome> {
+        Err(Error::new(ErrorKind::RateLimited, ""))
+    }
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        if delete.key().ends_with("kept") {
+            return Err(Error::new(ErrorKind::RateLimited, "not now"));
+        }
+        Ok(DeleteOutcome::Deleted)
+    }
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        let at = page.position().map_or(0, |position| position[0]);
+        if at == self.pages {
+            return Err(Error::new(ErrorKind::RateLimited, "not now"));
+        }
+        let items = self.keys.iter().map(|key| ListItem::new(format!("{at}/{key}"))).collect();
+        Ok(RawPage::new(items, Some(vec![at + 1])))
+    }
+    async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
+        Ok(BatchOutcome::NotMet { index: writes.writes().len() })
+    }
+}
+
+#[tokio::test]
+async fn err_3_an_unmet_condition_of_no_item_says_nothing_about_the_batch() {
+    let store = Store::new(HalfWay { pages: 0, keys: &[] });
+    let error = store.set_many_all_or_nothing([SetItem::new("k", "v")]).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Internal, Retry::OutcomeUnknown), "{error}");
+}
+
+#[tokio::test]
+async fn err_3_a_walk_that_has_deleted_something_is_not_certainly_unapplied() {
+    for (pages, keys, retry) in [
+        (0, &["deleted"][..], Retry::Safe),
+        (1, &[], Retry::Safe),
+        (1, &["kept"], Retry::Safe),
+        (1, &["deleted"], Retry::OutcomeUnknown),
+        (1, &["deleted", "kept"], Retry::OutcomeUnknown),
+        (1, &["Kept-kept", "deleted"], Retry::OutcomeUnknown),
+    ] {
+        let error = Store::new(HalfWay { pages, keys }).clear().await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::RateLimited, retry), "{pages} {keys:?}: {error}");
     }
 }
 

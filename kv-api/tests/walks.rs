@@ -218,6 +218,9 @@ async fn list_2_an_unordered_store_may_repeat_across_pages_and_is_asked_for_each
     assert_eq!(store().list().allow_repeats().stream().count().await, 5, "once on each page");
     assert_eq!(store().list().allow_repeats().entries().count().await, 5);
     assert_eq!(store().clear().await.unwrap(), 3, "DEL-3: a key that is listed twice is one entry");
+    let page = Script::store(&UNORDERED, |_, _| (keys(&["k2", "k1", "k2"]), None)).0.list().await.unwrap();
+    let listed: Vec<&str> = page.items.iter().map(|item| &*item.key).collect();
+    assert_eq!(listed, ["k2", "k1"], "a single page, too");
 }
 
 #[tokio::test]

@@ -224,7 +224,10 @@ pub(crate) async fn exp_5_a_ttl_of_zero_is_refused(cx: &Context<'_>) -> CaseResu
     let life = Life { form: Form::Ttl, ttl: Duration::ZERO, end: cx.now()? };
     refused(cx, Form::Ttl, life, &Reason::TtlZero).await?;
     let error = ensure_err!(cx.store().set(cx.key("k"), cx.value(1)).ttl(Duration::ZERO).await, "a ttl of zero");
-    ensure!(error.is_expired(), "a migration must see that the entry has expired on the way: {error}");
+    ensure!(
+        !error.is_expired(),
+        "a migration must not take a ttl of zero for an entry that expired on the way: {error}"
+    );
     Ok(())
 }
 

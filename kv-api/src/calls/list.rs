@@ -149,6 +149,6 @@ impl Future for List<'_> {
             // One place always has one cursor.
             if page.cursor.is_some() && page.cursor == *cursor { Err(listing::stuck()) } else { Ok(page) }
         });
-        Poll::Ready(page.map_err(|error| handle.explain(error, OPERATION)))
+        Poll::Ready(page.map_err(|error| handle.explain_read(error, OPERATION)))
     }
 }

@@ -48,7 +48,7 @@ impl<'a> ReadCall<'a> {
 
     #[cold]
     fn explain(&self, error: Error, operation: &'static str) -> Error {
-        self.handle.explain_key(error, operation, &self.key)
+        self.handle.explain_key(error.of_read(), operation, &self.key)
     }
 }
 
