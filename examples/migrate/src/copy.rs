@@ -24,7 +24,10 @@ pub struct Progress {
 ///
 /// An entry that the target refuses does not stop the others, unless [`Options::fail_fast`] says so. The copy stops when
 /// the source cannot be read on, or when the target has refused a whole batch for a reason that lies with itself, such
-/// as a full disk: then what was written before stays in a store, and a file does not appear.
+/// as a full disk: then what was written before stays in a store.
+///
+/// A target file is replaced, or appears, only when the result is complete. Otherwise the result is kept beside it, see
+/// [`Summary::kept_beside`], unless [`Options::keep_partial`] says so.
 pub async fn copy(
     mut source: Source<'_>,
     mut sink: Sink,
@@ -32,15 +35,31 @@ pub async fn copy(
     mut progress: impl FnMut(Progress),
 ) -> Summary {
     let mut summary = Summary::default();
-    let mut result = copy_batches(&mut source, &mut sink, options, &mut summary, &mut progress).await;
-    let keeps_part = sink.keeps_part();
-    if result.is_ok() {
-        result = sink.finish().await;
-    }
+    summary.stopped = copy_batches(&mut source, &mut sink, options, &mut summary, &mut progress).await.err();
     summary.missing = source.missing();
-    summary.target_untouched = result.is_err() && !keeps_part;
-    summary.stopped = result.err();
+    finish(sink, options, &mut summary).await;
     summary
+}
+
+async fn finish(sink: Sink, options: &Options, summary: &mut Summary) {
+    if sink.is_direct() {
+        // After an error the end of an array is not written, so that its reader sees that it is cut.
+        if summary.stopped.is_none() {
+            summary.stopped = sink.finish(options).await.err();
+        }
+        return;
+    }
+    let finished = if summary.is_complete() || (options.keep_partial && !sink.is_broken()) {
+        sink.finish(options).await
+    } else {
+        summary.target_untouched = true;
+        sink.finish_beside().await.map(|path| summary.kept_beside = path)
+    };
+    if let Err(error) = finished {
+        summary.target_untouched = true;
+        // What stopped the copy is the reason, not what came of it.
+        summary.stopped.get_or_insert(error);
+    }
 }
 
 async fn copy_batches(

@@ -42,6 +42,9 @@ pub enum Error {
     },
     /// The source or target cannot serve for what was asked.
     Unsuitable(String),
+    /// Nothing was copied, and the target file of this name holds entries; see
+    /// [`Options::allow_empty`](crate::Options::allow_empty).
+    EmptyResult(String),
     /// An entry was not copied, and [`Options::fail_fast`](crate::Options::fail_fast) says that this is the end.
     FailFast,
 }
@@ -79,6 +82,7 @@ impl fmt::Display for Error {
                 write!(f, "{}: cannot {action}: {}", Escaped(file), Escaped(&source.to_string()))
             }
             Self::Unsuitable(message) => write!(f, "{}", Escaped(message)),
+            Self::EmptyResult(file) => write!(f, "{}: not replaced, since no entry was copied", Escaped(file)),
             Self::FailFast => f.write_str("stopped at the first entry that was not copied"),
         }
     }

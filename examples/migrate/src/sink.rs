@@ -1,11 +1,13 @@
 //! Where entries go, batch by batch.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use kv_api::Store;
 
 use crate::bulk::BulkWriter;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::options::Options;
 use crate::record::Record;
 use crate::source::blocking;
 
@@ -52,20 +54,41 @@ impl Sink {
         }
     }
 
-    /// Makes it lasting: until then a file is not there under its name.
-    pub(crate) async fn finish(self) -> Result<()> {
-        match self.0 {
-            To::Store(_) | To::Bulk(None) => Ok(()),
-            To::Bulk(Some(writer)) => blocking(move || writer.finish()).await,
+    /// Whether what is written is there at once, and stays when the copy stops: not so with a regular file.
+    pub(crate) const fn is_direct(&self) -> bool {
+        match &self.0 {
+            To::Store(_) => true,
+            To::Bulk(Some(writer)) => writer.is_direct(),
+            To::Bulk(None) => false,
         }
     }
 
-    /// Whether what was written before an error stays.
-    pub(crate) const fn keeps_part(&self) -> bool {
-        match &self.0 {
-            To::Store(_) => true,
-            To::Bulk(Some(writer)) => writer.keeps_part(),
-            To::Bulk(None) => false,
+    /// Whether a file did not take a part of what was written.
+    pub(crate) const fn is_broken(&self) -> bool {
+        matches!(&self.0, To::Bulk(Some(writer)) if writer.is_broken())
+    }
+
+    /// Makes it lasting: until then a file is not there under its name.
+    ///
+    /// # Errors
+    /// The target is untouched then, if it is a file.
+    pub(crate) async fn finish(self, options: &Options) -> Result<()> {
+        let To::Bulk(Some(writer)) = self.0 else { return Ok(()) };
+        let allow_empty = options.allow_empty;
+        blocking(move || {
+            if !allow_empty && writer.would_empty_the_file() {
+                return Err(Error::EmptyResult(writer.name().to_owned()));
+            }
+            writer.finish()
+        })
+        .await
+    }
+
+    /// Keeps what has been written under another name than that of the target file; `None` when there is nothing to keep.
+    pub(crate) async fn finish_beside(self) -> Result<Option<PathBuf>> {
+        match self.0 {
+            To::Bulk(Some(writer)) => blocking(move || writer.finish_beside()).await,
+            To::Store(_) | To::Bulk(None) => Ok(None),
         }
     }
 }

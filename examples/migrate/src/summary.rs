@@ -1,5 +1,7 @@
 //! What became of the entries: an honest account.
 
+use std::path::PathBuf;
+
 use crate::error::Error;
 
 /// What a copy did with the entries it read: each one is counted in exactly one of `written`, `expired`, `failed` and
@@ -9,8 +11,8 @@ use crate::error::Error;
 pub struct Summary {
     /// Entries read from the source, with the prefix asked for.
     pub read: u64,
-    /// Entries that the target has acknowledged. When a file was not finished, none of them is there: see
-    /// [`target_untouched`](Self::target_untouched).
+    /// Entries that the target has acknowledged. With [`target_untouched`](Self::target_untouched) they are in the file
+    /// [`kept_beside`](Self::kept_beside), if that is there.
     pub written: u64,
     /// Entries that had expired when the target was to store them (EXP-5): skipped, and no failure.
     pub expired: u64,
@@ -24,8 +26,10 @@ pub struct Summary {
     pub failures: Vec<Failure>,
     /// What ended the copy before its end.
     pub stopped: Option<Error>,
-    /// The copy was stopped and the target is a file, which therefore has not appeared or changed.
+    /// The target is a file that has not appeared or changed, since the result is not complete, or is empty.
     pub target_untouched: bool,
+    /// Where the incomplete result of an untouched target file is kept; `None` when no entry was written.
+    pub kept_beside: Option<PathBuf>,
 }
 
 /// Why one entry was not copied, or not certainly.

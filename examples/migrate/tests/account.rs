@@ -228,7 +228,9 @@ async fn what_a_store_holds_and_a_file_cannot_is_named() {
     let summary = export(&broken, &path).await;
     assert_eq!(counts(&summary), [2, 1, 0, 1, 0]);
     assert_eq!(summary.failures[0].key, "broken");
-    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"key\":\"whole\",\"value\":\"v\"}\n");
+    assert!(summary.target_untouched && !path.exists());
+    let kept = summary.kept_beside.unwrap();
+    assert_eq!(fs::read_to_string(kept).unwrap(), "{\"key\":\"whole\",\"value\":\"v\"}\n");
 }
 
 /// Hands out text that is not UTF-8 for one key.

@@ -113,7 +113,7 @@ fn exp_5_an_expiry_of_zero_or_less_is_refused_and_not_taken_for_expired() {
         }
         assert!(!error.contains("expired"), "{error}");
     }
-    let written = fs::read_to_string(directory.path().join("out.jsonl")).unwrap();
+    let written = fs::read_to_string(directory.path().join("out.incomplete.jsonl")).unwrap();
     assert_eq!(written, "{\"key\":\"good\",\"value\":\"v\"}\n");
     let (code, _, error) = run(directory.path(), &["--verify", "in.jsonl", "memory:"]);
     assert_eq!(code, 1);

@@ -93,8 +93,11 @@ async fn the_error_names_file_line_and_member_and_no_target_file_appears() {
             assert!(text.starts_with(&from.display().to_string()) && text.contains(expected), "{expected}: {text}");
             assert!(!summary.is_complete() && summary.target_untouched);
             assert_eq!(fs::read_to_string(&to).ok().as_deref(), existing, "{expected}");
+            // What came before the damage is kept, and no temporary file is left.
+            assert_eq!(summary.kept_beside.is_some(), summary.written > 0, "{summary:?}");
+            let kept = summary.kept_beside.map(fs::remove_file).transpose().unwrap();
             let left = fs::read_dir(directory.path()).unwrap().count();
-            assert_eq!(left, if existing.is_some() { 2 } else { 1 }, "no temporary file is left");
+            assert_eq!((left, kept.is_some()), (if existing.is_some() { 2 } else { 1 }, summary.written > 0));
         }
     }
 }

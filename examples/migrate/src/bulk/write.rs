@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use kv_api::Escaped;
 use tempfile::NamedTempFile;
 
-use super::{ITEM_BYTES_MAX, item};
+use super::{BulkReader, ITEM_BYTES_MAX, item};
 use crate::error::{Error, Result};
 use crate::record::Record;
 
@@ -48,7 +48,8 @@ impl BulkFormat {
 }
 
 /// Writes entries to a file. A regular file appears, or is replaced, only with [`finish`](Self::finish): until then the
-/// entries are in a temporary file beside it, which goes with the writer. It blocks the thread; [`Sink`](crate::Sink)
+/// entries are in a temporary file beside it, which goes with the writer, unless [`finish_beside`](Self::finish_beside)
+/// keeps it. It blocks the thread; [`Sink`](crate::Sink)
 /// writes on another one.
 pub struct BulkWriter {
     name: String,
@@ -57,6 +58,8 @@ pub struct BulkWriter {
     direct: bool,
     to_terminal: bool,
     items: u64,
+    /// The file did not take a part of what was written, so that the rest is of no use.
+    broken: bool,
     text: Vec<u8>,
 }
 
@@ -76,6 +79,9 @@ enum Destination {
 }
 
 impl BulkWriter {
+    /// The most incomplete results that are kept beside one file.
+    pub const BESIDE_MAX: u32 = 100;
+
     /// Writes to a file of this name, in the format that the name says.
     ///
     /// # Errors
@@ -107,7 +113,7 @@ impl BulkWriter {
         } else {
             Output::Plain(output)
         };
-        Self { name, format, output, direct, to_terminal: false, items: 0, text: Vec::new() }
+        Self { name, format, output, direct, to_terminal: false, items: 0, broken: false, text: Vec::new() }
     }
 
     /// Writes one entry; the inner result is that entry's own.
@@ -134,14 +140,43 @@ impl BulkWriter {
         if self.to_terminal {
             self.text = escaped(&String::from_utf8_lossy(&self.text)).into_bytes();
         }
-        self.output.writer().write_all(&self.text).map_err(|error| Error::file(&self.name, "write", error))?;
+        if let Err(error) = self.output.writer().write_all(&self.text) {
+            self.broken = true;
+            return Err(Error::file(&self.name, "write", error));
+        }
         self.items += 1;
         Ok(Ok(()))
     }
 
-    /// Whether what has been written stays when the writer goes without having finished: not so with a regular file.
-    pub(crate) const fn keeps_part(&self) -> bool {
+    /// The file, as the user named it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether what has been written is there at once, and stays when the writer goes without having finished: not so with
+    /// a regular file.
+    pub(crate) const fn is_direct(&self) -> bool {
         self.direct
+    }
+
+    /// Whether the file did not take a part of what was written.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Whether no item has been written, and the file that would be replaced holds one, or something else.
+    pub(crate) fn would_empty_the_file(&self) -> bool {
+        /// No file without items is longer, unless somebody filled it with blanks.
+        const BYTES_WITHOUT_ITEMS: u64 = 4096;
+        let (0, Some(path)) = (self.items, self.output.path()) else { return false };
+        let Ok(about) = fs::metadata(path) else { return false };
+        match about.len() {
+            0 => false,
+            1..=BYTES_WITHOUT_ITEMS => {
+                !matches!(BulkReader::open(path).and_then(|mut reader| reader.next_record()), Ok(None))
+            }
+            _ => true,
+        }
     }
 
     /// Hands on what has been buffered, so that the reader of a pipe sees it.
@@ -150,7 +185,10 @@ impl BulkWriter {
     /// [`Error::File`] when the file takes no more.
     pub fn flush(&mut self) -> Result<()> {
         match &mut self.output {
-            Output::Plain(output) => output.flush().map_err(|error| Error::file(&self.name, "write", error)),
+            Output::Plain(output) => output.flush().map_err(|error| {
+                self.broken = true;
+                Error::file(&self.name, "write", error)
+            }),
             // To flush a compressor at each batch would cost compression.
             Output::Gzip(_) => Ok(()),
         }
@@ -160,7 +198,29 @@ impl BulkWriter {
     ///
     /// # Errors
     /// [`Error::File`] when the file takes no more; then no file of that name has appeared or changed.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
+        let name = self.name.clone();
+        let destination = self.ended()?;
+        destination.finish().map_err(|error| Error::file(&name, "write", error))
+    }
+
+    /// Ends the file, waits until the disk has it, and gives it a free name beside that of the file, which stays as it is:
+    /// `out.incomplete.jsonl` for `out.jsonl`, or `out.incomplete-2.jsonl` and so on. Answers that name; `None` when there is
+    /// nothing to keep, or nothing that is whole. What is not a regular file is ended like by [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// [`Error::File`] when the disk takes no more, or [`BESIDE_MAX`](Self::BESIDE_MAX) such names are taken.
+    pub fn finish_beside(self) -> Result<Option<PathBuf>> {
+        if !self.direct && (self.items == 0 || self.broken) {
+            return Ok(None);
+        }
+        let name = self.name.clone();
+        let destination = self.ended()?;
+        destination.finish_beside().map_err(|error| Error::file(&name, "keep the incomplete result beside it", error))
+    }
+
+    /// With the end of the format, and all that was buffered.
+    fn ended(mut self) -> Result<Destination> {
         let end: &[u8] = match (self.format, self.items) {
             (BulkFormat::Lines, _) => b"",
             (BulkFormat::Array, 0) => b"[]\n",
@@ -174,7 +234,6 @@ impl BulkWriter {
         };
         buffered
             .and_then(|output| output.into_inner().map_err(io::IntoInnerError::into_error))
-            .and_then(Destination::finish)
             .map_err(|error| Error::file(&self.name, "write", error))
     }
 }
@@ -184,6 +243,18 @@ impl Output {
         match self {
             Self::Plain(output) => output,
             Self::Gzip(output) => output,
+        }
+    }
+
+    /// The regular file that is to be replaced.
+    fn path(&self) -> Option<&Path> {
+        let destination = match self {
+            Self::Plain(output) => output.get_ref(),
+            Self::Gzip(output) => output.get_ref().get_ref(),
+        };
+        match destination {
+            Destination::Temporary { path, .. } => Some(path),
+            Destination::Direct(_) | Destination::Stdout(_) => None,
         }
     }
 }
@@ -210,7 +281,7 @@ fn escaped(json: &str) -> String {
 /// Where the entries of a file of this name go until it is whole.
 fn destination(path: &Path) -> io::Result<Destination> {
     // Through a symbolic link: the file is replaced, not the link.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = if path.is_symlink() { fs::canonicalize(path).ok() } else { None }.unwrap_or_else(|| path.to_owned());
     let existing = fs::metadata(&path).ok();
     match &existing {
         Some(existing) if existing.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
@@ -243,18 +314,49 @@ impl Destination {
             Self::Stdout(mut output) => output.flush(),
             Self::Direct(mut file) => file.flush(),
             Self::Temporary { file, path } => {
-                file.as_file().sync_all()?;
-                // The name is durable only when the directory is. Opened first: where that is refused, nothing has changed
-                // yet, as the error says.
-                let directory = match file.path().parent() {
-                    Some(directory) if cfg!(unix) => Some(File::open(directory)?),
-                    _ => None,
-                };
+                let directory = synced(&file)?;
                 file.persist(path)?;
                 directory.map_or(Ok(()), |directory| directory.sync_all())
             }
         }
     }
+
+    fn finish_beside(self) -> io::Result<Option<PathBuf>> {
+        let Self::Temporary { mut file, path } = self else { return self.finish().map(|()| None) };
+        let directory = synced(&file)?;
+        for number in 1..=BulkWriter::BESIDE_MAX {
+            let beside = beside(&path, number);
+            match file.persist_noclobber(&beside) {
+                Ok(_) => {
+                    directory.map_or(Ok(()), |directory| directory.sync_all())?;
+                    return Ok(Some(beside));
+                }
+                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => file = refused.file,
+                Err(refused) => return Err(refused.error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+/// Waits until the disk has the file, and opens its directory: its name is durable only when that is. Opened before the
+/// name is given: where that is refused, nothing has changed yet, as the error says.
+fn synced(file: &NamedTempFile) -> io::Result<Option<File>> {
+    file.as_file().sync_all()?;
+    match file.path().parent() {
+        Some(directory) if cfg!(unix) => File::open(directory).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A name with the same ending, so that it reads like the file itself.
+fn beside(path: &Path, number: u32) -> PathBuf {
+    let name = path.file_name().map_or_else(Default::default, std::ffi::OsStr::to_string_lossy);
+    let lower = name.to_ascii_lowercase();
+    let stem_end = lower.strip_suffix(".gz").unwrap_or(&lower).rfind('.').unwrap_or(name.len());
+    let (stem, ending) = name.split_at(stem_end);
+    let number = if number == 1 { String::new() } else { format!("-{number}") };
+    path.with_file_name(format!("{stem}.incomplete{number}{ending}"))
 }
 
 impl Write for Destination {
@@ -284,6 +386,19 @@ impl fmt::Debug for BulkWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_beside_has_the_same_ending() {
+        for (path, number, expected) in [
+            ("out.jsonl", 1, "out.incomplete.jsonl"),
+            ("a.b/out.json.gz", 2, "a.b/out.incomplete-2.json.gz"),
+            ("OUT.JSON.GZ", 1, "OUT.incomplete.JSON.GZ"),
+        ] {
+            let beside = beside(Path::new(path), number);
+            assert_eq!(beside, Path::new(expected));
+            assert_eq!(BulkFormat::of_path(&beside), BulkFormat::of_path(Path::new(path)));
+        }
+    }
 
     #[test]
     fn err_2_a_terminal_gets_escapes_that_read_back_as_the_same() {

@@ -22,7 +22,10 @@ pub(crate) enum Command {
 ///
 /// A stop is a store URL (memory:, sqlite:app.db?namespace=users, cloudflare://ACCOUNT/NAMESPACE,
 /// backendless://APP-ID@HOST/HIVE), a file in the bulk format (.json is an array, .jsonl and .ndjson hold one item a line,
-/// each also with .gz), or - for standard input or output. With more than two stops, each is copied to the next in turn. Other entries of a target store stay; a target file is replaced.
+/// each also with .gz), or - for standard input or output. With more than two stops, each is copied to the next in turn.
+///
+/// Other entries of a target store stay; a target file is replaced, but only by a complete result. An incomplete one is kept
+/// beside it, as out.incomplete.jsonl for out.jsonl.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "kv-migrate copy [OPTIONS] <FROM> [VIA]... <TO>",
@@ -54,6 +57,14 @@ pub(crate) struct CopyArguments {
     /// Copy entries whose expiry the source cannot tell as entries that never expire
     #[arg(long)]
     pub(crate) unknown_expiry_as_never: bool,
+
+    /// Replace a target file also when not everything was copied
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
+
+    /// Replace a target file that holds entries also when there is none to copy
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
 
     /// The most entries of a batch; it ends at 4 MiB in any case
     #[arg(long, value_name = "N", default_value = "500")]

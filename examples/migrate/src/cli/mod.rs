@@ -138,6 +138,8 @@ async fn run(arguments: &CopyArguments) -> u8 {
         batch_entries: arguments.batch,
         fail_fast: arguments.fail_fast,
         unknown_expiry_as_never: arguments.unknown_expiry_as_never,
+        keep_partial: arguments.keep_partial,
+        allow_empty: arguments.allow_empty,
         ..Options::default()
     };
     // Before a store is opened, which would create it.
@@ -232,13 +234,20 @@ impl Step<'_> {
         // What was copied is worth comparing also when something was not.
         let mut complete = summary.is_complete();
         if arguments.verify && summary.stopped.is_none() {
-            complete &= self.verify(options, started).await?;
+            complete &= match (summary.target_untouched, summary.kept_beside) {
+                (false, _) => self.verify(self.to, self.to_name, options, started).await?,
+                (true, None) => false,
+                (true, Some(path)) => {
+                    let kept = Stop::File(path.clone());
+                    self.verify(&Opened::File(path), &kept, options, started).await?
+                }
+            };
         }
         Ok(if complete { COMPLETE } else { INCOMPLETE })
     }
 
-    async fn verify(&self, options: &Options, started: kv_api::Timestamp) -> Result<bool> {
-        let target = match self.to {
+    async fn verify(&self, to: &Opened, to_name: &Stop, options: &Options, started: kv_api::Timestamp) -> Result<bool> {
+        let target = match to {
             Opened::Store(store) => Target::Store(store),
             Opened::File(path) => Target::Bulk(BulkReader::open(path)?),
             Opened::Stdio => return Ok(false),
@@ -247,7 +256,7 @@ impl Step<'_> {
         let source = self.source(options)?;
         let verification = Box::pin(verify(source, target, options, started, |progress| bar.update(progress))).await;
         bar.clear();
-        report::verification(&verification, self.from_name, self.to_name);
+        report::verification(&verification, self.from_name, to_name);
         Ok(verification.is_clean())
     }
 

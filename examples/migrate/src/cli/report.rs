@@ -17,19 +17,30 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
     }
     let seconds = took.as_secs_f64();
     let rate = rate(summary.written, took);
-    let (from, to) = (from.shown(), to.shown());
-    match &summary.stopped {
-        None => tell!("copied {} from {from} to {to} in {seconds:.1} s{rate}", entries(summary.written)),
-        Some(error) => {
+    let (from, target) = (from.shown(), to);
+    // Where the entries are that were written.
+    let to = match (&summary.kept_beside, summary.target_untouched) {
+        (Some(path), _) => Some(Stop::File(path.clone()).shown()),
+        (None, false) => Some(target.shown()),
+        (None, true) => None,
+    };
+    let written = entries(summary.written);
+    let were_written = were(summary.written);
+    match (&summary.stopped, to) {
+        (None, Some(to)) => tell!("copied {written} from {from} to {to} in {seconds:.1} s{rate}"),
+        (None, None) => tell!("copied no entry from {from}"),
+        (Some(error), to) => {
             self::error(error);
-            if summary.target_untouched {
-                tell!("the copy from {from} was stopped, and no file {to} was written");
-            } else {
-                let written = entries(summary.written);
-                let were = were(summary.written);
-                tell!("the copy from {from} was stopped; {written} {were} written to {to} before that");
+            match to {
+                Some(to) => {
+                    tell!("the copy from {from} was stopped; {written} {were_written} written to {to} before that");
+                }
+                None => tell!("the copy from {from} was stopped"),
             }
         }
+    }
+    if summary.target_untouched {
+        untouched(summary, target);
     }
     if summary.expired > 0 {
         tell!("  {} had expired by then and {} skipped", entries(summary.expired), were(summary.expired));
@@ -50,6 +61,22 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
     let more = (summary.failed + summary.unknown).saturating_sub(summary.failures.len() as u64);
     if more > 0 {
         tell!("    and {} more", grouped(more));
+    }
+}
+
+/// What became of a target file that was not replaced, and what would replace it.
+fn untouched(summary: &Summary, target: &Stop) {
+    let shown = target.shown();
+    let what = match target {
+        Stop::File(path) if path.exists() => format!("{shown} is as it was before"),
+        _ => format!("no file {shown} was written"),
+    };
+    match &summary.stopped {
+        Some(Error::EmptyResult(_)) => tell!("  {what}; --allow-empty replaces it all the same"),
+        _ if summary.kept_beside.is_some() => {
+            tell!("  {what}, since not everything was copied; --keep-partial writes it all the same");
+        }
+        _ => tell!("  {what}"),
     }
 }
 
