@@ -45,12 +45,12 @@ impl Client {
     ) -> Result<kv_remote::Reply<T>> {
         let redaction = if request.carries_value { Redaction::Everything } else { self.secrets.clone() };
         let request = self.addressed(request)?;
-        call.send(idempotency, || async {
+        let attempt = || async {
             let (read, redaction, clock) = (read.clone(), redaction.clone(), Arc::clone(&self.clock));
             let received = self.http.send(request.clone()).await?;
             received.read_with(move |answer| read(Reply { answer, redaction, clock })).await
-        })
-        .await
+        };
+        call.send_body(idempotency, || (request.body_bytes(), attempt())).await
     }
 
     /// Sends a request that only asks.

@@ -47,15 +47,11 @@ impl Bulk<'_> {
         };
         let left = Mutex::new(items.clone());
         let lock = || left.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = || async {
-            let items = lock().clone();
+        // The body is made when there is room for it.
+        let send = |items: Vec<usize>, body_bytes| async move {
             let count = items.len();
-            let body_bytes = body_bytes(&items, sizes);
-            let make = || {
-                let body = joined(items.iter().copied(), body_bytes, self.write).map_err(unwritable)?;
-                (self.request)(body, count)
-            };
-            let received = client.http.send_with(body_bytes, make).await?;
+            let body = joined(items.iter().copied(), body_bytes, self.write).map_err(unwritable)?;
+            let received = client.http.send((self.request)(body, count)?).await?;
             let read = move |answers: &Answers, answer: &Answer| answers.unsuccessful(answer, count);
             let named = client.read_answer(received, self.redaction.clone(), read).await?;
             if named.is_empty() {
@@ -69,7 +65,12 @@ impl Bulk<'_> {
             *lock() = again;
             Err(Error::new(ErrorKind::Unavailable, "the service carried out a bulk request, but not for this key"))
         };
-        let result = call.send(Idempotency::Idempotent, attempt).await;
+        let attempt = || {
+            let items = lock().clone();
+            let body_bytes = body_bytes(&items, sizes);
+            (body_bytes, send(items, body_bytes))
+        };
+        let result = call.send_body(Idempotency::Idempotent, attempt).await;
         let left = match &result {
             Ok(_) => Vec::new(),
             Err(_) => left.into_inner().unwrap_or_else(PoisonError::into_inner),

@@ -72,7 +72,7 @@ impl Client {
             let received = self.http.send(request.clone()).await?;
             self.read_answer(received, redaction.clone(), read.clone()).await
         };
-        call.send(idempotency, attempt).await
+        call.send_body(idempotency, || (request.body_bytes(), attempt())).await
     }
 
     /// Sends a request that only asks.

@@ -52,7 +52,7 @@ impl Client {
         request: impl Fn() -> Request + Send + Sync,
         read: impl Fn(Reply) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<T> {
-        Ok(call.send(idempotency, || self.attempt(request(), read.clone())).await?.answer)
+        Ok(call.send_body(idempotency, || self.attempt(request(), read.clone())).await?.answer)
     }
 
     /// As [`send`](Self::send), but an error that `settles` is an answer: it is not followed by another attempt.
@@ -68,7 +68,7 @@ impl Client {
             Err(error) if settles(&error) => Ok(Err(error)),
             result => result.map(Ok),
         };
-        let reply = call.send(idempotency, || self.attempt(request(), read.clone())).await?;
+        let reply = call.send_body(idempotency, || self.attempt(request(), read.clone())).await?;
         Ok(reply.answer.map_err(|error| if reply.repeated { error.with_retry(Retry::OutcomeUnknown) } else { error }))
     }
 
@@ -82,16 +82,17 @@ impl Client {
         self.send(call, Idempotency::Read, || request.clone(), read).await
     }
 
-    /// Makes one attempt of a request, and reads its answer.
-    async fn attempt<T: Send + 'static>(
+    /// What makes one attempt of a request and reads its answer, and how long the body is.
+    fn attempt<T: Send + 'static>(
         &self,
         request: Request,
         read: impl FnOnce(Reply) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    ) -> (usize, impl Future<Output = Result<T>> + Send) {
         let Request { http, carries_value } = request;
         let redaction = if carries_value { Redaction::Everything } else { self.secrets.clone() };
         let clock = Arc::clone(&self.clock);
-        self.http.send(http).await?.read_with(move |answer| read(Reply { answer, redaction, clock })).await
+        let read = move |answer| read(Reply { answer, redaction, clock });
+        (http.body_bytes(), async move { self.http.send(http).await?.read_with(read).await })
     }
 }
 

@@ -57,6 +57,8 @@ pub fn as_not_applied(error: Error) -> Error {
 pub struct Remote {
     settings: RemoteSettings,
     window: Semaphore,
+    /// Bytes for the bodies of all requests under way.
+    bodies: Semaphore,
     keys: KeyLocks,
 }
 
@@ -64,8 +66,9 @@ impl Remote {
     /// With these settings, and nothing under way.
     #[must_use]
     pub fn new(settings: RemoteSettings) -> Self {
-        let permits = settings.requests_max.get().min(Semaphore::MAX_PERMITS);
-        Self { settings, window: Semaphore::new(permits), keys: KeyLocks::default() }
+        let window = Semaphore::new(settings.requests_max.get().min(Semaphore::MAX_PERMITS));
+        let bodies = Semaphore::new(settings.body_bytes_max());
+        Self { settings, window, bodies, keys: KeyLocks::default() }
     }
 
     /// The clock that the handle shares (EXP-10).
@@ -108,7 +111,7 @@ pub struct Call<'a> {
 
 impl Call<'_> {
     /// Sends one request, and sends it again as the policy allows. `attempt` makes one attempt; its errors say by their
-    /// retry class what is known about it.
+    /// retry class what is known about it. For a request with a body see [`send_body`](Self::send_body).
     ///
     /// # Errors
     /// The last attempt's, at once when it asks for a longer wait than the policy or the deadline allows. If any
@@ -116,6 +119,23 @@ impl Call<'_> {
     /// read has nothing that could have been applied, so its error says `Safe` instead. `Unavailable` when an attempt
     /// takes too long or the deadline passes; with `Safe` when it passed before the request was sent.
     pub async fn send<T, F>(&self, idempotency: Idempotency, mut attempt: impl FnMut() -> F + Send) -> Result<Reply<T>>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        self.send_body(idempotency, || (0, attempt())).await
+    }
+
+    /// As [`send`](Self::send), for a request with a body. `attempt` gives its length in bytes, and what makes the
+    /// attempt. That is polled only when the bodies under way leave room for this one; a body that is longer than all
+    /// of them may be waits until it is alone. The time of an attempt begins then.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send). The deadline that passes before there is room is `Unavailable` with `Safe`.
+    pub async fn send_body<T, F>(
+        &self,
+        idempotency: Idempotency,
+        mut attempt: impl FnMut() -> (usize, F) + Send,
+    ) -> Result<Reply<T>>
     where
         F: Future<Output = Result<T>> + Send,
     {
@@ -157,18 +177,19 @@ impl Call<'_> {
     /// Waits for what is no request, such as a turn among the calls of a store.
     ///
     /// # Errors
-    /// `Unavailable` with `Safe` when the deadline passes first.
+    /// `Unavailable` with `Safe` when the deadline passes first, or has passed.
     pub async fn wait_for<T>(&self, turn: impl Future<Output = T> + Send) -> Result<T> {
         let mut turn = pin!(turn);
         // Usually it has come, and no timer is needed.
-        if let Some(turn) = poll_immediate(&mut turn).await {
-            return Ok(turn);
-        }
-        let deadline = self.remote.settings.timer.sleep(self.time_left());
-        match select(turn, deadline).await {
-            Either::Left((turn, _)) => Ok(turn),
-            Either::Right(_) => Err(never_sent()),
-        }
+        let turn = match poll_immediate(&mut turn).await {
+            Some(turn) => turn,
+            None => match select(turn, self.remote.settings.timer.sleep(self.time_left())).await {
+                Either::Left((turn, _)) => turn,
+                Either::Right(_) => return Err(never_sent()),
+            },
+        };
+        // When the deadline has passed, a turn is no reason to send what is left of a batch.
+        if self.time_left().is_zero() { Err(never_sent()) } else { Ok(turn) }
     }
 
     /// Waits until this call has the key for itself: until no other call of the store holds it, alone or
@@ -204,22 +225,20 @@ impl Call<'_> {
         self.wait_for(keys).await
     }
 
-    async fn attempt<T, F>(&self, attempt: &mut (impl FnMut() -> F + Send)) -> Result<T>
+    async fn attempt<T, F>(&self, attempt: &mut (impl FnMut() -> (usize, F) + Send)) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send,
     {
         let settings = &self.remote.settings;
         let turn = self.turn().await?;
-        // When the deadline has passed, room in the window is no reason to send what is left of a batch.
-        if self.time_left().is_zero() {
-            return Err(never_sent());
-        }
+        let (body_bytes, attempt) = attempt();
+        let room = self.room(body_bytes).await?;
         let too_long = settings.timer.sleep(settings.request_timeout.min(self.time_left()));
-        let result = match select(pin!(attempt()), too_long).await {
+        let result = match select(pin!(attempt), too_long).await {
             Either::Left((result, _)) => result,
             Either::Right(_) => Err(Error::new(ErrorKind::Unavailable, "no answer in time")),
         };
-        drop(turn);
+        drop((room, turn));
         result
     }
 
@@ -228,6 +247,19 @@ impl Call<'_> {
         self.wait_for(self.remote.window.acquire()).await?.map_err(|_| {
             // It is never closed.
             Error::new(ErrorKind::Internal, "the window of requests is closed")
+        })
+    }
+
+    /// Room for a body of so many bytes.
+    async fn room(&self, bytes: usize) -> Result<Option<SemaphorePermit<'_>>> {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let bytes = u32::try_from(bytes.min(self.remote.settings.body_bytes_max())).unwrap_or(u32::MAX);
+        let room = self.wait_for(self.remote.bodies.acquire_many(bytes)).await?;
+        room.map(Some).map_err(|_| {
+            // It is never closed.
+            Error::new(ErrorKind::Internal, "the room for bodies is closed")
         })
     }
 

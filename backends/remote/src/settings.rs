@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{Clock, Error, Reason, Result, StoreUrl, SystemClock, Timer, TokioTimer};
+use tokio::sync::Semaphore;
 
 use crate::retry::RetryPolicy;
 
@@ -110,6 +111,12 @@ impl RemoteSettings {
         Arc::clone(&self.timer)
     }
 
+    /// How many bytes the bodies of all requests under way hold together: no more than one semaphore can count.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        let counted_max = usize::try_from(u32::MAX).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        self.buffer_bytes_max.get().min(counted_max)
+    }
+
     /// Takes the options that every remote store's URL knows: `attempts_max`, `retry_after_max_ms`, `deadline_ms`,
     /// `request_timeout_ms`, `requests_max`, and `retry_unknown` (`true`, the default, or `false`: see
     /// [`RetryPolicy::without_unknown_retries`]).
@@ -130,7 +137,7 @@ impl RemoteSettings {
             self.request_timeout = Duration::from_millis(millis);
         }
         if let Some(requests_max) = url.take_parsed::<NonZeroUsize>("requests_max", "a whole number, at least 1")? {
-            if requests_max.get() > tokio::sync::Semaphore::MAX_PERMITS {
+            if requests_max.get() > Semaphore::MAX_PERMITS {
                 return Err(Error::invalid(
                     Reason::UnknownOption,
                     "the option requests_max of the store URL is too great",

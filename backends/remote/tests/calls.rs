@@ -279,6 +279,46 @@ fn err_6_the_window_bounds_what_is_under_way_and_a_dropped_call_makes_room() {
 }
 
 #[test]
+fn err_3_a_body_waits_for_room_outside_the_time_of_its_attempt_and_is_not_sent_before() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let settings = settings(&clock, RetryPolicy::none().with_deadline(25 * SECOND));
+    let remote = Remote::new(settings.with_buffer_bytes_max(NonZeroUsize::new(10).unwrap()));
+    let sent = AtomicU32::new(0);
+    let silent = |body_bytes: usize| {
+        let sent = &sent;
+        let attempt = async move {
+            sent.fetch_add(1, Ordering::Relaxed);
+            pending::<Result<u8>>().await
+        };
+        (body_bytes, attempt)
+    };
+    let calls: Vec<_> = (0..5).map(|_| remote.call()).collect();
+    let mut sends: Vec<_> = calls
+        .iter()
+        .zip([6, usize::MAX, 4, 0, 0])
+        .map(|(call, body_bytes)| Box::pin(call.send_body(Idempotency::NonIdempotent, move || silent(body_bytes))))
+        .collect();
+    let mut poll = |at: usize| match polled(sends[at].as_mut()) {
+        Poll::Ready(result) => Some(result.unwrap_err().retry()),
+        Poll::Pending => None,
+    };
+    assert!((0..4).all(|at| poll(at).is_none()));
+    assert_eq!(sent.load(Ordering::Relaxed), 2, "the first, and the one without a body: who came first is first");
+    clock.advance(10 * SECOND);
+    assert_eq!(poll(0), Some(Retry::OutcomeUnknown));
+    assert!(poll(1).is_none() && poll(2).is_none());
+    assert_eq!(sent.load(Ordering::Relaxed), 3, "one that is longer than all of it goes alone");
+    clock.advance(10 * SECOND);
+    assert_eq!(poll(1), Some(Retry::OutcomeUnknown), "it had the whole time of an attempt");
+    assert!(poll(2).is_none());
+    assert_eq!(sent.load(Ordering::Relaxed), 4);
+    clock.advance(5 * SECOND);
+    assert_eq!(poll(2), Some(Retry::OutcomeUnknown));
+    assert_eq!(poll(4), Some(Retry::Safe), "the deadline has passed, and nothing was sent");
+    assert_eq!(sent.load(Ordering::Relaxed), 4);
+}
+
+#[test]
 fn a_call_is_made_when_its_turn_in_the_window_comes() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let window = NonZeroUsize::new(3).unwrap();

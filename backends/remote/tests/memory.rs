@@ -1,4 +1,4 @@
-//! How much the bodies under way hold, and that long ones stop nobody.
+//! How much the answers under way hold, and that long ones stop nobody.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
 
@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, poll_immediate};
-use kv_api::{Error, ErrorKind};
+use kv_api::ErrorKind;
 use kv_remote::RemoteSettings;
 use kv_remote::http::{Client, HeaderMap, Method, Request, Url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -111,27 +111,6 @@ async fn a_call_that_is_dropped_gives_its_bytes_back() {
         }
     }
     assert_eq!(client.send(get(address, "/1000000")).await.unwrap().answer().body.len(), 1_000_000);
-}
-
-#[tokio::test]
-async fn a_body_is_made_when_there_is_room_for_it() {
-    let (address, _serving) = serve(Arc::default()).await;
-    let client = client(address, 1000, 100);
-    let made = AtomicUsize::new(0);
-    let make = || {
-        made.fetch_add(1, Ordering::Relaxed);
-        Ok::<_, Error>(get(address, "/endless"))
-    };
-    let mut first = Box::pin(client.send_with(600, make));
-    let mut second = Box::pin(client.send_with(600, make));
-    assert!(poll_immediate(&mut first).await.is_none() && poll_immediate(&mut second).await.is_none());
-    assert_eq!(made.load(Ordering::Relaxed), 1);
-    drop(first);
-    assert!(poll_immediate(&mut second).await.is_none());
-    assert_eq!(made.load(Ordering::Relaxed), 2);
-    drop(second);
-    // One that is longer than all of it goes alone.
-    assert_eq!(client.send_with(9_999, || Ok(get(address, "/5"))).await.unwrap().answer().body.len(), 5);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A bound on the bytes that the bodies of one store hold together.
+//! A bound on the bytes that the answers of one store hold together.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes for all bodies of one direction. A part is set aside for one body at a time, which may use it when the rest is
+/// Bytes for the bodies of all answers. A part is set aside for one body at a time, which may use it when the rest is
 /// used up: else bodies that have come half-way would wait for each other's rest.
 #[derive(Clone, Debug)]
 pub(super) struct ByteBudget {
@@ -24,8 +24,7 @@ pub(super) struct Reservation {
 }
 
 impl ByteBudget {
-    /// Of `bytes_max`, so much is set aside as the longest body that comes in pieces may have, and at most three
-    /// quarters. So all of them hold no more than `bytes_max`, or than the longest one and a quarter of it where that
+    /// Of `bytes_max`, so much is set aside as the longest body may have, and at most three quarters. So all of them hold no more than `bytes_max`, or than the longest one and a quarter of it where that
     /// is more.
     pub(super) fn new(bytes_max: NonZeroUsize, longest: usize) -> Self {
         let bytes_max = bytes_max.get().min(Semaphore::MAX_PERMITS);
@@ -33,12 +32,7 @@ impl ByteBudget {
         Self { room_max: room, room: Arc::new(Semaphore::new(room)), beyond: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Room for a body whose length is known. One that is longer than the whole budget waits until it is alone.
-    pub(super) async fn reserve(&self, bytes: usize) -> Reservation {
-        Reservation { room: self.acquire(bytes.min(self.room_max)).await, beyond: None }
-    }
-
-    /// Room for so many bytes more of a body that comes in pieces.
+    /// Room for so many bytes more of a body.
     pub(super) async fn extend(&self, reservation: &mut Reservation, bytes: usize) {
         if reservation.beyond.is_some() {
             return;
@@ -71,26 +65,6 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    fn budget(bytes_max: usize) -> ByteBudget {
-        ByteBudget::new(NonZeroUsize::new(bytes_max).unwrap(), 0)
-    }
-
-    #[test]
-    fn a_body_waits_for_room_and_a_dropped_one_makes_it() {
-        let budget = budget(10);
-        let first = budget.reserve(6).now_or_never().unwrap();
-        let mut second = Box::pin(budget.reserve(5));
-        assert!(second.as_mut().now_or_never().is_none());
-        assert!(budget.reserve(1).now_or_never().is_none(), "who came first is first");
-        drop(second);
-        let small = budget.reserve(4).now_or_never().unwrap();
-        assert!(budget.reserve(1).now_or_never().is_none());
-        drop((first, small));
-        drop(budget.reserve(usize::MAX).now_or_never().unwrap());
-        drop(budget.reserve(10).now_or_never().unwrap());
-        assert!(budget.reserve(0).now_or_never().is_some());
-    }
-
     #[test]
     fn what_is_set_aside_is_what_one_body_may_need() {
         for (longest, room) in [(0, 100), (40, 60), (75, 25), (76, 25), (usize::MAX, 25)] {
@@ -102,7 +76,7 @@ mod tests {
 
     #[test]
     fn of_bodies_that_come_in_pieces_one_always_goes_on() {
-        let budget = budget(10);
+        let budget = ByteBudget::new(NonZeroUsize::new(10).unwrap(), 0);
         let mut bodies: Vec<Reservation> = (0..3).map(|_| Reservation::default()).collect();
         for body in &mut bodies {
             budget.extend(body, 3).now_or_never().unwrap();
@@ -121,7 +95,7 @@ mod tests {
         bodies.pop();
         budget.extend(&mut waiting, 3).now_or_never().unwrap();
         drop((bodies, waiting));
-        drop(budget.reserve(10).now_or_never().unwrap());
+        assert_eq!(budget.room.available_permits(), 10);
         assert_eq!(budget.beyond.available_permits(), 1);
     }
 }

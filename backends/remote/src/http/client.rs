@@ -42,7 +42,6 @@ pub struct Client {
     host: Arc<str>,
     answer_bytes_max: usize,
     answers: ByteBudget,
-    bodies: ByteBudget,
     readers: Arc<Semaphore>,
 }
 
@@ -115,12 +114,12 @@ impl Client {
             host: host_and_port(base).into(),
             answer_bytes_max,
             answers: ByteBudget::new(settings.buffer_bytes_max, answer_bytes_max),
-            bodies: ByteBudget::new(settings.buffer_bytes_max, 0),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
         })
     }
 
-    /// Sends `request` once and reads the whole answer, whatever its status. It waits for room for both bodies.
+    /// Sends `request` once and reads the whole answer, whatever its status. It waits for room for the answer; for room
+    /// for the body, [`Call::send_body`](crate::Call::send_body) waits.
     ///
     /// # Errors
     /// By what is known, and what its reader does next. Nothing was sent: `Misconfigured` for a host that nobody knows
@@ -128,21 +127,7 @@ impl Client {
     /// `Unavailable` with `Safe` for any other reason that there is no connection. Else `Unavailable` with
     /// `OutcomeUnknown`. `Protocol` when the answer is too long.
     pub async fn send(&self, request: Request) -> Result<Received> {
-        let body_bytes = request.body.len();
-        self.send_with(body_bytes, || Ok(request)).await
-    }
-
-    /// As [`send`](Self::send), for a request whose body is made only when there is room for its `body_bytes`.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send), and those of `make`.
-    pub async fn send_with(
-        &self,
-        body_bytes: usize,
-        make: impl FnOnce() -> Result<Request> + Send,
-    ) -> Result<Received> {
-        let _body = self.bodies.reserve(body_bytes).await;
-        let Request { method, url, headers, body, answer_bytes_max } = make()?;
+        let Request { method, url, headers, body, answer_bytes_max } = request;
         let builder = self.client.request(method, url).headers(headers);
         let builder = match body {
             Body::Empty => builder,

@@ -79,15 +79,14 @@ impl Request {
         self.body = Body::Multipart(parts);
         self
     }
-}
 
-impl Body {
-    /// How many bytes it holds.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Empty => 0,
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Multipart(parts) => parts.iter().map(|part| part.bytes.len()).sum(),
+    /// How many bytes its body holds, for [`Call::send_body`](crate::Call::send_body).
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        match &self.body {
+            Body::Empty => 0,
+            Body::Bytes(bytes) => bytes.len(),
+            Body::Multipart(parts) => parts.iter().map(|part| part.bytes.len()).sum(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! the fake.
 
 use std::future::poll_fn;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -45,13 +45,38 @@ async fn err_3_a_request_without_an_answer_ends_when_its_time_is_up() {
 }
 
 #[tokio::test]
+async fn err_3_a_body_that_waits_for_room_was_not_sent() {
+    let system = System::start().await;
+    let store = system.store_with(|remote| {
+        remote
+            .with_timer(Arc::new(system.client_clock.clone()))
+            .with_buffer_bytes_max(NonZeroUsize::MIN)
+            .with_retry(RetryPolicy::none().with_deadline(Duration::from_secs(5)))
+    });
+    system.server.inject(Fault::Silent { applied: Applied::No }, 1);
+    let before = system.server.requests();
+    let mut calls = Vec::new();
+    for key in ["first", "second"] {
+        let own = store.clone();
+        calls.push(tokio::spawn(async move { own.set(key, "v").await }));
+        until(|| system.server.requests() > before).await;
+    }
+    settle().await;
+    system.client_clock.advance(Duration::from_secs(5));
+    for (call, known) in calls.into_iter().zip([Retry::OutcomeUnknown, Retry::Safe]) {
+        assert_eq!(call.await.unwrap().unwrap_err().retry(), known);
+    }
+    assert_eq!(system.server.requests(), before + 1);
+}
+
+#[tokio::test]
 async fn err_4_one_deadline_ends_all_requests_of_a_batch() {
     let system = System::start().await;
     let store = system.store_with(|remote| {
         remote
             .with_timer(Arc::new(system.client_clock.clone()))
             .with_request_timeout(LONG)
-            .with_requests_max(std::num::NonZeroUsize::MIN)
+            .with_requests_max(NonZeroUsize::MIN)
             .with_retry(RetryPolicy::default().with_deadline(Duration::from_secs(60)))
     });
     system.server.inject(Fault::Silent { applied: Applied::No }, 99);
