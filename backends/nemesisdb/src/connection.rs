@@ -2,11 +2,13 @@
 //! earlier has been seen to end real servers), after waiting for them in vain, or when the server floods it.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use kv_api::{Error, Result};
+use kv_remote::no_connection;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -17,7 +19,7 @@ use crate::budget::ReplyBudget;
 use crate::matcher::Matcher;
 use crate::paced::{Paced, READ_BYTES, come_back};
 use crate::request::Request;
-use crate::wire::error::{closed, ended, nobodys, not_opened, unknown_host, unreachable};
+use crate::wire::error::{closed, ended, nobodys, not_opened};
 use crate::wire::message::{Command, SERVER_INFO};
 use crate::wire::reply;
 
@@ -103,9 +105,8 @@ impl Connection {
     /// when nothing answers.
     pub(crate) async fn open(address: &Address, budget: ReplyBudget) -> Result<Self> {
         let Address { host, port, authority, message_bytes_max, buffer_bytes_max } = address;
-        let addresses = lookup_host((host.as_str(), *port)).await.map_err(|error| unknown_host(host, error))?;
-        let addresses: Vec<_> = addresses.collect();
-        let unreachable = |error| unreachable(authority, error);
+        let unreachable = |error: io::Error| no_connection(error, &authority.escape_debug().to_string());
+        let addresses: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(unreachable)?.collect();
         let stream = TcpStream::connect(&*addresses).await.map_err(unreachable)?;
         // A request is one small write, and must not wait for the reply to the one before.
         stream.set_nodelay(true).map_err(unreachable)?;

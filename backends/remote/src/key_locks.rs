@@ -110,6 +110,9 @@ impl Drop for Entry<'_> {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
     use std::pin::pin;
 
     #[test]
@@ -194,5 +197,114 @@ mod tests {
             done.unwrap();
         }
         assert_eq!(locks.len(), 0);
+    }
+
+    /// What a call does with keys of `0..6`.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Ask {
+            keys: Vec<u8>,
+            alone: bool,
+        },
+        /// Polls a call that waits.
+        Poll(Index),
+        /// Ends a call, waiting or holding.
+        Drop(Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let keys = prop::collection::vec(0..6_u8, 1..5);
+        prop_oneof![
+            3 => (keys, any::<bool>()).prop_map(|(keys, alone)| Step::Ask { keys, alone }),
+            3 => any::<Index>().prop_map(Step::Poll),
+            2 => any::<Index>().prop_map(Step::Drop),
+        ]
+    }
+
+    struct Caller<'a> {
+        keys: Vec<u8>,
+        alone: bool,
+        waiting: Option<BoxFuture<'a, KeyTurn<'a>>>,
+        turn: Option<KeyTurn<'a>>,
+    }
+
+    impl Caller<'_> {
+        fn poll(&mut self) {
+            if let Some(turn) = self.waiting.as_mut().and_then(|waiting| waiting.now_or_never()) {
+                (self.waiting, self.turn) = (None, Some(turn));
+            }
+        }
+
+        fn excludes(&self, other: &Caller<'_>) -> bool {
+            (self.alone || other.alone) && self.keys.iter().any(|key| other.keys.contains(key))
+        }
+    }
+
+    fn caller(locks: &KeyLocks, keys: Vec<u8>, alone: bool) -> Caller<'_> {
+        let names: Vec<String> = keys.iter().map(|key| format!("k{key}")).collect();
+        let waiting = async move {
+            let names = names.iter().map(String::as_str);
+            if alone { locks.exclusive(names).await } else { locks.shared(names).await }
+        };
+        let mut caller = Caller { keys, alone, waiting: Some(waiting.boxed()), turn: None };
+        caller.poll();
+        caller
+    }
+
+    proptest! {
+        #[test]
+        fn set_6_whatever_is_asked_for_and_dropped_every_caller_has_its_turn(steps in prop::collection::vec(step(), 1..80)) {
+            let locks = KeyLocks::default();
+            let mut callers: Vec<Caller<'_>> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Ask { keys, alone } => callers.push(caller(&locks, keys, alone)),
+                    Step::Poll(at) if !callers.is_empty() => at.get_mut(&mut callers).poll(),
+                    Step::Drop(at) if !callers.is_empty() => drop(callers.remove(at.index(callers.len()))),
+                    Step::Poll(_) | Step::Drop(_) => {}
+                }
+                let holders: Vec<_> = callers.iter().filter(|caller| caller.turn.is_some()).collect();
+                for (at, holder) in holders.iter().enumerate() {
+                    prop_assert!(!holders[..at].iter().any(|other| other.excludes(holder)), "two have one key");
+                }
+            }
+            // No deadlock: as long as holders end, the others go on.
+            while !callers.is_empty() {
+                callers.iter_mut().for_each(Caller::poll);
+                let before = callers.len();
+                callers.retain(|caller| caller.turn.is_none());
+                prop_assert!(callers.len() < before, "all that are left wait for each other");
+            }
+            prop_assert_eq!(locks.len(), 0);
+        }
+
+        #[test]
+        fn set_6_a_flood_of_writes_keeps_no_condition_waiting(
+            holders in prop::collection::vec(prop::collection::vec(0..6_u8, 1..5), 1..12),
+            wanted in prop::collection::vec(0..6_u8, 1..5),
+            flood in prop::collection::vec(0..6_u8, 1..5),
+        ) {
+            let locks = KeyLocks::default();
+            let holders: Vec<_> = holders.into_iter().map(|keys| caller(&locks, keys, false)).collect();
+            let mut alone = caller(&locks, wanted, true);
+            let mut later = Vec::new();
+            for holder in holders {
+                // More come than go, and those that have a turn keep it.
+                later.extend((0..3).map(|_| caller(&locks, flood.clone(), false)));
+                drop(holder);
+                alone.poll();
+            }
+            let mut rounds = 0..50;
+            while alone.turn.is_none() {
+                prop_assert!(rounds.next().is_some(), "the flood comes first");
+                // It has one key after the other, and on each waits for those alone that came before it there.
+                let before = later.len();
+                later.retain(|caller| caller.turn.is_none());
+                prop_assert!(later.len() < before, "those that hold it up have no turn themselves");
+                later.iter_mut().for_each(Caller::poll);
+                later.extend((0..3).map(|_| caller(&locks, flood.clone(), false)));
+                alone.poll();
+            }
+        }
     }
 }

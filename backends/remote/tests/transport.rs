@@ -5,10 +5,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kv_api::{Error, ErrorKind, Reason, Result, Retry};
-use kv_remote::RemoteSettings;
 use kv_remote::http::{Client, HeaderMap, Method, Request, Url};
+use kv_remote::{Idempotency, Remote, RemoteSettings, RetryPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -128,6 +129,18 @@ async fn err_1_a_certificate_that_nobody_trusts_is_a_wrong_setting() {
     assert!(error.message().starts_with(&format!("the certificate of {address} is not accepted: ")), "{error}");
     assert_nothing_else_is_shown(&error);
     assert!(serving.await.unwrap(), "the client has broken it off");
+}
+
+#[tokio::test]
+async fn err_3_a_connection_that_is_not_made_in_half_the_time_of_an_attempt_has_sent_nothing() {
+    // It takes connections, and never says a word of TLS.
+    let listener = TcpListener::bind((HERE, 0)).await.unwrap();
+    let base = format!("https://{}/", listener.local_addr().unwrap());
+    let settings =
+        RemoteSettings::default().with_request_timeout(Duration::from_millis(500)).with_retry(RetryPolicy::none());
+    let (client, remote) = (client(&settings, &base).unwrap(), Remote::new(settings));
+    let error = remote.call().send(Idempotency::NonIdempotent, || get(&client, &base)).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error:?}");
 }
 
 #[tokio::test]

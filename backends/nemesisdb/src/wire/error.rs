@@ -1,47 +1,14 @@
 //! What each failure of the connection means (section "What goes over the wire" of the README).
 
-use std::io;
-
 use kv_api::{Error, ErrorKind, Retry};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, error};
 
-/// The numbers by which Unix systems say that the process, or the machine, has no file descriptor left.
-const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
-
-/// The name of the host has no address. Nothing was sent.
-pub(crate) fn unknown_host(host: &str, error: io::Error) -> Error {
-    if let Some(error) = out_of_descriptors(&error) {
-        return error;
-    }
-    let message = format!("the host {} has no address", host.escape_debug());
-    Error::new(ErrorKind::Misconfigured, message).with_source(error)
-}
-
-/// No address of the host takes a connection. Nothing was sent.
-pub(crate) fn unreachable(authority: &str, error: io::Error) -> Error {
-    if let Some(error) = out_of_descriptors(&error) {
-        return error;
-    }
-    let message = format!("no connection to {}", authority.escape_debug());
-    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe).with_source(error)
-}
-
 /// No connection in time. Nothing was sent.
 pub(crate) fn not_in_time(authority: &str) -> Error {
     let message = format!("no connection to {} in time", authority.escape_debug());
     Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe)
-}
-
-fn out_of_descriptors(error: &io::Error) -> Option<Error> {
-    let code = error.raw_os_error().filter(|code| cfg!(unix) && OUT_OF_DESCRIPTORS.contains(code))?;
-    let message = "no file descriptor is left for a connection: raise the limit of the process, or open fewer";
-    Some(
-        Error::new(ErrorKind::Unavailable, message)
-            .with_retry(Retry::Safe)
-            .with_native_code(format_args!("os error {code}")),
-    )
 }
 
 /// The WebSocket was not opened; nothing was sent on it.
@@ -114,6 +81,7 @@ pub(crate) fn nobodys(what: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     #[test]
     fn err_1_each_end_of_a_connection_has_its_kind() {
@@ -136,32 +104,6 @@ mod tests {
             let error = ended(end);
             assert_eq!((error.kind(), error.retry()), (kind, Retry::OutcomeUnknown), "{error}");
             assert!(!format!("{error:?}").contains("hush"), "{error:?}");
-        }
-    }
-
-    #[test]
-    fn err_1_no_connection_names_the_place_and_an_unknown_host_is_a_wrong_setting() {
-        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let error = unreachable("db.example:1987", refused());
-        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe));
-        assert!(error.to_string().contains("no connection to db.example:1987"), "{error}");
-        let error = unknown_host("db.example", refused());
-        assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never));
-        assert!(error.to_string().contains("db.example"), "{error}");
-        assert!(!unknown_host("a\u{1b}[2J", refused()).to_string().contains('\u{1b}'));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn err_1_out_of_file_descriptors_says_so() {
-        for code in OUT_OF_DESCRIPTORS {
-            for error in [
-                unreachable("h:1", io::Error::from_raw_os_error(code)),
-                unknown_host("h", io::Error::from_raw_os_error(code)),
-            ] {
-                assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe));
-                assert!(error.to_string().contains("file descriptor"), "{error}");
-            }
         }
     }
 }

@@ -18,8 +18,8 @@ use super::failure::failed;
 use super::{Answer, Body, FormPart, Request, malformed};
 use crate::settings::RemoteSettings;
 
-/// How long connecting may take. A connection that was not made is known not to have sent anything, so it has a limit
-/// of its own below that of the request.
+/// How long connecting may take at most. A connection that was not made has sent nothing, so connecting has a limit of
+/// its own: this one, or half the time of an attempt where that is less.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A body shorter than this is copied out of the connection's buffer, which a small value would else keep alive whole.
@@ -104,7 +104,7 @@ impl Client {
             .user_agent(concat!("kv-remote/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT.min(settings.request_timeout / 2))
             .build()
             .map_err(|error| {
                 Error::new(ErrorKind::Internal, "the HTTP client cannot be set up").with_source(error.without_url())
