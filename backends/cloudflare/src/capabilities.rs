@@ -1,4 +1,4 @@
-//! What a store declares; the sources are in the tables of `README.md`.
+//! What a store supports; the sources are in the tables of `README.md`.
 
 use std::time::Duration;
 

@@ -110,7 +110,7 @@ impl CloudflareConfig {
     /// ([`Credentials::from_env`]) and the options `base_url` and those of [`RemoteSettings::take_http_from_url`].
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, an identifier that is none, or an unknown option; `Unauthorized` without
+    /// `InvalidArgument` for another scheme, a malformed identifier, or an unknown option; `Unauthorized` without
     /// credentials.
     pub fn from_url(url: StoreUrl) -> Result<Self> {
         Self::from_url_with(url, Credentials::from_env)
@@ -152,7 +152,7 @@ impl CloudflareConfig {
     }
 }
 
-/// No credentials, and not the path of the base URL: somebody may have put a secret there.
+/// No credentials, and not the path of the base URL: it may hold a secret by mistake.
 impl fmt::Debug for CloudflareConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudflareConfig")

@@ -1,4 +1,4 @@
-//! Reads: value, metadata and expiry of up to 100 keys by one request, and more only where text cannot tell the bytes.
+//! Reads: value, metadata and expiry of up to 100 keys by one request, and more only where text cannot show the bytes.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use kv_remote::Call;
 use kv_remote::http::{Answer, malformed};
 
 use crate::client::Client;
-use crate::wire::{Answers, Match, Raw, Told, of_kind};
+use crate::wire::{Answers, Match, Raw, Reported, of_kind};
 
 /// How often an entry is read anew because it was written between the requests of one read.
 const ROUNDS_MAX: usize = 8;
@@ -28,9 +28,9 @@ impl Client {
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>>> {
         async move {
             let request = self.requests.bulk_get(keys)?;
-            let told = match self.ask(call, &request, read_bulk(keys)).await {
-                Ok(told) => told,
-                // More than fits one answer, or an entry that has no text: each half may be told.
+            let reported = match self.ask(call, &request, read_bulk(keys)).await {
+                Ok(reported) => reported,
+                // More than fits one answer, or an entry that has no text: each half may be reported.
                 Err(error) if error.kind() == ErrorKind::InvalidArgument => {
                     return match *keys {
                         [key] => Ok(vec![self.read_apart(call, key).await.map_err(|error| error.with_key(key))?]),
@@ -46,18 +46,18 @@ impl Client {
             };
             let slots = keys
                 .iter()
-                .zip(told)
-                .map(|(key, told)| self.settle(call, key, told).map_err(|error| error.with_key(key)).boxed());
+                .zip(reported)
+                .map(|(key, reported)| self.settle(call, key, reported).map_err(|error| error.with_key(key)).boxed());
             self.remote.in_window(slots).try_collect().await
         }
         .boxed()
     }
 
-    /// The entry that was told of a key: at once where that says all.
-    async fn settle(&self, call: &Call<'_>, key: &str, told: Told) -> Result<Option<Entry>> {
-        let mut told = told;
+    /// The entry that was reported of a key: at once where that says all.
+    async fn settle(&self, call: &Call<'_>, key: &str, reported: Reported) -> Result<Option<Entry>> {
+        let mut reported = reported;
         for _ in 0..ROUNDS_MAX {
-            let mut found = match told {
+            let mut found = match reported {
                 Some(Some(found)) => found,
                 Some(None) => return Ok(None),
                 // The answer does not mention the key, which the documents say it always does.
@@ -81,7 +81,7 @@ impl Client {
                 return Ok(Some(Entry::with_details(value, found.stored.metadata, found.expiry, None)));
             }
             let request = self.requests.bulk_get(&[key])?;
-            told = self.ask(call, &request, read_bulk(&[key])).await?.pop().flatten();
+            reported = self.ask(call, &request, read_bulk(&[key])).await?.pop().flatten();
         }
         Err(restless())
     }
@@ -115,7 +115,7 @@ impl Client {
 }
 
 /// What reads the answer to a bulk get of these keys.
-fn read_bulk(keys: &[&str]) -> impl Fn(&Answers, &Answer) -> Result<Vec<Told>> + Clone + Send + Sync + 'static {
+fn read_bulk(keys: &[&str]) -> impl Fn(&Answers, &Answer) -> Result<Vec<Reported>> + Clone + Send + Sync + 'static {
     let keys: Arc<[String]> = keys.iter().map(ToString::to_string).collect();
     move |answers, answer| answers.bulk_get(answer, &keys)
 }

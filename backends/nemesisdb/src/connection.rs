@@ -19,7 +19,7 @@ use crate::budget::ReplyBudget;
 use crate::matcher::Matcher;
 use crate::paced::{Paced, READ_BYTES, come_back};
 use crate::request::Request;
-use crate::wire::error::{closed, ended, nobodys, not_opened};
+use crate::wire::error::{closed, ended, not_opened, violation};
 use crate::wire::message::{Command, SERVER_INFO};
 use crate::wire::reply;
 
@@ -57,7 +57,7 @@ pub(crate) struct Connection {
     socket: WebSocketStream<Paced<TcpStream>>,
     matcher: Matcher,
     reply_bytes_max: usize,
-    /// What comes is only counted, because something came that was nobody's reply.
+    /// What comes is only counted, because something came that fits no request.
     desynced: Option<Desynced>,
     /// Something was handed to the socket and may still be in its buffer.
     is_unflushed: bool,
@@ -75,7 +75,7 @@ pub(crate) struct Connection {
 
 /// Replies cannot be assigned any more. The server answers `SERVER_INFO` after all that was sent before it; so
 /// when one that is sent from now on is answered, nothing is outstanding. How many other messages come until then says
-/// nothing: one of them was nobody's reply.
+/// nothing: one of them fitted no request.
 #[derive(Debug)]
 struct Desynced {
     /// The replies to `SERVER_INFO` that are outstanding, with the one that is asked for last.
@@ -93,7 +93,7 @@ pub(crate) enum End {
     Lost,
     /// It is there, and what comes is no longer to be relied on.
     Desynced,
-    /// Nobody holds the store any more.
+    /// The store was dropped.
     Unused,
 }
 
@@ -150,7 +150,7 @@ impl Connection {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.lose(&ended(Some(error)))),
                 Poll::Ready(None) => return Poll::Ready(self.lose(&ended(None))),
                 Poll::Pending if self.is_endless() => {
-                    return Poll::Ready(self.lose(&nobodys("more frames than one message takes")));
+                    return Poll::Ready(self.lose(&violation("more frames than one message takes")));
                 }
                 Poll::Pending => return Poll::Pending,
             };
@@ -171,10 +171,10 @@ impl Connection {
                     self.unasked = 0;
                     return None;
                 }
-                Ok(_) => nobodys("a reply that nobody waits for"),
+                Ok(_) => violation("a reply that fits no request"),
                 Err(error) => error,
             },
-            (Message::Binary(_), None) => nobodys("a binary message"),
+            (Message::Binary(_), None) => violation("a binary message"),
             (Message::Text(text), Some(desynced)) if desynced.replies > 0 => {
                 desynced.replies -= 1;
                 if reply::parse(&text).is_ok_and(|reply| reply.command == Command::ServerInfo) {
@@ -188,10 +188,10 @@ impl Connection {
             (Message::Close(frame), _) => return Some(self.lose(&closed(frame.map(|frame| frame.code)))),
             _ => {
                 self.unasked += 1;
-                return (self.unasked > UNASKED_MAX).then(|| self.lose(&nobodys("nothing but messages of no use")));
+                return (self.unasked > UNASKED_MAX).then(|| self.lose(&violation("nothing but messages of no use")));
             }
         };
-        tracing::debug!(code = error.native_code(), "a message of the server is nobody's reply");
+        tracing::debug!(code = error.native_code(), "a message of the server fits no request");
         let replies = self.matcher.outstanding() + UNASKED_MAX;
         let infos = self.matcher.give_up(&error) + 1;
         self.desynced = Some(Desynced { infos, is_to_ask: true, replies });

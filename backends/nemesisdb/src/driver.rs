@@ -16,7 +16,7 @@ use crate::request::Request;
 use crate::wire::error::not_in_time;
 
 /// How many connections may be drained at a time. Before there are more, the oldest is given up: only a server that
-/// sends what is nobody's reply on one connection after the other makes so many of them.
+/// sends replies that fit no request on one connection after the other makes so many of them.
 const DRAINED_MAX: usize = 4;
 
 /// Where the server is, how much may come from it, and how long things may take.
@@ -26,7 +26,7 @@ pub(crate) struct Server {
     pub(crate) budget: ReplyBudget,
     pub(crate) timer: Arc<dyn Timer>,
     /// How long one attempt of a request may take. The watch over the connection is measured by it: a reply that is
-    /// outstanding for longer has nobody waiting for it.
+    /// outstanding for longer has no caller waiting for it.
     pub(crate) patience: Duration,
 }
 
@@ -83,7 +83,7 @@ impl Driver {
         Self { server, link, requests, closing, drained: Vec::new(), _ended: ended }
     }
 
-    /// Runs until the store is closed or nobody holds it, and then until all replies are there.
+    /// Runs until the store is closed or dropped, and then until all replies are there.
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
         self.requests.close();

@@ -43,7 +43,7 @@ struct Pending {
     _room: OwnedSemaphorePermit,
 }
 
-/// A reply that nobody waits for.
+/// A reply that fits no request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unexpected;
 

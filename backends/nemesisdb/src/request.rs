@@ -41,7 +41,7 @@ impl Request {
         Self { command, keys, text, caller, handover: Handover::default(), room }
     }
 
-    /// Whether nobody wants the replies any more.
+    /// Whether its caller is gone.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.caller.is_closed()
     }

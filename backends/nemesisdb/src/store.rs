@@ -73,8 +73,8 @@ impl NemesisdbStore {
     /// Connects to the server, within a tokio runtime.
     ///
     /// # Errors
-    /// `Unavailable` when the server cannot be reached, `Misconfigured` when the host is unknown, when what answers there
-    /// is no NemesisDB, or outside a tokio runtime.
+    /// `Unavailable` when the server cannot be reached; `Misconfigured` when the host is unknown, when what answers
+    /// there is no NemesisDB, or outside a tokio runtime; `Exhausted` when this process may open no more files.
     pub async fn open(config: NemesisdbConfig) -> Result<Self> {
         Handle::try_current().map_err(|error| {
             Error::new(ErrorKind::Misconfigured, "a NemesisDB store is opened within a tokio runtime")
@@ -243,7 +243,7 @@ impl NemesisdbStore {
         let answers = self.exchange(call, Command::Set, Idempotency::Idempotent, items, None).await;
         let outcome = |answer: Result<Reply<Answer>>| {
             let Reply { answer, repeated } = answer?;
-            // What was there may have expired, which only a read would tell.
+            // What was there may have expired, which only a read would show.
             let answer = if self.expiry { answer.set().map(|_| SetStatus::Stored) } else { answer.set() }?;
             Ok(Reply { answer, repeated }.set_outcome())
         };

@@ -117,7 +117,7 @@ where
     let mut divisions = 0;
     while let Some((items, maybe_applied)) = parts.pop() {
         let BulkAnswer { mut known, rest } = send(items.clone()).await;
-        // Evidence for an item that was not asked about is none.
+        // What is said of an item that was not asked about is no evidence.
         known.retain(|(item, _)| items.binary_search(item).is_ok());
         known.sort_by_key(|(item, _)| *item);
         let is_left = |item: &usize| known.binary_search_by_key(item, |(item, _)| *item).is_err();

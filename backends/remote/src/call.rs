@@ -22,7 +22,7 @@ pub struct Reply<T> {
 }
 
 impl Reply<SetStatus> {
-    /// The outcome of a set: after a repeat nobody knows whether there was an entry before the first attempt (ERR-5).
+    /// The outcome of a set: after a repeat it is unknown whether there was an entry before the first attempt (ERR-5).
     #[must_use]
     pub const fn set_outcome(self) -> SetOutcome {
         SetOutcome::new(match self.answer {
@@ -33,7 +33,7 @@ impl Reply<SetStatus> {
 }
 
 impl Reply<DeleteOutcome> {
-    /// The outcome of a delete: after a repeat nobody knows whether there was an entry before the first attempt
+    /// The outcome of a delete: after a repeat it is unknown whether there was an entry before the first attempt
     /// (ERR-5).
     #[must_use]
     pub const fn delete_outcome(self) -> DeleteOutcome {

@@ -99,7 +99,7 @@ impl KeyLocks {
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         let mut locks = self.locks.lock();
-        // The map's and this one: whoever comes after takes it out of the map, under the same lock.
+        // The map's and this one. A call that comes later makes a new one, under the same lock.
         if Arc::strong_count(&self.lock) == 2 {
             locks.remove(&self.hash);
         }
@@ -253,7 +253,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn set_6_whatever_is_asked_for_and_dropped_every_caller_has_its_turn(steps in prop::collection::vec(step(), 1..80)) {
+        fn set_6_whatever_is_asked_for_and_dropped_every_caller_has_its_turn(
+            steps in prop::collection::vec(step(), 1..80),
+        ) {
             let locks = KeyLocks::default();
             let mut callers: Vec<Caller<'_>> = Vec::new();
             for step in steps {

@@ -56,7 +56,7 @@ impl RetryPolicy {
         Self { attempts_max: NonZeroU32::MIN, ..Self::default() }
     }
 
-    /// A write whose outcome is unknown is not sent again: the repeat could overwrite what somebody else wrote in
+    /// A write whose outcome is unknown is not sent again: the repeat could overwrite what another client wrote in
     /// between. What was certainly not applied, and reads, still are.
     pub const fn without_unknown_retries(mut self) -> Self {
         self.repeat_unknown_writes = false;

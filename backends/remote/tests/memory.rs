@@ -1,4 +1,4 @@
-//! How much the answers under way hold, and that long ones stop nobody.
+//! How much the answers under way hold, and that long ones stop no other task.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
 

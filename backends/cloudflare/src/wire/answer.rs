@@ -31,7 +31,7 @@ pub(crate) struct Raw {
 }
 
 /// What a bulk get says of a key: `Some(None)` that there is no entry; `None` where it does not mention the key.
-pub(crate) type Told = Option<Option<Found>>;
+pub(crate) type Reported = Option<Option<Found>>;
 
 /// What a success holds. Null is nothing.
 struct Success<'a> {
@@ -143,17 +143,17 @@ impl Answers {
     }
 
     /// What is said of each of these keys, which are distinct, in their order.
-    pub(crate) fn bulk_get(&self, answer: &Answer, keys: &[String]) -> Result<Vec<Told>> {
+    pub(crate) fn bulk_get(&self, answer: &Answer, keys: &[String]) -> Result<Vec<Reported>> {
         let values = self.success(answer)?.result.and_then(|result| members(result, ["values"]));
         let values = values.and_then(|[values]| values?.members()).ok_or_else(|| self.not_understood(answer))?;
         let places: HashMap<&str, usize> = keys.iter().enumerate().map(|(at, key)| (key.as_str(), at)).collect();
-        let mut told: Vec<Told> = vec![None; keys.len()];
+        let mut reported: Vec<Reported> = vec![None; keys.len()];
         for (key, item) in values {
-            let slot = places.get(&*key).and_then(|at| told.get_mut(*at)).filter(|slot| slot.is_none());
-            let slot = slot.ok_or_else(|| malformed("an answer holds values that nobody asked for, or one twice"))?;
+            let slot = places.get(&*key).and_then(|at| reported.get_mut(*at)).filter(|slot| slot.is_none());
+            let slot = slot.ok_or_else(|| malformed("an answer holds values that were not asked for, or one twice"))?;
             *slot = Some(self.found(answer, item).map_err(|error| error.with_key(&key))?);
         }
-        Ok(told)
+        Ok(reported)
     }
 
     fn found(&self, answer: &Answer, item: JsonText<'_>) -> Result<Option<Found>> {
@@ -207,8 +207,8 @@ impl Answers {
             if !name.starts_with(prefix) {
                 return Err(malformed("a page has a key without the prefix that was asked for"));
             }
-            // What a newer version wrote is still listed: a walk must not end at it, and nothing is told that is not
-            // so.
+            // What a newer version wrote is still listed: a walk must not end at it, and nothing false is
+            // reported.
             let metadata = metadata
                 .map_or_else(|| Ok(TaggedMetadata::default()), TaggedMetadata::decode_json)
                 .map_or(ListedMetadata::NotReported, |stored| ListedMetadata::from(stored.metadata));
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_bulk_get_tells_each_key() {
-        let told = success(json!({"values": {
+        let reported = success(json!({"values": {
             "a": {"value": "1", "metadata": {"$kv-envelope": [1, "json"]}, "expiration": 1_795_161_822},
             "b": {"value": "", "metadata": null, "expiration": 5.0},
             "c": {"value": "x"},
@@ -311,7 +311,7 @@ mod tests {
             "gone": {"value": null, "metadata": null},
         }}));
         let found =
-            answers().bulk_get(&told, &["c", "a", "missing", "b", "gone", "silence"].map(String::from)).unwrap();
+            answers().bulk_get(&reported, &["c", "a", "missing", "b", "gone", "silence"].map(String::from)).unwrap();
         let [c, a, missing, b, gone, silence]: [_; 6] = found.try_into().unwrap();
         let at = |second| EntryExpiry::At(Timestamp::from_unix_seconds(second));
         let mut stored = TaggedMetadata::default();
@@ -343,8 +343,8 @@ mod tests {
             r#"[{"$serde_json::private::RawValue":":5"},{"$serde_json::private::Number":"1e400"}]"#,
         ] {
             assert_eq!(answers().metadata(&body(metadata)).unwrap().unwrap(), metadata);
-            let told = body(&format!(r#"{{"values":{{"a":{{"value":"v","metadata":{metadata}}}}}}}"#));
-            let found = answers().bulk_get(&told, &["a".to_owned()]).unwrap().remove(0).unwrap().unwrap();
+            let reported = body(&format!(r#"{{"values":{{"a":{{"value":"v","metadata":{metadata}}}}}}}"#));
+            let found = answers().bulk_get(&reported, &["a".to_owned()]).unwrap().remove(0).unwrap().unwrap();
             assert_eq!(found.stored.metadata.unwrap().as_json_text(), metadata);
             let page = body(&format!(r#"[{{"name":"a","metadata":{metadata}}}]"#));
             let (items, _) = answers().page(&page, "", 10).unwrap();
@@ -400,8 +400,8 @@ mod tests {
         let (items, cursor) = answers().page(&page(names, json!({"count": 3, "cursor": "x"})), "u", 10).unwrap();
         assert_eq!(cursor.as_deref(), Some("x"));
         let metadata: Vec<_> = items.iter().map(|item| item.metadata.clone()).collect();
-        let told = ListedMetadata::Some(Metadata::from(json!("m")));
-        assert_eq!(metadata, [ListedMetadata::None, told, ListedMetadata::NotReported]);
+        let reported = ListedMetadata::Some(Metadata::from(json!("m")));
+        assert_eq!(metadata, [ListedMetadata::None, reported, ListedMetadata::NotReported]);
         assert_eq!(items[0].expiry, EntryExpiry::Never);
         assert_eq!(items[1].expiry, EntryExpiry::At(Timestamp::from_unix_seconds(7)));
         for (info, more) in [

@@ -65,7 +65,7 @@ const fn meaning(status: u16, code: u64) -> Option<(ErrorKind, Retry)> {
         // "Authentication error" (seen with 401, 403 and 405); locally 10000 also stands with 400 and 413 for other
         // things.
         (200..=299 | 401 | 403 | 405, 10000) => (ErrorKind::Unauthorized, Retry::Never),
-        // A namespace identifier that is none, a namespace that is not there (an error report of an SDK); no such
+        // A malformed namespace identifier, a namespace that is not there (an error report of an SDK); no such
         // route, as with a malformed account (an issue of the vendor's Terraform provider).
         (_, 10011 | 10013 | 7000 | 7003) => (ErrorKind::Misconfigured, Retry::Never),
         // A ttl below the minimum (an SDK's tests against a live account).
@@ -191,7 +191,7 @@ mod tests {
         check(408, 1, Unavailable, OutcomeUnknown);
         check(500, 10013, Unavailable, OutcomeUnknown);
         check(503, 1, Unavailable, OutcomeUnknown);
-        // Says no under a status that says yes, for no known reason: nobody knows what became of it.
+        // Says no under a status that says yes, for no known reason: what became of it is unknown.
         check(200, 1, Protocol, OutcomeUnknown);
     }
 

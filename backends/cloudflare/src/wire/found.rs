@@ -1,16 +1,16 @@
-//! What a read of many tells about one entry: the value as text, which is not always the value.
+//! What a read of many reports about one entry: the value as text, which is not always the value.
 //!
 //! The service decodes the bytes of a value as text, without a word about what that loses: a byte order mark at the
-//! beginning is dropped, which the tag tells of our own values, and what is no UTF-8 becomes U+FFFD. Where that shows
+//! beginning is dropped, which the tag says of our own values, and what is no UTF-8 becomes U+FFFD. Where that shows
 //! the bytes have to be read; and as that is another request, they count only if they are those of the entry whose
-//! kind, metadata and expiry were told before (GET-1).
+//! kind, metadata and expiry were reported before (GET-1).
 
 use bytes::Bytes;
 use kv_api::{EntryExpiry, JsonText, KindTag, TaggedMetadata, Value, ValueKind};
 
 const BOM: char = '\u{FEFF}';
 
-/// Whether bytes that were read by themselves are those of an entry that was told before.
+/// Whether bytes that were read by themselves are those of an entry that was reported before.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Match {
     /// They are, as this value.
@@ -22,7 +22,7 @@ pub(crate) enum Match {
     Other,
 }
 
-/// An entry as a bulk get tells it.
+/// An entry as a bulk get reports it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found {
     pub(crate) text: String,
@@ -31,7 +31,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// The value, when the text tells it without doubt; else the bytes must be read.
+    /// The value, when the text shows it without doubt; else the bytes must be read.
     pub(crate) fn value(&mut self) -> Option<Value> {
         if self.text.contains(char::REPLACEMENT_CHARACTER) || self.is_doubtful() {
             return None;
@@ -103,8 +103,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    /// What the service tells about a value that this library wrote.
-    fn told(value: &Value, metadata: Option<&Metadata>) -> Found {
+    /// What the service reports about a value that this library wrote.
+    fn reported(value: &Value, metadata: Option<&Metadata>) -> Found {
         let stored = TaggedMetadata::encode(value, metadata);
         let text = String::from_utf8_lossy(value.as_bytes());
         Found {
@@ -137,10 +137,10 @@ mod tests {
             (Value::from(b"\xFF"), true),
             (Value::from(b"\xEF\xBB\xBF\xFF"), true),
         ] {
-            let mut found = told(&value, None);
+            let mut found = reported(&value, None);
             assert_eq!(found.value(), (!needs_bytes).then(|| value.clone()), "{:?}", value.as_bytes());
             if needs_bytes {
-                assert_eq!(told(&value, None).compare(value.as_bytes().clone()), Match::Same(value));
+                assert_eq!(reported(&value, None).compare(value.as_bytes().clone()), Match::Same(value));
             }
         }
     }
@@ -219,11 +219,11 @@ mod tests {
             metadata in prop::option::of(prop_oneof![Just(json!(1)), Just(json!({"a": 1})), Just(json!({"$kv-envelope": 1}))]),
         ) {
             let metadata = metadata.map(Metadata::from);
-            let told = told(&value, metadata.as_ref());
-            prop_assert_eq!(&told.stored.metadata, &metadata);
-            match told.clone().value() {
+            let reported = reported(&value, metadata.as_ref());
+            prop_assert_eq!(&reported.stored.metadata, &metadata);
+            match reported.clone().value() {
                 Some(read) => prop_assert_eq!(read, value),
-                None => match told.compare(value.as_bytes().clone()) {
+                None => match reported.compare(value.as_bytes().clone()) {
                     Match::Same(read) | Match::SameIfUntouched(read) => prop_assert_eq!(read, value),
                     Match::Other => prop_assert!(false, "its own bytes"),
                 },
@@ -232,8 +232,8 @@ mod tests {
 
         #[test]
         fn get_1_kind_and_bytes_never_come_from_different_writes(told_by in any_value(), read_by in any_value()) {
-            let told = told(&told_by, None);
-            if told.clone().value().is_none() && let Match::Same(value) = told.compare(read_by.as_bytes().clone()) {
+            let reported = reported(&told_by, None);
+            if reported.clone().value().is_none() && let Match::Same(value) = reported.compare(read_by.as_bytes().clone()) {
                 prop_assert!(value == told_by || value == read_by, "{:?}", value.as_bytes());
             }
         }

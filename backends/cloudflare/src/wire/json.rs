@@ -3,7 +3,7 @@
 use kv_api::JsonText;
 
 /// The members of these names, each without the null that stands for nothing; `None` when it is no object, or names one
-/// of them twice, so that nobody can say which one counts. Other members are passed over, however many there are.
+/// of them twice, so that it is unknown which one counts. Other members are passed over, however many there are.
 pub(super) fn members<'t, const N: usize>(json: JsonText<'t>, names: [&str; N]) -> Option<[Option<JsonText<'t>>; N]> {
     let mut found = [None; N];
     for (name, member) in json.members()? {

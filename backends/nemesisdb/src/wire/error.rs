@@ -1,4 +1,4 @@
-//! What each failure of the connection means (section "What goes over the wire" of the README).
+//! What each failure of the connection means (the README, "What goes over the wire").
 
 use kv_api::{Error, ErrorKind, Retry};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -47,11 +47,11 @@ pub(crate) fn ended(error: Option<tungstenite::Error>) -> Error {
         ) => lost(),
         Some(error::Error::Io(error)) => lost().with_native_code(error.kind()),
         Some(error::Error::Capacity(CapacityError::MessageTooLong { .. })) => {
-            nobodys("a longer reply than buffer_bytes_max allows")
+            violation("a longer reply than buffer_bytes_max allows")
         }
-        Some(error::Error::Utf8(_)) => nobodys("a text that is not UTF-8"),
+        Some(error::Error::Utf8(_)) => violation("a text that is not UTF-8"),
         // The text of some holds a message, and so perhaps a value.
-        Some(_) => nobodys("a damaged WebSocket frame"),
+        Some(_) => violation("a damaged WebSocket frame"),
     }
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn closed(code: Option<CloseCode>) -> Error {
     }
 }
 
-/// Something came of which nobody knows whose reply it is. No text of it is in the error.
-pub(crate) fn nobodys(what: &'static str) -> Error {
+/// Something came that the server never sends, or that fits no request. No text of it is in the error.
+pub(crate) fn violation(what: &'static str) -> Error {
     Error::new(ErrorKind::Protocol, format!("the server sent {what}")).with_retry(Retry::OutcomeUnknown)
 }
 

@@ -1,5 +1,5 @@
-//! What goes out: one JSON object in a text message, with the command as its only member (section "What goes
-//! over the wire" of the README). Pure.
+//! What goes out: one JSON object in a text message, with the command as its only member (the README, "What goes
+//! over the wire"). Pure.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,5 +1,5 @@
 //! What comes back: one message for each key, with the name of its command, the key and a status; and what each status
-//! means (section "What goes over the wire" of the README). Pure.
+//! means (the README, "What goes over the wire"). Pure.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use kv_api::{
 };
 
 use crate::budget::{Held, ReplyBudget};
-use crate::wire::error::nobodys;
+use crate::wire::error::violation;
 use crate::wire::message::Command;
 
 /// A message that says whose it is.
@@ -46,22 +46,22 @@ enum Content {
 /// `Protocol` when it does not say whose it is: an error of the server that names no command, or what is no reply at
 /// all. No text of the message is in it.
 pub(crate) fn parse(text: &str) -> Result<Reply<'_>> {
-    let no_reply = || nobodys("a message that is no reply");
+    let no_reply = || violation("a message that is no reply");
     let message = JsonText::parse_foreign(text).map_err(|_| no_reply())?.object().ok_or_else(no_reply)?;
     let mut members = message.into_iter();
     let (Some((name, body)), None) = (members.next(), members.next()) else { return Err(no_reply()) };
     let mut body = body.object().ok_or_else(no_reply)?;
     let number = |name: &str| body.get(name).copied().and_then(JsonText::as_u64);
     if name == "SERVER_ERROR" {
-        let error = nobodys("an error that names no request");
+        let error = violation("an error that names no request");
         return Err(match number("s").or_else(|| number("_c")) {
             Some(code) => error.with_native_code(format_args!("SERVER_ERROR {code}")),
             None => error.with_native_code("SERVER_ERROR"),
         });
     }
     let named = |command: &Command| name.strip_suffix("_RSP") == Some(command.name());
-    let command = Command::ALL.into_iter().find(named).ok_or_else(|| nobodys("a reply to another command"))?;
-    let status = number("st").ok_or_else(|| nobodys("a reply without a status"))?;
+    let command = Command::ALL.into_iter().find(named).ok_or_else(|| violation("a reply to another command"))?;
+    let status = number("st").ok_or_else(|| violation("a reply without a status"))?;
     let (key, value) = if command == Command::ServerInfo {
         (Cow::Borrowed(""), None)
     } else if command == Command::Get && status == HIT {
@@ -69,12 +69,12 @@ pub(crate) fn parse(text: &str) -> Result<Reply<'_>> {
         body.remove("st");
         let mut pairs = body.into_iter();
         let (Some((key, value)), None) = (pairs.next(), pairs.next()) else {
-            return Err(nobodys("a hit that is not one pair"));
+            return Err(violation("a hit that is not one pair"));
         };
         (key, Some(value))
     } else {
         let Some(key) = body.remove("k").and_then(|key| key.as_str()) else {
-            return Err(nobodys("a refusal that names no key").with_native_code(format_args!("st {status}")));
+            return Err(violation("a refusal that names no key").with_native_code(format_args!("st {status}")));
         };
         (key, None)
     };

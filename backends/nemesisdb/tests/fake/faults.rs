@@ -121,7 +121,7 @@ async fn err_3_a_server_that_opens_nothing_in_time_has_been_sent_nothing() {
     drop(listener);
 }
 
-/// One more connection for each message that is nobody's reply, and nobody gets what was meant for another.
+/// One more connection for each message that fits no request, and no caller gets what was meant for another.
 #[tokio::test]
 async fn err_6_after_a_reply_of_nobody_the_connection_is_replaced() {
     for nonsense in [

@@ -33,7 +33,7 @@ impl Answer {
         Some(until.saturating_since(clock.now()))
     }
 
-    /// An error of the kind and retry class that the status alone tells, with the status as native code and the wait
+    /// An error of the kind and retry class that the status alone gives, with the status as native code and the wait
     /// that the system asked for: for a system whose own codes say no more.
     #[must_use]
     pub fn error(&self, clock: &dyn Clock, message: impl Into<Cow<'static, str>>) -> Error {
@@ -63,7 +63,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// A success whose content is not what the system documents: nobody knows what it means.
+/// A success whose content is not what the system documents: what it means is unknown.
 #[must_use]
 pub fn malformed(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Protocol, message).with_retry(Retry::OutcomeUnknown)

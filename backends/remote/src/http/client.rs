@@ -122,10 +122,9 @@ impl Client {
     /// for the body, [`Call::send_body`](crate::Call::send_body) waits.
     ///
     /// # Errors
-    /// By what is known, and what its reader does next. Nothing was sent: `Misconfigured` for a host that nobody knows
-    /// or a certificate that is not trusted; `Exhausted` with `Safe` when this process may open no more files;
-    /// `Unavailable` with `Safe` for any other reason that there is no connection. Else `Unavailable` with
-    /// `OutcomeUnknown`. `Protocol` when the answer is too long.
+    /// By what is known, and what its reader does next. Without a connection nothing was sent:
+    /// [`no_connection`](crate::no_connection) says why. Else `Unavailable` with `OutcomeUnknown`. `Protocol` when the
+    /// answer is too long.
     pub async fn send(&self, request: Request) -> Result<Received> {
         let Request { method, url, headers, body, answer_bytes_max } = request;
         let builder = self.client.request(method, url).headers(headers);

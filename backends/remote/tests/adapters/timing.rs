@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(1000);
 #[tokio::test]
 async fn err_3_a_request_without_an_answer_ends_when_its_time_is_up() {
     let system = System::start().await;
-    // The timer is this side's clock, which nobody moves but this test.
+    // The timer is this side's clock, which only this test moves.
     let store = system.store_with(|remote| {
         remote
             .with_timer(Arc::new(system.client_clock.clone()))
