@@ -201,8 +201,28 @@ impl ReconnectingConnection {
     /// As [`SqliteStore::open`](crate::SqliteStore::open).
     pub(crate) async fn open(opening: Arc<Opening>, role: Role, create: bool, busy_retry: BusyRetry) -> Result<Self> {
         opening.files.check_known()?;
+        let mut wait = busy_retry.begin();
+        loop {
+            let before = opening.files.look()?;
+            let opened = Self::open_found(Arc::clone(&opening), role, create, busy_retry.clone(), before).await;
+            // A process that comes or goes creates and removes its files one by one. A reader that creates none depends
+            // on those that it found.
+            let may_have_changed = opening.config.read_only && opened.is_err() && wait.again().await;
+            if !may_have_changed || opening.files.look()?.has_same_files(&before) {
+                return opened;
+            }
+        }
+    }
+
+    /// Opens what was found to lie there.
+    async fn open_found(
+        opening: Arc<Opening>,
+        role: Role,
+        create: bool,
+        busy_retry: BusyRetry,
+        before: Found,
+    ) -> Result<Self> {
         let settles_at = busy_retry.timer.monotonic_now().saturating_add(TIME_STAMP_GRAIN);
-        let before = opening.files.look()?;
         let (options, immutable) = match role {
             _ if opening.config.read_only => {
                 let how = ReadOnly::choose(&before)?;
@@ -230,7 +250,7 @@ impl ReconnectingConnection {
         let renewed = Self::open(Arc::clone(&opening), self.role, false, self.busy_retry.clone()).await;
         // Where the file is gone, that is the reason, and one in its place is not the file of the store. A log may be
         // another than before: the last connection that was closed took it along.
-        opening.files.check(&mut Found { file: self.opened.file, ..Found::default() })?;
+        opening.files.check(&mut self.opened.without_log())?;
         *self = renewed?;
         Ok(())
     }
@@ -251,6 +271,10 @@ impl ReconnectingConnection {
 
     /// Fails from the moment on that one of the files is not any more the one that this connection has open.
     pub(crate) fn check_files(&mut self) -> Result<()> {
+        if self.immutable {
+            // It has no log open, and `opened` stays as it was: what has changed since was not read yet.
+            return self.opening.files.check(&mut self.opened.without_log());
+        }
         self.opening.files.check(&mut self.opened)
     }
 
@@ -279,7 +303,7 @@ impl ReconnectingConnection {
         if self.opening.files.look()? == self.opened {
             return Ok(false);
         }
-        self.opening.files.check(&mut self.opened.clone())?;
+        self.check_files()?;
         Ok(true)
     }
 }
@@ -288,6 +312,10 @@ impl ReconnectingConnection {
 mod tests {
     use super::*;
     use sqlx::AssertSqlSafe;
+    use std::fs;
+    use std::future::ready;
+    use std::path::{Path, PathBuf};
+    use std::pin::Pin;
 
     /// SQLite ignores a pragma it does not know, so a slip of the pen would go unnoticed.
     #[tokio::test]
@@ -314,6 +342,51 @@ mod tests {
             assert_eq!(setting(&mut reader, "cache_size").await, -16_384);
             assert_eq!(setting(&mut reader, "busy_timeout").await, 0);
         }
+    }
+
+    /// Waits by removing a file, as a process does that goes meanwhile.
+    #[derive(Debug)]
+    struct Removing(PathBuf);
+
+    impl Timer for Removing {
+        fn monotonic_now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            let _ = fs::remove_file(&self.0);
+            Box::pin(ready(()))
+        }
+    }
+
+    /// The settings of a reader of a file that lies in `directory`, and who waits by removing its log.
+    fn read_only(directory: &Path) -> (Arc<Opening>, BusyRetry) {
+        let path = directory.join("app.db");
+        fs::write(&path, "").unwrap();
+        let config = SqliteConfig::new(&path).with_read_only(true);
+        let timer = Arc::new(Removing(directory.join("app.db-wal")));
+        (Arc::new(Opening { files: Files::new(path), config }), BusyRetry { timer, limit: Duration::from_secs(1) })
+    }
+
+    #[tokio::test]
+    async fn life_1_a_reader_waits_for_a_process_that_just_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (opening, busy_retry) = read_only(directory.path());
+        // Its shared memory went before its log.
+        fs::write(directory.path().join("app.db-wal"), "log").unwrap();
+        ReconnectingConnection::open(opening, Role::Reader, false, busy_retry).await.unwrap();
+    }
+
+    /// The change came after the statement, and before the look that every so many statements take.
+    #[tokio::test]
+    async fn set_7_a_look_at_the_files_hides_no_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let (opening, busy_retry) = read_only(directory.path());
+        let mut reader = ReconnectingConnection::open(opening, Role::Reader, false, busy_retry).await.unwrap();
+        assert!(!reader.is_outdated().unwrap());
+        fs::write(directory.path().join("app.db"), "changed").unwrap();
+        reader.check_files().unwrap();
+        assert!(reader.is_outdated().unwrap());
     }
 
     async fn setting(connection: &mut SqliteConnection, pragma: &str) -> i64 {

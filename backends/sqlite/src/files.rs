@@ -115,6 +115,19 @@ impl Found {
         self.journal.is_some_and(|journal| journal.bytes > 0)
     }
 
+    /// The file alone, for a connection that has no log open.
+    pub(crate) fn without_log(&self) -> Self {
+        Self { file: self.file, ..Self::default() }
+    }
+
+    /// Whether the same files lie there, whatever was written into them since.
+    pub(crate) fn has_same_files(&self, before: &Self) -> bool {
+        let ids = |found: &Self| {
+            [found.file, found.log, found.log_index, found.journal].map(|stamp| stamp.map(|stamp| stamp.id))
+        };
+        ids(self) == ids(before)
+    }
+
     /// Whether it was another file that lay there before.
     pub(crate) fn is_another_file(&self, before: &Self) -> bool {
         before.file.is_some_and(|before| self.file.is_none_or(|file| file.id != before.id))

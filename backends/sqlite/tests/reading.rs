@@ -11,6 +11,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use kv_api::{Backend, ErrorKind, Reason, SetItem, Value};
 use kv_sqlite::{SqliteConfig, SqliteStore};
@@ -69,6 +71,25 @@ async fn set_7_a_reader_sees_each_writer_that_comes_and_goes() {
     assert!(exists(&reader, "b").await);
     reader.close().await.unwrap();
     assert_eq!(place.files(), ["app.db"]);
+}
+
+/// What an application left that was killed, or a tool that copied a part of the files.
+#[tokio::test]
+async fn set_7_a_writer_that_takes_up_what_others_left_replaces_no_file() {
+    for left in ["app.db-wal", "app.db-shm"] {
+        let place = closed_store().await;
+        fs::write(place.directory.path().join(left), "").unwrap();
+        let config = place.config().with_read_only(true).with_timer(Arc::new(place.clock.clone()));
+        let reader = SqliteStore::open(config).await.unwrap();
+        // From now on it keeps its connection.
+        place.clock.advance(Duration::from_secs(1));
+        assert!(!exists(&reader, "b").await);
+        let writer = place.open().await;
+        set(&writer, SetItem::new("b", "v")).await.unwrap();
+        writer.close().await.unwrap();
+        assert_eq!(place.files(), ["app.db"], "it went with the writer");
+        assert!(exists(&reader, "b").await, "{left}");
+    }
 }
 
 /// Changes that size and time stamps need not show: in place, of the same length, as soon as the reader has looked.
