@@ -1,4 +1,4 @@
-//! What the store declares. The sources are in the README.
+//! What the store supports. The sources are in the README.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) const COUNTER_MAX: i64 = 9_007_199_254_740_991;
 /// The latest expiry, in Unix seconds. Backendless names none; its own client for Java counts in 32 bits.
 pub(crate) const EXPIRE_AT_MAX_SECONDS: i64 = 2_147_483_647;
 
-/// What every [`BackendlessStore`](crate::BackendlessStore) declares (CAP-1, CAP-3).
+/// What every [`BackendlessStore`](crate::BackendlessStore) supports (CAP-1, CAP-3).
 pub static CAPABILITIES: Capabilities = Capabilities::new("backendless")
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)

@@ -221,7 +221,7 @@ impl BackendlessConfig {
         format!("{base} {} {}", encoded(application), encoded(&self.hive))
     }
 
-    /// What no text may show: key and token, and the path of the base URL, where somebody may have put another.
+    /// What no text may show: key and token, and the path of the base URL, which may hold another.
     pub(crate) fn secrets(&self) -> Vec<SecretString> {
         let api_key = self.application.as_ref().map(|application| application.api_key.clone());
         let path = SecretString::from(self.base.path().trim_end_matches('/'));
@@ -229,7 +229,7 @@ impl BackendlessConfig {
     }
 }
 
-/// The path of the base URL, the application id and the hive are left out: somebody may have put a key there.
+/// The path of the base URL, the application id and the hive are left out: they may hold a key.
 impl fmt::Debug for BackendlessConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackendlessConfig")

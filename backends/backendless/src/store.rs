@@ -72,7 +72,7 @@ impl BackendlessStore {
     /// A found value with all that lies beside it; `None` when it has gone since.
     async fn with_details(&self, call: &Call<'_>, key: &str, found: Found) -> Result<Option<Entry>> {
         let (value, metadata) = found;
-        // What somebody else put under such a key has no address of its own, so its expiry has none either.
+        // What another client put under such a key has no address of its own, and neither has its expiry.
         let expiry = if matches!(key, "" | "." | "..") {
             EntryExpiry::Unknown
         } else {
@@ -141,7 +141,7 @@ fn misplaced(refusal: &Error) -> Error {
     }
 }
 
-/// Without the scope, whose base URL may hold what somebody put there.
+/// Without the scope, whose base URL may hold a secret.
 impl fmt::Debug for BackendlessStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackendlessStore").field("client", &self.client).finish_non_exhaustive()

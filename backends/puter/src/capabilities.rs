@@ -1,4 +1,4 @@
-//! What the store declares. The sources are in the README.
+//! What the store supports. The sources are in the README.
 
 use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKinds};
 
@@ -13,7 +13,7 @@ pub(crate) const LIST_PAGE_MAX: usize = 1000;
 /// The greatest value of a counter, and, negative, the least: beyond it the system fails to read what it has written.
 pub(crate) const COUNTER_MAX: i64 = 9_007_199_254_740_991;
 
-/// What every [`PuterStore`](crate::PuterStore) declares (CAP-1, CAP-3).
+/// What every [`PuterStore`](crate::PuterStore) supports (CAP-1, CAP-3).
 pub static CAPABILITIES: Capabilities = Capabilities::new("puter")
     .with_if_not_exists(Support::BestEffort)
     .with_if_exists(Support::BestEffort)

@@ -33,7 +33,7 @@ impl Client {
             (Some(address), Some(_)) => {
                 http::Client::connecting_to(&remote, &base, address, headers, ANSWER_BYTES_MAX)?
             }
-            // Nobody looks up a host that is an address itself: the one given would go unused.
+            // A host that is an address itself is not looked up: the one given would go unused.
             (Some(_), None) => {
                 let message = "an address to connect to takes a host name in the origin, not another address";
                 return Err(Error::new(ErrorKind::InvalidArgument, message));

@@ -124,8 +124,8 @@ impl PuterConfig {
     }
 
     /// The origin of the API, such as `http://api.puter.localhost:4100` of one's own server. A real server answers only
-    /// under a name whose first label is `api` and that has two more. Plain `http` to another machine is refused when the
-    /// store is opened, unless [`RemoteSettings::with_allow_http`] allows it. Default: `https://api.puter.com`.
+    /// under a name whose first label is `api` and that has two more. Plain `http` to another machine is refused when
+    /// the store is opened, unless [`RemoteSettings::with_allow_http`] allows it. Default: `https://api.puter.com`.
     ///
     /// # Errors
     /// `InvalidArgument` unless it is `http` or `https` without user information, query and fragment.
@@ -134,7 +134,7 @@ impl PuterConfig {
     }
 
     /// The address to connect to, in place of the one that the host name of the origin has; the port and the name that
-    /// the server is told stay those of the origin. For a server of one's own whose name is nowhere known. Default:
+    /// the server sees stay those of the origin. For a server of one's own whose name no DNS knows. Default:
     /// none.
     pub const fn with_connect(mut self, connect: IpAddr) -> Self {
         self.connect = Some(connect);
@@ -156,7 +156,7 @@ impl PuterConfig {
         self
     }
 
-    /// What no text may show: the token, and the path of the base URL, where somebody may have put another.
+    /// What no text may show: the token, and the path of the base URL, which may hold another.
     pub(crate) fn secrets(&self) -> Vec<SecretString> {
         vec![self.token.clone(), SecretString::from(self.base.path().trim_end_matches('/'))]
     }
@@ -168,7 +168,7 @@ impl PuterConfig {
     }
 }
 
-/// The path of the base URL and the name of the app are left out: somebody may have put a secret there.
+/// The path of the base URL and the name of the app are left out: they may hold a secret.
 impl fmt::Debug for PuterConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PuterConfig")

@@ -129,7 +129,7 @@ impl Counter<'_> {
 
     /// After a step near the edge that the system failed at: if another client has counted since the look, so that it
     /// led where nothing can be read, it is taken back, and then it was out of range and has changed nothing. Else
-    /// `error`, as nobody knows.
+    /// `error`, as it is not known.
     async fn recover(&self, error: Error) -> Error {
         let by = self.increment.by();
         if !matches!(self.can_be_read().await, Ok(false)) {

@@ -79,7 +79,7 @@ impl PuterStore {
     }
 
     /// Writes the items at these positions in one request. The system looks at all of them before it writes any; what
-    /// its storage refuses after that may have been preceded by others, unless there are none.
+    /// its storage refuses after that may have been preceded by others, unless it was alone.
     async fn put(&self, call: &Call<'_>, items: &[Item<'_>], group: &[usize]) -> Result<()> {
         let _turn = call.share_keys(group.iter().map(|item| items[*item].key)).await?;
         let request = || {
@@ -120,7 +120,7 @@ impl PuterStore {
 fn entry(found: Found, fields: Fields) -> Entry {
     match fields {
         Fields::Existence | Fields::Value => Entry::new(found.value),
-        // No operation of the system tells an expiry.
+        // No operation of the system reports an expiry.
         _ => Entry::with_details(found.value, found.metadata, EntryExpiry::Unknown, None),
     }
 }
@@ -208,8 +208,8 @@ impl Backend for PuterStore {
     }
 
     /// Looks, then writes: the system would create an entry that is missing, and revive one that has expired. A number
-    /// is written anew, into its envelope or out of it (CNT-2), and every value is to make it stay for good, for which
-    /// the system has nothing else.
+    /// is written anew, into its envelope or out of it (CNT-2), and so is every value whose expiry is taken away, for
+    /// which the system has nothing else.
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         let call = self.client.remote.call();
         let key = expire.key();
@@ -235,7 +235,7 @@ impl Backend for PuterStore {
     }
 }
 
-/// Shows no token, and no scope, in whose base URL somebody may have put one.
+/// Shows no token, and no scope, whose base URL may hold one.
 impl fmt::Debug for PuterStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PuterStore").field("batch_items_max", &self.bulk.items_max).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! What the SQLite backend declares (CAP-1, CAP-3).
+//! What the SQLite backend supports (CAP-1, CAP-3).
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const METADATA_BYTES_MAX: u64 = 1024 * 1024 - 1;
 /// Keys on a page at most.
 const LIST_PAGE_MAX: usize = 1000;
 
-/// What every SQLite store declares: all of the contract, natively.
+/// What every SQLite store supports: all of the contract, natively.
 ///
 /// ```
 /// use kv_api::{ListOrder, Support};

@@ -235,7 +235,7 @@ impl SqliteConfig {
     /// Whether a file with several names (hard links) may be opened. Default: no, the opening fails with
     /// `Misconfigured` and [`Reason::HardLinked`](kv_api::Reason::HardLinked). SQLite names the log after the name that
     /// a program opens, so programs that use different names do not see what the others write, and damage it. Safe only
-    /// where nobody opens the other names, such as those of a backup that hard-links files.
+    /// where no program opens the other names, such as those of a backup that hard-links files.
     #[must_use]
     pub const fn with_allow_hard_links(mut self, allow_hard_links: bool) -> Self {
         self.allow_hard_links = allow_hard_links;

@@ -80,7 +80,7 @@ impl Opening {
 /// How a file is read without leaving anything beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOnly {
-    /// Without locks and without a log, as if nobody could change the file. Needs no right but to read it. Whether
+    /// Without locks and without a log, as if the file could not change. Needs no right but to read it. Whether
     /// another process did change it is seen after each statement.
     Immutable,
     /// As one of those who have it open: the files that SQLite needs for that are there, so none is created.
@@ -184,7 +184,7 @@ pub(crate) struct ReconnectingConnection {
     role: Role,
     /// The files as they were when the connection was opened.
     opened: Found,
-    /// The file is read as one that nobody changes.
+    /// The file is read as one that never changes.
     immutable: bool,
     /// From when on, by the timer, no change of the file can bear the time stamp that it has in `opened`.
     settles_at: Duration,
@@ -278,7 +278,7 @@ impl ReconnectingConnection {
         self.opening.files.check(&mut self.opened)
     }
 
-    /// Before a statement: makes sure that it reads the file as it is, where it is read as one that nobody changes. A
+    /// Before a statement: makes sure that it reads the file as it is, where it is read as one that never changes. A
     /// change right after the last one may leave size and time stamps the same, so for a moment only a new connection
     /// will do.
     pub(crate) async fn freshen(&mut self) -> Result<()> {
@@ -294,8 +294,8 @@ impl ReconnectingConnection {
         Ok(())
     }
 
-    /// Whether what was just read may be a mixture of old and new, because the file is read as one that nobody changes
-    /// and it was changed.
+    /// Whether what was just read may be a mixture of old and new, because the file is read as one that never changes
+    /// and it did.
     pub(crate) fn is_outdated(&mut self) -> Result<bool> {
         if !self.immutable {
             return Ok(false);

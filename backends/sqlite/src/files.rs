@@ -88,7 +88,7 @@ impl Files {
         self.check_known()?;
         for (path, opened, what) in [
             (&self.path, &mut opened.file, "the file"),
-            // A connection opens them with its first statement, and until it is closed nobody has a reason to remove
+            // A connection opens them with its first statement. Until it is closed no other process of SQLite removes
             // them.
             (&self.log, &mut opened.log, "the write-ahead log of the file (-wal)"),
             (&self.log_index, &mut opened.log_index, "the shared memory of the file (-shm)"),

@@ -9,7 +9,7 @@ use crate::operation::{kind_from_number, version};
 use crate::packed_text::PackedText;
 use crate::schema::NamespaceId;
 
-/// How much the text tells of an entry.
+/// How much of an entry the text holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// Kind and value: [`crate::queries::read::GET_MANY_VALUES`].
@@ -34,7 +34,7 @@ impl Slots {
     }
 
     pub(crate) fn entry(&mut self, slot: usize) -> Result<&mut Result<Option<Entry>>> {
-        self.entries.get_mut(slot).ok_or_else(nobody_asked)
+        self.entries.get_mut(slot).ok_or_else(not_asked_for)
     }
 
     /// Takes the text apart. Each value is copied out of it: a part of a shared buffer would keep all of it in memory
@@ -43,9 +43,11 @@ impl Slots {
         let mut text = PackedText::new(text);
         while !text.is_empty() {
             let slot = usize::try_from(text.some_number()?).unwrap_or(usize::MAX);
-            let fields = *self.fields.get(slot).ok_or_else(nobody_asked)?;
+            let fields = *self.fields.get(slot).ok_or_else(not_asked_for)?;
             match text.number()? {
-                Some(kind) => *self.entry(slot)? = told(&mut text, kind, content, fields, namespace_id)?.map(Some),
+                Some(kind) => {
+                    *self.entry(slot)? = next_entry(&mut text, kind, content, fields, namespace_id)?.map(Some)
+                }
                 None if fields == Fields::Existence => *self.entry(slot)? = Ok(Some(existing())),
                 None => self.withheld.push(slot),
             }
@@ -55,7 +57,7 @@ impl Slots {
 }
 
 /// The next entry of the text. The outer error: the text itself is damaged, and what follows cannot be found.
-fn told(
+fn next_entry(
     text: &mut PackedText<'_>,
     kind: i64,
     content: Content,
@@ -95,8 +97,8 @@ pub(crate) fn existing() -> Entry {
     Entry::new(Value::from_stored(ValueKind::Bytes, Bytes::new()))
 }
 
-pub(crate) fn nobody_asked() -> Error {
-    damaged_row("a key nobody asked for")
+pub(crate) fn not_asked_for() -> Error {
+    damaged_row("its key was not asked for")
 }
 
 #[cfg(test)]

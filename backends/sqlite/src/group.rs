@@ -103,7 +103,7 @@ impl<'a> Group<'a> {
 
     /// Takes in what the file holds under the key at `position`.
     pub(crate) fn load(&mut self, position: usize, stored: StoredRow, now_ms: i64) -> Result<()> {
-        let cell = self.cells.get_mut(position).ok_or_else(|| damaged_row("a key nobody asked for"))?;
+        let cell = self.cells.get_mut(position).ok_or_else(|| damaged_row("its key was not asked for"))?;
         cell.row_id = Some(stored.row_id);
         if stored.expires_at.is_none_or(|expires_at| expires_at > now_ms) {
             cell.live = Some(Live {

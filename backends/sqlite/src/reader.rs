@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 
 use crate::connection::ReconnectingConnection;
 use crate::error::{Stage, from_sqlx, is_busy, primary_code};
-use crate::found::{Content, Slots, entry, existing, nobody_asked};
+use crate::found::{Content, Slots, entry, existing, not_asked_for};
 use crate::list::{decode_page, first_key, key_after};
 use crate::operation::stored_value;
 use crate::pack::Packed;
@@ -224,7 +224,7 @@ impl Reader {
         for row in self.rows_of_keys(sql, packed).await? {
             let position = row.try_get::<i64, _>(0).map_err(failed)?;
             let asked = usize::try_from(position).ok().and_then(|position| withheld.get(position));
-            let (slot, (_, fields)) = asked.ok_or_else(nobody_asked)?;
+            let (slot, (_, fields)) = asked.ok_or_else(not_asked_for)?;
             *slots.entry(*slot)? = decode_entry(&row, 1, *fields, self.namespace_id).map(Some);
         }
         Ok(())

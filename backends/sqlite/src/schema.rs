@@ -171,7 +171,7 @@ fn is_new(path: &Path, config: &SqliteConfig) -> Result<bool> {
     if links > 1 && !config.allow_hard_links {
         let message = format!(
             "the file has {links} names (hard links), and its write-ahead log would lie beside one of them only: \
-             remove the other names, or allow hard links (allow_hard_links=true) if nobody opens them"
+             remove the other names, or allow hard links (allow_hard_links=true) if no program opens them"
         );
         return Err(Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::HardLinked { links }));
     }

@@ -2,8 +2,8 @@
 //! refused.
 //!
 //! Each statement returns a row for the entry that it changed, before any trigger of another program runs after it. So
-//! a row is the evidence that the operation was applied. No row says only that nothing was changed: [`judge`] tells
-//! why, inside a transaction that holds what the statement saw.
+//! a row is the evidence that the operation was applied. No row says only that nothing was changed: [`judge`] finds
+//! out why, inside a transaction that holds what the statement saw.
 
 use kv_api::{DeleteOutcome, Error, Result, Timestamp};
 use sqlx::Row;

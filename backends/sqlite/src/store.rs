@@ -39,7 +39,7 @@ pub struct SqliteStore {
     scope: String,
     opening: Arc<Opening>,
     host: TaskHost,
-    /// None in a store for reading only.
+    /// `None` in a store for reading only.
     writer: Option<mpsc::Sender<Job>>,
     readers: Vec<mpsc::Sender<Query>>,
     next_reader: AtomicUsize,
@@ -185,7 +185,7 @@ impl SqliteStore {
     /// Ends the tasks, and waits until all of them have ended.
     async fn end_tasks(&self) -> Result<()> {
         let mut first_error = Ok(());
-        // The readers first: the log can be moved into the file whole only when nobody reads from it.
+        // The readers first: the log can be moved into the file whole only while no reader uses it.
         for reader in &self.readers {
             let (reply, answer) = oneshot::channel();
             if reader.send(Query::Close { reply }).await.is_ok() {

@@ -94,7 +94,7 @@ impl Pulse {
     }
 
     /// Ends after the longest silence. The timer belongs to the caller's runtime; for a caller without one a thread
-    /// waits, and ends as soon as nobody waits for it.
+    /// waits, and ends as soon as the call does.
     async fn silence(&self) {
         if Handle::try_current().is_ok() {
             return self.timer.sleep(self.silence_max).await;
@@ -109,7 +109,7 @@ impl Pulse {
         };
         match thread::Builder::new().name("kv-sqlite-wait".to_owned()).spawn(wait) {
             Ok(_) => drop(ended.await),
-            // Without a thread nobody can say when the time is over.
+            // Without a thread there is nothing that could say when the time is over.
             Err(_) => pending().await,
         }
     }
@@ -128,8 +128,8 @@ impl Pulse {
             Either::Left(_) => Ok(()),
             Either::Right(_) => Err(Error::new(
                 ErrorKind::Misconfigured,
-                "nobody drives the runtime that the store was opened in: keep a thread inside its block_on, or open \
-                 the store in a runtime of several threads",
+                "the runtime that the store was opened in does nothing: keep a thread inside its block_on that is not \
+                 blocked, or open the store in a runtime of several threads",
             )
             .with_reason(Reason::RuntimeStalled)
             .with_retry(retry)),

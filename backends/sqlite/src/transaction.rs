@@ -169,7 +169,7 @@ fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Runs [`queries::group::FINISH`] and tells an error of its COMMIT from one before it.
+/// Runs [`queries::group::FINISH`] and distinguishes an error of its COMMIT from one before it.
 async fn commit(connection: &mut SqliteConnection, query: Statement) -> Result<u64, Failure> {
     let mut done = 0;
     let mut reclaimed = 0;

@@ -29,7 +29,7 @@ pub(crate) enum Job {
     Close { reply: oneshot::Sender<Result<()>> },
 }
 
-/// A group takes as many operations and bytes as gain anything: more would only lengthen the pause for everybody.
+/// A group takes as many operations and bytes as gain anything: more would only lengthen the pause for all callers.
 const GROUP_OPERATIONS_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 
@@ -51,7 +51,7 @@ pub(crate) struct Writer {
     jobs: mpsc::Receiver<Job>,
     /// Taken from the channel, but not for this group.
     held: Option<Job>,
-    /// Reserved version numbers that nobody has.
+    /// Reserved version numbers that no entry has.
     numbers: Range<i64>,
     /// The last group had more than one call: others are likely to be on their way.
     crowded: bool,
@@ -117,7 +117,7 @@ impl Writer {
         }
     }
 
-    /// The next job; while there is none and expired rows are left, they are reclaimed.
+    /// The next job. While it waits for one, expired rows that are left are reclaimed.
     async fn next(&mut self) -> Option<Job> {
         if let Some(job) = self.held.take() {
             return Some(job);
@@ -170,7 +170,7 @@ impl Writer {
         group
     }
 
-    /// Carries out a group and answers everybody.
+    /// Carries out a group and answers every caller.
     async fn answer(&mut self, jobs: Vec<Job>) {
         let operations: Vec<&Operation> = jobs.iter().flat_map(Job::operations).collect();
         self.crowded = jobs.len() > 1;
@@ -196,7 +196,7 @@ impl Writer {
         }
     }
 
-    /// After the commit and before anybody is answered: what was written into a file that is not there any more is not
+    /// After the commit and before a caller is answered: what was written into a file that is not there any more is not
     /// acknowledged. It may have been moved rather than removed, so whether it is kept is unknown.
     fn confirm_files(&mut self) -> Result<()> {
         self.connection.check_files().map_err(|error| error.with_retry(Retry::OutcomeUnknown))
@@ -214,7 +214,7 @@ impl Writer {
             let now = self.clock.now();
             match single::execute(&mut self.connection.connection, self.namespace_id, operation, now, number).await {
                 Ok(Some(answer)) => return Ok(answer),
-                // Nothing was changed. A group of one reads first, so it can tell why.
+                // Nothing was changed. A group of one reads first, so it finds out why.
                 Ok(None) => {
                     let mut answers = self.group(&[operation]).await;
                     return answers.pop().unwrap_or_else(|| Err(undecided()));

@@ -32,7 +32,7 @@ impl Refusal {
     }
 }
 
-/// The error that an answer is: told by its code where that is known, else by its status. The status of errors is not
+/// The error that an answer is: by its code where that is known, else by its status. The status of errors is not
 /// documented; 400 in what was observed of the same shape.
 pub(super) fn error(answer: &Answer, refusal: Option<&Refusal>, redaction: &Redaction, clock: &dyn Clock) -> Error {
     let said = refusal.and_then(|refusal| redaction.apply(&refusal.message));

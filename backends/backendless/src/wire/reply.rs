@@ -13,7 +13,7 @@ use super::value::{decode, whole};
 /// A value that was found, and its metadata.
 pub(crate) type Found = (Value, Option<Metadata>);
 
-/// What Hive tells of an expiry.
+/// What Hive says of an expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiration {
     /// There is no such key.
@@ -44,7 +44,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// The values of `keys`, in their order: an object of those that are there. A stored value may look like an error,
-    /// so no error is looked for; a member that nobody asked for says that this is no answer to the question.
+    /// so no error is looked for; a member that was not asked for says that this is no answer to the question.
     pub(crate) fn values(self, keys: &[String]) -> Result<Vec<Option<Found>>> {
         if self.answer.status != StatusCode::OK {
             return Err(self.refused());
@@ -55,7 +55,7 @@ impl Reply {
         };
         let stored: Vec<_> = keys.iter().map(|key| members.remove(key.as_str())).collect();
         if !members.is_empty() {
-            return Err(malformed("an answer holds values that nobody asked for"));
+            return Err(malformed("an answer holds values that were not asked for"));
         }
         let read = |(key, json): (&String, Option<JsonText<'_>>)| {
             json.map_or(Ok(None), decode).map_err(|error| error.with_key(key))
@@ -92,8 +92,8 @@ impl Reply {
         self.typed("empty", |json| (json.is_null() || json.as_bool() == Some(true)).then_some(()))
     }
 
-    /// Whether there was a key whose expiry is now what was asked for. `clears`: what was asked for is none, and the
-    /// system may say that there is none already.
+    /// Whether there was a key whose expiry is now what was asked for. `clears`: no expiry was asked for, and the
+    /// system may say that the key has no expiry already.
     pub(crate) fn expired(self, clears: bool) -> Result<bool> {
         match self.code() {
             Some(NO_SUCH_KEY) => Ok(false),

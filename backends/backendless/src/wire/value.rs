@@ -27,7 +27,7 @@ pub(crate) fn encode(value: &Value, metadata: Option<&Metadata>) -> String {
     })
 }
 
-/// The value and metadata that stored JSON stands for, whoever wrote it; `None` for null, which Hive's own clients
+/// The value and metadata that stored JSON stands for, from any client; `None` for null, which Hive's own clients
 /// cannot tell from a missing key (VAL-5).
 pub(crate) fn decode(json: JsonText<'_>) -> Result<Option<(Value, Option<Metadata>)>> {
     if json.is_null() {

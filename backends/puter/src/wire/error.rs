@@ -11,7 +11,7 @@ pub(crate) const INTERNAL_ERROR: &str = "internal_error";
 /// The refusal of the storage behind the system, perhaps after it had taken a part.
 pub(crate) const UPSTREAM_BAD_REQUEST: &str = "upstream_bad_request";
 
-/// The codes of the system. Those of 403 that ask for a confirmation are told by their status where they have another
+/// The codes of the system. Those of 403 that ask for a confirmation are known by their status where they have another
 /// name.
 const CODES: &[(&str, ErrorKind, Retry)] = &[
     ("bad_request", ErrorKind::InvalidArgument, Retry::Never),
@@ -35,8 +35,8 @@ const CODES: &[(&str, ErrorKind, Retry)] = &[
     ("upstream_rate_limited", ErrorKind::RateLimited, Retry::OutcomeUnknown),
     ("upstream_provider_unavailable", ErrorKind::Unavailable, Retry::OutcomeUnknown),
     ("upstream_auth_failed", ErrorKind::Unavailable, Retry::OutcomeUnknown),
-    // Of another part of the system than the one that keeps the entries: nobody says that the call was not carried out,
-    // and the system's own client does not repeat a write after it.
+    // Of another part of the system than the one that keeps the entries: nothing says that the call was not carried
+    // out, and the system's own client does not repeat a write after it.
     ("db_unavailable", ErrorKind::Unavailable, Retry::OutcomeUnknown),
     (INTERNAL_ERROR, ErrorKind::Unavailable, Retry::OutcomeUnknown),
 ];

@@ -55,7 +55,7 @@ fn is_storable(json: JsonText<'_>) -> bool {
     !json.is_number() || json.as_f64().is_some_and(|number| number == 0.0 || number.abs() >= MAGNITUDE_MIN)
 }
 
-/// The value and metadata that stored JSON stands for, whoever wrote it; `None` for null, which a get cannot tell from
+/// The value and metadata that stored JSON stands for, from any client; `None` for null, which a get cannot tell from
 /// a missing key (VAL-5).
 ///
 /// # Errors

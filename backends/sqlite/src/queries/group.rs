@@ -47,8 +47,8 @@ macro_rules! changed {
 
 /// The state of a group's keys, as one text (see `packed_text.rs`): for each row found `position`, `id`, `version`,
 /// `expiry or empty`, each followed by a comma. `$1` is a JSON array of packed offsets and lengths into `$2`; CROSS
-/// JOIN makes the array the outer loop. Of the keys marked by a negative number the text also tells what an increment
-/// has to know: `kind`, `whether there is metadata`, `bytes that follow`, and the beginning of the value.
+/// JOIN makes the array the outer loop. Of the keys marked by a negative number the text also has what an increment
+/// needs: `kind`, `whether there is metadata`, `bytes that follow`, and the beginning of the value.
 macro_rules! state {
     ($more:literal) => {
         concat!(

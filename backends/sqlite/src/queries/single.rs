@@ -3,8 +3,8 @@
 //! Parameters: `$1` namespace, `$2` key, `$3` kind, `$4` version, `$5` expiry, `$6` metadata, `$7` value, `$8` now,
 //! `$9` expected version, unless a text says otherwise.
 //!
-//! A version is twice a number, plus 1 where the write created the entry: so the row returned tells created from
-//! updated. No row returned: nothing was changed.
+//! A version is twice a number, plus 1 where the write created the entry: so the row returned distinguishes created
+//! from updated. No row returned: nothing was changed.
 
 macro_rules! put {
     ($where:literal) => {
@@ -47,7 +47,7 @@ pub(crate) const EXPIRE: &str = "UPDATE kv SET expires_at = $4 WHERE namespace =
      AND (expires_at IS NULL OR expires_at > $3) RETURNING 1";
 
 /// One increment. `$3` by, `$4` version, `$5` and `$6` the range, `$7` whether an expiring entry may be counted in,
-/// `$8` now. The row returned holds the new value; none: refused, and [`COUNTER`] tells why. A sum that overflows 64
+/// `$8` now. The row returned holds the new value. No row: refused, and [`COUNTER`] says why. A sum that overflows 64
 /// bits becomes a real number in SQLite, hence `typeof`.
 pub(crate) const INCREMENT: &str = "INSERT INTO kv (namespace, key, kind, version, expires_at, metadata, value) \
      SELECT $1, $2, 1, $4, NULL, NULL, CAST(CAST($3 AS TEXT) AS BLOB) \
