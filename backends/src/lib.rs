@@ -53,16 +53,16 @@ pub const fn schemes() -> &'static [&'static str] {
     ]
 }
 
-/// Opens the store that `url` names: `memory:`, `sqlite:app.db?namespace=users`, `cloudflare://ACCOUNT/NAMESPACE`, ... The
-/// scheme chooses the backend; its own `Config::from_url` says what may follow the colon. All backends know two options
-/// more: `best_effort=true` is [`Store::allow_best_effort`] (default: `false`), `min_ttl=round_up` is
+/// Opens the store that `url` names: `memory:`, `sqlite:app.db?namespace=users`, `cloudflare://ACCOUNT/NAMESPACE`, ...
+/// The scheme chooses the backend; its own `Config::from_url` says what may follow the colon. All backends know two
+/// options more: `best_effort=true` is [`Store::allow_best_effort`] (default: `false`), `min_ttl=round_up` is
 /// [`Store::with_min_ttl`] (default: `reject`).
 ///
 /// # Errors
 /// `InvalidArgument` for what is not a store URL of that backend; with [`Reason::UnknownScheme`] when the scheme names
-/// no backend, or one whose feature is off in this build: the message names the feature. `Misconfigured` outside a tokio
-/// runtime, which every backend but `memory` needs. Else what opening runs into (LIFE-1). Nothing of the URL is shown but
-/// the names of options (ERR-2).
+/// no backend, or one whose feature is off in this build: the message names the feature. `Misconfigured` outside a
+/// tokio runtime, which every backend but `memory` needs. Else what opening runs into (LIFE-1). Nothing of the URL is
+/// shown but the names of options (ERR-2).
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {

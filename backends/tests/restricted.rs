@@ -1,4 +1,4 @@
-//! The memory store restricted to what a remote system declares keeps the contract and refuses what that system refuses
+//! The memory store restricted to what a remote system supports keeps the contract and refuses what that system refuses
 //! (CAP-4). Its staleness, races and failures are not part of that.
 
 use std::sync::Arc;

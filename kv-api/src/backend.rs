@@ -17,21 +17,23 @@ use crate::page::RawPage;
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
 
 /// A backend: the few things an adapter must do, and the many it may. It receives resolved requests only (CHK-1) and
-/// answers with plain data; it adds native code and retry class to its errors, the handle adds store, operation and key.
+/// answers with plain data; it adds native code and retry class to its errors, the handle adds store, operation and
+/// key.
 ///
-/// Required are [`capabilities`](Self::capabilities), [`read`](Self::read), [`write`](Self::write) and [`delete`](Self::delete).
-/// The `*_many` defaults call the single forms within a bounded window; the other defaults answer `Internal`, "declared
-/// but not implemented", which the conformance suite finds. So a method added later breaks no adapter.
+/// Required are [`capabilities`](Self::capabilities), [`read`](Self::read), [`write`](Self::write) and
+/// [`delete`](Self::delete). The `*_many` defaults call the single forms within a bounded window; the other defaults
+/// answer `Internal`, "declared but not implemented", which the conformance suite finds. So a method added later breaks
+/// no adapter.
 ///
-/// A future that is dropped leaves each entry whole and blocks nobody (ERR-6).
+/// A future that is dropped leaves each entry whole and blocks no other call (ERR-6).
 #[async_trait]
 pub trait Backend: Debug + Send + Sync + 'static {
-    /// What this instance declares; the same for its whole life.
+    /// What this instance supports; the same for its whole life.
     fn capabilities(&self) -> &Capabilities;
 
     /// Names the data this instance shows, the same in every process: a cursor made for another is refused (LIST-3). An
-    /// identity that lies with the data, or else the address and the names that lead to it; never a credential (NS-3). The
-    /// empty default is for a system with a single store.
+    /// identity that lies with the data, or else the address and the names that lead to it; never a credential (NS-3).
+    /// The empty default is for a system with a single store.
     fn scope(&self) -> &str {
         ""
     }
@@ -61,13 +63,14 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Reads one entry; `None` when there is no live one (GET-1).
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>>;
 
-    /// Writes one entry, deciding its condition atomically where that is declared (SET-6).
+    /// Writes one entry, deciding its condition atomically where that is supported (SET-6).
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome>;
 
     /// Deletes one entry (DEL-1, DEL-2).
     async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome>;
 
-    /// Reads many: one slot per key, in order; fails as a whole (GET-2). What is no value leaves its slot empty (VAL-7).
+    /// Reads many: one slot per key, in order; fails as a whole (GET-2). What is no value leaves its slot empty
+    /// (VAL-7).
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
         let found = in_window(reads.into_reads().map(|read| self.read(read)));
         let is_no_value = |error: &Error| error.kind() == ErrorKind::WrongType;
@@ -84,7 +87,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
         in_window(deletes.into_deletes().map(|delete| self.delete(delete))).collect().await
     }
 
-    /// Writes all or nothing; an unmet condition is told by the position of the first (BATCH-3).
+    /// Writes all or nothing; an unmet condition is answered with the position of the first (BATCH-3).
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
         drop(writes);
         Err(Error::not_implemented("write_all_or_nothing"))
@@ -102,7 +105,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Err(Error::not_implemented("increment"))
     }
 
-    /// Changes only the expiry of a live entry; `false` when there is none (EXP-9).
+    /// Changes only the expiry of a live entry; `false` without one (EXP-9).
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         drop(expire);
         Err(Error::not_implemented("expire"))
@@ -113,15 +116,16 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Lets go of connections and files. The handle calls it after the last call in flight has ended (LIFE-2), and again
-    /// when a caller closes again: then it finishes what a dropped call of it left, and else has nothing to do.
+    /// Lets go of connections and files. The handle calls it after the last call in flight has ended (LIFE-2), and
+    /// again when a caller closes again: then it finishes what a dropped call of it left, and else has nothing to do.
     async fn close(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// Runs the calls in order, [`WINDOW`] of them under way at once; each is made when its turn comes. The stream is boxed: of one
-/// over a lazy iterator of futures that borrow their requests the compiler cannot prove that it is `Send`.
+/// Runs the calls in order, [`WINDOW`] of them under way at once; each is made when its turn comes. The stream is
+/// boxed: of one over a lazy iterator of futures that borrow their requests the compiler cannot prove that it is
+/// `Send`.
 fn in_window<'a, T: Send + 'a>(calls: impl Iterator<Item = BoxFuture<'a, T>> + Send + 'a) -> BoxStream<'a, T> {
     stream::iter(calls).buffered(WINDOW).boxed()
 }

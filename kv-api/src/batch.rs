@@ -145,8 +145,8 @@ fn is_unconditional(write: &Write<'_>) -> bool {
 }
 
 /// In which rounds the items of a batch go out (BATCH-4): an item follows the one before it on its key into the next
-/// round, so that a condition sees what came before; an unconditional item right before another unconditional one on its
-/// key is not sent at all, and shares that one's fate.
+/// round, so that a condition sees what came before; an unconditional item right before another unconditional one on
+/// its key is not sent at all, and shares that one's fate.
 struct Plan<'a> {
     rounds: Vec<Vec<(usize, Write<'a>)>>,
     /// By position in the input.
@@ -201,7 +201,7 @@ impl<'a> Plan<'a> {
 
     fn into_results(self) -> Vec<Result<SetOutcome>> {
         let mut results: Vec<Option<Result<SetOutcome>>> = self.slots.iter().map(|_| None).collect();
-        // From the end, so that whoever replaced an item has its result already.
+        // From the end, so that an item's replacement has its result already.
         for (index, slot) in self.slots.into_iter().enumerate().rev() {
             results[index] = match slot {
                 Slot::Done(result) => Some(result),

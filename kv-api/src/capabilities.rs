@@ -170,8 +170,8 @@ impl fmt::Debug for ItemLimit {
     }
 }
 
-/// What a store declares: its capabilities and limits (CAP-3). [`Capabilities::new`] declares nothing; each `with_` method
-/// declares one thing, and all are `const`, so that an adapter's capabilities are a `static`.
+/// What a store supports, and its limits (CAP-3). [`Capabilities::new`] supports nothing; each `with_` method
+/// sets one thing, and all are `const`, so that an adapter's capabilities are a `static`.
 ///
 /// ```
 /// use kv_api::{ItemLimit, Capabilities, Support, ValueKind, ValueKinds};
@@ -181,7 +181,7 @@ impl fmt::Debug for ItemLimit {
 ///     .with_key_bytes(1, 512)
 ///     .with_item_limits(&[ItemLimit::value_bytes(1024)]);
 /// assert_eq!(CAPABILITIES.if_not_exists, Support::Native);
-/// assert_eq!(CAPABILITIES.counters, Support::None); // not declared
+/// assert_eq!(CAPABILITIES.counters, Support::None); // the default
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -192,14 +192,14 @@ pub struct Capabilities {
     pub if_not_exists: Support,
     /// The condition `IfExists` (SET-2, SET-6).
     pub if_exists: Support,
-    /// Versions: the condition `IfVersion` on set and delete, and the versions that reads and outcomes tell (VER-1).
+    /// Versions: the condition `IfVersion` on set and delete, and the versions that reads and outcomes report (VER-1).
     pub if_version: Support,
-    /// An unconditional set tells created from updated; else it answers `Stored` (SET-5).
+    /// An unconditional set reports created or updated; else it answers `Stored` (SET-5).
     pub reports_set_outcome: bool,
-    /// A delete tells whether there was an entry; else it answers `Accepted` (DEL-1).
+    /// A delete reports whether there was an entry; else it answers `Accepted` (DEL-1).
     pub reports_delete_outcome: bool,
-    /// `delete_many` tells it of every key; else it may answer `Accepted` for any of them, as systems do that count what
-    /// they deleted (DEL-1).
+    /// `delete_many` reports it for every key; else it may answer `Accepted` for any of them, as systems do that count
+    /// what they deleted (DEL-1).
     pub reports_delete_many_outcome: bool,
     /// A relative ttl (EXP-1).
     pub ttl: Support,
@@ -207,11 +207,11 @@ pub struct Capabilities {
     pub expire_at: Support,
     /// What expiries are rounded up to (EXP-4).
     pub expiry_resolution: Duration,
-    /// The least time ahead of an expiry, for both forms; zero where there is none (EXP-6).
+    /// The least time ahead of an expiry, for both forms; zero without one (EXP-6).
     pub expiry_min: Duration,
     /// The latest expiry (EXP-5).
     pub expire_at_max: Timestamp,
-    /// A read tells the expiry; else it is `Unknown` (EXP-8).
+    /// A read reports the expiry; else it is `Unknown` (EXP-8).
     pub expiry_read: bool,
     /// Changing only the expiry of an entry (EXP-9).
     pub expire: Support,
@@ -223,9 +223,9 @@ pub struct Capabilities {
     pub list: Support,
     /// The order of a list (LIST-2).
     pub list_order: ListOrder,
-    /// A list tells the metadata of each key (META-2).
+    /// A list reports the metadata of each key (META-2).
     pub list_metadata: bool,
-    /// A list tells the expiry of each key (LIST-1).
+    /// A list reports the expiry of each key (LIST-1).
     pub list_expiry: bool,
     /// The most keys the system puts on a page: a greater limit is asked for as this one.
     pub list_page_max: usize,
@@ -235,8 +235,8 @@ pub struct Capabilities {
     pub counter_min: i64,
     /// The greatest value of a counter (CNT-1).
     pub counter_max: i64,
-    /// The range of counters is checked in the same step that counts. Otherwise the value is read before the step, and another
-    /// write between the two can lead out of the range until the step is taken back (CNT-1).
+    /// The range of counters is checked in the same step that counts. Otherwise the value is read before the step, and
+    /// another write between the two can lead out of the range until the step is taken back (CNT-1).
     pub counter_range_atomic: bool,
     /// An entry with an expiry can be counted in (CNT-2).
     pub counter_expiry: bool,
@@ -256,7 +256,7 @@ pub struct Capabilities {
     pub item_limits: Cow<'static, [ItemLimit]>,
 }
 
-macro_rules! declare {
+macro_rules! setters {
     ($($(#[$doc:meta])* $method:ident, $field:ident: $type:ty;)*) => {$(
         $(#[$doc])*
         #[must_use]
@@ -268,7 +268,7 @@ macro_rules! declare {
 }
 
 impl Capabilities {
-    /// A store that declares nothing: no condition, no expiry, no list, no kind of value, keys of any length.
+    /// A store that supports nothing: no condition, no expiry, no list, no kind of value, keys of any length.
     #[must_use]
     pub const fn new(system: &'static str) -> Self {
         Self {
@@ -308,56 +308,56 @@ impl Capabilities {
         }
     }
 
-    declare! {
-        /// Declares the condition `IfNotExists`.
+    setters! {
+        /// Sets the support of the condition `IfNotExists`.
         with_if_not_exists, if_not_exists: Support;
-        /// Declares the condition `IfExists`.
+        /// Sets the support of the condition `IfExists`.
         with_if_exists, if_exists: Support;
-        /// Declares versions and the condition `IfVersion`.
+        /// Sets the support of versions and the condition `IfVersion`.
         with_if_version, if_version: Support;
-        /// Declares whether an unconditional set tells created from updated.
+        /// Sets whether an unconditional set reports created or updated.
         with_reports_set_outcome, reports_set_outcome: bool;
-        /// Declares whether a delete tells if there was an entry.
+        /// Sets whether a delete reports if there was an entry.
         with_reports_delete_outcome, reports_delete_outcome: bool;
-        /// Declares whether `delete_many` tells of every key what there was.
+        /// Sets whether `delete_many` reports it for every key.
         with_reports_delete_many_outcome, reports_delete_many_outcome: bool;
-        /// Declares a relative ttl.
+        /// Sets the support of a relative ttl.
         with_ttl, ttl: Support;
-        /// Declares an absolute expiry.
+        /// Sets the support of an absolute expiry.
         with_expire_at, expire_at: Support;
-        /// Declares what expiries are rounded up to: at least 1 microsecond; 1 second unless declared.
+        /// Sets what expiries are rounded up to: at least 1 microsecond; 1 second by default.
         with_expiry_resolution, expiry_resolution: Duration;
-        /// Declares the least time ahead of an expiry.
+        /// Sets the least time ahead of an expiry; zero by default.
         with_expiry_min, expiry_min: Duration;
-        /// Declares the latest expiry; never later than the year 9999.
+        /// Sets the latest expiry; never later than the year 9999.
         with_expire_at_max, expire_at_max: Timestamp;
-        /// Declares whether a read tells the expiry.
+        /// Sets whether a read reports the expiry.
         with_expiry_read, expiry_read: bool;
-        /// Declares `expire`.
+        /// Sets the support of `expire`.
         with_expire, expire: Support;
-        /// Declares metadata.
+        /// Sets the support of metadata.
         with_metadata, metadata: Support;
-        /// Declares the kinds of values.
+        /// Sets the kinds of values.
         with_value_kinds, value_kinds: ValueKinds;
-        /// Declares whether a list tells the metadata of each key.
+        /// Sets whether a list reports the metadata of each key.
         with_list_metadata, list_metadata: bool;
-        /// Declares whether a list tells the expiry of each key.
+        /// Sets whether a list reports the expiry of each key.
         with_list_expiry, list_expiry: bool;
-        /// Declares the most keys on a page.
+        /// Sets the most keys on a page; no limit by default.
         with_list_page_max, list_page_max: usize;
-        /// Declares whether the range of counters is checked in the same step that counts.
+        /// Sets whether the range of counters is checked in the same step that counts.
         with_counter_range_atomic, counter_range_atomic: bool;
-        /// Declares whether an entry with an expiry can be counted in.
+        /// Sets whether an entry with an expiry can be counted in.
         with_counter_expiry, counter_expiry: bool;
-        /// Declares batches that are written whole or not at all.
+        /// Sets the support of batches that are written whole or not at all.
         with_all_or_nothing, all_or_nothing: Support;
-        /// Declares whether all parts of an entry come from one write.
+        /// Sets whether all parts of an entry come from one write.
         with_entry_snapshot, entry_snapshot: bool;
-        /// Declares when a write is seen.
+        /// Sets when a write is seen; eventually by default.
         with_consistency, consistency: Consistency;
     }
 
-    /// Declares listing and its order.
+    /// Sets the support of listing, and its order.
     #[must_use]
     pub const fn with_list(mut self, list: Support, order: ListOrder) -> Self {
         self.list = list;
@@ -365,7 +365,7 @@ impl Capabilities {
         self
     }
 
-    /// Declares counters and the range of their values.
+    /// Sets the support of counters, and the range of their values.
     #[must_use]
     pub const fn with_counters(mut self, counters: Support, min: i64, max: i64) -> Self {
         self.counters = counters;
@@ -374,7 +374,7 @@ impl Capabilities {
         self
     }
 
-    /// Declares the length of keys in bytes of UTF-8.
+    /// Sets the length of keys in bytes of UTF-8; 1 to no limit by default.
     #[must_use]
     pub const fn with_key_bytes(mut self, min: usize, max: usize) -> Self {
         self.key_bytes_min = min;
@@ -382,7 +382,7 @@ impl Capabilities {
         self
     }
 
-    /// Declares keys the system cannot hold.
+    /// Sets the keys that the system cannot hold; none by default.
     #[must_use]
     pub const fn with_forbidden_keys(mut self, keys: &'static [&'static str]) -> Self {
         // The old value is borrowed and owns nothing; forgetting it is what makes this possible in a `const fn`.
@@ -390,7 +390,7 @@ impl Capabilities {
         self
     }
 
-    /// Declares limits on the size of an item.
+    /// Sets the limits on the size of an item; none by default.
     #[must_use]
     pub const fn with_item_limits(mut self, limits: &'static [ItemLimit]) -> Self {
         // As in `with_forbidden_keys`.
@@ -417,8 +417,8 @@ impl Capabilities {
         }
     }
 
-    /// Whether a request that needs `feature` is accepted without an opt-in: its support is `Native` or `Emulated` (CAP-2,
-    /// SET-6).
+    /// Whether a request that needs `feature` is accepted without an opt-in: its support is `Native` or `Emulated`
+    /// (CAP-2, SET-6).
     ///
     /// ```
     /// use kv_api::{Capabilities, Feature, Support};
@@ -433,15 +433,15 @@ impl Capabilities {
         self.support(feature).is_full()
     }
 
-    /// The greatest size allowed by a limit of this name, where one is declared.
+    /// The greatest size allowed by a limit of this name, where there is one.
     #[must_use]
     pub fn item_limit(&self, name: &str) -> Option<u64> {
         self.item_limits.iter().filter(|limit| limit.name == name).map(|limit| limit.max).min()
     }
 
-    /// These capabilities restricted to `other` (CAP-4): every capability the weaker, every limit the tighter, the forbidden keys
-    /// and measuring functions of both. It keeps the name of its own system. They say what is refused and how much is held,
-    /// not how stale a read is or who wins a race.
+    /// These capabilities restricted to `other` (CAP-4): every capability the weaker, every limit the tighter, the
+    /// forbidden keys and measuring functions of both. It keeps the name of its own system. They say what is refused
+    /// and how much is held, not how stale a read is or who wins a race.
     ///
     /// ```
     /// use kv_api::{Capabilities, Support};

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z, before it negative.
 ///
-/// Finer than any backend keeps (the finest declared resolution is 1 ms), and wide enough for the year 9999, above
+/// Finer than any backend keeps (the finest resolution of any is 1 ms), and wide enough for the year 9999, above
 /// which no expiry is accepted (EXP-5).
 ///
 /// ```
@@ -156,8 +156,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// How to wait, and how long a wait has been: back-off, polling, deadlines (EXP-10). Its time is not the wall clock's: a
-/// deadline counts by [`monotonic_now`](Self::monotonic_now), an expiry by [`Clock::now`].
+/// How to wait, and how long a wait has been: back-off, polling, deadlines (EXP-10). Its time is not the wall clock's:
+/// a deadline counts by [`monotonic_now`](Self::monotonic_now), an expiry by [`Clock::now`].
 ///
 /// ```
 /// use kv_api::{ManualClock, Timer, Timestamp};
@@ -169,8 +169,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// assert_eq!(timer.monotonic_now() - started, Duration::from_secs(3));
 /// ```
 pub trait Timer: fmt::Debug + Send + Sync + 'static {
-    /// The time since a fixed, arbitrary start. It never goes back, and no step of the wall clock moves it. Only the difference
-    /// of two readings of one timer means something.
+    /// The time since a fixed, arbitrary start. It never goes back, and no step of the wall clock moves it. Only the
+    /// difference of two readings of one timer means something.
     fn monotonic_now(&self) -> Duration;
 
     /// Ends once `duration` has passed. Dropping the future cancels the wait.
@@ -193,8 +193,8 @@ impl Clock for SystemClock {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioTimer;
 
-/// tokio's clock, so that it stands still where tokio's time is paused. The time while the machine is suspended counts only
-/// where the operating system's monotonic clock counts it; Linux's does not.
+/// tokio's clock, so that it stands still where tokio's time is paused. The time while the machine is suspended counts
+/// only where the operating system's monotonic clock counts it; Linux's does not.
 #[cfg(feature = "tokio")]
 impl Timer for TokioTimer {
     fn monotonic_now(&self) -> Duration {
@@ -213,8 +213,8 @@ impl Timer for TokioTimer {
     }
 }
 
-/// A clock and timer that move only when a test moves them. Clones share the same time. [`advance`](Self::advance) lets time
-/// pass; [`set`](Self::set) steps the wall clock alone, as an administrator or a time service does.
+/// A clock and timer that move only when a test moves them. Clones share the same time. [`advance`](Self::advance) lets
+/// time pass; [`set`](Self::set) steps the wall clock alone, as an administrator or a time service does.
 ///
 /// ```
 /// use kv_api::{Clock, ManualClock, Timestamp};
@@ -248,8 +248,8 @@ impl ManualClock {
         })))
     }
 
-    /// Lets time pass: moves the wall clock and the monotonic time, and wakes every sleep that has ended. Beyond the last
-    /// representable time each stays there.
+    /// Lets time pass: moves the wall clock and the monotonic time, and wakes every sleep that has ended. Beyond the
+    /// last representable time each stays there.
     pub fn advance(&self, by: Duration) {
         let due = {
             let mut time = self.lock();

@@ -2,7 +2,7 @@
 
 use crate::version::Version;
 
-/// The condition of a set, decided and applied atomically where it is declared `Native` or `Emulated` (SET-6). One that
+/// The condition of a set, decided and applied atomically where its support is `Native` or `Emulated` (SET-6). One that
 /// does not hold is an outcome, not an error (SET-3). An expired entry does not exist (SET-4).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -2,8 +2,8 @@
 //!
 //! Wire form: URL-safe base64 without padding of
 //! `version (1 byte) | scope (8) | prefix (8) | position (0 or more) | check sum (8)`.
-//! Scope and prefix are SipHash-1-3 with a fixed key over the kind of store and its scope, and over the whole prefix; the
-//! check sum is the same hash over all bytes before it. Hashes are little endian.
+//! Scope and prefix are SipHash-1-3 with a fixed key over the kind of store and its scope, and over the whole prefix;
+//! the check sum is the same hash over all bytes before it. Hashes are little endian.
 
 use std::fmt;
 use std::hash::Hasher;

@@ -5,16 +5,16 @@ use crate::metadata::Metadata;
 use crate::value::Value;
 use crate::version::Version;
 
-/// When an entry ends, as far as the store can tell (EXP-8): never a guess.
+/// When an entry ends, as far as the store can say (EXP-8): never a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EntryExpiry {
     /// It never expires.
     Never,
-    /// It ends at this time. Where the system tells whole remaining seconds: never before the true time, and at most two
-    /// resolutions after it.
+    /// It ends at this time. Where the system reports whole remaining seconds: never before the true time, and at most
+    /// two resolutions after it.
     At(Timestamp),
-    /// The store cannot tell.
+    /// The store cannot say.
     Unknown,
 }
 
@@ -36,7 +36,7 @@ pub enum Fields {
 /// use kv_api::{Entry, EntryExpiry, Value};
 /// let entry = Entry::new(Value::from("v"));
 /// assert_eq!(entry.value(), &Value::from("v"));
-/// assert_eq!(entry.expiry(), EntryExpiry::Unknown); // nobody said
+/// assert_eq!(entry.expiry(), EntryExpiry::Unknown); // the store did not say
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -99,7 +99,7 @@ impl Entry {
         self.details.as_ref()?.version.as_ref()
     }
 
-    /// Hides what a restricted handle may not tell (CAP-4).
+    /// Hides what a restricted handle may not report (CAP-4).
     pub(crate) fn hide(&mut self, metadata: bool, expiry: bool, version: bool) {
         if let Some(details) = &mut self.details {
             if metadata {

@@ -10,8 +10,8 @@
 //! | `metadata` | optional: any JSON but null; what the system would damage, or what looks like an envelope, in an envelope of its own |
 //! | `expires_at` | optional: milliseconds since the Unix epoch, an integer |
 //!
-//! What is almost that is plain data. An object whose `$kv-envelope` is a greater integer was written by a newer version,
-//! and is an error, not data (ENV-3).
+//! What is almost that is plain data. An object whose `$kv-envelope` is a greater integer was written by a newer
+//! version, and is an error, not data (ENV-3).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -124,7 +124,7 @@ impl Envelope {
         text
     }
 
-    /// The envelope that `json` is, whoever wrote it; `None` when it is plain data (ENV-3).
+    /// The envelope that `json` is, whichever client wrote it; `None` when it is plain data (ENV-3).
     ///
     /// # Errors
     /// `Protocol` when it was written by a newer version.
@@ -204,8 +204,8 @@ fn encode_metadata(metadata: &Metadata, form: JsonForm) -> Cow<'_, str> {
     }
 }
 
-/// `None` where no envelope has such metadata. What is wrapped stands one envelope deep, so that nothing recurses by what
-/// others wrote.
+/// `None` where no envelope has such metadata. What is wrapped stands one envelope deep, so that nothing recurses by
+/// what others wrote.
 fn decode_metadata(json: JsonText<'_>) -> Result<Option<Metadata>> {
     let wrapped = match mark(json) {
         None => None,

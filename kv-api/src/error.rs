@@ -1,4 +1,4 @@
-//! What can go wrong, told by what the reader does next (ERR-1 to ERR-3).
+//! What can go wrong, by what the reader does next (ERR-1 to ERR-3).
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -19,7 +19,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// Fix the call: a key, value, limit, expiry, cursor or option is not acceptable.
     InvalidArgument,
-    /// Change the option or the backend: this store does not declare what the call needs.
+    /// Change the option or the backend: this store does not support what the call needs.
     Unsupported,
     /// The stored value is not what the call needs.
     WrongType,
@@ -78,7 +78,7 @@ pub enum Retry {
     OutcomeUnknown,
 }
 
-/// A capability that a call needed and the store did not declare (CAP-1). Its text is what a person reads.
+/// A capability that a call needed and the store does not support (CAP-1). Its text is what a person reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Feature {
@@ -128,9 +128,9 @@ impl fmt::Display for Feature {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// A declared limit was passed (CHK-2, KEY-1).
+    /// A limit was passed (CHK-2, KEY-1).
     Limit {
-        /// The name of the limit as the capabilities declare it, such as `key_bytes_max`.
+        /// The name of the limit as the capabilities have it, such as `key_bytes_max`.
         name: &'static str,
         /// What the limit allows.
         allowed: u64,
@@ -139,7 +139,7 @@ pub enum Reason {
     },
     /// The key is empty (KEY-1).
     KeyEmpty,
-    /// The backend declares this key forbidden (KEY-2).
+    /// The backend forbids this key (KEY-2).
     KeyForbidden,
     /// Top-level JSON null cannot be written (VAL-1, META-1).
     NullValue,
@@ -177,16 +177,16 @@ pub enum Reason {
     PageLimitZero,
     /// An empty prefix where only `clear` may say "everything" (DEL-3).
     PrefixEmpty,
-    /// The store does not declare this (CAP-1).
+    /// The store does not support this (CAP-1).
     Unsupported(Feature),
-    /// The store can do this only with a race window, and nobody opted in (SET-6).
+    /// The store can do this only with a race window, and the caller did not opt in (SET-6).
     BestEffortNotAllowed(Feature),
     /// The stored value is of another kind than the call needs (VAL-6, CNT-1).
     Found(ValueKind),
-    /// A counter must be a JSON integer without metadata, and without expiry where `counter_expiry` is not declared
+    /// A counter must be a JSON integer without metadata, and without expiry where `counter_expiry` is not supported
     /// (CNT-1, CNT-2).
     NotACounter,
-    /// The new value of the counter is outside the declared range (CNT-1).
+    /// The new value of the counter is outside the range of the store's counters (CNT-1).
     CounterRange {
         /// The least value a counter can take.
         min: i64,
@@ -228,7 +228,7 @@ pub enum Reason {
     FileReplaced,
     /// The store was opened by the parent of this process, and a forked child has no part in it (LIFE-3).
     ForkedProcess,
-    /// Nobody drives the runtime that the store was opened in, so nothing there makes progress (LIFE-3).
+    /// Nothing drives the runtime that the store was opened in, so no call makes progress (LIFE-3).
     RuntimeStalled,
 }
 
@@ -265,11 +265,12 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` with a message that adds to the kind: one line, lower case, no full stop, no value, no secret.
+    /// An error of `kind` with a message that adds to the kind: one line, lower case, no full stop, no value, no
+    /// secret.
     ///
     /// Its retry class is [`Retry::Safe`] for `RateLimited`, [`Retry::OutcomeUnknown`] for `Unavailable`, else
-    /// [`Retry::Never`]; an adapter that knows better says so with [`with_retry`](Self::with_retry). So one that forgets
-    /// to gets a call repeated too seldom, never an increment twice.
+    /// [`Retry::Never`]; an adapter that knows better says so with [`with_retry`](Self::with_retry). So one that
+    /// forgets to gets a call repeated too seldom, never an increment twice.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         let retry = match kind {
@@ -298,13 +299,13 @@ impl Error {
         Self::new(ErrorKind::InvalidArgument, message).with_reason(reason)
     }
 
-    /// `InvalidArgument`: a declared limit was passed (CHK-2). Names the limit, what is allowed and what was found.
+    /// `InvalidArgument`: a limit was passed (CHK-2). Names the limit, what is allowed and what was found.
     #[must_use]
     pub fn limit(name: &'static str, allowed: u64, found: u64) -> Self {
         Self::invalid(Reason::Limit { name, allowed, found }, format!("{name} is {allowed}, found {found}"))
     }
 
-    /// `Unsupported`: the store does not declare `feature` (CAP-1).
+    /// `Unsupported`: the store does not support `feature` (CAP-1).
     #[must_use]
     pub fn unsupported(feature: Feature) -> Self {
         Self::new(ErrorKind::Unsupported, format!("this store does not offer {feature}"))
@@ -325,7 +326,7 @@ impl Error {
         Self::invalid(Reason::CounterRange { min, max }, message)
     }
 
-    /// `Internal`: a declared capability that the adapter does not implement.
+    /// `Internal`: a capability that the adapter reports and does not implement.
     #[must_use]
     pub fn not_implemented(method: &'static str) -> Self {
         Self::new(ErrorKind::Internal, format!("declared but not implemented by the adapter: {method}"))
@@ -352,7 +353,7 @@ impl Error {
         self
     }
 
-    /// Names the store, such as `sqlite`. The first name given stays: whoever is nearer to the error knows better.
+    /// Names the store, such as `sqlite`. The first name given stays: what is nearer to the error knows better.
     #[must_use]
     pub fn with_store(mut self, store: impl Into<Cow<'static, str>>) -> Self {
         self.0.store.get_or_insert_with(|| store.into());
@@ -398,7 +399,8 @@ impl Error {
         if self.is_outcome_unknown() { self.with_retry(Retry::Safe) } else { self }
     }
 
-    /// Of a call that has changed something before it failed: it is not certain any more that nothing was applied (ERR-3).
+    /// Of a call that has changed something before it failed: it is not certain any more that nothing was applied
+    /// (ERR-3).
     pub(crate) fn after_a_change(self) -> Self {
         if self.retry() == Retry::Safe { self.with_retry(Retry::OutcomeUnknown) } else { self }
     }
@@ -429,8 +431,8 @@ impl Error {
         self.0.kind
     }
 
-    /// The message alone, without kind and context; empty where the kind says it all. For a tool that shows the context in
-    /// its own way; what a program decides by is [`kind`](Self::kind) and [`reason`](Self::reason).
+    /// The message alone, without kind and context; empty where the kind says it all. For a tool that shows the context
+    /// in its own way; what a program decides by is [`kind`](Self::kind) and [`reason`](Self::reason).
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
@@ -490,8 +492,8 @@ impl Error {
         self.0.retry == Retry::OutcomeUnknown
     }
 
-    /// Whether the reason is that the expiry is not in the future: what a migration skips as "expired on the way" (EXP-5).
-    /// A ttl does not run out on the way, so one of zero is a mistake of the caller.
+    /// Whether the reason is that the expiry is not in the future: what a migration skips as "expired on the way"
+    /// (EXP-5). A ttl does not run out on the way, so one of zero is a mistake of the caller.
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.0.reason == Some(Reason::ExpiryInPast)
@@ -553,8 +555,8 @@ impl fmt::Display for Shortened<'_> {
     }
 }
 
-/// The line that `Display` gives, and behind it what a report should hold: a program whose `main` returns an error prints
-/// it so.
+/// The line that `Display` gives, and behind it what a report should hold: a program whose `main` returns an error
+/// prints it so.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { reason, retry, source, .. } = &*self.0;

@@ -55,7 +55,7 @@ pub enum MinTtl {
     /// `InvalidArgument`, which names the minimum.
     #[default]
     Reject,
-    /// The entry gets the minimum, as a relative ttl (as an absolute time where that is the only form the store declares).
+    /// The entry gets the minimum, as a relative ttl (as an absolute time where the store supports no other form).
     /// A time that is not in the future stays an error.
     RoundUp,
 }
@@ -145,8 +145,8 @@ impl ExpiryOptions {
     fn too_soon(self, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
         let minimum = capabilities.expiry_min;
         match self.min_ttl {
-            // Resolved as if the caller had asked for it, so that rounding, the latest expiry and what is declared hold for
-            // it too. It is not below itself, so neither of the two comes back here.
+            // Resolved as if the caller had asked for it, so that rounding, the latest expiry and what is supported
+            // hold for it too. It is not below itself, so neither of the two comes back here.
             MinTtl::RoundUp if capabilities.ttl != Support::None => self.resolve_ttl(minimum, capabilities, now),
             MinTtl::RoundUp => {
                 let at = now.checked_add(minimum).ok_or_else(|| too_late(latest(capabilities)))?;
@@ -236,7 +236,7 @@ mod tests {
         assert!(with(Some(Duration::ZERO), Some(Timestamp::YEAR_9999_END), ExpiryPrecedence::ExpireAt).is_ok());
         assert_eq!(with(ttl, past, ExpiryPrecedence::Earliest).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
         assert_eq!(with(ttl, past, ExpiryPrecedence::ExpireAt).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
-        // Nor is the losing form needed: only what is sent must be declared.
+        // Nor is the losing form needed: only what is sent must be supported.
         let no_ttl = Capabilities::new("test").with_expire_at(Support::Native);
         let options = ExpiryOptions { ttl, expire_at: Some(Timestamp::YEAR_9999_END), ..ExpiryOptions::default() };
         assert!(resolve(&no_ttl, options).is_ok());
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(error.reason(), Some(&Reason::ExpiryTooLate { latest: Timestamp::YEAR_9999_END }));
         let no_ttl = capabilities.with_ttl(Support::None);
         let at = Expiry::At(Timestamp::from_unix_seconds(1_000_002));
-        assert_eq!(resolve(&no_ttl, round_up(at_millis(1))).unwrap(), at, "CHK-1: a ttl is not declared");
+        assert_eq!(resolve(&no_ttl, round_up(at_millis(1))).unwrap(), at, "CHK-1: a ttl is not supported");
     }
 
     #[test]

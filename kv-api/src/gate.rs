@@ -44,8 +44,8 @@ impl Gate {
         if before & CLOSED == 0 { Ok(call) } else { Err(closed()) }
     }
 
-    /// For reads that are answered at once: not counted, since the readers of all cores would pass the counter among them.
-    /// One may overlap the end of `close`, as `Backend::read_now` says.
+    /// For reads that are answered at once: not counted, since the readers of all cores would pass the counter among
+    /// them. One may overlap the end of `close`, as `Backend::read_now` says.
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.state.load(Ordering::Acquire) & CLOSED == 0 { Ok(()) } else { Err(closed()) }
     }
@@ -55,7 +55,7 @@ impl Gate {
         let waiting = self.begin_closing();
         poll_fn(|cx| {
             let mut closing = self.closing();
-            // The last call sees the waker, or this sees that there is none any more: both hold the lock.
+            // The last call sees the waker, or this sees that it has ended: both hold the lock.
             if self.state.load(Ordering::Acquire) == CLOSED {
                 closing.finished = true;
                 return Poll::Ready(());

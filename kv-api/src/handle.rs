@@ -115,7 +115,7 @@ impl Handle {
         self.explain(error, operation).placed(at.and_then(index_of), key)
     }
 
-    /// What a restricted handle may tell of an outcome (CAP-4). A met condition tells by itself (SET-5).
+    /// What a restricted handle may report of an outcome (CAP-4). A met condition says it by itself (SET-5).
     pub(crate) fn shown_outcome(&self, outcome: SetOutcome, unconditional: bool) -> SetOutcome {
         if !self.restricted {
             return outcome;
@@ -133,7 +133,8 @@ impl Handle {
         }
     }
 
-    /// What a restricted handle may tell of a delete without a version (CAP-4). A met version tells by itself, as in SET-5.
+    /// What a restricted handle may report of a delete without a version (CAP-4). A met version says it by itself, as
+    /// in SET-5.
     pub(crate) fn shown_delete(&self, outcome: DeleteOutcome) -> DeleteOutcome {
         match outcome {
             DeleteOutcome::Deleted | DeleteOutcome::NotFound if !self.capabilities.reports_delete_outcome => {
@@ -143,8 +144,8 @@ impl Handle {
         }
     }
 
-    /// The same for one key of `delete_many`. Without a declaration a store tells what it happens to know; a restricted handle
-    /// tells nothing then, as the others would not.
+    /// The same for one key of `delete_many`. A store that does not support it reports what it happens to know; a
+    /// restricted handle reports nothing then, as the others would not.
     pub(crate) fn shown_delete_of_many(&self, outcome: DeleteOutcome) -> DeleteOutcome {
         match outcome {
             DeleteOutcome::Deleted | DeleteOutcome::NotFound
@@ -166,7 +167,7 @@ impl Handle {
     }
 }
 
-/// An adapter that answered too little or too much: no item can be told from another.
+/// An adapter that answered too little or too much: which answer is whose is not known.
 pub(crate) fn wrong_count(asked: usize, answered: usize, retry: Retry) -> Error {
     Error::new(ErrorKind::Internal, format!("the adapter answered {answered} of {asked} items")).with_retry(retry)
 }

@@ -46,7 +46,7 @@ pub(crate) fn protocol(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
-/// Items as the handle shows them: without the handle's prefix, and without what a restricted handle may not tell.
+/// Items as the handle shows them: without the handle's prefix, and without what a restricted handle may not report.
 pub(crate) fn shown_items(handle: &Handle, mut items: Vec<ListItem>) -> Vec<ListItem> {
     let capabilities = handle.capabilities();
     let handle_prefix = handle.prefix();

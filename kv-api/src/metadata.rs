@@ -132,8 +132,8 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// What [`metadata`](crate::SetItem::metadata) of a set takes: [`Metadata`], or whatever serde can serialise. What cannot be
-/// represented is refused when the request is carried out.
+/// What [`metadata`](crate::SetItem::metadata) of a set takes: [`Metadata`], or anything that serde can serialise. What
+/// cannot be represented is refused when the request is carried out.
 ///
 /// ```
 /// use kv_api::{IntoMetadata, Metadata};

@@ -66,11 +66,12 @@ impl SetOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeleteOutcome {
-    /// There was a live entry; now there is none.
+    /// There was a live entry; now it is gone.
     Deleted,
     /// There was no live entry.
     NotFound,
-    /// There is none now; the store cannot say whether there was one. Never the answer to a delete with a version.
+    /// There is no live entry now; the store cannot say whether there was one. Never the answer to a delete with a
+    /// version.
     Accepted,
     /// Not deleted: the entry is missing or has another version than `if_version` named.
     NotMet,

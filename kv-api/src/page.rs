@@ -4,11 +4,11 @@ use crate::cursor::Cursor;
 use crate::entry::EntryExpiry;
 use crate::metadata::Metadata;
 
-/// The metadata of a listed key: "not told" differs from "none" (LIST-1).
+/// The metadata of a listed key: "not reported" differs from "none" (LIST-1).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum ListedMetadata {
-    /// The list does not tell.
+    /// The list does not report it.
     #[default]
     NotReported,
     /// The entry has none.
@@ -31,12 +31,12 @@ pub struct ListItem {
     pub key: String,
     /// Its metadata.
     pub metadata: ListedMetadata,
-    /// Its expiry; [`EntryExpiry::Unknown`] where the list does not tell.
+    /// Its expiry; [`EntryExpiry::Unknown`] where the list does not report it.
     pub expiry: EntryExpiry,
 }
 
 impl ListItem {
-    /// A key of which nothing else is told.
+    /// A key of which nothing else is reported.
     #[must_use]
     pub fn new(key: impl Into<String>) -> Self {
         Self { key: key.into(), metadata: ListedMetadata::NotReported, expiry: EntryExpiry::Unknown }
@@ -87,14 +87,14 @@ impl<'a> IntoIterator for &'a Page {
     }
 }
 
-/// A page as an adapter answers it: whole keys, and the position after them in the adapter's own terms, which the handle
-/// frames as a [`Cursor`].
+/// A page as an adapter answers it: whole keys, and the position after them in the adapter's own terms, which the
+/// handle frames as a [`Cursor`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RawPage {
-    /// The listed keys, none twice, all beginning with the prefix asked for; in ascending order of their bytes where the
-    /// store supports that order. Anything else is `Protocol`, but for a repeat in a list without an order, which is
-    /// removed (LIST-2).
+    /// The listed keys, none twice, all beginning with the prefix asked for; in ascending order of their bytes where
+    /// the store supports that order. Anything else is `Protocol`, but for a repeat in a list without an order, which
+    /// is removed (LIST-2).
     pub items: Vec<ListItem>,
     /// What [`ListPage::position`](crate::ListPage::position) of the next page is to be; `None` at the end. Never the
     /// position of this page (LIST-3).

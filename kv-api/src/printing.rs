@@ -1,8 +1,8 @@
-//! Text of somebody else in front of a person: nothing in it may move the cursor or turn the line around (ERR-2).
+//! Text from outside in front of a person: nothing in it may move the cursor or turn the line around (ERR-2).
 
 use std::fmt::{self, Write};
 
-/// Text of somebody else as a person may read it: control characters, line ends, and what changes the direction of text
+/// Text from outside as a person may read it: control characters, line ends, and what changes the direction of text
 /// are escaped as `\u{..}`. Everything else, quotes and backslashes too, stays as it is (ERR-2).
 ///
 /// ```

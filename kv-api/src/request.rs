@@ -1,5 +1,6 @@
 //! Resolved requests: what an adapter receives. Only [`Resolver`](crate::Resolver) builds them, so none can hold an
-//! invalid key, two expiries, an undeclared option, an item above its limits, an empty batch, or one key twice (CHK-1).
+//! invalid key, two expiries, an option that is not supported, an item above its limits, an empty batch, or one key
+//! twice (CHK-1).
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
@@ -226,7 +227,7 @@ impl ListPage<'_> {
         &self.prefix
     }
 
-    /// The most keys wanted, never above the declared `list_page_max`. A store whose list has no order may give more (LIST-1).
+    /// The most keys wanted, never above `list_page_max`. A store whose list has no order may give more (LIST-1).
     #[must_use]
     pub const fn limit(&self) -> NonZeroUsize {
         self.limit
@@ -269,13 +270,13 @@ impl<'a> Increment<'a> {
         self.by
     }
 
-    /// The least acceptable result: the declared one, or a restricted handle's.
+    /// The least acceptable result: the store's, or a restricted handle's.
     #[must_use]
     pub const fn min(&self) -> i64 {
         self.min
     }
 
-    /// The greatest acceptable result: the declared one, or a restricted handle's.
+    /// The greatest acceptable result: the store's, or a restricted handle's.
     #[must_use]
     pub const fn max(&self) -> i64 {
         self.max
@@ -284,14 +285,15 @@ impl<'a> Increment<'a> {
     /// The new value of a counter that holds `old`.
     ///
     /// # Errors
-    /// `InvalidArgument` with [`Reason::CounterRange`](crate::Reason::CounterRange) when it is out of range or overflows (CNT-1).
+    /// `InvalidArgument` with [`Reason::CounterRange`](crate::Reason::CounterRange) when it is out of range or
+    /// overflows (CNT-1).
     pub fn apply(&self, old: i64) -> Result<i64> {
         let Self { by, min, max, .. } = *self;
         old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| Error::counter_range(min, max))
     }
 
-    /// Whether, from `old`, the range has room for more such steps than can be under way at once (2^20): then steps on one
-    /// counter need not wait for each other to stay in it. For a system that knows no range (CNT-1).
+    /// Whether, from `old`, the range has room for more such steps than can be under way at once (2^20): then steps on
+    /// one counter need not wait for each other to stay in it. For a system that knows no range (CNT-1).
     #[must_use]
     pub fn has_room(&self, old: i64) -> bool {
         const STEPS: i128 = 1 << 20;

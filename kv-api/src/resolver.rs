@@ -29,7 +29,8 @@ pub(crate) struct Policy {
 /// the resolved types, so the check cannot be skipped.
 ///
 /// ```
-/// use kv_api::{Condition, ErrorKind, Expiry, ManualClock, Capabilities, Resolver, SetItem, Support, Timestamp, ValueKind, ValueKinds};
+/// use kv_api::{Capabilities, Condition, ErrorKind, Expiry, ManualClock, Resolver, SetItem, Support, Timestamp};
+/// use kv_api::{ValueKind, ValueKinds};
 /// use std::time::Duration;
 /// static CAPABILITIES: Capabilities = Capabilities::new("example")
 ///     .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text))
@@ -45,7 +46,7 @@ pub(crate) struct Policy {
 /// let error = resolver.write(SetItem::new("long", "value"), &clock).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 /// let error = resolver.write(SetItem::new("key", "value").if_not_exists(), &clock).unwrap_err();
-/// assert_eq!(error.kind(), ErrorKind::Unsupported); // not declared
+/// assert_eq!(error.kind(), ErrorKind::Unsupported); // not supported
 /// # Ok::<(), kv_api::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +57,8 @@ pub struct Resolver<'p> {
 }
 
 impl<'p> Resolver<'p> {
-    /// Resolves against `capabilities`, with the default choices: `ExpiryPrecedence::ExpireAt`, `MinTtl::Reject`, no best
-    /// effort, no prefix.
+    /// Resolves against `capabilities`, with the default choices: `ExpiryPrecedence::ExpireAt`, `MinTtl::Reject`, no
+    /// best effort, no prefix.
     #[must_use]
     pub const fn new(capabilities: &'p Capabilities) -> Self {
         Self {
@@ -75,7 +76,7 @@ impl<'p> Resolver<'p> {
     ///
     /// # Errors
     /// `InvalidArgument` for a key (KEY-1, KEY-2), value (VAL-1, VAL-3), size (CHK-2), expiry (EXP-2, EXP-5, EXP-6) or
-    /// pair of conditions (SET-2) that is not acceptable; `Unsupported` for what the capabilities do not declare.
+    /// pair of conditions (SET-2) that is not acceptable; `Unsupported` for what the store does not support.
     pub fn write<'a>(&self, item: SetItem<'a>, clock: &dyn Clock) -> Result<Write<'a>> {
         let SetItem { key, value, mut options } = item;
         let key = self.full_key(key)?;
@@ -143,7 +144,7 @@ impl<'p> Resolver<'p> {
     /// One delete.
     ///
     /// # Errors
-    /// `InvalidArgument` when the key is not acceptable; `Unsupported` when `if_version` is given and not declared.
+    /// `InvalidArgument` when the key is not acceptable; `Unsupported` when `if_version` is given and not supported.
     pub fn delete<'a>(
         &self,
         key: impl Into<Cow<'a, str>>,
@@ -176,7 +177,7 @@ impl<'p> Resolver<'p> {
     ///
     /// # Errors
     /// `InvalidArgument` with the index of the first item that is not acceptable or repeats a key (BATCH-3);
-    /// `Unsupported` when it is not declared.
+    /// `Unsupported` when it is not supported.
     pub fn all_or_nothing<'a>(
         &self,
         items: impl IntoIterator<Item = SetItem<'a>>,
@@ -207,7 +208,7 @@ impl<'p> Resolver<'p> {
     /// One page of a list, after the `position` that an opened cursor holds.
     ///
     /// # Errors
-    /// `InvalidArgument` for a limit of zero (LIST-1); `Unsupported` when listing is not declared.
+    /// `InvalidArgument` for a limit of zero (LIST-1); `Unsupported` when listing is not supported.
     pub fn list<'a>(
         &self,
         prefix: impl Into<Cow<'a, str>>,
@@ -233,7 +234,7 @@ impl<'p> Resolver<'p> {
     /// One increment.
     ///
     /// # Errors
-    /// `InvalidArgument` when the key is not acceptable; `Unsupported` when counters are not declared.
+    /// `InvalidArgument` when the key is not acceptable; `Unsupported` when counters are not supported.
     pub fn increment<'a>(&self, key: impl Into<Cow<'a, str>>, by: i64, best_effort: bool) -> Result<Increment<'a>> {
         let key = self.full_key(key.into())?;
         self.require(Feature::Counters, best_effort).map_err(|error| error.with_key(&key))?;
@@ -361,8 +362,8 @@ impl<'p> Resolver<'p> {
             Support::BestEffort => Err(Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "this store can do {feature} only with a race window; to accept that, call allow_best_effort() on the \
-                     request or the store"
+                    "this store can do {feature} only with a race window; to accept that, call allow_best_effort() on \
+                     the request or the store"
                 ),
             )
             .with_reason(Reason::BestEffortNotAllowed(feature))),

@@ -8,7 +8,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::page::ListItem;
 
-/// Keys that came before, 16 bytes each. They are hashed with a random key, so that no caller can choose keys that collide.
+/// Keys that came before, 16 bytes each. They are hashed with a random key, so that no caller can choose keys that
+/// collide.
 pub(crate) struct Seen {
     hashes: HashSet<u128>,
     key: (u64, u64),

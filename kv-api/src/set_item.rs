@@ -14,16 +14,16 @@ use crate::value::Value;
 /// The options of a set, said once for [`SetItem`] and [`Set`](crate::calls::Set).
 macro_rules! set_options {
     () => {
-        /// The entry ends this long after the backend stores it. Rounded up to the store's resolution (EXP-4); zero is an
-        /// error (EXP-5). The last one given counts.
+        /// The entry ends this long after the backend stores it. Rounded up to the store's resolution (EXP-4); zero is
+        /// an error (EXP-5). The last one given counts.
         pub fn ttl(mut self, ttl: std::time::Duration) -> Self {
             self.options().ttl = Some(ttl);
             self
         }
 
-        /// The entry ends at this time. Rounded up to the store's resolution (EXP-4); a time that is not in the future is an
-        /// error (EXP-5). Wins over a ttl unless [`expiry_precedence`](Self::expiry_precedence) says otherwise (EXP-2). The
-        /// last one given counts.
+        /// The entry ends at this time. Rounded up to the store's resolution (EXP-4); a time that is not in the future
+        /// is an error (EXP-5). Wins over a ttl unless [`expiry_precedence`](Self::expiry_precedence) says otherwise
+        /// (EXP-2). The last one given counts.
         pub fn expire_at(mut self, at: impl Into<crate::Timestamp>) -> Self {
             self.options().expire_at = Some(at.into());
             self
@@ -41,8 +41,9 @@ macro_rules! set_options {
             self
         }
 
-        /// JSON stored beside the value (META-1): [`Metadata`](crate::Metadata), or whatever serde can serialise. What JSON
-        /// cannot represent is `InvalidArgument` when the request is carried out (VAL-3). The last one given counts.
+        /// JSON stored beside the value (META-1): [`Metadata`](crate::Metadata), or anything that serde can serialise.
+        /// What JSON cannot represent is `InvalidArgument` when the request is carried out (VAL-3). The last one given
+        /// counts.
         pub fn metadata(mut self, metadata: impl crate::IntoMetadata) -> Self {
             let options = self.options();
             (options.metadata, options.metadata_error) = match metadata.into_metadata() {
@@ -62,15 +63,15 @@ macro_rules! set_options {
             self.condition(crate::Condition::IfExists)
         }
 
-        /// Only over a live entry of this version: compare-and-set (SET-2, VER-2). `None` says that nothing was there to
-        /// read: then only when there is still no live entry, on a store that supports versions.
+        /// Only over a live entry of this version: compare-and-set (SET-2, VER-2). `None` says that nothing was there
+        /// to read: then only when there is still no live entry, on a store that supports versions.
         ///
         /// ```
         /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
         /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
         /// for expected in [true, false] {
         ///     let read = store.get_entry("k").await?;
-        ///     store.delete("k").await?; // meanwhile somebody else deletes it
+        ///     store.delete("k").await?; // meanwhile another client deletes it
         ///     let version = read.as_ref().and_then(kv_api::Entry::version);
         ///     assert_eq!(store.set("k", "v").if_version(version).await?.is_written(), expected);
         /// }
@@ -88,8 +89,8 @@ macro_rules! set_options {
             }
         }
 
-        /// The condition. A second, different one is `InvalidArgument` when the request is carried out, never "the last one
-        /// wins" (SET-2); `Always` is no condition and conflicts with none.
+        /// The condition. A second, different one is `InvalidArgument` when the request is carried out, never "the last
+        /// one wins" (SET-2); `Always` is no condition and conflicts with none.
         pub fn condition(mut self, condition: crate::Condition) -> Self {
             if condition != crate::Condition::Always {
                 let options = self.options();

@@ -23,13 +23,14 @@ use crate::{batch, walk};
 /// A handle on one namespace of one system. Cheap to clone; clones and handles made from it share the connection.
 ///
 /// The same call means the same on every backend, or fails with a clear error before anything is sent. The handle
-/// checks and resolves each request once, against what the backend declares ([`capabilities`](Self::capabilities)); it never
-/// retries and never waits by itself (ERR-4).
+/// checks and resolves each request once, against what the backend supports ([`capabilities`](Self::capabilities)); it
+/// never retries and never waits by itself (ERR-4).
 ///
-/// Single requests are builders that are futures: they do nothing until polled, and dropping one leaves each entry whole
-/// (ERR-6). A store in memory answers at its first poll and never yields: a long loop of such calls should.
+/// Single requests are builders that are futures: they do nothing until polled, and dropping one leaves each entry
+/// whole (ERR-6). A store in memory answers at its first poll and never yields: a long loop of such calls should.
 ///
-/// Two handles made with [`Store::new`] on one backend close apart: closing one lets go of what both use. Clone instead.
+/// Two handles made with [`Store::new`] on one backend close apart: closing one lets go of what both use. Clone
+/// instead.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -75,8 +76,9 @@ impl Store {
         self.handle.prefix()
     }
 
-    /// A handle that puts `prefix` before every key and takes it off every listed one (NS-2). Length limits hold for the
-    /// whole key. Prefixes add up. A key that equals the prefix itself is not visible through it, since no key is empty.
+    /// A handle that puts `prefix` before every key and takes it off every listed one (NS-2). Length limits hold for
+    /// the whole key. Prefixes add up. A key that equals the prefix itself is not visible through it, since no key is
+    /// empty.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -112,10 +114,10 @@ impl Store {
         self.with(|handle| handle.policy.best_effort = true)
     }
 
-    /// A handle that offers only what all of these capabilities offer too (CAP-4): every limit the tighter, every capability
-    /// the weaker; what the others cannot tell is hidden (`Stored`, `Accepted`, expiry `Unknown`, no version, no metadata). A program
-    /// tested on it meets the refusals and limits of those systems. It does not meet their staleness, their races or their
-    /// failures: test those on the systems themselves.
+    /// A handle that offers only what all of these capabilities offer too (CAP-4): every limit the tighter, every
+    /// capability the weaker; what the others do not report is hidden (`Stored`, `Accepted`, expiry `Unknown`, no
+    /// version, no metadata). A program tested on it meets the refusals and limits of those systems. It does not meet
+    /// their staleness, their races or their failures: test those on the systems themselves.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -189,8 +191,8 @@ impl Store {
         }
     }
 
-    /// Sets a value, and with it expiry and metadata: what is not given is gone (SET-1). Without options: whatever is
-    /// there, for ever, without metadata.
+    /// Sets a value, and with it expiry and metadata: what is not given is gone (SET-1). Without options: over anything
+    /// that is there, for ever, without metadata.
     pub fn set<'a>(&'a self, key: impl Into<Cow<'a, str>>, value: impl Into<Value>) -> Set<'a> {
         Set::new(&self.handle, key.into(), Ok(value.into()))
     }
@@ -206,12 +208,13 @@ impl Store {
         Delete::new(&self.handle, key.into())
     }
 
-    /// Adds `by` to a counter and answers its new value (CNT-1). A missing or expired key counts from 0; the expiry stays.
+    /// Adds `by` to a counter and answers its new value (CNT-1). A missing or expired key counts from 0; the expiry
+    /// stays.
     ///
     /// # Errors
     /// `WrongType` when the entry is anything but a JSON integer without metadata (CNT-2); `InvalidArgument` with
-    /// [`Reason::CounterRange`](crate::Reason::CounterRange) when the result is outside the declared range. Both change
-    /// nothing.
+    /// [`Reason::CounterRange`](crate::Reason::CounterRange) when the result is outside the range of the store's
+    /// counters. Both change nothing.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -228,7 +231,7 @@ impl Store {
         Increment::new(&self.handle, key.into(), by)
     }
 
-    /// Changes only the expiry of an entry (EXP-9); `false` when there is none, and nothing is created.
+    /// Changes only the expiry of an entry (EXP-9); without an entry it answers `false` and creates nothing.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -297,7 +300,8 @@ impl Store {
     }
 
     /// Sets many: one result per item in input order, and no error of its own (BATCH-2). An invalid item fails alone
-    /// (BATCH-3); of items with one key the last one written remains, and a condition sees the items before it (BATCH-4).
+    /// (BATCH-3); of items with one key the last one written remains, and a condition sees the items before it
+    /// (BATCH-4).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -325,8 +329,8 @@ impl Store {
     /// Sets all items or none (BATCH-3).
     ///
     /// # Errors
-    /// `Unsupported` unless declared; `InvalidArgument` with the index of an invalid item or a repeated key. Nothing is
-    /// written then.
+    /// `Unsupported` where the store does not support it; `InvalidArgument` with the index of an invalid item or a
+    /// repeated key. Nothing is written then.
     pub fn set_many_all_or_nothing<'a, 'k: 'a>(
         &'a self,
         items: impl IntoIterator<Item = SetItem<'k>>,
@@ -348,8 +352,8 @@ impl Store {
     /// Deletes every key that begins with `prefix`, by walking the list; not atomic. Answers how many (DEL-3).
     ///
     /// # Errors
-    /// `InvalidArgument` for an empty prefix: only [`clear`](Self::clear) says "everything". `Unsupported` where listing
-    /// is not declared. After an error part of the keys may be deleted; the call can be repeated.
+    /// `InvalidArgument` for an empty prefix: only [`clear`](Self::clear) says "everything". `Unsupported` where
+    /// listing is not supported. After an error part of the keys may be deleted; the call can be repeated.
     pub fn delete_prefix<'a>(
         &'a self,
         prefix: impl Into<Cow<'a, str>>,
@@ -361,7 +365,7 @@ impl Store {
     /// outside the handle's namespace and prefix.
     ///
     /// # Errors
-    /// `Unsupported` where listing is not declared. After an error part of the keys may be deleted; the call can be
+    /// `Unsupported` where listing is not supported. After an error part of the keys may be deleted; the call can be
     /// repeated.
     pub fn clear(&self) -> impl Future<Output = Result<u64>> + Send + '_ {
         walk::clear(Arc::clone(&self.handle))
@@ -384,8 +388,8 @@ impl Store {
     /// handles made from it are `Closed` (LIFE-2). Closing twice is no error. Dropping the last handle without it loses
     /// no acknowledged write.
     ///
-    /// Dropping this while it waits for calls in flight, as a time-out does, opens the store again. Dropping it later leaves
-    /// the store closed; closing again finishes it.
+    /// Dropping this while it waits for calls in flight, as a time-out does, opens the store again. Dropping it later
+    /// leaves the store closed; closing again finishes it.
     ///
     /// # Errors
     /// What letting go ran into.

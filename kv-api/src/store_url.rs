@@ -9,8 +9,8 @@ use crate::authority::{Authority, decoded};
 use crate::error::{Error, ErrorKind, Reason, Result};
 
 /// A store URL, taken apart: `scheme://USER:PASSWORD@HOST:PORT/SEGMENT/...?option=value&...`, or `scheme:rest?...`. An
-/// adapter takes the options it knows; [`finish`](Self::finish) refuses what is left, so that a misspelt option is an error
-/// and not a default.
+/// adapter takes the options it knows; [`finish`](Self::finish) refuses what is left, so that a misspelt option is an
+/// error and not a default.
 ///
 /// A secret may stand anywhere in it by mistake, so errors show nothing of it but the names of options that the adapter
 /// asked for, and `Debug` and `Display` show scheme, host and port only, where they are plainly that (ERR-2).
@@ -59,13 +59,13 @@ impl StoreUrl {
     /// User, host and port; `None` where no `//` follows the scheme.
     ///
     /// # Errors
-    /// `InvalidArgument` when the host is none, or the port.
+    /// `InvalidArgument` when the host is no host name and no address, or the port no port.
     pub fn authority(&self) -> Result<Option<Authority>> {
         self.raw_parts().0.map(Authority::parse).transpose()
     }
 
-    /// The path after the authority, split at its slashes and then percent-decoded: nothing for `//host`, one empty segment
-    /// for `//host/`. Where no `//` follows the scheme, all of the rest is the path.
+    /// The path after the authority, split at its slashes and then percent-decoded: nothing for `//host`, one empty
+    /// segment for `//host/`. Where no `//` follows the scheme, all of the rest is the path.
     #[must_use]
     pub fn segments(&self) -> Vec<String> {
         self.raw_parts().1.map_or_else(Vec::new, |path| path.split('/').map(decoded).collect())
@@ -107,17 +107,17 @@ impl StoreUrl {
             .transpose()
     }
 
-    /// Refuses options that nobody took.
+    /// Refuses options that were not taken.
     ///
     /// # Errors
-    /// `InvalidArgument` with [`Reason::UnknownOption`], for the first one: its place among the options, and the names that
-    /// are known. Its own name is shown only where it is one of them and came twice.
+    /// `InvalidArgument` with [`Reason::UnknownOption`], for the first one: its place among the options, and the names
+    /// that are known. Its own name is shown only where it is one of them and came twice.
     pub fn finish(self) -> Result<()> {
         let Some((at, name, _)) = self.options.first() else { return Ok(()) };
         let message = if self.known.contains(name) {
             format!("the option {name} of the store URL is given twice")
         } else if self.known.is_empty() {
-            format!("option {at} of the store URL is unknown: there are none here")
+            format!("option {at} of the store URL is unknown: this store has no options")
         } else {
             format!("option {at} of the store URL is unknown; there are {}", self.known.join(", "))
         };
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(refused("s:?a=1&c=2"), "option 2 of the store URL is unknown; there are a, b");
         assert_eq!(refused("s:?a=1&b=2&a=3"), "the option a of the store URL is given twice");
         let none = "s:?a=1".parse::<StoreUrl>().unwrap().finish().unwrap_err();
-        assert_eq!(none.message(), "option 1 of the store URL is unknown: there are none here");
+        assert_eq!(none.message(), "option 1 of the store URL is unknown: this store has no options");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The kind of a value in the metadata beside it (ENV-2): for a store whose values are plain bytes and whose metadata is
-//! native JSON. The value itself stays as any other client writes it.
+//! The kind of a value in the metadata beside it (ENV-2): for a store whose values are plain bytes and whose metadata
+//! is native JSON. The value itself stays as any other client writes it.
 //!
-//! The tag is one member of the metadata object, `$kv-envelope`: an array that begins with the version of the form, `1`, and
-//! a kind.
+//! The tag is one member of the metadata object, `$kv-envelope`: an array that begins with the version of the form,
+//! `1`, and a kind.
 //!
 //! | metadata of the caller | what is stored when a tag is needed |
 //! | --- | --- |
@@ -11,8 +11,8 @@
 //! | anything else | `{"$kv-envelope": [1, kind, metadata]}` |
 //! | what a system in JavaScript would damage (VAL-3) | `{"$kv-envelope": [1, kind, "its JSON text", "json-text"]}` |
 //!
-//! A kind is `text`, `json` or `bytes`; or `text-bom` or `bytes-bom`, for a value that begins with a byte order mark, which a
-//! system that hands out text may drop without a word.
+//! A kind is `text`, `json` or `bytes`; or `text-bom` or `bytes-bom`, for a value that begins with a byte order mark,
+//! which a system that hands out text may drop without a word.
 //!
 //! What is almost that is plain metadata. A greater version was written by a newer library, and is an error (ENV-3).
 
@@ -56,8 +56,8 @@ impl KindTag {
         }
     }
 
-    /// The tag that `value` needs in order to come back as it is (ENV-1); `None` for plain text, and for bytes that are no
-    /// UTF-8, which show by themselves what they are (VAL-5).
+    /// The tag that `value` needs in order to come back as it is (ENV-1); `None` for plain text, and for bytes that are
+    /// no UTF-8, which show by themselves what they are (VAL-5).
     ///
     /// ```
     /// use kv_api::{KindTag, Value};
@@ -148,7 +148,7 @@ impl TaggedMetadata {
         })
     }
 
-    /// Takes apart what was stored, whoever wrote it; null is no metadata.
+    /// Takes apart what was stored, whichever client wrote it; null is no metadata.
     ///
     /// # Errors
     /// `Protocol` when the tag was written by a newer version (ENV-3).
@@ -195,8 +195,8 @@ impl TaggedMetadata {
     }
 }
 
-/// An object that begins with the tag; `parts` are more items of it, `members` are what stands behind it, with the bracket
-/// that ends them.
+/// An object that begins with the tag; `parts` are more items of it, `members` are what stands behind it, with the
+/// bracket that ends them.
 fn tagged(kind: &str, parts: &str, members: &str) -> Metadata {
     let (comma, end) = if members.is_empty() { ("", "}") } else { (",", members) };
     stored_metadata(format!(r#"{{"{MARK}":[{VERSION},"{kind}"{parts}]{comma}{end}"#))

@@ -49,8 +49,8 @@ impl fmt::Display for ValueKind {
 /// assert_ne!(Value::from(json!(1)), Value::from("1"));
 /// ```
 ///
-/// It is made from what a program has: text from `&str`, `String`, `Cow<str>`, `Box<str>`, `Arc<str>` and `char`; bytes from
-/// slices, arrays, `Vec<u8>` and `Bytes`; JSON from booleans, integers, floats and trees.
+/// It is made from what a program has: text from `&str`, `String`, `Cow<str>`, `Box<str>`, `Arc<str>` and `char`; bytes
+/// from slices, arrays, `Vec<u8>` and `Bytes`; JSON from booleans, integers, floats and trees.
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -76,8 +76,8 @@ impl Value {
     ///
     /// # Errors
     /// `InvalidArgument` when the text is not JSON, is nested deeper than 100 levels, names a member twice, or holds an
-    /// integer outside -2^63 to 2^64-1 or a number beyond the finite doubles, which would not survive (VAL-3). The error
-    /// names line and column, never a part of the text (ERR-2).
+    /// integer outside -2^63 to 2^64-1 or a number beyond the finite doubles, which would not survive (VAL-3). The
+    /// error names line and column, never a part of the text (ERR-2).
     ///
     /// ```
     /// use kv_api::{Reason, Value};
@@ -118,14 +118,14 @@ impl Value {
 
     /// From what a store kept, without a check: for adapters that stored exactly these bytes of this kind before.
     ///
-    /// Text that is not UTF-8, or JSON that is none, is then found on access: [`as_text`](Self::as_text) and
+    /// Text that is not UTF-8, or JSON that does not parse, is then found on access: [`as_text`](Self::as_text) and
     /// [`as_json_text`](Self::as_json_text) give `None`, typed access an error.
     #[must_use]
     pub const fn from_stored(kind: ValueKind, bytes: Bytes) -> Self {
         Self { kind, is_checked: false, bytes }
     }
 
-    /// Data written by somebody else into a store without kinds: text where it is UTF-8, bytes otherwise (VAL-5).
+    /// Data written by another client into a store without kinds: text where it is UTF-8, bytes otherwise (VAL-5).
     #[must_use]
     pub fn from_foreign(bytes: Bytes) -> Self {
         let kind = if std::str::from_utf8(&bytes).is_ok() { ValueKind::Text } else { ValueKind::Bytes };
@@ -165,7 +165,7 @@ impl Value {
     /// The JSON, taken apart where it lies; `None` when it is not of kind JSON.
     ///
     /// # Errors
-    /// `Protocol` when the store handed out JSON that is none.
+    /// `Protocol` when the store handed out text as JSON that is not JSON.
     ///
     /// ```
     /// use kv_api::Value;
@@ -187,12 +187,13 @@ impl Value {
         json.map(Some).ok_or_else(|| damaged(ValueKind::Json))
     }
 
-    /// The value as a JSON tree: of a text the string, of bytes nothing. No name of a member has a meaning of its own in it,
-    /// whatever features of serde_json the program turns on.
+    /// The value as a JSON tree: of a text the string, of bytes nothing. No name of a member has a meaning of its own
+    /// in it, whatever features of serde_json the program turns on.
     ///
     /// # Errors
-    /// `WrongType` for bytes; `Protocol` when the store handed out text or JSON that is none, or JSON that such a tree does
-    /// not hold: nested deeper than 100 levels, or with a number beyond the finite doubles.
+    /// `WrongType` for bytes; `Protocol` when the store handed out text that is not UTF-8, text as JSON that is not
+    /// JSON, or JSON that such a tree does not hold: nested deeper than 100 levels, or with a number beyond the finite
+    /// doubles.
     pub fn to_json(&self) -> Result<serde_json::Value> {
         match self.kind {
             ValueKind::Text => match self.as_text() {
@@ -204,8 +205,8 @@ impl Value {
         }
     }
 
-    /// Decodes it as `T` (VAL-6): JSON as it is; text as a string first and then as the JSON it spells, so that `String`
-    /// always gets the text and a struct also reads what a Worker wrote as plain JSON.
+    /// Decodes it as `T` (VAL-6): JSON as it is; text as a string first and then as the JSON it spells, so that
+    /// `String` always gets the text and a struct also reads what a Worker wrote as plain JSON.
     ///
     /// `serde_json::Value` gives two names of members a meaning of their own when some crate of the program turns on
     /// serde_json's `raw_value` or `arbitrary_precision`. Then JSON with an object that begins with such a name is
@@ -262,7 +263,7 @@ fn wrong_type(found: ValueKind, message: &'static str) -> Error {
 }
 
 fn damaged(kind: ValueKind) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the store handed out a value marked as {kind} that is none"))
+    Error::new(ErrorKind::Protocol, format!("the store handed out a value marked as {kind} that is not {kind}"))
 }
 
 impl PartialEq for Value {
@@ -378,7 +379,7 @@ from_json_scalar!(bool, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
 
 macro_rules! from_float {
     ($($float:ty),*) => {$(
-        /// A JSON number. A NaN or an infinity is none, and is refused when it is written (VAL-3).
+        /// A JSON number. A NaN or an infinity is not JSON, and is refused when it is written (VAL-3).
         impl From<$float> for Value {
             fn from(float: $float) -> Self {
                 Self::serialize(&float)

@@ -13,8 +13,8 @@ use crate::value::{Value, ValueKind};
 
 /// Stands for the value and metadata of an entry at one time: if either differs, the version differs (VER-1).
 ///
-/// It proves the state, not that nobody wrote: a store may give the same content the same version again, so that an entry
-/// that was changed and changed back looks untouched.
+/// It proves the state, not that there was no write: a store may give the same content the same version again, so that
+/// an entry that was changed and changed back looks untouched.
 ///
 /// Opaque and printable, at most 64 bytes; it can be stored and parsed back.
 ///
@@ -29,7 +29,7 @@ pub struct Version(Repr);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Repr {
-    /// Formatted only when somebody prints it: a set makes one for each call.
+    /// Formatted only when it is printed: a set makes one for each call.
     Numbered { origin: u64, number: u64 },
     /// Never of the form that `Numbered` prints, so that equality needs no conversion.
     Token(Box<str>),
@@ -46,9 +46,9 @@ impl Version {
         Self(Repr::Numbered { origin, number })
     }
 
-    /// The version of a store that has none of its own, made of what is stored: SHA-256 of the kind, the length and bytes of
-    /// the value, and the metadata. The same content has the same version in every process, and nobody can make two contents
-    /// with one version. It proves the state, not that nobody wrote.
+    /// The version of a store that has none of its own, made of what is stored: SHA-256 of the kind, the length and
+    /// bytes of the value, and the metadata. The same content has the same version in every process, and no two
+    /// contents with one version can be made. It proves the state, not that there was no write.
     ///
     /// ```
     /// use kv_api::{Value, Version};
@@ -87,7 +87,8 @@ impl Version {
 /// What `if_version` is given: a version, or the lack of one.
 ///
 /// Made of a [`Version`], a `&Version`, or an `Option` of either, as [`Entry::version`](crate::Entry::version) answers.
-/// `None` never means "whatever is there": a set takes it for "nothing was there" (SET-2), a delete refuses it (DEL-2).
+/// `None` never means "without a condition": a set takes it for "nothing was there" (SET-2), a delete refuses it
+/// (DEL-2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedVersion(pub(crate) Option<Version>);
 
@@ -170,7 +171,7 @@ mod tests {
         }
         let digest = Version::digest(&Value::from("v"), None);
         assert_eq!(digest.to_string().parse::<Version>().unwrap(), digest);
-        // Almost the numbered form: a token of somebody else, kept as it is.
+        // Almost the numbered form: a token of another store, kept as it is.
         for text in ["0-0", "000000000000000A-1", "0000000000000000-01", "sha1:ab"] {
             assert_eq!(text.parse::<Version>().unwrap().to_string(), text);
         }

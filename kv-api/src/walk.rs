@@ -1,5 +1,5 @@
-//! What goes through a list page by page: streams, `delete_prefix`, `clear`. Whatever the other side answers, a walk ends
-//! (LIST-5).
+//! What goes through a list page by page: streams, `delete_prefix`, `clear`. Whatever the other side answers, a walk
+//! ends (LIST-5).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ pub(crate) const KEYS_DEFAULT: usize = 1000;
 /// The most entries that a stream of entries reads at once unless the caller says otherwise.
 const ENTRIES_DEFAULT: usize = 100;
 
-/// The most pages in a row without a new key (LIST-5). Systems that expire or delete in the background give some of them;
-/// one that gives this many is not trusted to ever end.
+/// The most pages in a row without a new key (LIST-5). Systems that expire or delete in the background give some of
+/// them; one that gives this many is not trusted to ever end.
 const BARREN_PAGES_MAX: usize = 1000;
 
 /// What is walked, and how.

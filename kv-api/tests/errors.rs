@@ -130,7 +130,7 @@ async fn err_7_a_batch_that_fails_as_a_whole_names_only_what_the_caller_gave() {
     for (key, index, of_reads, of_writes) in [
         (Some("p/c"), None, (Some(3), Some("p/c")), (Some(2), Some("p/c"))),
         (Some("p/c"), Some(0), (Some(3), Some("p/c")), (Some(2), Some("p/c"))),
-        (Some("c"), Some(1), (None, None), (None, None)), // a key that nobody gave
+        (Some("c"), Some(1), (None, None), (None, None)), // a key that the caller did not give
         (None, Some(2), (Some(3), Some("p/c")), (Some(2), Some("p/c"))),
         (None, Some(7), (None, None), (None, None)),
         (None, None, (None, None), (None, None)),

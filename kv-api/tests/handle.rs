@@ -28,7 +28,7 @@ static CAPABILITIES: Capabilities = Capabilities::new("recorder")
     .with_list_expiry(true)
     .with_consistency(Consistency::Strong);
 
-/// Keeps values only, tells what it was asked, and can be told to hang, to fail, or to answer too little.
+/// Keeps values only, records what it was asked, and can be made to hang, to fail, or to answer too little.
 #[derive(Debug, Clone)]
 struct Recorder(Arc<State>);
 
@@ -458,7 +458,7 @@ async fn cap_4_a_restricted_handle_hides_what_the_other_system_cannot_tell() {
     let outcome = store.set("k", "v").await.unwrap();
     assert_eq!((outcome.status(), outcome.version()), (SetStatus::Stored, None));
     let outcome = store.set("new", "v").if_not_exists().await.unwrap();
-    assert_eq!(outcome.status(), SetStatus::Created, "a met condition tells by itself (SET-5)");
+    assert_eq!(outcome.status(), SetStatus::Created, "a met condition says it by itself (SET-5)");
     let entry = store.get_entry("k").await.unwrap().unwrap();
     assert_eq!((entry.metadata(), entry.expiry(), entry.version()), (None, EntryExpiry::Unknown, None));
     let item = &store.list().await.unwrap().items[0];
@@ -468,7 +468,7 @@ async fn cap_4_a_restricted_handle_hides_what_the_other_system_cannot_tell() {
     let versions = recorder.store().restricted_to([&WEAK.clone().with_if_version(Support::Native)]);
     store.set("k", "v").await.unwrap();
     let outcome = versions.delete("k").if_version(Version::numbered(1, 1)).await.unwrap();
-    assert_eq!(outcome, DeleteOutcome::Deleted, "a met version tells by itself");
+    assert_eq!(outcome, DeleteOutcome::Deleted, "a met version says it by itself");
     let refused = store.set("k", "v").metadata(Metadata::from(json!(1))).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
     assert_eq!(statuses(&store.set_many([SetItem::new("m", "v")]).await), [Some(SetStatus::Stored)]);

@@ -1,4 +1,5 @@
-//! What the handle makes of lists that have no end or no order: the script says what each page holds (LIST-2 to LIST-5).
+//! What the handle makes of lists that have no end or no order: the script says what each page holds (LIST-2 to
+//! LIST-5).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -20,8 +20,8 @@ use crate::key_index::KeyFlags;
 pub(crate) struct Block(ThinArc<Header, u8>);
 
 struct Header {
-    /// Milliseconds since the epoch, or [`NEVER`]. Changed by `expire` alone, and only under the write lock of the shard,
-    /// whose read lock orders every reader after that; so no ordering of its own is needed.
+    /// Milliseconds since the epoch, or [`NEVER`]. Changed by `expire` alone, and only under the write lock of the
+    /// shard, whose read lock orders every reader after that; so no ordering of its own is needed.
     expires_at: AtomicI64,
     /// The number of the entry's version, given under the write lock of the shard when the block goes into its table.
     number: AtomicU64,
@@ -36,15 +36,16 @@ const NEVER: i64 = i64::MAX;
 
 const NO_METADATA: u32 = u32::MAX;
 
-/// Up to this length a value is handed out as a copy: that costs one small allocation, as a shared owner would, but leaves
-/// the reference count alone, which readers of one key would pass between their cores, and keeps no old block alive.
+/// Up to this length a value is handed out as a copy: that costs one small allocation, as a shared owner would, but
+/// leaves the reference count alone, which readers of one key would pass between their cores, and keeps no old block
+/// alive.
 const COPIED_BYTES_MAX: usize = 256;
 
 impl Block {
     /// A block that is in no table yet: it never expires and has no number.
     ///
     /// # Errors
-    /// `InvalidArgument` for a part beyond the declared limits: the resolver saw to that, unless it was given another
+    /// `InvalidArgument` for a part beyond the store's limits: the resolver saw to that, unless it was given another
     /// set of capabilities than this store's, and then the header could not hold the lengths.
     pub(crate) fn new(key: &str, kind: ValueKind, value: &[u8], metadata: Option<&[u8]>) -> Result<Self> {
         if key.len() > KEY_BYTES_MAX {
@@ -171,8 +172,8 @@ impl Block {
     }
 }
 
-/// The block with its bytes. Joined first and then copied: the one way to fill a block that needs no `unsafe` and goes at
-/// the speed of a copy, at the price of holding the bytes twice for that moment.
+/// The block with its bytes. Joined first and then copied: the one way to fill a block that needs no `unsafe` and goes
+/// at the speed of a copy, at the price of holding the bytes twice for that moment.
 fn assemble(header: Header, parts: [&[u8]; 3]) -> ThinArc<Header, u8> {
     ThinArc::from_header_and_slice(header, &parts.concat())
 }

@@ -25,7 +25,8 @@ impl<'a> CallTime<'a> {
         now
     }
 
-    /// Whole milliseconds since the epoch, rounded down: at or after a whole millisecond exactly when the time itself is.
+    /// Whole milliseconds since the epoch, rounded down: at or after a whole millisecond exactly when the time itself
+    /// is.
     pub(crate) fn millis(&self) -> i64 {
         self.now().as_unix_millis_floor()
     }

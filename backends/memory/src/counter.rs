@@ -11,8 +11,9 @@ impl MemoryStore {
     /// (CNT-1).
     ///
     /// # Errors
-    /// [`WrongType`](kv_api::ErrorKind::WrongType) with [`Reason::NotACounter`](kv_api::Reason::NotACounter) for anything but a JSON integer within 64 bits
-    /// without metadata (CNT-2); `InvalidArgument` with [`Reason::CounterRange`](kv_api::Reason::CounterRange) when the result is out of range; as for
+    /// [`WrongType`](kv_api::ErrorKind::WrongType) with [`Reason::NotACounter`](kv_api::Reason::NotACounter) for
+    /// anything but a JSON integer within 64 bits without metadata (CNT-2); `InvalidArgument` with
+    /// [`Reason::CounterRange`](kv_api::Reason::CounterRange) when the result is out of range; as for
     /// [`write_sync`](Self::write_sync) when the store is full. Nothing is changed then.
     pub fn increment_sync(&self, increment: &Increment<'_>) -> Result<i64> {
         let inner = &*self.inner;

@@ -12,8 +12,8 @@ const KEYS_PER_LOCK: usize = 1000;
 const SKIPPED_MAX: usize = 1000;
 
 impl MemoryStore {
-    /// Lists one page in the order of key bytes, with metadata and expiry (LIST-1, LIST-2). It looks at no more keys than
-    /// the limit and a thousand, however many have expired; so a page can be short, or empty, and not be the last.
+    /// Lists one page in the order of key bytes, with metadata and expiry (LIST-1, LIST-2). It looks at no more keys
+    /// than the limit and a thousand, however many have expired; so a page can be short, or empty, and not be the last.
     ///
     /// # Errors
     /// `InvalidArgument` with [`Reason::CursorInvalid`] for a position that this list did not give.

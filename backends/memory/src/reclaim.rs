@@ -81,8 +81,8 @@ impl MemoryStore {
         drop(removed);
     }
 
-    /// Tries a write until it fits, or the store is full of entries that live. `attempt` takes its locks anew each time, and
-    /// lets go of them when it fails.
+    /// Tries a write until it fits, or the store is full of entries that live. `attempt` takes its locks anew each
+    /// time, and lets go of them when it fails.
     #[inline]
     pub(crate) fn making_room<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let mut nothing_due = false;

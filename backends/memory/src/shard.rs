@@ -18,8 +18,8 @@ pub(crate) struct Shard {
     hasher: RandomState,
     /// The number of the next version.
     next_number: u64,
-    /// From one version to the next. Shards start at different numbers and take the same steps, so that each version occurs
-    /// once in the store without a counter that all of them share.
+    /// From one version to the next. Shards start at different numbers and take the same steps, so that each version
+    /// occurs once in the store without a counter that all of them share.
     number_step: u64,
     /// Counts writes, to take turns in visiting other shards.
     writes: u64,

@@ -37,16 +37,16 @@ impl<'a> Delete<'a> {
         }
     }
 
-    /// Only a live entry of this version, so that a lock is released by its holder alone (DEL-2); otherwise the outcome is
-    /// [`DeleteOutcome::NotMet`]. A second, different one is `InvalidArgument` when the request is carried out (SET-2), and so is `None`:
-    /// without a version nothing is deleted.
+    /// Only a live entry of this version, so that a lock is released by its holder alone (DEL-2); otherwise the outcome
+    /// is [`DeleteOutcome::NotMet`]. A second, different one is `InvalidArgument` when the request is carried out
+    /// (SET-2), and so is `None`: without a version nothing is deleted.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
     /// use kv_api::DeleteOutcome;
     /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
     /// let mine = store.set("lock", "me").if_not_exists().await?.version().cloned().expect("memory has versions");
-    /// store.set("lock", "somebody else").await?;
+    /// store.set("lock", "another client").await?;
     /// assert_eq!(store.delete("lock").if_version(mine).await?, DeleteOutcome::NotMet);
     /// # Ok::<(), kv_api::Error>(())
     /// # })?;

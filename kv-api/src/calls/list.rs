@@ -70,8 +70,8 @@ impl<'a> List<'a> {
         self
     }
 
-    /// The most keys on a page, at least 1; 1000 unless given. A page may be shorter, and longer where the list has no order:
-    /// there it is a hint (LIST-1).
+    /// The most keys on a page, at least 1; 1000 unless given. A page may be shorter, and longer where the list has no
+    /// order: there it is a hint (LIST-1).
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self
@@ -91,8 +91,8 @@ impl<'a> List<'a> {
         self
     }
 
-    /// All keys, page by page as they are asked for. It ends after the first error, and with `Protocol` where the system
-    /// lists without end (LIST-5). It keeps the store by itself, so a function can return it.
+    /// All keys, page by page as they are asked for. It ends after the first error, and with `Protocol` where the
+    /// system lists without end (LIST-5). It keeps the store by itself, so a function can return it.
     ///
     /// ```
     /// use futures_core::Stream;

@@ -52,8 +52,8 @@ impl<'a> ReadCall<'a> {
     }
 }
 
-/// The answer of a store that need not wait. This is the whole of such a call, kept short: then the processor fetches what
-/// the next call needs while this one waits for memory.
+/// The answer of a store that need not wait. This is the whole of such a call, kept short: then the processor fetches
+/// what the next call needs while this one waits for memory.
 #[inline]
 fn at_once(handle: &Handle, key: &str, fields: Fields) -> Option<Result<Option<Entry>>> {
     let read = handle.resolver().read(key, fields).ok()?;

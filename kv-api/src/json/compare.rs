@@ -6,8 +6,8 @@ use super::NESTING_MAX;
 use super::number::Number;
 use super::text::JsonText;
 
-/// Whether both mean the same: numbers by their mathematical value, objects without the order of their members, arrays with
-/// it. What is nested deeper than this library writes is compared as text.
+/// Whether both mean the same: numbers by their mathematical value, objects without the order of their members, arrays
+/// with it. What is nested deeper than this library writes is compared as text.
 pub(super) fn equal(left: JsonText<'_>, right: JsonText<'_>) -> bool {
     equal_at(left, right, 0)
 }

@@ -1,5 +1,5 @@
-//! JSON as the contract means it (VAL-3): what is accepted, and when two are equal. All of it works on text, because what
-//! `serde_json::Value` makes of some JSON depends on features that any crate of the program can turn on.
+//! JSON as the contract means it (VAL-3): what is accepted, and when two are equal. All of it works on text, because
+//! what `serde_json::Value` makes of some JSON depends on features that any crate of the program can turn on.
 
 mod compare;
 mod error;
@@ -19,8 +19,8 @@ pub(crate) use typed::decode;
 
 use crate::error::Result;
 
-/// Arrays and objects nested deeper are refused everywhere (VAL-3). serde_json itself reads 127 levels; the rest is room
-/// for the envelope.
+/// Arrays and objects nested deeper are refused everywhere (VAL-3). serde_json itself reads 127 levels; the rest is
+/// room for the envelope.
 pub const NESTING_MAX: usize = 100;
 
 /// The compact text of JSON that a caller gave.

@@ -45,8 +45,8 @@ impl Number {
         }
     }
 
-    /// Whether both are the same number: an integer of 64 bits is compared as an integer, never rounded to a double first
-    /// (VAL-3). Nothing is known of a number beyond the doubles, so it equals none.
+    /// Whether both are the same number: an integer of 64 bits is compared as an integer, never rounded to a double
+    /// first (VAL-3). Nothing is known of a number beyond the doubles, so it equals none.
     pub(super) fn equals(self, other: Self) -> bool {
         match (self, other) {
             (Self::Integer(left), Self::Integer(right)) => left == right,

@@ -14,12 +14,12 @@ use super::number::Number;
 use super::reader::{self, Rules};
 use super::{NESTING_MAX, compare};
 
-/// JSON text that follows the grammar, borrowed from a longer text or by itself. Members keep their order, numbers their
-/// digits, and no name of a member is reserved.
+/// JSON text that follows the grammar, borrowed from a longer text or by itself. Members keep their order, numbers
+/// their digits, and no name of a member is reserved.
 ///
-/// Adapters and tools take apart with it what holds JSON of users. `serde_json::Value` is not for that: which features of
-/// serde_json are on is decided by the whole program, and with some of them it gives two names of members a meaning of
-/// their own, or loses the order of members (VAL-3).
+/// Adapters and tools take apart with it what holds JSON of users. `serde_json::Value` is not for that: which features
+/// of serde_json are on is decided by the whole program, and with some of them it gives two names of members a meaning
+/// of their own, or loses the order of members (VAL-3).
 ///
 /// Two are equal when they mean the same (VAL-3). `Debug` shows the length only (ERR-2).
 ///
@@ -47,8 +47,9 @@ impl<'t> JsonText<'t> {
         reader::check(text, Rules::Strict).map(|_| Self(trimmed(text)))
     }
 
-    /// Checks JSON that another program wrote, such as an answer: the grammar only, so that reading does not fail for what
-    /// this library would not have written (VAL-5). [`object`](Self::object) refuses repeated members where they matter.
+    /// Checks JSON that another program wrote, such as an answer: the grammar only, so that reading does not fail for
+    /// what this library would not have written (VAL-5). [`object`](Self::object) refuses repeated members where they
+    /// matter.
     ///
     /// # Errors
     /// When it is not JSON.
@@ -93,8 +94,8 @@ impl<'t> JsonText<'t> {
         (offset + self.0.len() <= text.len()).then_some(offset)
     }
 
-    /// The text without white space between tokens and with no more escapes than JSON needs. Members keep their order and
-    /// numbers their spelling.
+    /// The text without white space between tokens and with no more escapes than JSON needs. Members keep their order
+    /// and numbers their spelling.
     #[must_use]
     pub fn compact(self) -> Cow<'t, str> {
         // Without any of these there is nothing to leave out.
@@ -184,7 +185,7 @@ impl<'t> JsonText<'t> {
         self.items().map(Iterator::collect)
     }
 
-    /// The items one by one, when it is an array: for one of a length that nobody has bounded.
+    /// The items one by one, when it is an array: for one of a length without a bound.
     #[must_use]
     pub fn items(self) -> Option<impl Iterator<Item = Self>> {
         (self.first_byte() == b'[').then(|| self.items_unchecked())
@@ -226,9 +227,9 @@ impl<'t> JsonText<'t> {
         deepest
     }
 
-    /// Whether a system in JavaScript that parses it and writes it again gives back the same (VAL-3): no number lies beyond
-    /// ±(2^53-1), where doubles skip integers and large ones are spelled with other digits, and no member is named
-    /// `__proto__`, which such a system may drop or refuse.
+    /// Whether a system in JavaScript that parses it and writes it again gives back the same (VAL-3): no number lies
+    /// beyond ±(2^53-1), where doubles skip integers and large ones are spelled with other digits, and no member is
+    /// named `__proto__`, which such a system may drop or refuse.
     ///
     /// ```
     /// use kv_api::JsonText;

@@ -6,12 +6,12 @@ use serde::de::DeserializeOwned;
 
 use super::text::JsonText;
 
-/// Names that `serde_json::Value`, and what is read through it, takes for its own when they come first in an object: each
-/// under a feature of serde_json that any crate of the program may have turned on.
+/// Names that `serde_json::Value`, and what is read through it, takes for its own when they come first in an object:
+/// each under a feature of serde_json that any crate of the program may have turned on.
 const RESERVED: [&str; 2] = ["$serde_json::private::RawValue", "$serde_json::private::Number"];
 
-/// What `T` makes of JSON text; `None` when it does not fit, or when serde_json as it is built into this program would make
-/// something else of the text than it says (VAL-3).
+/// What `T` makes of JSON text; `None` when it does not fit, or when serde_json as it is built into this program would
+/// make something else of the text than it says (VAL-3).
 pub(crate) fn decode<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     if takes_reserved() && begins_with_reserved(json) {
         return None;
