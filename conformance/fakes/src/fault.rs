@@ -39,18 +39,19 @@ pub enum Refused {
 
 /// What happens to the next requests, ordered with [`FakeServer::inject`](crate::FakeServer::inject).
 ///
-/// A request that a fault does not fit (an empty page for a write) is answered as usual and leaves the fault for a later one.
+/// A request that a fault does not fit (an empty page for a write) is answered as usual and leaves the fault for a
+/// later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Status 429 in the system's own words, with the header `Retry-After` in whole seconds where one is given. The request
-    /// is not carried out.
+    /// Status 429 in the system's own words, with the header `Retry-After` in whole seconds where one is given. The
+    /// request is not carried out.
     Throttled {
         /// What `Retry-After` says; rounded up to seconds. `None` leaves the header out.
         retry_after: Option<Duration>,
     },
-    /// The system's words for "too fast" under status 200, as Cloudflare has been seen to answer. The request is not carried
-    /// out. Fits only a system that is known to do so.
+    /// The system's words for "too fast" under status 200, as Cloudflare has been seen to answer. The request is not
+    /// carried out. Fits only a system that is known to do so.
     ThrottledUnderSuccess,
     /// A status of 500 or more with a body that is not JSON, as a gateway in front of the system gives.
     ServerError {
@@ -74,40 +75,40 @@ pub enum Fault {
         /// Whether the request was carried out before.
         applied: Applied,
     },
-    /// The request is carried out, the answer announces its full length, and the connection is closed half-way through the
-    /// body; before the answer where that has no body to break off in.
+    /// The request is carried out, the answer announces its full length, and the connection is closed half-way through
+    /// the body; before the answer where that has no body to break off in.
     Truncated,
-    /// The request is carried out, and under status 200 comes a body that is neither JSON nor text. Fits requests whose answer
-    /// is JSON or has neither type nor body; where any bytes may come, garbage would be one more value.
+    /// The request is carried out, and under status 200 comes a body that is neither JSON nor text. Fits requests whose
+    /// answer is JSON or has neither type nor body; where any bytes may come, garbage would be one more value.
     Garbage,
-    /// A page of a listing with no keys on it and another cursor that goes on from the same place. Fits listings of a system whose
-    /// documents allow it.
+    /// A page of a listing with no keys on it and another cursor that goes on from the same place. Fits listings of a
+    /// system whose documents allow it.
     EmptyPage,
     /// The same, with the very cursor that its request came with, or one before the first key where it had none.
     StuckPage,
-    /// A page of a listing with the first keys again, whatever its request goes on from, and a cursor that no page had before.
-    /// Fits listings with at least one key.
+    /// A page of a listing with the first keys again, whatever its request goes on from, and a cursor that no page had
+    /// before. Fits listings with at least one key.
     FirstPageAgain,
-    /// A bulk write or delete is carried out for every other key or the first half, and the answer is well formed and cannot be: a figure below
-    /// zero, or one where the system has none. Fits bulk requests of a system that has them.
+    /// A bulk write or delete is carried out for every other key or the first half, and the answer is well formed and
+    /// cannot be: a figure below zero, or one where the system has none. Fits bulk requests of a system that has them.
     Implausible,
-    /// A read or listing answers from the state before the last request that changed something. Fits reads of a system that is
-    /// not strongly consistent.
+    /// A read or listing answers from the state before the last request that changed something. Fits reads of a system
+    /// that is not strongly consistent.
     Stale,
-    /// A bulk write or delete is carried out for all keys but every n-th, and says which are missing. Fits bulk requests of a
-    /// system that answers key by key, when they have that many keys.
+    /// A bulk write or delete is carried out for all keys but every n-th, and says which are missing. Fits bulk
+    /// requests of a system that answers key by key, when they have that many keys.
     PartlyUnsuccessful {
         /// Which keys fail: 1 for all of them, 2 for the second, fourth and so on; 0 counts as 1.
         every: usize,
     },
-    /// A bulk write is carried out for its first items and then fails like its storage, without a word on what was written.
-    /// Fits bulk writes of a system that stores them in parts, when they have more items than that.
+    /// A bulk write is carried out for its first items and then fails like its storage, without a word on what was
+    /// written. Fits bulk writes of a system that stores them in parts, when they have more items than that.
     BrokenOff {
         /// How many items are written.
         items: usize,
     },
-    /// The request is turned away, in the system's own words, and not carried out. Fits what the system would refuse for
-    /// this reason.
+    /// The request is turned away, in the system's own words, and not carried out. Fits what the system would refuse
+    /// for this reason.
     Refused {
         /// The reason.
         reason: Refused,

@@ -26,7 +26,7 @@ impl Faults for FakeServer {
 }
 
 /// `Refused` becomes [`Fault::Throttled`]: a server that listens cannot refuse a connection, and 429 is the answer that
-/// tells as surely that nothing was carried out.
+/// says as surely that nothing was carried out.
 fn offered(fault: Wanted) -> Option<Fault> {
     match fault {
         Wanted::Refused | Wanted::Throttled => Some(Fault::Throttled { retry_after: None }),
@@ -48,7 +48,7 @@ fn known(fault: Wanted) -> Fault {
 }
 
 impl Faults for Server {
-    /// All but those about rates, bulk requests and pages, of which there are none.
+    /// All but those about rates, bulk requests and pages, which this system does not have.
     fn offers(&self, fault: Wanted) -> bool {
         let has_none = matches!(
             fault,
@@ -61,8 +61,8 @@ impl Faults for Server {
         !has_none && offered(fault).is_some()
     }
 
-    /// `Refused` ends the connections there are and refuses the next ones. What a client sends before it has taken note is
-    /// not carried out, but that it cannot know.
+    /// `Refused` ends the connections there are and refuses the next ones. What a client sends before it has taken note
+    /// is not carried out, but that it cannot know.
     ///
     /// # Panics
     /// As for [`FakeServer`].

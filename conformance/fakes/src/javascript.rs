@@ -5,7 +5,8 @@ use crate::json::{Map, Number, Value, write};
 /// The largest integer that every smaller one has a double of its own: 2^53 - 1.
 pub(crate) const SAFE_INTEGER_MAX: i64 = 9_007_199_254_740_991;
 
-/// The order in which an object has its members: first those whose names are indexes, by number, then as they were added.
+/// The order in which an object has its members: first those whose names are indexes, by number, then as they were
+/// added.
 pub(crate) fn ordered(members: Map) -> Map {
     // Nearly all objects have no such name.
     if !members.keys().any(|name| index(name).is_some()) {
@@ -62,7 +63,7 @@ pub(crate) fn to_text(value: &Value) -> String {
     }
 }
 
-/// `Number(value)`; `NaN` for what is none. Numerals in other bases than ten count as none.
+/// `Number(value)`; `NaN` for what is no number. Numerals in other bases than ten do not count as numbers.
 pub(crate) fn to_number(value: &Value) -> f64 {
     match value {
         Value::Null => 0.0,
@@ -103,7 +104,8 @@ pub(crate) fn trimmed(text: &str) -> &str {
     text.trim_matches(|character: char| (character.is_whitespace() && character != '\u{85}') || character == '\u{feff}')
 }
 
-/// `String(number)`: the shortest digits that read back as the same double, with an exponent from 1e21 on and below 1e-6.
+/// `String(number)`: the shortest digits that read back as the same double, with an exponent from 1e21 on and below
+/// 1e-6.
 fn number_text(number: Number) -> String {
     let Number::Double(number) = number else { return number.to_string() };
     if number.is_infinite() {

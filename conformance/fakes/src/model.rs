@@ -13,7 +13,7 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     /// The path, still percent-encoded, from the first slash on.
     pub(crate) path: &'a str,
-    /// What follows the question mark, still percent-encoded; empty when there is none.
+    /// What follows the question mark, still percent-encoded; empty without one.
     pub(crate) query: &'a str,
     /// The headers, their names in lower case.
     pub(crate) headers: &'a [(String, String)],
@@ -46,7 +46,7 @@ impl Answer {
     }
 }
 
-/// What a client may still send, as a system tells in headers.
+/// What a client may still send, as a system reports in headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
     /// Requests per window.
@@ -80,7 +80,8 @@ pub(crate) trait Model: Send + 'static {
         Vec::new()
     }
 
-    /// The keys that exist at this time in the store that the base URL and the model's defaults name, sorted by their bytes.
+    /// The keys that exist at this time in the store that the base URL and the model's defaults name, sorted by their
+    /// bytes.
     fn keys(&self, now: Timestamp) -> Vec<String>;
 
     /// What must not show in a log although it may stand in a path or query.

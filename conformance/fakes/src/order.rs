@@ -17,7 +17,7 @@ pub(crate) struct Order {
 }
 
 impl Orders {
-    /// What was ordered before is forgotten; an order for nobody is none.
+    /// What was ordered before is forgotten; an order for no request does nothing.
     pub(crate) fn give(&mut self, order: Order) {
         self.0 = (order.left > 0).then_some(order);
     }

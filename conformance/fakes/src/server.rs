@@ -1,8 +1,9 @@
-//! The server that all fakes share: carries requests to a model, counts and logs them, and breaks what it was told to.
+//! The server that all fakes share: carries requests to a model, counts and logs them, and breaks what it was ordered
+//! to.
 //!
-//! `wiremock` asks its mocks one after the other, with exclusive access, whether they match a request. The first, of the
-//! highest priority, has the model decide and matches when the connection is to be cut, which only a mock that answers with an
-//! error can do; the second gives the answer that the first has left behind.
+//! `wiremock` asks its mocks one after the other, with exclusive access, whether they match a request. The first, of
+//! the highest priority, has the model decide and matches when the connection is to be cut, which only a mock that
+//! answers with an error can do; the second gives the answer that the first has left behind.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -28,7 +29,8 @@ const UNLIMITED_QUOTA: RateLimit = RateLimit { requests: 1200, window: Duration:
 const GATEWAY_PAGE: &[u8] =
     b"<html><head><title>Bad gateway</title></head><body>The origin did not answer.</body></html>";
 
-/// What [`Fault::Garbage`] sends: it begins like an answer and ends in the middle of a string, with a byte that is not UTF-8.
+/// What [`Fault::Garbage`] sends: it begins like an answer and ends in the middle of a string, with a byte that is not
+/// UTF-8.
 const GARBAGE: &[u8] = b"{\"success\":true,\"result\":\"\xff";
 
 /// How many requests are let through in a window of time; the first request after a window has ended begins the next.
@@ -115,14 +117,16 @@ impl ServerOptions {
         self
     }
 
-    /// Is told every exchange when its answer is decided. It must not block, and not call the server. Default: nobody.
+    /// Is called with every exchange when its answer is decided. It must not block, and not call the server. Default:
+    /// none.
     #[must_use]
     pub fn with_observer(mut self, observer: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Port and latency, for a server that does not speak HTTP. `InvalidInput` when there is more that it would have to heed.
+    /// Port and latency, for a server that does not speak HTTP. `InvalidInput` when there is more that it would have to
+    /// heed.
     pub(crate) fn of_a_connection(self) -> io::Result<(u16, Duration)> {
         let refuse = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         match self {
@@ -159,14 +163,14 @@ pub struct FakeServer {
     _serving: Arc<Serving>,
 }
 
-/// A running server. It is dropped on a thread of its own: in a task that has used up its turn of the runtime, its drop would
-/// wait for a lock of the runtime and spin for ever.
+/// A running server. It is dropped on a thread of its own: in a task that has used up its turn of the runtime, its drop
+/// would wait for a lock of the runtime and spin for ever.
 struct Serving(Option<MockServer>);
 
 impl Drop for Serving {
     fn drop(&mut self) {
         if let Some(server) = self.0.take() {
-            // It panics for nobody: a server that is gone has nothing left to say.
+            // A panic of the thread is passed over: a server that is gone has nothing left to say.
             drop(thread::spawn(move || drop(server)).join());
         }
     }
@@ -227,13 +231,14 @@ impl FakeServer {
         self.order(Order { unharmed: 0, fault, left: count, writes_only: false });
     }
 
-    /// The same for the next `count` requests that ask for a change, where one call of a client looks first and then writes.
+    /// The same for the next `count` requests that ask for a change, where one call of a client looks first and then
+    /// writes.
     pub fn inject_into_writes(&self, fault: Fault, count: u32) {
         self.order(Order { unharmed: 0, fault, left: count, writes_only: true });
     }
 
-    /// As [`inject`](Self::inject), but the next `unharmed` requests are served as usual first, whatever they are: so that
-    /// the second page, or the second request of a batch, goes wrong.
+    /// As [`inject`](Self::inject), but the next `unharmed` requests are served as usual first, whatever they are: so
+    /// that the second page, or the second request of a batch, goes wrong.
     pub fn inject_after(&self, unharmed: u32, fault: Fault, count: u32) {
         self.order(Order { unharmed, fault, left: count, writes_only: false });
     }
@@ -469,7 +474,7 @@ fn template(answer: Answer) -> ResponseTemplate {
     ResponseTemplate::new(answer.status).append_headers(answer.headers).set_body_bytes(answer.body)
 }
 
-/// The whole length announced, half of it sent. The space after the number is optional white space to whoever reads the
+/// The whole length announced, half of it sent. The space after the number is optional white space to a reader of the
 /// header, and keeps hyper's debug builds from taking the number for one that it should compare.
 fn truncated(answer: Answer) -> ResponseTemplate {
     let announced = format!("{} ", answer.body.len());
@@ -495,7 +500,8 @@ struct Answering(Arc<Shared>);
 
 impl Respond for Answering {
     fn respond(&self, _request: &wiremock::Request) -> ResponseTemplate {
-        // The first mock is asked just before, within the same exclusive access, and has left an answer when it did not match.
+        // The first mock is asked just before, within the same exclusive access, and has left an answer when it did not
+        // match.
         self.0.lock().decided.take().unwrap_or_else(|| ResponseTemplate::new(500))
     }
 }

@@ -30,8 +30,8 @@ async fn run() -> kv_api::Result<()> {
     store.close().await
 }
 
-/// A job that must be done once, however many programs ask for it. It needs an atomic `IfNotExists`: where the store has
-/// none, it says so instead of hoping.
+/// A job that must be done once, however many programs ask for it. It needs an atomic `IfNotExists`: where the store
+/// has none, it says so instead of hoping.
 async fn take_the_job_once(store: &Store) -> kv_api::Result<()> {
     if !store.capabilities().if_not_exists.is_full() {
         println!("this store cannot decide who is first, so the job is left alone");

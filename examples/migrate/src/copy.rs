@@ -20,7 +20,7 @@ pub struct Progress {
     pub bytes: Option<(u64, u64)>,
 }
 
-/// Copies all entries of `source` to `sink`, and tells what became of them. `progress` is called after each batch.
+/// Copies all entries of `source` to `sink`, and reports what became of them. `progress` is called after each batch.
 ///
 /// An entry that the target refuses does not stop the others, unless [`Options::fail_fast`] says so. The copy stops when
 /// the source cannot be read on, or when the target has refused a whole batch for a reason that lies with itself, such
@@ -89,8 +89,8 @@ async fn copy_batches(
     Ok(())
 }
 
-/// Takes out the entries of which nobody knows when they end, unless they are to be kept for ever, and those whose expiry
-/// means one thing to one tool and another to the next.
+/// Takes out the entries whose end is not known, unless they are to be kept for ever, and those whose expiry means one
+/// thing to one tool and another to the next.
 fn refuse_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary) -> Vec<Record> {
     let mut kept = Vec::with_capacity(batch.len());
     for record in batch {

@@ -10,7 +10,8 @@ use crate::printing::Shortened;
 /// The result of everything that can end a copy.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a copy or a verification could not go on. What a single entry fails with is a [`Failure`](crate::Failure) instead.
+/// Why a copy or a verification could not go on. What a single entry fails with is a [`Failure`](crate::Failure)
+/// instead.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

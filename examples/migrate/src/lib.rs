@@ -1,5 +1,5 @@
-//! Copies entries between key-value stores and files in Cloudflare's bulk format, with bounded memory, an honest account
-//! of what was not copied, and verification. The command `kv-migrate` is a thin front; see the README.
+//! Copies entries between key-value stores and files in Cloudflare's bulk format, with bounded memory, an honest
+//! account of what was not copied, and verification. The command `kv-migrate` is a thin front; see the README.
 //!
 //! This library sees stores only as [`kv_api::Store`]: it knows no backend.
 //!

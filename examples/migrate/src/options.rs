@@ -17,8 +17,8 @@ pub struct Options {
     pub batch_bytes: usize,
     /// Stop after the batch in which the first entry was not copied; off by default.
     pub fail_fast: bool,
-    /// Copy an entry whose expiry the source cannot tell as one that never expires; off by default, and then such an entry
-    /// is not copied, since nobody knows what would become of it.
+    /// Copy an entry whose expiry the source cannot tell as one that never expires; off by default, and then such an
+    /// entry is not copied, since its end is not known.
     pub unknown_expiry_as_never: bool,
     /// Replace a target file also by an incomplete result; off by default, and then the file stays as it is and the result is
     /// kept beside it.

@@ -19,7 +19,7 @@ pub struct Record {
     pub line: Option<u64>,
 }
 
-/// When an entry ends, as its source tells it: at most one form (EXP-2).
+/// When an entry ends, as its source reports it: at most one form (EXP-2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordExpiry {
     /// It never expires.
@@ -30,8 +30,8 @@ pub enum RecordExpiry {
     At(Timestamp),
     /// The source cannot tell (EXP-8).
     Unknown,
-    /// Zero or less, as a ttl or a time, which some tools write for "never" and others for "at once". Such an entry is not
-    /// copied (EXP-5).
+    /// Zero or less, as a ttl or a time, which some tools write for "never" and others for "at once". Such an entry is
+    /// not copied (EXP-5).
     NotPositive,
 }
 

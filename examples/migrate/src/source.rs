@@ -16,8 +16,8 @@ use crate::keys::KeyReader;
 use crate::options::Options;
 use crate::record::Record;
 
-/// Where entries come from. A batch of it is bounded in entries and bytes (see [`Options`]), so that neither the number of
-/// entries nor their size adds up in memory.
+/// Where entries come from. A batch of it is bounded in entries and bytes (see [`Options`]), so that neither the number
+/// of entries nor their size adds up in memory.
 pub struct Source<'s> {
     from: Origin<'s>,
     options: Options,
@@ -59,8 +59,8 @@ impl<'s> Source<'s> {
         Ok(Self { from: Origin::Store(StoreWalk::new(store, keys, options)), options: options.clone(), order })
     }
 
-    /// The entries of a store under the keys of a file, as far as they have the prefix of the options. Those that the store
-    /// does not have are counted, see [`Summary::missing`](crate::Summary::missing).
+    /// The entries of a store under the keys of a file, as far as they have the prefix of the options. Those that the
+    /// store does not have are counted, see [`Summary::missing`](crate::Summary::missing).
     #[must_use]
     pub fn keys(store: &'s Store, reader: KeyReader, options: &Options) -> Self {
         let walk = StoreWalk::new(store, Keys::Named(Some(Box::new(reader))), options);
@@ -103,7 +103,7 @@ impl<'s> Source<'s> {
         Ok(())
     }
 
-    /// How finely it tells expiries.
+    /// How finely it reports expiries.
     pub(crate) fn expiry_resolution(&self) -> Duration {
         match &self.from {
             Origin::Store(walk) => walk.store.capabilities().expiry_resolution,
@@ -234,7 +234,7 @@ struct BulkWalk {
 
 struct BulkState {
     reader: BulkReader,
-    /// What ended the reading, told after the entries that came before it.
+    /// What ended the reading, reported after the entries that came before it.
     left: Option<Result<()>>,
 }
 

@@ -20,7 +20,8 @@ pub struct Summary {
     pub failed: u64,
     /// Entries that the target may or may not have: no trustworthy answer came (ERR-3).
     pub unknown: u64,
-    /// Keys of a file of keys that the source does not have: no failure, for an entry may have expired since it was named.
+    /// Keys of a file of keys that the source does not have: no failure, for an entry may have expired since it was
+    /// named.
     pub missing: u64,
     /// The first failures, [`Self::FAILURES_MAX`] at most: of `failed` and of `unknown`.
     pub failures: Vec<Failure>,

@@ -88,8 +88,8 @@ impl fmt::Display for What {
     }
 }
 
-/// Reads every entry of `source` again and compares it with `target`: kind and content of the value, metadata, and expiry
-/// within the rounding of both. `started` is when the copy began: what a ttl counts from at the earliest.
+/// Reads every entry of `source` again and compares it with `target`: kind and content of the value, metadata, and
+/// expiry within the rounding of both. `started` is when the copy began: what a ttl counts from at the earliest.
 ///
 /// What the target holds beside is no difference. Of entries with one key in a file only the last one counts, as when
 /// they are copied (BATCH-4).
@@ -213,7 +213,8 @@ enum Lookup<'t> {
 struct Beside {
     file: Source<'static>,
     ahead: VecDeque<Record>,
-    /// Entries come by the bytes of their keys, so that one that the source has lost since can be told and passed over.
+    /// Entries come by the bytes of their keys, so that one that the source has lost since is recognised and passed
+    /// over.
     sorted: bool,
 }
 

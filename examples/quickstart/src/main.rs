@@ -5,8 +5,8 @@
 //! cargo run -p quickstart -- sqlite:app.db     # the same, in a file
 //! ```
 //!
-//! Against Cloudflare KV, Backendless Hive, Puter KV or NemesisDB, or, with no account, against their fakes on this machine. In
-//! one terminal:
+//! Against Cloudflare KV, Backendless Hive, Puter KV or NemesisDB, or, with no account, against their fakes on this
+//! machine. In one terminal:
 //!
 //! ```text
 //! cargo run -p kv-fakes -- cloudflare --port 8787
@@ -46,13 +46,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = kv_backends::open(&url).await?;
     println!("opened a store of {}", store.capabilities().system);
 
-    // The example can be run again on the same store: it works below a prefix of its own, and begins without its entries.
+    // The example can be run again on the same store: it works below a prefix of its own, and begins without its
+    // entries.
     let store = store.with_prefix("quickstart/");
     for deleted in store.delete_many(["Japan", "photo", "user/1", "user/2", "visits", "page"]).await {
         deleted?;
     }
 
-    // Where a store can only look first and then write, another program may come in between; that is refused unless we accept it.
+    // Where a store can only look first and then write, another program may come in between; that is refused unless we
+    // accept it.
     let store = if store.capabilities().if_not_exists == Support::BestEffort {
         println!("conditions have a race window here, which this example accepts");
         store.allow_best_effort()

@@ -3,8 +3,8 @@
 //! It keeps text and bytes, can create without overwriting, and lists in order. It supports nothing else, so everything
 //! else is refused before a call gets here. `tests/conformance.rs` proves the rest.
 //!
-//! Files are read and written on tokio's threads for blocking work. A blocking call inside an `async fn` would stop every
-//! other task on its thread, deadlines included.
+//! Files are read and written on tokio's threads for blocking work. A blocking call inside an `async fn` would stop
+//! every other task on its thread, deadlines included.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -37,6 +37,8 @@ static CAPABILITIES: Capabilities = Capabilities::new("folder")
 #[derive(Debug)]
 pub struct Folder {
     path: Arc<Path>,
+    /// The path as text: absolute and without links, so that it is the same in every process (NS-3).
+    scope: String,
     /// Held by the write or delete that is under way, also when its caller has dropped it: work on a thread cannot be
     /// stopped, and must not overtake a later write.
     writing: Arc<Mutex<()>>,
@@ -49,16 +51,19 @@ impl Folder {
     /// Opens the folder, and creates it where it is missing.
     ///
     /// # Errors
-    /// `Misconfigured` when there is no folder at `path` and it cannot be created, or outside of a tokio runtime.
+    /// `Misconfigured` when the folder does not exist and cannot be created, when its path is not UTF-8, or outside of a
+    /// tokio runtime.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let path: Arc<Path> = path.into().into();
-        let folder = Arc::clone(&path);
-        on_blocking_thread(move || {
-            fs::create_dir_all(folder)
+        let path = path.into();
+        let path = on_blocking_thread(move || {
+            fs::create_dir_all(&path)
+                .and_then(|()| fs::canonicalize(&path))
                 .map_err(|error| Error::new(ErrorKind::Misconfigured, "cannot create the folder").with_source(error))
         })
         .await?;
-        Ok(Self { path, writing: Arc::default() })
+        let scope = path.to_str().map(str::to_owned);
+        let scope = scope.ok_or_else(|| Error::new(ErrorKind::Misconfigured, "the path of the folder is not UTF-8"))?;
+        Ok(Self { path: path.into(), scope, writing: Arc::default() })
     }
 
     fn file(&self, key: &str) -> PathBuf {
@@ -77,16 +82,16 @@ impl Folder {
     }
 }
 
-/// Runs blocking work where it holds up nobody. Dropping the future does not stop the work: it runs to its end, so an entry
-/// is old or new and never half of each (ERR-6).
+/// Runs blocking work on a thread that may be blocked. Dropping the future does not stop the work: it runs to its end,
+/// so an entry is old or new and never half of each (ERR-6).
 async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let runtime = Handle::try_current()
         .map_err(|_| Error::new(ErrorKind::Misconfigured, "a folder store needs a tokio runtime"))?;
-    // Without a result nobody knows what was done: `Unavailable` says that the outcome is unknown.
+    // Without a result it is not known what was done: `Unavailable` says that the outcome is unknown.
     runtime.spawn_blocking(work).await.map_err(|_| Error::new(ErrorKind::Unavailable, "the runtime has ended"))?
 }
 
-/// Writes beside the entry and puts the whole file in its place, so that nobody ever reads half of one.
+/// Writes beside the entry and puts the whole file in its place, so that no reader ever sees half of one.
 fn put(folder: &Path, file: &Path, value: &Value, place: fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     let number = UNFINISHED.fetch_add(1, Ordering::Relaxed);
     let unfinished = folder.join(format!("unfinished-{}-{number}", std::process::id()));
@@ -133,7 +138,7 @@ impl Backend for Folder {
     }
 
     fn scope(&self) -> &str {
-        self.path.to_str().unwrap_or_default()
+        &self.scope
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
@@ -163,8 +168,8 @@ impl Backend for Folder {
                 put(&folder, &file, &value, |from, to| fs::rename(from, to)).map_err(explain)?;
                 return Ok(SetOutcome::new(SetStatus::Stored));
             }
-            // The only condition that is supported is IfNotExists. A link is never made over a file, and that is decided
-            // by the operating system: of two callers one gets it.
+            // The only condition that is supported is IfNotExists. A link is never made over a file, and that is
+            // decided by the operating system: of two callers one gets it.
             match put(&folder, &file, &value, |from, to| fs::hard_link(from, to)) {
                 Ok(()) => Ok(SetOutcome::new(SetStatus::Created)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(SetOutcome::new(SetStatus::NotMet)),

@@ -42,3 +42,21 @@ fn no_call_blocks_its_thread() {
         write.await.unwrap();
     });
 }
+
+/// However the folder is named, a cursor fits it (NS-3).
+#[cfg(unix)]
+#[tokio::test]
+async fn one_folder_under_two_names_is_one_store_to_cursors() {
+    let parent = tempfile::tempdir().unwrap();
+    let (folder, link) = (parent.path().join("folder"), parent.path().join("link"));
+    let store = open(folder.clone()).await.unwrap();
+    std::os::unix::fs::symlink(&folder, &link).unwrap();
+    for key in ["a", "b"] {
+        store.set(key, "").await.unwrap();
+    }
+    let cursor = store.list().limit(1).await.unwrap().cursor.unwrap();
+    for name in [link, folder.join("../folder")] {
+        let page = open(name).await.unwrap().list().cursor(cursor.clone()).await.unwrap();
+        assert_eq!(page.items.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+}

@@ -206,7 +206,7 @@ impl Hive {
         entry.expires.map(|expires| expires.saturating_since(now)).ok_or_else(Refusal::no_expiration)
     }
 
-    /// The time since the last operation, of which asking for it is none. `None` for a missing key.
+    /// The time since the last operation; asking for it does not count as one. `None` for a missing key.
     pub(super) fn since_last_operation(&mut self, key: &str, now: Timestamp) -> Option<Duration> {
         self.live(key, now).map(|entry| now.saturating_since(entry.last_operation))
     }

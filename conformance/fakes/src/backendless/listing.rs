@@ -81,8 +81,9 @@ impl Listing {
         (keys, None)
     }
 
-    /// From a place where no name is: an empty page, and the cursor is the next name's place. From a name's own place: a
-    /// page of one name more or fewer than asked for, whether they match or not, and the cursor is just after the last.
+    /// From a place where no name is: an empty page, and the cursor is the next name's place. From a name's own place:
+    /// a page of one name more or fewer than asked for, whether they match or not, and the cursor is just after the
+    /// last.
     fn uneven(&self, hive: &Hive, start: u64, now: Timestamp) -> (Vec<String>, Option<u64>) {
         let mut names = hive.names_from(start, now);
         let Some((first_place, first)) = names.next() else { return (Vec::new(), None) };

@@ -8,10 +8,11 @@
 //! | `BASE/<application id>/<API key>/hive` | a server of one's own |
 //! | `/<application id>/<API key>/hive` | `api.backendless.com` |
 //!
-//! Another id or key is an error with status 401. `GET …/info` in place of `…/hive` tells about the application.
+//! Another id or key is an error with status 401. `GET …/info` in place of `…/hive` describes the application.
 //!
-//! A value is kept as parsed JSON: the order of members, 64-bit integers and doubles survive, `1.0` stays apart from `1`;
-//! escapes and integers beyond 64 bits do not. Of a repeated member the last value counts. No source says any of it.
+//! A value is kept as parsed JSON: the order of members, 64-bit integers and doubles survive, `1.0` stays apart from
+//! `1`; escapes and integers beyond 64 bits do not. Of a repeated member the last value counts. No source says any of
+//! it.
 //!
 //! # What is assumed
 //!
@@ -37,7 +38,7 @@
 //! | body without content type `application/json` | an error | `system.rs`, `json_body` |
 //! | empty key in a body | an error where it would be stored | `system.rs`, `storable_key` |
 //!
-//! No limit of size, count or length is known, so there is none.
+//! No limit of size, count or length is known, so nothing is limited.
 
 mod glob;
 mod hive;
@@ -138,7 +139,8 @@ impl Fake {
         self
     }
 
-    /// The status of the answer to a token that is not accepted; the code is 3064. Default: 400, which no source confirms.
+    /// The status of the answer to a token that is not accepted; the code is 3064. Default: 400, which no source
+    /// confirms.
     #[must_use]
     pub fn with_bad_user_token_status(mut self, status: u16) -> Self {
         self.bad_user_token_status = status;
@@ -155,8 +157,8 @@ impl Fake {
     /// Serves it. The base URL ends in `/api`; the module says what follows it.
     ///
     /// # Errors
-    /// `InvalidInput` when the id, the key or a hive cannot be a segment of a path (it is empty, `.` or `..`); else what
-    /// listening on the port ran into.
+    /// `InvalidInput` when the id, the key or a hive cannot be a segment of a path (it is empty, `.` or `..`); else
+    /// what listening on the port ran into.
     pub async fn serve(self, options: ServerOptions) -> io::Result<FakeServer> {
         let names = [("application id", &self.app_id), ("API key", &self.api_key)];
         for (what, name) in names.into_iter().chain(self.hives.iter().map(|hive| ("hive", hive))) {

@@ -31,8 +31,8 @@ impl Refusal {
         Self { status, ..Self::new(3064, message) }
     }
 
-    // No source has a code for the errors below. Theirs lie beyond all codes of the system, so that nobody takes them
-    // for real ones.
+    // No source has a code for the errors below. Theirs lie beyond all codes of the system, so that no reader takes
+    // them for real ones.
 
     /// Reads and writes alike; whether the system creates a hive on first write is not known.
     pub(super) fn no_such_hive() -> Self {

@@ -107,7 +107,8 @@ impl Route {
             _ => {}
         }
         let [BUCKET, rest @ ..] = segments else { return Err(Refusal::no_such_route()) };
-        // Before the keys: a key of these names is out of reach here, and `keys` is a listing whoever means a key by it.
+        // Before the keys: a key of these names is out of reach here, and `keys` is a listing also for a client that
+        // means a key.
         let call = match (method, rest) {
             ("PUT", []) => Some(BucketCall::SetMany),
             ("POST", []) => Some(BucketCall::GetMany),

@@ -45,7 +45,7 @@ pub enum Rounding {
 /// How names are cut into pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Pages {
-    /// As many matching names as asked for, each once, and the end told with the last of them.
+    /// As many matching names as asked for, each once, and the end comes with the last of them.
     #[default]
     Even,
     /// Everything a caller has to reckon with: empty pages before and after full ones, pages with one name more or
@@ -79,7 +79,7 @@ pub enum Nulls {
     /// A set of null is an error and writes nothing.
     #[default]
     Refused,
-    /// Null is a value. Only get-many tells it from a missing key.
+    /// Null is a value. Only get-many distinguishes it from a missing key.
     Stored,
 }
 

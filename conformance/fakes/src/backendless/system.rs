@@ -276,7 +276,8 @@ fn key_call(
             return Ok(Reply::Nothing);
         }
         KeyCall::ClearExpiration => {
-            // A missing key is refused by analogy; a key without an expiration has none afterwards, so that is no error.
+            // A missing key is refused by analogy; a key without an expiration has none afterwards, so that is no
+            // error.
             hive.expire(key, Expiry::Never, now)?;
             return Ok(Reply::Nothing);
         }

@@ -35,7 +35,7 @@ impl Account {
         self.namespaces.get_mut(&id).ok_or_else(|| Refusal::namespace_not_found(operation))
     }
 
-    /// Without any refusal, for whoever asks from inside.
+    /// Without any refusal, for tests that look inside.
     pub(super) fn peek(&self, id: &str) -> Option<&Namespace> {
         self.namespaces.get(&normalized(id))
     }

@@ -19,7 +19,8 @@ use crate::model::{Answer, Request};
 
 /// The most pairs or keys in a bulk write or delete.
 const ITEMS_MAX: usize = 10_000;
-/// The longest body of a bulk request, in bytes. Assumed: "100 megabytes" are powers of ten, as the local implementation has it.
+/// The longest body of a bulk request, in bytes. Assumed: "100 megabytes" are powers of ten, as the local
+/// implementation has it.
 pub(super) const BODY_BYTES_MAX: usize = 100_000_000;
 /// The most keys in a bulk get.
 const GET_KEYS_MAX: usize = 100;
@@ -43,8 +44,8 @@ impl Plan {
         self.0.len()
     }
 
-    /// Does everything but what `fails` says, by position and key, and answers with what is missing. Assumed: under 200, and
-    /// as a success, even when all of it is missing.
+    /// Does everything but what `fails` says, by position and key, and answers with what is missing. Assumed: under
+    /// 200, and as a success, even when all of it is missing.
     pub(super) fn carry_out(self, namespace: &mut Namespace, fails: impl Fn(usize, &str) -> bool) -> Answer {
         let mut unsuccessful = Vec::new();
         let mut changes = Vec::with_capacity(self.0.len());
@@ -147,8 +148,8 @@ pub(super) fn get(namespace: &Namespace, request: &Request<'_>, now: Timestamp) 
     Ok(success(&json!({ "values": values })))
 }
 
-/// An entry in the answer to a bulk get. Bytes that are not UTF-8 come out damaged and without a word, and a mark of byte
-/// order in front is lost, both as the local implementation does; that production does so too is assumed.
+/// An entry in the answer to a bulk get. Bytes that are not UTF-8 come out damaged and without a word, and a mark of
+/// byte order in front is lost, both as the local implementation does; that production does so too is assumed.
 fn shown(entry: &Entry, as_json: bool, with_metadata: bool) -> Result<Value, Refusal> {
     let text = String::from_utf8_lossy(&entry.value);
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
@@ -181,7 +182,7 @@ struct Item {
 }
 
 impl Item {
-    /// Checks the shape; members that nobody knows are passed over.
+    /// Checks the shape; unknown members are passed over.
     fn parse(at: usize, mut item: Value) -> Result<Self, Refusal> {
         if !item.is_object() {
             return Err(wrong_type(&at.to_string(), "object", Some(&item)));

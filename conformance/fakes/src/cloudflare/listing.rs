@@ -19,8 +19,8 @@ const LIMIT_MIN: usize = 10;
 /// Begins a cursor in front of the first key, which only a page out of order needs. No base64 text looks like it.
 const BEGINNING: &str = ".";
 
-/// Behind a cursor, any number of times, it makes another cursor for the same place: after an empty page a cursor is not the
-/// one that the page was asked for with.
+/// Behind a cursor, any number of times, it makes another cursor for the same place: after an empty page a cursor is
+/// not the one that the page was asked for with.
 const SAME_PLACE: char = '!';
 
 /// What a listing asks for.
@@ -47,7 +47,7 @@ impl Listing {
     pub(super) fn answer(&self, namespace: &Namespace, page_keys_max: usize, now: Timestamp) -> Answer {
         let after = match self.position() {
             Ok(after) => after,
-            // Assumed, as the local implementation does: a cursor that is none is at the end.
+            // Assumed, as the local implementation does: what is no cursor is taken for the end.
             Err(NoCursor) => return answer(&[], ""),
         };
         let mut walk = namespace.walk(&self.prefix, after.as_deref(), now).peekable();
@@ -71,8 +71,8 @@ impl Listing {
         answer(&[], if self.cursor.is_empty() { BEGINNING } else { &self.cursor })
     }
 
-    /// The first keys, wherever the request goes on from, and a cursor that leads to them once more; `None` where there are
-    /// no keys.
+    /// The first keys, wherever the request goes on from, and a cursor that leads to them once more; `None` where there
+    /// are no keys.
     pub(super) fn answer_first_again(
         &self,
         namespace: &Namespace,

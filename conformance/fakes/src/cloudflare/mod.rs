@@ -20,15 +20,15 @@ use crate::server::{FakeServer, ServerOptions};
 use account::Account;
 use model::{Cloudflare, Credentials, Switches};
 
-/// The account of a fake that is told none.
+/// The account of a fake that is given no other.
 pub const ACCOUNT: &str = "0acc0000000000000000000000000001";
-/// The namespace of a fake that is told none.
+/// The namespace of a fake that is given no other.
 pub const NAMESPACE: &str = "0a5e0000000000000000000000000001";
-/// The API token of a fake that is told none.
+/// The API token of a fake that is given no other.
 pub const TOKEN: &str = "fake-cloudflare-token";
 /// The e-mail address that goes with [`GLOBAL_KEY`].
 pub const EMAIL: &str = "fake@example.com";
-/// The global API key of a fake that is told none, the older form of credentials.
+/// The global API key of a fake that is given no other, the older form of credentials.
 pub const GLOBAL_KEY: &str = "fake-cloudflare-key";
 
 /// What follows the address of the server, as it follows `https://api.cloudflare.com`.
@@ -40,7 +40,7 @@ const TITLE: &str = "kv-fakes";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum Refusals {
-    /// Those seen in production, and assumed where nobody has seen any: an expiry too soon has code 10034.
+    /// Those seen in production, and assumed where none has been seen: an expiry too soon has code 10034.
     #[default]
     Production,
     /// Those of the vendor's local implementation: an expiry too soon has code 10001, and a ttl too short the text of a
@@ -135,7 +135,8 @@ impl Fake {
         self
     }
 
-    /// Pages of a listing have at most this many keys, whatever the limit asked for; 0 counts as 1. Default: no such bound.
+    /// Pages of a listing have at most this many keys, whatever the limit asked for; 0 counts as 1. Default: no such
+    /// bound.
     #[must_use]
     pub fn with_page_keys_max(mut self, keys: usize) -> Self {
         self.switches.page_keys_max = keys.max(1);
@@ -152,8 +153,8 @@ impl Fake {
     /// Serves it. The base URL ends in `/client/v4`, as the real one does.
     ///
     /// # Errors
-    /// `InvalidInput` when account or namespace are not 32 hex digits, a credential is empty or holds what a header cannot;
-    /// else what listening on the port ran into.
+    /// `InvalidInput` when account or namespace are not 32 hex digits, a credential is empty or holds what a header
+    /// cannot; else what listening on the port ran into.
     pub async fn serve(self, options: ServerOptions) -> io::Result<FakeServer> {
         let Self { account, namespace, credentials, switches } = self;
         for (what, id) in [("account", &account), ("namespace", &namespace)] {

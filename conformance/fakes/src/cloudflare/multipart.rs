@@ -1,7 +1,7 @@
 //! The bodies of forms, as all the senders write them.
 //!
-//! The crates for this bring a decoder of legacy text encodings along, or their own asynchronous streams; a body that is here as
-//! a whole needs neither.
+//! The crates for this bring a decoder of legacy text encodings along, or their own asynchronous streams; a body that
+//! is here as a whole needs neither.
 
 /// The most lines a part may have above its content.
 const PART_HEADERS_MAX: usize = 16;

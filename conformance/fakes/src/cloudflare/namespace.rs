@@ -59,7 +59,8 @@ impl Namespace {
         }
     }
 
-    /// The namespace as it was before the last request that changed something: what an eventually consistent reader sees.
+    /// The namespace as it was before the last request that changed something: what an eventually consistent reader
+    /// sees.
     pub(super) fn before_last_change(&self) -> Self {
         let mut entries = self.entries.clone();
         for (key, old) in self.replaced.iter().rev() {

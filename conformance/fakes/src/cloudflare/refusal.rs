@@ -1,7 +1,7 @@
 //! How the system says no: its error catalogue.
 //!
-//! Codes and statuses that nobody has seen in production are assumptions; each is made here, once, and says so. A test of an
-//! adapter should rely on the status class only.
+//! Codes and statuses that have not been seen in production are assumptions; each is made here, once, and says so. A
+//! test of an adapter should rely on the status class only.
 
 use super::Refusals;
 use crate::javascript::stringify;
@@ -84,8 +84,8 @@ impl Refusal {
         Self::new(405, 10405, format!("{method} method not allowed"))
     }
 
-    /// The code has been seen for a ttl below the minimum; for an absolute expiry it is assumed. The texts are those of the
-    /// binding, the same in production and locally.
+    /// The code has been seen for a ttl below the minimum; for an absolute expiry it is assumed. The texts are those of
+    /// the binding, the same in production and locally.
     pub(super) fn expiry(message: String) -> Self {
         Self::new(400, 10034, message).locally(10001)
     }
@@ -107,7 +107,7 @@ impl Refusal {
         Self::new(413, 10001, format!("{what} length of {bytes} exceeds limit of {max}.")).locally(10000)
     }
 
-    /// Assumed: nobody has seen the answer to more than 100 MB.
+    /// Assumed: the answer to more than 100 MB has not been seen.
     pub(super) fn request_too_large(max: usize) -> Self {
         Self::new(413, 10001, format!("Total size of request exceeds the limit of {max} bytes"))
     }
@@ -117,8 +117,8 @@ impl Refusal {
         Self::new(400, 10001, message)
     }
 
-    /// The code has been seen for a bulk body of the wrong shape; for a wrong item in it the code is assumed. The status has
-    /// been seen locally.
+    /// The code has been seen for a bulk body of the wrong shape; for a wrong item in it the code is assumed. The
+    /// status has been seen locally.
     pub(super) fn bad_bulk(message: impl Into<String>) -> Self {
         Self::new(400, 10012, message).locally(10001)
     }

@@ -62,7 +62,8 @@ impl<'a> Route<'a> {
 
 /// The key that a path segment names. A plus sign is a plus sign.
 pub(super) fn decode_key(segment: &str) -> Result<String, Refusal> {
-    // `percent_decode_str` leaves a percent sign alone that no two hex digits follow. What production does then is unknown.
+    // `percent_decode_str` leaves a percent sign alone that no two hex digits follow. What production does then is
+    // unknown.
     let broken = segment.match_indices('%').any(|(at, _)| {
         !segment.as_bytes()[at + 1..].get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     });

@@ -82,10 +82,11 @@ fn whole_part(number: f64) -> Option<i64> {
     number.trunc().to_string().parse().ok()
 }
 
-/// The second at which an entry written now expires. A ttl wins over an absolute time, which is then not even looked at.
+/// The second at which an entry written now expires. A ttl wins over an absolute time, which is then not even looked
+/// at.
 ///
-/// Assumed, as the local implementation does: "now" is the second that has begun, so that an entry may live up to a second
-/// less than its ttl. `at` is the place of the item in its request.
+/// Assumed, as the local implementation does: "now" is the second that has begun, so that an entry may live up to a
+/// second less than its ttl. `at` is the place of the item in its request.
 pub(super) fn expiration(
     at: usize,
     ttl: Option<&Seconds>,

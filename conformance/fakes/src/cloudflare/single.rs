@@ -42,8 +42,8 @@ fn form_of(body: &[u8], boundary: Result<String, multipart::Malformed>) -> Resul
         }
         None => None,
     };
-    // Without a file name a part is text to a form parser, and what is not UTF-8 in it is lost. Seen locally; that production
-    // does so too is assumed, so that a client which relies on the opposite is found out.
+    // Without a file name a part is text to a form parser, and what is not UTF-8 in it is lost. Seen locally; that
+    // production does so too is assumed, so that a client which relies on the opposite is found out.
     let value = if value.is_file {
         value.content.to_vec()
     } else {
@@ -63,8 +63,8 @@ pub(super) fn delete(namespace: &mut Namespace, key: String) -> Answer {
     nothing()
 }
 
-/// The result of single writes, deletes and removals. Assumed, as documentation and fixtures differ: `null`, which all the
-/// clients take.
+/// The result of single writes, deletes and removals. Assumed, as documentation and fixtures differ: `null`, which all
+/// the clients take.
 pub(super) fn nothing() -> Answer {
     success(&Value::Null)
 }

@@ -18,7 +18,7 @@ pub(super) struct Serving {
     /// How long every answer is held back
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
-    /// How many requests are let through in how many seconds; those beyond are told so and not carried out
+    /// How many requests are let through in how many seconds; those beyond are refused and not carried out
     #[arg(long, value_name = "N/SECONDS", value_parser = parse_rate_limit)]
     rate_limit: Option<RateLimit>,
     /// What goes wrong, and how many times

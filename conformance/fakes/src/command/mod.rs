@@ -1,4 +1,4 @@
-//! The command line: arguments in, one line with the URL out, and a server until somebody stops it.
+//! The command line: arguments in, one line with the URL out, and a server until it is stopped.
 
 mod arguments;
 mod backendless;
@@ -50,7 +50,7 @@ impl System {
 
 /// A server that is ready, whatever it speaks.
 struct Running {
-    /// What whoever started the program is told.
+    /// What is printed for the person who started the program.
     url: String,
     /// How to point clients at it, line by line.
     hints: Vec<String>,
@@ -95,7 +95,7 @@ pub(crate) fn main() -> ExitCode {
         for hint in &running.hints {
             tell(hint);
         }
-        // Whoever started it waits for this line; if nobody can read it there is nobody to serve.
+        // The program that started it waits for this line; if it cannot be read, no client will come.
         if let Err(error) = writeln!(io::stdout(), "{}", running.url) {
             return failed(&error);
         }
@@ -119,13 +119,13 @@ fn failed(error: &io::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Writes a line to standard error, with the control characters in it escaped (ERR-2). One that takes no more, such as a
-/// closed pipe, must not stop the server.
+/// Writes a line to standard error, with the control characters in it escaped (ERR-2). One that takes no more, such as
+/// a closed pipe, must not stop the server.
 fn tell(line: impl Display) {
     let _ = writeln!(io::stderr(), "{}", Escaped(&line.to_string()));
 }
 
-/// Ends when somebody interrupts or terminates the program; listens from its first poll on.
+/// Ends when the program is interrupted or terminated; listens from its first poll on.
 async fn stop() {
     let interrupted = async {
         if tokio::signal::ctrl_c().await.is_err() {

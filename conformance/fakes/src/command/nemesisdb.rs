@@ -79,7 +79,10 @@ impl Arguments {
         }
         let mut hint = server.store_url();
         if self.max_message_bytes != MAX_MESSAGE_BYTES {
-            hint.push_str(&format!("  (the store must be told of {} bytes a message)", self.max_message_bytes));
+            hint.push_str(&format!(
+                "  (the store must be given the limit of {} bytes a message)",
+                self.max_message_bytes
+            ));
         }
         Ok(Running { url: server.url(), hints: vec![hint], _server: Box::new(server) })
     }

@@ -1,7 +1,7 @@
 //! JSON as a tree that keeps the order of members.
 //!
-//! The fakes do not read JSON into the tree of `serde_json`: there the order of members, the meaning of numbers and two member
-//! names depend on features that any other crate of the program may turn on.
+//! The fakes do not read JSON into the tree of `serde_json`: there the order of members, the meaning of numbers and two
+//! member names depend on features that any other crate of the program may turn on.
 
 mod parse;
 mod write;
@@ -26,7 +26,8 @@ pub(crate) enum Value {
     Object(Map),
 }
 
-/// A number: an integer of 64 bits, or else a double, which is infinite only where JavaScript reads one beyond all doubles.
+/// A number: an integer of 64 bits, or else a double, which is infinite only where JavaScript reads one beyond all
+/// doubles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Number {
     Unsigned(u64),
@@ -35,8 +36,8 @@ pub(crate) enum Number {
     Double(f64),
 }
 
-/// The members of an object, each name once, in the order in which the names were first added. Two are equal whatever the
-/// order.
+/// The members of an object, each name once, in the order in which the names were first added. Two are equal whatever
+/// the order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Map(Vec<(String, Value)>);
 
@@ -205,7 +206,7 @@ impl IntoIterator for Map {
     }
 }
 
-/// A member; null where there is none.
+/// A member; null where it is missing.
 impl Index<&str> for Value {
     type Output = Self;
 
@@ -214,7 +215,7 @@ impl Index<&str> for Value {
     }
 }
 
-/// A member, which is made where there is none. What is no object becomes one.
+/// A member, which is made where it is missing. What is no object becomes one.
 impl IndexMut<&str> for Value {
     fn index_mut(&mut self, name: &str) -> &mut Self {
         if !self.is_object() {

@@ -3,8 +3,8 @@
 use super::{Map, Number, Value};
 use crate::javascript;
 
-/// The most levels of arrays and objects where a system has no limit of its own: more than fit into any metadata, and few
-/// enough for any stack.
+/// The most levels of arrays and objects where a system has no limit of its own: more than fit into any metadata, and
+/// few enough for any stack.
 const LEVELS_MAX: usize = 600;
 
 /// Text that is not JSON, or nested too deeply.
@@ -14,7 +14,8 @@ pub(crate) struct Invalid;
 /// What the reader makes of numbers, and of the order of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// Integers of 64 bits are exact, all other numbers doubles, beyond which there is none. Members stay as they stand.
+    /// Integers of 64 bits are exact, all other numbers doubles, and larger ones are refused. Members stay as they
+    /// stand.
     Exact,
     /// `JSON.parse` and what `JSON.stringify` then makes of it.
     JavaScript,

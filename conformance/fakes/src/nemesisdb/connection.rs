@@ -32,9 +32,9 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// How a connection ends.
 enum End {
-    /// There is nobody left to talk to.
+    /// The client is gone.
     Lost,
-    /// The client said goodbye, and is told so.
+    /// The client said goodbye, and is answered so.
     ClosedByClient,
     /// With a close frame of ours.
     Refused(CloseCode),
@@ -134,7 +134,7 @@ impl Line {
                     return End::Lost;
                 }
                 Some(Err(Error::Io(error))) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    // The client's system resets a connection that was closed with bytes in it which nobody has read.
+                    // The client's system resets a connection that was closed with unread bytes in it.
                     if self.answered_last.load(Ordering::Relaxed) {
                         self.shared.closed_early();
                     }

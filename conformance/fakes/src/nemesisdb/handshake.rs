@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::connection::linger;
 
-/// A longer head of a request is none.
+/// A longer head of a request is refused.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// How many headers are read.
@@ -31,7 +31,7 @@ enum Wish {
 }
 
 /// Upgrades, whatever the path; refuses what is no such request. No subprotocol is chosen and no extension accepted.
-/// `upgrading` is called before the client is told.
+/// `upgrading` is called before the client is answered.
 pub(super) async fn accept<T>(
     mut stream: TcpStream,
     max_message_bytes: usize,

@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Message {
     /// Which connection it came on: the first since the fake was served is 1.
     pub connection: u64,
-    /// The name of the command, of several the one that is carried out. Empty where there is none: a message that is
+    /// The name of the command, of several the one that is carried out. Empty without one: a message that is
     /// binary or empty, that is not JSON or has no object at its root.
     pub command: String,
     /// The keys it names: of SET and ADD sorted by their bytes, otherwise in the order of the message, repeated ones
@@ -24,7 +24,7 @@ pub struct Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let command = if self.command.is_empty() { "(no command)" } else { self.command.as_str() };
-        // A command is whatever the client calls it, so it is escaped like a key where it is none of the system's.
+        // A command is whatever the client calls it, so it is escaped like a key where the system does not know it.
         write!(f, "#{} {}", self.connection, command.escape_debug())?;
         for key in &self.keys {
             write!(f, " {key:?}")?;

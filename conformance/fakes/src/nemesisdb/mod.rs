@@ -2,8 +2,8 @@
 //!
 //! `wiremock` knows no WebSocket, so this fake has a server of its own, [`Server`], with the handle's methods named as
 //! those of [`FakeServer`](crate::FakeServer). A request is one message. It speaks as the real one does: any path, text
-//! messages only, one message back for each key, refusals before the rest and the rest in an order that the seed decides,
-//! silence to batches without keys, to empty and to binary messages, close 1009 to what is too long.
+//! messages only, one message back for each key, refusals before the rest and the rest in an order that the seed
+//! decides, silence to batches without keys, to empty and to binary messages, close 1009 to what is too long.
 //!
 //! # What a fault looks like
 //!
@@ -27,7 +27,7 @@
 //! | matter | choice |
 //! | --- | --- |
 //! | messages counted by `SERVER_INFO` | every text that is not empty |
-//! | a root array of several elements | told that only one command is permitted, then as one of one element |
+//! | a root array of several elements | refused because only one command is permitted, then as one of one element |
 //! | the root `{}` | two refusals, as nearly always; the real one reads a member that is not there, and has crashed once |
 //! | the integer `-0` | comes back as `-0.0` |
 //! | more than 10,000 levels of nesting | not JSON |
@@ -54,10 +54,10 @@ use server::{Observer, Settings};
 pub use message::Message;
 pub use server::{Data, Server};
 
-/// The limit of a message in bytes, unless told otherwise.
+/// The limit of a message in bytes, unless set otherwise.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// After how long a silence a client is pinged, unless told otherwise.
+/// After how long a silence a client is pinged, unless set otherwise.
 pub const PING_AFTER: Duration = Duration::from_secs(150);
 
 /// A NemesisDB server to be served.
@@ -131,34 +131,36 @@ impl Fake {
         self
     }
 
-    /// After how long a silence a client is pinged; after as long again it is dropped without a close frame. By real time.
-    /// Default: [`PING_AFTER`].
+    /// After how long a silence a client is pinged; after as long again it is dropped without a close frame. By real
+    /// time. Default: [`PING_AFTER`].
     #[must_use]
     pub fn with_ping_after(mut self, silence: Duration) -> Self {
         self.ping_after = silence;
         self
     }
 
-    /// Goes down, with all connections and all data, whenever [`Server::closes_with_answers_due`] counts, as the real one
-    /// can; [`Server::restart`] brings it back. Default: it only counts.
+    /// Goes down, with all connections and all data, whenever [`Server::closes_with_answers_due`] counts, as the real
+    /// one can; [`Server::restart`] brings it back. Default: it only counts.
     #[must_use]
     pub fn with_crash_on_early_close(mut self) -> Self {
         self.crashes_on_early_close = true;
         self
     }
 
-    /// Is told every message when its answers are decided. It must not block, and not call the server. Default: nobody.
+    /// Is called with every message when its answers are decided. It must not block, and not call the server. Default:
+    /// none.
     #[must_use]
     pub fn with_observer(mut self, observer: impl Fn(&Message) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Serves it. Of the options it takes port and latency; the clock has nothing to decide here, since no entry expires.
+    /// Serves it. Of the options it takes port and latency; the clock has nothing to decide here, since no entry
+    /// expires.
     ///
     /// # Errors
-    /// `InvalidInput` for a rate limit, which the system has not, and for an observer of HTTP exchanges, of which there are
-    /// none; else what listening on the port ran into.
+    /// `InvalidInput` for a rate limit, which the system has not, and for an observer of HTTP exchanges, of which there
+    /// are none; else what listening on the port ran into.
     #[allow(clippy::unused_async, reason = "as the other fakes are served")]
     pub async fn serve(self, options: ServerOptions) -> io::Result<Server> {
         let Self { max_message_bytes, spread, ping_after, seed, crashes_on_early_close, observer } = self;

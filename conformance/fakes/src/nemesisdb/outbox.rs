@@ -148,8 +148,8 @@ impl Outbox {
     }
 }
 
-/// Mixes the answers of the workers to one message, those about one key in their order; what stands before them, and what
-/// is about all keys, keeps its place.
+/// Mixes the answers of the workers to one message, those about one key in their order; what stands before them, and
+/// what is about all keys, keeps its place.
 pub(super) fn shuffle(answers: &mut [Answer], random: &mut Rng) {
     let first = answers.iter().take_while(|answer| answer.order == Order::Refusal).count();
     let answers = &mut answers[first..];

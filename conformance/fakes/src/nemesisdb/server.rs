@@ -1,4 +1,4 @@
-//! The server: takes connections, carries their messages to the system, and breaks what it was told to.
+//! The server: takes connections, carries their messages to the system, and breaks what it was ordered to.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -49,7 +49,7 @@ pub enum Data {
 }
 
 /// A fake that listens on 127.0.0.1, on a thread of its own. Clones are the same server; it ends when the last one is
-/// dropped, and whoever is connected then is freed.
+/// dropped, and clients that are connected then are freed.
 #[derive(Clone)]
 pub struct Server {
     running: Arc<Running>,
@@ -121,8 +121,8 @@ impl Server {
         format!("nemesisdb://{}", self.running.address)
     }
 
-    /// How many messages have reached the server, those it ignores and the broken ones included. Pings are none, and what is
-    /// too long is not taken in.
+    /// How many messages have reached the server, those it ignores and the broken ones included. Pings do not count,
+    /// and what is too long is not taken in.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.lock().requests
@@ -143,7 +143,7 @@ impl Server {
     /// How often a client closed while it still had answers to get, which ends the process of a real server.
     ///
     /// Counted are a close frame and an end without one while an answer has not been sent, and an end with answers left
-    /// unread. An answer is sent within microseconds and may then be on its way, so whoever wants to be sure to catch a
+    /// unread. An answer is sent within microseconds and may then be on its way, so a test that has to catch a
     /// hasty client sets a latency.
     #[must_use]
     pub fn closes_with_answers_due(&self) -> u64 {
@@ -156,8 +156,8 @@ impl Server {
         self.lock().system.keys()
     }
 
-    /// The next `count` messages that `fault` fits meet it; what was ordered before is forgotten. Zero ends it. What each
-    /// fault looks like here is in the [module](super).
+    /// The next `count` messages that `fault` fits meet it; what was ordered before is forgotten. Zero ends it. What
+    /// each fault looks like here is in the [module](super).
     pub fn inject(&self, fault: Fault, count: u32) {
         self.order(Order { unharmed: 0, fault, left: count, writes_only: false });
     }
@@ -182,14 +182,14 @@ impl Server {
         self.lock().orders.left()
     }
 
-    /// From now on one message in `one_in`, by chance, costs its connection: before it is carried out, or after that with
-    /// none, some or all of its answers sent. Zero ends it. The chances follow the seed.
+    /// From now on one message in `one_in`, by chance, costs its connection: before it is carried out, or after that
+    /// with none, some or all of its answers sent. Zero ends it. The chances follow the seed.
     pub fn drop_at_random(&self, one_in: u32) {
         self.lock().drops_one_in = one_in;
     }
 
-    /// Drops all connections without a close frame, and the next `count` before they are upgraded. What comes over the old
-    /// ones from now on is not carried out. Zero ends it, and drops nothing.
+    /// Drops all connections without a close frame, and the next `count` before they are upgraded. What comes over the
+    /// old ones from now on is not carried out. Zero ends it, and drops nothing.
     pub fn refuse_connections(&self, count: u32) {
         let mut state = self.lock();
         state.refuse = count;
@@ -213,7 +213,7 @@ impl Server {
     /// [`stop`](Self::stop), if it has not stopped or crashed, and then a start on the same port.
     ///
     /// # Errors
-    /// What listening on the port ran into; somebody else may have taken it meanwhile. The server then stays stopped.
+    /// What listening on the port ran into; another program may have taken it meanwhile. The server then stays stopped.
     pub async fn restart(&self, data: Data) -> io::Result<()> {
         // Without an answer the thread has ended, and so has this server.
         self.tell(|done| Control::Restart(data, done)).await.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
@@ -248,7 +248,7 @@ async fn serve(address: SocketAddr, listener: TcpListener, shared: Arc<Shared>, 
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     loop {
-        // In this order, so that what has to go has gone before somebody new comes.
+        // In this order, so that what has to go has gone before a new client comes.
         tokio::select! {
             biased;
             () = shared.severed.notified() => connections.shutdown().await,
@@ -292,7 +292,7 @@ async fn serve(address: SocketAddr, listener: TcpListener, shared: Arc<Shared>, 
 async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     let Some(listener) = listener else { return std::future::pending().await };
     loop {
-        // A connection that went away before it was taken is none.
+        // A connection that went away before it was taken does not count.
         if let Ok((stream, _)) = listener.accept().await {
             return stream;
         }
@@ -468,7 +468,7 @@ impl State {
                 self.apply(Applied::Yes, text);
                 Some(instead(Answer { order: system::Order::Barrier, text: GARBAGE.to_owned() }))
             }
-            // The others are about pages, bulk calls and rates, of which there are none.
+            // The others are about pages, bulk calls and rates, which this system does not have.
             _ => None,
         }
     }

@@ -86,7 +86,7 @@ impl Asked {
 pub(super) struct System {
     entries: HashMap<String, String>,
     messages: u64,
-    /// After a renaming that no server survives nobody is answered any more.
+    /// After a renaming that no server survives no client is answered any more.
     hung: bool,
 }
 
@@ -210,7 +210,7 @@ impl System {
         about("RMV", key.to_owned(), status)
     }
 
-    /// With the defects of the real one, so that nobody comes to rely on it.
+    /// With the defects of the real one, so that no client comes to rely on it.
     fn rename(&mut self, pairs: &[Value]) -> Vec<Answer> {
         let (mut refusals, mut answers) = (Vec::new(), Vec::new());
         for pair in pairs {
@@ -274,7 +274,7 @@ pub(super) fn asked(message: &str) -> Asked {
     .unwrap_or_default()
 }
 
-/// What the system would say when something went wrong in it. Its source has this error; nobody has seen it.
+/// What the system would say when something went wrong in it. Its source has this error; it has not been seen.
 pub(super) fn failure() -> Answer {
     server_error(UNKNOWN, "Unknown")
 }

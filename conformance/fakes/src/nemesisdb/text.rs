@@ -72,8 +72,8 @@ pub(super) fn sorted_members(members: Map) -> Vec<(String, Value)> {
     members
 }
 
-/// Integers as they are. A double has the fewest digits that give it back, always a point or an exponent, and an exponent
-/// of at least two digits with its sign.
+/// Integers as they are. A double has the fewest digits that give it back, always a point or an exponent, and an
+/// exponent of at least two digits with its sign.
 fn number_text(number: Number) -> String {
     let Number::Double(double) = number else { return number.to_string() };
     if double == 0.0 {

@@ -1,8 +1,8 @@
 //! Paths into a value, and what incr, update, add and remove do at the end of them.
 //!
-//! The program turns a path into an expression of the storage: each segment becomes a name made of its letters, digits and
-//! underscores alone, with a table of what the names stand for. So two segments can become one name, and the last of them
-//! counts for both.
+//! The program turns a path into an expression of the storage: each segment becomes a name made of its letters, digits
+//! and underscores alone, with a table of what the names stand for. So two segments can become one name, and the last
+//! of them counts for both.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,8 @@ pub(super) fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Resul
     Ok(())
 }
 
-/// Makes the objects that the paths lead through, where there are none. What is made stays, whatever the request comes to.
+/// Makes the objects that the paths lead through, where they are missing. What is made stays, whatever the request
+/// comes to.
 pub(super) fn create_parents(value: &mut Option<Value>, paths: &[&str]) -> Result<()> {
     if paths.iter().all(|path| path.is_empty()) {
         return Ok(());
@@ -102,8 +103,8 @@ pub(super) fn get<'a>(value: Option<&'a Value>, steps: &[Step]) -> Option<&'a Va
     })
 }
 
-/// The sum, with whole numbers counted exactly beyond what the program can read. Fractions are summed as doubles, while the
-/// storage has decimals of 38 digits.
+/// The sum, with whole numbers counted exactly beyond what the program can read. Fractions are summed as doubles, while
+/// the storage has decimals of 38 digits.
 pub(super) fn sum(old: Option<&Value>, by: Number) -> Result<Value> {
     let old = match old {
         None => Number::Unsigned(0),

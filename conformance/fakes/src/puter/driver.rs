@@ -106,7 +106,7 @@ impl Driver<'_> {
         }
     }
 
-    /// The keys that the storage leaves out: it reads a chunk until it comes to a page, and nobody asks it for the rest.
+    /// The keys that the storage leaves out: it reads a chunk until it comes to a page, and is not asked for the rest.
     fn unread<'k>(&self, keys: &'k [String]) -> BTreeSet<&'k String> {
         let begin = match self.switches.unread {
             Unread::None => return BTreeSet::new(),
@@ -230,7 +230,7 @@ impl Driver<'_> {
         number_of(seconds(self.now).floor() + ttl)
     }
 
-    /// On an entry that has expired too, and on a new one, whose value is null, where there is none.
+    /// On an entry that has expired too, and, where the key is missing, on a new one whose value is null.
     fn put_time(&mut self, key: &str, time: Value) -> Result {
         check_key(key)?;
         self.check_private(key)?;
@@ -249,7 +249,7 @@ impl Driver<'_> {
         })
     }
 
-    /// Negated before anything else is looked at, so that a text becomes a number, and what is none the number that is none.
+    /// Negated before anything else is looked at, so that a text becomes a number, and any other text `NaN`.
     fn decr(&mut self, arguments: &Arguments) -> Result {
         self.count(arguments, |amount| match number_of(-to_number(amount)) {
             Value::Number(amount) => Ok(Some(amount)),
@@ -342,7 +342,8 @@ impl Driver<'_> {
         self.visible(&key).map(Some)
     }
 
-    /// The entry with the objects that the paths lead through. Those that were missing are written first, by themselves.
+    /// The entry with the objects that the paths lead through. Those that were missing are written first, by
+    /// themselves.
     fn with_parents(&mut self, key: &str, paths: &[&str]) -> Result<Entry> {
         document::check_paths(paths.iter().copied())?;
         self.check_private(key)?;
@@ -380,7 +381,7 @@ impl Driver<'_> {
     }
 }
 
-/// Any key becomes a text; an empty one is none.
+/// Any key becomes a text; an empty one does not count as a key.
 fn key(key: Option<&Value>) -> Result<String> {
     let key = key.filter(|key| !key.is_null()).map(to_text);
     key.filter(|key| !key.is_empty()).ok_or_else(Refusal::missing_key)

@@ -12,8 +12,8 @@ const ITEM_BYTES_MAX: usize = 400 * 1024;
 /// The smallest magnitude that the storage has a number for, zero apart. Documented by its vendor, not observed.
 const MAGNITUDE_MIN: f64 = 1e-130;
 
-/// How long after their time expired entries are still swept: later ones are taken for a mistake. Documented by the vendor
-/// of the storage, not observed.
+/// How long after their time expired entries are still swept: later ones are taken for a mistake. Documented by the
+/// vendor of the storage, not observed.
 const SWEPT_WITHIN_SECONDS: f64 = 5.0 * 365.0 * 24.0 * 3600.0;
 
 /// Seconds since the Unix epoch, as the program counts time.
@@ -35,8 +35,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Whether a get sees it: unless its time, if it is something and not nothing, is at most now. Only numbers and what
-    /// turns into one can be that.
+    /// Whether a get sees it: unless its time, if it is something and not nothing, is at most now. Only numbers and
+    /// what turns into one can be that.
     pub(super) fn is_got(&self, now: Timestamp) -> bool {
         // Written so that NaN, which is at most nothing, counts as a time that never comes.
         !self.expire_at.as_ref().is_some_and(|time| is_truthy(time) && to_number(time) <= seconds(now))
@@ -75,8 +75,8 @@ impl Entry {
         self.bytes(namespace, key) <= ITEM_BYTES_MAX
     }
 
-    /// The size that the storage counts, by its vendor's documents: texts by their bytes, numbers by two digits a byte, and
-    /// the names of the attributes too.
+    /// The size that the storage counts, by its vendor's documents: texts by their bytes, numbers by two digits a byte,
+    /// and the names of the attributes too.
     pub(super) fn bytes(&self, namespace: &str, key: &str) -> usize {
         let attribute = |name: &str, value: &Option<Value>| value.as_ref().map_or(0, |value| name.len() + bytes(value));
         let private = if self.private { "noShare".len() + 1 } else { 0 };

@@ -78,7 +78,8 @@ impl Grant {
         self
     }
 
-    /// Lets the app read and change the entries of another app of the same user, but for private ones; may be called again.
+    /// Lets the app read and change the entries of another app of the same user, but for private ones; may be called
+    /// again.
     #[must_use]
     pub fn with_access_to(mut self, app: impl Into<String>) -> Self {
         self.others.insert(app.into());
@@ -153,7 +154,7 @@ fn in_query(query: &str) -> Option<String> {
         .find_map(|(name, value)| (name == "auth_token").then(|| value.into_owned()))
 }
 
-/// What is said to a token that is nobody's: one of the present kind does not verify, any other has had its day.
+/// What is said to a token that belongs to no user: one of the present kind does not verify, any other has had its day.
 pub(super) fn unknown(token: &str) -> Refusal {
     let mut parts = token.split('.');
     let header = parts.next().filter(|_| parts.by_ref().filter(|part| !part.is_empty()).count() == 2);

@@ -160,8 +160,9 @@ impl Listing {
         Ok(Value::Object(answer))
     }
 
-    /// A page without items and with a cursor that goes on from the same place, as one is where everything has expired; `None`
-    /// where no pages are asked for. With a step of 0 it is the cursor that was given, if that was of such a page.
+    /// A page without items and with a cursor that goes on from the same place, as one is where everything has expired;
+    /// `None` where no pages are asked for. With a step of 0 it is the cursor that was given, if that was of such a
+    /// page.
     pub(super) fn empty_page(&self, namespace: &str, step: i64) -> Option<Value> {
         let (key, inclusive) = match &self.start {
             // A real one always names a key that was read; this names the first that is to be.
@@ -174,8 +175,8 @@ impl Listing {
         self.paged.then(|| json!({"items": [], "cursor": STANDARD.encode(cursor.to_string())}))
     }
 
-    /// The first items, wherever the cursor is, and a cursor further on; `None` where there are none, or no pages are asked
-    /// for.
+    /// The first items, wherever the cursor is, and a cursor further on; `None` without items, or where no pages are
+    /// asked for.
     pub(super) fn first_again(
         &self,
         namespace: &Namespace,

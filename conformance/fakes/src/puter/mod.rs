@@ -1,17 +1,17 @@
 //! Puter KV: the `puter-kvstore` driver of a Puter server, over its one endpoint `POST /drivers/call`.
 //!
-//! Rules, texts and limits are those that were observed on a self-hosted server of version 26.07; the recorded exchanges are
-//! in the repository. Users and apps have namespaces of their own, chosen by the token and by `optConfig.appUuid`. For the
-//! official JavaScript SDK there are `GET /whoami`, `POST /rao`, `GET /version` and `GET /healthcheck` beside it, preflights
-//! are answered, and every answer has a content type.
+//! Rules, texts and limits are those that were observed on a self-hosted server of version 26.07; the recorded
+//! exchanges are in the repository. Users and apps have namespaces of their own, chosen by the token and by
+//! `optConfig.appUuid`. For the official JavaScript SDK there are `GET /whoami`, `POST /rao`, `GET /version` and `GET
+//! /healthcheck` beside it, preflights are answered, and every answer has a content type.
 //!
-//! A value is kept as parsed JSON with every number a double, as the real program has it. What it calculates with a counter
-//! beyond 2^53 - 1 is exact, as in the real storage, and cannot be read, as there.
+//! A value is kept as parsed JSON with every number a double, as the real program has it. What it calculates with a
+//! counter beyond 2^53 - 1 is exact, as in the real storage, and cannot be read, as there.
 //!
 //! # What is assumed
 //!
-//! Where something was neither observed nor said by the source, or where the storage behind a hosted server may differ, each
-//! choice is in one place, or one of the [`Switches`]:
+//! Where something was neither observed nor said by the source, or where the storage behind a hosted server may differ,
+//! each choice is in one place, or one of the [`Switches`]:
 //!
 //! | matter | choice | where |
 //! | --- | --- | --- |
@@ -32,7 +32,8 @@
 //! | half of a surrogate pair, more than 600 levels in a body | malformed JSON | `system.rs`, `body` |
 //! | listing keys beside a counter that cannot be read, and flushing it | works; the source suggests not | [`Poison`] |
 //!
-//! The read cache that a server can be configured with is not there: [`Fault::Stale`](crate::Fault::Stale) stands for it.
+//! The read cache that a server can be configured with is not there: [`Fault::Stale`](crate::Fault::Stale) stands for
+//! it.
 
 mod document;
 mod driver;
@@ -58,10 +59,10 @@ pub use grant::{Access, Grant, Tier};
 pub use switches::{Failures, Hosts, Poison, Rates, Sweep, Switches, Unread};
 pub use system::Sweeper;
 
-/// The token of a fake that is told none: a session of [`USER`].
+/// The token of a fake that is given no other: a session of [`USER`].
 pub const TOKEN: &str = "fake-puter-token";
 
-/// The user of a fake that is told none.
+/// The user of a fake that is given no other.
 pub const USER: &str = "0a5e0000-0000-4000-8000-000000000001";
 
 /// A Puter server to be served.
@@ -106,8 +107,8 @@ impl Fake {
         self
     }
 
-    /// An app that exists although there is no token for it; may be called again. To another app it is forbidden, while one
-    /// that does not exist is not found.
+    /// An app that exists although there is no token for it; may be called again. To another app it is forbidden, while
+    /// one that does not exist is not found.
     #[must_use]
     pub fn with_app(mut self, app: impl Into<String>) -> Self {
         self.apps.insert(app.into());

@@ -7,8 +7,8 @@ use kv_api::Timestamp;
 
 use super::entry::Entry;
 
-/// After how much data the storage ends a page, with the entry that reached it. Observed on eight entries of 400 kB, of which
-/// a page had three.
+/// After how much data the storage ends a page, with the entry that reached it. Observed on eight entries of 400 kB, of
+/// which a page had three.
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 
 /// Entries in the order of the bytes of their keys. What has expired stays until it is overwritten, deleted or swept.

@@ -1,5 +1,5 @@
-//! The errors that the system answers: which there are, and how they look. Texts and codes are observed unless a line says
-//! otherwise.
+//! The errors that the system answers: which there are, and how they look. Texts and codes are observed unless a line
+//! says otherwise.
 
 use crate::json::{Value, json};
 

@@ -74,7 +74,7 @@ pub enum Poison {
 /// When expired entries are removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Sweep {
-    /// Not until they are overwritten or deleted, or a [`Sweeper`](super::Sweeper) is told: they go on counting, and can
+    /// Not until they are overwritten or deleted, or a [`Sweeper`](super::Sweeper) sweeps: they go on counting, and can
     /// be revived.
     #[default]
     OnCall,

@@ -146,7 +146,7 @@ impl Model for System {
         Some(self.answer_to(request, reply))
     }
 
-    /// Every request to the driver is a POST; its method tells.
+    /// Every request to the driver is a POST, so the method that it names counts.
     fn is_write(&self, request: &Request<'_>) -> bool {
         self.call(request).is_ok_and(|call| !call.method.reads())
     }
@@ -326,8 +326,8 @@ fn refused(reason: Refused) -> Refusal {
     }
 }
 
-/// The body as JSON: an empty object where there is none or its type is not one that is read, so that a token in it is not
-/// seen either.
+/// The body as JSON: an empty object where it is missing or its type is not one that is read, so that a token in it is
+/// not seen either.
 fn body(request: &Request<'_>) -> Result<Value> {
     let nothing = || Ok(json!({}));
     let content_type = request.header("content-type").unwrap_or_default();

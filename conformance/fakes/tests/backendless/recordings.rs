@@ -1,4 +1,5 @@
-//! The recorded exchanges, replayed: the fake gives the answers that documents, official clients and their tests tell of.
+//! The recorded exchanges, replayed: the fake gives the answers that documents, official clients and their tests tell
+//! of.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -99,8 +100,8 @@ const REPLAYED: &[Replay] = &[
     replay("rename-no-overwrite-refused", &[JAPAN, USA]),
     replay("rename-overwrite", &[JAPAN, USA]),
     replay("rename-missing", &[]),
-    // The client of the recording sent no token, since it does so only for a user whom it has logged in; the answer is the
-    // one to a token.
+    // The client of the recording sent no token, since it does so only for a user whom it has logged in; the answer is
+    // the one to a token.
     Replay { headers: &[("user-token", "bad-token")], ..replay("error-user-token", &[JAPAN]) },
 ];
 

@@ -1,8 +1,8 @@
 //! The fake is asked what Cloudflare's local implementation was asked, and must say the same.
 //!
-//! What the recorder's own front has answered proves nothing about the system and is left out. Where the fake differs on
-//! purpose a table says so; a row that no recording needs any more is an error. The fake is asked for the refusals of the
-//! local implementation here; those of production are in the tests of the rules.
+//! What the recorder's own front has answered proves nothing about the system and is left out. Where the fake differs
+//! on purpose a table says so; a row that no recording needs any more is an error. The fake is asked for the refusals
+//! of the local implementation here; those of production are in the tests of the rules.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

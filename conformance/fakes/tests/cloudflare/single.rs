@@ -266,8 +266,8 @@ async fn knows_its_routes_and_methods() {
     );
 }
 
-/// What was sent as metadata, and what a program in JavaScript that reads and writes it makes of it. All of it was seen on the
-/// local implementation.
+/// What was sent as metadata, and what a program in JavaScript that reads and writes it makes of it. All of it was seen
+/// on the local implementation.
 const METADATA: &[(&str, &str)] = &[
     (r#"{"z":1,"a":{"y":[],"b":{}}}"#, r#"{"z":1,"a":{"y":[],"b":{}}}"#),
     (r#"{ "b" : 1.50, "a" : "\u00e9\/" }"#, r#"{"b":1.5,"a":"é/"}"#),

@@ -1,4 +1,5 @@
-//! The fake of NemesisDB over real WebSockets: held to recordings, to the rules of the system, and to the faults it promises.
+//! The fake of NemesisDB over real WebSockets: held to recordings, to the rules of the system, and to the faults it
+//! promises.
 #![allow(clippy::unwrap_used, reason = "a panic is how these tests and what they share fail")]
 
 mod client;

@@ -22,8 +22,8 @@ const DIFFERENT: &[(&str, Compare, &str)] = &[
     ("092-getmany-large", Compare::AsManyValues, "which of the values are left out is different at each try"),
 ];
 
-/// The headers that are compared, where the recording has them: the others are the same for everything, and harden what a
-/// browser does.
+/// The headers that are compared, where the recording has them: the others are the same for everything, and harden what
+/// a browser does.
 const HEADERS: &[&str] = &[
     "Content-Type",
     "Access-Control-Allow-Origin",

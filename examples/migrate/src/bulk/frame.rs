@@ -88,7 +88,7 @@ impl<R: BufRead> Frames<R> {
         let most = ITEM_BYTES_MAX as u64 + 1;
         self.input.by_ref().take(most).read_until(b'\n', text)?;
         if text.last() == Some(&b'\n') {
-            // Without its end, so that the parser tells of a cut string in the line where it was cut.
+            // Without its end, so that the parser reports a cut string in the line where it was cut.
             text.pop();
             self.line += 1;
         } else if text.len() > ITEM_BYTES_MAX {

@@ -105,8 +105,8 @@ impl<'t> Item<'t> {
             })
     }
 
-    /// With both given the ttl counts and the time takes no part: that is the format's own rule (Cloudflare KV), and so it
-    /// is decided here, whatever the store that the item goes to would do (EXP-2).
+    /// With both given the ttl counts and the time takes no part: that is the format's own rule (Cloudflare KV), and so
+    /// it is decided here, whatever the store that the item goes to would do (EXP-2).
     fn expiry(&self) -> Result<RecordExpiry, ItemError> {
         let ttl = self.seconds("expiration_ttl", "must be a whole number of seconds")?;
         let at = self.seconds("expiration", "must be a whole number of seconds since 1970")?;
@@ -228,7 +228,7 @@ fn first_string(text: &str) -> Option<(Cow<'_, str>, &str)> {
 /// Writes an item as one line without its end: members in a fixed order, so that equal entries give equal text.
 ///
 /// # Errors
-/// When the text could not be read back: what a store handed out as text, JSON or metadata is none.
+/// When the text could not be read back: what a store handed out as text, JSON or metadata is not what it should be.
 pub(super) fn write(record: &Record, text: &mut Vec<u8>) -> kv_api::Result<()> {
     let damaged = |what: &str| {
         kv_api::Error::new(ErrorKind::Protocol, format!("the store handed out {what}")).with_key(&record.key)

@@ -137,7 +137,7 @@ fn damaged(name: &str, line: u64, problem: impl Into<String>) -> Error {
     Error::Damaged { file: name.to_owned(), line, item: None, key: None, member: None, problem: problem.into() }
 }
 
-/// What the decompressor finds wrong is damage, told as an input error; what the system refuses is not.
+/// What the decompressor finds wrong is damage, although it comes as an input error; what the system refuses is not.
 fn input_error(name: &str, line: u64, compressed: bool, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof if compressed => damaged(name, line, "the gzip data ends too early"),

@@ -299,10 +299,10 @@ fn destination(path: &Path) -> io::Result<Destination> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    // The error would name the temporary file, which nobody knows.
+    // The error would name the temporary file, which the user does not know.
     let file = builder.tempfile_in(directory).map_err(|error| io::Error::from(error.kind()))?;
     if let Some(existing) = existing {
-        // Whom the old file was hidden from must not read the new one.
+        // A user who could not read the old file must not read the new one.
         file.as_file().set_permissions(existing.permissions())?;
     }
     Ok(Destination::Temporary { file, path })

@@ -41,8 +41,8 @@ pub(crate) struct CopyArguments {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
 
-    /// The keys to copy, one a line, for a source that cannot list its own; a line that begins with a double quote is a JSON
-    /// string
+    /// The keys to copy, one a line, for a source that cannot list its own; a line that begins with a double quote is a
+    /// JSON string
     #[arg(long, value_name = "FILE")]
     pub(crate) keys_from: Option<PathBuf>,
 

@@ -1,7 +1,7 @@
 //! The command line: arguments in, stops opened, one copy for each step, an account and an exit code out.
 
-/// Writes a line to standard error. One that takes no more, such as a closed pipe, must not change what is done, nor the
-/// exit code.
+/// Writes a line to standard error. One that takes no more, such as a closed pipe, must not change what is done, nor
+/// the exit code.
 macro_rules! tell {
     ($($message:tt)*) => {{
         let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($message)*)));
@@ -72,8 +72,8 @@ pub(crate) fn main() -> ExitCode {
     code.into()
 }
 
-/// What clap has to say: help, or what is wrong with the arguments. It quotes them as they are, also a URL with a secret
-/// that stands in the wrong place (ERR-2).
+/// What clap has to say: help, or what is wrong with the arguments. It quotes them as they are, also a URL with a
+/// secret that stands in the wrong place (ERR-2).
 fn refused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
@@ -95,7 +95,7 @@ fn refused(error: &clap::Error) -> ExitCode {
     USAGE.into()
 }
 
-/// Ends when somebody asks the program to stop, with the exit code for it.
+/// Ends when a signal asks the program to stop, with the exit code for it.
 async fn signal() -> u8 {
     let interrupt = pin!(async {
         if tokio::signal::ctrl_c().await.is_err() {
@@ -192,8 +192,8 @@ async fn run(arguments: &CopyArguments) -> u8 {
     code
 }
 
-/// Finds the stop whose copy could not be verified, before anything is copied. Keys from a file come in the order of the
-/// file.
+/// Finds the stop whose copy could not be verified, before anything is copied. Keys from a file come in the order of
+/// the file.
 fn check_comparable(stops: &[Stop], opened: &[Opened], keys_named: bool, options: &Options) -> Result<(), String> {
     for (stop, step) in stops.iter().zip(opened.windows(2)).skip(usize::from(keys_named)) {
         if let [Opened::Store(store), Opened::File(_)] = step {

@@ -77,9 +77,9 @@ fn is_same_file(left: &Path, right: &Path) -> bool {
 }
 
 impl Stop {
-    /// The scheme of a backend that is built in makes a store URL. Otherwise the name of a file that exists, or one with a
-    /// known ending that does not begin like a URL, is a file. What is left is an error: a misspelt scheme must not become
-    /// the name of a file. `number` is the place of the stop, from 1.
+    /// The scheme of a backend that is built in makes a store URL. Otherwise the name of a file that exists, or one
+    /// with a known ending that does not begin like a URL, is a file. What is left is an error: a misspelt scheme must
+    /// not become the name of a file. `number` is the place of the stop, from 1.
     fn parse(text: &str, number: usize) -> Result<Self, String> {
         if text == "-" {
             return Ok(Self::Stdio);
@@ -123,15 +123,15 @@ impl Stop {
         }
     }
 
-    /// Opens it, and of a store makes sure that it is there and open to us: what is wrong with its address or credentials
-    /// is said once, and not of each entry. What is only read from must exist: a misspelt name must not make an empty
-    /// store and copy that.
+    /// Opens it, and of a store makes sure that it is there and open to us: what is wrong with its address or
+    /// credentials is said once, and not of each entry. What is only read from must exist: a misspelt name must not
+    /// make an empty store and copy that.
     pub(crate) async fn open(&self, only_read: bool) -> kv_api::Result<Opened> {
         match self {
             Self::Stdio => Ok(Opened::Stdio),
             Self::File(path) => Ok(Opened::File(path.clone())),
             Self::Store { url, .. } => {
-                // With the store's own patience, so that a wrong address is told soon.
+                // With the store's own patience, so that a wrong address is reported soon.
                 let mut store = kv_backends::open(&if only_read { reading(url)? } else { url.clone() }).await?;
                 store.ping().await?;
                 if let Some(patient) = patient(url)? {
@@ -153,8 +153,8 @@ impl Stop {
     }
 }
 
-/// A store by what tells it from others. The scheme is that of a backend; of a file, which knows no secret, it is path and
-/// namespace, of others what the URL shows of itself.
+/// A store by what tells it from others. The scheme is that of a backend; of a file, which knows no secret, it is path
+/// and namespace, of others what the URL shows of itself.
 fn shown(url: &StoreUrl) -> String {
     match url.scheme() {
         scheme @ "sqlite" => {
@@ -168,8 +168,8 @@ fn shown(url: &StoreUrl) -> String {
     }
 }
 
-/// What a long batch job does over a network, where the URL does not say otherwise: a target that is away for some minutes
-/// does not end it, and neither does a wait that the system asks for. See `RetryPolicy` of kv-remote.
+/// What a long batch job does over a network, where the URL does not say otherwise: a target that is away for some
+/// minutes does not end it, and neither does a wait that the system asks for. See `RetryPolicy` of kv-remote.
 const PATIENCE: [(&str, &str); 3] =
     [("attempts_max", "16"), ("retry_after_max_ms", "900000"), ("deadline_ms", "3600000")];
 
