@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::record::{Record, RecordExpiry};
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::summary::Summary;
+use crate::summary::{Failure, Summary};
 
 /// How far a copy or a verification has come.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +72,10 @@ async fn copy_batches(
     let mut next = source.next_batch().await;
     while let Some(batch) = next? {
         summary.read += batch.len() as u64;
+        for Failure { key, line, error } in source.take_unreadable() {
+            summary.read += 1;
+            summary.add_failure(key, line, error);
+        }
         let batch = refuse_expiries(batch, options, summary);
         let origins: Vec<(String, Option<u64>)> =
             batch.iter().map(|record| (record.key.clone(), record.line)).collect();

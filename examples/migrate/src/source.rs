@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
-use kv_api::{ListItem, ListOrder, Store, Support};
+use futures_util::{Stream, StreamExt, stream};
+use kv_api::{ErrorKind, ListItem, ListOrder, Store, Support};
 
 use crate::bulk::BulkReader;
 use crate::error::{Error, Result};
 use crate::keys::KeyReader;
 use crate::options::Options;
 use crate::record::Record;
+use crate::summary::Failure;
 
 /// Where entries come from. A batch of it is bounded in entries and bytes (see [`Options`]), so that neither the number
 /// of entries nor their size adds up in memory.
@@ -78,7 +79,7 @@ impl<'s> Source<'s> {
         Self { from: Origin::Bulk(walk), options: options.clone(), order: Order::Fixed }
     }
 
-    /// The next entries, at least one; `None` at the end.
+    /// The next entries, none where all that was read is [unreadable](Self::take_unreadable); `None` at the end.
     pub(crate) async fn next_batch(&mut self) -> Result<Option<Vec<Record>>> {
         match &mut self.from {
             Origin::Store(walk) => walk.next_batch(&self.options).await,
@@ -116,6 +117,14 @@ impl<'s> Source<'s> {
         match &self.from {
             Origin::Store(walk) => walk.missing,
             Origin::Bulk(_) => 0,
+        }
+    }
+
+    /// The keys that were come across since the last call and hold what is no value (VAL-7).
+    pub(crate) fn take_unreadable(&mut self) -> Vec<Failure> {
+        match &mut self.from {
+            Origin::Store(walk) => std::mem::take(&mut walk.unreadable),
+            Origin::Bulk(_) => Vec::new(),
         }
     }
 
@@ -184,14 +193,20 @@ struct StoreWalk<'s> {
     keys_wanted: usize,
     /// How many keys of a file the store does not have.
     missing: u64,
+    /// Keys that hold what is no value.
+    unreadable: Vec<Failure>,
 }
 
 impl<'s> StoreWalk<'s> {
     /// A list does not tell how large the values are, so the first batch is a small one.
     const KEYS_AT_FIRST: usize = 16;
 
+    /// How many keys are asked for one by one at a time.
+    const SINGLES: usize = 16;
+
     fn new(store: &'s Store, keys: Keys<'s>, options: &Options) -> Self {
-        Self { store, keys, keys_wanted: Self::KEYS_AT_FIRST.min(options.batch_entries.get()), missing: 0 }
+        let keys_wanted = Self::KEYS_AT_FIRST.min(options.batch_entries.get());
+        Self { store, keys, keys_wanted, missing: 0, unreadable: Vec::new() }
     }
 
     async fn next_batch(&mut self, options: &Options) -> Result<Option<Vec<Record>>> {
@@ -202,18 +217,40 @@ impl<'s> StoreWalk<'s> {
             }
             let entries = self.store.get_entry_many(keys.iter().map(|(key, _)| key.clone())).await?;
             let mut records = Vec::with_capacity(keys.len());
+            let mut absent = Vec::new();
             for ((key, line), entry) in keys.into_iter().zip(entries) {
                 match entry {
                     Some(entry) => records.push(Record { line, ..Record::from_entry(key, entry) }),
-                    // What vanished since it was listed is left out (LIST-4).
-                    None => self.missing += u64::from(line.is_some()),
+                    None => absent.push((key, line)),
                 }
             }
-            if !records.is_empty() {
+            self.account_for(absent).await?;
+            if !records.is_empty() || !self.unreadable.is_empty() {
                 self.adapt(&records, options);
                 return Ok(Some(records));
             }
         }
+    }
+
+    /// Separates keys that hold what is no value, which a bulk read leaves out too (VAL-7), from those that have vanished
+    /// since they were listed (LIST-4) or were never there.
+    async fn account_for(&mut self, absent: Vec<(String, Option<u64>)>) -> Result<()> {
+        let store = self.store;
+        let singles = stream::iter(absent).map(|(key, line)| async move {
+            let found = store.get_entry(key.as_str()).await;
+            (key, line, found)
+        });
+        let mut singles = singles.buffered(Self::SINGLES);
+        while let Some((key, line, found)) = singles.next().await {
+            match found {
+                Ok(_) => self.missing += u64::from(line.is_some()),
+                Err(error) if error.kind() == ErrorKind::WrongType => {
+                    self.unreadable.push(Failure { key, line, error });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Chooses the size of the next batch by that of the last one. It grows step by step, so that large values behind

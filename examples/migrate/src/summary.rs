@@ -16,7 +16,7 @@ pub struct Summary {
     pub written: u64,
     /// Entries that had expired when the target was to store them (EXP-5): skipped, and no failure.
     pub expired: u64,
-    /// Entries that the target certainly does not have.
+    /// Entries that the target certainly does not have, and keys of the source that hold no value (VAL-7).
     pub failed: u64,
     /// Entries that the target may or may not have: no trustworthy answer came (ERR-3).
     pub unknown: u64,
@@ -41,7 +41,7 @@ pub struct Failure {
     pub key: String,
     /// The line of the file it came from.
     pub line: Option<u64>,
-    /// What the target said.
+    /// What the target said, or the source of a key that holds no value.
     pub error: kv_api::Error,
 }
 

@@ -64,6 +64,8 @@ pub struct Difference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
+    /// The source holds what is no value there, such as a list, which cannot be copied (VAL-7).
+    NoValue,
     /// The target does not have it.
     Missing,
     /// The kind of the value.
@@ -79,6 +81,7 @@ pub enum What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NoValue => "holds no value in the source",
             Self::Missing => "is not in the target",
             Self::Kind => "has a value of another kind",
             Self::Value => "has another value",
@@ -136,7 +139,11 @@ async fn verify_batches(
                 None => Some(What::Missing),
                 Some(found) => difference(&record, found, &window, verification),
             };
-            differing.note(record, what)?;
+            differing.note(record.key, record.line, what)?;
+        }
+        for unreadable in source.take_unreadable() {
+            verification.compared += 1;
+            differing.note(unreadable.key, unreadable.line, Some(What::NoValue))?;
         }
         progress(Progress { entries: verification.compared, bytes: source.position() });
     }
@@ -295,16 +302,16 @@ impl Beside {
 struct Differing(HashMap<String, (Option<u64>, What)>);
 
 impl Differing {
-    fn note(&mut self, record: Record, what: Option<What>) -> Result<()> {
+    fn note(&mut self, key: String, line: Option<u64>, what: Option<What>) -> Result<()> {
         match what {
             None => {
                 // Most copies have no difference, and then no key need be hashed.
                 if !self.0.is_empty() {
-                    self.0.remove(&record.key);
+                    self.0.remove(&key);
                 }
             }
             Some(what) => {
-                self.0.insert(record.key, (record.line, what));
+                self.0.insert(key, (line, what));
             }
         }
         if self.0.len() > Verification::DIFFERENCES_MAX {

@@ -13,7 +13,7 @@ use kv_api::{
     ReadMany, Result, Retry, SetItem, SetOutcome, Store, Support, Value, ValueKinds, Write, async_trait,
 };
 use kv_backends::memory::MemoryStore;
-use kv_migrate::{Options, Sink, Source, Summary, copy};
+use kv_migrate::{Difference, KeyReader, Options, Sink, Source, Summary, Target, What, copy, verify};
 
 /// A memory store whose keys say what goes wrong with them.
 #[derive(Debug, Default)]
@@ -261,5 +261,61 @@ impl Backend for Broken {
     }
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
         self.0.list(page).await
+    }
+}
+
+/// Holds what is no value under one key, such as a list: it is listed, and cannot be read.
+#[derive(Debug)]
+struct Foreign(MemoryStore);
+
+#[async_trait]
+impl Backend for Foreign {
+    fn capabilities(&self) -> &Capabilities {
+        self.0.capabilities()
+    }
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        if read.key() == "list" {
+            return Err(Error::new(ErrorKind::WrongType, "the key holds a list"));
+        }
+        self.0.read(read).await
+    }
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        self.0.write(write).await
+    }
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        self.0.delete(delete).await
+    }
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        self.0.list(page).await
+    }
+}
+
+#[tokio::test]
+async fn val_7_what_is_no_value_is_counted_and_named() {
+    let from = Store::new(Foreign(MemoryStore::default()));
+    let to = memory().await;
+    for key in ["a", "list", "z"] {
+        from.set(key, "v").await.unwrap();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let named = directory.path().join("keys.txt");
+    fs::write(&named, "a\nlist\nmissing\nz\n").unwrap();
+    let options = Options { batch_entries: std::num::NonZeroUsize::MIN, ..options() };
+    let sources = || {
+        let keys = Source::keys(&from, KeyReader::open(&named).unwrap(), &options);
+        [(Source::store(&from, &options).unwrap(), None, 0), (keys, Some(2), 1)]
+    };
+    for (source, line, missing) in sources() {
+        let summary = copy(source, Sink::store(&to), &options, |_| {}).await;
+        assert!(!summary.is_complete());
+        assert_eq!((counts(&summary), summary.missing), ([3, 2, 0, 1, 0], missing));
+        let failure = &summary.failures[0];
+        assert_eq!((failure.key.as_str(), failure.line, failure.error.kind()), ("list", line, ErrorKind::WrongType));
+    }
+    for (source, line, _) in sources() {
+        let started = options.clock.now();
+        let verification = verify(source, Target::Store(&to), &options, started, |_| {}).await;
+        let expected = Difference { key: "list".to_owned(), line, what: What::NoValue };
+        assert_eq!((verification.compared, verification.differences), (3, vec![expected]));
     }
 }
