@@ -22,9 +22,9 @@ pub struct Progress {
 
 /// Copies all entries of `source` to `sink`, and reports what became of them. `progress` is called after each batch.
 ///
-/// An entry that the target refuses does not stop the others, unless [`Options::fail_fast`] says so. The copy stops when
-/// the source cannot be read on, or when the target has refused a whole batch for a reason that lies with itself, such
-/// as a full disk: then what was written before stays in a store.
+/// An entry that the target refuses does not stop the others, unless [`Options::fail_fast`] says so. The copy stops
+/// when the source cannot be read on, or when the target has refused a whole batch for a reason that lies with itself,
+/// such as a full disk: then what was written before stays in a store.
 ///
 /// A target file is replaced, or appears, only when the result is complete. Otherwise the result is kept beside it, see
 /// [`Summary::kept_beside`], unless [`Options::keep_partial`] says so.

@@ -20,11 +20,11 @@ pub struct Options {
     /// Copy an entry whose expiry the source cannot tell as one that never expires; off by default, and then such an
     /// entry is not copied, since its end is not known.
     pub unknown_expiry_as_never: bool,
-    /// Replace a target file also by an incomplete result; off by default, and then the file stays as it is and the result is
-    /// kept beside it.
+    /// Replace a target file also by an incomplete result; off by default, and then the file stays as it is and the
+    /// result is kept beside it.
     pub keep_partial: bool,
-    /// Replace a target file that holds entries also by a result without any; off by default, and then the copy ends with
-    /// [`Error::EmptyResult`](crate::Error::EmptyResult).
+    /// Replace a target file that holds entries also by a result without any; off by default, and then the copy ends
+    /// with [`Error::EmptyResult`](crate::Error::EmptyResult).
     pub allow_empty: bool,
     /// The clock that says whether an entry has expired since it was copied; the system's by default (EXP-10).
     pub clock: Arc<dyn Clock>,

@@ -84,7 +84,8 @@ impl Sink {
         .await
     }
 
-    /// Keeps what has been written under another name than that of the target file; `None` when there is nothing to keep.
+    /// Keeps what has been written under another name than that of the target file; `None` when there is nothing to
+    /// keep.
     pub(crate) async fn finish_beside(self) -> Result<Option<PathBuf>> {
         match self.0 {
             To::Bulk(Some(writer)) => blocking(move || writer.finish_beside()).await,

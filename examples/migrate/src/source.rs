@@ -232,8 +232,8 @@ impl<'s> StoreWalk<'s> {
         }
     }
 
-    /// Separates keys that hold what is no value, which a bulk read leaves out too (VAL-7), from those that have vanished
-    /// since they were listed (LIST-4) or were never there.
+    /// Separates keys that hold what is no value, which a bulk read leaves out too (VAL-7), from those that have
+    /// vanished since they were listed (LIST-4) or were never there.
     async fn account_for(&mut self, absent: Vec<(String, Option<u64>)>) -> Result<()> {
         let store = self.store;
         let singles = stream::iter(absent).map(|(key, line)| async move {

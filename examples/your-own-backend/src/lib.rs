@@ -51,8 +51,8 @@ impl Folder {
     /// Opens the folder, and creates it where it is missing.
     ///
     /// # Errors
-    /// `Misconfigured` when the folder does not exist and cannot be created, when its path is not UTF-8, or outside of a
-    /// tokio runtime.
+    /// `Misconfigured` when the folder does not exist and cannot be created, when its path is not UTF-8, or outside of
+    /// a tokio runtime.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let path = on_blocking_thread(move || {

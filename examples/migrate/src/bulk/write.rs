@@ -48,9 +48,8 @@ impl BulkFormat {
 }
 
 /// Writes entries to a file. A regular file appears, or is replaced, only with [`finish`](Self::finish): until then the
-/// entries are in a temporary file beside it, which goes with the writer, unless [`finish_beside`](Self::finish_beside)
-/// keeps it. It blocks the thread; [`Sink`](crate::Sink)
-/// writes on another one.
+/// entries are in a temporary file beside it, which goes with the writer, unless
+/// [`finish_beside`](Self::finish_beside) keeps it. It blocks the thread; [`Sink`](crate::Sink) writes on another one.
 pub struct BulkWriter {
     name: String,
     format: BulkFormat,
@@ -153,8 +152,8 @@ impl BulkWriter {
         &self.name
     }
 
-    /// Whether what has been written is there at once, and stays when the writer goes without having finished: not so with
-    /// a regular file.
+    /// Whether what has been written is there at once, and stays when the writer goes without having finished: not so
+    /// with a regular file.
     pub(crate) const fn is_direct(&self) -> bool {
         self.direct
     }
@@ -166,7 +165,7 @@ impl BulkWriter {
 
     /// Whether no item has been written, and the file that would be replaced holds one, or something else.
     pub(crate) fn would_empty_the_file(&self) -> bool {
-        /// No file without items is longer, unless somebody filled it with blanks.
+        /// No file without items is longer, unless it is filled with blanks.
         const BYTES_WITHOUT_ITEMS: u64 = 4096;
         let (0, Some(path)) = (self.items, self.output.path()) else { return false };
         let Ok(about) = fs::metadata(path) else { return false };
@@ -204,9 +203,10 @@ impl BulkWriter {
         destination.finish().map_err(|error| Error::file(&name, "write", error))
     }
 
-    /// Ends the file, waits until the disk has it, and gives it a free name beside that of the file, which stays as it is:
-    /// `out.incomplete.jsonl` for `out.jsonl`, or `out.incomplete-2.jsonl` and so on. Answers that name; `None` when there is
-    /// nothing to keep, or nothing that is whole. What is not a regular file is ended like by [`finish`](Self::finish).
+    /// Ends the file, waits until the disk has it, and gives it a free name beside that of the file, which stays as it
+    /// is: `out.incomplete.jsonl` for `out.jsonl`, or `out.incomplete-2.jsonl` and so on. Answers that name; `None`
+    /// when there is nothing to keep, or nothing that is whole. What is not a regular file is ended like by
+    /// [`finish`](Self::finish).
     ///
     /// # Errors
     /// [`Error::File`] when the disk takes no more, or [`BESIDE_MAX`](Self::BESIDE_MAX) such names are taken.

@@ -21,11 +21,12 @@ pub(crate) enum Command {
 /// Copy all entries from one stop to the next.
 ///
 /// A stop is a store URL (memory:, sqlite:app.db?namespace=users, cloudflare://ACCOUNT/NAMESPACE,
-/// backendless://APP-ID@HOST/HIVE), a file in the bulk format (.json is an array, .jsonl and .ndjson hold one item a line,
-/// each also with .gz), or - for standard input or output. With more than two stops, each is copied to the next in turn.
+/// backendless://APP-ID@HOST/HIVE), a file in the bulk format (.json is an array, .jsonl and .ndjson hold one item a
+/// line, each also with .gz), or - for standard input or output. With more than two stops, each is copied to the next
+/// in turn.
 ///
-/// Other entries of a target store stay; a target file is replaced, but only by a complete result. An incomplete one is kept
-/// beside it, as out.incomplete.jsonl for out.jsonl.
+/// Other entries of a target store stay; a target file is replaced, but only by a complete result. An incomplete one is
+/// kept beside it, as out.incomplete.jsonl for out.jsonl.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "kv-migrate copy [OPTIONS] <FROM> [VIA]... <TO>",
