@@ -76,6 +76,25 @@ impl Store {
         self.handle.prefix()
     }
 
+    /// Whether the other handle shows the same data: the same system, with the same scope (NS-3). Prefixes of the
+    /// handles take no part. Data that can be reached by two addresses and has no identity of its own is not
+    /// recognised. A copy of a file with an identity in it is taken for that file.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// assert!(store.has_same_scope(&store.with_prefix("user/")));
+    /// assert!(!store.has_same_scope(&kv_api::Store::new(kv_memory::MemoryStore::default())));
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn has_same_scope(&self, other: &Self) -> bool {
+        let (own, other) = (self.handle.backend(), other.handle.backend());
+        own.capabilities().system == other.capabilities().system && own.scope() == other.scope()
+    }
+
     /// A handle that puts `prefix` before every key and takes it off every listed one (NS-2). Length limits hold for
     /// the whole key. Prefixes add up. A key that equals the prefix itself is not visible through it, since no key is
     /// empty.

@@ -42,10 +42,11 @@ fn namespace(server: &FakeServer) -> String {
 async fn copies_between_all_of_them_and_verifies_each_step() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
-    let (backendless, cloudflare) = (backendless().await, cloudflare().await);
-    let (hive, namespace) = (hive(&backendless), namespace(&cloudflare));
+    let (first, second, cloudflare) = (backendless().await, backendless().await, cloudflare().await);
+    let (first, second, namespace) = (hive(&first), hive(&second), namespace(&cloudflare));
     // A file is compared with a store that lists in order, eventually consistent or not.
-    let there = ["--verify", MIME_TYPES, &hive, &namespace, "out.json", "sqlite:app.db", &hive, "memory:", "end.json"];
+    let there =
+        ["--verify", MIME_TYPES, &first, &namespace, "out.json", "sqlite:app.db", &second, "memory:", "end.json"];
     let (code, error) = run(here, cloudflare::TOKEN, &there);
     assert_eq!(code, 0, "{error}");
     assert_eq!(error.matches("verified 2,522 entries").count(), 7, "{error}");
@@ -108,4 +109,30 @@ async fn a_refused_entry_is_told_with_the_code_of_the_system() {
     let (code, error) = run(directory.path(), "", &[MIME_TYPES, &hive]);
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("rate limited: the system refused the request (code HTTP 429, code "), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_is_not_copied_to_itself_by_whatever_url() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let (backendless, cloudflare) = (backendless().await, cloudflare().await);
+    let (hive, namespace) = (hive(&backendless), namespace(&cloudflare));
+    assert_eq!(run(here, cloudflare::TOKEN, &[MIME_TYPES, &namespace]).0, 0);
+    let keys = cloudflare.keys();
+    for (one, other) in [
+        (&namespace, &format!("{namespace}&attempts_max=3")),
+        (&namespace, &format!("{}/", namespace.replace("cloudflare://", "CLOUDFLARE://"))),
+        (&hive, &format!("{hive}&best_effort=true")),
+    ] {
+        for way in [&[][..], &["memory:"], &["copy.json"]] {
+            let stops = [&["--prefix", "none", &**one][..], way, &[&**other]].concat();
+            let (code, error) = run(here, cloudflare::TOKEN, &stops);
+            assert!(
+                code == 2 && error.contains(&format!("stops 1 and {} are the same store: ", way.len() + 2)),
+                "{error}"
+            );
+        }
+    }
+    assert_eq!(cloudflare.keys(), keys);
+    assert!(backendless.keys().is_empty() && !here.join("copy.json").exists());
 }

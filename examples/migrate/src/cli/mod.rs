@@ -9,6 +9,7 @@ macro_rules! tell {
 }
 
 mod arguments;
+mod place;
 mod report;
 mod stop;
 mod terminal;
@@ -114,7 +115,7 @@ async fn signal() -> u8 {
 }
 
 async fn run(arguments: &CopyArguments) -> u8 {
-    let stops = match stop::parse_all(&arguments.stops, arguments.verify) {
+    let stops = match stop::parse_all(&arguments.stops, arguments.verify, arguments.keys_from.as_deref()) {
         Ok(stops) => stops,
         Err(message) => {
             tell!("error: {message}\n\nFor more information, try '--help'.");
@@ -158,7 +159,10 @@ async fn run(arguments: &CopyArguments) -> u8 {
         }
     }
     let mut code = COMPLETE;
-    if arguments.verify
+    if let Err(message) = place::check_stores(&stops, &opened) {
+        tell!("error: {message}");
+        code = USAGE;
+    } else if arguments.verify
         && let Err(message) = check_comparable(&stops, &opened, arguments.keys_from.is_some(), &options)
     {
         tell!("error: {message}");

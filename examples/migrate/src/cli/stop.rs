@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kv_api::{Escaped, Store, StoreUrl};
 use kv_migrate::{BulkFormat, BulkReader};
 
-use super::report;
+use super::{place, report};
 
 /// A stop as it was written.
 #[derive(Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub(crate) enum Opened {
 }
 
 /// Reads the stops of a command, and refuses what cannot work before anything is touched.
-pub(crate) fn parse_all(texts: &[String], verify: bool) -> Result<Vec<Stop>, String> {
+pub(crate) fn parse_all(texts: &[String], verify: bool, keys_from: Option<&Path>) -> Result<Vec<Stop>, String> {
     if texts.len() < 2 {
         return Err("a copy needs a stop to copy from and one to copy to".to_owned());
     }
@@ -53,27 +53,8 @@ pub(crate) fn parse_all(texts: &[String], verify: bool) -> Result<Vec<Stop>, Str
             _ => {}
         }
     }
-    for step in stops.windows(2) {
-        if let [Stop::File(from), Stop::File(to)] = step
-            && is_same_file(from, to)
-        {
-            return Err(format!(
-                "{}: source and target are the same file; whatever is not copied, such as by --prefix, would be lost",
-                shown_path(to)
-            ));
-        }
-    }
+    place::check_files(&stops, keys_from)?;
     Ok(stops)
-}
-
-/// Also by another path or link. What does not exist is no file yet.
-fn is_same_file(left: &Path, right: &Path) -> bool {
-    #[cfg(unix)]
-    if let (Ok(left), Ok(right)) = (fs::metadata(left), fs::metadata(right)) {
-        use std::os::unix::fs::MetadataExt;
-        return left.is_file() && (left.dev(), left.ino()) == (right.dev(), right.ino());
-    }
-    matches!((fs::canonicalize(left), fs::canonicalize(right)), (Ok(left), Ok(right)) if left == right)
 }
 
 impl Stop {
