@@ -3,11 +3,14 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use kv_api::{Error, Result};
+use kv_api::{Error, Result, Timer};
 use kv_remote::no_connection;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
@@ -97,17 +100,35 @@ pub(crate) enum End {
     Unused,
 }
 
+/// Connects to the first of these addresses that takes a connection. Each but the last has an equal share of the time,
+/// so that one that never answers, such as that of a network that this machine cannot reach, leaves time for the next.
+async fn connect(addresses: &[SocketAddr], timer: &dyn Timer, time: Duration) -> io::Result<TcpStream> {
+    let Some((last, others)) = addresses.split_last() else { return Err(io::ErrorKind::AddrNotAvailable.into()) };
+    let share = time / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in others {
+        if let Either::Left((Ok(stream), _)) = select(pin!(TcpStream::connect(address)), timer.sleep(share)).await {
+            return Ok(stream);
+        }
+    }
+    TcpStream::connect(last).await
+}
+
 impl Connection {
-    /// Opens one.
+    /// Opens one, within about this time.
     ///
     /// # Errors
     /// `Misconfigured` when the host is unknown or what answers there speaks no WebSocket; `Unavailable` and `Safe`
     /// when nothing answers.
-    pub(crate) async fn open(address: &Address, budget: ReplyBudget) -> Result<Self> {
+    pub(crate) async fn open(
+        address: &Address,
+        timer: &dyn Timer,
+        time: Duration,
+        budget: ReplyBudget,
+    ) -> Result<Self> {
         let Address { host, port, authority, message_bytes_max, buffer_bytes_max } = address;
         let unreachable = |error: io::Error| no_connection(error, &authority.escape_debug().to_string());
         let addresses: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(unreachable)?.collect();
-        let stream = TcpStream::connect(&*addresses).await.map_err(unreachable)?;
+        let stream = connect(&addresses, timer, time).await.map_err(unreachable)?;
         // A request is one small write, and must not wait for the reply to the one before.
         stream.set_nodelay(true).map_err(unreachable)?;
         let reply_bytes_max = REPLY_BYTES_MAX.min(*buffer_bytes_max);
@@ -323,5 +344,31 @@ impl Connection {
     fn lose(&mut self, error: &Error) -> End {
         self.matcher.give_up(error);
         End::Lost
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use futures_util::future::poll_immediate;
+    use kv_api::{ManualClock, Timestamp};
+    use tokio::net::{TcpListener, TcpSocket};
+
+    #[tokio::test]
+    async fn an_address_that_never_answers_leaves_time_for_the_next() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Two connections that are not accepted fill the queue of this one, and it takes no other.
+        let full = TcpSocket::new_v4().unwrap();
+        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = full.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let _queued = (TcpStream::connect(silent).await.unwrap(), TcpStream::connect(silent).await.unwrap());
+        let addresses = [silent, good.local_addr().unwrap()];
+        let mut connecting = pin!(connect(&addresses, &clock, Duration::from_secs(10)));
+        assert!(poll_immediate(&mut connecting).await.is_none());
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(connecting.await.unwrap().peer_addr().unwrap(), addresses[1]);
+        assert!(connect(&[], &clock, Duration::ZERO).await.is_err());
     }
 }

@@ -34,8 +34,9 @@ impl Server {
     /// Opens a connection, in half the time that an attempt has, so that callers that wait for it learn that nothing
     /// was sent.
     pub(crate) async fn connect(&self) -> Result<Connection> {
-        let too_long = self.timer.sleep(self.patience / 2);
-        let opening = pin!(Connection::open(&self.address, self.budget.clone()));
+        let time = self.patience / 2;
+        let too_long = self.timer.sleep(time);
+        let opening = pin!(Connection::open(&self.address, &*self.timer, time, self.budget.clone()));
         // The time first: a server that sends without end cannot keep it from passing.
         match select(too_long, opening).await {
             Either::Left(_) => Err(not_in_time(&self.address.authority)),

@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn a_url_sets_every_option() {
         let mut url: StoreUrl =
-            "x:?attempts_max=2&retry_after_max_ms=9&deadline_ms=7&request_timeout_ms=5&requests_max=3&retry_unknown=false\
-             &buffer_bytes_max=11&allow_http=true&proxy=none"
+            "x:?attempts_max=2&retry_after_max_ms=9&deadline_ms=7&request_timeout_ms=5&requests_max=3\
+             &retry_unknown=false&buffer_bytes_max=11&allow_http=true&proxy=none"
                 .parse()
                 .unwrap();
         let settings = RemoteSettings::default().take_http_from_url(&mut url).unwrap();

@@ -176,6 +176,35 @@ fn err_4_a_wait_that_the_system_asks_for_is_granted_up_to_the_policys_longest() 
     }
 }
 
+#[tokio::test]
+async fn err_4_the_longest_times_that_can_be_set_do_not_overflow() {
+    let options = ["attempts_max=4294967295", "retry_after_max_ms", "deadline_ms", "request_timeout_ms"];
+    let longest = options.map(|option| match option.contains('=') {
+        true => option.to_owned(),
+        false => format!("{option}={}", u64::MAX),
+    });
+    let url = || format!("x:?{}", longest.join("&")).parse().unwrap();
+    let settings = || RemoteSettings::default().take_from_url(&mut url()).unwrap();
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    for remote in [Remote::new(settings()), Remote::new(settings().with_timer(Arc::new(clock.clone())))] {
+        let call = remote.call();
+        let mut send = pin!(call.send(Idempotency::Read, pending::<Result<u8>>));
+        assert!(polled(send.as_mut()).is_pending());
+        clock.advance(Duration::MAX / 2);
+        // More than the policy allows, and then exactly what it allows, which is all of the deadline.
+        for wait in [Duration::MAX, Duration::from_millis(u64::MAX)] {
+            let asked = || ready(Err::<u8, _>(failing(Retry::Safe).with_retry_after(wait)));
+            let error = remote.call().send(Idempotency::Read, asked).await.unwrap_err();
+            assert_eq!(error.retry_after(), Some(wait));
+        }
+        // A wait of half a million years is one.
+        let asked =
+            || ready(Err::<u8, _>(failing(Retry::Safe).with_retry_after(Duration::from_millis(u64::MAX / 1000))));
+        let call = remote.call();
+        assert!(polled(pin!(call.send(Idempotency::Read, asked))).is_pending());
+    }
+}
+
 #[test]
 fn err_3_an_attempt_without_answer_has_an_unknown_outcome() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);

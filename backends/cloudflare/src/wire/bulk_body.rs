@@ -146,14 +146,15 @@ mod tests {
                 .iter()
                 .filter_map(|(key, value)| resolver.write(SetItem::new(key, &**value), &kv_api::SystemClock).ok())
                 .collect();
+            let now = Timestamp::UNIX_EPOCH;
             let sizes: Vec<_> =
-                items.iter().map(|item| item_bytes(|out| write_item(item, Timestamp::UNIX_EPOCH, out)).unwrap()).collect();
+                items.iter().map(|item| item_bytes(|out| write_item(item, now, out)).unwrap()).collect();
             let mut sent = 0;
             for range in (BulkLimits { bytes_max, ..BULK_LIMITS }).plan(sizes.iter().copied()) {
                 let alone = range.len() == 1;
                 prop_assert_eq!(range.start, sent);
                 sent = range.end;
-                let body = joined(range.clone(), 0, |at, out| write_item(&items[at], Timestamp::UNIX_EPOCH, out)).unwrap();
+                let body = joined(range.clone(), 0, |at, out| write_item(&items[at], now, out)).unwrap();
                 prop_assert!(alone || body.len() as u64 <= bytes_max);
                 let read: Vec<Json> = serde_json::from_slice(&body).unwrap();
                 prop_assert_eq!(read.len(), range.len());

@@ -24,8 +24,8 @@ pub(super) struct Reservation {
 }
 
 impl ByteBudget {
-    /// Of `bytes_max`, so much is set aside as the longest body may have, and at most three quarters. So all of them hold no more than `bytes_max`, or than the longest one and a quarter of it where that
-    /// is more.
+    /// Of `bytes_max`, so much is set aside as the longest body may have, and at most three quarters. So all of them
+    /// hold no more than `bytes_max`, or than the longest one and a quarter of it where that is more.
     pub(super) fn new(bytes_max: NonZeroUsize, longest: usize) -> Self {
         let bytes_max = bytes_max.get().min(Semaphore::MAX_PERMITS);
         let room = bytes_max - longest.min(bytes_max / 4 * 3);

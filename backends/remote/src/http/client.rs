@@ -104,6 +104,14 @@ impl Client {
         }
         let builder = if is_local || !settings.use_proxies { builder.no_proxy() } else { builder };
         let client = builder
+            // Another crate of the program may turn on more features of reqwest. They change nothing here: neither how
+            // certificates and names are checked, nor what a body is.
+            .tls_backend_rustls()
+            .no_hickory_dns()
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
             .default_headers(headers)
             .user_agent(concat!("kv-remote/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
