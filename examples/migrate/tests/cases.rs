@@ -256,3 +256,33 @@ fn err_2_a_secret_in_the_wrong_place_is_not_shown() {
         assert!(error.starts_with("error: ") && !error.contains("hunter2"), "{arguments:?}: {error}");
     }
 }
+
+#[test]
+fn err_2_what_begins_like_a_url_never_becomes_a_file_and_only_its_scheme_is_shown() {
+    let directory = folder("in.jsonl", "{\"key\":\"a\",\"value\":\"1\"}\n");
+    let here = directory.path();
+    // Not even when somebody has made one.
+    fs::write(here.join("file:c4nary.jsonl"), "{\"key\":\"b\",\"value\":\"2\"}\n").unwrap();
+    for (stop, shown) in [
+        ("sqllite:c4nary.json", "sqllite:... "),
+        ("https://u:c4nary@h/x.jsonl", "https:... "),
+        ("file:c4nary.jsonl", "file:... "),
+        ("redis://h/c4nary.json", "redis:... "),
+        ("s3://c4nary/x.json", "s3:... "),
+        ("u:c4nary@h.json", "stop "),
+    ] {
+        for stops in [[stop, "out.json"], ["in.jsonl", stop]] {
+            let (code, output, error) = run(here, &stops);
+            assert_eq!((code, output.as_str()), (2, ""), "{error}");
+            assert!(
+                error.contains(&format!("error: {shown}")) && error.contains("no store has this scheme"),
+                "{error}"
+            );
+            assert!(error.contains("known are memory:, sqlite:, ") && !error.contains("c4nary"), "{error}");
+            assert_eq!(fs::read_dir(here).unwrap().count(), 2, "{stop} became a file");
+        }
+    }
+    let (code, _, error) = run(here, &["./file:c4nary.jsonl", "./name:with.json"]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(fs::read_to_string(here.join("name:with.json")).unwrap(), "[\n{\"key\":\"b\",\"value\":\"2\"}\n]\n");
+}

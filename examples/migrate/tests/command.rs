@@ -118,7 +118,10 @@ fn what_cannot_be_understood_is_code_2_and_touches_nothing() {
         (&[] as &[&str], "Usage"),
         (&["copy"], "required arguments"),
         (&["copy", "memory:"], "one to copy to"),
-        (&["copy", "sqllite:a.db", "out.json"], "...: no store has this scheme; known are memory:, sqlite:"),
+        (
+            &["copy", "sqllite:a.db", "out.json"],
+            "sqllite:... begins like the URL of a store, and no store has this scheme; known are memory:, sqlite:",
+        ),
         (
             &["copy", "nothing.txt", "out.json"],
             "nothing.txt: neither a store URL (memory:, sqlite:, cloudflare:, backendless:, puter:, nemesisdb:) nor a file",

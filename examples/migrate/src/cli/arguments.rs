@@ -25,7 +25,8 @@ pub(crate) enum Command {
 /// line, each also with .gz), or - for standard input or output. With more than two stops, each is copied to the next
 /// in turn.
 ///
-/// No file or store may be named twice, by whatever name.
+/// What begins with another word and a colon is an error: write ./name:with.json for such a file. No file or store may
+/// be named twice, by whatever name.
 ///
 /// Other entries of a target store stay; a target file is replaced, but only by a complete result. An incomplete one is
 /// kept beside it, as out.incomplete.jsonl for out.jsonl.

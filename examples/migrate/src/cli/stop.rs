@@ -58,39 +58,42 @@ pub(crate) fn parse_all(texts: &[String], verify: bool, keys_from: Option<&Path>
 }
 
 impl Stop {
-    /// The scheme of a backend that is built in makes a store URL. Otherwise the name of a file that exists, or one
-    /// with a known ending that does not begin like a URL, is a file. What is left is an error: a misspelt scheme must
-    /// not become the name of a file. `number` is the place of the stop, from 1.
+    /// The scheme of a backend that is built in makes a store URL. What else begins with a word and a colon, or contains
+    /// `://`, is an error, also where a file has that name: a misspelt scheme must not become the name of a file. Otherwise
+    /// the name of a file that exists, or one with a known ending, is a file. `number` is the place of the stop, from 1.
     fn parse(text: &str, number: usize) -> Result<Self, String> {
         if text == "-" {
             return Ok(Self::Stdio);
         }
         let url = text.parse::<StoreUrl>();
-        if let Ok(url) = &url
-            && kv_backends::schemes().contains(&url.scheme())
-        {
-            return Ok(Self::Store { url: text.to_owned(), shown: shown(url) });
+        let known = kv_backends::schemes().join(":, ");
+        if names_a_scheme(text) {
+            return match url {
+                Ok(url) => Ok(Self::Store { url: text.to_owned(), shown: shown(&url) }),
+                Err(error) => Err(report::reason(&error)),
+            };
+        }
+        if begins_like_a_url(text) {
+            let word = scheme_to_show(text);
+            let shown =
+                word.map_or_else(|| format!("stop {number}, which is not shown,"), |word| format!("{word}:..."));
+            return Err(format!(
+                "{shown} begins like the URL of a store, and no store has this scheme; known are {known}:; \
+                 a file of such a name is written with ./ in front"
+            ));
         }
         let path = Path::new(text);
-        if path.exists() || (BulkFormat::of_path(path).is_some() && !begins_like_a_url(text)) {
+        if path.exists() || BulkFormat::of_path(path).is_some() {
             return Ok(Self::File(path.to_owned()));
         }
-        let known = kv_backends::schemes().join(":, ");
-        Err(match url {
-            // Not as it was written: where the scheme was forgotten any part may be a password (ERR-2).
-            Ok(url) => format!("{url}: no store has this scheme; known are {known}:"),
-            Err(error) if names_a_scheme(text) => report::reason(&error),
-            Err(_) => {
-                let shown = if may_hold_a_secret(text) {
-                    format!("stop {number}, which is not shown as it may hold a secret")
-                } else {
-                    Escaped(text).to_string()
-                };
-                format!(
-                    "{shown}: neither a store URL ({known}:) nor a file that exists or ends in .json, .jsonl or .ndjson"
-                )
-            }
-        })
+        let shown = if may_hold_a_secret(text) {
+            format!("stop {number}, which is not shown as it may hold a secret")
+        } else {
+            Escaped(text).to_string()
+        };
+        Err(format!(
+            "{shown}: neither a store URL ({known}:) nor a file that exists or ends in .json, .jsonl or .ndjson"
+        ))
     }
 
     /// Finds a file that is not there, or cannot be read, before anything is touched. A pipe is not opened: its writer
@@ -186,9 +189,27 @@ fn shown_path(path: &Path) -> String {
     Escaped(&path.display().to_string()).to_string()
 }
 
-/// Whether it is taken for a misspelt URL, and not for the name of a file.
+/// Whether it is taken for a URL, and not for the name of a file: a word and a colon, or a `://` anywhere. A path before
+/// the colon is no word, nor is the letter of a drive.
 fn begins_like_a_url(text: &str) -> bool {
-    names_a_scheme(text) || text.split_once(':').is_some_and(|(_, rest)| rest.starts_with("//") || rest.contains('@'))
+    let is_word = |(word, rest): (&str, &str)| {
+        let is_drive = word.len() == 1 && rest.starts_with('\\');
+        !word.is_empty()
+            && !is_drive
+            && !word.contains(|c: char| c.is_whitespace() || c.is_control() || "/\\".contains(c))
+    };
+    text.contains("://") || text.split_once(':').is_some_and(is_word)
+}
+
+/// The word before the colon, where it looks like a scheme, and not like a user or a key whose scheme was forgotten (ERR-2).
+fn scheme_to_show(text: &str) -> Option<&str> {
+    const LONGEST: usize = 16;
+    let (word, rest) = text.split_once(':')?;
+    let is_url = rest.starts_with("//");
+    let is_scheme = word.len() <= LONGEST
+        && word.starts_with(|c: char| c.is_ascii_alphabetic())
+        && word.bytes().all(|byte| byte.is_ascii_alphabetic() || (is_url && byte.is_ascii_digit()));
+    (is_scheme && (is_url || !rest.contains('@'))).then_some(word)
 }
 
 fn names_a_scheme(text: &str) -> bool {
@@ -215,21 +236,33 @@ mod tests {
             ("./sqlite:data.json", Stop::File("./sqlite:data.json".into())),
             ("out.jsonl.gz", Stop::File("out.jsonl.gz".into())),
             ("C:\\data\\OUT.JSON", Stop::File("C:\\data\\OUT.JSON".into())),
-            ("a:b.ndjson", Stop::File("a:b.ndjson".into())),
+            ("./a:b.ndjson", Stop::File("./a:b.ndjson".into())),
+            ("data/12:30.json", Stop::File("data/12:30.json".into())),
+            ("my file: 2.json", Stop::File("my file: 2.json".into())),
             ("Cargo.toml", Stop::File("Cargo.toml".into())), // exists, so it is read and its content decides
         ] {
             assert_eq!(Stop::parse(text, 1), Ok(expected), "{text}");
         }
         for (text, message) in [
-            ("redsi://user:hunter2@host", "no store has this scheme"),
-            ("redsi://user:hunter2@host/x.json", "no store has this scheme"),
-            ("redsi://user:hunter2@host?option", "neither a store URL"),
-            ("redsi:user:hunter2@host?option", "neither a store URL"),
-            ("redsi://user:hunter2%ff@host", "neither a store URL"),
-            ("redsi://user:hunter2?a=b@host", "no store has this scheme"),
-            ("hunter2:pass@host/x", "no store has this scheme"),
+            ("redsi://user:hunter2@host", "redsi:... begins like the URL of a store"),
+            ("redsi://user:hunter2@host/x.json", "redsi:... "),
+            ("redsi://user:hunter2@host?option", "redsi:... "),
+            ("redsi:user:hunter2@host?option", "stop 1, which is not shown, "),
+            ("redsi://user:hunter2%ff@host", "redsi:... "),
+            ("sqllite:hunter2.json", "sqllite:... "),
+            ("file:hunter2.jsonl", "file:... "),
+            ("https://u:hunter2@h/x.jsonl", "https:... "),
+            ("HTTPS://u:hunter2@h/x.jsonl", "HTTPS:... "),
+            ("./https://u:hunter2@h/x.jsonl", "stop 1, which is not shown, "),
+            ("hunter2:pass@host/x", "stop 1, which is not shown, "),
+            ("hunter2:x.json", "stop 1, which is not shown, "),
+            ("s3://hunter2/x.json", "s3:... "),
+            ("s3cr3t_hunter2:x.json", "stop 1, which is not shown, "),
+            ("u@hunter2:x.json", "stop 1, which is not shown, "),
+            ("a:b.ndjson", "a:... "),
+            ("12:30.json", "stop 1, which is not shown, "),
             ("hunter2@host/x", "stop 1, which is not shown as it may hold a secret: neither a store URL"),
-            ("user:hunter2@host/x.json", "no store has this scheme"),
+            ("user:hunter2@host/x.json", "stop 1, which is not shown, "),
             ("//user:hunter2@host/x", "neither a store URL"),
             ("account/namespace?api_token=hunter2", "neither a store URL"),
             ("api_token=hunter2", "neither a store URL"),
