@@ -2,15 +2,15 @@
 //! refused.
 //!
 //! Each statement returns a row for the entry that it changed, before any trigger of another program runs after it. So
-//! a row is the evidence that the operation was applied. No row says only that nothing was changed: [`judge`] finds
-//! out why, inside a transaction that holds what the statement saw.
+//! a row is the evidence that the operation was applied. No row says only that nothing was changed. [`unmet`] says
+//! whether that is what the operation has to do in the state that it finds. Where it is not, the file refused the row,
+//! if no other process came between: inside a transaction that is certain.
 
 use kv_api::{DeleteOutcome, Error, Result, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::counter::{StoredCounter, incremented};
-use crate::error::row_rejected;
 use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
 use crate::queries;
 use crate::row::{StoredRow, written_row};
@@ -67,28 +67,28 @@ pub(crate) async fn execute(
     }))
 }
 
-/// What became of an operation whose statement changed nothing in this transaction: its condition did not hold, or the
-/// file refused the row without an error.
-pub(crate) async fn judge(
+/// The answer to an operation that changes nothing, because its condition does not hold or it cannot be counted in what
+/// is there. `None`: nothing stands in its way.
+pub(crate) async fn unmet(
     connection: &mut SqliteConnection,
     namespace_id: NamespaceId,
     operation: &Operation,
     now: Timestamp,
-) -> Result<Result<Answer>, sqlx::Error> {
+) -> Result<Option<Result<Answer>>, sqlx::Error> {
     let query = sqlx::query(queries::single::COUNTER).bind(namespace_id.row_id).bind(operation.key.clone());
     let stored = fetch_rows(connection, query).await?.first().map(stored_counter_row).transpose()?;
     let now_ms = now.as_unix_millis_floor();
     let live = stored.filter(|stored| stored.expires_at.is_none_or(|expires_at| expires_at > now_ms));
     let has_version = |version: i64| live.as_ref().is_some_and(|live| live.version == version);
-    let (unmet, answer) = match &operation.action {
+    let (is_unmet, answer) = match &operation.action {
         Action::Put { condition, .. } => {
-            let unmet = match condition {
+            let is_unmet = match condition {
                 PutCondition::Always => false,
                 PutCondition::IfNotExists => live.is_some(),
                 PutCondition::IfExists => live.is_none(),
                 PutCondition::IfVersion(version) => !has_version(*version),
             };
-            (unmet, Answer::Set(put_outcome(namespace_id.file_id, None)))
+            (is_unmet, Answer::Set(put_outcome(namespace_id.file_id, None)))
         }
         Action::Delete { if_version: None } => (live.is_none(), Answer::Delete(DeleteOutcome::NotFound)),
         Action::Delete { if_version: Some(version) } => (!has_version(*version), Answer::Delete(DeleteOutcome::NotMet)),
@@ -101,11 +101,10 @@ pub(crate) async fn judge(
                 Some(StoredRow { counter: Some(counter), .. }) => counter.value(),
                 Some(_) | None => Ok(0),
             };
-            let counted = counted.and_then(|old| incremented(old, *by, *min, *max));
-            return Ok(Err(counted.err().unwrap_or_else(row_rejected)));
+            return Ok(counted.and_then(|old| incremented(old, *by, *min, *max)).err().map(Err));
         }
     };
-    Ok(if unmet { Ok(answer) } else { Err(row_rejected()) })
+    Ok(is_unmet.then_some(Ok(answer)))
 }
 
 /// The state of a key, from a row of [`queries::single::COUNTER`].

@@ -11,7 +11,9 @@ use tokio::task::yield_now;
 
 use crate::config::Durability;
 use crate::connection::ReconnectingConnection;
-use crate::error::{Stage, code, damaged_row, from_sqlx, is_about_a_row, is_busy, primary_code, undecided};
+use crate::error::{
+    Stage, code, damaged_row, from_sqlx, is_about_a_row, is_busy, primary_code, row_rejected, undecided,
+};
 use crate::group::Group;
 use crate::operation::{Answer, Operation};
 use crate::queries;
@@ -214,8 +216,13 @@ impl Writer {
             let now = self.clock.now();
             match single::execute(&mut self.connection.connection, self.namespace_id, operation, now, number).await {
                 Ok(Some(answer)) => return Ok(answer),
-                // Nothing was changed. A group of one reads first, so it finds out why.
+                // Nothing was changed, so a condition that does not hold now is the answer now.
                 Ok(None) => {
+                    let connection = &mut self.connection.connection;
+                    if let Ok(Some(answer)) = single::unmet(connection, self.namespace_id, operation, now).await {
+                        return answer;
+                    }
+                    // The file refused the row, or another process has changed it since. A transaction finds out.
                     let mut answers = self.group(&[operation]).await;
                     return answers.pop().unwrap_or_else(|| Err(undecided()));
                 }
@@ -299,9 +306,10 @@ impl Writer {
         for (operation, number) in operations.iter().zip(numbers) {
             answers.push(match single::execute(connection, self.namespace_id, operation, now, number).await {
                 Ok(Some(answer)) => Ok(answer),
-                Ok(None) => single::judge(connection, self.namespace_id, operation, now)
+                Ok(None) => single::unmet(connection, self.namespace_id, operation, now)
                     .await
-                    .map_err(Failure::in_transaction)?,
+                    .map_err(Failure::in_transaction)?
+                    .unwrap_or_else(|| Err(row_rejected())),
                 Err(error) if is_about_a_row(&error) => Err(from_sqlx(error, Stage::Write)),
                 Err(error) => return Err(Failure::in_transaction(error)),
             });
