@@ -286,6 +286,22 @@ async fn an_error_under_a_status_of_success_is_an_error() {
     }
 }
 
+/// A refusal may quote what was sent, and a proxy answers with a page of its own.
+#[tokio::test]
+async fn err_1_a_long_refusal_says_what_a_short_one_says() {
+    let long = "v".repeat(200_000);
+    let refused = format!(r#"{{"code":1,"message":"{long}","errorData":{{}}}}"#);
+    for (status, body, kind, retry) in [
+        (503, &long, ErrorKind::Unavailable, Retry::OutcomeUnknown),
+        (400, &refused, ErrorKind::InvalidArgument, Retry::Never),
+        (200, &refused, ErrorKind::InvalidArgument, Retry::Never),
+    ] {
+        let server = Scripted::start([(status, body.as_str())]).await;
+        let error = server.store().set("k", "v").await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (kind, retry), "{status}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn env_3_an_envelope_of_a_newer_version_is_named_by_its_key() {
     let newer = r#"{"a":"v","k":{"$kv-envelope":2},"l":"v"}"#;

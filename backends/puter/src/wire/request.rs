@@ -13,8 +13,9 @@ pub(crate) const BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What lies around an item in a batch: braces and a comma.
 pub(crate) const BULK_FRAME_BYTES: usize = 3;
 
-/// The longest answer that has no content but that a call was done, or failed.
-const SHORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The longest answer that has no content but that a call was done, or failed. A refusal may quote a value, and a proxy
+/// answers with a page of its own.
+const SHORT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// The longest answer with one value: 399 KiB, of which each byte may be an escape of six.
 const VALUE_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -42,19 +42,22 @@ async fn batch_3_a_bad_thirtieth_item_fails_alone() {
 #[tokio::test]
 async fn err_1_a_long_refusal_says_what_a_short_one_says() {
     let long = "v".repeat(200_000);
-    let server = Scripted::serve(move |asked| match asked.method {
-        "get" if asked.number == 0 => (503, format!("<html>{long}</html>")),
-        "get" => success(&json!("v")),
-        _ if asked.arguments.to_string().contains("k2") => {
-            (400, json!({"error": long, "message": long, "code": "bad_request"}).to_string())
+    let refused = json!({"error": long, "message": long, "code": "bad_request"});
+    let older = json!({"success": false, "error": {"code": "bad_request", "message": long}});
+    for refusal in [(400, refused.to_string()), (200, older.to_string())] {
+        let long = long.clone();
+        let server = Scripted::serve(move |asked| match asked.method {
+            "get" if asked.number == 0 => (503, format!("<html>{long}</html>")),
+            "get" => success(&json!("v")),
+            _ if asked.arguments.to_string().contains("k2") => refusal.clone(),
+            _ => success(&json!(true)),
+        })
+        .await;
+        assert_eq!(server.store.get("k").await.unwrap(), Some(Value::from("v")));
+        for (item, result) in server.store.set_many(items()).await.into_iter().enumerate() {
+            let error = result.err().map(|error| (error.kind(), error.retry()));
+            assert_eq!(error, (item == 2).then_some((ErrorKind::InvalidArgument, Retry::Never)), "{item}");
         }
-        _ => success(&json!(true)),
-    })
-    .await;
-    assert_eq!(server.store.get("k").await.unwrap(), Some(Value::from("v")));
-    for (item, result) in server.store.set_many(items()).await.into_iter().enumerate() {
-        let error = result.err().map(|error| (error.kind(), error.retry()));
-        assert_eq!(error, (item == 2).then_some((ErrorKind::InvalidArgument, Retry::Never)), "{item}");
     }
 }
 

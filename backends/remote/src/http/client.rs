@@ -22,10 +22,6 @@ use crate::settings::RemoteSettings;
 /// its own: this one, or half the time of an attempt where that is less.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an answer that is no success may be, also where a success has to be shorter: a refusal may quote what was
-/// sent, and a proxy answers with a page of its own.
-const REFUSAL_BYTES_MAX: usize = 1024 * 1024;
-
 /// A body shorter than this is copied out of the connection's buffer, which a small value would else keep alive whole.
 const COPIED_BELOW: usize = 4096;
 
@@ -147,9 +143,7 @@ impl Client {
         };
         let mut response = builder.send().await.map_err(|error| failed(error, &self.host))?;
         let mut reservation = Reservation::default();
-        let expected_max =
-            if response.status().is_success() { answer_bytes_max } else { answer_bytes_max.max(REFUSAL_BYTES_MAX) };
-        let bytes_max = expected_max.min(self.answer_bytes_max);
+        let bytes_max = answer_bytes_max.min(self.answer_bytes_max);
         let mut body = self.read(&mut response, &mut reservation, bytes_max).await?;
         if body.len() < COPIED_BELOW {
             body = Bytes::copy_from_slice(&body);

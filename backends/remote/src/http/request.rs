@@ -46,7 +46,7 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Body,
-    /// The longest success that makes sense, in bytes, where that is less than for the [`Client`](super::Client) in
+    /// The longest answer that makes sense, in bytes, where that is less than for the [`Client`](super::Client) in
     /// general.
     pub answer_bytes_max: usize,
 }
@@ -66,8 +66,7 @@ impl Request {
         self
     }
 
-    /// Limits a success: a longer one is a `Protocol` error, and is not read to its end. An answer of another
-    /// status may have 1 MiB all the same.
+    /// Limits the answer: a longer one is a `Protocol` error, and is not read to its end.
     #[must_use]
     pub fn with_answer_bytes_max(mut self, answer_bytes_max: usize) -> Self {
         self.answer_bytes_max = answer_bytes_max;
