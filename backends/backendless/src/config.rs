@@ -166,8 +166,8 @@ impl BackendlessConfig {
     }
 
     /// Where the API is served, such as `http://HOST:8080/api` of a self-hosted Backendless; replaces
-    /// `https://DOMAIN/api` and `https://api.backendless.com`. Plain `http` to another machine is refused when the store
-    /// is opened, unless [`RemoteSettings::with_allow_http`] allows it.
+    /// `https://DOMAIN/api` and `https://api.backendless.com`. Plain `http` to another machine is refused when the
+    /// store is opened, unless [`RemoteSettings::with_allow_http`] allows it.
     ///
     /// # Errors
     /// `InvalidArgument` when it is not a URL of HTTP or HTTPS without user information, query and fragment.

@@ -238,7 +238,8 @@ impl Identity {
                 let version = self.looks_like_version;
                 Err(foreign(&format!(
                     "it has the tables of a store and not its marks, which a restore from SQL text (.dump) loses; if \
-                     it is one, give them back: PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
+                     it is one, give them back: PRAGMA application_id = {APPLICATION_ID}; \
+                     PRAGMA user_version = {version};"
                 )))
             }
             _ => Err(foreign("it is a SQLite database of another application")),
