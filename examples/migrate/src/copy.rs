@@ -4,11 +4,12 @@ use futures_util::future;
 use kv_api::{ErrorKind, Feature, Reason};
 
 use crate::error::{Error, Result};
-use crate::options::Options;
+use crate::options::{Options, ZeroExpiry};
 use crate::record::{Record, RecordExpiry};
 use crate::sink::Sink;
-use crate::source::Source;
+use crate::source::{Order, Source};
 use crate::summary::{Failure, Summary};
+use crate::written_keys::{Seen, WrittenKeys};
 
 /// How far a copy or a verification has come.
 #[derive(Clone, Copy, Debug)]
@@ -69,18 +70,19 @@ async fn copy_batches(
     summary: &mut Summary,
     progress: &mut impl FnMut(Progress),
 ) -> Result<()> {
+    // A list names no key twice, and a file keeps all that is written to it.
+    let mut written = (source.order() == Order::Fixed && sink.is_store()).then(|| WrittenKeys::new(Summary::KEYS_MAX));
     let mut next = source.next_batch().await;
     while let Some(batch) = next? {
-        summary.read += batch.len() as u64;
         for Failure { key, line, error } in source.take_unreadable() {
             summary.read += 1;
             summary.add_failure(key, line, error);
         }
-        let batch = refuse_expiries(batch, options, summary);
+        let batch = settle_expiries(batch, options, summary);
         let origins: Vec<(String, Option<u64>)> =
             batch.iter().map(|record| (record.key.clone(), record.line)).collect();
         let (results, following) = future::join(sink.write(batch), source.next_batch()).await;
-        let refused = account(origins, results?, summary);
+        let refused = account(origins, results?, written.as_mut(), summary);
         progress(Progress { entries: summary.read, bytes: source.position() });
         if let Some(error) = refused {
             return Err(Error::Store(error));
@@ -94,24 +96,32 @@ async fn copy_batches(
 }
 
 /// Takes out the entries whose end is not known, unless they are to be kept for ever, and those whose expiry means one
-/// thing to one tool and another to the next.
-fn refuse_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary) -> Vec<Record> {
+/// thing to one tool and another to the next, unless that was said.
+fn settle_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary) -> Vec<Record> {
     let mut kept = Vec::with_capacity(batch.len());
-    for record in batch {
+    for mut record in batch {
+        record.expiry = options.settled(record.expiry);
         let error = match record.expiry {
             RecordExpiry::Unknown if !options.unknown_expiry_as_never => {
                 let message = "the source cannot tell when this entry expires";
                 kv_api::Error::new(ErrorKind::Unsupported, message).with_reason(Reason::Unsupported(Feature::ExpireAt))
             }
+            RecordExpiry::NotPositive if options.zero_expiry == ZeroExpiry::Skip => {
+                summary.read += 1;
+                summary.skipped += 1;
+                continue;
+            }
             RecordExpiry::NotPositive => kv_api::Error::new(
                 ErrorKind::InvalidArgument,
-                "its expiry is zero or less, which some tools write for \"never\"; leave it out to keep the entry for ever",
+                "its expiry is zero or less, which some tools write for \"never\" and others for \"at once\"; \
+                 --zero-expiry says which",
             ),
             _ => {
                 kept.push(record);
                 continue;
             }
         };
+        summary.read += 1;
         summary.add_failure(record.key.clone(), record.line, error.with_key(&record.key));
     }
     kept
@@ -121,15 +131,25 @@ fn refuse_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary)
 fn account(
     origins: Vec<(String, Option<u64>)>,
     results: Vec<kv_api::Result<()>>,
+    mut written: Option<&mut WrittenKeys>,
     summary: &mut Summary,
 ) -> Option<kv_api::Error> {
     let mut refused = None;
     let mut goes_on = results.is_empty();
     for ((key, line), result) in origins.into_iter().zip(results) {
+        summary.read += 1;
         match result {
             Ok(()) => {
-                summary.written += 1;
                 goes_on = true;
+                match written.as_mut().map_or(Seen::New, |written| written.add(&key)) {
+                    Seen::New => summary.written += 1,
+                    // The one before it was counted as written, and is there no more.
+                    Seen::Before => summary.repeated += 1,
+                    Seen::NotKept => {
+                        summary.written += 1;
+                        summary.repeated_at_least = true;
+                    }
+                }
             }
             Err(error) if error.is_expired() => {
                 summary.expired += 1;

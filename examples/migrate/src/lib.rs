@@ -32,12 +32,13 @@ mod sink;
 mod source;
 mod summary;
 mod verify;
+mod written_keys;
 
 pub use bulk::{BulkFormat, BulkReader, BulkWriter, ITEM_BYTES_MAX};
 pub use copy::{Progress, copy};
 pub use error::{Error, Result};
 pub use keys::KeyReader;
-pub use options::Options;
+pub use options::{Options, ZeroExpiry};
 pub use record::{Record, RecordExpiry};
 pub use sink::Sink;
 pub use source::Source;

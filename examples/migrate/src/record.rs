@@ -30,7 +30,8 @@ pub enum RecordExpiry {
     At(Timestamp),
     /// The source cannot tell (EXP-8).
     Unknown,
-    /// Zero or less, as a ttl or a time, which some tools write for "never" and others for "at once". Such an entry is
+    /// Zero or less, as a ttl or a time, which some tools write for "never" and others for "at once", see
+    /// [`ZeroExpiry`](crate::ZeroExpiry). Unless that is said, such an entry is
     /// not copied (EXP-5).
     NotPositive,
 }

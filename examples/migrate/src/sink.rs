@@ -63,6 +63,10 @@ impl Sink {
         }
     }
 
+    pub(crate) const fn is_store(&self) -> bool {
+        matches!(self.0, To::Store(_))
+    }
+
     /// Whether a file did not take a part of what was written.
     pub(crate) const fn is_broken(&self) -> bool {
         matches!(&self.0, To::Bulk(Some(writer)) if writer.is_broken())

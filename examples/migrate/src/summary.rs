@@ -4,18 +4,27 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 
-/// What a copy did with the entries it read: each one is counted in exactly one of `written`, `expired`, `failed` and
-/// `unknown`, but for those of a batch that an [`Error`] of the target cut off, which are in none.
+/// What a copy did with the entries it read: `written`, `repeated`, `expired`, `skipped`, `failed` and `unknown` add up
+/// to `read`.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Entries read from the source, with the prefix asked for.
+    /// Entries read from the source, with the prefix asked for. A batch that an [`Error`] of the target cut off is not
+    /// counted.
     pub read: u64,
     /// Entries that the target has acknowledged. With [`target_untouched`](Self::target_untouched) they are in the file
     /// [`kept_beside`](Self::kept_beside), if that is there.
     pub written: u64,
-    /// Entries that had expired when the target was to store them (EXP-5): skipped, and no failure.
+    /// Entries that the target has acknowledged, and that a later one with the same key has replaced there: no failure.
+    /// A target file keeps them all, so that there they are `written`.
+    pub repeated: u64,
+    /// The source names more keys than are kept in mind ([`Self::KEYS_MAX`]), so that some of `written` may be
+    /// `repeated`.
+    pub repeated_at_least: bool,
+    /// Entries that had expired when the target was to store them (EXP-5): not stored, and no failure.
     pub expired: u64,
+    /// Entries with an expiry of zero or less that [`ZeroExpiry::Skip`](crate::ZeroExpiry::Skip) skipped: no failure.
+    pub skipped: u64,
     /// Entries that the target certainly does not have, and keys of the source that hold no value (VAL-7).
     pub failed: u64,
     /// Entries that the target may or may not have: no trustworthy answer came (ERR-3).
@@ -49,7 +58,12 @@ impl Summary {
     /// The most failures that are listed; the counts go on.
     pub const FAILURES_MAX: usize = 20;
 
-    /// Whether every entry of the source is in the target, but for those that have expired.
+    /// Up to so many keys of a file are kept in mind to find those that are repeated: as hashes, in 18 MiB, and 27 MiB
+    /// while the table grows for the last time.
+    pub const KEYS_MAX: usize = 1_835_008;
+
+    /// Whether every entry of the source is in the target, but for those that have expired, were to be skipped, or were
+    /// replaced by a later one.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.stopped.is_none() && self.failed == 0 && self.unknown == 0

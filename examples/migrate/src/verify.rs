@@ -9,7 +9,7 @@ use kv_api::{ErrorKind, Store, Timestamp};
 use crate::bulk::BulkReader;
 use crate::copy::Progress;
 use crate::error::{Error, Result};
-use crate::options::Options;
+use crate::options::{Options, ZeroExpiry};
 use crate::record::{Record, RecordExpiry};
 use crate::source::{Order, Source};
 
@@ -28,8 +28,11 @@ pub enum Target<'t> {
 pub struct Verification {
     /// Entries of the source that were compared.
     pub compared: u64,
-    /// Entries of the source that are not in the target and have expired by now: no difference.
+    /// Entries of the source that are not in the target and have expired by now: not compared, and no difference.
     pub expired: u64,
+    /// Entries with an expiry of zero or less that [`ZeroExpiry::Skip`](crate::ZeroExpiry::Skip) skipped: not compared,
+    /// and no difference.
+    pub skipped: u64,
     /// Entries that are alike as far as the two can tell, but one of them cannot tell the expiry (EXP-8).
     pub expiry_not_reported: u64,
     /// What differs, in order of line and key.
@@ -41,6 +44,11 @@ pub struct Verification {
 impl Verification {
     /// More differences than these end the verification, so that they do not fill the memory.
     pub const DIFFERENCES_MAX: usize = 100_000;
+
+    /// Entries that were read from the source.
+    fn read(&self) -> u64 {
+        self.compared + self.expired + self.skipped
+    }
 
     /// Whether every entry of the source is in the target.
     #[must_use]
@@ -126,26 +134,33 @@ async fn verify_batches(
         Target::Bulk(_) => BulkReader::EXPIRY_RESOLUTION,
     });
     let mut lookup = Lookup::new(target, source, options)?;
-    while let Some(batch) = source.next_batch().await? {
+    while let Some(mut batch) = source.next_batch().await? {
+        let read = batch.len();
+        batch.retain_mut(|record| {
+            record.expiry = options.settled(record.expiry);
+            record.expiry != RecordExpiry::NotPositive || options.zero_expiry != ZeroExpiry::Skip
+        });
+        verification.skipped += (read - batch.len()) as u64;
         let found = lookup.find(&batch).await?;
         let window = Window { started, now: options.clock.now(), rounding };
         for (record, found) in batch.into_iter().zip(found) {
-            verification.compared += 1;
             let what = match &found {
                 None if window.has_expired(record.expiry) => {
                     verification.expired += 1;
-                    None
+                    differing.note(record.key, record.line, None)?;
+                    continue;
                 }
                 None => Some(What::Missing),
                 Some(found) => difference(&record, found, &window, verification),
             };
+            verification.compared += 1;
             differing.note(record.key, record.line, what)?;
         }
         for unreadable in source.take_unreadable() {
             verification.compared += 1;
             differing.note(unreadable.key, unreadable.line, Some(What::NoValue))?;
         }
-        progress(Progress { entries: verification.compared, bytes: source.position() });
+        progress(Progress { entries: verification.read(), bytes: source.position() });
     }
     Ok(())
 }

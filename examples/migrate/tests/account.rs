@@ -60,7 +60,9 @@ async fn store_with(keys: impl IntoIterator<Item = String>) -> Store {
 }
 
 fn counts(summary: &Summary) -> [u64; 5] {
-    [summary.read, summary.written, summary.expired, summary.failed, summary.unknown]
+    let counts = [summary.read, summary.written, summary.expired, summary.failed, summary.unknown];
+    assert_eq!(counts[1..].iter().sum::<u64>() + summary.skipped + summary.repeated, summary.read, "{summary:?}");
+    counts
 }
 
 #[tokio::test]

@@ -62,6 +62,10 @@ pub(crate) struct CopyArguments {
     #[arg(long)]
     pub(crate) unknown_expiry_as_never: bool,
 
+    /// What an expiry of zero or less means in a file; without it such entries are refused
+    #[arg(long, value_name = "MEANING", value_enum)]
+    pub(crate) zero_expiry: Option<ZeroExpiry>,
+
     /// Replace a target file also when not everything was copied
     #[arg(long)]
     pub(crate) keep_partial: bool,
@@ -77,6 +81,14 @@ pub(crate) struct CopyArguments {
     /// The format of standard output; that of standard input is recognised
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl)]
     pub(crate) stdout_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ZeroExpiry {
+    /// The entry never expires
+    Never,
+    /// The entry has expired: it is skipped and counted
+    Skip,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -24,7 +24,8 @@ use clap::Parser;
 use futures_util::future::{Either, select};
 use kv_api::Support;
 use kv_migrate::{
-    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Options, Result, Sink, Source, Target, copy, verify,
+    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Options, Result, Sink, Source, Target, ZeroExpiry, copy,
+    verify,
 };
 
 use arguments::{Arguments, Command, CopyArguments};
@@ -139,6 +140,7 @@ async fn run(arguments: &CopyArguments) -> u8 {
         batch_entries: arguments.batch,
         fail_fast: arguments.fail_fast,
         unknown_expiry_as_never: arguments.unknown_expiry_as_never,
+        zero_expiry: arguments.zero_expiry.map_or_else(Default::default, Into::into),
         keep_partial: arguments.keep_partial,
         allow_empty: arguments.allow_empty,
         ..Options::default()
@@ -280,6 +282,15 @@ impl Step<'_> {
             (Opened::Store(store), None) => Source::store(store, options),
             (Opened::File(path), _) => Ok(Source::bulk(BulkReader::open(path)?, options)),
             (Opened::Stdio, _) => Ok(Source::bulk(BulkReader::stdin(), options)),
+        }
+    }
+}
+
+impl From<arguments::ZeroExpiry> for ZeroExpiry {
+    fn from(meaning: arguments::ZeroExpiry) -> Self {
+        match meaning {
+            arguments::ZeroExpiry::Never => Self::Never,
+            arguments::ZeroExpiry::Skip => Self::Skip,
         }
     }
 }

@@ -45,6 +45,16 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
     if summary.expired > 0 {
         tell!("  {} had expired by then and {} skipped", entries(summary.expired), were(summary.expired));
     }
+    if summary.skipped > 0 {
+        tell!("  {} {} skipped: the expiry is zero or less", entries(summary.skipped), were(summary.skipped));
+    }
+    if summary.repeated > 0 {
+        let (repeated, were) = (entries(summary.repeated), were(summary.repeated));
+        tell!("  {repeated} {were} replaced by a later one with the same key");
+    }
+    if summary.repeated_at_least {
+        tell!("  more may have been: of so many keys not all are kept in mind");
+    }
     if summary.missing > 0 {
         let (count, were) = (grouped(summary.missing), were(summary.missing));
         tell!("  {count} of the keys that were named {were} not in {from}");
@@ -54,6 +64,9 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
     }
     if summary.unknown > 0 {
         tell!("  {} may or may not have been copied: no answer came that could be trusted", entries(summary.unknown));
+    }
+    if summary.read != summary.written {
+        tell!("  {} {} read in all", entries(summary.read), were(summary.read));
     }
     for failure in &summary.failures {
         tell!("    {}", describe(failure));
@@ -88,6 +101,7 @@ pub(crate) fn verification(verification: &Verification, from: &Stop, to: &Stop) 
         tell!("the verification was stopped after {}", entries(verification.compared));
     } else {
         let result = match differing {
+            0 if verification.compared == 0 => "nothing to compare".to_owned(),
             0 => "all the same".to_owned(),
             1 => "1 differs".to_owned(),
             more => format!("{} differ", grouped(more)),
@@ -95,7 +109,12 @@ pub(crate) fn verification(verification: &Verification, from: &Stop, to: &Stop) 
         tell!("verified {} of {from} against {to}, {result}", entries(verification.compared));
     }
     if verification.expired > 0 {
-        tell!("  {} had expired by then", entries(verification.expired));
+        let (expired, were) = (entries(verification.expired), were(verification.expired));
+        tell!("  {expired} had expired by then and {were} not compared");
+    }
+    if verification.skipped > 0 {
+        let (skipped, were) = (entries(verification.skipped), were(verification.skipped));
+        tell!("  {skipped} {were} skipped, and not compared: the expiry is zero or less");
     }
     if verification.expiry_not_reported > 0 {
         let count = entries(verification.expiry_not_reported);

@@ -58,9 +58,10 @@ pub(crate) fn parse_all(texts: &[String], verify: bool, keys_from: Option<&Path>
 }
 
 impl Stop {
-    /// The scheme of a backend that is built in makes a store URL. What else begins with a word and a colon, or contains
-    /// `://`, is an error, also where a file has that name: a misspelt scheme must not become the name of a file. Otherwise
-    /// the name of a file that exists, or one with a known ending, is a file. `number` is the place of the stop, from 1.
+    /// The scheme of a backend that is built in makes a store URL. What else begins with a word and a colon, or
+    /// contains `://`, is an error, also where a file has that name: a misspelt scheme must not become the name of a
+    /// file. Otherwise the name of a file that exists, or one with a known ending, is a file. `number` is the place of
+    /// the stop, from 1.
     fn parse(text: &str, number: usize) -> Result<Self, String> {
         if text == "-" {
             return Ok(Self::Stdio);
@@ -201,7 +202,8 @@ fn begins_like_a_url(text: &str) -> bool {
     text.contains("://") || text.split_once(':').is_some_and(is_word)
 }
 
-/// The word before the colon, where it looks like a scheme, and not like a user or a key whose scheme was forgotten (ERR-2).
+/// The word before the colon, where it looks like a scheme, and not like a user or a key whose scheme was forgotten
+/// (ERR-2).
 fn scheme_to_show(text: &str) -> Option<&str> {
     const LONGEST: usize = 16;
     let (word, rest) = text.split_once(':')?;
