@@ -14,7 +14,6 @@ use crate::error::{Error, ErrorKind, Feature, Reason, Result};
 use crate::expiry::{Expiry, ExpiryOptions, ExpiryPrecedence, MinTtl};
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
 use crate::set_item::{SetItem, SetOptions};
-use crate::value::ValueKind;
 use crate::version::Version;
 
 /// Choices that a handle makes for all its requests; a request can choose otherwise.
@@ -82,15 +81,7 @@ impl<'p> Resolver<'p> {
         let key = self.full_key(key)?;
         let checked = (|| {
             self.require(Feature::ValueKind(value.kind()), false)?;
-            if value.kind() == ValueKind::Json {
-                if value.is_null() {
-                    return Err(Error::invalid(
-                        Reason::NullValue,
-                        "JSON null cannot be stored: it reads as a missing key",
-                    ));
-                }
-                value.check_json()?;
-            }
+            value.check()?;
             if let Some(options) = options.as_deref_mut() {
                 self.resolve_options(options, clock)?;
             }
@@ -421,7 +412,7 @@ mod tests {
     use crate::capabilities::{ItemLimit, ValueKinds};
     use crate::clock::SystemClock;
     use crate::metadata::Metadata;
-    use crate::value::Value;
+    use crate::value::{Value, ValueKind};
     use serde_json::json;
 
     static ITEM_LIMITS: [ItemLimit; 2] = [ItemLimit::value_bytes(4), ItemLimit::metadata_bytes(7)];
@@ -496,6 +487,15 @@ mod tests {
         let null = serde_json::Value::Null;
         assert_eq!(write_error(&full(), SetItem::new("key", null.clone())).reason(), Some(&Reason::NullValue));
         assert_eq!(write_error(&full(), SetItem::new("key", "").metadata(null)).reason(), Some(&Reason::NullValue));
+    }
+
+    #[test]
+    fn val_1_text_that_is_not_utf8_is_refused() {
+        let damaged = Value::from_stored(ValueKind::Text, b"\xff".as_slice().into());
+        let error = write_error(&full(), SetItem::new("key", damaged));
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        let stored = Value::from_stored(ValueKind::Text, "é".into());
+        assert!(Resolver::new(&full()).write(SetItem::new("key", stored), &SystemClock).is_ok());
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl fmt::Display for ValueKind {
 #[derive(Clone)]
 pub struct Value {
     kind: ValueKind,
-    /// Of JSON: it was checked by VAL-3, so that the resolver need not do it again.
+    /// It is known to be what its kind says, by VAL-1 and VAL-3, so that the resolver need not check it.
     is_checked: bool,
     bytes: Bytes,
 }
@@ -108,6 +108,10 @@ impl Value {
         json::from_serialize(value).map(Self::of_checked_json)
     }
 
+    const fn of_checked_text(bytes: Bytes) -> Self {
+        Self { kind: ValueKind::Text, is_checked: true, bytes }
+    }
+
     fn of_checked_json(compact: String) -> Self {
         let json = JsonText::from_checked(&compact);
         match json.as_str() {
@@ -119,7 +123,7 @@ impl Value {
     /// From what a store kept, without a check: for adapters that stored exactly these bytes of this kind before.
     ///
     /// Text that is not UTF-8, or JSON that does not parse, is then found on access: [`as_text`](Self::as_text) and
-    /// [`as_json_text`](Self::as_json_text) give `None`, typed access an error.
+    /// [`as_json_text`](Self::as_json_text) give `None`, typed access an error. Written again it is `InvalidArgument`.
     #[must_use]
     pub const fn from_stored(kind: ValueKind, bytes: Bytes) -> Self {
         Self { kind, is_checked: false, bytes }
@@ -248,13 +252,19 @@ impl Value {
         self.as_json().ok()??.as_i64()
     }
 
-    /// Refuses JSON that VAL-3 does not accept.
-    pub(crate) fn check_json(&self) -> Result<()> {
-        if self.kind != ValueKind::Json || self.is_checked {
-            return Ok(());
+    /// Refuses what cannot be written: null and JSON that VAL-3 does not accept, and text that is not UTF-8 (VAL-1).
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.kind {
+            ValueKind::Json if self.is_null() => {
+                Err(Error::invalid(Reason::NullValue, "JSON null cannot be stored: it reads as a missing key"))
+            }
+            _ if self.is_checked => Ok(()),
+            ValueKind::Json => Ok(JsonText::parse_slice(&self.bytes).map(drop)?),
+            ValueKind::Text if std::str::from_utf8(&self.bytes).is_err() => {
+                Err(Error::new(ErrorKind::InvalidArgument, "the text is not UTF-8"))
+            }
+            ValueKind::Text | ValueKind::Bytes => Ok(()),
         }
-        JsonText::parse_slice(&self.bytes)?;
-        Ok(())
     }
 }
 
@@ -282,13 +292,13 @@ impl fmt::Debug for Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::from_stored(ValueKind::Text, Bytes::copy_from_slice(text.as_bytes()))
+        Self::of_checked_text(Bytes::copy_from_slice(text.as_bytes()))
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Self::from_stored(ValueKind::Text, Bytes::from(text))
+        Self::of_checked_text(Bytes::from(text))
     }
 }
 
