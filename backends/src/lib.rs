@@ -61,8 +61,8 @@ pub const fn schemes() -> &'static [&'static str] {
 /// # Errors
 /// `InvalidArgument` for what is not a store URL of that backend; with [`Reason::UnknownScheme`] when the scheme names
 /// no backend, or one whose feature is off in this build: the message names the feature. `Misconfigured` outside a
-/// tokio runtime, which every backend but `memory` needs. Else what opening runs into (LIFE-1). Nothing of the URL is
-/// shown but the names of options (ERR-2).
+/// tokio runtime, which every backend but `memory` needs, with time and I/O enabled. Else what opening runs into
+/// (LIFE-1). Nothing of the URL is shown but the names of options (ERR-2).
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -151,7 +151,7 @@ async fn open_backend(url: StoreUrl) -> Result<Arc<dyn Backend>> {
 #[cfg(feature = "tokio")]
 fn require_runtime(scheme: &'static str) -> Result<()> {
     tokio::runtime::Handle::try_current().map(drop).map_err(|_| {
-        let message = format!("a {scheme} store needs a tokio runtime: open and use it inside one");
+        let message = format!("a {scheme} store needs a tokio runtime with time and I/O: open and use it inside one");
         Error::new(ErrorKind::Misconfigured, message)
     })
 }

@@ -188,7 +188,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Waits on tokio's timers. Needs the feature `tokio` and a tokio runtime with time enabled.
+/// Waits on tokio's timers. Needs the feature `tokio`, and a tokio runtime with time enabled: elsewhere tokio panics.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioTimer;
