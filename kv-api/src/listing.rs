@@ -20,9 +20,22 @@ pub(crate) fn is_ordered(handle: &Handle) -> bool {
     handle.backend().capabilities().list_order == ListOrder::Lexicographic
 }
 
-/// Refuses a page that is not one of the list that was asked for. `after` is the last key before it, where it is known.
-pub(crate) fn check(handle: &Handle, full_prefix: &str, after: Option<&str>, items: &[ListItem]) -> Result<()> {
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) full_prefix: &'a str,
+    pub(crate) limit: usize,
+    /// The last key before this page, where it is known.
+    pub(crate) after: Option<&'a str>,
+}
+
+/// Refuses a page that is not one of the list that was asked for.
+pub(crate) fn check(handle: &Handle, asked: Asked<'_>, items: &[ListItem]) -> Result<()> {
+    let Asked { full_prefix, limit, after } = asked;
     let is_ordered = is_ordered(handle);
+    if is_ordered && items.len() > limit {
+        return Err(protocol("a listed page holds more keys than the limit"));
+    }
     let mut before = after;
     for item in items {
         let key = item.key.as_str();
@@ -67,9 +80,9 @@ pub(crate) fn shown_items(handle: &Handle, mut items: Vec<ListItem>) -> Vec<List
 }
 
 /// A single page, with a cursor that another process can use.
-pub(crate) fn shown_page(handle: &Handle, full_prefix: &str, raw: RawPage) -> Result<Page> {
-    check(handle, full_prefix, None, &raw.items)?;
-    let cursor = raw.next.map(|position| cursor_scope(handle, full_prefix).seal(&position));
+pub(crate) fn shown_page(handle: &Handle, asked: Asked<'_>, raw: RawPage) -> Result<Page> {
+    check(handle, asked, &raw.items)?;
+    let cursor = raw.next.map(|position| cursor_scope(handle, asked.full_prefix).seal(&position));
     // A repeat in an ordered list was refused above.
     let items = if is_ordered(handle) { raw.items } else { Seen::new().new_among(raw.items) };
     Ok(Page { items: shown_items(handle, items), cursor })

@@ -93,8 +93,8 @@ impl<'a> IntoIterator for &'a Page {
 #[non_exhaustive]
 pub struct RawPage {
     /// The listed keys, none twice, all beginning with the prefix asked for; in ascending order of their bytes where
-    /// the store supports that order. Anything else is `Protocol`, but for a repeat in a list without an order, which
-    /// is removed (LIST-2).
+    /// the store supports that order, and then no more than [`ListPage::limit`](crate::ListPage::limit). Anything else
+    /// is `Protocol`, but for a repeat in a list without an order, which is removed (LIST-1, LIST-2).
     pub items: Vec<ListItem>,
     /// What [`ListPage::position`](crate::ListPage::position) of the next page is to be; `None` at the end. Never the
     /// position of this page (LIST-3).

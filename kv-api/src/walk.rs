@@ -10,7 +10,7 @@ use crate::cursor::Cursor;
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, Reason, Result, Retry};
 use crate::handle::{Handle, wrong_count};
-use crate::listing;
+use crate::listing::{self, Asked};
 use crate::outcome::DeleteOutcome;
 use crate::page::ListItem;
 use crate::request::{DeleteMany, ReadMany};
@@ -97,7 +97,8 @@ impl Walk {
         let page = handle.resolver().list_full(Cow::Borrowed(&self.full_prefix), self.limit, position)?;
         let _call = handle.enter()?;
         let raw = handle.backend().list(page).await.map_err(Error::without_index)?;
-        listing::check(handle, &self.full_prefix, self.repeats.last(), &raw.items)?;
+        let asked = Asked { full_prefix: &self.full_prefix, limit: self.limit, after: self.repeats.last() };
+        listing::check(handle, asked, &raw.items)?;
         let items = self.repeats.without(raw.items);
         self.barren_pages = if items.is_empty() { self.barren_pages + 1 } else { 0 };
         if let Some(next) = raw.next {

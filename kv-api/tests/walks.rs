@@ -225,6 +225,22 @@ async fn list_2_an_unordered_store_may_repeat_across_pages_and_is_asked_for_each
 }
 
 #[tokio::test]
+async fn list_1_an_ordered_page_with_more_keys_than_the_limit_is_never_passed_on() {
+    let pages: Pages = |_, _| (keys(&["k1", "k2", "k3"]), None);
+    let store = |capabilities| Script::store(capabilities, pages).0;
+    let too_many = [
+        store(&ORDERED).list().limit(2).await.unwrap_err(),
+        store(&ORDERED).list().limit(2).stream().try_collect::<Vec<_>>().await.unwrap_err(),
+        store(&ORDERED).list().limit(2).entries().try_collect::<Vec<_>>().await.unwrap_err(),
+    ];
+    for error in too_many {
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::Protocol, Some("list")), "{error}");
+    }
+    assert_eq!(store(&ORDERED).list().limit(3).await.unwrap().items.len(), 3);
+    assert_eq!(store(&UNORDERED).list().limit(2).await.unwrap().items.len(), 3, "there it is a hint");
+}
+
+#[tokio::test]
 async fn list_1_a_key_outside_the_prefix_is_never_passed_on() {
     let pages: Pages = |_, _| (keys(&["other"]), None);
     for capabilities in [&ORDERED, &UNORDERED] {

@@ -13,7 +13,7 @@ use crate::cursor::Cursor;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
-use crate::listing;
+use crate::listing::{self, Asked};
 use crate::page::{ListItem, Page, RawPage};
 use crate::walk;
 
@@ -145,7 +145,8 @@ impl Future for List<'_> {
             Ok(Start::Waiting(handle.backend().list(page), call))
         }));
         let page = answer.map_err(Error::without_index).and_then(|raw| {
-            let page = listing::shown_page(handle, &handle.resolver().prefixed(Cow::Borrowed(prefix)), raw)?;
+            let full_prefix = &handle.resolver().prefixed(Cow::Borrowed(prefix));
+            let page = listing::shown_page(handle, Asked { full_prefix, limit, after: None }, raw)?;
             // One place always has one cursor.
             if page.cursor.is_some() && page.cursor == *cursor { Err(listing::stuck()) } else { Ok(page) }
         });
