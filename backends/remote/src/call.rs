@@ -127,7 +127,8 @@ impl Call<'_> {
 
     /// As [`send`](Self::send), for a request with a body. `attempt` gives its length in bytes, and what makes the
     /// attempt. That is polled only when the bodies under way leave room for this one; a body that is longer than all
-    /// of them may be waits until it is alone. The time of an attempt begins then.
+    /// of them may be waits until it is alone. The time of an attempt begins then. After such a wait `attempt` is
+    /// called once more, and what it gave before is dropped.
     ///
     /// # Errors
     /// As [`send`](Self::send). The deadline that passes before there is room is `Unavailable` with `Safe`.
@@ -231,10 +232,21 @@ impl Call<'_> {
     {
         let settings = &self.remote.settings;
         let turn = self.turn().await?;
-        let (body_bytes, attempt) = attempt();
-        let room = self.room(body_bytes).await?;
+        let (body_bytes, sending) = attempt();
+        let body_permits = self.body_permits(body_bytes);
+        let (turn, room, sending) = match self.remote.bodies.try_acquire_many(body_permits) {
+            Ok(room) => (turn, room, sending),
+            Err(_) => {
+                // Others use the place in the window meanwhile. Then the request is made anew, as it may depend on the
+                // time.
+                drop((turn, sending));
+                let room = self.room(body_permits).await?;
+                let turn = self.turn().await?;
+                (turn, room, attempt().1)
+            }
+        };
         let too_long = settings.timer.sleep(settings.request_timeout.min(self.time_left()));
-        let result = match select(pin!(attempt), too_long).await {
+        let result = match select(pin!(sending), too_long).await {
             Either::Left((result, _)) => result,
             Either::Right(_) => Err(Error::new(ErrorKind::Unavailable, "no answer in time")),
         };
@@ -250,14 +262,14 @@ impl Call<'_> {
         })
     }
 
-    /// Room for a body of so many bytes.
-    async fn room(&self, bytes: usize) -> Result<Option<SemaphorePermit<'_>>> {
-        if bytes == 0 {
-            return Ok(None);
-        }
-        let bytes = u32::try_from(bytes.min(self.remote.settings.body_bytes_max())).unwrap_or(u32::MAX);
-        let room = self.wait_for(self.remote.bodies.acquire_many(bytes)).await?;
-        room.map(Some).map_err(|_| {
+    /// Of how many bytes a body of so many needs permits: of all there are, where it is longer.
+    fn body_permits(&self, body_bytes: usize) -> u32 {
+        u32::try_from(body_bytes.min(self.remote.settings.body_bytes_max())).unwrap_or(u32::MAX)
+    }
+
+    /// Room for a body.
+    async fn room(&self, body_permits: u32) -> Result<SemaphorePermit<'_>> {
+        self.wait_for(self.remote.bodies.acquire_many(body_permits)).await?.map_err(|_| {
             // It is never closed.
             Error::new(ErrorKind::Internal, "the room for bodies is closed")
         })

@@ -311,7 +311,8 @@ fn err_6_the_window_bounds_what_is_under_way_and_a_dropped_call_makes_room() {
 fn err_3_a_body_waits_for_room_outside_the_time_of_its_attempt_and_is_not_sent_before() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let settings = settings(&clock, RetryPolicy::none().with_deadline(25 * SECOND));
-    let remote = Remote::new(settings.with_buffer_bytes_max(NonZeroUsize::new(10).unwrap()));
+    let (bytes_max, requests_max) = (NonZeroUsize::new(10).unwrap(), NonZeroUsize::new(2).unwrap());
+    let remote = Remote::new(settings.with_buffer_bytes_max(bytes_max).with_requests_max(requests_max));
     let sent = AtomicU32::new(0);
     let silent = |body_bytes: usize| {
         let sent = &sent;
@@ -332,7 +333,11 @@ fn err_3_a_body_waits_for_room_outside_the_time_of_its_attempt_and_is_not_sent_b
         Poll::Pending => None,
     };
     assert!((0..4).all(|at| poll(at).is_none()));
-    assert_eq!(sent.load(Ordering::Relaxed), 2, "the first, and the one without a body: who came first is first");
+    assert_eq!(
+        sent.load(Ordering::Relaxed),
+        2,
+        "the first, and the one without a body: what waits for room keeps no place in the window"
+    );
     clock.advance(10 * SECOND);
     assert_eq!(poll(0), Some(Retry::OutcomeUnknown));
     assert!(poll(1).is_none() && poll(2).is_none());
