@@ -165,3 +165,17 @@ async fn a_file_cannot_be_compared_with_a_store_without_order() {
     let verification = compare_file(&from.restricted_to([&UNORDERED]), &path).await;
     assert!(matches!(verification.stopped, Some(Error::Unsuitable(_))) && !verification.is_clean());
 }
+
+#[tokio::test]
+async fn exp_5_an_item_that_had_expired_before_hides_no_loss_of_an_earlier_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jsonl");
+    let items = [r#"{"key":"k","value":"v"}"#, r#"{"key":"k","value":"w","expiration":5}"#];
+    fs::write(&path, items.join("\n")).unwrap();
+    let to = memory().await;
+    import(&path, &to).await;
+    to.delete("k").await.unwrap();
+    let source = Source::bulk(BulkReader::open(&path).unwrap(), &options());
+    let lost = verify(source, Target::Store(&to), &options(), SystemClock.now(), |_| {}).await;
+    assert_eq!((found(&lost), lost.compared, lost.expired), (vec![("k", What::Missing)], 1, 1));
+}

@@ -35,12 +35,16 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
                 Some(to) => {
                     tell!("the copy from {from} was stopped; {written} {were_written} written to {to} before that");
                 }
+                None if matches!(error, Error::EmptyResult(_)) => {}
                 None => tell!("the copy from {from} was stopped"),
             }
         }
     }
     if summary.target_untouched {
         untouched(summary, target);
+    }
+    if summary.read != summary.written {
+        tell!("  {} {} read in all", entries(summary.read), were(summary.read));
     }
     if summary.expired > 0 {
         tell!("  {} had expired by then and {} skipped", entries(summary.expired), were(summary.expired));
@@ -64,9 +68,6 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
     }
     if summary.unknown > 0 {
         tell!("  {} may or may not have been copied: no answer came that could be trusted", entries(summary.unknown));
-    }
-    if summary.read != summary.written {
-        tell!("  {} {} read in all", entries(summary.read), were(summary.read));
     }
     for failure in &summary.failures {
         tell!("    {}", describe(failure));
