@@ -13,8 +13,8 @@ const NO_MORE_FILES: [i32; 3] = [24, 23, 10_024];
 /// The error of a connection to this host and port that was not made. Nothing was sent. `error` and its sources say
 /// why.
 ///
-/// `Misconfigured` for a name without a host, or a certificate that is not accepted. `Exhausted` with `Safe` when this
-/// process may open no more files. Else `Unavailable` with `Safe`.
+/// `Misconfigured` for a name without a host, a certificate that is not accepted, or a proxy that asks for credentials.
+/// `Exhausted` with `Safe` when this process may open no more files. Else `Unavailable` with `Safe`.
 ///
 /// ```
 /// use kv_api::{ErrorKind, Retry};
@@ -27,7 +27,7 @@ pub fn no_connection(error: impl StdError + Send + Sync + 'static, host: &str) -
     Error::new(kind, message).with_retry(retry).with_source(error)
 }
 
-/// Neither the resolver nor TLS has types for its errors that could be asked here, so that their texts have to do. The
+/// Resolver, TLS and proxy have no types for their errors that could be asked here, so that their texts have to do. The
 /// tests hold them. A text that is not known makes the error `Unavailable` and `Safe`, which is true of all.
 fn why(error: &(dyn StdError + 'static), host: &str) -> (ErrorKind, Retry, String) {
     let mut asked_a_resolver = false;
@@ -40,6 +40,10 @@ fn why(error: &(dyn StdError + 'static), host: &str) -> (ErrorKind, Retry, Strin
         let text = cause.to_string();
         if text.starts_with("invalid peer certificate") {
             let message = format!("the certificate of {host} is not accepted: {}", shown(&text, []));
+            return (ErrorKind::Misconfigured, Retry::Never, message);
+        }
+        if text.starts_with("proxy authorization required") {
+            let message = format!("the proxy on the way to {host} asks for credentials");
             return (ErrorKind::Misconfigured, Retry::Never, message);
         }
         asked_a_resolver |= ["dns error", "failed to lookup address"].iter().any(|known| text.starts_with(known));

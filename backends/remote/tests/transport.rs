@@ -78,11 +78,15 @@ async fn the_proxy_of_the_environment_gets_what_leaves_this_machine_and_nothing_
     const ANSWER: &str = "HTTP/1.1 204 x\r\n\r\n";
     let Some(proxied) = std::env::var_os(CHILD) else {
         let (proxy, proxying) = once(ANSWER).await;
+        let (closed_proxy, asking) = once("HTTP/1.1 407 x\r\nproxy-authenticate: Basic\r\n\r\n").await;
         let name = "the_proxy_of_the_environment_gets_what_leaves_this_machine_and_nothing_else";
         let mut child = Command::new(std::env::current_exe().unwrap());
         child.args(["--exact", name]).env(CHILD, "1");
         for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
             child.env(variable, format!("http://{proxy}"));
+        }
+        for variable in ["HTTPS_PROXY", "https_proxy"] {
+            child.env(variable, format!("http://{closed_proxy}"));
         }
         for variable in ["NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
             child.env_remove(variable);
@@ -90,6 +94,7 @@ async fn the_proxy_of_the_environment_gets_what_leaves_this_machine_and_nothing_
         let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         assert_eq!(proxying.await.unwrap(), "GET http://kv.invalid/a HTTP/1.1");
+        assert_eq!(asking.await.unwrap(), "CONNECT kv.invalid:443 HTTP/1.1");
         return;
     };
     assert_eq!(proxied, "1");
@@ -101,9 +106,15 @@ async fn the_proxy_of_the_environment_gets_what_leaves_this_machine_and_nothing_
     let far = "http://kv.invalid/a";
     assert!(
         get(&client(&settings.clone().with_proxies(false), far).unwrap(), far).await.is_err(),
-        "nobody has the name"
+        "no host has the name"
     );
     assert_eq!(get(&client(&settings, far).unwrap(), far).await.unwrap(), 204);
+    // Over `https` it is a tunnel that the proxy refuses.
+    let far = "https://kv.invalid/hunter2";
+    let error = get(&client(&settings, far).unwrap(), far).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Misconfigured, Retry::Never), "{error:?}");
+    assert!(error.message().contains("the proxy on the way to kv.invalid:443"), "{error}");
+    assert_nothing_else_is_shown(&error);
 }
 
 fn assert_nothing_else_is_shown(error: &Error) {
