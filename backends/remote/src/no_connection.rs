@@ -42,7 +42,7 @@ fn why(error: &(dyn StdError + 'static), host: &str) -> (ErrorKind, Retry, Strin
             let message = format!("the certificate of {host} is not accepted: {}", shown(&text, []));
             return (ErrorKind::Misconfigured, Retry::Never, message);
         }
-        if text.starts_with("proxy authorization required") {
+        if text == "tunnel error: proxy authorization required" {
             let message = format!("the proxy on the way to {host} asks for credentials");
             return (ErrorKind::Misconfigured, Retry::Never, message);
         }
