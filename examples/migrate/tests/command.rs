@@ -247,6 +247,23 @@ async fn a_named_pipe_without_a_reader_is_told_about() {
     assert!(code == 1 && error.contains("error: pipe.jsonl: cannot write"), "{code}: {error}");
 }
 
+/// Read a second time a pipe is empty, and then nothing would differ.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_can_be_read_once_alone_is_not_verified() {
+    let directory = directory_with_entries().await;
+    assert!(Command::new("mkfifo").arg(directory.path().join("pipe.jsonl")).status().unwrap().success());
+    for arguments in [
+        &["copy", "--verify", "pipe.jsonl", "memory:"][..],
+        &["copy", "--verify", "in.jsonl", "pipe.jsonl"],
+        &["copy", "--verify", "--keys-from", "pipe.jsonl", "sqlite:store.db", "out.jsonl"],
+        &["copy", "--verify", "/dev/null", "memory:"],
+    ] {
+        let (code, _, error) = run(directory.path(), arguments);
+        assert!(code == 2 && error.contains("again, and only a regular file can be"), "{arguments:?}: {code}: {error}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_standard_error_that_takes_nothing_changes_no_exit_code() {

@@ -135,6 +135,10 @@ async fn run(arguments: &CopyArguments) -> u8 {
         tell!("error: the file of --keys-from does not exist, and is not shown as it may hold a secret");
         return USAGE;
     }
+    if arguments.verify && arguments.keys_from.as_deref().is_some_and(stop::is_read_only_once) {
+        tell!("error: --verify reads the file of --keys-from again, and only a regular file can be");
+        return USAGE;
+    }
     let options = Options {
         prefix: arguments.prefix.clone(),
         batch_entries: arguments.batch,

@@ -43,6 +43,9 @@ pub(crate) fn parse_all(texts: &[String], verify: bool, keys_from: Option<&Path>
             Stop::Stdio if verify => {
                 return Err("--verify reads source and target again, and - cannot be read again".to_owned());
             }
+            Stop::File(path) if verify && is_read_only_once(path) => {
+                return Err(format!("{}: --verify reads it again, and only a regular file can be", stop.shown()));
+            }
             Stop::File(path) if position != 0 && BulkFormat::of_path(path).is_none() => {
                 return Err(format!(
                     "{}: the name does not say in which format to write: end it in .json, .jsonl or .ndjson, \
@@ -55,6 +58,11 @@ pub(crate) fn parse_all(texts: &[String], verify: bool, keys_from: Option<&Path>
     }
     place::check_files(&stops, keys_from)?;
     Ok(stops)
+}
+
+/// A pipe or a device: read a second time it gives something else, or nothing, and nothing differs from nothing.
+pub(crate) fn is_read_only_once(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 impl Stop {
