@@ -1,5 +1,5 @@
-//! What goes through a list page by page: streams, `delete_prefix`, `clear`. Whatever the other side answers, a walk
-//! ends (LIST-5).
+//! What goes through a list page by page: streams, `delete_prefix`, `clear`. A walk ends,
+//! unless the other side lists ever new keys (LIST-5).
 
 use std::borrow::Cow;
 use std::sync::Arc;
