@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::error::Feature;
 use crate::metadata::Metadata;
-use crate::value::{Value, ValueKind};
+use crate::value::Value;
+use crate::value_kind::ValueKind;
 
 /// How far a store keeps a promise (CAP-2). Ordered: what comes later promises more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

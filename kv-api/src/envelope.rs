@@ -24,7 +24,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{JsonText, quoted};
 use crate::metadata::Metadata;
-use crate::value::{Value, ValueKind};
+use crate::value::Value;
+use crate::value_kind::ValueKind;
 
 pub(crate) const MARK: &str = "$kv-envelope";
 pub(crate) const VERSION: u64 = 1;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::printing::Escaped;
-use crate::value::ValueKind;
+use crate::value_kind::ValueKind;
 
 /// The result of every call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -28,6 +28,7 @@ mod store;
 mod store_url;
 mod tagged_metadata;
 mod value;
+mod value_kind;
 mod version;
 mod walk;
 
@@ -54,7 +55,8 @@ pub use set_item::SetItem;
 pub use store::Store;
 pub use store_url::StoreUrl;
 pub use tagged_metadata::{KindTag, TaggedMetadata};
-pub use value::{Value, ValueKind};
+pub use value::Value;
+pub use value_kind::ValueKind;
 pub use version::{ExpectedVersion, Version};
 
 pub use async_trait::async_trait;

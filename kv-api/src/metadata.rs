@@ -173,3 +173,11 @@ impl IntoMetadata for &Metadata {
         Ok(self.clone())
     }
 }
+
+impl JsonText<'_> {
+    /// As metadata.
+    #[must_use]
+    pub fn to_metadata(self) -> Metadata {
+        Metadata::from_stored(Bytes::from(self.compact().into_owned()))
+    }
+}

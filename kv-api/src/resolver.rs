@@ -412,7 +412,8 @@ mod tests {
     use crate::capabilities::{ItemLimit, ValueKinds};
     use crate::clock::SystemClock;
     use crate::metadata::Metadata;
-    use crate::value::{Value, ValueKind};
+    use crate::value::Value;
+    use crate::value_kind::ValueKind;
     use serde_json::json;
 
     static ITEM_LIMITS: [ItemLimit; 2] = [ItemLimit::value_bytes(4), ItemLimit::metadata_bytes(7)];

@@ -22,7 +22,8 @@ use crate::envelope::{MARK, VERSION, newer_version, version};
 use crate::error::Result;
 use crate::json::{JsonText, quoted};
 use crate::metadata::Metadata;
-use crate::value::{Value, ValueKind};
+use crate::value::Value;
+use crate::value_kind::ValueKind;
 
 /// What the tag says about a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,28 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Reason, Result};
 use crate::json::{self, JsonText};
-
-/// What a value is (VAL-1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum ValueKind {
-    /// UTF-8 text. A JSON string at the top is text: there is no second kind of string.
-    Text,
-    /// A JSON number, boolean, array or object.
-    Json,
-    /// Bytes.
-    Bytes,
-}
-
-impl fmt::Display for ValueKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "JSON",
-            Self::Bytes => "bytes",
-        })
-    }
-}
+use crate::value_kind::ValueKind;
 
 /// A value: a kind and its bytes. Cheap to clone; reading one copies nothing.
 ///
@@ -399,6 +378,17 @@ macro_rules! from_float {
     )*};
 }
 from_float!(f32, f64);
+
+impl JsonText<'_> {
+    /// The value that it stands for: text when it is a string (VAL-1).
+    #[must_use]
+    pub fn to_value(self) -> Value {
+        match self.as_str() {
+            Some(text) => Value::from(text),
+            None => Value::from_stored(ValueKind::Json, Bytes::from(self.compact().into_owned())),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
-use crate::value::{Value, ValueKind};
+use crate::value::Value;
+use crate::value_kind::ValueKind;
 
 /// Stands for the value and metadata of an entry at one time: if either differs, the version differs (VER-1).
 ///

@@ -6,10 +6,12 @@ use super::NESTING_MAX;
 use super::number::Number;
 use super::text::JsonText;
 
-/// Whether both mean the same: numbers by their mathematical value, objects without the order of their members, arrays
+/// Equal when both mean the same: numbers by their mathematical value, objects without the order of their members, arrays
 /// with it. What is nested deeper than this library writes is compared as text.
-pub(super) fn equal(left: JsonText<'_>, right: JsonText<'_>) -> bool {
-    equal_at(left, right, 0)
+impl PartialEq for JsonText<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        equal_at(*self, *other, 0)
+    }
 }
 
 fn equal_at(left: JsonText<'_>, right: JsonText<'_>, depth: usize) -> bool {

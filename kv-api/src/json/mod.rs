@@ -6,6 +6,7 @@ mod error;
 mod number;
 mod reader;
 mod serialize;
+mod string;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -14,7 +15,8 @@ mod typed;
 use serde::Serialize;
 
 pub use error::{JsonError, JsonProblem};
-pub use text::{JsonText, quoted};
+pub use string::quoted;
+pub use text::JsonText;
 pub(crate) use typed::decode;
 
 use crate::error::Result;

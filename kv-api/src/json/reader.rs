@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::{JsonError, JsonProblem};
-use super::text::unescaped;
+use super::string::unescaped;
 use super::{NESTING_MAX, number};
 
 /// What is checked beyond the grammar.
