@@ -66,8 +66,8 @@ pub(crate) trait Model: Send + 'static {
 
     /// How this system shows a fault that lies in it and not in the connection: [`Fault::Throttled`],
     /// [`Fault::ThrottledUnderSuccess`], [`Fault::EmptyPage`], [`Fault::StuckPage`], [`Fault::FirstPageAgain`],
-    /// [`Fault::Implausible`], [`Fault::Stale`], [`Fault::PartlyUnsuccessful`], [`Fault::BrokenOff`], [`Fault::Refused`].
-    /// `None` when the fault does not fit the request; then nothing has been carried out.
+    /// [`Fault::Implausible`], [`Fault::Stale`], [`Fault::PartlyUnsuccessful`], [`Fault::BrokenOff`],
+    /// [`Fault::Refused`]. `None` when the fault does not fit the request; then nothing has been carried out.
     fn answer_faulty(&mut self, fault: Fault, request: &Request<'_>, now: Timestamp) -> Option<Answer>;
 
     /// Whether the request asks for a change, not just for an answer.

@@ -198,8 +198,8 @@ fn shown_path(path: &Path) -> String {
     Escaped(&path.display().to_string()).to_string()
 }
 
-/// Whether it is taken for a URL, and not for the name of a file: a word and a colon, or a `://` anywhere. A path before
-/// the colon is no word, nor is the letter of a drive.
+/// Whether it is taken for a URL, and not for the name of a file: a word and a colon, or a `://` anywhere. A path
+/// before the colon is no word, nor is the letter of a drive.
 fn begins_like_a_url(text: &str) -> bool {
     let is_word = |(word, rest): (&str, &str)| {
         let is_drive = word.len() == 1 && rest.starts_with('\\');
