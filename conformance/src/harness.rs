@@ -122,7 +122,7 @@ impl Fixture {
         self
     }
 
-    /// Says that the system itself takes a byte order mark off a text that somebody else wrote, whoever reads it: such
+    /// Says that the system itself takes a byte order mark off a text that another client wrote, for every reader: such
     /// a text may come back without it.
     #[must_use]
     pub const fn with_byte_order_marks_taken_off(mut self) -> Self {

@@ -1,8 +1,8 @@
 //! The rules of the contract that this suite shows.
 
-/// The ids of all rules that have cases here: each has at least one. `ENV-1` and `ENV-2` are about one form on the wire,
-/// and `LIFE-3` is about processes and runtimes; they are tested in the adapters that they concern. `MODEL` is all rules
-/// together, in random sequences.
+/// The ids of all rules that have cases here: each has at least one. `ENV-1` and `ENV-2` are about one form on the
+/// wire, and `LIFE-3` is about processes and runtimes; they are tested in the adapters that they concern. `MODEL` is
+/// all rules together, in random sequences.
 pub const RULES: &[&str] = &[
     "CHK-1", "CHK-2", "ERR-1", "ERR-2", "ERR-3", "ERR-4", "ERR-5", "ERR-6", "ERR-7", "KEY-1", "KEY-2", "KEY-3", "NS-1",
     "NS-2", "NS-3", "VAL-1", "VAL-2", "VAL-3", "VAL-4", "VAL-5", "VAL-6", "VAL-7", "SET-1", "SET-2", "SET-3", "SET-4",

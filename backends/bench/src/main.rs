@@ -1,5 +1,5 @@
-//! Benchmarks of the backends against what a user would pick instead: one process, contenders that take turns, ratios. See
-//! README.md.
+//! Benchmarks of the backends against what a user would pick instead: one process, contenders that take turns, ratios.
+//! See README.md.
 
 mod machine;
 mod measure;

@@ -1,8 +1,8 @@
 //! Races: contenders that take turns in one process, and the ratios of each round.
 //!
-//! Times of separate runs cannot be compared on a machine that does anything else; ratios of neighbouring slices of work
-//! can. So every entrant does a slice, then the next one, round after round, and what is reported is the median of the
-//! rounds' ratios.
+//! Times of separate runs cannot be compared on a machine that does anything else; ratios of neighbouring slices of
+//! work can. So every entrant does a slice, then the next one, round after round, and what is reported is the median of
+//! the rounds' ratios.
 
 use std::error::Error;
 use std::future::Future;

@@ -255,7 +255,7 @@ fn locks(place: &Place) -> usize {
     locks.lines().filter(holds).count()
 }
 
-/// Whoever closes a file gives up all locks of its process on it. Without them another process would take this one for
+/// Closing a file gives up all locks of its process on it. Without them another process would take this one for
 /// gone, and remove the log that it is writing.
 #[cfg(target_os = "linux")]
 #[tokio::test]

@@ -539,7 +539,7 @@ pub(crate) async fn exp_10_time_comes_from_the_injected_clock(cx: &Context<'_>) 
     cx.expect(&key, None, "ten years later").await
 }
 
-/// EXP-7: value and metadata end together, and nothing of them is there for whoever comes next.
+/// EXP-7: value and metadata end together, and nothing of them is left for the next writer.
 pub(crate) async fn exp_7_everything_ends_together(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::Metadata).await?;
     let form = cx.form().await?;

@@ -7,7 +7,7 @@ pub async fn until(holds: impl Fn() -> bool) {
     }
 }
 
-/// Lets go on whoever can, for long enough to send what is ready to be sent.
+/// Lets every task go on that can, for long enough to send what is ready to be sent.
 pub async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;

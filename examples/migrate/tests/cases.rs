@@ -261,7 +261,7 @@ fn err_2_a_secret_in_the_wrong_place_is_not_shown() {
 fn err_2_what_begins_like_a_url_never_becomes_a_file_and_only_its_scheme_is_shown() {
     let directory = folder("in.jsonl", "{\"key\":\"a\",\"value\":\"1\"}\n");
     let here = directory.path();
-    // Not even when somebody has made one.
+    // Not even when one exists.
     fs::write(here.join("file:c4nary.jsonl"), "{\"key\":\"b\",\"value\":\"2\"}\n").unwrap();
     for (stop, shown) in [
         ("sqllite:c4nary.json", "sqllite:... "),

@@ -6,8 +6,8 @@ use super::NESTING_MAX;
 use super::number::Number;
 use super::text::JsonText;
 
-/// Equal when both mean the same: numbers by their mathematical value, objects without the order of their members, arrays
-/// with it. What is nested deeper than this library writes is compared as text.
+/// Equal when both mean the same: numbers by their mathematical value, objects without the order of their members,
+/// arrays with it. What is nested deeper than this library writes is compared as text.
 impl PartialEq for JsonText<'_> {
     fn eq(&self, other: &Self) -> bool {
         equal_at(*self, *other, 0)

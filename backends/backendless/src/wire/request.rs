@@ -9,8 +9,8 @@ use super::value::encode;
 /// What stands around the items of a body.
 pub(crate) const BODY_FRAME_BYTES: u64 = 2;
 
-/// The longest answer that is a number, a word, or an error. An error may quote a value, and a proxy answers with a page
-/// of its own.
+/// The longest answer that is a number, a word, or an error. An error may quote a value, and a proxy answers with a
+/// page of its own.
 const SHORT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// A request to one hive.

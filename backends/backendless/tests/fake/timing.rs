@@ -12,7 +12,7 @@ use kv_testkit::until;
 use crate::harness::{Form, HIVES, NOW, System, open};
 use crate::scripted::Scripted;
 
-/// Until somebody waits on the clock.
+/// Until a task waits on the clock.
 async fn until_asleep(clock: &ManualClock) {
     until(|| clock.sleepers() > 0).await;
 }

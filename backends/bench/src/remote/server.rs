@@ -1,5 +1,5 @@
-//! A server that answers each kind of request with the same bytes, as fast as hyper can: whatever it saves, what the client
-//! does is a greater part of the time.
+//! A server that answers each kind of request with the same bytes, as fast as hyper can: whatever it saves, what the
+//! client does is a greater part of the time.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

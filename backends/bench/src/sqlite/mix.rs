@@ -22,8 +22,8 @@ enum Call {
     Delete(String),
 }
 
-/// `count` calls: a fifth increments, a tenth deletes, of the rest seven in ten unconditional sets and one in ten each of
-/// the conditions. Every tenth call goes to one of 16 keys.
+/// `count` calls: a fifth increments, a tenth deletes, of the rest seven in ten unconditional sets and one in ten each
+/// of the conditions. Every tenth call goes to one of 16 keys.
 fn calls(entries: usize, count: usize, value: &Bytes) -> Vec<Call> {
     const HOT_KEYS: usize = 16;
     (0..count)

@@ -21,8 +21,8 @@ pub(crate) struct OpenDal {
 }
 
 impl OpenDal {
-    /// Makes a file with `entries` rows and opens it. WAL stays with the file, `synchronous` is FULL unless told otherwise;
-    /// more the service does not let one set.
+    /// Makes a file with `entries` rows and opens it. WAL stays with the file, `synchronous` is FULL unless told
+    /// otherwise; more the service does not let one set.
     ///
     /// # Errors
     /// SQLite's, or a path that is not UTF-8.

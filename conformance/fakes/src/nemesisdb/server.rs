@@ -258,7 +258,7 @@ async fn serve(address: SocketAddr, listener: TcpListener, shared: Arc<Shared>, 
             }
             control = received.recv() => match control {
                 None => return,
-                // Whoever no longer waits for an answer needs none.
+                // A client that no longer waits needs no answer.
                 Some(Control::Disconnect(done)) => {
                     connections.shutdown().await;
                     let _ = done.send(());

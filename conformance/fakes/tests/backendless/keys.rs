@@ -93,7 +93,7 @@ async fn bodies_take_any_key() {
 async fn other_addresses_are_not_mistaken_for_keys() {
     let application = Application::new().await;
     application.ok("PUT", "", json!({"keys": 1, "k": 2})).await;
-    // The listing, whoever means the key.
+    // The listing, also where the key is meant.
     let page = application.ok("GET", "/keys", None).await.unwrap();
     let names: BTreeSet<&str> = page["keys"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(names, BTreeSet::from(["k", "keys"]));

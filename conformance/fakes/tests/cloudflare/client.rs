@@ -36,7 +36,7 @@ impl Reply {
         self.json()["result"].clone()
     }
 
-    /// The code of the only error of an answer that is none.
+    /// The code of the only error of a refusal.
     pub(crate) fn code(&self) -> u64 {
         let json = self.json();
         assert_eq!((&json["success"], &json["result"]), (&Value::Bool(false), &Value::Null), "{json}");

@@ -118,7 +118,7 @@ async fn a_form_carries_metadata() {
         assert_eq!(client.get("/metadata/k").await.result(), metadata);
         assert_eq!(client.get("/keys").await.result(), json!([{ "name": "k", "metadata": metadata }]));
     }
-    // Null is none where metadata is read, and is listed all the same.
+    // Null reads as no metadata, and is listed all the same.
     write(Form::new().part("value", bytes()).text("metadata", "null")).await.result();
     assert_eq!(client.get("/metadata/k").await.result(), Value::Null);
     assert_eq!(client.get("/keys").await.result(), json!([{ "name": "k", "metadata": null }]));

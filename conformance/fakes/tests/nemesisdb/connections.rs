@@ -116,12 +116,12 @@ async fn pings_and_goodbyes_are_answered() {
 async fn who_is_silent_is_pinged_and_then_dropped() {
     let server = serve(Fake::new().with_ping_after(Duration::from_millis(300))).await;
     let mut client = Client::of(&server).await;
-    // Reading answers pings, and whoever answers stays.
+    // Reading answers pings, and a client that answers stays.
     for _ in 0..2 {
         assert_eq!(client.socket.next().await.unwrap().unwrap(), Message::Ping("".into()));
     }
     client.is_quiet().await;
-    // Whoever does not is dropped: all that is there to be read without an answer is a ping, and no close frame.
+    // A client that does not is dropped: all that is there to be read without an answer is a ping, and no close frame.
     let mut stream = client.socket.into_inner();
     let mut received = Vec::new();
     let _reset = stream.read_to_end(&mut received).await;

@@ -184,7 +184,7 @@ async fn who_closes_before_all_answers_have_come_is_counted() {
     client.send(SET).await;
     drop(client);
     closed_early(&server, 2).await;
-    // Whoever waits is not.
+    // A client that waits is not.
     let mut client = Client::of(&server).await;
     client.answer(SET).await;
     client.socket.close(None).await.unwrap();

@@ -93,8 +93,8 @@ impl BulkReader {
     /// The next entry; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Damaged`] with file, line, item and member; [`Error::File`] when it cannot be read. After an error there
-    /// is no way on.
+    /// [`Error::Damaged`] with file, line, item and member; [`Error::File`] when it cannot be read. After an error
+    /// there is no way on.
     pub fn next_record(&mut self) -> Result<Option<Record>> {
         let frames = match &mut self.frames {
             Some(frames) => frames,

@@ -125,7 +125,7 @@ async fn run(arguments: &CopyArguments) -> u8 {
     };
     if arguments.keys_from.is_some() && !matches!(stops.first(), Some(Stop::Store { .. })) {
         tell!(
-            "error: --keys-from names keys of a store, and the first stop is none\n\nFor more information, try '--help'."
+            "error: --keys-from names keys of a store, and the first stop is not a store\n\nFor more information, try '--help'."
         );
         return USAGE;
     }
