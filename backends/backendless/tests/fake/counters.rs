@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kv_api::{Capabilities, ErrorKind, Reason, Retry, Support, Value};
 use kv_backendless::CAPABILITIES;
+use kv_testkit::RemoteSystem as _;
 use serde_json::json;
 
 use crate::harness::System;
@@ -38,7 +39,7 @@ async fn cnt_1_a_call_dropped_after_any_request_leaves_the_counter_in_range() {
 
 #[tokio::test]
 async fn cnt_1_a_step_out_of_the_range_is_not_sent() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     let restricted = store.restricted_to([&narrow()]);
     assert_eq!(store.increment("n", 9).await.unwrap(), 9);
@@ -68,7 +69,7 @@ async fn cnt_1_a_step_out_of_the_range_is_not_sent() {
 
 #[tokio::test]
 async fn cnt_1_a_fraction_is_not_counted_in() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     store.set("k", json!(1.5)).await.unwrap();
     let before = system.server.exchanges().len();
@@ -130,7 +131,7 @@ async fn cnt_1_an_entry_that_changed_since_it_was_read_says_why_it_was_refused()
 
 #[tokio::test]
 async fn cnt_1_an_integer_out_of_the_range_is_no_other_type() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     for (key, value) in [("max", json!(i64::MAX)), ("min", json!(i64::MIN)), ("unsigned", json!(u64::MAX))] {
         store.set(key, value.clone()).await.unwrap();
@@ -142,7 +143,7 @@ async fn cnt_1_an_integer_out_of_the_range_is_no_other_type() {
 
 #[tokio::test]
 async fn cnt_2_a_handle_whose_counters_do_not_expire_counts_in_none_that_does() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     let restrict = store.restricted_to([&CAPABILITIES.clone().with_counter_expiry(false)]);
     store.set("ending", 1).ttl(Duration::from_secs(60)).await.unwrap();

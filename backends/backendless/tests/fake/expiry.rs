@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use kv_api::{Clock, EntryExpiry};
 use kv_fakes::backendless::{Rounding, Switches};
+use kv_testkit::RemoteSystem as _;
 
 use crate::harness::System;
 
 #[tokio::test]
 async fn exp_8_an_expiry_is_never_told_too_early_and_at_most_two_seconds_late() {
     for rounding in [Rounding::Nearest, Rounding::Floor, Rounding::Ceil] {
-        let system = System::start(Switches { rounding, ..Switches::default() }).await;
+        let system = System::start_with(Switches { rounding, ..Switches::default() }).await;
         let store = system.store();
         store.set("k", "v").ttl(Duration::from_secs(10)).await.unwrap();
         let end = system.clock.now().checked_add(Duration::from_secs(10)).unwrap();

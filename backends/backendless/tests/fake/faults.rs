@@ -7,6 +7,7 @@ use kv_api::{DeleteOutcome, ErrorKind, Result, Retry, SetItem, SetStatus, Store}
 use kv_backendless::{BackendlessConfig, RetryPolicy, SecretString};
 use kv_fakes::backendless::Fake;
 use kv_fakes::{Applied, Fault, ServerOptions};
+use kv_testkit::RemoteSystem as _;
 
 use crate::harness::{API_KEY, APP_ID, Form, HIVES, System, open};
 use crate::scripted::Scripted;
@@ -59,7 +60,7 @@ fn once(system: &System) -> Store {
 #[tokio::test]
 async fn err_3_each_fault_of_each_request_is_told_for_what_it_is() {
     use ErrorKind::{Protocol, RateLimited, Unavailable};
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = once(&system);
     let wait = Duration::from_secs(7);
     let faults = [
@@ -94,7 +95,7 @@ async fn err_3_each_fault_of_each_request_is_told_for_what_it_is() {
 
 #[tokio::test]
 async fn err_4_a_state_is_asked_for_again_and_a_step_is_not() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     let lost = [Fault::Cut { applied: Applied::No }, Fault::Cut { applied: Applied::Yes }];
     for fault in lost {
@@ -138,7 +139,7 @@ async fn err_4_a_state_is_asked_for_again_and_a_step_is_not() {
 
 #[tokio::test]
 async fn batch_6_a_failed_body_is_told_for_each_of_its_items_alone() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let remote = system.remote().with_retry(RetryPolicy::none());
     let config = system.config(Form::Application, HIVES[0]).with_remote(remote);
     let store = open(config.with_bulk_items_max(2.try_into().unwrap()));
@@ -173,7 +174,7 @@ async fn batch_6_a_failed_body_is_told_for_each_of_its_items_alone() {
 
 #[tokio::test]
 async fn err_1_what_is_wrong_with_the_settings_is_told() {
-    let system = System::plain().await;
+    let system = System::start().await;
     // As on api.backendless.com: behind `/api` the fake could not tell an id from a hive.
     let base = system.server.base_url().strip_suffix("/api").unwrap();
     let on = |id: &str, key: &str, hive: &str| {

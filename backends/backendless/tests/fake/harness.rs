@@ -10,7 +10,7 @@ use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, RetryP
 use kv_conformance::{Fault, Faults, Fixture, Harness, logs};
 use kv_fakes::backendless::{Fake, Switches};
 use kv_fakes::{FakeServer, ServerOptions};
-use kv_testkit::BothClocks;
+use kv_testkit::{BothClocks, RemoteSystem};
 
 pub(crate) const APP_ID: &str = "APP-ID";
 /// Planted where a secret goes: no output may show it.
@@ -36,7 +36,7 @@ pub(crate) struct System {
 }
 
 impl System {
-    pub(crate) async fn start(switches: Switches) -> Self {
+    pub(crate) async fn start_with(switches: Switches) -> Self {
         Self::start_on(switches, ServerOptions::new()).await
     }
 
@@ -58,10 +58,6 @@ impl System {
         Self { server, clock, client_clock }
     }
 
-    pub(crate) async fn plain() -> Self {
-        Self::start(Switches::default()).await
-    }
-
     pub(crate) fn config(&self, form: Form, hive: &str) -> BackendlessConfig {
         let config = match form {
             Form::Application => BackendlessConfig::of_application(APP_ID, SecretString::from(API_KEY), hive).unwrap(),
@@ -78,20 +74,9 @@ impl System {
             .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
     }
 
-    pub(crate) fn store(&self) -> Store {
-        open(self.config(Form::Application, HIVES[0]))
-    }
-
     /// Both clocks, to be moved together.
     pub(crate) fn clocks(&self) -> BothClocks {
         BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
-    }
-
-    /// What happens, and how many requests it takes.
-    pub(crate) async fn counted<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
-        let before = self.server.requests();
-        let result = call.await;
-        (result, self.server.requests() - before)
     }
 
     /// What a call gives; `None` when it was dropped because so many of its requests had arrived.
@@ -110,6 +95,26 @@ impl System {
 
     pub(crate) fn address(&self, hive: &str) -> String {
         format!("{}/{APP_ID}/{API_KEY}/hive/{hive}", self.server.base_url())
+    }
+}
+
+impl RemoteSystem for System {
+    const SECRET: &'static str = API_KEY;
+
+    async fn start() -> Self {
+        Self::start_with(Switches::default()).await
+    }
+
+    fn server(&self) -> &FakeServer {
+        &self.server
+    }
+
+    fn client_clock(&self) -> &ManualClock {
+        &self.client_clock
+    }
+
+    fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
+        open(self.config(Form::Application, HIVES[0]).with_remote(set(self.remote())))
     }
 }
 
@@ -146,7 +151,7 @@ pub(crate) struct Setup {
 impl Harness for Setup {
     async fn open(&self) -> Result<Fixture> {
         let Self { switches, form, items_max } = *self;
-        let system = System::start(switches).await;
+        let system = System::start_with(switches).await;
         let items_max = items_max.try_into().map_err(|_| Error::new(ErrorKind::Internal, "no key at all"))?;
         let store = {
             let system = system.clone();

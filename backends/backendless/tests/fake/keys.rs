@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kv_api::{DeleteOutcome, SetStatus, Store, Value};
 use kv_backendless::CAPABILITIES;
+use kv_testkit::RemoteSystem as _;
 use proptest::prelude::*;
 
 use crate::harness::System;
@@ -43,7 +44,7 @@ async fn reaches_its_entry_alone(system: &System, store: &Store, key: &str) {
 
 #[tokio::test]
 async fn key_2_traps_reach_their_entries() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     let longest = CAPABILITIES.key_bytes_max;
     let long = ["k".repeat(longest), "\0".repeat(longest), "\u{1f38c}".repeat(longest / 4), "/".repeat(longest)];
@@ -118,7 +119,7 @@ async fn key_2_traps_reach_their_entries() {
 
 #[tokio::test]
 async fn get_1_values_that_look_like_errors_are_values() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     let error = serde_json::json!({"code": 27003, "message": "no such key"});
     store.set("code", 3064).await.unwrap();
@@ -136,7 +137,7 @@ proptest! {
         prop_assume!(!matches!(key.as_str(), "." | ".."));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let system = System::plain().await;
+            let system = System::start().await;
             reaches_its_entry_alone(&system, &system.store(), &key).await;
         });
     }

@@ -8,7 +8,9 @@ mod expiry;
 mod faults;
 mod harness;
 mod keys;
-mod logs;
+mod logs {
+    kv_testkit::remote_tests!(logs for crate::harness::System);
+}
 mod requests;
 mod scripted;
 mod timing;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kv_api::{DeleteOutcome, ErrorKind, Reason, SetItem, SetStatus, Store, Timestamp, Value, Version};
 use kv_backendless::CAPABILITIES;
+use kv_testkit::RemoteSystem as _;
 use serde_json::json;
 
 use crate::harness::{Form, HIVES, System, open};
@@ -17,7 +18,7 @@ const MANY: usize = 1_201;
 
 #[tokio::test]
 async fn batch_5_plain_items_share_requests() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     let keys = names(MANY);
 
@@ -43,7 +44,7 @@ async fn batch_5_plain_items_share_requests() {
 
 #[tokio::test]
 async fn batch_5_bodies_stay_below_their_bytes() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let config = system.config(Form::Application, HIVES[0]).with_bulk_bytes_max(1_000.try_into().unwrap());
     let store = open(config);
     let item = |number: usize| SetItem::new(format!("k{number:02}"), "v".repeat(300));
@@ -60,7 +61,7 @@ async fn batch_5_bodies_stay_below_their_bytes() {
 
 #[tokio::test]
 async fn batch_5_items_with_options_go_singly_and_the_rest_together() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     store.set("there", "old").await.unwrap();
     let items = [
@@ -80,7 +81,7 @@ async fn batch_5_items_with_options_go_singly_and_the_rest_together() {
 
 #[tokio::test]
 async fn each_call_takes_the_fewest_requests() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let (store, requests) = system.counted(async { system.store() }).await;
     assert_eq!(requests, 0, "opening sends nothing (LIFE-1)");
     let minute = Duration::from_secs(60);
@@ -118,7 +119,7 @@ async fn each_call_takes_the_fewest_requests() {
 
 #[tokio::test]
 async fn cap_1_what_is_not_declared_or_not_acceptable_is_not_sent() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     let version = Version::numbered(1, 1);
     let late = Timestamp::from_unix_seconds(2_147_483_648);
@@ -165,7 +166,7 @@ async fn every_route(store: &Store, key: &str) -> kv_api::Result<()> {
 
 #[tokio::test]
 async fn list_3_a_place_that_is_no_number_is_refused() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     let set: Vec<_> = names(5).into_iter().map(|key| SetItem::new(key, "v")).collect();
     store.set_many(set).await;
@@ -177,7 +178,7 @@ async fn list_3_a_place_that_is_no_number_is_refused() {
 
 #[tokio::test]
 async fn del_1_a_batch_is_told_when_one_count_tells_it() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let store = system.store();
     store.set("a", "1").await.unwrap();
     let outcomes =
@@ -191,7 +192,7 @@ async fn del_1_a_batch_is_told_when_one_count_tells_it() {
 
 #[tokio::test]
 async fn get_1_a_key_that_only_others_can_write_is_read_without_its_expiry() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let client = crate::harness::http_client();
     let body = json!({"..": "dots", "k": "v"}).to_string();
     let request = client.put(format!("{}/key-value", system.address(HIVES[0])));

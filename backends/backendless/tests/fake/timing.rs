@@ -7,10 +7,13 @@ use futures_util::{FutureExt, StreamExt, stream};
 use kv_api::{ErrorKind, ManualClock, Retry, SetItem, Store, Value};
 use kv_backendless::{RemoteSettings, RetryPolicy};
 use kv_fakes::{Applied, Fault};
-use kv_testkit::until;
+use kv_testkit::{RemoteSystem, until};
 
 use crate::harness::{Form, HIVES, NOW, System, open};
 use crate::scripted::Scripted;
+
+// Here a condition is one request, so that the tests of looks do not fit.
+kv_testkit::remote_tests!(timing for System);
 
 /// Until a task waits on the clock.
 async fn until_asleep(clock: &ManualClock) {
@@ -75,7 +78,7 @@ async fn err_4_the_deadline_ends_a_call_with_all_its_repeats() {
 
 #[tokio::test]
 async fn err_6_a_dropped_call_gives_its_turn_back() {
-    let system = System::plain().await;
+    let system = System::start().await;
     let remote = system.remote().with_requests_max(1.try_into().unwrap());
     let store = open(system.config(Form::Application, HIVES[0]).with_remote(remote));
     store.set("k", "v").await.unwrap();
@@ -103,7 +106,7 @@ async fn err_6_a_dropped_call_gives_its_turn_back() {
 async fn many_callers_get_their_own_answers() {
     const CALLERS: usize = 64;
     const ROUNDS: usize = 8;
-    let system = System::plain().await;
+    let system = System::start().await;
     let remote = system.remote().with_requests_max(8.try_into().unwrap());
     let store = open(system.config(Form::Application, HIVES[0]).with_remote(remote));
 

@@ -7,6 +7,7 @@ use kv_api::{Clock, ErrorKind, Reason, Retry, SetItem, SetStatus, Timestamp, Val
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
 use kv_fakes::cloudflare::{ACCOUNT, EMAIL, GLOBAL_KEY, NAMESPACE};
 use kv_fakes::{Applied, Fault};
+use kv_testkit::RemoteSystem as _;
 
 use crate::harness::{System, TOKEN, open};
 use crate::scripted::{JSON, Scripted, success};

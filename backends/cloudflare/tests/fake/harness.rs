@@ -1,7 +1,6 @@
 //! A running fake, and what there is around a store on it.
 
 use std::future::ready;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettin
 use kv_conformance::{Fixture, Harness, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
-use kv_testkit::BothClocks;
+use kv_testkit::{BothClocks, RemoteSystem};
 use serde_json::{Value as Json, json};
 
 /// The token that every store here is opened with; no output may show it.
@@ -27,10 +26,6 @@ pub(crate) struct System {
 }
 
 impl System {
-    pub(crate) async fn start() -> Self {
-        Self::start_as(|fake| fake).await
-    }
-
     pub(crate) async fn start_as(set: impl FnOnce(Fake) -> Fake) -> Self {
         logs::watch(TOKEN);
         // Between two whole seconds.
@@ -55,28 +50,9 @@ impl System {
             .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
     }
 
-    pub(crate) fn store(&self) -> Store {
-        open(self.config(NAMESPACE))
-    }
-
-    pub(crate) fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
-        open(self.config(NAMESPACE).with_remote(set(self.remote())))
-    }
-
-    pub(crate) fn store_with_window(&self, requests: usize) -> Store {
-        self.store_with(|remote| remote.with_requests_max(NonZeroUsize::new(requests).unwrap()))
-    }
-
     /// Both clocks, to be moved together.
     pub(crate) fn clocks(&self) -> BothClocks {
         BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
-    }
-
-    /// What a call gives, and how many requests it took.
-    pub(crate) async fn counted<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
-        let before = self.server.requests();
-        let result = call.await;
-        (result, self.server.requests() - before)
     }
 
     fn namespaces_url(&self) -> String {
@@ -121,6 +97,26 @@ impl System {
         let answer = request.send().await.map_err(failed)?.bytes().await.map_err(failed)?;
         let answer: Json = serde_json::from_slice(&answer).unwrap();
         Ok(open(self.config(answer["result"]["id"].as_str().unwrap())))
+    }
+}
+
+impl RemoteSystem for System {
+    const SECRET: &'static str = TOKEN;
+
+    async fn start() -> Self {
+        Self::start_as(|fake| fake).await
+    }
+
+    fn server(&self) -> &FakeServer {
+        &self.server
+    }
+
+    fn client_clock(&self) -> &ManualClock {
+        &self.client_clock
+    }
+
+    fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
+        open(self.config(NAMESPACE).with_remote(set(self.remote())))
     }
 }
 

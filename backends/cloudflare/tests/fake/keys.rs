@@ -3,6 +3,7 @@
 use kv_api::{Error, ErrorKind, Reason, Value};
 use kv_conformance::Time;
 use kv_fakes::FakeServer;
+use kv_testkit::RemoteSystem as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

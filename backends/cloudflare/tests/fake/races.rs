@@ -5,6 +5,7 @@ use futures_util::future::poll_immediate;
 use futures_util::stream::{self, FuturesUnordered};
 use kv_api::{SetItem, SetStatus};
 use kv_fakes::{Applied, Fault};
+use kv_testkit::RemoteSystem as _;
 
 use crate::harness::System;
 

@@ -1,6 +1,7 @@
 //! How many requests each call takes (GET-1, BATCH-1, BATCH-5), and which.
 
 use kv_api::{SetItem, SetStatus, Value};
+use kv_testkit::RemoteSystem as _;
 use serde_json::json;
 
 use crate::harness::System;

@@ -3,6 +3,7 @@
 use kv_api::Store;
 use kv_cloudflare::{CloudflareConfig, Credentials};
 use kv_fakes::cloudflare::{ACCOUNT, NAMESPACE};
+use kv_testkit::RemoteSystem as _;
 
 use crate::harness::{System, TOKEN, open};
 

@@ -2,6 +2,7 @@
 
 use kv_api::{EntryExpiry, ErrorKind, Retry, SetItem, Timestamp, Value};
 use kv_fakes::Fault;
+use kv_testkit::RemoteSystem as _;
 use serde_json::json;
 
 use crate::harness::System;

@@ -8,6 +8,7 @@ use futures_util::future;
 use kv_api::{Capabilities, ErrorKind, Reason, Retry, Support, Value};
 use kv_conformance::Time;
 use kv_fakes::puter::{Poison, Switches};
+use kv_testkit::RemoteSystem as _;
 use serde_json::{Value as Json, json};
 
 use crate::harness::System;

@@ -6,6 +6,7 @@ use kv_api::{ErrorKind, Reason, Retry, SetItem, SetStatus, Store, Value};
 use kv_fakes::puter::{Access, Failures, Grant, Rates, Switches, Tier, USER};
 use kv_fakes::{Applied, Fault, Refused};
 use kv_puter::RetryPolicy;
+use kv_testkit::RemoteSystem as _;
 use serde_json::json;
 
 use crate::harness::{System, TOKEN, open};

@@ -12,7 +12,7 @@ use kv_conformance::{Fixture, Harness, logs};
 use kv_fakes::puter::{Fake, Grant, Sweeper, Switches, USER};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_puter::{PuterConfig, PuterStore, RemoteSettings, RetryPolicy, SecretString};
-use kv_testkit::BothClocks;
+use kv_testkit::{BothClocks, RemoteSystem};
 use serde_json::{Value as Json, json};
 
 /// The token that every store here is opened with; no output may show it.
@@ -31,10 +31,6 @@ pub(crate) struct System {
 }
 
 impl System {
-    pub(crate) async fn start() -> Self {
-        Self::start_with(Switches::default()).await
-    }
-
     pub(crate) async fn start_with(switches: Switches) -> Self {
         Self::start_as(|fake| fake.with_token(TOKEN, Grant::user(USER)).with_switches(switches)).await
     }
@@ -78,28 +74,9 @@ impl System {
             .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
     }
 
-    pub(crate) fn store(&self) -> Store {
-        open(self.config())
-    }
-
-    pub(crate) fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
-        open(self.config().with_remote(set(self.remote())))
-    }
-
-    pub(crate) fn store_with_window(&self, requests: usize) -> Store {
-        self.store_with(|remote| remote.with_requests_max(NonZeroUsize::new(requests).unwrap()))
-    }
-
     /// Both clocks, to be moved together.
     pub(crate) fn clocks(&self) -> BothClocks {
         BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
-    }
-
-    /// What a call gives, and how many requests it took.
-    pub(crate) async fn counted<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
-        let before = self.server.requests();
-        let result = call.await;
-        (result, self.server.requests() - before)
     }
 
     /// What a call gives; `None` when it was dropped because so many of its requests had arrived.
@@ -134,6 +111,26 @@ impl System {
     /// What is stored, as another client reads it.
     pub(crate) async fn raw(&self, key: &str) -> Json {
         self.foreign("get", json!({ "key": key })).await["result"].clone()
+    }
+}
+
+impl RemoteSystem for System {
+    const SECRET: &'static str = TOKEN;
+
+    async fn start() -> Self {
+        Self::start_with(Switches::default()).await
+    }
+
+    fn server(&self) -> &FakeServer {
+        &self.server
+    }
+
+    fn client_clock(&self) -> &ManualClock {
+        &self.client_clock
+    }
+
+    fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
+        open(self.config().with_remote(set(self.remote())))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use kv_api::{Error, ErrorKind, Reason, SetItem, Store, Value};
 use kv_conformance::Time;
+use kv_testkit::RemoteSystem as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;

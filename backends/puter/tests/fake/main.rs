@@ -6,9 +6,13 @@ mod counters;
 mod faults;
 mod harness;
 mod keys;
-mod logs;
+mod logs {
+    kv_testkit::remote_tests!(logs for crate::harness::System);
+}
 mod requests;
 mod scripted;
-#[path = "../../../remote/tests/adapters/timing.rs"]
-mod timing;
+mod timing {
+    kv_testkit::remote_tests!(timing for crate::harness::System);
+    kv_testkit::remote_tests!(looks for crate::harness::System);
+}
 mod values;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kv_api::{SetItem, SetStatus, Value};
 use kv_fakes::puter::{Fake, Grant, Hosts, Switches, USER};
 use kv_puter::PuterStore;
+use kv_testkit::RemoteSystem as _;
 use serde_json::json;
 
 use crate::harness::{System, TOKEN, open};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kv_api::{ManualClock, Store};
+use kv_testkit::RemoteSystem as _;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{System, open};

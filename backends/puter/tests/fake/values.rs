@@ -5,6 +5,7 @@ use std::time::Duration;
 use kv_api::{EntryExpiry, ErrorKind, Reason, SetItem, Value};
 use kv_conformance::Time;
 use kv_fakes::puter::{Switches, Unread};
+use kv_testkit::RemoteSystem as _;
 use serde_json::{Value as Json, json};
 
 use crate::harness::System;

@@ -1,6 +1,5 @@
-//! Time-outs, dropped calls, and many callers at once (ERR-6), for every adapter that sends its requests through this
-//! package. Part of the adapters' own tests, which take this file in by its path and have a `System` with a store on
-//! the fake.
+//! Time-outs, dropped calls, and many callers at once (ERR-6).
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how these tests fail")]
 
 use std::future::poll_fn;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -11,32 +10,31 @@ use std::time::Duration;
 use kv_api::{ErrorKind, Retry, SetItem, Value};
 use kv_fakes::{Applied, Fault};
 use kv_remote::RetryPolicy;
-use kv_testkit::{settle, until};
 
-use crate::harness::System;
+use super::RemoteSystem;
+use crate::{settle, until};
 
 const LONG: Duration = Duration::from_secs(1000);
 
-#[tokio::test]
-async fn err_3_a_request_without_an_answer_ends_when_its_time_is_up() {
-    let system = System::start().await;
+pub async fn err_3_a_request_without_an_answer_ends_when_its_time_is_up<S: RemoteSystem>() {
+    let system = S::start().await;
     // The timer is this side's clock, which only this test moves.
     let store = system.store_with(|remote| {
         remote
-            .with_timer(Arc::new(system.client_clock.clone()))
+            .with_timer(Arc::new(system.client_clock().clone()))
             .with_request_timeout(Duration::from_secs(5))
             .with_retry(RetryPolicy::default().with_attempts_max(NonZeroU32::MIN).with_deadline(LONG))
     });
     for write in [true, false] {
-        system.server.inject(Fault::Silent { applied: Applied::Yes }, 1);
-        let (before, own) = (system.server.requests(), store.clone());
+        system.server().inject(Fault::Silent { applied: Applied::Yes }, 1);
+        let (before, own) = (system.server().requests(), store.clone());
         let call = tokio::spawn(async move {
             if write { own.set("k", "v").await.map(drop) } else { own.get("k").await.map(drop) }
         });
-        until(|| system.server.requests() > before).await;
+        until(|| system.server().requests() > before).await;
         settle().await;
         assert!(!call.is_finished());
-        system.client_clock.advance(Duration::from_secs(5));
+        system.client_clock().advance(Duration::from_secs(5));
         let error = call.await.unwrap().unwrap_err();
         let known = if write { Retry::OutcomeUnknown } else { Retry::Safe };
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, known), "a read has changed nothing");
@@ -44,67 +42,37 @@ async fn err_3_a_request_without_an_answer_ends_when_its_time_is_up() {
     assert_eq!(store.get("k").await.unwrap(), Some(Value::from("v")), "it was carried out, and nothing is stuck");
 }
 
-#[tokio::test]
-async fn err_3_a_body_that_waits_for_room_was_not_sent() {
-    let system = System::start().await;
+pub async fn err_3_a_body_that_waits_for_room_was_not_sent<S: RemoteSystem>() {
+    let system = S::start().await;
     let store = system.store_with(|remote| {
         remote
-            .with_timer(Arc::new(system.client_clock.clone()))
+            .with_timer(Arc::new(system.client_clock().clone()))
             .with_buffer_bytes_max(NonZeroUsize::MIN)
             .with_retry(RetryPolicy::none().with_deadline(Duration::from_secs(5)))
     });
-    system.server.inject(Fault::Silent { applied: Applied::No }, 1);
-    let before = system.server.requests();
+    system.server().inject(Fault::Silent { applied: Applied::No }, 1);
+    let before = system.server().requests();
     let mut calls = Vec::new();
     for key in ["first", "second"] {
         let own = store.clone();
         calls.push(tokio::spawn(async move { own.set(key, "v").await }));
-        until(|| system.server.requests() > before).await;
+        until(|| system.server().requests() > before).await;
     }
     settle().await;
-    system.client_clock.advance(Duration::from_secs(5));
+    system.client_clock().advance(Duration::from_secs(5));
     for (call, known) in calls.into_iter().zip([Retry::OutcomeUnknown, Retry::Safe]) {
         assert_eq!(call.await.unwrap().unwrap_err().retry(), known);
     }
-    assert_eq!(system.server.requests(), before + 1);
+    assert_eq!(system.server().requests(), before + 1);
 }
 
-#[tokio::test]
-async fn err_4_one_deadline_ends_all_requests_of_a_batch() {
-    let system = System::start().await;
-    let store = system.store_with(|remote| {
-        remote
-            .with_timer(Arc::new(system.client_clock.clone()))
-            .with_request_timeout(LONG)
-            .with_requests_max(NonZeroUsize::MIN)
-            .with_retry(RetryPolicy::default().with_deadline(Duration::from_secs(60)))
-    });
-    system.server.inject(Fault::Silent { applied: Applied::No }, 99);
-    let own = store.allow_best_effort();
-    let call =
-        tokio::spawn(async move { own.set_many(["a", "b"].map(|key| SetItem::new(key, "v").if_not_exists())).await });
-    until(|| system.server.requests() == 1).await;
-    settle().await;
-    assert_eq!(system.server.requests(), 1, "the window holds one");
-    system.client_clock.advance(Duration::from_secs(60));
-    for result in call.await.unwrap() {
-        let error = result.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.retry()),
-            (ErrorKind::Unavailable, Retry::Safe),
-            "only a look was sent: {error}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn err_6_a_dropped_call_gives_its_place_to_the_next() {
-    let system = System::start().await;
+pub async fn err_6_a_dropped_call_gives_its_place_to_the_next<S: RemoteSystem>() {
+    let system = S::start().await;
     let store = system.store_with_window(1);
     store.set("k", "v").await.unwrap();
     for polls in 1..20 {
-        system.server.inject(Fault::Silent { applied: Applied::No }, 1);
-        let before = system.server.requests();
+        system.server().inject(Fault::Silent { applied: Applied::No }, 1);
+        let before = system.server().requests();
         let mut call = Box::pin(store.get("k"));
         for _ in 0..polls {
             poll_fn(|cx| {
@@ -117,17 +85,16 @@ async fn err_6_a_dropped_call_gives_its_place_to_the_next() {
         drop(call);
         settle().await;
         // Whether or not it had been sent by then.
-        assert!(system.server.requests() <= before + 1);
-        system.server.inject(Fault::Silent { applied: Applied::No }, 0);
+        assert!(system.server().requests() <= before + 1);
+        system.server().inject(Fault::Silent { applied: Applied::No }, 0);
         assert_eq!(store.get("k").await.unwrap(), Some(Value::from("v")));
     }
 }
 
-#[tokio::test]
-async fn the_window_bounds_the_requests_under_way() {
-    let system = System::start().await;
+pub async fn the_window_bounds_the_requests_under_way<S: RemoteSystem>() {
+    let system = S::start().await;
     let store = system.store_with_window(5);
-    system.server.inject(Fault::Silent { applied: Applied::No }, 10_000);
+    system.server().inject(Fault::Silent { applied: Applied::No }, 10_000);
     let keys: Vec<String> = (0..3000).map(|number| format!("k{number}")).collect();
     let mut calls = tokio::task::JoinSet::new();
     for caller in 0..64 {
@@ -140,18 +107,17 @@ async fn the_window_bounds_the_requests_under_way() {
             }
         });
     }
-    until(|| system.server.requests() >= 5).await;
+    until(|| system.server().requests() >= 5).await;
     settle().await;
-    assert_eq!(system.server.requests(), 5);
+    assert_eq!(system.server().requests(), 5);
     calls.shutdown().await;
-    system.server.inject(Fault::Silent { applied: Applied::No }, 0);
+    system.server().inject(Fault::Silent { applied: Applied::No }, 0);
     store.set("k", "v").await.unwrap();
     assert_eq!(store.get("k").await.unwrap(), Some(Value::from("v")));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_four_callers_get_their_own_answers() {
-    let system = System::start().await;
+pub async fn sixty_four_callers_get_their_own_answers<S: RemoteSystem>() {
+    let system = S::start().await;
     let store = system.store_with_window(16);
     let mut calls = tokio::task::JoinSet::new();
     for caller in 0..64_usize {
@@ -183,5 +149,5 @@ async fn sixty_four_callers_get_their_own_answers() {
     while let Some(done) = calls.join_next().await {
         done.unwrap();
     }
-    assert_eq!(system.server.keys(), ["many 0", "many 1", "many 2", "many 3"]);
+    assert_eq!(system.server().keys(), ["many 0", "many 1", "many 2", "many 3"]);
 }
