@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod clocks;
-#[doc(hidden)]
+mod pages;
 pub mod remote;
 mod scripted;
 mod turns;
 
 pub use clocks::BothClocks;
+pub use pages::pages;
 pub use remote::RemoteSystem;
 pub use scripted::{Asked, Said, Scripted};
 pub use turns::{settle, until};

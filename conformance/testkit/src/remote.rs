@@ -1,11 +1,18 @@
 //! Tests that every adapter passes that sends its requests through `kv-remote`, so that their text stands once.
 
 use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use kv_api::{ManualClock, Store};
+use futures_util::future::{Either, select};
+use kv_api::{ManualClock, Store, TokioTimer};
 use kv_fakes::FakeServer;
-use kv_remote::RemoteSettings;
+use kv_remote::{RemoteSettings, RetryPolicy};
 
+use crate::{BothClocks, until};
+
+pub mod keys;
 #[doc(hidden)]
 pub mod logs;
 #[doc(hidden)]
@@ -24,11 +31,27 @@ pub trait RemoteSystem: Sized {
     /// The fake.
     fn server(&self) -> &FakeServer;
 
+    /// The clock of the system, which only the test moves.
+    fn clock(&self) -> &ManualClock;
+
     /// The clock of this side, which only the test moves.
     fn client_clock(&self) -> &ManualClock;
 
-    /// A store with other settings. The ones that `set` gets repeat without waits and time out by real time.
+    /// A store with other settings; `set` gets [`remote`](Self::remote).
     fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store;
+
+    /// Settings that repeat without waits and time out by real time.
+    fn remote(&self) -> RemoteSettings {
+        RemoteSettings::default()
+            .with_clock(Arc::new(self.client_clock().clone()))
+            .with_timer(Arc::new(TokioTimer))
+            .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
+    }
+
+    /// Both clocks, to be moved together.
+    fn clocks(&self) -> BothClocks {
+        BothClocks { system: self.clock().clone(), client: self.client_clock().clone() }
+    }
 
     /// A store.
     fn store(&self) -> Store {
@@ -53,6 +76,17 @@ pub trait RemoteSystem: Sized {
             (result, self.server().requests() - before)
         }
     }
+
+    /// What a call gives; `None` when it was dropped because so many of its requests had arrived.
+    fn dropped_after<T>(&self, requests: u64, call: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        async move {
+            let enough = self.server().requests() + requests;
+            match select(pin!(call), pin!(until(|| self.server().requests() >= enough))).await {
+                Either::Left((result, _)) => Some(result),
+                Either::Right(_) => None,
+            }
+        }
+    }
 }
 
 /// Makes a `#[tokio::test]` of each shared test of a subject, on a [`RemoteSystem`].
@@ -60,7 +94,8 @@ pub trait RemoteSystem: Sized {
 /// The subjects are:
 /// - `logs`: the suite's look at the log sees the HTTP client;
 /// - `timing`: time-outs, dropped calls, many callers at once;
-/// - `looks`: deadlines, for a system where a condition is a look and then a write.
+/// - `looks`: faults, deadlines and batches, for a system where a condition is a look and then a write;
+/// - `keys`: the empty key is refused, and each named key reaches its own entry.
 ///
 /// The package that calls it needs `tokio` with `macros` and `rt-multi-thread`.
 #[macro_export]
@@ -69,7 +104,23 @@ macro_rules! remote_tests {
         $crate::remote_tests! { @each logs, $system: err_2_what_is_logged_is_looked_at }
     };
     (looks for $system:ty) => {
-        $crate::remote_tests! { @each looks, $system: err_4_one_deadline_ends_all_requests_of_a_batch }
+        $crate::remote_tests! { @each looks, $system:
+            err_4_one_deadline_ends_all_requests_of_a_batch
+            err_4_a_set_is_repeated_and_a_condition_is_not
+            batch_5_what_needs_a_condition_goes_singly
+        }
+    };
+    (keys for $system:ty: $($name:ident: $key:expr;)*) => {
+        #[tokio::test]
+        async fn key_1_the_empty_key_is_refused() {
+            $crate::remote::keys::is_refused::<$system>("", ::kv_api::Reason::KeyEmpty).await;
+        }
+
+        $(#[tokio::test]
+        async fn $name() {
+            let system = <$system as $crate::RemoteSystem>::start().await;
+            $crate::remote::keys::reaches_its_own_entry(&system, &$key).await;
+        })*
     };
     (timing for $system:ty) => {
         $crate::remote_tests! { @each timing, $system:

@@ -1,16 +1,14 @@
 //! A fake, and stores opened on it.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
-use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
-use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, RetryPolicy, SecretString};
+use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, async_trait};
+use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, SecretString};
 use kv_conformance::{Fault, Faults, Fixture, Harness, logs};
 use kv_fakes::backendless::{Fake, Switches};
 use kv_fakes::{FakeServer, ServerOptions};
-use kv_testkit::{BothClocks, RemoteSystem};
+use kv_testkit::RemoteSystem;
 
 pub(crate) const APP_ID: &str = "APP-ID";
 /// Planted where a secret goes: no output may show it.
@@ -66,33 +64,6 @@ impl System {
         config.with_base_url(self.server.base_url()).unwrap().with_remote(self.remote())
     }
 
-    /// Without waits between attempts; time-outs by real time.
-    pub(crate) fn remote(&self) -> RemoteSettings {
-        RemoteSettings::default()
-            .with_clock(Arc::new(self.client_clock.clone()))
-            .with_timer(Arc::new(TokioTimer))
-            .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
-    }
-
-    /// Both clocks, to be moved together.
-    pub(crate) fn clocks(&self) -> BothClocks {
-        BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
-    }
-
-    /// What a call gives; `None` when it was dropped because so many of its requests had arrived.
-    pub(crate) async fn dropped_after<T>(&self, requests: u64, call: impl Future<Output = T>) -> Option<T> {
-        let before = self.server.requests();
-        let arrived = async {
-            while self.server.requests() < before + requests {
-                tokio::task::yield_now().await;
-            }
-        };
-        match select(pin!(call), pin!(arrived)).await {
-            Either::Left((result, _)) => Some(result),
-            Either::Right(_) => None,
-        }
-    }
-
     pub(crate) fn address(&self, hive: &str) -> String {
         format!("{}/{APP_ID}/{API_KEY}/hive/{hive}", self.server.base_url())
     }
@@ -107,6 +78,10 @@ impl RemoteSystem for System {
 
     fn server(&self) -> &FakeServer {
         &self.server
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
     }
 
     fn client_clock(&self) -> &ManualClock {

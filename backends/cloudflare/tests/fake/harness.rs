@@ -2,15 +2,14 @@
 
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
-use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
+use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, async_trait};
+use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings};
 use kv_conformance::{Fixture, Harness, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
-use kv_testkit::{BothClocks, RemoteSystem};
+use kv_testkit::RemoteSystem;
 use serde_json::{Value as Json, json};
 
 /// The token that every store here is opened with; no output may show it.
@@ -40,19 +39,6 @@ impl System {
         let token = Credentials::Token(TOKEN.into());
         let config = CloudflareConfig::new(ACCOUNT, namespace, token).unwrap();
         config.with_base_url(self.server.base_url()).unwrap().with_remote(self.remote())
-    }
-
-    /// Retries without waits.
-    pub(crate) fn remote(&self) -> RemoteSettings {
-        RemoteSettings::default()
-            .with_clock(Arc::new(self.client_clock.clone()))
-            .with_timer(Arc::new(TokioTimer))
-            .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
-    }
-
-    /// Both clocks, to be moved together.
-    pub(crate) fn clocks(&self) -> BothClocks {
-        BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
     }
 
     fn namespaces_url(&self) -> String {
@@ -109,6 +95,10 @@ impl RemoteSystem for System {
 
     fn server(&self) -> &FakeServer {
         &self.server
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
     }
 
     fn client_clock(&self) -> &ManualClock {

@@ -2,17 +2,15 @@
 
 use std::future::ready;
 use std::num::NonZeroUsize;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
-use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
+use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, async_trait};
 use kv_conformance::{Fixture, Harness, logs};
 use kv_fakes::puter::{Fake, Grant, Sweeper, Switches, USER};
 use kv_fakes::{FakeServer, ServerOptions};
-use kv_puter::{PuterConfig, PuterStore, RemoteSettings, RetryPolicy, SecretString};
-use kv_testkit::{BothClocks, RemoteSystem};
+use kv_puter::{PuterConfig, PuterStore, RemoteSettings, SecretString};
+use kv_testkit::RemoteSystem;
 use serde_json::{Value as Json, json};
 
 /// The token that every store here is opened with; no output may show it.
@@ -66,33 +64,6 @@ impl System {
         config.with_base_url(self.server.base_url()).unwrap().with_remote(self.remote())
     }
 
-    /// Retries without waits.
-    pub(crate) fn remote(&self) -> RemoteSettings {
-        RemoteSettings::default()
-            .with_clock(Arc::new(self.client_clock.clone()))
-            .with_timer(Arc::new(TokioTimer))
-            .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
-    }
-
-    /// Both clocks, to be moved together.
-    pub(crate) fn clocks(&self) -> BothClocks {
-        BothClocks { system: self.clock.clone(), client: self.client_clock.clone() }
-    }
-
-    /// What a call gives; `None` when it was dropped because so many of its requests had arrived.
-    pub(crate) async fn dropped_after<T>(&self, requests: u64, call: impl Future<Output = T>) -> Option<T> {
-        let before = self.server.requests();
-        let arrived = async {
-            while self.server.requests() < before + requests {
-                tokio::task::yield_now().await;
-            }
-        };
-        match select(pin!(call), pin!(arrived)).await {
-            Either::Left((result, _)) => Some(result),
-            Either::Right(_) => None,
-        }
-    }
-
     /// Another client's call: its whole answer.
     pub(crate) async fn foreign(&self, method: &str, arguments: Json) -> Json {
         let body = json!({"interface": "puter-kvstore", "method": method, "args": arguments, "auth_token": TOKEN});
@@ -123,6 +94,10 @@ impl RemoteSystem for System {
 
     fn server(&self) -> &FakeServer {
         &self.server
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
     }
 
     fn client_clock(&self) -> &ManualClock {

@@ -1,8 +1,8 @@
 //! No key reaches anything but its own entry (KEY-1, KEY-2), and no prefix lists another's (LIST-1).
 
-use kv_api::{Error, ErrorKind, Reason, SetItem, Store, Value};
-use kv_conformance::Time;
-use kv_testkit::RemoteSystem as _;
+use kv_api::{Reason, SetItem, Store};
+use kv_testkit::remote::keys::{any_key_reaches_its_own_entry_or_is_refused, is_refused};
+use kv_testkit::{RemoteSystem as _, pages};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
@@ -10,90 +10,16 @@ use serde_json::json;
 use crate::harness::System;
 
 async fn listed(store: &Store, prefix: &str, limit: usize) -> Vec<String> {
-    let (mut keys, mut cursor) = (Vec::new(), None);
-    loop {
-        let list = store.list().prefix(prefix).limit(limit);
-        let page = match cursor.take() {
-            None => list.await.unwrap(),
-            Some(cursor) => list.cursor(cursor).await.unwrap(),
-        };
-        assert!(page.items.len() <= limit);
-        keys.extend(page.items.into_iter().map(|item| item.key));
-        cursor = page.cursor;
-        if cursor.is_none() {
-            return keys;
-        }
-    }
-}
-
-/// By every method that names the key: the system must see exactly this one.
-async fn reaches_its_own_entry(system: &System, key: &str) {
-    let (store, server) = (system.store().allow_best_effort(), &system.server);
-    let only = [key.to_owned()];
-    store.set(key, "v").await.unwrap();
-    assert_eq!(server.keys(), only, "{key:?} by a set");
-    assert_eq!(store.get(key).await.unwrap(), Some(Value::from("v")), "{key:?}");
-    assert!(store.exists(key).await.unwrap(), "{key:?}");
-    assert!(store.set(key, 1).if_exists().await.unwrap().is_written(), "{key:?}");
-    assert_eq!(store.increment(key, 2).await.unwrap(), 3, "{key:?} counted in");
-    assert!(store.expire(key).ttl(std::time::Duration::from_secs(60)).await.unwrap(), "{key:?}");
-    store.set(key, "v").await.unwrap();
-    assert!(store.expire(key).ttl(std::time::Duration::from_secs(60)).await.unwrap(), "{key:?}");
-    assert_eq!(server.keys(), only, "{key:?} by an expiry");
-    assert_eq!(listed(&store, key, 10).await, only, "{key:?} by its own prefix");
-    store.delete(key).await.unwrap();
-    assert_eq!(server.keys(), [""; 0], "{key:?} deleted");
-
-    let items = [SetItem::new(key, "bulk"), SetItem::new("beside", "bulk")];
-    assert!(store.set_many(items).await.iter().all(Result::is_ok), "{key:?} in bulk");
-    let mut both = vec![key.to_owned(), "beside".to_owned()];
-    both.sort();
-    assert_eq!(server.keys(), both, "{key:?} in bulk");
-    assert_eq!(store.get_many([key, "nothing"]).await.unwrap(), [Some(Value::from("bulk")), None], "{key:?}");
-    assert!(store.delete_many([key, "beside"]).await.iter().all(Result::is_ok), "{key:?} in bulk");
-    assert_eq!(server.keys(), [""; 0], "{key:?} deleted in bulk");
-}
-
-async fn is_refused(key: &str, reason: Reason) {
-    let system = System::start().await;
-    let store = system.store();
-    let errors: Vec<Error> = vec![
-        store.get(key).await.unwrap_err(),
-        store.get_many([key]).await.unwrap_err(),
-        store.exists(key).await.unwrap_err(),
-        store.set(key, "v").await.unwrap_err(),
-        store.set_many([SetItem::new(key, "v")]).await.remove(0).unwrap_err(),
-        store.increment(key, 1).await.unwrap_err(),
-        store.delete(key).await.unwrap_err(),
-        store.delete_many([key]).await.remove(0).unwrap_err(),
-    ];
-    for error in errors {
-        assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&reason)), "{key:?}");
-    }
-    assert_eq!(system.server.requests(), 0, "{key:?} is refused before anything is sent");
-}
-
-#[tokio::test]
-async fn key_1_the_empty_key_is_refused() {
-    is_refused("", Reason::KeyEmpty).await;
+    pages(store, prefix, Some(limit)).await.concat()
 }
 
 #[tokio::test]
 async fn key_1_1025_bytes_are_refused() {
-    is_refused(&"k".repeat(1025), Reason::Limit { name: "key_bytes_max", allowed: 1024, found: 1025 }).await;
-    is_refused(&"é".repeat(513), Reason::Limit { name: "key_bytes_max", allowed: 1024, found: 1026 }).await;
+    is_refused::<System>(&"k".repeat(1025), Reason::Limit { name: "key_bytes_max", allowed: 1024, found: 1025 }).await;
+    is_refused::<System>(&"é".repeat(513), Reason::Limit { name: "key_bytes_max", allowed: 1024, found: 1026 }).await;
 }
 
-macro_rules! traps {
-    ($($name:ident: $key:expr;)*) => {$(
-        #[tokio::test]
-        async fn $name() {
-            reaches_its_own_entry(&System::start().await, &$key).await;
-        }
-    )*};
-}
-
-traps! {
+kv_testkit::remote_tests! { keys for System:
     key_1_1024_bytes: "k".repeat(1024);
     key_1_1024_bytes_of_wide_characters: "😀".repeat(256);
     key_2_an_own_name_of_javascript: "__proto__";
@@ -126,24 +52,9 @@ traps! {
 
 #[test]
 fn key_2_any_key_reaches_its_own_entry_or_is_refused() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let system = runtime.block_on(System::start());
-    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
-    let key = prop_oneof![any::<String>(), "[*. \\[\\],\"a]{1,6}", r"\PC{1,20}", "[\\x00-\\x20]{1,4}"];
-    let checked = runner.run(&key, |key| {
-        runtime.block_on(async {
-            if key.is_empty() || key.len() > 1024 {
-                let before = system.server.requests();
-                prop_assert!(system.store().set(&key, "v").await.is_err());
-                prop_assert_eq!(system.server.requests(), before);
-            } else if key != "beside" && key != "nothing" {
-                reaches_its_own_entry(&system, &key).await;
-            }
-            system.clocks().advance(std::time::Duration::from_secs(1)).await;
-            Ok(())
-        })
+    any_key_reaches_its_own_entry_or_is_refused::<System>(64, "[*. \\[\\],\"a]{1,6}", |key| {
+        key.is_empty() || key.len() > 1024
     });
-    checked.unwrap();
 }
 
 #[test]

@@ -6,6 +6,9 @@ mod counters;
 mod faults;
 mod harness;
 mod keys;
+mod looks {
+    kv_testkit::remote_tests!(looks for crate::harness::System);
+}
 mod logs {
     kv_testkit::remote_tests!(logs for crate::harness::System);
 }
@@ -13,6 +16,5 @@ mod requests;
 mod scripted;
 mod timing {
     kv_testkit::remote_tests!(timing for crate::harness::System);
-    kv_testkit::remote_tests!(looks for crate::harness::System);
 }
 mod values;

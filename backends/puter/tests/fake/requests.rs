@@ -90,23 +90,6 @@ async fn batch_1_large_values_are_split_by_bytes() {
 }
 
 #[tokio::test]
-async fn batch_5_what_needs_a_condition_goes_singly() {
-    let system = System::start().await;
-    let store = system.store().allow_best_effort();
-    let items = [
-        SetItem::new("a", "1"),
-        SetItem::new("new", "2").if_not_exists(),
-        SetItem::new("b", "3"),
-        SetItem::new("missing", "4").if_exists(),
-    ];
-    let (results, sent) = system.counted(store.set_many(items)).await;
-    let statuses: Vec<_> = results.into_iter().map(|result| result.unwrap().status()).collect();
-    assert_eq!(statuses, [SetStatus::Stored, SetStatus::Created, SetStatus::Stored, SetStatus::NotMet]);
-    assert_eq!(sent, 1 + 2 + 1);
-    assert_eq!(system.server.keys(), ["a", "b", "new"]);
-}
-
-#[tokio::test]
 async fn ns_1_an_app_is_a_namespace_and_the_name_of_the_host_is_kept() {
     let switches = Switches { hosts: Hosts::Api, ..Switches::default() };
     let system = System::start_as(|fake: Fake| fake.with_token(TOKEN, Grant::user(USER)).with_switches(switches)).await;
