@@ -19,6 +19,8 @@ pub mod logs;
 pub mod looks;
 #[doc(hidden)]
 pub mod timing;
+#[doc(hidden)]
+pub mod unreachable;
 
 /// A running fake, and stores of one adapter on it.
 pub trait RemoteSystem: Sized {
@@ -39,6 +41,9 @@ pub trait RemoteSystem: Sized {
 
     /// A store with other settings; `set` gets [`remote`](Self::remote).
     fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store;
+
+    /// A store that looks for the system at another address.
+    fn store_at(&self, base_url: &str) -> Store;
 
     /// Settings that repeat without waits and time out by real time.
     fn remote(&self) -> RemoteSettings {
@@ -95,6 +100,7 @@ pub trait RemoteSystem: Sized {
 /// - `logs`: the suite's look at the log sees the HTTP client;
 /// - `timing`: time-outs, dropped calls, many callers at once;
 /// - `looks`: faults, deadlines and batches, for a system where a condition is a look and then a write;
+/// - `unreachable`: nobody listens where the system should be;
 /// - `keys`: the empty key is refused, and each named key reaches its own entry.
 ///
 /// The package that calls it needs `tokio` with `macros` and `rt-multi-thread`.
@@ -102,6 +108,9 @@ pub trait RemoteSystem: Sized {
 macro_rules! remote_tests {
     (logs for $system:ty) => {
         $crate::remote_tests! { @each logs, $system: err_2_what_is_logged_is_looked_at }
+    };
+    (unreachable for $system:ty) => {
+        $crate::remote_tests! { @each unreachable, $system: err_3_nothing_is_sent_where_nobody_listens }
     };
     (looks for $system:ty) => {
         $crate::remote_tests! { @each looks, $system:

@@ -221,22 +221,7 @@ async fn err_2_a_user_token_is_sent_and_never_shown() {
     assert_eq!(refused.kind(), ErrorKind::Unauthorized);
 }
 
-#[tokio::test]
-async fn err_3_a_refused_connection_sent_nothing() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/api", listener.local_addr().unwrap());
-    drop(listener);
-    let config = BackendlessConfig::of_application(APP_ID, SecretString::from(API_KEY), "h").unwrap();
-    let store = open(
-        config
-            .with_base_url(&url)
-            .unwrap()
-            .with_remote(kv_backendless::RemoteSettings::default().with_retry(RetryPolicy::none())),
-    );
-    let error = store.increment("n", 1).await.unwrap_err();
-    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe));
-    assert!(!format!("{error:?} {:?}", std::error::Error::source(&error)).contains(API_KEY));
-}
+kv_testkit::remote_tests!(unreachable for System);
 
 #[tokio::test]
 async fn a_success_that_is_no_answer_is_told_as_malformed() {

@@ -91,6 +91,10 @@ impl RemoteSystem for System {
     fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
         open(self.config(Form::Application, HIVES[0]).with_remote(set(self.remote())))
     }
+
+    fn store_at(&self, base_url: &str) -> Store {
+        open(self.config(Form::Application, HIVES[0]).with_base_url(base_url).unwrap())
+    }
 }
 
 pub(crate) fn open(config: BackendlessConfig) -> Store {

@@ -108,6 +108,10 @@ impl RemoteSystem for System {
     fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
         open(self.config(NAMESPACE).with_remote(set(self.remote())))
     }
+
+    fn store_at(&self, base_url: &str) -> Store {
+        open(self.config(NAMESPACE).with_base_url(base_url).unwrap())
+    }
 }
 
 fn base64(bytes: &[u8]) -> String {

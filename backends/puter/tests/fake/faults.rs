@@ -351,15 +351,7 @@ async fn err_1_wrong_tokens_are_unauthorized_and_wrong_places_misconfigured() {
     assert_eq!(own.get("k").await.unwrap(), Some(Value::from("v")));
 }
 
-#[tokio::test]
-async fn err_3_nothing_is_sent_where_nobody_listens() {
-    let system = System::start().await;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let store = open(system.config().with_base_url(&nobody).unwrap());
-    all_fail(&store, ErrorKind::Unavailable, Retry::Safe).await;
-}
+kv_testkit::remote_tests!(unreachable for System);
 
 #[tokio::test]
 async fn list_1_an_empty_page_is_not_the_end() {

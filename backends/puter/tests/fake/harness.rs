@@ -107,6 +107,10 @@ impl RemoteSystem for System {
     fn store_with(&self, set: impl FnOnce(RemoteSettings) -> RemoteSettings) -> Store {
         open(self.config().with_remote(set(self.remote())))
     }
+
+    fn store_at(&self, base_url: &str) -> Store {
+        open(self.config().with_base_url(base_url).unwrap())
+    }
 }
 
 pub(crate) fn open(config: PuterConfig) -> Store {
