@@ -36,29 +36,7 @@ macro_rules! restricted {
 }
 
 /// Everything, to take something away from.
-const ALL: Capabilities = Capabilities::new("all")
-    .with_value_kinds(ValueKinds::ALL)
-    .with_if_not_exists(Support::Native)
-    .with_if_exists(Support::Native)
-    .with_if_version(Support::Native)
-    .with_reports_set_outcome(true)
-    .with_reports_delete_outcome(true)
-    .with_reports_delete_many_outcome(true)
-    .with_ttl(Support::Native)
-    .with_expire_at(Support::Native)
-    .with_expiry_resolution(Duration::from_millis(1))
-    .with_expiry_read(true)
-    .with_expire(Support::Native)
-    .with_metadata(Support::Native)
-    .with_list(Support::Native, ListOrder::Lexicographic)
-    .with_list_metadata(true)
-    .with_list_expiry(true)
-    .with_counters(Support::Native, i64::MIN, i64::MAX)
-    .with_counter_range_atomic(true)
-    .with_counter_expiry(true)
-    .with_all_or_nothing(Support::Native)
-    .with_entry_snapshot(true)
-    .with_consistency(Consistency::Strong);
+const ALL: Capabilities = EVERYTHING;
 
 restricted! {
     /// Like a plain HTTP store: nothing but sets and reads of values.
