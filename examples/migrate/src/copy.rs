@@ -5,23 +5,14 @@ use kv_api::{ErrorKind, Feature, Reason};
 
 use crate::error::{Error, Result};
 use crate::options::{Options, ZeroExpiry};
+use crate::progress::{Event, Progress};
 use crate::record::{Record, RecordExpiry};
 use crate::sink::Sink;
 use crate::source::{Order, Source};
 use crate::summary::{Failure, Summary};
 use crate::written_keys::{Seen, WrittenKeys};
 
-/// How far a copy or a verification has come.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Entries dealt with.
-    pub entries: u64,
-    /// Bytes of the source read and in all, where it is a file.
-    pub bytes: Option<(u64, u64)>,
-}
-
-/// Copies all entries of `source` to `sink`, and reports what became of them. `progress` is called after each batch.
+/// Copies all entries of `source` to `sink`, and reports what became of them. `observe` is called after each batch.
 ///
 /// An entry that the target refuses does not stop the others, unless [`Options::fail_fast`] says so. The copy stops
 /// when the source cannot be read on, or when the target has refused a whole batch for a reason that lies with itself,
@@ -33,11 +24,11 @@ pub async fn copy(
     mut source: Source<'_>,
     mut sink: Sink,
     options: &Options,
-    mut progress: impl FnMut(Progress),
+    mut observe: impl FnMut(Event<'_>),
 ) -> Summary {
     let mut summary = Summary::default();
-    summary.stopped = copy_batches(&mut source, &mut sink, options, &mut summary, &mut progress).await.err();
-    summary.missing = source.missing();
+    summary.stopped = copy_batches(&mut source, &mut sink, options, &mut summary, &mut observe).await.err();
+    summary.counts.missing = source.missing();
     finish(sink, options, &mut summary).await;
     summary
 }
@@ -68,14 +59,14 @@ async fn copy_batches(
     sink: &mut Sink,
     options: &Options,
     summary: &mut Summary,
-    progress: &mut impl FnMut(Progress),
+    observe: &mut impl FnMut(Event<'_>),
 ) -> Result<()> {
     // A list names no key twice, and a file keeps all that is written to it.
     let mut written = (source.order() == Order::Fixed && sink.is_store()).then(|| WrittenKeys::new(Summary::KEYS_MAX));
     let mut next = source.next_batch().await;
     while let Some(batch) = next? {
         for Failure { key, line, error } in source.take_unreadable() {
-            summary.read += 1;
+            summary.counts.read += 1;
             summary.add_failure(key, line, error);
         }
         let batch = settle_expiries(batch, options, summary);
@@ -83,11 +74,11 @@ async fn copy_batches(
             batch.iter().map(|record| (record.key.clone(), record.line)).collect();
         let (results, following) = future::join(sink.write(batch), source.next_batch()).await;
         let refused = account(origins, results?, written.as_mut(), summary);
-        progress(Progress { entries: summary.read, bytes: source.position() });
+        observe(Event::Progress(Progress { entries: summary.counts.read, bytes: source.position() }));
         if let Some(error) = refused {
             return Err(Error::Store(error));
         }
-        if options.fail_fast && summary.failed + summary.unknown > 0 {
+        if options.fail_fast && summary.counts.failed + summary.counts.unknown > 0 {
             return Err(Error::FailFast);
         }
         next = following;
@@ -107,8 +98,8 @@ fn settle_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary)
                 kv_api::Error::new(ErrorKind::Unsupported, message).with_reason(Reason::Unsupported(Feature::ExpireAt))
             }
             RecordExpiry::NotPositive if options.zero_expiry == ZeroExpiry::Skip => {
-                summary.read += 1;
-                summary.skipped += 1;
+                summary.counts.read += 1;
+                summary.counts.skipped += 1;
                 continue;
             }
             RecordExpiry::NotPositive => kv_api::Error::new(
@@ -121,7 +112,7 @@ fn settle_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary)
                 continue;
             }
         };
-        summary.read += 1;
+        summary.counts.read += 1;
         summary.add_failure(record.key.clone(), record.line, error.with_key(&record.key));
     }
     kept
@@ -137,22 +128,22 @@ fn account(
     let mut refused = None;
     let mut goes_on = results.is_empty();
     for ((key, line), result) in origins.into_iter().zip(results) {
-        summary.read += 1;
+        summary.counts.read += 1;
         match result {
             Ok(()) => {
                 goes_on = true;
                 match written.as_mut().map_or(Seen::New, |written| written.add(&key)) {
-                    Seen::New => summary.written += 1,
+                    Seen::New => summary.counts.written += 1,
                     // The one before it was counted as written, and is there no more.
-                    Seen::Before => summary.repeated += 1,
+                    Seen::Before => summary.counts.repeated += 1,
                     Seen::NotKept => {
-                        summary.written += 1;
+                        summary.counts.written += 1;
                         summary.repeated_at_least = true;
                     }
                 }
             }
             Err(error) if error.is_expired() => {
-                summary.expired += 1;
+                summary.counts.expired += 1;
                 goes_on = true;
             }
             Err(error) => {

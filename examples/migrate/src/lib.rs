@@ -14,7 +14,7 @@
 //! let options = Options { prefix: "user/".to_owned(), ..Options::default() };
 //! let summary = copy(Source::store(&from, &options)?, Sink::store(&to), &options, |_| {}).await;
 //! assert!(summary.is_complete());
-//! assert_eq!(summary.written, 1);
+//! assert_eq!(summary.counts.written, 1);
 //! assert!(to.exists("user/1").await?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
@@ -27,6 +27,7 @@ mod error;
 mod keys;
 mod options;
 mod printing;
+mod progress;
 mod record;
 mod sink;
 mod source;
@@ -35,12 +36,13 @@ mod verify;
 mod written_keys;
 
 pub use bulk::{BulkFormat, BulkReader, BulkWriter, ITEM_BYTES_MAX};
-pub use copy::{Progress, copy};
+pub use copy::copy;
 pub use error::{Error, Result};
 pub use keys::KeyReader;
-pub use options::{Options, ZeroExpiry};
+pub use options::{CheckpointFile, OnConflict, Options, Rate, ZeroExpiry};
+pub use progress::{Event, Progress, Resumed, Side, Wait};
 pub use record::{Record, RecordExpiry};
 pub use sink::Sink;
 pub use source::Source;
-pub use summary::{Failure, Summary};
+pub use summary::{Cause, Counts, Failure, Failures, Summary};
 pub use verify::{Difference, Target, Verification, What, verify};

@@ -1,9 +1,11 @@
 //! How to copy.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kv_api::{Clock, SystemClock};
+use kv_api::{Clock, SystemClock, Timer, TokioTimer};
 
 use crate::record::RecordExpiry;
 
@@ -12,11 +14,32 @@ use crate::record::RecordExpiry;
 pub struct Options {
     /// Only entries whose key begins with this, literally; empty, which is the default, means all.
     pub prefix: String,
-    /// The most entries of a batch; 500 by default. With `batch_bytes` it bounds the memory: about two batches are held
-    /// at once, one being written and one being read.
-    pub batch_entries: NonZeroUsize,
-    /// About the most bytes of a batch, 4 MiB by default: a batch ends with the entry that reaches it.
+    /// The most entries of a batch; `None`, which is the default, means as many as the target takes in one request
+    /// ([`bulk_write_items`](kv_api::Capabilities::bulk_write_items)).
+    pub batch_entries: Option<NonZeroUsize>,
+    /// About the most bytes of a batch, 8 MiB by default. Three times as much is held in all, by batches that are being
+    /// written and by what is read ahead, or four times the largest entry where that is more.
     pub batch_bytes: usize,
+    /// The most batches that are written at once; 4 by default. The copy begins with one, writes more at once while
+    /// that pays, and fewer when the target asks for fewer calls or slows down. A file is written by one at a time.
+    pub concurrency: NonZeroUsize,
+    /// At most so many requests, to the source and to the target each; `None`, the default, for no bound of its own.
+    pub rate: Option<Rate>,
+    /// How long the copy waits while a store asks it to or cannot be reached, in all since it last made progress; 30
+    /// minutes by default. Then it ends with [`Error::GaveUp`](crate::Error::GaveUp).
+    pub max_wait: Duration,
+    /// What happens to an entry whose key the target has already.
+    pub on_conflict: OnConflict,
+    /// Accept a race window where the target can do no better than to look before it writes (SET-6); off by default.
+    /// Matters for [`OnConflict::Skip`] and [`OnConflict::Fail`].
+    pub allow_race: bool,
+    /// Pass over items of a file that cannot be read, and count them as failed; off by default, and then the first one
+    /// ends the copy.
+    pub skip_bad_lines: bool,
+    /// Where the copy keeps in mind how far it has come, so that it can be resumed; `None`, the default, for nowhere.
+    pub checkpoint: Option<CheckpointFile>,
+    /// A file for the entries that were not copied: in the bulk format, each with its reason. `None` by default.
+    pub rejects: Option<PathBuf>,
     /// Stop after the batch in which the first entry was not copied; off by default.
     pub fail_fast: bool,
     /// Copy an entry whose expiry the source cannot tell as one that never expires; off by default, and then such an
@@ -32,6 +55,41 @@ pub struct Options {
     pub allow_empty: bool,
     /// The clock that says whether an entry has expired since it was copied; the system's by default (EXP-10).
     pub clock: Arc<dyn Clock>,
+    /// What waits; tokio's by default (EXP-10).
+    pub timer: Arc<dyn Timer>,
+}
+
+/// What happens to an entry whose key the target has already. An entry that is there as it would be written is
+/// [unchanged](crate::Counts::unchanged) in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnConflict {
+    /// It replaces what is there (SET-1).
+    #[default]
+    Overwrite,
+    /// What is there stays, and the entry is counted as [kept](crate::Counts::kept). Decided by the target, by
+    /// `IfNotExists` (SET-2).
+    Skip,
+    /// What is there stays, and the entry is counted as failed. Decided as by `Skip`.
+    Fail,
+}
+
+/// So many requests in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many requests.
+    pub requests: NonZeroUsize,
+    /// In how much time; zero is no bound.
+    pub per: Duration,
+}
+
+/// The file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Begin anew, whatever it says.
+    pub restart: bool,
 }
 
 /// What a ttl or a time of zero or less means in the file that is read (EXP-5).
@@ -48,6 +106,10 @@ pub enum ZeroExpiry {
 }
 
 impl Options {
+    pub(crate) fn entries_max(&self) -> usize {
+        self.batch_entries.map_or(500, NonZeroUsize::get)
+    }
+
     /// What an expiry of a source means.
     pub(crate) fn settled(&self, expiry: RecordExpiry) -> RecordExpiry {
         match (expiry, self.zero_expiry) {
@@ -59,17 +121,26 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        const BATCH_ENTRIES: NonZeroUsize = NonZeroUsize::new(500).unwrap();
+        const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(4).unwrap();
         Self {
             prefix: String::new(),
-            batch_entries: BATCH_ENTRIES,
-            batch_bytes: 4 * 1024 * 1024,
+            batch_entries: None,
+            batch_bytes: 8 * 1024 * 1024,
+            concurrency: CONCURRENCY,
+            rate: None,
+            max_wait: Duration::from_secs(30 * 60),
+            on_conflict: OnConflict::default(),
+            allow_race: false,
+            skip_bad_lines: false,
+            checkpoint: None,
+            rejects: None,
             fail_fast: false,
             unknown_expiry_as_never: false,
             zero_expiry: ZeroExpiry::default(),
             keep_partial: false,
             allow_empty: false,
             clock: Arc::new(SystemClock),
+            timer: Arc::new(TokioTimer),
         }
     }
 }

@@ -205,7 +205,7 @@ impl<'s> StoreWalk<'s> {
     const SINGLES: usize = 16;
 
     fn new(store: &'s Store, keys: Keys<'s>, options: &Options) -> Self {
-        let keys_wanted = Self::KEYS_AT_FIRST.min(options.batch_entries.get());
+        let keys_wanted = Self::KEYS_AT_FIRST.min(options.entries_max());
         Self { store, keys, keys_wanted, missing: 0, unreadable: Vec::new() }
     }
 
@@ -258,7 +258,7 @@ impl<'s> StoreWalk<'s> {
     fn adapt(&mut self, records: &[Record], options: &Options) {
         let largest = records.iter().map(Record::bytes).max().unwrap_or(1);
         let fitting = (options.batch_bytes / largest).max(1);
-        self.keys_wanted = fitting.min(self.keys_wanted * 2).min(options.batch_entries.get());
+        self.keys_wanted = fitting.min(self.keys_wanted * 2).min(options.entries_max());
     }
 }
 
@@ -293,7 +293,7 @@ impl BulkState {
     fn next_batch(&mut self, options: &Options) -> Result<Option<Vec<Record>>> {
         let mut records = Vec::new();
         let mut bytes = 0;
-        while self.left.is_none() && records.len() < options.batch_entries.get() && bytes < options.batch_bytes {
+        while self.left.is_none() && records.len() < options.entries_max() && bytes < options.batch_bytes {
             match self.reader.next_record() {
                 Ok(Some(record)) if record.key.starts_with(&options.prefix) => {
                     bytes += record.bytes();

@@ -1,45 +1,81 @@
 //! What became of the entries: an honest account.
 
+use std::mem;
 use std::path::PathBuf;
 
-use crate::error::Error;
+use kv_api::Reason;
 
-/// What a copy did with the entries it read: `written`, `repeated`, `expired`, `skipped`, `failed` and `unknown` add up
-/// to `read`.
-#[derive(Debug, Default)]
+use crate::error::Error;
+use crate::progress::Resumed;
+
+/// What a copy did with the entries it read: all that follow `read`, but for `missing`, add up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Summary {
-    /// Entries read from the source, with the prefix asked for. A batch that an [`Error`] of the target cut off is not
-    /// counted.
+pub struct Counts {
+    /// Entries read from the source, of those that were selected. A batch that an [`Error`] of the target cut off is
+    /// not counted.
     pub read: u64,
-    /// Entries that the target has acknowledged. With [`target_untouched`](Self::target_untouched) they are in the file
-    /// [`kept_beside`](Self::kept_beside), if that is there.
+    /// Entries that the target has acknowledged. With [`target_untouched`](Summary::target_untouched) they are in the
+    /// file [`kept_beside`](Summary::kept_beside), if that is there.
     pub written: u64,
+    /// Entries that the target had already, just as they would have been written; looked at only where
+    /// [`OnConflict`](crate::OnConflict) says that what is there stays.
+    pub unchanged: u64,
+    /// Entries that were not written since the target has another one under their key, and
+    /// [`OnConflict::Skip`](crate::OnConflict::Skip) lets it stay: no failure.
+    pub kept: u64,
     /// Entries that the target has acknowledged, and that a later one with the same key has replaced there: no failure.
     /// A target file keeps them all, so that there they are `written`.
     pub repeated: u64,
-    /// The source names more keys than are kept in mind ([`Self::KEYS_MAX`]), so that some of `written` may be
-    /// `repeated`.
-    pub repeated_at_least: bool,
     /// Entries that had expired when the target was to store them (EXP-5): not stored, and no failure.
     pub expired: u64,
     /// Entries with an expiry of zero or less that [`ZeroExpiry::Skip`](crate::ZeroExpiry::Skip) skipped: no failure.
     pub skipped: u64,
-    /// Entries that the target certainly does not have, and keys of the source that hold no value (VAL-7).
+    /// Entries that the target certainly does not have, keys of the source that hold no value (VAL-7), and items of a
+    /// file that cannot be read.
     pub failed: u64,
     /// Entries that the target may or may not have: no trustworthy answer came (ERR-3).
     pub unknown: u64,
     /// Keys of a file of keys that the source does not have: no failure, for an entry may have expired since it was
     /// named.
     pub missing: u64,
-    /// The first failures, [`Self::FAILURES_MAX`] at most: of `failed` and of `unknown`.
-    pub failures: Vec<Failure>,
+}
+
+/// What a copy did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// What became of the entries, over all runs of a copy that was resumed.
+    pub counts: Counts,
+    /// The source names more keys than are kept in mind ([`Self::KEYS_MAX`]), so that some of `written` may be
+    /// `repeated`.
+    pub repeated_at_least: bool,
+    /// Why entries were not copied, by cause: of `failed` and of `unknown`.
+    pub failures: Failures,
     /// What ended the copy before its end.
     pub stopped: Option<Error>,
     /// The target is a file that has not appeared or changed, since the result is not complete, or is empty.
     pub target_untouched: bool,
     /// Where the incomplete result of an untouched target file is kept; `None` when no entry was written.
     pub kept_beside: Option<PathBuf>,
+    /// Where the copy went on, when it was resumed.
+    pub resumed: Option<Resumed>,
+    /// The checkpoint from which the same copy goes on; `None` when there is nothing to go on from.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// Failures by cause.
+#[derive(Clone, Debug, Default)]
+pub struct Failures(Vec<Cause>);
+
+/// Failures that have one cause: the same kind of error, with the same reason but for figures, or the same text.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Cause {
+    /// How many.
+    pub count: u64,
+    /// The first of them, [`Failures::EXAMPLES_MAX`] at most.
+    pub examples: Vec<Failure>,
 }
 
 /// Why one entry was not copied, or not certainly.
@@ -54,10 +90,45 @@ pub struct Failure {
     pub error: kv_api::Error,
 }
 
-impl Summary {
-    /// The most failures that are listed; the counts go on.
-    pub const FAILURES_MAX: usize = 20;
+impl Failures {
+    /// The most causes that are kept apart; failures of further ones are only counted.
+    pub const CAUSES_MAX: usize = 20;
 
+    /// The most examples of one cause.
+    pub const EXAMPLES_MAX: usize = 5;
+
+    /// The causes, in the order in which they were met.
+    #[must_use]
+    pub fn causes(&self) -> &[Cause] {
+        &self.0
+    }
+
+    pub(crate) fn add(&mut self, failure: Failure) {
+        let same = |cause: &&mut Cause| {
+            cause.examples.first().is_some_and(|first| has_same_cause(&first.error, &failure.error))
+        };
+        if let Some(cause) = self.0.iter_mut().find(same) {
+            cause.count += 1;
+            if cause.examples.len() < Self::EXAMPLES_MAX {
+                cause.examples.push(failure);
+            }
+        } else if self.0.len() < Self::CAUSES_MAX {
+            self.0.push(Cause { count: 1, examples: vec![failure] });
+        }
+    }
+}
+
+fn has_same_cause(one: &kv_api::Error, other: &kv_api::Error) -> bool {
+    let is_same_reason = match (one.reason(), other.reason()) {
+        (Some(Reason::Limit { name: one, .. }), Some(Reason::Limit { name: other, .. })) => one == other,
+        (Some(one), Some(other)) => mem::discriminant(one) == mem::discriminant(other),
+        (None, None) => one.message() == other.message(),
+        _ => false,
+    };
+    is_same_reason && (one.kind(), one.retry(), one.native_code()) == (other.kind(), other.retry(), other.native_code())
+}
+
+impl Summary {
     /// Up to so many keys of a file are kept in mind to find those that are repeated: as hashes, in 18 MiB, and 27 MiB
     /// while the table grows for the last time.
     pub const KEYS_MAX: usize = 1_835_008;
@@ -66,17 +137,15 @@ impl Summary {
     /// replaced by a later one.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        self.stopped.is_none() && self.failed == 0 && self.unknown == 0
+        self.stopped.is_none() && self.counts.failed == 0 && self.counts.unknown == 0
     }
 
     pub(crate) fn add_failure(&mut self, key: String, line: Option<u64>, error: kv_api::Error) {
         if error.is_outcome_unknown() {
-            self.unknown += 1;
+            self.counts.unknown += 1;
         } else {
-            self.failed += 1;
+            self.counts.failed += 1;
         }
-        if self.failures.len() < Self::FAILURES_MAX {
-            self.failures.push(Failure { key, line, error });
-        }
+        self.failures.add(Failure { key, line, error });
     }
 }

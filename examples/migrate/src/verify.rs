@@ -7,9 +7,9 @@ use std::time::Duration;
 use kv_api::{ErrorKind, Store, Timestamp};
 
 use crate::bulk::BulkReader;
-use crate::copy::Progress;
 use crate::error::{Error, Result};
 use crate::options::{Options, ZeroExpiry};
+use crate::progress::{Event, Progress};
 use crate::record::{Record, RecordExpiry};
 use crate::source::{Order, Source};
 
@@ -109,12 +109,12 @@ pub async fn verify(
     target: Target<'_>,
     options: &Options,
     started: Timestamp,
-    mut progress: impl FnMut(Progress),
+    mut observe: impl FnMut(Event<'_>),
 ) -> Verification {
     let mut verification = Verification::default();
     let mut differing = Differing::default();
     let result =
-        verify_batches(&mut source, target, options, started, &mut verification, &mut differing, &mut progress).await;
+        verify_batches(&mut source, target, options, started, &mut verification, &mut differing, &mut observe).await;
     verification.stopped = result.err();
     verification.differences = differing.into_sorted();
     verification
@@ -127,7 +127,7 @@ async fn verify_batches(
     started: Timestamp,
     verification: &mut Verification,
     differing: &mut Differing,
-    progress: &mut impl FnMut(Progress),
+    observe: &mut impl FnMut(Event<'_>),
 ) -> Result<()> {
     let rounding = source.expiry_resolution().max(match &target {
         Target::Store(store) => store.capabilities().expiry_resolution,
@@ -163,7 +163,7 @@ async fn verify_batches(
             verification.compared += 1;
             differing.note(unreadable.key, unreadable.line, Some(What::NoValue))?;
         }
-        progress(Progress { entries: verification.read(), bytes: source.position() });
+        observe(Event::Progress(Progress { entries: verification.read(), bytes: source.position() }));
     }
     Ok(())
 }

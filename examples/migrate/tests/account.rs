@@ -13,7 +13,7 @@ use kv_api::{
     ReadMany, Result, Retry, SetItem, SetOutcome, Store, Support, Value, ValueKinds, Write, async_trait,
 };
 use kv_backends::memory::MemoryStore;
-use kv_migrate::{Difference, KeyReader, Options, Sink, Source, Summary, Target, What, copy, verify};
+use kv_migrate::{Difference, Failures, KeyReader, Options, Sink, Source, Summary, Target, What, copy, verify};
 
 /// A memory store whose keys say what goes wrong with them.
 #[derive(Debug, Default)]
@@ -60,8 +60,18 @@ async fn store_with(keys: impl IntoIterator<Item = String>) -> Store {
 }
 
 fn counts(summary: &Summary) -> [u64; 5] {
-    let counts = [summary.read, summary.written, summary.expired, summary.failed, summary.unknown];
-    assert_eq!(counts[1..].iter().sum::<u64>() + summary.skipped + summary.repeated, summary.read, "{summary:?}");
+    let counts = [
+        summary.counts.read,
+        summary.counts.written,
+        summary.counts.expired,
+        summary.counts.failed,
+        summary.counts.unknown,
+    ];
+    assert_eq!(
+        counts[1..].iter().sum::<u64>() + summary.counts.skipped + summary.counts.repeated,
+        summary.counts.read,
+        "{summary:?}"
+    );
     counts
 }
 
@@ -95,8 +105,9 @@ async fn a_refused_entry_is_named_and_the_others_go_on() {
     let summary = import(&path, &store).await;
     assert!(!summary.is_complete() && summary.stopped.is_none());
     assert_eq!(counts(&summary), [40, 20, 0, 20, 0]);
-    assert_eq!(summary.failures.len(), Summary::FAILURES_MAX);
-    let first = &summary.failures[0];
+    let [cause] = summary.failures.causes() else { panic!("{summary:?}") };
+    assert_eq!((cause.count, cause.examples.len()), (20, Failures::EXAMPLES_MAX));
+    let first = &cause.examples[0];
     assert_eq!((first.key.as_str(), first.line), ("1", Some(2)));
     assert_eq!(first.error.kind(), ErrorKind::InvalidArgument);
 }
@@ -123,7 +134,7 @@ async fn an_outcome_that_nobody_knows_is_counted_apart() {
     let summary = copy_stores(&from, &Store::new(Faulty::default())).await;
     assert!(!summary.is_complete());
     assert_eq!(counts(&summary), [4, 2, 0, 0, 2]);
-    assert!(summary.failures.iter().all(|failure| failure.error.is_outcome_unknown()));
+    assert!(summary.failures.causes().iter().all(|cause| cause.examples[0].error.is_outcome_unknown()));
 }
 
 #[tokio::test]
@@ -157,7 +168,7 @@ async fn exp_8_an_unknown_expiry_is_copied_only_when_that_was_said() {
     let to = memory().await;
     let summary = copy_stores(&from, &to).await;
     assert_eq!(counts(&summary), [1, 0, 0, 1, 0]);
-    assert!(summary.failures[0].error.message().contains("cannot tell when"), "{summary:?}");
+    assert!(summary.failures.causes()[0].examples[0].error.message().contains("cannot tell when"), "{summary:?}");
     assert!(!to.exists("k").await.unwrap());
 
     let options = Options { unknown_expiry_as_never: true, ..options() };
@@ -229,7 +240,7 @@ async fn what_a_store_holds_and_a_file_cannot_is_named() {
     }
     let summary = export(&broken, &path).await;
     assert_eq!(counts(&summary), [2, 1, 0, 1, 0]);
-    assert_eq!(summary.failures[0].key, "broken");
+    assert_eq!(summary.failures.causes()[0].examples[0].key, "broken");
     assert!(summary.target_untouched && !path.exists());
     let kept = summary.kept_beside.unwrap();
     assert_eq!(fs::read_to_string(kept).unwrap(), "{\"key\":\"whole\",\"value\":\"v\"}\n");
@@ -302,7 +313,7 @@ async fn val_7_what_is_no_value_is_counted_and_named() {
     let directory = tempfile::tempdir().unwrap();
     let named = directory.path().join("keys.txt");
     fs::write(&named, "a\nlist\nmissing\nz\n").unwrap();
-    let options = Options { batch_entries: std::num::NonZeroUsize::MIN, ..options() };
+    let options = Options { batch_entries: Some(std::num::NonZeroUsize::MIN), ..options() };
     let sources = || {
         let keys = Source::keys(&from, KeyReader::open(&named).unwrap(), &options);
         [(Source::store(&from, &options).unwrap(), None, 0), (keys, Some(2), 1)]
@@ -310,8 +321,8 @@ async fn val_7_what_is_no_value_is_counted_and_named() {
     for (source, line, missing) in sources() {
         let summary = copy(source, Sink::store(&to), &options, |_| {}).await;
         assert!(!summary.is_complete());
-        assert_eq!((counts(&summary), summary.missing), ([3, 2, 0, 1, 0], missing));
-        let failure = &summary.failures[0];
+        assert_eq!((counts(&summary), summary.counts.missing), ([3, 2, 0, 1, 0], missing));
+        let failure = &summary.failures.causes()[0].examples[0];
         assert_eq!((failure.key.as_str(), failure.line, failure.error.kind()), ("list", line, ErrorKind::WrongType));
     }
     for (source, line, _) in sources() {

@@ -114,9 +114,16 @@ async fn every_outcome_together_adds_up_to_what_was_read() {
     ]);
     let to = memory().await;
     let summary = import(&directory.path().join("in.jsonl"), &to).await;
-    let counts = [summary.read, summary.written, summary.repeated, summary.expired, summary.failed, summary.unknown];
+    let counts = [
+        summary.counts.read,
+        summary.counts.written,
+        summary.counts.repeated,
+        summary.counts.expired,
+        summary.counts.failed,
+        summary.counts.unknown,
+    ];
     assert_eq!(counts, [8, 2, 2, 1, 3, 0], "{summary:?}");
     assert!(!summary.repeated_at_least);
     assert_eq!(to.get("a").await.unwrap(), Some("3".into()));
-    assert_eq!(to.list().await.unwrap().items.len() as u64, summary.written);
+    assert_eq!(to.list().await.unwrap().items.len() as u64, summary.counts.written);
 }

@@ -94,10 +94,10 @@ async fn the_error_names_file_line_and_member_and_no_target_file_appears() {
             assert!(!summary.is_complete() && summary.target_untouched);
             assert_eq!(fs::read_to_string(&to).ok().as_deref(), existing, "{expected}");
             // What came before the damage is kept, and no temporary file is left.
-            assert_eq!(summary.kept_beside.is_some(), summary.written > 0, "{summary:?}");
+            assert_eq!(summary.kept_beside.is_some(), summary.counts.written > 0, "{summary:?}");
             let kept = summary.kept_beside.map(fs::remove_file).transpose().unwrap();
             let left = fs::read_dir(directory.path()).unwrap().count();
-            assert_eq!((left, kept.is_some()), (if existing.is_some() { 2 } else { 1 }, summary.written > 0));
+            assert_eq!((left, kept.is_some()), (if existing.is_some() { 2 } else { 1 }, summary.counts.written > 0));
         }
     }
 }
@@ -113,7 +113,7 @@ async fn everything_before_the_damage_is_in_the_store_and_counted() {
         let summary = import(&path, &store).await;
         let error = summary.stopped.as_ref().expect("line 1 behind the good ones is damaged").to_string();
         assert!(error.contains(&format!("line {}: is not JSON", good + 1)), "{error}");
-        assert_eq!((summary.read, summary.written, summary.target_untouched), (good, good, false));
+        assert_eq!((summary.counts.read, summary.counts.written, summary.target_untouched), (good, good, false));
         assert_eq!(store.list().await.unwrap().items.len() as u64, good);
     }
 }

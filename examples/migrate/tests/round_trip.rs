@@ -140,7 +140,7 @@ async fn of_a_repeated_key_the_last_item_remains() {
     let store = memory().await;
     let summary = import(&path, &store).await;
     assert!(summary.is_complete(), "{summary:?}");
-    assert_eq!((summary.read, summary.written, summary.repeated), (12, 2, 10));
+    assert_eq!((summary.counts.read, summary.counts.written, summary.counts.repeated), (12, 2, 10));
     assert_eq!(store.get_many(["k0", "k1"]).await.unwrap(), [Some(Value::from("10")), Some(Value::from("11"))]);
 }
 

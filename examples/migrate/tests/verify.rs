@@ -146,7 +146,7 @@ async fn a_key_that_the_target_cannot_hold_is_missing_there() {
     }
     let to = memory().await.restricted_to([&SHORT]);
     let summary = copy_stores(&from, &to).await;
-    assert_eq!((summary.written, summary.failed), (3, 2));
+    assert_eq!((summary.counts.written, summary.counts.failed), (3, 2));
     let verification = compare(&from, &to).await;
     assert_eq!(found(&verification), [("2222", What::Missing), ("4444", What::Missing)]);
     assert_eq!(verification.expiry_not_reported, 3, "a target without expiry tells none");

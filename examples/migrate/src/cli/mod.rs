@@ -141,7 +141,7 @@ async fn run(arguments: &CopyArguments) -> u8 {
     }
     let options = Options {
         prefix: arguments.prefix.clone(),
-        batch_entries: arguments.batch,
+        batch_entries: Some(arguments.batch),
         fail_fast: arguments.fail_fast,
         unknown_expiry_as_never: arguments.unknown_expiry_as_never,
         zero_expiry: arguments.zero_expiry.map_or_else(Default::default, Into::into),
@@ -233,10 +233,10 @@ impl Step<'_> {
             Opened::Stdio => Sink::bulk(BulkWriter::stdout(arguments.stdout_format.into())),
         };
         let bar = Bar::new("copying", matches!(self.to, Opened::Stdio));
-        let summary = Box::pin(copy(source, sink, options, |progress| bar.update(progress))).await;
+        let summary = Box::pin(copy(source, sink, options, |event| bar.observe(event))).await;
         bar.clear();
         report::summary(&summary, self.from_name, self.to_name, bar.elapsed());
-        if summary.failed > 0 && !options.unknown_expiry_as_never && self.source_hides_expiries() {
+        if summary.counts.failed > 0 && !options.unknown_expiry_as_never && self.source_hides_expiries() {
             tell!(
                 "  --unknown-expiry-as-never copies those whose expiry the source cannot tell, as entries that never expire"
             );
@@ -264,7 +264,7 @@ impl Step<'_> {
         };
         let bar = Bar::new("verifying", false);
         let source = self.source(options)?;
-        let verification = Box::pin(verify(source, target, options, started, |progress| bar.update(progress))).await;
+        let verification = Box::pin(verify(source, target, options, started, |event| bar.observe(event))).await;
         bar.clear();
         report::verification(&verification, self.from_name, to_name);
         Ok(verification.is_clean())

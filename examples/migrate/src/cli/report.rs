@@ -16,7 +16,7 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
         return; // as `yes | head` ends: the reader of standard output has seen enough
     }
     let seconds = took.as_secs_f64();
-    let rate = rate(summary.written, took);
+    let rate = rate(summary.counts.written, took);
     let (from, target) = (from.shown(), to);
     // Where the entries are that were written.
     let to = match (&summary.kept_beside, summary.target_untouched) {
@@ -24,8 +24,8 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
         (None, false) => Some(target.shown()),
         (None, true) => None,
     };
-    let written = entries(summary.written);
-    let were_written = were(summary.written);
+    let written = entries(summary.counts.written);
+    let were_written = were(summary.counts.written);
     match (&summary.stopped, to) {
         (None, Some(to)) => tell!("copied {written} from {from} to {to} in {seconds:.1} s{rate}"),
         (None, None) => tell!("copied no entry from {from}"),
@@ -43,36 +43,44 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
     if summary.target_untouched {
         untouched(summary, target);
     }
-    if summary.read != summary.written {
-        tell!("  {} {} read in all", entries(summary.read), were(summary.read));
+    if summary.counts.read != summary.counts.written {
+        tell!("  {} {} read in all", entries(summary.counts.read), were(summary.counts.read));
     }
-    if summary.expired > 0 {
-        tell!("  {} had expired by then and {} skipped", entries(summary.expired), were(summary.expired));
+    if summary.counts.expired > 0 {
+        tell!("  {} had expired by then and {} skipped", entries(summary.counts.expired), were(summary.counts.expired));
     }
-    if summary.skipped > 0 {
-        tell!("  {} {} skipped: the expiry is zero or less", entries(summary.skipped), were(summary.skipped));
+    if summary.counts.skipped > 0 {
+        tell!(
+            "  {} {} skipped: the expiry is zero or less",
+            entries(summary.counts.skipped),
+            were(summary.counts.skipped)
+        );
     }
-    if summary.repeated > 0 {
-        let (repeated, were) = (entries(summary.repeated), were(summary.repeated));
+    if summary.counts.repeated > 0 {
+        let (repeated, were) = (entries(summary.counts.repeated), were(summary.counts.repeated));
         tell!("  {repeated} {were} replaced by a later one with the same key");
     }
     if summary.repeated_at_least {
         tell!("  more may have been: of so many keys not all are kept in mind");
     }
-    if summary.missing > 0 {
-        let (count, were) = (grouped(summary.missing), were(summary.missing));
+    if summary.counts.missing > 0 {
+        let (count, were) = (grouped(summary.counts.missing), were(summary.counts.missing));
         tell!("  {count} of the keys that were named {were} not in {from}");
     }
-    if summary.failed > 0 {
-        tell!("  {} {} not copied", entries(summary.failed), were(summary.failed));
+    if summary.counts.failed > 0 {
+        tell!("  {} {} not copied", entries(summary.counts.failed), were(summary.counts.failed));
     }
-    if summary.unknown > 0 {
-        tell!("  {} may or may not have been copied: no answer came that could be trusted", entries(summary.unknown));
+    if summary.counts.unknown > 0 {
+        tell!(
+            "  {} may or may not have been copied: no answer came that could be trusted",
+            entries(summary.counts.unknown)
+        );
     }
-    for failure in &summary.failures {
+    let examples = summary.failures.causes().iter().flat_map(|cause| &cause.examples);
+    for failure in examples.clone() {
         tell!("    {}", describe(failure));
     }
-    let more = (summary.failed + summary.unknown).saturating_sub(summary.failures.len() as u64);
+    let more = (summary.counts.failed + summary.counts.unknown).saturating_sub(examples.count() as u64);
     if more > 0 {
         tell!("    and {} more", grouped(more));
     }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kv_migrate::Progress;
+use kv_migrate::{Event, Progress};
 
 /// A bar where the length is known, which it is for files; else a moving sign and a count.
 pub(crate) struct Bar(ProgressBar);
@@ -20,7 +20,13 @@ impl Bar {
         Self(bar)
     }
 
-    pub(crate) fn update(&self, progress: Progress) {
+    pub(crate) fn observe(&self, event: Event<'_>) {
+        if let Event::Progress(progress) = event {
+            self.update(progress);
+        }
+    }
+
+    fn update(&self, progress: Progress) {
         if let Some((read, total)) = progress.bytes {
             if self.0.length().is_none() {
                 self.0.set_length(total);

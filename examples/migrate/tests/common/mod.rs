@@ -77,7 +77,7 @@ pub(crate) async fn with_difficult_items(store: Store) -> Store {
 
 /// Small batches, so that each test goes through several.
 pub(crate) fn options() -> Options {
-    Options { batch_entries: 5.try_into().unwrap(), ..Options::default() }
+    Options { batch_entries: Some(5.try_into().unwrap()), ..Options::default() }
 }
 
 pub(crate) async fn copy_stores(from: &Store, to: &Store) -> Summary {
@@ -101,7 +101,7 @@ pub(crate) async fn convert(from: &Path, to: &Path) -> Summary {
 #[track_caller]
 pub(crate) fn assert_complete(summary: &Summary, entries: usize) {
     assert!(summary.is_complete(), "{summary:?}");
-    assert_eq!((summary.read, summary.written), (entries as u64, entries as u64), "{summary:?}");
+    assert_eq!((summary.counts.read, summary.counts.written), (entries as u64, entries as u64), "{summary:?}");
 }
 
 /// Long enough that nothing expires during a test.
