@@ -12,7 +12,7 @@ use crate::error::{Error, Reason, Result, Retry};
 use crate::handle::{Handle, wrong_count};
 use crate::listing::{self, Asked};
 use crate::outcome::DeleteOutcome;
-use crate::page::ListItem;
+use crate::page::{ListItem, Page};
 use crate::request::{DeleteMany, ReadMany};
 use crate::seen::Seen;
 
@@ -112,6 +112,15 @@ impl Walk {
         }
         Ok(Some(listing::shown_items(handle, items)))
     }
+
+    /// Where the walk goes on; `None` at its end.
+    fn cursor(&self) -> Option<Cursor> {
+        match &self.at {
+            At::Start(cursor) => cursor.clone(),
+            At::Position(position) => Some(listing::cursor_scope(&self.handle, &self.full_prefix).seal(position)),
+            At::End => None,
+        }
+    }
 }
 
 /// How a walk knows a key that it has met before.
@@ -173,13 +182,16 @@ impl Positions {
     }
 }
 
-pub(crate) fn items(handle: Arc<Handle>, options: Options) -> impl Stream<Item = Result<ListItem>> + Send + Unpin {
+pub(crate) fn pages(handle: Arc<Handle>, options: Options) -> impl Stream<Item = Result<Page>> + Send + Unpin {
     let walk = Walk::new(handle, options, KEYS_DEFAULT);
-    let pages = stream::try_unfold(walk, |mut walk| async move {
-        let items = walk.next_page().await;
-        items.map(|items| items.map(|items| (items, walk)))
-    });
-    Box::pin(pages.map_ok(|items| stream::iter(items.into_iter().map(Ok))).try_flatten())
+    Box::pin(stream::try_unfold(walk, |mut walk| async move {
+        let items = walk.next_page().await?;
+        Ok(items.map(|items| (Page { items, cursor: walk.cursor() }, walk)))
+    }))
+}
+
+pub(crate) fn items(handle: Arc<Handle>, options: Options) -> impl Stream<Item = Result<ListItem>> + Send + Unpin {
+    pages(handle, options).map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten()
 }
 
 pub(crate) fn entries(

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt, TryStreamExt};
 use kv_api::{
     Backend, Capabilities, Cursor, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, ListItem, ListOrder,
-    ListPage, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Store, Support, Value, ValueKinds, Write,
+    ListPage, Page, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Store, Support, Value, ValueKinds, Write,
     async_trait,
 };
 
@@ -95,6 +95,7 @@ async fn ends(capabilities: &'static Capabilities, pages: Pages) -> Vec<Error> {
     let store = || Script::store(capabilities, pages).0;
     vec![
         store().list().stream().try_collect::<Vec<_>>().await.unwrap_err(),
+        store().list().pages().try_collect::<Vec<_>>().await.unwrap_err(),
         store().list().entries().try_collect::<Vec<_>>().await.unwrap_err(),
         store().clear().await.unwrap_err(),
         store().delete_prefix("k").await.unwrap_err(),
@@ -103,7 +104,7 @@ async fn ends(capabilities: &'static Capabilities, pages: Pages) -> Vec<Error> {
 
 async fn all_end_in_protocol(capabilities: &'static Capabilities, pages: Pages) {
     for (error, operation) in
-        ends(capabilities, pages).await.into_iter().zip(["list", "list", "clear", "delete_prefix"])
+        ends(capabilities, pages).await.into_iter().zip(["list", "list", "list", "clear", "delete_prefix"])
     {
         assert_eq!((error.kind(), error.operation()), (ErrorKind::Protocol, Some(operation)), "{error}");
         assert_eq!(error.store(), Some("script"));
@@ -216,6 +217,9 @@ async fn list_2_an_unordered_store_may_repeat_across_pages_and_is_asked_for_each
     let store = || Script::store(&UNORDERED, pages).0;
     assert_eq!(store().list().stream().count().await, 3);
     assert_eq!(store().list().entries().count().await, 3);
+    let of_pages = |pages: Vec<Page>| pages.iter().map(|page| page.items.len()).collect::<Vec<_>>();
+    assert_eq!(of_pages(store().list().pages().try_collect().await.unwrap()), [2, 1, 0]);
+    assert_eq!(of_pages(store().list().allow_repeats().pages().try_collect().await.unwrap()), [2, 2, 1]);
     assert_eq!(store().list().allow_repeats().stream().count().await, 5, "once on each page");
     assert_eq!(store().list().allow_repeats().entries().count().await, 5);
     assert_eq!(store().clear().await.unwrap(), 3, "DEL-3: a key that is listed twice is one entry");
@@ -231,6 +235,7 @@ async fn list_1_an_ordered_page_with_more_keys_than_the_limit_is_never_passed_on
     let too_many = [
         store(&ORDERED).list().limit(2).await.unwrap_err(),
         store(&ORDERED).list().limit(2).stream().try_collect::<Vec<_>>().await.unwrap_err(),
+        store(&ORDERED).list().limit(2).pages().try_collect::<Vec<_>>().await.unwrap_err(),
         store(&ORDERED).list().limit(2).entries().try_collect::<Vec<_>>().await.unwrap_err(),
     ];
     for error in too_many {
@@ -252,6 +257,39 @@ async fn list_1_a_key_outside_the_prefix_is_never_passed_on() {
             assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
         }
     }
+}
+
+#[tokio::test]
+async fn list_3_after_an_error_the_pages_go_on_at_the_last_cursor() {
+    // The positions count the pages; what is asked for the third time fails.
+    let pages: Pages = |asked, position| {
+        let at = position.map_or(0, |position| std::str::from_utf8(position).unwrap().parse::<usize>().unwrap());
+        let key = if asked == 2 { "outside the prefix".to_owned() } else { format!("k{at}") };
+        (vec![key], if at < 4 { numbered(at + 1) } else { None })
+    };
+    for capabilities in [&ORDERED, &UNORDERED] {
+        let (store, script) = Script::store(capabilities, pages);
+        let given: Vec<Result<Page>> = store.list().prefix("k").pages().collect().await;
+        let [Ok(first), Ok(second), Err(error)] = &*given else { panic!("it ends after the error: {given:?}") };
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert_eq!((&*first.items[0].key, &*second.items[0].key), ("k0", "k1"));
+        let cursor: Cursor = second.cursor.as_ref().unwrap().to_string().parse().unwrap();
+        let rest: Vec<Page> = store.list().prefix("k").cursor(cursor).pages().try_collect().await.unwrap();
+        let keys: Vec<&str> = rest.iter().flatten().map(|item| &*item.key).collect();
+        assert_eq!(keys, ["k2", "k3", "k4"]);
+        let ends: Vec<bool> = rest.iter().map(|page| page.cursor.is_none()).collect();
+        assert_eq!((ends, script.asked()), (vec![false, false, true], 6), "the last page has no cursor");
+        // A page asked for alone and one of a walk have the same cursor.
+        assert_eq!(store.list().prefix("k").await.unwrap().cursor, first.cursor);
+    }
+}
+
+#[tokio::test]
+async fn list_5_pages_that_begin_at_a_cursor_do_not_come_back_to_it() {
+    let (store, script) = Script::store(&UNORDERED, |asked, _| (vec![format!("k{asked}")], numbered(asked % 3)));
+    let cursor = store.list().await.unwrap().cursor.unwrap();
+    store.list().cursor(cursor).pages().try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(script.asked() < 20, "{}", script.asked());
 }
 
 #[tokio::test]

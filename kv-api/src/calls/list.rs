@@ -17,8 +17,8 @@ use crate::listing::{self, Asked};
 use crate::page::{ListItem, Page, RawPage};
 use crate::walk;
 
-/// Lists keys; see [`Store::list`](crate::Store::list). Awaited it is one [`Page`]; [`stream`](Self::stream) and
-/// [`entries`](Self::entries) walk all pages.
+/// Lists keys; see [`Store::list`](crate::Store::list). Awaited it is one [`Page`]; [`stream`](Self::stream),
+/// [`pages`](Self::pages) and [`entries`](Self::entries) walk all pages.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -113,6 +113,39 @@ impl<'a> List<'a> {
     pub fn stream(self) -> impl Stream<Item = Result<ListItem>> + Send + Unpin + use<> {
         let (handle, options) = self.walked();
         walk::items(handle, options)
+    }
+
+    /// All pages, one after the other as they are asked for, each with the cursor of the page after it; the last page
+    /// has none. Limit, repeats, checks and end are those of [`stream`](Self::stream), and like it this keeps the store
+    /// by itself (LIST-2, LIST-5).
+    ///
+    /// It is for work that must not begin again: a program that stores the cursor when it is done with a page goes on
+    /// there with [`cursor`](Self::cursor), after an error or in another process (LIST-3). That is a new walk, which
+    /// does not know the keys of the one before: where the list has no order it can give some of them again.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use futures_util::TryStreamExt;
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// for key in ["a", "b", "c"] {
+    ///     store.set(key, "").await?;
+    /// }
+    /// let mut pages = store.list().limit(2).pages();
+    /// let first = pages.try_next().await?.expect("there are keys");
+    /// assert_eq!(first.items.len(), 2);
+    /// let stored = first.cursor.expect("a key is left").to_string();
+    ///
+    /// // Later, in another process:
+    /// let rest: Vec<_> = store.list().cursor(stored.parse()?).pages().try_collect().await?;
+    /// assert_eq!(rest[0].items[0].key, "c");
+    /// assert_eq!(rest[0].cursor, None); // the end
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pages(self) -> impl Stream<Item = Result<Page>> + Send + Unpin + use<> {
+        let (handle, options) = self.walked();
+        walk::pages(handle, options)
     }
 
     /// All entries with their keys, page by page; what vanished in between is left out (LIST-4). A page is 100 entries
