@@ -113,7 +113,9 @@ caught! {
     integers_become_floats: IntegersBecomeFloats by val_3_an_integer_stays_an_integer;
     keys_are_case_folded: KeysAreCaseFolded by key_3_keys_that_differ_in_a_byte_are_different;
     keys_are_trimmed: KeysAreTrimmed by key_3_keys_that_differ_in_a_byte_are_different;
+    list_counts_characters: ListCountsCharacters by list_6_a_list_reports_the_length_of_each_value;
     list_ignores_case_in_order: ListIgnoresCaseInOrder by list_2_the_order_is_by_bytes;
+    list_keeps_the_old_length: ListKeepsTheOldLength by list_6_a_list_reports_the_length_of_each_value;
     list_loses_the_key_at_the_border: ListLosesTheKeyAtTheBorder by list_2_no_key_is_lost_between_pages;
     list_order_is_utf_16: ListOrderIsUtf16 by list_2_the_order_is_by_bytes;
     list_prefix_is_a_pattern: ListPrefixIsAPattern by list_1_a_prefix_is_literal;

@@ -57,7 +57,7 @@ restricted! {
         .with_expiry_min(Duration::from_secs(60))
         .with_expire_at_max(Timestamp::from_unix_seconds(4_000_000_000)), refuses [];
     an_unordered_list: ALL.with_list(Support::Native, ListOrder::Unordered).with_list_metadata(false)
-        .with_list_expiry(false).with_list_page_max(3), refuses [list_2_the_order_is_by_bytes];
+        .with_list_expiry(false).with_list_value_bytes(false).with_list_page_max(3), refuses [list_2_the_order_is_by_bytes];
     an_expiry_that_cannot_be_read: ALL.with_expiry_read(false), refuses [];
     text_and_json_only: ALL.with_value_kinds(ValueKinds::NONE.with(ValueKind::Text).with(ValueKind::Json)),
         refuses [cap_1_bytes_are_kept_or_refused];

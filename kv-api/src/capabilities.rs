@@ -228,6 +228,8 @@ pub struct Capabilities {
     pub list_metadata: bool,
     /// A list reports the expiry of each key (LIST-1).
     pub list_expiry: bool,
+    /// A list reports the length of each value in bytes (LIST-6).
+    pub list_value_bytes: bool,
     /// The most keys the system puts on a page: a greater limit is asked for as this one.
     pub list_page_max: usize,
     /// Atomic counters (CNT-1).
@@ -293,6 +295,7 @@ impl Capabilities {
             list_order: ListOrder::Unordered,
             list_metadata: false,
             list_expiry: false,
+            list_value_bytes: false,
             list_page_max: usize::MAX,
             counters: Support::None,
             counter_min: i64::MIN,
@@ -344,6 +347,8 @@ impl Capabilities {
         with_list_metadata, list_metadata: bool;
         /// Sets whether a list reports the expiry of each key.
         with_list_expiry, list_expiry: bool;
+        /// Sets whether a list reports the length of each value in bytes.
+        with_list_value_bytes, list_value_bytes: bool;
         /// Sets the most keys on a page; no limit by default.
         with_list_page_max, list_page_max: usize;
         /// Sets whether the range of counters is checked in the same step that counts.
@@ -475,6 +480,7 @@ impl Capabilities {
             list_order: self.list_order.min(other.list_order),
             list_metadata: self.list_metadata && other.list_metadata,
             list_expiry: self.list_expiry && other.list_expiry,
+            list_value_bytes: self.list_value_bytes && other.list_value_bytes,
             list_page_max: self.list_page_max.min(other.list_page_max),
             counters: self.counters.min(other.counters),
             counter_min: self.counter_min.max(other.counter_min),

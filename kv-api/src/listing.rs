@@ -73,6 +73,9 @@ pub(crate) fn shown_items(handle: &Handle, mut items: Vec<ListItem>) -> Vec<List
         if !capabilities.list_expiry {
             item.expiry = EntryExpiry::Unknown;
         }
+        if !capabilities.list_value_bytes {
+            item.value_bytes = None;
+        }
     }
     // The key that is the handle's prefix and nothing more has no name here (NS-2).
     items.retain(|item| !item.key.is_empty());

@@ -33,13 +33,16 @@ pub struct ListItem {
     pub metadata: ListedMetadata,
     /// Its expiry; [`EntryExpiry::Unknown`] where the list does not report it.
     pub expiry: EntryExpiry,
+    /// The length of its value in bytes, that of [`Value::as_bytes`](crate::Value::as_bytes) after a read; `None` where
+    /// the list does not report it (LIST-6).
+    pub value_bytes: Option<u64>,
 }
 
 impl ListItem {
     /// A key of which nothing else is reported.
     #[must_use]
     pub fn new(key: impl Into<String>) -> Self {
-        Self { key: key.into(), metadata: ListedMetadata::NotReported, expiry: EntryExpiry::Unknown }
+        Self { key: key.into(), metadata: ListedMetadata::NotReported, expiry: EntryExpiry::Unknown, value_bytes: None }
     }
 
     /// Adds the metadata.
@@ -53,6 +56,13 @@ impl ListItem {
     #[must_use]
     pub fn with_expiry(mut self, expiry: EntryExpiry) -> Self {
         self.expiry = expiry;
+        self
+    }
+
+    /// Adds the length of the value in bytes.
+    #[must_use]
+    pub const fn with_value_bytes(mut self, bytes: u64) -> Self {
+        self.value_bytes = Some(bytes);
         self
     }
 }

@@ -26,6 +26,7 @@ static CAPABILITIES: Capabilities = Capabilities::new("recorder")
     .with_list(Support::Native, ListOrder::Lexicographic)
     .with_list_metadata(true)
     .with_list_expiry(true)
+    .with_list_value_bytes(true)
     .with_consistency(Consistency::Strong);
 
 /// Keeps values only, records what it was asked, and can be made to hang, to fail, or to answer too little.
@@ -155,7 +156,10 @@ impl Backend for Recorder {
         let more = keys.len() > page.limit().get();
         keys.truncate(page.limit().get());
         let next = if more { keys.last().map(|key| key.clone().into_bytes()) } else { None };
-        let item = |key| ListItem::new(key).with_metadata(ListedMetadata::None).with_expiry(EntryExpiry::Never);
+        let item = |key| {
+            let item = ListItem::new(key).with_metadata(ListedMetadata::None);
+            item.with_expiry(EntryExpiry::Never).with_value_bytes(1)
+        };
         Ok(RawPage::new(keys.into_iter().map(item).collect(), next))
     }
     async fn ping(&self) -> Result<()> {
@@ -463,6 +467,8 @@ async fn cap_4_a_restricted_handle_hides_what_the_other_system_cannot_tell() {
     assert_eq!((entry.metadata(), entry.expiry(), entry.version()), (None, EntryExpiry::Unknown, None));
     let item = &store.list().await.unwrap().items[0];
     assert_eq!((&item.metadata, item.expiry), (&ListedMetadata::NotReported, EntryExpiry::Unknown));
+    assert_eq!(item.value_bytes, None);
+    assert_eq!(recorder.store().list().await.unwrap().items[0].value_bytes, Some(1), "nothing hides it there");
     assert_eq!(store.delete("k").await.unwrap(), DeleteOutcome::Accepted);
     assert_eq!(store.delete_many(["k"]).await[0].as_ref().unwrap(), &DeleteOutcome::Accepted);
     let versions = recorder.store().restricted_to([&WEAK.clone().with_if_version(Support::Native)]);

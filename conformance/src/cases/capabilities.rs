@@ -149,6 +149,7 @@ pub(crate) async fn cap_3_nothing_is_told_that_is_not_declared(cx: &Context<'_>)
                 "listed metadata, declared absent"
             );
             ensure!(capabilities.list_expiry || item.expiry == EntryExpiry::Unknown, "listed expiry, declared absent");
+            ensure!(capabilities.list_value_bytes || item.value_bytes.is_none(), "a listed length, declared absent");
         }
     }
     let deleted = cx.store().delete(&key).await?;

@@ -1,9 +1,10 @@
-//! LIST-1 to LIST-5.
+//! LIST-1 to LIST-6.
 
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt};
-use kv_api::{Cursor, EntryExpiry, ErrorKind, Feature, ListOrder, Reason, SetItem};
+use kv_api::{Cursor, EntryExpiry, ErrorKind, Feature, ListItem, ListOrder, Reason, SetItem, Store, Value, ValueKind};
+use serde_json::json;
 
 use crate::context::{Context, WALK_MAX, collected};
 use crate::harness::{Fault, Faults};
@@ -262,7 +263,7 @@ pub(crate) async fn first_page(cx: &Context<'_>, prefix: &str) -> Result<(Vec<St
     }
 }
 
-pub(crate) async fn rest(store: &kv_api::Store, prefix: &str, cursor: Cursor) -> Result<Vec<String>, Stop> {
+pub(crate) async fn rest(store: &Store, prefix: &str, cursor: Cursor) -> Result<Vec<String>, Stop> {
     collected(store.list().prefix(prefix).cursor(cursor).stream().map_ok(|item| item.key)).await
 }
 
@@ -459,4 +460,57 @@ pub(crate) async fn list_4_entries_leave_out_what_vanished(cx: &Context<'_>) -> 
         "a walk gave all entries, although all but one were deleted before it went on"
     );
     Ok(())
+}
+
+/// Two values of each kind, the second longer than the first; no length is that of the characters.
+fn of_two_lengths(kind: ValueKind) -> [Value; 2] {
+    match kind {
+        ValueKind::Text => [Value::from(""), Value::from("é\u{10000}".repeat(20))],
+        ValueKind::Json => [Value::from(json!(["é"])), Value::from(json!({ "long": "é".repeat(50) }))],
+        _ => [Value::from(&[]), Value::from(vec![0xff; 100])],
+    }
+}
+
+/// Each listed item has the length of what a read of its key gives, or none where lists do not report it.
+async fn compare_lengths(store: &Store, items: &[ListItem], reports: bool, what: &str) -> CaseResult {
+    for item in items {
+        let value = if reports { store.get(&item.key).await? } else { None };
+        let length = value.map(|value| value.as_bytes().len() as u64);
+        ensure_eq!(item.value_bytes, length, "the listed length of {:?}, {what}", item.key);
+    }
+    Ok(())
+}
+
+/// LIST-6: a list reports the length of each value where that is declared; else it says that it does not.
+pub(crate) async fn list_6_a_list_reports_the_length_of_each_value(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::List).await?;
+    let reports = cx.capabilities().list_value_bytes;
+    let kinds = [ValueKind::Text, ValueKind::Json, ValueKind::Bytes].into_iter().filter(|kind| cx.has_kind(*kind));
+    let pairs: Vec<[Value; 2]> = kinds.map(of_two_lengths).collect();
+    let keys: Vec<[String; 2]> =
+        (0..pairs.len()).map(|kind| [0, 1].map(|length| cx.key(&format!("k{kind}{length}")))).collect();
+    // As they are, and then each with the value of the other.
+    for (overwritten, what) in [(false, "written once"), (true, "overwritten")] {
+        let items = pairs.iter().zip(&keys).flat_map(|(values, keys)| {
+            let key_of = |length: usize| &*keys[if overwritten { 1 - length } else { length }];
+            [0, 1].map(|length| SetItem::new(key_of(length), values[length].clone()))
+        });
+        for result in store.set_many(items).await {
+            result?;
+        }
+        let walked = collected(store.list().limit(2).stream()).await?;
+        ensure_eq!(walked.len(), 2 * keys.len(), "how many keys are listed");
+        compare_lengths(store, &walked, reports, what).await?;
+        compare_lengths(store, &store.list().await?.items, reports, what).await?;
+    }
+    if cx.declares(Feature::Counters) {
+        let counter = cx.key("counter");
+        store.increment(&counter, 9).await?;
+        store.increment(&counter, 1).await?;
+    }
+    if cx.declares(Feature::Metadata) {
+        store.set(cx.key("metadata"), cx.value(1)).metadata(json!({ "long": "m".repeat(100) })).await?;
+    }
+    let walked = collected(store.list().stream()).await?;
+    compare_lengths(store, &walked, reports, "among counters and metadata").await
 }

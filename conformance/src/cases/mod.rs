@@ -196,6 +196,7 @@ macro_rules! __for_each_case {
             lists::list_5_a_walk_in_circles_ends
             lists::list_5_a_walk_of_empty_pages_ends
             lists::list_5_a_walk_that_stands_still_ends
+            lists::list_6_a_list_reports_the_length_of_each_value
             counters::cnt_1_a_counter_reads_as_a_json_integer
             counters::cnt_1_a_dropped_increment_leaves_the_counter_in_range
             counters::cnt_1_a_json_integer_is_a_counter

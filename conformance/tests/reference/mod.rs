@@ -49,7 +49,9 @@ pub(crate) enum Bug {
     IntegersBecomeFloats,
     KeysAreCaseFolded,
     KeysAreTrimmed,
+    ListCountsCharacters,
     ListIgnoresCaseInOrder,
+    ListKeepsTheOldLength,
     ListLosesTheKeyAtTheBorder,
     ListOrderIsUtf16,
     ListPrefixIsAPattern,
@@ -90,6 +92,8 @@ struct Record {
     metadata: Option<Metadata>,
     end: Option<Timestamp>,
     version: u64,
+    /// The length that lists report.
+    listed_bytes: usize,
     /// Whether it is of another type of the system, and no value.
     is_foreign: bool,
 }
@@ -134,6 +138,7 @@ pub(crate) const EVERYTHING: Capabilities = Capabilities::new("reference")
     .with_list(Support::Native, ListOrder::Lexicographic)
     .with_list_metadata(true)
     .with_list_expiry(true)
+    .with_list_value_bytes(true)
     .with_counters(Support::Native, i64::MIN, i64::MAX)
     .with_counter_range_atomic(true)
     .with_counter_expiry(true)
@@ -284,6 +289,13 @@ impl Reference {
         }
     }
 
+    fn listed_bytes(&self, value: &Value) -> usize {
+        match value.as_text() {
+            Some(text) if self.has(Bug::ListCountsCharacters) => text.chars().count(),
+            _ => value.as_bytes().len(),
+        }
+    }
+
     fn put(&self, data: &mut Data, parts: WriteParts<'_>) -> SetOutcome {
         let there = data.get(&self.key(&parts.key)).cloned();
         let live = self.live(data, &parts.key).cloned();
@@ -305,11 +317,15 @@ impl Reference {
         let mut record = Record {
             end: self.end(parts.expiry),
             version: self.next_version(live.as_ref()),
+            listed_bytes: self.listed_bytes(&parts.value),
             value: parts.value,
             metadata: parts.metadata,
             is_foreign: false,
         };
         if let Some(before) = &live {
+            if self.has(Bug::ListKeepsTheOldLength) {
+                record.listed_bytes = before.listed_bytes;
+            }
             if self.has(Bug::OverwriteKeepsTheExpiry) {
                 record.end = record.end.or(before.end);
             }
@@ -376,6 +392,7 @@ impl Reference {
             ListItem::new(key.as_str())
                 .with_metadata(record.metadata.clone().into())
                 .with_expiry(record.end.map_or(EntryExpiry::Never, EntryExpiry::At))
+                .with_value_bytes(record.listed_bytes as u64)
         };
         RawPage::new(found.iter().take(limit).map(item).collect(), next)
     }
@@ -436,7 +453,9 @@ impl Reference {
         let end = before.as_ref().and_then(|record| record.end).filter(|_| !self.has(Bug::IncrementDropsTheExpiry));
         let metadata = before.as_ref().and_then(|record| record.metadata.clone());
         let version = self.next_version(before.as_ref());
-        data.insert(key, Record { value: Value::from(sum), metadata, end, version, is_foreign: false });
+        let value = Value::from(sum);
+        let listed_bytes = self.listed_bytes(&value);
+        data.insert(key, Record { value, metadata, end, version, listed_bytes, is_foreign: false });
         Ok(sum)
     }
 }
@@ -700,6 +719,7 @@ impl Backend for Reference {
                 metadata: None,
                 end: None,
                 version: self.next_version(None),
+                listed_bytes: 0,
                 is_foreign: false,
             };
             let record = data.entry(key).or_insert_with(fresh);
@@ -819,7 +839,8 @@ impl Harness for ReferenceHarness {
         let write_foreign = {
             let system = Arc::clone(&system);
             move |key: String, text: &str, is_foreign: bool| {
-                let record = Record { value: Value::from(text), metadata: None, end: None, version: 0, is_foreign };
+                let (value, listed_bytes) = (Value::from(text), text.len());
+                let record = Record { value, metadata: None, end: None, version: 0, listed_bytes, is_foreign };
                 let mut namespaces = system.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
                 namespaces.entry("main".to_owned()).or_default().insert(key, record);
                 std::future::ready(Ok(()))

@@ -64,6 +64,34 @@ mod tests {
         }
     }
 
+    /// SQLite reads a column for its length alone, from the header of the row, where the fifth operand says so.
+    #[tokio::test]
+    async fn list_6_a_page_asks_for_the_length_of_a_value_and_not_for_the_value() {
+        const VALUE_COLUMN: i64 = 7;
+        const LENGTH_ALONE: i64 = 0xC0;
+        let mut connection = connection().await;
+        let reads_of_the_value = async |connection: &mut SqliteConnection, sql: &str| -> Vec<i64> {
+            let query = AssertSqlSafe(format!("EXPLAIN {sql}"));
+            let rows = sqlx::query(query).fetch_all(&mut *connection).await.unwrap();
+            let opened = |row: &sqlx::sqlite::SqliteRow| row.get::<String, _>("opcode") == "OpenRead";
+            // The cursor of a table says how many columns are used; that of an index says how a key is made.
+            let table = rows.iter().find(|row| opened(row) && row.get::<String, _>("p4").parse::<i64>().is_ok());
+            let table: i64 = table.unwrap().get("p1");
+            let of_the_value = rows.iter().filter(|row| {
+                let column = (row.get::<i64, _>("p1"), row.get::<i64, _>("p2"));
+                row.get::<String, _>("opcode") == "Column" && column == (table, VALUE_COLUMN)
+            });
+            of_the_value.map(|row| row.get("p5")).collect()
+        };
+        let of_a_page = reads_of_the_value(&mut connection, PAGE).await;
+        assert!(
+            !of_a_page.is_empty() && of_a_page.iter().all(|how| how & LENGTH_ALONE == LENGTH_ALONE),
+            "{of_a_page:?}"
+        );
+        let of_a_read = reads_of_the_value(&mut connection, GET_VALUE).await;
+        assert!(of_a_read.iter().any(|how| how & LENGTH_ALONE == 0), "the test sees a read of it: {of_a_read:?}");
+    }
+
     #[tokio::test]
     async fn no_statement_reads_the_whole_table() {
         let mut connection = connection().await;
