@@ -70,8 +70,7 @@ async fn copy_batches(
             summary.add_failure(key, line, error);
         }
         let batch = settle_expiries(batch, options, summary);
-        let origins: Vec<(String, Option<u64>)> =
-            batch.iter().map(|record| (record.key.clone(), record.line)).collect();
+        let (batch, origins) = rewrite_keys(batch, options, summary);
         let (results, following) = future::join(sink.write(batch), source.next_batch()).await;
         let refused = account(origins, results?, written.as_mut(), summary);
         observe(Event::Progress(Progress { entries: summary.counts.read, bytes: source.position() }));
@@ -116,6 +115,29 @@ fn settle_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary)
         summary.add_failure(record.key.clone(), record.line, error.with_key(&record.key));
     }
     kept
+}
+
+/// Gives the entries the keys of the target, and answers beside them where they come from, by which they are named.
+fn rewrite_keys(
+    batch: Vec<Record>,
+    options: &Options,
+    summary: &mut Summary,
+) -> (Vec<Record>, Vec<(String, Option<u64>)>) {
+    let mut origins = Vec::with_capacity(batch.len());
+    let mut kept = Vec::with_capacity(batch.len());
+    for record in batch {
+        match options.rewrite.target_key(&*record.key) {
+            Ok(key) => {
+                origins.push((record.key, record.line));
+                kept.push(Record { key, ..record });
+            }
+            Err(error) => {
+                summary.counts.read += 1;
+                summary.add_failure(record.key, record.line, error);
+            }
+        }
+    }
+    (kept, origins)
 }
 
 /// Counts the results of a batch. Answers an error when all of them were refused for a reason that is not theirs.

@@ -7,13 +7,19 @@ use std::time::Duration;
 
 use kv_api::{Clock, SystemClock, Timer, TokioTimer};
 
+use crate::filter::Filter;
 use crate::record::RecordExpiry;
+use crate::rewrite::Rewrite;
 
 /// How to copy and verify.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Only entries whose key begins with this, literally; empty, which is the default, means all.
     pub prefix: String,
+    /// Of these, only entries whose key it admits; all by default.
+    pub filter: Filter,
+    /// How keys change on the way; they stay as they are by default. Failures name the key that the source has.
+    pub rewrite: Rewrite,
     /// The most entries of a batch; `None`, which is the default, means as many as the target takes in one request
     /// ([`bulk_write_items`](kv_api::Capabilities::bulk_write_items)).
     pub batch_entries: Option<NonZeroUsize>,
@@ -110,6 +116,11 @@ impl Options {
         self.batch_entries.map_or(500, NonZeroUsize::get)
     }
 
+    /// Whether the entry of the source with this key is to be copied.
+    pub(crate) fn selects(&self, key: &str) -> bool {
+        key.starts_with(&self.prefix) && self.filter.admits(key)
+    }
+
     /// What an expiry of a source means.
     pub(crate) fn settled(&self, expiry: RecordExpiry) -> RecordExpiry {
         match (expiry, self.zero_expiry) {
@@ -124,6 +135,8 @@ impl Default for Options {
         const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(4).unwrap();
         Self {
             prefix: String::new(),
+            filter: Filter::default(),
+            rewrite: Rewrite::default(),
             batch_entries: None,
             batch_bytes: 8 * 1024 * 1024,
             concurrency: CONCURRENCY,

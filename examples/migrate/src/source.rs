@@ -41,7 +41,7 @@ pub(crate) enum Order {
 }
 
 impl<'s> Source<'s> {
-    /// All entries of a store that have the prefix of the options.
+    /// All entries of a store that the prefix and the filter of the options select.
     ///
     /// # Errors
     /// [`Error::Unsuitable`] when the store cannot list its keys.
@@ -60,15 +60,15 @@ impl<'s> Source<'s> {
         Ok(Self { from: Origin::Store(StoreWalk::new(store, keys, options)), options: options.clone(), order })
     }
 
-    /// The entries of a store under the keys of a file, as far as they have the prefix of the options. Those that the
-    /// store does not have are counted, see [`Summary::missing`](crate::Summary::missing).
+    /// The entries of a store under the keys of a file, as far as the prefix and the filter of the options select
+    /// them. Those that the store does not have are counted, see [`Counts::missing`](crate::Counts::missing).
     #[must_use]
     pub fn keys(store: &'s Store, reader: KeyReader, options: &Options) -> Self {
         let walk = StoreWalk::new(store, Keys::Named(Some(Box::new(reader))), options);
         Self { from: Origin::Store(walk), options: options.clone(), order: Order::Fixed }
     }
 
-    /// All entries of a file that have the prefix of the options.
+    /// All entries of a file that the prefix and the filter of the options select.
     #[must_use]
     pub fn bulk(reader: BulkReader, options: &Options) -> Self {
         let walk = BulkWalk {
@@ -147,13 +147,15 @@ enum Keys<'s> {
 
 impl Keys<'_> {
     /// The next keys, at most `wanted`, each with its line where it comes from a file. None at the end.
-    async fn next(&mut self, wanted: usize, prefix: &str) -> Result<Vec<(String, Option<u64>)>> {
+    async fn next(&mut self, wanted: usize, options: &Options) -> Result<Vec<(String, Option<u64>)>> {
         let mut keys = Vec::with_capacity(wanted);
         match self {
             Self::Listed(listed) => {
                 while keys.len() < wanted {
                     match listed.next().await {
-                        Some(item) => keys.push((item?.key, None)),
+                        Some(item) => {
+                            keys.extend(Some(item?.key).filter(|key| options.selects(key)).map(|key| (key, None)))
+                        }
                         None => break,
                     }
                 }
@@ -161,9 +163,9 @@ impl Keys<'_> {
             }
             Self::Named(reader) => {
                 let Some(mut away) = reader.take() else { return Ok(keys) };
-                let prefix = prefix.to_owned();
+                let options = options.clone();
                 let (away, keys) = blocking(move || {
-                    let keys = named(&mut away, wanted, &prefix);
+                    let keys = named(&mut away, wanted, &options);
                     (away, keys)
                 })
                 .await;
@@ -174,11 +176,11 @@ impl Keys<'_> {
     }
 }
 
-fn named(reader: &mut KeyReader, wanted: usize, prefix: &str) -> Result<Vec<(String, Option<u64>)>> {
+fn named(reader: &mut KeyReader, wanted: usize, options: &Options) -> Result<Vec<(String, Option<u64>)>> {
     let mut keys = Vec::with_capacity(wanted);
     while keys.len() < wanted {
         match reader.next_key()? {
-            Some((key, line)) if key.starts_with(prefix) => keys.push((key, Some(line))),
+            Some((key, line)) if options.selects(&key) => keys.push((key, Some(line))),
             Some(_) => {}
             None => break,
         }
@@ -211,7 +213,7 @@ impl<'s> StoreWalk<'s> {
 
     async fn next_batch(&mut self, options: &Options) -> Result<Option<Vec<Record>>> {
         loop {
-            let keys = self.keys.next(self.keys_wanted, &options.prefix).await?;
+            let keys = self.keys.next(self.keys_wanted, options).await?;
             if keys.is_empty() {
                 return Ok(None);
             }
@@ -295,7 +297,7 @@ impl BulkState {
         let mut bytes = 0;
         while self.left.is_none() && records.len() < options.entries_max() && bytes < options.batch_bytes {
             match self.reader.next_record() {
-                Ok(Some(record)) if record.key.starts_with(&options.prefix) => {
+                Ok(Some(record)) if options.selects(&record.key) => {
                     bytes += record.bytes();
                     records.push(record);
                 }

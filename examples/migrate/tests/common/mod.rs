@@ -81,7 +81,11 @@ pub(crate) fn options() -> Options {
 }
 
 pub(crate) async fn copy_stores(from: &Store, to: &Store) -> Summary {
-    copy(Source::store(from, &options()).unwrap(), Sink::store(to), &options(), |_| {}).await
+    copy_all(from, to, &options()).await
+}
+
+pub(crate) async fn copy_all(from: &Store, to: &Store, options: &Options) -> Summary {
+    copy(Source::store(from, options).unwrap(), Sink::store(to), options, |_| {}).await
 }
 
 pub(crate) async fn export(from: &Store, path: &Path) -> Summary {
