@@ -37,7 +37,7 @@ mod summary;
 mod verify;
 mod written_keys;
 
-pub use bulk::{BulkFormat, BulkReader, BulkWriter, ITEM_BYTES_MAX};
+pub use bulk::{BulkFormat, BulkReader, BulkWriter, Compression, ITEM_BYTES_MAX, Mark, Rejects};
 pub use copy::copy;
 pub use error::{Error, Result};
 pub use filter::Filter;

@@ -55,7 +55,7 @@ impl Sink {
     }
 
     /// Whether what is written is there at once, and stays when the copy stops: not so with a regular file.
-    pub(crate) const fn is_direct(&self) -> bool {
+    pub(crate) fn is_direct(&self) -> bool {
         match &self.0 {
             To::Store(_) => true,
             To::Bulk(Some(writer)) => writer.is_direct(),

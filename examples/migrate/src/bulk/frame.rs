@@ -123,40 +123,26 @@ impl<R: BufRead> Frames<R> {
         Ok(Some(line))
     }
 
-    /// Takes the text from an opening brace to the one that closes it. Whether it is JSON is for the parser to say.
+    /// Takes the text from an opening brace to the one that closes it. Whether it is JSON is for the parser to say, but
+    /// for a line end in a string: a quote too many would hide the good items behind it.
     fn object(&mut self, text: &mut Vec<u8>) -> Result<(), FrameError> {
-        let (mut depth, mut in_string, mut escaped) = (0_u64, false, false);
+        let mut nesting = Nesting::default();
         loop {
             let chunk = self.input.fill_buf()?;
             if chunk.is_empty() {
                 return Err(FrameError::DamagedItem("the file ends in the middle of an item"));
             }
-            let mut taken = 0;
-            let mut closed = false;
-            for byte in chunk {
-                taken += 1;
-                match byte {
-                    b'\n' => self.line += 1,
-                    _ if escaped => escaped = false,
-                    b'\\' => escaped = in_string,
-                    b'"' => in_string = !in_string,
-                    b'{' | b'[' if !in_string => depth += 1,
-                    b'}' | b']' if !in_string => {
-                        depth -= 1;
-                        if depth == 0 {
-                            closed = true;
-                            break;
-                        }
-                    }
-                    _ => {}
-                }
-            }
+            let (taken, ended) = nesting.pass(chunk);
             text.extend_from_slice(&chunk[..taken]);
+            self.line += memchr::memchr_iter(b'\n', &chunk[..taken]).count() as u64;
             self.input.consume(taken);
+            if ended == Some(Ended::InString) {
+                return Err(FrameError::DamagedItem("a line ends within a string"));
+            }
             if text.len() > ITEM_BYTES_MAX {
                 return Err(too_long());
             }
-            if closed {
+            if ended.is_some() {
                 return Ok(());
             }
         }
@@ -192,6 +178,62 @@ impl<R: BufRead> Frames<R> {
             }
         }
         Ok(())
+    }
+}
+
+/// How deep the next byte of an item lies.
+#[derive(Default)]
+struct Nesting {
+    depth: u64,
+    in_string: bool,
+    escaped: bool,
+}
+
+/// What ended the walk over an item.
+#[derive(PartialEq)]
+enum Ended {
+    /// Its closing brace.
+    Closed,
+    /// A line end where none may be; it was not taken.
+    InString,
+}
+
+impl Nesting {
+    /// Goes on through `chunk` up to the end of the item, and answers how many bytes that took.
+    fn pass(&mut self, chunk: &[u8]) -> (usize, Option<Ended>) {
+        let mut at = 0;
+        while at < chunk.len() {
+            if self.escaped && chunk[at] != b'\n' {
+                self.escaped = false;
+                at += 1;
+                continue;
+            }
+            if self.in_string {
+                let Some(plain) = memchr::memchr3(b'"', b'\\', b'\n', &chunk[at..]) else { break };
+                at += plain;
+                match chunk[at] {
+                    b'"' => self.in_string = false,
+                    b'\\' => self.escaped = true,
+                    _ => return (at, Some(Ended::InString)),
+                }
+                at += 1;
+                continue;
+            }
+            let byte = chunk[at];
+            at += 1;
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        return (at, Some(Ended::Closed));
+                    }
+                }
+                _ => {}
+            }
+        }
+        (chunk.len(), None)
     }
 }
 
@@ -252,6 +294,9 @@ mod tests {
             ("[{},\n", 1, 2, "the file ends before the array does"),
             ("[{\"a\":\n", 0, 2, "the file ends in the middle of an item"),
             ("[{\"a\":\"}]", 0, 1, "the file ends in the middle of an item"),
+            ("[{\"a\":\"\\\n\"}]", 0, 1, "a line ends within a string"),
+            ("[{\"a\":\"b\n\"}]", 0, 1, "a line ends within a string"),
+            ("[{},{\"a\":\"b\"\"},\n{\"b\":\"\"\"}]", 1, 1, "a line ends within a string"),
             ("[1]", 0, 1, "expected an item"),
             ("[{},]", 1, 1, "expected an item"),
             ("[,{}]", 0, 1, "expected an item"),

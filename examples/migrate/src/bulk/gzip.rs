@@ -4,8 +4,8 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// The first byte of a member. No JSON text begins with it.
-pub(super) const MEMBER: u8 = 0x1f;
+/// The first byte of a member.
+const MEMBER: u8 = 0x1f;
 
 /// The bytes of all members of a gzip file, one after the other. Anything but zeros behind the last one is an error.
 pub(super) struct GzipReader<R> {
@@ -48,7 +48,7 @@ impl<R: BufRead> Read for GzipReader<R> {
 }
 
 /// The next byte, without taking it.
-pub(super) fn next_byte(input: &mut impl BufRead) -> io::Result<Option<u8>> {
+fn next_byte(input: &mut impl BufRead) -> io::Result<Option<u8>> {
     input.fill_buf().map(|bytes| bytes.first().copied())
 }
 

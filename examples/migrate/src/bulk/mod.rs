@@ -1,13 +1,20 @@
 //! Files in the bulk format of Cloudflare KV: a JSON array of items, or one item a line; see the README.
 
+mod compress;
+mod decompress;
+mod format;
 mod frame;
 mod gzip;
 mod item;
+mod part;
 mod read;
+mod rejects;
 mod write;
 
+pub use format::{BulkFormat, Compression};
 pub use read::BulkReader;
-pub use write::{BulkFormat, BulkWriter};
+pub use rejects::Rejects;
+pub use write::{BulkWriter, Mark};
 
 /// The most bytes of one item in a file: 1 GiB. More is refused in both directions, so that a file without line ends
 /// cannot fill the memory and what was written can be read.

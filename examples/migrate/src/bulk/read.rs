@@ -2,27 +2,28 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::decompress::{Decompressed, NoText, decompressed};
+use super::format::Compression;
 use super::frame::{FrameError, Frames};
-use super::gzip::{self, GzipReader};
 use super::item;
 use crate::error::{Error, Result};
 use crate::record::Record;
 
-const BUFFER_BYTES: usize = 128 * 1024;
-
-/// Reads the entries of a file one after the other: JSON array or lines, gzipped or not, as its first bytes tell. It
-/// blocks the thread; [`Source`](crate::Source) reads on another one.
+/// Reads the entries of a file one after the other: JSON array or lines, plain, gzip or zstd, as its first bytes say. It
+/// blocks the thread, also when it opens a named pipe; [`Source`](crate::Source) reads on another one.
 pub struct BulkReader {
     name: String,
     /// Not touched before the first read, so that making a reader never waits for standard input.
-    raw: Option<Raw>,
+    raw: Option<Box<dyn Read + Send>>,
     frames: Option<Frames<Box<dyn BufRead + Send>>>,
+    /// What the name says, and from the first read on what it is.
+    compression: Compression,
     /// A file named `.json` holds an array, so that an empty one is a damaged one.
     array_expected: bool,
     text: Vec<u8>,
@@ -30,11 +31,6 @@ pub struct BulkReader {
     items: u64,
     bytes_read: Arc<AtomicU64>,
     bytes_total: Option<u64>,
-}
-
-struct Raw {
-    input: Box<dyn Read + Send>,
-    gzip_expected: bool,
 }
 
 impl BulkReader {
@@ -53,31 +49,38 @@ impl BulkReader {
             return Err(Error::file(&name, "read", io::ErrorKind::IsADirectory.into()));
         }
         let lower = name.to_ascii_lowercase();
-        let (plain, gzip_expected) = lower.strip_suffix(".gz").map_or((lower.as_str(), false), |plain| (plain, true));
+        let (compression, plain) = Compression::split(&lower);
         Ok(Self {
             array_expected: plain.ends_with(".json"),
             bytes_total: about.is_file().then_some(about.len()),
-            ..Self::over(name, Box::new(file), gzip_expected)
+            ..Self::over(name, Box::new(file), compression)
         })
     }
 
     /// Reads standard input.
     #[must_use]
     pub fn stdin() -> Self {
-        Self::over("standard input".to_owned(), Box::new(io::stdin()), false)
+        Self::over("standard input".to_owned(), Box::new(io::stdin()), Compression::None)
     }
 
-    fn over(name: String, input: Box<dyn Read + Send>, gzip_expected: bool) -> Self {
+    fn over(name: String, input: Box<dyn Read + Send>, compression: Compression) -> Self {
         Self {
             name,
-            raw: Some(Raw { input, gzip_expected }),
+            raw: Some(input),
             frames: None,
+            compression,
             array_expected: false,
             text: Vec::new(),
             items: 0,
             bytes_read: Arc::default(),
             bytes_total: None,
         }
+    }
+
+    /// How many items have been read, good and bad: to go on behind them, a reader of the same file passes over as many.
+    #[must_use]
+    pub const fn items_read(&self) -> u64 {
+        self.items
     }
 
     /// How many bytes of the file have been read, shared; before decompression.
@@ -93,30 +96,48 @@ impl BulkReader {
     /// The next entry; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Damaged`] with file, line, item and member; [`Error::File`] when it cannot be read. After an error
-    /// there is no way on.
+    /// As [`next_item`](Self::next_item), and its inner errors. After an error there is no way on.
     pub fn next_record(&mut self) -> Result<Option<Record>> {
-        let frames = match &mut self.frames {
-            Some(frames) => frames,
-            slot => {
-                let Some(raw) = self.raw.take() else { return Ok(None) };
-                let counted = Counted { input: raw.input, bytes: Arc::clone(&self.bytes_read) };
-                let input = decompressed(counted, raw.gzip_expected)
-                    .map_err(|error| input_error(&self.name, 1, raw.gzip_expected, error))?;
-                slot.insert(Frames::new(input))
-            }
-        };
+        self.next_item()?.transpose()
+    }
+
+    /// The next item, good or bad; `None` at the end. An inner error is about that item only, and reading can go on
+    /// behind it: a line that is no item, or an object in an array that is none.
+    ///
+    /// ```
+    /// use kv_migrate::BulkReader;
+    /// # let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("in.jsonl");
+    /// std::fs::write(&path, "oops\n{\"key\":\"a\",\"value\":\"\"}\n")?;
+    /// let mut reader = BulkReader::open(&path)?;
+    /// let bad = reader.next_item()?.expect("an item").unwrap_err();
+    /// assert!(bad.to_string().contains("line 1: is not JSON"));
+    /// let good = reader.next_item()?.expect("an item")?;
+    /// assert_eq!((good.key.as_str(), reader.items_read()), ("a", 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] with file, line, item and member; [`Error::Unsuitable`] for a compression that is not
+    /// supported; [`Error::File`] when it cannot be read. After an outer error there is no way on.
+    pub fn next_item(&mut self) -> Result<Option<Result<Record>>> {
+        self.begin()?;
+        let Some(frames) = &mut self.frames else { return Ok(None) };
         match frames.next(&mut self.text) {
             Ok(Some(line)) => {
                 self.items += 1;
-                item::parse(&self.text, line).map(Some).map_err(|wrong| Error::Damaged {
+                let record = item::parse(&self.text, line).map_err(|wrong| Error::Damaged {
                     file: self.name.clone(),
                     line: line + wrong.line - 1,
                     item: Some(self.items),
                     key: wrong.key,
                     member: wrong.member,
                     problem: wrong.problem,
-                })
+                });
+                if self.text.capacity() > TEXT_BYTES_KEPT {
+                    self.text = Vec::new();
+                }
+                Ok(Some(record))
             }
             Ok(None) if self.array_expected && frames.is_blank() => {
                 Err(damaged(&self.name, 1, "is empty; an array without items is []"))
@@ -128,33 +149,46 @@ impl BulkReader {
                 let key = item::leading_key(&self.text);
                 Err(Error::Damaged { file, line: frames.line(), item, key, member: None, problem })
             }
-            Err(FrameError::Io(error)) => Err(input_error(&self.name, frames.line(), true, error)),
+            Err(FrameError::Io(error)) => Err(input_error(&self.name, frames.line(), self.compression, error)),
         }
     }
+
+    /// Looks at the first bytes, once.
+    fn begin(&mut self) -> Result<()> {
+        if let Some(input) = self.raw.take() {
+            let counted = Counted { input, bytes: Arc::clone(&self.bytes_read) };
+            let Decompressed { text, compression } =
+                decompressed(counted, self.compression).map_err(|error| match error {
+                    NoText::Io(error) => input_error(&self.name, 1, self.compression, error),
+                    NoText::Unsupported(compression) => Error::Unsuitable(format!(
+                        "{}: is compressed with {compression}, which is not supported: decompress it first",
+                        self.name
+                    )),
+                })?;
+            self.compression = compression;
+            self.frames = Some(Frames::new(text));
+        }
+        Ok(())
+    }
 }
+
+/// The memory of an item that was longer is given back.
+const TEXT_BYTES_KEPT: usize = 256 * 1024;
 
 fn damaged(name: &str, line: u64, problem: impl Into<String>) -> Error {
     Error::Damaged { file: name.to_owned(), line, item: None, key: None, member: None, problem: problem.into() }
 }
 
 /// What the decompressor finds wrong is damage, although it comes as an input error; what the system refuses is not.
-fn input_error(name: &str, line: u64, compressed: bool, error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof if compressed => damaged(name, line, "the gzip data ends too early"),
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-            damaged(name, line, format!("the gzip data is damaged: {error}"))
-        }
-        _ => Error::file(name, "read", error),
+fn input_error(name: &str, line: u64, compression: Compression, error: io::Error) -> Error {
+    if compression == Compression::None || error.raw_os_error().is_some() {
+        return Error::file(name, "read", error);
     }
-}
-
-/// Gzip where the name says so or the first byte does.
-fn decompressed(input: impl Read + Send + 'static, gzip_expected: bool) -> io::Result<Box<dyn BufRead + Send>> {
-    let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
-    if gzip_expected || gzip::next_byte(&mut input)? == Some(gzip::MEMBER) {
-        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipReader::new(input))))
-    } else {
-        Ok(Box::new(input))
+    let what = compression.name();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged(name, line, format!("the {what} data ends too early")),
+        io::ErrorKind::OutOfMemory => Error::file(name, "read", error),
+        _ => damaged(name, line, format!("the {what} data is damaged: {error}")),
     }
 }
 
@@ -196,7 +230,7 @@ mod tests {
         // The item {"key":"a","value":""}, gzipped.
         let gzipped = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\xcaN\xadT\xb2RJT\xd2Q*K\xcc)M\x05\xb2\x95j\x01R\xfeUP\x16\x00\x00\x00";
         for content in [&gzipped[..], b"\xef\xbb\xbf{\"key\":\"a\",\"value\":\"\"}"] {
-            let mut reader = BulkReader::over("input".to_owned(), Box::new(Slow(content)), false);
+            let mut reader = BulkReader::over("input".to_owned(), Box::new(Slow(content)), Compression::None);
             assert_eq!(reader.next_record().unwrap().map(|record| record.key).as_deref(), Some("a"));
             assert!(reader.next_record().unwrap().is_none());
         }

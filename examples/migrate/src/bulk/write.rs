@@ -5,56 +5,27 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use kv_api::Escaped;
-use tempfile::NamedTempFile;
 
-use super::{BulkReader, ITEM_BYTES_MAX, item};
+use super::compress::Compressor;
+use super::format::{BulkFormat, Compression};
+use super::item::Item;
+use super::part::{self, Part};
+use super::{BulkReader, ITEM_BYTES_MAX};
 use crate::error::{Error, Result};
 use crate::record::Record;
 
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// How the items stand in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BulkFormat {
-    /// One item a line: `.jsonl` and `.ndjson`.
-    Lines,
-    /// A JSON array with one item a line: `.json`, as Cloudflare's bulk upload takes it.
-    Array,
-}
-
-impl BulkFormat {
-    /// What the name of a file says: its format, and whether it is gzipped. `None` when it says nothing.
-    ///
-    /// ```
-    /// use kv_migrate::BulkFormat;
-    /// use std::path::Path;
-    /// assert_eq!(BulkFormat::of_path(Path::new("out.jsonl.gz")), Some((BulkFormat::Lines, true)));
-    /// assert_eq!(BulkFormat::of_path(Path::new("out.txt")), None);
-    /// ```
-    #[must_use]
-    pub fn of_path(path: &Path) -> Option<(Self, bool)> {
-        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-        let (name, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |name| (name, true));
-        let (_, extension) = name.rsplit_once('.')?;
-        match extension {
-            "json" => Some((Self::Array, gzip)),
-            "jsonl" | "ndjson" => Some((Self::Lines, gzip)),
-            _ => None,
-        }
-    }
-}
-
 /// Writes entries to a file. A regular file appears, or is replaced, only with [`finish`](Self::finish): until then the
-/// entries are in a temporary file beside it, which goes with the writer, unless
-/// [`finish_beside`](Self::finish_beside) keeps it. It blocks the thread; [`Sink`](crate::Sink) writes on another one.
+/// entries are in its [part file](Self::part_path), which goes with the writer, unless a
+/// [`checkpoint`](Self::checkpoint) or [`finish_beside`](Self::finish_beside) keeps it. It blocks the thread;
+/// [`Sink`](crate::Sink) writes on another one.
 pub struct BulkWriter {
     name: String,
     format: BulkFormat,
-    output: Output,
-    direct: bool,
+    compressor: Compressor,
+    output: BufWriter<Destination>,
     to_terminal: bool,
     items: u64,
     /// The file did not take a part of what was written, so that the rest is of no use.
@@ -62,16 +33,17 @@ pub struct BulkWriter {
     text: Vec<u8>,
 }
 
-enum Output {
-    Plain(BufWriter<Destination>),
-    Gzip(Box<GzEncoder<BufWriter<Destination>>>),
+/// Up to where a [part file](BulkWriter::part_path) is lasting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The items in it.
+    pub items: u64,
 }
 
 enum Destination {
-    Temporary {
-        file: NamedTempFile,
-        path: PathBuf,
-    },
+    Part(Part),
     /// A device or pipe, for which there is nothing to put in its place.
     Direct(File),
     Stdout(io::Stdout),
@@ -81,18 +53,57 @@ impl BulkWriter {
     /// The most incomplete results that are kept beside one file.
     pub const BESIDE_MAX: u32 = 100;
 
-    /// Writes to a file of this name, in the format that the name says.
+    /// Writes to a file of this name, in the format that the name says. A part file that an earlier run has left is
+    /// discarded.
     ///
     /// # Errors
-    /// [`Error::Unsuitable`] when the name says no format; [`Error::File`] when nothing can be written beside the file.
+    /// [`Error::Unsuitable`] when the name says no format; [`Error::File`] when nothing can be written beside the file,
+    /// or another writer writes there.
     pub fn create(path: &Path) -> Result<Self> {
+        let (format, compression) = BulkFormat::of_target(path)?;
         let name = path.display().to_string();
-        let (format, gzip) = BulkFormat::of_path(path).ok_or_else(|| {
-            let known = "end it in .json, .jsonl or .ndjson, and .gz after that for gzip";
-            Error::Unsuitable(format!("{name}: the name does not say in which format to write: {known}"))
-        })?;
         let destination = destination(path).map_err(|error| Error::file(&name, "write there", error))?;
-        Ok(Self::over(name, format, gzip, destination))
+        Ok(Self::over(name, format, compression, destination))
+    }
+
+    /// Goes on with the part file of a writer to this file, from a mark that a [`checkpoint`](Self::checkpoint) of it
+    /// has answered. What was written behind the mark is cut off.
+    ///
+    /// ```
+    /// use kv_migrate::{BulkReader, BulkWriter, Record, RecordExpiry};
+    /// # let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("out.jsonl");
+    /// let record = |key: &str| Record {
+    ///     key: key.to_owned(),
+    ///     value: "".into(),
+    ///     metadata: None,
+    ///     expiry: RecordExpiry::Never,
+    ///     line: None,
+    /// };
+    /// let mut writer = BulkWriter::create(&path)?;
+    /// writer.write(&record("a"))??;
+    /// let mark = writer.checkpoint()?.expect("a regular file");
+    /// writer.write(&record("not lasting"))??;
+    /// drop(writer);
+    ///
+    /// let mut writer = BulkWriter::resume(&path, &mark)?;
+    /// writer.write(&record("b"))??;
+    /// writer.finish()?;
+    /// let mut reader = BulkReader::open(&path)?;
+    /// assert_eq!(reader.next_record()?.map(|record| record.key).as_deref(), Some("a"));
+    /// assert_eq!(reader.next_record()?.map(|record| record.key).as_deref(), Some("b"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsuitable`] when the name says no format; [`Error::File`] when the part file is gone, is shorter than
+    /// the mark, or another writer writes to it. It is left as it is then.
+    pub fn resume(path: &Path, mark: &Mark) -> Result<Self> {
+        let (format, compression) = BulkFormat::of_target(path)?;
+        let name = path.display().to_string();
+        let part = resolved(path).and_then(|target| Part::resume(&target, mark));
+        let part = part.map_err(|error| Error::file(&name, "be resumed", error))?;
+        Ok(Self { items: mark.items, ..Self::over(name, format, compression, Destination::Part(part)) })
     }
 
     /// Writes to standard output. On a terminal, characters that would steer it are written as the escapes of JSON.
@@ -100,19 +111,32 @@ impl BulkWriter {
     pub fn stdout(format: BulkFormat) -> Self {
         let stdout = io::stdout();
         let to_terminal = stdout.is_terminal();
-        let writer = Self::over("standard output".to_owned(), format, false, Destination::Stdout(stdout));
+        let writer = Self::over("standard output".to_owned(), format, Compression::None, Destination::Stdout(stdout));
         Self { to_terminal, ..writer }
     }
 
-    fn over(name: String, format: BulkFormat, gzip: bool, destination: Destination) -> Self {
-        let direct = !matches!(destination, Destination::Temporary { .. });
+    fn over(name: String, format: BulkFormat, compression: Compression, destination: Destination) -> Self {
         let output = BufWriter::with_capacity(BUFFER_BYTES, destination);
-        let output = if gzip {
-            Output::Gzip(Box::new(GzEncoder::new(output, Compression::default())))
-        } else {
-            Output::Plain(output)
-        };
-        Self { name, format, output, direct, to_terminal: false, items: 0, broken: false, text: Vec::new() }
+        let compressor = Compressor::new(compression);
+        Self { name, format, compressor, output, to_terminal: false, items: 0, broken: false, text: Vec::new() }
+    }
+
+    /// The part file of a file: `out.jsonl.kv-migrate-part` for `out.jsonl`, in the same folder, through a symbolic
+    /// link.
+    #[must_use]
+    pub fn part_path(path: &Path) -> PathBuf {
+        part::path_of(&resolved(path).unwrap_or_else(|_| path.to_owned()))
+    }
+
+    /// Removes what interrupted copies to this file have left beside it, and names it: its part file, and temporary
+    /// files of earlier versions, which do not tell what file they are of (`.kv-migrate-*.part`). What another writer
+    /// writes to stays.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the folder cannot be read, or something in it not be removed.
+    pub fn clean(path: &Path) -> Result<Vec<PathBuf>> {
+        let removed = resolved(path).and_then(|target| part::clean(&target));
+        removed.map_err(|error| Error::file(&path.display().to_string(), "remove what was left beside it", error))
     }
 
     /// Writes one entry; the inner result is that entry's own.
@@ -120,31 +144,67 @@ impl BulkWriter {
     /// # Errors
     /// [`Error::File`] when the file takes no more.
     pub fn write(&mut self, record: &Record) -> Result<kv_api::Result<()>> {
-        self.text.clear();
-        self.text.extend_from_slice(match (self.format, self.items) {
-            (BulkFormat::Lines, _) => b"",
-            (BulkFormat::Array, 0) => b"[\n",
-            (BulkFormat::Array, _) => b",\n",
-        });
-        if let Err(error) = item::write(record, &mut self.text) {
-            return Ok(Err(error));
-        }
-        if self.text.len() > ITEM_BYTES_MAX {
-            let error = kv_api::Error::limit("item_bytes_max", ITEM_BYTES_MAX as u64, self.text.len() as u64);
+        let item = match Item::of(record) {
+            Ok(item) => item,
+            Err(error) => return Ok(Err(error)),
+        };
+        let bytes = item.bytes();
+        if bytes > ITEM_BYTES_MAX {
+            let error = kv_api::Error::limit("item_bytes_max", ITEM_BYTES_MAX as u64, bytes as u64);
             return Ok(Err(error.with_key(&record.key)));
         }
-        if self.format == BulkFormat::Lines {
-            self.text.push(b'\n');
+        match self.write_item(&item) {
+            Ok(()) => {
+                self.items += 1;
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                self.broken = true;
+                Err(Error::file(&self.name, "write", error))
+            }
         }
-        if self.to_terminal {
-            self.text = escaped(&String::from_utf8_lossy(&self.text)).into_bytes();
+    }
+
+    fn write_item(&mut self, item: &Item<'_>) -> io::Result<()> {
+        let (before, after): (&[u8], &[u8]) = match (self.format, self.items) {
+            (BulkFormat::Lines, _) => (b"", b"\n"),
+            (BulkFormat::Array, 0) => (b"[\n", b""),
+            (BulkFormat::Array, _) => (b",\n", b""),
+        };
+        let Self { compressor, output, text, to_terminal, .. } = self;
+        // In pieces, so that a large value is not in memory once more.
+        let mut pieces =
+            Pieces { text, hand_on: |piece: &[u8]| compressor.write(piece, output), to_terminal: *to_terminal };
+        pieces.write_all(before)?;
+        item.write(&mut pieces)?;
+        pieces.write_all(after)?;
+        pieces.flush()
+    }
+
+    /// Makes all that has been written lasting, and answers up to where: an interrupted copy can be
+    /// [resumed](Self::resume) from there. From now on the part file stays when the writer goes. `None` for what is
+    /// not a regular file, and has no part file. A compressed file gets another member or frame behind it, so a
+    /// checkpoint after each few entries costs compression.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the file takes no more.
+    pub fn checkpoint(&mut self) -> Result<Option<Mark>> {
+        if self.is_direct() {
+            return self.flush().map(|()| None);
         }
-        if let Err(error) = self.output.writer().write_all(&self.text) {
-            self.broken = true;
-            return Err(Error::file(&self.name, "write", error));
+        let Self { compressor, output, .. } = self;
+        let bytes = compressor.end(output).and_then(|()| output.flush()).and_then(|()| match output.get_mut() {
+            Destination::Part(part) => part.checkpoint().map(Some),
+            Destination::Direct(_) | Destination::Stdout(_) => Ok(None),
+        });
+        let items = self.items;
+        match bytes {
+            Ok(bytes) => Ok(bytes.map(|bytes| Mark { bytes, items })),
+            Err(error) => {
+                self.broken = true;
+                Err(Error::file(&self.name, "write", error))
+            }
         }
-        self.items += 1;
-        Ok(Ok(()))
     }
 
     /// The file, as the user named it.
@@ -154,8 +214,8 @@ impl BulkWriter {
 
     /// Whether what has been written is there at once, and stays when the writer goes without having finished: not so
     /// with a regular file.
-    pub(crate) const fn is_direct(&self) -> bool {
-        self.direct
+    pub(crate) fn is_direct(&self) -> bool {
+        !matches!(self.output.get_ref(), Destination::Part(_))
     }
 
     /// Whether the file did not take a part of what was written.
@@ -167,12 +227,12 @@ impl BulkWriter {
     pub(crate) fn would_empty_the_file(&self) -> bool {
         /// No file without items is longer, unless it is filled with blanks.
         const BYTES_WITHOUT_ITEMS: u64 = 4096;
-        let (0, Some(path)) = (self.items, self.output.path()) else { return false };
-        let Ok(about) = fs::metadata(path) else { return false };
+        let (0, Destination::Part(part)) = (self.items, self.output.get_ref()) else { return false };
+        let Ok(about) = fs::metadata(part.target()) else { return false };
         match about.len() {
             0 => false,
             1..=BYTES_WITHOUT_ITEMS => {
-                !matches!(BulkReader::open(path).and_then(|mut reader| reader.next_record()), Ok(None))
+                !matches!(BulkReader::open(part.target()).and_then(|mut reader| reader.next_record()), Ok(None))
             }
             _ => true,
         }
@@ -183,14 +243,11 @@ impl BulkWriter {
     /// # Errors
     /// [`Error::File`] when the file takes no more.
     pub fn flush(&mut self) -> Result<()> {
-        match &mut self.output {
-            Output::Plain(output) => output.flush().map_err(|error| {
-                self.broken = true;
-                Error::file(&self.name, "write", error)
-            }),
-            // To flush a compressor at each batch would cost compression.
-            Output::Gzip(_) => Ok(()),
-        }
+        // Not what the compressor holds: to flush that at each batch would cost compression.
+        self.output.flush().map_err(|error| {
+            self.broken = true;
+            Error::file(&self.name, "write", error)
+        })
     }
 
     /// Ends the file, waits until the disk has it, and gives it its name.
@@ -199,8 +256,11 @@ impl BulkWriter {
     /// [`Error::File`] when the file takes no more; then no file of that name has appeared or changed.
     pub fn finish(self) -> Result<()> {
         let name = self.name.clone();
-        let destination = self.ended()?;
-        destination.finish().map_err(|error| Error::file(&name, "write", error))
+        let finished = match self.ended()? {
+            Destination::Part(part) => part.replace_target(),
+            Destination::Direct(_) | Destination::Stdout(_) => Ok(()),
+        };
+        finished.map_err(|error| Error::file(&name, "write", error))
     }
 
     /// Ends the file, waits until the disk has it, and gives it a free name beside that of the file, which stays as it
@@ -211,51 +271,64 @@ impl BulkWriter {
     /// # Errors
     /// [`Error::File`] when the disk takes no more, or [`BESIDE_MAX`](Self::BESIDE_MAX) such names are taken.
     pub fn finish_beside(self) -> Result<Option<PathBuf>> {
-        if !self.direct && (self.items == 0 || self.broken) {
+        if !self.is_direct() && (self.items == 0 || self.broken) {
             return Ok(None);
         }
         let name = self.name.clone();
-        let destination = self.ended()?;
-        destination.finish_beside().map_err(|error| Error::file(&name, "keep the incomplete result beside it", error))
+        let Destination::Part(part) = self.ended()? else { return Ok(None) };
+        let target = part.target().to_owned();
+        let names = (1..=Self::BESIDE_MAX).map(|number| beside(&target, number));
+        let kept = part.take_free(names).map(Some);
+        kept.map_err(|error| Error::file(&name, "keep the incomplete result beside it", error))
     }
 
     /// With the end of the format, and all that was buffered.
-    fn ended(mut self) -> Result<Destination> {
-        let end: &[u8] = match (self.format, self.items) {
+    fn ended(self) -> Result<Destination> {
+        let Self { name, format, mut compressor, mut output, items, .. } = self;
+        let end: &[u8] = match (format, items) {
             (BulkFormat::Lines, _) => b"",
             (BulkFormat::Array, 0) => b"[]\n",
             (BulkFormat::Array, _) => b"\n]\n",
         };
-        let Self { name, output, .. } = &mut self;
-        output.writer().write_all(end).map_err(|error| Error::file(name, "write", error))?;
-        let buffered = match self.output {
-            Output::Plain(output) => Ok(output),
-            Output::Gzip(output) => output.finish(),
-        };
-        buffered
-            .and_then(|output| output.into_inner().map_err(io::IntoInnerError::into_error))
-            .map_err(|error| Error::file(&self.name, "write", error))
+        let written = if items == 0 { compressor.begin() } else { Ok(()) };
+        written
+            .and_then(|()| if end.is_empty() { Ok(()) } else { compressor.write(end, &mut output) })
+            .and_then(|()| compressor.end(&mut output))
+            .and_then(|()| output.flush())
+            .and_then(|()| output.into_inner().map_err(io::IntoInnerError::into_error))
+            .map_err(|error| Error::file(&name, "write", error))
     }
 }
 
-impl Output {
-    fn writer(&mut self) -> &mut dyn Write {
-        match self {
-            Self::Plain(output) => output,
-            Self::Gzip(output) => output,
+/// Collects what is written, and hands it on when there is enough.
+struct Pieces<'a, F> {
+    text: &'a mut Vec<u8>,
+    hand_on: F,
+    to_terminal: bool,
+}
+
+impl<F: FnMut(&[u8]) -> io::Result<()>> Write for Pieces<'_, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() >= BUFFER_BYTES && !self.to_terminal {
+            self.flush()?;
+            (self.hand_on)(bytes)?;
+            return Ok(bytes.len());
         }
+        self.text.extend_from_slice(bytes);
+        if self.text.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
     }
 
-    /// The regular file that is to be replaced.
-    fn path(&self) -> Option<&Path> {
-        let destination = match self {
-            Self::Plain(output) => output.get_ref(),
-            Self::Gzip(output) => output.get_ref().get_ref(),
+    fn flush(&mut self) -> io::Result<()> {
+        let handed_on = if self.to_terminal {
+            (self.hand_on)(escaped(&String::from_utf8_lossy(self.text)).as_bytes())
+        } else {
+            (self.hand_on)(self.text)
         };
-        match destination {
-            Destination::Temporary { path, .. } => Some(path),
-            Destination::Direct(_) | Destination::Stdout(_) => None,
-        }
+        self.text.clear();
+        handed_on
     }
 }
 
@@ -278,74 +351,26 @@ fn escaped(json: &str) -> String {
     text
 }
 
+/// The file that a name stands for, through a symbolic link: the file is replaced, not the link.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    if !path.is_symlink() {
+        return Ok(path.to_owned());
+    }
+    fs::canonicalize(path).map_err(|error| match (error.kind(), fs::read_link(path)) {
+        (io::ErrorKind::NotFound, Ok(to)) => {
+            io::Error::new(error.kind(), format!("it is a link to {}, which does not exist", to.display()))
+        }
+        _ => error,
+    })
+}
+
 /// Where the entries of a file of this name go until it is whole.
 fn destination(path: &Path) -> io::Result<Destination> {
-    // Through a symbolic link: the file is replaced, not the link.
-    let path = if path.is_symlink() { fs::canonicalize(path).ok() } else { None }.unwrap_or_else(|| path.to_owned());
-    let existing = fs::metadata(&path).ok();
-    match &existing {
-        Some(existing) if existing.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-        Some(existing) if !existing.is_file() => {
-            return File::options().write(true).open(&path).map(Destination::Direct);
-        }
-        _ => {}
-    }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".kv-migrate-").suffix(".part");
-    #[cfg(unix)]
-    {
-        // What any new file gets: all may read and write, less what the umask takes away.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    // The error would name the temporary file, which the user does not know.
-    let file = builder.tempfile_in(directory).map_err(|error| io::Error::from(error.kind()))?;
-    if let Some(existing) = existing {
-        // A user who could not read the old file must not read the new one.
-        file.as_file().set_permissions(existing.permissions())?;
-    }
-    Ok(Destination::Temporary { file, path })
-}
-
-impl Destination {
-    fn finish(self) -> io::Result<()> {
-        match self {
-            Self::Stdout(mut output) => output.flush(),
-            Self::Direct(mut file) => file.flush(),
-            Self::Temporary { file, path } => {
-                let directory = synced(&file)?;
-                file.persist(path)?;
-                directory.map_or(Ok(()), |directory| directory.sync_all())
-            }
-        }
-    }
-
-    fn finish_beside(self) -> io::Result<Option<PathBuf>> {
-        let Self::Temporary { mut file, path } = self else { return self.finish().map(|()| None) };
-        let directory = synced(&file)?;
-        for number in 1..=BulkWriter::BESIDE_MAX {
-            let beside = beside(&path, number);
-            match file.persist_noclobber(&beside) {
-                Ok(_) => {
-                    directory.map_or(Ok(()), |directory| directory.sync_all())?;
-                    return Ok(Some(beside));
-                }
-                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => file = refused.file,
-                Err(refused) => return Err(refused.error),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
-    }
-}
-
-/// Waits until the disk has the file, and opens its directory: its name is durable only when that is. Opened before the
-/// name is given: where that is refused, nothing has changed yet, as the error says.
-fn synced(file: &NamedTempFile) -> io::Result<Option<File>> {
-    file.as_file().sync_all()?;
-    match file.path().parent() {
-        Some(directory) if cfg!(unix) => File::open(directory).map(Some),
-        _ => Ok(None),
+    let path = resolved(path)?;
+    match fs::metadata(&path) {
+        Ok(about) if about.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(about) if !about.is_file() => File::options().write(true).open(&path).map(Destination::Direct),
+        _ => Part::create(&path).map(Destination::Part),
     }
 }
 
@@ -353,7 +378,7 @@ fn synced(file: &NamedTempFile) -> io::Result<Option<File>> {
 fn beside(path: &Path, number: u32) -> PathBuf {
     let name = path.file_name().map_or_else(Default::default, std::ffi::OsStr::to_string_lossy);
     let lower = name.to_ascii_lowercase();
-    let stem_end = lower.strip_suffix(".gz").unwrap_or(&lower).rfind('.').unwrap_or(name.len());
+    let stem_end = Compression::split(&lower).1.rfind('.').unwrap_or(name.len());
     let (stem, ending) = name.split_at(stem_end);
     let number = if number == 1 { String::new() } else { format!("-{number}") };
     path.with_file_name(format!("{stem}.incomplete{number}{ending}"))
@@ -362,7 +387,7 @@ fn beside(path: &Path, number: u32) -> PathBuf {
 impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Temporary { file, .. } => file.write(bytes),
+            Self::Part(part) => part.write(bytes),
             Self::Direct(file) => file.write(bytes),
             Self::Stdout(output) => output.write(bytes),
         }
@@ -370,7 +395,7 @@ impl Write for Destination {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Temporary { file, .. } => file.flush(),
+            Self::Part(part) => part.flush(),
             Self::Direct(file) => file.flush(),
             Self::Stdout(output) => output.flush(),
         }
@@ -393,6 +418,7 @@ mod tests {
             ("out.jsonl", 1, "out.incomplete.jsonl"),
             ("a.b/out.json.gz", 2, "a.b/out.incomplete-2.json.gz"),
             ("OUT.JSON.GZ", 1, "OUT.incomplete.JSON.GZ"),
+            ("out.ndjson.zst", 1, "out.incomplete.ndjson.zst"),
         ] {
             let beside = beside(Path::new(path), number);
             assert_eq!(beside, Path::new(expected));

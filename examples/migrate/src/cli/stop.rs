@@ -46,12 +46,8 @@ pub(crate) fn parse_all(texts: &[String], verify: bool, keys_from: Option<&Path>
             Stop::File(path) if verify && is_read_only_once(path) => {
                 return Err(format!("{}: --verify reads it again, and only a regular file can be", stop.shown()));
             }
-            Stop::File(path) if position != 0 && BulkFormat::of_path(path).is_none() => {
-                return Err(format!(
-                    "{}: the name does not say in which format to write: end it in .json, .jsonl or .ndjson, \
-                     and .gz after that for gzip",
-                    stop.shown()
-                ));
+            Stop::File(path) if position != 0 => {
+                BulkFormat::of_target(path).map_err(|error| error.to_string())?;
             }
             _ => {}
         }

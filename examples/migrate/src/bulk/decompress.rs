@@ -1,0 +1,135 @@
+//! Which compression a file has, and its text.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+use super::format::Compression;
+use super::gzip::GzipReader;
+
+/// How much is read, and decompressed, at a time.
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// What the first bytes of a file say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Magic {
+    Readable(Compression),
+    Unsupported(&'static str),
+}
+
+/// First bytes of files. No JSON text begins with one of them.
+const MAGICS: [(&[u8], Magic); 8] = [
+    (b"\x1f\x8b", Magic::Readable(Compression::Gzip)),
+    (b"\x28\xb5\x2f\xfd", Magic::Readable(Compression::Zstd)),
+    (b"BZh", Magic::Unsupported("bzip2")),
+    (b"PK\x03\x04", Magic::Unsupported("zip")),
+    (b"\xfd7zXZ\0", Magic::Unsupported("xz")),
+    (b"7z\xbc\xaf\x27\x1c", Magic::Unsupported("7-Zip")),
+    (b"\x04\x22\x4d\x18", Magic::Unsupported("lz4")),
+    (b"\x1f\x9d", Magic::Unsupported("compress")),
+];
+
+/// Text that is perhaps compressed.
+pub(super) struct Decompressed {
+    pub(super) text: Box<dyn BufRead + Send>,
+    pub(super) compression: Compression,
+}
+
+/// Why there is no text.
+pub(super) enum NoText {
+    Io(io::Error),
+    /// It is compressed with this.
+    Unsupported(&'static str),
+}
+
+impl From<io::Error> for NoText {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The text of `input`, decompressed as its name says or, where that says nothing, as its first bytes do.
+pub(super) fn decompressed(input: impl Read + Send + 'static, expected: Compression) -> Result<Decompressed, NoText> {
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
+    let (first, magic) = first_bytes(&mut input)?;
+    let compression = match (magic, expected) {
+        (Some(Magic::Unsupported(compression)), _) => return Err(NoText::Unsupported(compression)),
+        (Some(Magic::Readable(compression)), Compression::None) => compression,
+        (_, expected) => expected,
+    };
+    let input = Cursor::new(first).chain(input);
+    let text: Box<dyn BufRead + Send> = match compression {
+        Compression::None => Box::new(input),
+        Compression::Gzip => Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipReader::new(input))),
+        Compression::Zstd => {
+            // Frame by frame, and past what is to be skipped between them.
+            let frames = zstd::stream::read::Decoder::with_buffer(input)?;
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, frames))
+        }
+    };
+    Ok(Decompressed { text, compression })
+}
+
+/// Takes bytes as long as they may be the first ones of a compressed file. One by one, since a slow pipe may hand out
+/// no more at a time, and waits when it is asked for more than it has.
+fn first_bytes(input: &mut impl BufRead) -> io::Result<(Vec<u8>, Option<Magic>)> {
+    let mut first = Vec::new();
+    loop {
+        let Some(byte) = input.fill_buf()?.first().copied() else { return Ok((first, None)) };
+        first.push(byte);
+        input.consume(1);
+        if let Some(magic) = magic_of(&first) {
+            return Ok((first, Some(magic)));
+        }
+        let may_become_one = is_skippable(&first) || MAGICS.iter().any(|(magic, _)| magic.starts_with(&first));
+        if !may_become_one {
+            return Ok((first, None));
+        }
+    }
+}
+
+fn magic_of(first: &[u8]) -> Option<Magic> {
+    const MAGIC_BYTES: usize = 4;
+    if first.len() == MAGIC_BYTES && is_skippable(first) {
+        return Some(Magic::Readable(Compression::Zstd));
+    }
+    MAGICS.iter().find(|(magic, _)| *magic == first).map(|(_, found)| *found)
+}
+
+/// Whether a frame that a reader of zstd passes over may begin so: one of sixteen bytes, and three more.
+fn is_skippable(first: &[u8]) -> bool {
+    const REST: [u8; 3] = [0x2a, 0x4d, 0x18];
+    first.first().is_some_and(|byte| byte & 0xf0 == 0x50) && REST.starts_with(&first[1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn magic(bytes: &[u8]) -> Option<Magic> {
+        // The bytes that were looked at are handed back.
+        let mut input = bytes;
+        let (first, magic) = first_bytes(&mut input).unwrap();
+        assert_eq!([&first, input].concat(), bytes);
+        magic
+    }
+
+    #[test]
+    fn the_first_bytes_say_the_compression() {
+        for (bytes, expected) in [
+            (&b"\x1f\x8b\x08rest"[..], Some(Magic::Readable(Compression::Gzip))),
+            (b"\x28\xb5\x2f\xfdrest", Some(Magic::Readable(Compression::Zstd))),
+            (b"\x50\x2a\x4d\x18\0\0\0\0", Some(Magic::Readable(Compression::Zstd))),
+            (b"\x5f\x2a\x4d\x18", Some(Magic::Readable(Compression::Zstd))),
+            (b"BZh91AY", Some(Magic::Unsupported("bzip2"))),
+            (b"PK\x03\x04", Some(Magic::Unsupported("zip"))),
+            (b"\xfd7zXZ\0", Some(Magic::Unsupported("xz"))),
+            (b"", None),
+            (b"{\"key\"", None),
+            (b"\x1f", None),
+            (b"BZ", None),
+            (b"Pack", None),
+            (b"\x5f\x2a\x4d\x19", None),
+        ] {
+            assert_eq!(magic(bytes), expected, "{bytes:?}");
+        }
+    }
+}
