@@ -9,7 +9,7 @@ pub const RULES: &[&str] = &[
     "SET-5", "SET-6", "SET-7", "SET-8", "VER-1", "VER-2", "EXP-1", "EXP-2", "EXP-3", "EXP-4", "EXP-5", "EXP-6",
     "EXP-7", "EXP-8", "EXP-9", "EXP-10", "META-1", "META-2", "GET-1", "GET-2", "DEL-1", "DEL-2", "DEL-3", "LIST-1",
     "LIST-2", "LIST-3", "LIST-4", "LIST-5", "LIST-6", "CNT-1", "CNT-2", "BATCH-1", "BATCH-2", "BATCH-3", "BATCH-4",
-    "BATCH-5", "BATCH-6", "LIFE-1", "LIFE-2", "ENV-3", "CAP-1", "CAP-2", "CAP-3", "CAP-4", "MODEL",
+    "BATCH-5", "BATCH-6", "LIFE-1", "LIFE-2", "ENV-3", "CAP-1", "CAP-2", "CAP-3", "CAP-4", "CAP-5", "MODEL",
 ];
 
 #[cfg(test)]

@@ -112,6 +112,7 @@ caught! {
     increment_wraps: IncrementWraps by cnt_1_the_range_is_kept;
     integers_become_floats: IntegersBecomeFloats by val_3_an_integer_stays_an_integer;
     keys_are_case_folded: KeysAreCaseFolded by key_3_keys_that_differ_in_a_byte_are_different;
+    keys_are_read_one_by_one: KeysAreReadOneByOne by cap_5_a_bulk_request_takes_what_is_reported;
     keys_are_trimmed: KeysAreTrimmed by key_3_keys_that_differ_in_a_byte_are_different;
     list_counts_characters: ListCountsCharacters by list_6_a_list_reports_the_length_of_each_value;
     list_ignores_case_in_order: ListIgnoresCaseInOrder by list_2_the_order_is_by_bytes;
@@ -135,8 +136,10 @@ caught! {
         by set_3_if_not_exists_not_met_leaves_everything_untouched;
     repeats_conditions_blindly: RepeatsConditionsBlindly by set_8_an_unknown_outcome_says_so;
     rounds_the_expiry_down: RoundsTheExpiryDown by exp_4_rounding_never_ends_an_entry_early;
-    scope_is_of_the_process: ScopeIsOfTheProcess by ns_3_the_scope_is_the_same_in_every_process;
-    scope_is_shared: ScopeIsShared by ns_3_the_scope_is_the_same_in_every_process, list_3_a_wrong_cursor_is_refused;
+    scope_is_of_the_process: ScopeIsOfTheProcess by ns_3_the_scope_is_the_same_in_every_process,
+        ns_3_the_fingerprint_is_the_same_in_every_process;
+    scope_is_shared: ScopeIsShared by ns_3_the_scope_is_the_same_in_every_process,
+        ns_3_the_fingerprint_is_the_same_in_every_process, list_3_a_wrong_cursor_is_refused;
     second_close_fails: SecondCloseFails by life_2_a_dropped_close_can_be_repeated;
     secret_is_shown: SecretIsShown by err_2_no_secret_is_shown;
     standstill_is_the_end: StandstillIsTheEnd

@@ -1,4 +1,4 @@
-//! What a store can do and how much it can hold, as data (CAP-1 to CAP-4).
+//! What a store can do and how much it can hold, as data (CAP-1 to CAP-5).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::error::Feature;
 use crate::metadata::Metadata;
+use crate::request_rate::RequestRate;
 use crate::value::Value;
 use crate::value_kind::ValueKind;
 
@@ -245,6 +246,14 @@ pub struct Capabilities {
     pub counter_expiry: bool,
     /// Batches that are written whole or not at all (BATCH-3).
     pub all_or_nothing: Support,
+    /// The most items that one request, or transaction, of the system writes; 1 where each is a request of its own.
+    /// Their bytes, and what they ask for, can make it less (BATCH-5, CAP-5).
+    pub bulk_write_items: usize,
+    /// The most items that one request, or transaction, of the system reads; 1 where each is a request of its own.
+    /// Their bytes, and what is asked of them, can make it less (CAP-5).
+    pub bulk_read_items: usize,
+    /// The rate of requests that the system's documents allow; `None` where they name none (CAP-5).
+    pub request_rate: Option<RequestRate>,
     /// All parts of an entry that `get_entry` answers come from one write (GET-1).
     pub entry_snapshot: bool,
     /// When a write is seen (SET-7).
@@ -303,6 +312,9 @@ impl Capabilities {
             counter_range_atomic: false,
             counter_expiry: false,
             all_or_nothing: Support::None,
+            bulk_write_items: 1,
+            bulk_read_items: 1,
+            request_rate: None,
             entry_snapshot: false,
             consistency: Consistency::Eventual { usually_within: None },
             forbidden_keys: Cow::Borrowed(&[]),
@@ -377,6 +389,21 @@ impl Capabilities {
         self.counters = counters;
         self.counter_min = min;
         self.counter_max = max;
+        self
+    }
+
+    /// Sets the most items that one request, or transaction, writes and reads: at least 1 each, and 1 by default.
+    #[must_use]
+    pub const fn with_bulk_items(mut self, write: usize, read: usize) -> Self {
+        self.bulk_write_items = write;
+        self.bulk_read_items = read;
+        self
+    }
+
+    /// Sets the rate of requests that the system's documents allow; none by default.
+    #[must_use]
+    pub const fn with_request_rate(mut self, rate: RequestRate) -> Self {
+        self.request_rate = Some(rate);
         self
     }
 
@@ -488,6 +515,9 @@ impl Capabilities {
             counter_range_atomic: self.counter_range_atomic && other.counter_range_atomic,
             counter_expiry: self.counter_expiry && other.counter_expiry,
             all_or_nothing: self.all_or_nothing.min(other.all_or_nothing),
+            bulk_write_items: self.bulk_write_items.min(other.bulk_write_items),
+            bulk_read_items: self.bulk_read_items.min(other.bulk_read_items),
+            request_rate: slower_rate(self.request_rate, other.request_rate),
             entry_snapshot: self.entry_snapshot && other.entry_snapshot,
             consistency: weaker_consistency(self.consistency, other.consistency),
             forbidden_keys: self.forbidden_keys.iter().chain(&*other.forbidden_keys).copied().collect(),
@@ -495,6 +525,14 @@ impl Capabilities {
             key_bytes_max: self.key_bytes_max.min(other.key_bytes_max),
             item_limits: self.item_limits.iter().chain(&*other.item_limits).copied().collect(),
         }
+    }
+}
+
+/// A rate that is named is tighter than none.
+fn slower_rate(left: Option<RequestRate>, right: Option<RequestRate>) -> Option<RequestRate> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.slower(right)),
+        (left, right) => left.or(right),
     }
 }
 

@@ -6,14 +6,13 @@
 //! the check sum is the same hash over all bytes before it. Hashes are little endian.
 
 use std::fmt;
-use std::hash::Hasher;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use siphasher::sip::SipHasher13;
 
 use crate::error::{Error, Reason, Result};
+use crate::stable_hash::{HASH_BYTES, stable_hash};
 
 /// Where a list goes on. Opaque and printable: it can be stored, parsed back, and used by another process, for the same
 /// store, namespace and prefix (LIST-3). Anything else is `InvalidArgument` with [`Reason::CursorInvalid`].
@@ -21,7 +20,6 @@ use crate::error::{Error, Reason, Result};
 pub struct Cursor(String);
 
 const FORMAT: u8 = 1;
-const HASH_BYTES: usize = 8;
 const HEADER_BYTES: usize = 1 + 2 * HASH_BYTES;
 
 /// What a cursor is bound to.
@@ -37,7 +35,7 @@ impl CursorScope<'_> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + position.len() + HASH_BYTES);
         bytes.extend_from_slice(&self.header());
         bytes.extend_from_slice(position);
-        let check_sum = hash(&[&bytes]);
+        let check_sum = stable_hash(&[&bytes]);
         bytes.extend_from_slice(&check_sum);
         Cursor(URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -49,7 +47,7 @@ impl CursorScope<'_> {
             return Err(damaged());
         }
         let check_sum = bytes.split_off(bytes.len() - HASH_BYTES);
-        if hash(&[&bytes]) != *check_sum {
+        if stable_hash(&[&bytes]) != *check_sum {
             return Err(damaged());
         }
         let header = self.header();
@@ -68,19 +66,20 @@ impl CursorScope<'_> {
     fn header(&self) -> [u8; HEADER_BYTES] {
         let mut header = [FORMAT; HEADER_BYTES];
         // The separator keeps ("ab", "c") apart from ("a", "bc"); no system name holds a NUL.
-        header[1..1 + HASH_BYTES].copy_from_slice(&hash(&[self.system.as_bytes(), b"\0", self.scope.as_bytes()]));
-        header[1 + HASH_BYTES..].copy_from_slice(&hash(&[self.prefix.as_bytes()]));
+        header[1..1 + HASH_BYTES].copy_from_slice(&stable_hash(&[
+            self.system.as_bytes(),
+            b"\0",
+            self.scope.as_bytes(),
+        ]));
+        header[1 + HASH_BYTES..].copy_from_slice(&stable_hash(&[self.prefix.as_bytes()]));
         header
     }
-}
 
-/// Fixed key and fixed algorithm: the same on every machine and in every release, or stored cursors would break.
-fn hash(parts: &[&[u8]]) -> [u8; HASH_BYTES] {
-    let mut hasher = SipHasher13::new_with_keys(0x6b76_2d63_7572_736f, 0x7220_666f_726d_2031);
-    for part in parts {
-        hasher.write(part);
+    /// 16 hex digits for what a cursor is bound to (NS-3).
+    pub(crate) fn fingerprint(&self) -> String {
+        let [_, bound_to @ ..] = self.header();
+        format!("{:016x}", u64::from_be_bytes(stable_hash(&[&bound_to])))
     }
-    hasher.finish().to_le_bytes()
 }
 
 fn damaged() -> Error {
@@ -136,7 +135,25 @@ mod tests {
         assert_eq!(cursor.to_string(), "AQ6XlgKDLAUIBH6MgzNAIOd1c2VyLzEUPxX3XOht3A");
     }
 
+    #[test]
+    fn ns_3_the_fingerprint_is_stable() {
+        // A change here makes programs take a store for another.
+        assert_eq!(scope("memory", "", "user/").fingerprint(), "d32ce4f52e243857");
+        assert_eq!(scope("sqlite", "file/1\0main", "").fingerprint(), "baee01fe4d4a5e9a");
+    }
+
     proptest! {
+        #[test]
+        fn ns_3_stores_or_prefixes_that_differ_have_another_fingerprint(a: String, b: String) {
+            prop_assume!(a != b);
+            let print = |system: &str, name: &str, prefix: &str| scope(system, name, prefix).fingerprint();
+            prop_assert_ne!(print("s", &a, &b), print("s", &b, &a));
+            prop_assert_ne!(print("s", &a, ""), print("s", &b, ""));
+            prop_assert_ne!(print("s", "", &a), print("s", "", &b));
+            prop_assert_ne!(print("s", &a, ""), print("t", &a, ""));
+            prop_assert_eq!(print("s", &a, &b).len(), 16);
+        }
+
         #[test]
         fn list_3_a_cursor_opens_where_it_was_made(system in "[a-z]{1,9}", name: String, prefix: String, position: Vec<u8>) {
             let scope = scope(&system, &name, &prefix);

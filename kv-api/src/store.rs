@@ -18,7 +18,7 @@ use crate::handle::Handle;
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
 use crate::set_item::SetItem;
 use crate::value::Value;
-use crate::{batch, walk};
+use crate::{batch, listing, walk};
 
 /// A handle on one namespace of one system. Cheap to clone; clones and handles made from it share the connection.
 ///
@@ -93,6 +93,30 @@ impl Store {
     pub fn has_same_scope(&self, other: &Self) -> bool {
         let (own, other) = (self.handle.backend(), other.handle.backend());
         own.capabilities().system == other.capabilities().system && own.scope() == other.scope()
+    }
+
+    /// 16 hex digits that name the data this handle shows: system, scope and prefix (NS-3). They are the same on every
+    /// machine and in every release, and others for other data but by a coincidence of one in 2^64. Handles for which
+    /// [`has_same_scope`](Self::has_same_scope) is true have the same one if their prefixes are the same.
+    ///
+    /// It is for a program that keeps something about a store, such as how far a copy has come, and must know the store
+    /// again in another process. A store in memory does not outlive its process, and each has a fingerprint of its own.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_memory::MemoryStore;
+    /// let store = kv_api::Store::new(MemoryStore::default());
+    /// assert_eq!(store.scope_fingerprint().len(), 16);
+    /// assert_eq!(store.scope_fingerprint(), store.clone().with_prefix("").scope_fingerprint());
+    /// assert_ne!(store.scope_fingerprint(), store.with_prefix("user/").scope_fingerprint());
+    /// assert_ne!(store.scope_fingerprint(), kv_api::Store::new(MemoryStore::default()).scope_fingerprint());
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn scope_fingerprint(&self) -> String {
+        listing::cursor_scope(&self.handle, self.prefix()).fingerprint()
     }
 
     /// A handle that puts `prefix` before every key and takes it off every listed one (NS-2). Length limits hold for

@@ -298,10 +298,14 @@ async fn ns_3_a_cursor_belongs_to_the_scope_that_the_store_names() {
         let pages: Pages = |_, position| (keys(&["k1"]), if position.is_none() { numbered(1) } else { None });
         Store::new(Script { capabilities: &UNORDERED, scope, pages, asked: AtomicUsize::new(0) })
     };
+    assert_eq!(store("http://one/a").scope_fingerprint(), store("http://one/a").scope_fingerprint());
+    let narrow = store("http://one/a").restricted_to([&ORDERED]).allow_best_effort();
+    assert_eq!(store("http://one/a").scope_fingerprint(), narrow.scope_fingerprint(), "the same data");
     let cursor: Cursor = store("http://one/a").list().await.unwrap().cursor.unwrap();
     assert!(store("http://one/a").list().cursor(cursor.clone()).await.is_ok(), "another process");
     for other in ["http://one/b", "http://two/a", ""] {
         let error = store(other).list().cursor(cursor.clone()).await.unwrap_err();
         assert_eq!(error.reason(), Some(&kv_api::Reason::CursorInvalid), "{other:?}");
+        assert_ne!(store(other).scope_fingerprint(), store("http://one/a").scope_fingerprint());
     }
 }

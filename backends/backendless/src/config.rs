@@ -7,6 +7,7 @@ use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::http::{self, Url, address, encoded};
 use kv_remote::{BulkLimits, ExposeSecret, RemoteSettings, SecretString, secret_from_env};
 
+use crate::capabilities::BULK_ITEMS_MAX_DEFAULT;
 use crate::wire::BODY_FRAME_BYTES;
 
 /// The environment variable of the API key, where an application id is given without one.
@@ -74,7 +75,7 @@ impl BackendlessConfig {
             hive,
             user_token: None,
             bulk: BulkLimits {
-                items_max: 500,
+                items_max: BULK_ITEMS_MAX_DEFAULT,
                 bytes_max: 4 * 1024 * 1024,
                 frame_bytes: BODY_FRAME_BYTES,
                 separator_bytes: 1,

@@ -27,6 +27,7 @@ use crate::wire::{Expiration, Found, Reply, Request, body_of_key, body_of_keys, 
 pub struct BackendlessStore {
     client: Client,
     bulk: BulkLimits,
+    capabilities: Capabilities,
     scope: String,
 }
 
@@ -38,7 +39,8 @@ impl BackendlessStore {
     /// `Unauthorized` when a user token cannot stand in a header; `Internal` when TLS cannot be set up.
     pub fn open(config: BackendlessConfig) -> Result<Self> {
         let (bulk, scope) = (config.bulk, config.scope());
-        Ok(Self { client: Client::new(config)?, bulk, scope })
+        let capabilities = CAPABILITIES.clone().with_bulk_items(bulk.items_max, bulk.items_max);
+        Ok(Self { client: Client::new(config)?, bulk, capabilities, scope })
     }
 
     /// The values of keys, in their order.
@@ -176,7 +178,7 @@ async fn send_bodies<T: Clone + Send, F: Future<Output = Result<T>> + Send>(
 #[async_trait]
 impl Backend for BackendlessStore {
     fn capabilities(&self) -> &Capabilities {
-        &CAPABILITIES
+        &self.capabilities
     }
 
     fn scope(&self) -> &str {

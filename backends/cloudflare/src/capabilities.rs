@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, TaggedMetadata, Timestamp, ValueKinds};
+use kv_api::{
+    Capabilities, Consistency, ItemLimit, ListOrder, RequestRate, Support, TaggedMetadata, Timestamp, ValueKinds,
+};
+
+use crate::wire::{BULK_LIMITS, GET_KEYS_MAX};
 
 /// The nearest expiry that the service takes, for both forms (EXP-6).
 pub(crate) const EXPIRY_MIN: Duration = Duration::from_secs(60);
@@ -25,6 +29,9 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("cloudflare")
     .with_list_metadata(true)
     .with_list_expiry(true)
     .with_list_page_max(1000)
+    .with_bulk_items(BULK_LIMITS.items_max, GET_KEYS_MAX)
+    // For a user, over all interfaces of the vendor.
+    .with_request_rate(RequestRate::new(1200, Duration::from_secs(5 * 60)))
     .with_consistency(Consistency::Eventual { usually_within: Some(Duration::from_secs(60)) })
     .with_forbidden_keys(&[".", ".."])
     .with_key_bytes(1, 512)
@@ -40,6 +47,12 @@ mod tests {
     use super::*;
     use kv_api::{Metadata, Reason, Resolver, SetItem, SystemClock, Value};
     use serde_json::json;
+
+    #[test]
+    fn cap_5_the_documented_figures_are_reported() {
+        assert_eq!((CAPABILITIES.bulk_write_items, CAPABILITIES.bulk_read_items), (10_000, 100));
+        assert_eq!(CAPABILITIES.request_rate, Some(RequestRate::new(1200, Duration::from_secs(300))));
+    }
 
     #[test]
     fn meta_1_the_tag_counts_as_metadata() {

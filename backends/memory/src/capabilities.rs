@@ -13,6 +13,9 @@ pub(crate) const METADATA_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The most keys on a page, which bounds the work of one list call.
 pub(crate) const LIST_PAGE_MAX: usize = 10_000;
 
+/// A batch has no limit. This many items are enough for what they share to cost nothing, and are soon done.
+const BULK_ITEMS: usize = 1000;
+
 /// What every [`MemoryStore`](crate::MemoryStore) supports: all of the contract, natively (CAP-1, CAP-3).
 pub static CAPABILITIES: Capabilities = Capabilities::new("memory")
     .with_if_not_exists(Support::Native)
@@ -33,6 +36,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("memory")
     .with_list_expiry(true)
     .with_list_value_bytes(true)
     .with_list_page_max(LIST_PAGE_MAX)
+    .with_bulk_items(BULK_ITEMS, BULK_ITEMS)
     .with_counters(Support::Native, i64::MIN, i64::MAX)
     .with_counter_range_atomic(true)
     .with_counter_expiry(true)

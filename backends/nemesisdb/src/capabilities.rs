@@ -35,6 +35,23 @@ const fn shared() -> Capabilities {
         .with_consistency(Consistency::Strong)
         .with_key_bytes(SERVER_KEY_BYTES_MIN, MESSAGE_BYTES_MAX - PAIR_BYTES_LEAST)
         .with_item_limits(&[MESSAGE])
+        .with_bulk_items(
+            items_max(MESSAGE_BYTES_MAX, SERVER_KEY_BYTES_MIN, PAIR_BEYOND_KEY_BYTES),
+            items_max(MESSAGE_BYTES_MAX, SERVER_KEY_BYTES_MIN, NAME_BEYOND_KEY_BYTES),
+        )
+}
+
+/// What stands beside a key in a message that reads it: two quotation marks and a comma.
+const NAME_BEYOND_KEY_BYTES: usize = 3;
+
+/// The same in one that sets it: also a colon and a value of one digit.
+const PAIR_BEYOND_KEY_BYTES: usize = NAME_BEYOND_KEY_BYTES + 2;
+
+/// The most items, each of the least size, that a message holds; at least one, since one that fits is sent.
+const fn items_max(message_bytes_max: usize, key_bytes: usize, beyond_key_bytes: usize) -> usize {
+    // The last one has no comma.
+    let items = (message_bytes_max + 1).saturating_sub(ENDS_BYTES) / (key_bytes + beyond_key_bytes);
+    if items == 0 { 1 } else { items }
 }
 
 /// The whole message that sets an item (CHK-2). A namespace is not in it, and its bytes are taken off what is allowed.
@@ -54,6 +71,10 @@ pub(crate) fn capabilities(config: &NemesisdbConfig) -> Capabilities {
     let room = config.message_bytes_max - (quoted_bytes(&prefix) - 2);
     capabilities.key_bytes_min = SERVER_KEY_BYTES_MIN.saturating_sub(prefix.len()).max(1);
     capabilities.key_bytes_max = room - PAIR_BYTES_LEAST;
+    let key_bytes = quoted_bytes(&prefix) - 2 + capabilities.key_bytes_min;
+    let items_max = |beyond_key_bytes| items_max(config.message_bytes_max, key_bytes, beyond_key_bytes);
+    capabilities.bulk_write_items = items_max(PAIR_BEYOND_KEY_BYTES);
+    capabilities.bulk_read_items = items_max(NAME_BEYOND_KEY_BYTES);
     capabilities.item_limits = Cow::Owned(vec![message_limit(room as u64)]);
     capabilities
 }
@@ -74,6 +95,31 @@ mod tests {
         ] {
             assert_eq!(format!("{built:?}"), format!("{published:?}"));
         }
+    }
+
+    #[test]
+    fn cap_5_a_message_holds_as_many_of_the_shortest_items_as_is_reported() {
+        use crate::wire::message::{Command, keys_message, pairs_message};
+        for (built, prefix, bytes_max) in [
+            (with(Ok), "", 1024),
+            (with(|config| config.with_namespace("abc")), "abc:", 1024),
+            (with(|config| config.with_namespace("sessions\"")), "sessions\":", 1024),
+            (with(|config| config.with_message_bytes_max(64)), "", 64),
+            (with(|config| config.with_message_bytes_max(4096)), "", 4096),
+        ] {
+            let key = format!("{prefix}{}", "k".repeat(built.key_bytes_min));
+            let reads = |items: usize| keys_message(Command::Get, std::iter::repeat_n(&*key, items)).len();
+            let writes = |items: usize| {
+                pairs_message(Command::Set, std::iter::repeat_n((&*key, Cow::Borrowed("1")), items)).len()
+            };
+            for (length, items) in
+                [(&reads as &dyn Fn(usize) -> usize, built.bulk_read_items), (&writes, built.bulk_write_items)]
+            {
+                assert!(length(items) <= bytes_max, "{prefix}: {items} items of {} bytes", length(items));
+                assert!(length(items + 1) > bytes_max, "{prefix}: not {items} items, but more");
+            }
+        }
+        assert_eq!((CAPABILITIES.bulk_write_items, CAPABILITIES.bulk_read_items), (92, 112));
     }
 
     #[test]

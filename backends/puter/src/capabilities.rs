@@ -1,6 +1,8 @@
 //! What the store supports. The sources are in the README.
 
-use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKinds};
+use std::time::Duration;
+
+use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, RequestRate, Support, ValueKinds};
 
 use crate::wire::{stored_bytes, value_bytes};
 
@@ -13,7 +15,13 @@ pub(crate) const LIST_PAGE_MAX: usize = 1000;
 /// The greatest value of a counter, and, negative, the least: beyond it the system fails to read what it has written.
 pub(crate) const COUNTER_MAX: i64 = 9_007_199_254_740_991;
 
-/// What every [`PuterStore`](crate::PuterStore) supports (CAP-1, CAP-3).
+/// The most items of one `batchPut` unless the settings say otherwise. The system names no limit.
+pub(crate) const BATCH_ITEMS_MAX_DEFAULT: usize = 250;
+
+/// The most keys of one get: as many as the server asks its storage for at once.
+pub(crate) const GET_KEYS_MAX: usize = 100;
+
+/// What every [`PuterStore`](crate::PuterStore) supports (CAP-1, CAP-3); `bulk_write_items` is that of plain settings.
 pub static CAPABILITIES: Capabilities = Capabilities::new("puter")
     .with_if_not_exists(Support::BestEffort)
     .with_if_exists(Support::BestEffort)
@@ -24,6 +32,9 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("puter")
     .with_value_kinds(ValueKinds::ALL)
     .with_list(Support::Native, ListOrder::Lexicographic)
     .with_list_page_max(LIST_PAGE_MAX)
+    .with_bulk_items(BATCH_ITEMS_MAX_DEFAULT, GET_KEYS_MAX)
+    // Of one method; of lists it is less.
+    .with_request_rate(RequestRate::new(400, Duration::from_secs(10)))
     .with_counters(Support::Native, -COUNTER_MAX, COUNTER_MAX)
     .with_entry_snapshot(true)
     .with_consistency(Consistency::Eventual { usually_within: None })

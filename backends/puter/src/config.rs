@@ -9,6 +9,8 @@ use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::http::{Url, base_url};
 use kv_remote::{ExposeSecret, RemoteSettings, RetryPolicy, SecretString, secret_from_env};
 
+use crate::capabilities::BATCH_ITEMS_MAX_DEFAULT;
+
 /// The host of the API, where none is named.
 const HOST: &str = "api.puter.com";
 
@@ -58,7 +60,7 @@ impl PuterConfig {
             return Err(Error::new(ErrorKind::Unauthorized, "the token is empty"));
         }
         let base = host_url(HOST)?;
-        Ok(Self { token, base, app: None, connect: None, batch_items_max: 250, remote: remote() })
+        Ok(Self { token, base, app: None, connect: None, batch_items_max: BATCH_ITEMS_MAX_DEFAULT, remote: remote() })
     }
 
     /// From a URL `puter://HOST[:PORT][/APP]`, over HTTPS; without a host, as in `puter:///APP`, `api.puter.com`. The

@@ -12,7 +12,7 @@ use kv_api::{
 };
 use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, ListPosition, look_then_write, send_bulk};
 
-use crate::capabilities::{CAPABILITIES, KEY_BYTES_MAX, LIST_PAGE_MAX};
+use crate::capabilities::{CAPABILITIES, GET_KEYS_MAX, KEY_BYTES_MAX, LIST_PAGE_MAX};
 use crate::client::Client;
 use crate::config::PuterConfig;
 use crate::counter::Counter;
@@ -20,13 +20,11 @@ use crate::wire::{
     BODY_BYTES_MAX, BULK_FRAME_BYTES, Found, Item, Pattern, Reply, UPSTREAM_BAD_REQUEST, expires_at, has_code,
 };
 
-/// The most keys of one get. The system asks its storage for as many at once.
-const GET_KEYS_MAX: usize = 100;
-
 /// The entries of one user of Puter, or of one app of the user.
 pub struct PuterStore {
     client: Client,
     bulk: BulkLimits,
+    capabilities: Capabilities,
     scope: String,
 }
 
@@ -39,7 +37,8 @@ impl PuterStore {
     pub fn open(config: PuterConfig) -> Result<Self> {
         let (items_max, scope) = (config.batch_items_max, config.scope());
         let bulk = BulkLimits { items_max, bytes_max: BODY_BYTES_MAX, frame_bytes: 0, separator_bytes: 0 };
-        Ok(Self { client: Client::new(config)?, bulk, scope })
+        let capabilities = CAPABILITIES.clone().with_bulk_items(items_max, GET_KEYS_MAX);
+        Ok(Self { client: Client::new(config)?, bulk, capabilities, scope })
     }
 
     async fn get(&self, call: &Call<'_>, key: &str) -> Result<Option<Found>> {
@@ -128,7 +127,7 @@ fn entry(found: Found, fields: Fields) -> Entry {
 #[async_trait]
 impl Backend for PuterStore {
     fn capabilities(&self) -> &Capabilities {
-        &CAPABILITIES
+        &self.capabilities
     }
 
     fn scope(&self) -> &str {

@@ -26,7 +26,7 @@ use crate::writer::{Job, Writer};
 const QUEUE_MAX: usize = 1024;
 
 /// How much of a batch goes into one transaction: enough that the commit is shared, and other callers do not wait long.
-const BATCH_ITEMS_MAX: usize = 1000;
+pub(crate) const BATCH_ITEMS_MAX: usize = 1000;
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One namespace of one SQLite file, open.

@@ -1,10 +1,10 @@
-//! CAP-1 to CAP-4, CHK-1 and CHK-2.
+//! CAP-1 to CAP-5, CHK-1 and CHK-2.
 
 use std::time::Duration;
 
 use kv_api::{
     Capabilities, DeleteOutcome, EntryExpiry, ErrorKind, Feature, ItemLimit, ItemParts, ListedMetadata, Metadata,
-    Reason, SetItem, SetStatus, Support, Value, ValueKind, ValueKinds,
+    Reason, RequestRate, SetItem, SetStatus, Support, Value, ValueKind, ValueKinds,
 };
 use serde_json::json;
 
@@ -182,6 +182,44 @@ pub(crate) async fn cap_4_a_restricted_handle_hides_what_others_cannot_tell(cx: 
         ensure_eq!(outcome?, DeleteOutcome::Accepted, "a delete of nothing among many");
     }
     cx.expect(&key, None, "after a delete through a restricted handle").await
+}
+
+/// CAP-5: what is reported for planning makes sense, and is true where requests can be counted.
+pub(crate) async fn cap_5_a_bulk_request_takes_what_is_reported(cx: &Context<'_>) -> CaseResult {
+    const ITEMS: usize = 20;
+    let capabilities = cx.capabilities();
+    let (writes, reads) = (capabilities.bulk_write_items, capabilities.bulk_read_items);
+    ensure!(writes >= 1 && reads >= 1, "a bulk request of no item: {writes}, {reads}");
+    if let Some(rate) = capabilities.request_rate {
+        ensure!(rate.requests >= 1 && !rate.per.is_zero(), "a rate without requests or time: {rate:?}");
+    }
+    // Slower than any.
+    let slow = RequestRate::new(1, Duration::from_secs(1_000_000));
+    let other = Capabilities::new("slow").with_value_kinds(ValueKinds::ALL).with_request_rate(slow);
+    let restrict = cx.store().restricted_to([&other]);
+    let restricted = restrict.capabilities();
+    let reported = (restricted.bulk_write_items, restricted.bulk_read_items, restricted.request_rate);
+    ensure_eq!(reported, (1, 1, Some(slow)), "what a restricted handle reports");
+
+    let keys: Vec<String> = (0..ITEMS).map(|number| cx.key(&format!("k{number}."))).collect();
+    let together = |bulk: usize, before: Option<u64>, what: &str| -> CaseResult {
+        let Some((before, now)) = before.zip(cx.requests()) else { return Ok(()) };
+        let sent = now - before;
+        ensure!(
+            bulk < ITEMS || sent < ITEMS as u64,
+            "{what} of {ITEMS} items sent {sent} requests; one is reported to take {bulk} items"
+        );
+        Ok(())
+    };
+    let before = cx.requests();
+    for result in cx.store().set_many(keys.iter().map(|key| SetItem::new(key, cx.value(1)))).await {
+        result?;
+    }
+    together(writes, before, "set_many")?;
+    let before = cx.requests();
+    let values = cx.store().get_many(keys.iter().map(String::as_str)).await?;
+    ensure_eq!(values, vec![Some(cx.value(1)); ITEMS], "the values of a bulk request");
+    together(reads, before, "get_many")
 }
 
 /// CHK-1: what is not acceptable reaches no adapter: nothing is sent and nothing has changed.

@@ -54,6 +54,7 @@ macro_rules! __for_each_case {
             capabilities::cap_3_nothing_is_told_that_is_not_declared
             capabilities::cap_3_the_declaration_makes_sense
             capabilities::cap_4_a_restricted_handle_hides_what_others_cannot_tell
+            capabilities::cap_5_a_bulk_request_takes_what_is_reported
             capabilities::chk_1_what_is_not_acceptable_is_not_sent
             capabilities::chk_2_each_limit_is_kept_from_both_sides
             errors::err_1_the_kind_tells_what_to_do_next
@@ -81,6 +82,7 @@ macro_rules! __for_each_case {
             namespaces::ns_2_a_prefix_narrows_the_handle
             namespaces::ns_2_limits_hold_for_the_whole_key
             namespaces::ns_2_prefixes_add_up
+            namespaces::ns_3_the_fingerprint_is_the_same_in_every_process
             namespaces::ns_3_the_scope_is_the_same_in_every_process
             values::env_3_what_looks_like_an_envelope_comes_back
             values::val_1_a_json_string_is_text

@@ -142,3 +142,18 @@ pub(crate) async fn ns_3_the_scope_is_the_same_in_every_process(cx: &Context<'_>
     }
     Ok(())
 }
+
+/// NS-3: the fingerprint of a store is the same in every process, and that of other data is another.
+pub(crate) async fn ns_3_the_fingerprint_is_the_same_in_every_process(cx: &Context<'_>) -> CaseResult {
+    let fingerprint = cx.store().scope_fingerprint();
+    let of_a_prefix = cx.store().with_prefix("k/").scope_fingerprint();
+    ensure!(of_a_prefix != fingerprint, "a handle with a prefix has the fingerprint of the one without");
+    if cx.fixture.open_namespace.is_some() {
+        let other = cx.namespace("other").await?.scope_fingerprint();
+        ensure!(other != fingerprint && other != of_a_prefix, "another namespace has the same fingerprint");
+    }
+    let second = cx.reopen().await?;
+    ensure_eq!(second.scope_fingerprint(), fingerprint, "the fingerprint of a second handle to the same data");
+    ensure_eq!(second.with_prefix("k/").scope_fingerprint(), of_a_prefix, "the same with a prefix");
+    Ok(())
+}

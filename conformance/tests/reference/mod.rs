@@ -48,6 +48,7 @@ pub(crate) enum Bug {
     IncrementWraps,
     IntegersBecomeFloats,
     KeysAreCaseFolded,
+    KeysAreReadOneByOne,
     KeysAreTrimmed,
     ListCountsCharacters,
     ListIgnoresCaseInOrder,
@@ -139,6 +140,7 @@ pub(crate) const EVERYTHING: Capabilities = Capabilities::new("reference")
     .with_list_metadata(true)
     .with_list_expiry(true)
     .with_list_value_bytes(true)
+    .with_bulk_items(1000, 1000)
     .with_counters(Support::Native, i64::MIN, i64::MAX)
     .with_counter_range_atomic(true)
     .with_counter_expiry(true)
@@ -577,6 +579,9 @@ impl Backend for Reference {
     }
 
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        if self.has(Bug::KeysAreReadOneByOne) {
+            self.system.requests.fetch_add(reads.keys().len() as u64, Ordering::Relaxed);
+        }
         self.request(|data| {
             let record = |key: &str| match self.bug {
                 Some(Bug::ExpiredIsReadInBatches) => data.get(key),

@@ -143,6 +143,7 @@ async fn batch_6_a_failed_body_is_told_for_each_of_its_items_alone() {
     let remote = system.remote().with_retry(RetryPolicy::none());
     let config = system.config(Form::Application, HIVES[0]).with_remote(remote);
     let store = open(config.with_bulk_items_max(2.try_into().unwrap()));
+    assert_eq!((store.capabilities().bulk_write_items, store.capabilities().bulk_read_items), (2, 2));
     let keys: Vec<String> = (0..6).map(|number| format!("k{number}")).collect();
     for (fault, unknown, written) in [
         (Fault::Cut { applied: Applied::No }, 2, 4),

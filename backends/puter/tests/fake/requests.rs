@@ -73,6 +73,10 @@ async fn batch_5_a_thousand_plain_sets_are_four_requests() {
 async fn batch_5_the_chunk_can_be_set() {
     let system = System::start().await;
     let store = open(system.config().with_batch_items_max(NonZeroUsize::new(25).unwrap()));
+    assert_eq!(
+        (store.capabilities().bulk_write_items, open(system.config()).capabilities().bulk_write_items),
+        (25, 250)
+    );
     let keys: Vec<String> = (0..101).map(|number| format!("k{number:03}")).collect();
     let (results, sent) = system.counted(store.set_many(keys.iter().map(|key| SetItem::new(key, "v")))).await;
     assert_eq!((results.iter().all(Result::is_ok), sent), (true, 5));
