@@ -1,12 +1,13 @@
 //! The copy: one batch is written while the next one is read.
 
 use futures_util::future;
-use kv_api::{ErrorKind, Feature, Reason};
+use kv_api::ErrorKind;
 
 use crate::error::{Error, Result};
-use crate::options::{Options, ZeroExpiry};
+use crate::options::Options;
 use crate::progress::{Event, Progress};
-use crate::record::{Record, RecordExpiry};
+use crate::record::Record;
+use crate::settle::{Settled, check_source, settle};
 use crate::sink::Sink;
 use crate::source::{Order, Source};
 use crate::summary::{Failure, Summary};
@@ -17,6 +18,8 @@ use crate::written_keys::{Seen, WrittenKeys};
 /// An entry that the target refuses does not stop the others, unless [`Options::fail_fast`] says so. The copy stops
 /// when the source cannot be read on, or when the target has refused a whole batch for a reason that lies with itself,
 /// such as a full disk: then what was written before stays in a store.
+///
+/// A source that cannot tell what every entry would lose is refused before anything is written, see [`Loss`](crate::Loss).
 ///
 /// A target file is replaced, or appears, only when the result is complete. Otherwise the result is kept beside it, see
 /// [`Summary::kept_beside`], unless [`Options::keep_partial`] says so.
@@ -61,6 +64,7 @@ async fn copy_batches(
     summary: &mut Summary,
     observe: &mut impl FnMut(Event<'_>),
 ) -> Result<()> {
+    check_source(source, options)?;
     // A list names no key twice, and a file keeps all that is written to it.
     let mut written = (source.order() == Order::Fixed && sink.is_store()).then(|| WrittenKeys::new(Summary::KEYS_MAX));
     let mut next = source.next_batch().await;
@@ -69,7 +73,7 @@ async fn copy_batches(
             summary.counts.read += 1;
             summary.add_failure(key, line, error);
         }
-        let batch = settle_expiries(batch, options, summary);
+        let batch = settle_all(batch, options, sink, summary);
         let (batch, origins) = rewrite_keys(batch, options, summary);
         let (results, following) = future::join(sink.write(batch), source.next_batch()).await;
         let refused = account(origins, results?, written.as_mut(), summary);
@@ -85,34 +89,25 @@ async fn copy_batches(
     Ok(())
 }
 
-/// Takes out the entries whose end is not known, unless they are to be kept for ever, and those whose expiry means one
-/// thing to one tool and another to the next, unless that was said.
-fn settle_expiries(batch: Vec<Record>, options: &Options, summary: &mut Summary) -> Vec<Record> {
+/// Settles what becomes of each entry, and takes out those that are not to be written.
+fn settle_all(batch: Vec<Record>, options: &Options, sink: &Sink, summary: &mut Summary) -> Vec<Record> {
     let mut kept = Vec::with_capacity(batch.len());
     for mut record in batch {
-        record.expiry = options.settled(record.expiry);
-        let error = match record.expiry {
-            RecordExpiry::Unknown if !options.unknown_expiry_as_never => {
-                let message = "the source cannot tell when this entry expires";
-                kv_api::Error::new(ErrorKind::Unsupported, message).with_reason(Reason::Unsupported(Feature::ExpireAt))
-            }
-            RecordExpiry::NotPositive if options.zero_expiry == ZeroExpiry::Skip => {
-                summary.counts.read += 1;
-                summary.counts.skipped += 1;
-                continue;
-            }
-            RecordExpiry::NotPositive => kv_api::Error::new(
-                ErrorKind::InvalidArgument,
-                "its expiry is zero or less, which some tools write for \"never\" and others for \"at once\"; \
-                 --zero-expiry says which",
-            ),
-            _ => {
+        match settle(&mut record, options, sink.capabilities()) {
+            Settled::Write(lost) => {
+                summary.counts.expiry_lost += u64::from(lost.expiry);
+                summary.counts.metadata_lost += u64::from(lost.metadata);
                 kept.push(record);
                 continue;
             }
-        };
+            Settled::Skip => summary.counts.skipped += 1,
+            Settled::Expired => summary.counts.expired += 1,
+            Settled::Refuse(error) => {
+                let error = error.with_key(&record.key);
+                summary.add_failure(record.key, record.line, error);
+            }
+        }
         summary.counts.read += 1;
-        summary.add_failure(record.key.clone(), record.line, error.with_key(&record.key));
     }
     kept
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use kv_api::Escaped;
 
+use crate::loss::Loss;
 use crate::printing::Shortened;
 
 /// The result of everything that can end a copy.
@@ -43,6 +44,9 @@ pub enum Error {
     },
     /// The source or target cannot serve for what was asked.
     Unsuitable(String),
+    /// Every entry would lose this, which [`Options::allow_loss`](crate::Options::allow_loss) does not allow. Nothing
+    /// was written.
+    Lossy(Loss),
     /// Nothing was copied, and the target file of this name holds entries; see
     /// [`Options::allow_empty`](crate::Options::allow_empty).
     EmptyResult(String),
@@ -83,6 +87,11 @@ impl fmt::Display for Error {
                 write!(f, "{}: cannot {action}: {}", Escaped(file), Escaped(&source.to_string()))
             }
             Self::Unsuitable(message) => write!(f, "{}", Escaped(message)),
+            Self::Lossy(Loss::Expiry) => f.write_str(
+                "the source does not report when its entries expire; --allow-loss expiry copies them as entries that \
+                 never do",
+            ),
+            Self::Lossy(loss) => write!(f, "every entry would lose its {loss}; --allow-loss {loss} accepts that"),
             Self::EmptyResult(file) => write!(f, "{}: not replaced, since no entry was copied", Escaped(file)),
             Self::FailFast => f.write_str("stopped at the first entry that was not copied"),
         }

@@ -1,5 +1,6 @@
 //! How to copy.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use kv_api::{Clock, SystemClock, Timer, TokioTimer};
 
 use crate::filter::Filter;
+use crate::loss::Loss;
 use crate::record::RecordExpiry;
 use crate::rewrite::Rewrite;
 
@@ -49,8 +51,11 @@ pub struct Options {
     /// Stop after the batch in which the first entry was not copied; off by default.
     pub fail_fast: bool,
     /// Copy an entry whose expiry the source cannot tell as one that never expires; off by default, and then such an
-    /// entry is not copied, since its end is not known.
+    /// entry is not copied, since its end is not known. A source that tells of none is refused then, with
+    /// [`Error::Lossy`](crate::Error::Lossy), before anything is written. [`Loss::Expiry`] allows it too.
     pub unknown_expiry_as_never: bool,
+    /// What may get lost of an entry where it cannot be kept; nothing by default, and then such an entry is not copied.
+    pub allow_loss: BTreeSet<Loss>,
     /// What an expiry of zero or less means; by default that is not known, and then such an entry is not copied.
     pub zero_expiry: ZeroExpiry,
     /// Replace a target file also by an incomplete result; off by default, and then the file stays as it is and the
@@ -149,6 +154,7 @@ impl Default for Options {
             rejects: None,
             fail_fast: false,
             unknown_expiry_as_never: false,
+            allow_loss: BTreeSet::new(),
             zero_expiry: ZeroExpiry::default(),
             keep_partial: false,
             allow_empty: false,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use kv_api::Store;
+use kv_api::{Capabilities, Store};
 
 use crate::bulk::BulkWriter;
 use crate::error::{Error, Result};
@@ -60,6 +60,14 @@ impl Sink {
             To::Store(_) => true,
             To::Bulk(Some(writer)) => writer.is_direct(),
             To::Bulk(None) => false,
+        }
+    }
+
+    /// What a store keeps; `None` for a file, which keeps everything.
+    pub(crate) fn capabilities(&self) -> Option<&Capabilities> {
+        match &self.0 {
+            To::Store(store) => Some(store.capabilities()),
+            To::Bulk(_) => None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
-use kv_api::{ErrorKind, ListItem, ListOrder, Store, Support};
+use kv_api::{Capabilities, ErrorKind, ListItem, ListOrder, Store, Support};
 
 use crate::bulk::BulkReader;
 use crate::error::{Error, Result};
@@ -84,6 +84,14 @@ impl<'s> Source<'s> {
         match &mut self.from {
             Origin::Store(walk) => walk.next_batch(&self.options).await,
             Origin::Bulk(walk) => walk.next_batch(&self.options).await,
+        }
+    }
+
+    /// What the store offers that it reads; `None` for a file.
+    pub(crate) fn capabilities(&self) -> Option<&'s Capabilities> {
+        match &self.from {
+            Origin::Store(walk) => Some(walk.store.capabilities()),
+            Origin::Bulk(_) => None,
         }
     }
 

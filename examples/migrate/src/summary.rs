@@ -8,7 +8,7 @@ use kv_api::Reason;
 use crate::error::Error;
 use crate::progress::Resumed;
 
-/// What a copy did with the entries it read: all that follow `read`, but for `missing`, add up to it.
+/// What a copy did with the entries it read: `read` is the sum of those that follow, up to `unknown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -36,6 +36,12 @@ pub struct Counts {
     pub failed: u64,
     /// Entries that the target may or may not have: no trustworthy answer came (ERR-3).
     pub unknown: u64,
+    /// Entries that were to be written as ones that never expire, though they have or may have had an end:
+    /// [`Loss::Expiry`](crate::Loss::Expiry). They are among those above, as the next ones are.
+    pub expiry_lost: u64,
+    /// Entries that were to be written without the metadata that they have:
+    /// [`Loss::Metadata`](crate::Loss::Metadata).
+    pub metadata_lost: u64,
     /// Keys of a file of keys that the source does not have: no failure, for an entry may have expired since it was
     /// named.
     pub missing: u64,

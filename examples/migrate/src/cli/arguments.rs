@@ -62,6 +62,10 @@ pub(crate) struct CopyArguments {
     #[arg(long)]
     pub(crate) unknown_expiry_as_never: bool,
 
+    /// Copy entries although this gets lost; can be given for several kinds
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub(crate) allow_loss: Vec<Loss>,
+
     /// What an expiry of zero or less means in a file; without it such entries are refused
     #[arg(long, value_name = "MEANING", value_enum)]
     pub(crate) zero_expiry: Option<ZeroExpiry>,
@@ -81,6 +85,14 @@ pub(crate) struct CopyArguments {
     /// The format of standard output; that of standard input is recognised
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl)]
     pub(crate) stdout_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Loss {
+    /// When entries end: where the source does not report it, or the target keeps none, they are kept for ever
+    Expiry,
+    /// Metadata, where the target keeps none
+    Metadata,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

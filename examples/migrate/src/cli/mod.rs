@@ -24,8 +24,8 @@ use clap::Parser;
 use futures_util::future::{Either, select};
 use kv_api::Support;
 use kv_migrate::{
-    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Options, Result, Sink, Source, Target, ZeroExpiry, copy,
-    verify,
+    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Loss, Options, Result, Sink, Source, Target, ZeroExpiry,
+    copy, verify,
 };
 
 use arguments::{Arguments, Command, CopyArguments};
@@ -144,6 +144,7 @@ async fn run(arguments: &CopyArguments) -> u8 {
         batch_entries: Some(arguments.batch),
         fail_fast: arguments.fail_fast,
         unknown_expiry_as_never: arguments.unknown_expiry_as_never,
+        allow_loss: arguments.allow_loss.iter().map(|loss| (*loss).into()).collect(),
         zero_expiry: arguments.zero_expiry.map_or_else(Default::default, Into::into),
         keep_partial: arguments.keep_partial,
         allow_empty: arguments.allow_empty,
@@ -236,11 +237,6 @@ impl Step<'_> {
         let summary = Box::pin(copy(source, sink, options, |event| bar.observe(event))).await;
         bar.clear();
         report::summary(&summary, self.from_name, self.to_name, bar.elapsed());
-        if summary.counts.failed > 0 && !options.unknown_expiry_as_never && self.source_hides_expiries() {
-            tell!(
-                "  --unknown-expiry-as-never copies those whose expiry the source cannot tell, as entries that never expire"
-            );
-        }
         // What was copied is worth comparing also when something was not.
         let mut complete = summary.is_complete();
         if arguments.verify && summary.stopped.is_none() {
@@ -270,10 +266,6 @@ impl Step<'_> {
         Ok(verification.is_clean())
     }
 
-    fn source_hides_expiries(&self) -> bool {
-        matches!(self.from, Opened::Store(store) if !store.capabilities().expiry_read)
-    }
-
     fn source(&self, options: &Options) -> Result<Source<'_>> {
         match (self.from, self.keys_from) {
             (Opened::Store(store), Some(path)) => Ok(Source::keys(store, KeyReader::open(path)?, options)),
@@ -286,6 +278,15 @@ impl Step<'_> {
             (Opened::Store(store), None) => Source::store(store, options),
             (Opened::File(path), _) => Ok(Source::bulk(BulkReader::open(path)?, options)),
             (Opened::Stdio, _) => Ok(Source::bulk(BulkReader::stdin(), options)),
+        }
+    }
+}
+
+impl From<arguments::Loss> for Loss {
+    fn from(loss: arguments::Loss) -> Self {
+        match loss {
+            arguments::Loss::Expiry => Self::Expiry,
+            arguments::Loss::Metadata => Self::Metadata,
         }
     }
 }

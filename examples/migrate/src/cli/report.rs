@@ -56,6 +56,14 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
             were(summary.counts.skipped)
         );
     }
+    for (count, lost) in [
+        (summary.counts.expiry_lost, "as ones that never expire, though they may have had an end"),
+        (summary.counts.metadata_lost, "without their metadata"),
+    ] {
+        if count > 0 {
+            tell!("  {} {} to be copied {lost}", entries(count), were(count));
+        }
+    }
     if summary.counts.repeated > 0 {
         let (repeated, were) = (entries(summary.counts.repeated), were(summary.counts.repeated));
         tell!("  {repeated} {were} replaced by a later one with the same key");
