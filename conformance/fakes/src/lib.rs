@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backendless;
+mod chance;
 pub mod cloudflare;
 mod fault;
 #[cfg(feature = "harness")]

@@ -15,6 +15,7 @@ use kv_api::{Clock, SystemClock, Timestamp};
 use wiremock::matchers::any;
 use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate};
 
+use crate::chance::{self, Chance};
 use crate::fault::{Applied, Fault};
 use crate::model::{Answer, Model, Quota, Request};
 use crate::order::{Order, Orders};
@@ -193,6 +194,7 @@ impl FakeServer {
                 model: Box::new(model),
                 window: Window { limit: rate_limit, ends: Timestamp::UNIX_EPOCH, used: 0 },
                 orders: Orders::default(),
+                chance: None,
                 requests: 0,
                 exchanges: VecDeque::new(),
                 decided: None,
@@ -247,6 +249,14 @@ impl FakeServer {
         self.shared.lock().orders.give(order);
     }
 
+    /// From now on `per_mille` of 1000 requests, by chance, meet a fault: 429 with `Retry-After` of a second and
+    /// without, 5xx and a closed connection before and after the request was carried out, all equally often. Zero ends
+    /// it. The chances follow the seed: the same requests one after the other meet the same faults. A request that is
+    /// beyond the rate limit, or meets a fault that was ordered, is not concerned.
+    pub fn inject_at_random(&self, seed: u64, per_mille: u32) {
+        self.shared.lock().chance = Some(Chance::new(seed, per_mille, chance::OF_REQUESTS));
+    }
+
     /// How many requests are still to meet the fault that was ordered last.
     #[must_use]
     pub fn faults_left(&self) -> u32 {
@@ -280,6 +290,7 @@ struct State {
     model: Box<dyn Model>,
     window: Window,
     orders: Orders,
+    chance: Option<Chance>,
     requests: u64,
     exchanges: VecDeque<Exchange>,
     /// What the first mock has decided for the request that the second is about to answer.
@@ -373,15 +384,21 @@ impl State {
     }
 
     fn decide_by_order(&mut self, request: &Request<'_>, now: Timestamp) -> Decision {
-        let fault = self.orders.next(|| self.model.is_write(request));
-        let Some(fault) = fault else {
-            return Decision::Answer { answer: self.model.answer(request, now), delay: Duration::ZERO };
+        let Some(fault) = self.orders.next(|| self.model.is_write(request)) else {
+            return self.decide_by_chance(request, now);
         };
         let (decision, met) = self.decide_faulty(fault, request, now);
         if met {
             self.orders.met();
         }
         decision
+    }
+
+    fn decide_by_chance(&mut self, request: &Request<'_>, now: Timestamp) -> Decision {
+        match self.chance.as_mut().and_then(Chance::next) {
+            Some(fault) => self.decide_faulty(fault, request, now).0,
+            None => Decision::Answer { answer: self.model.answer(request, now), delay: Duration::ZERO },
+        }
     }
 
     /// The decision, and whether the fault fitted.
@@ -622,6 +639,37 @@ mod tests {
             seen.push(ask(&server).await.is_ok());
         }
         assert_eq!(seen, [true, true, false, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_fault_by_chance_is_of_every_kind_and_an_ordered_one_goes_before() {
+        let server = serve(ServerOptions::new()).await;
+        let url = server.base_url();
+        let mut seen = std::collections::BTreeSet::new();
+        server.inject_at_random(1, 1000);
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        for _ in 0..100 {
+            let before = applied(&server);
+            let answer = client.post(url).send().await.ok();
+            let wait = answer.as_ref().is_some_and(|answer| answer.headers().contains_key("retry-after"));
+            seen.insert((answer.map(|answer| answer.status().as_u16()), wait, applied(&server) - before));
+        }
+        let (cut, refused, failed) = (None, Some(429), [Some(502), Some(503)]);
+        let all = [
+            (cut, false, 0),
+            (cut, false, 1),
+            (refused, false, 0),
+            (refused, true, 0),
+            (failed[0], false, 1),
+            (failed[1], false, 0),
+        ];
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+        server.inject(Fault::ServerError { status: 599, applied: Applied::No }, 1);
+        assert_eq!(ask(&server).await.unwrap().0, 599);
+        server.inject_at_random(1, 0);
+        for _ in 0..20 {
+            assert_eq!(ask(&server).await.unwrap().0, 200);
+        }
     }
 
     #[tokio::test]

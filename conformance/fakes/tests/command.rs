@@ -74,6 +74,37 @@ async fn serves_until_it_is_interrupted() {
     }
 }
 
+/// The statuses of 200 requests, 0 where there was no answer.
+async fn statuses(arguments: &[&str]) -> Vec<u16> {
+    let running = Running::start(arguments);
+    // One connection a request: a client may otherwise repeat a request whose reused connection was closed.
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let mut statuses = Vec::new();
+    for _ in 0..200 {
+        let answer = client.get(&running.base_url).send().await;
+        statuses.push(answer.map_or(0, |answer| answer.status().as_u16()));
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn faults_come_by_chance_where_that_is_asked_for_alone() {
+    for system in ["cloudflare", "backendless", "puter"] {
+        let faulty = statuses(&[system, "--chaos", "7:300"]).await;
+        let count = |wanted: u16| faulty.iter().filter(|status| **status == wanted).count();
+        for (fault, least) in [(429, 8), (502, 3), (503, 3), (0, 8)] {
+            assert!((least..40).contains(&count(fault)), "{system}: {} times {fault}", count(fault));
+        }
+        assert_eq!(faulty, statuses(&[system, "--chaos", "7:300"]).await, "{system}");
+        let usual = statuses(&[system]).await;
+        assert!(usual.iter().all(|status| *status == usual[0]), "{system}: {usual:?}");
+        assert!(![0, 429, 502, 503].contains(&usual[0]), "{system}: {}", usual[0]);
+        for (status, usual) in faulty.iter().zip(usual) {
+            assert!(*status == usual || [0, 429, 502, 503].contains(status), "{system}: {status}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn takes_its_names_and_limits_and_repeats_no_secret() {
     let namespace = "1".repeat(32);
@@ -107,6 +138,8 @@ fn says_what_is_wrong() {
         (&["cloudflare", "--port", "70000"], 2, "--port"),
         (&["cloudflare", "--fault", "explode"], 2, "there is no fault \"explode\""),
         (&["cloudflare", "--rate-limit", "5"], 2, "expected N/SECONDS"),
+        (&["puter", "--chaos", "7"], 2, "expected SEED:PERMILLE"),
+        (&["nemesisdb", "--chaos", "7:0"], 2, "expected SEED:PERMILLE"),
         (&["cloudflare", "--hive", "h"], 2, "--hive"),
         (&["elsewhere"], 2, "elsewhere"),
         (&[], 2, "cloudflare"),

@@ -7,8 +7,20 @@ use std::time::Duration;
 use clap::Args;
 use kv_fakes::{Exchange, FakeServer, Fault, RateLimit, ServerOptions};
 
+use super::chaos::Chaos;
 use super::order::{FORMS, Order};
 use super::tell;
+
+/// The help for `--chaos`.
+const CHAOS: &str = "\
+What goes wrong by chance: PERMILLE of 1000 requests meet one of these faults, all equally often, for as long as the
+server runs; the same requests one after the other meet the same faults for the same SEED:
+
+  429, not carried out, with Retry-After of a second and without
+  503 with a body that is not JSON, not carried out; the same with 502, carried out
+  the connection is cut without an answer; not carried out, or carried out
+
+For example, every tenth: --chaos 7:100";
 
 #[derive(Debug, Args)]
 pub(super) struct Serving {
@@ -24,6 +36,9 @@ pub(super) struct Serving {
     /// What goes wrong, and how many times
     #[arg(long, value_name = "NAME[=VALUE][:COUNT]", long_help = FORMS)]
     fault: Option<Order>,
+    /// What goes wrong by chance: PERMILLE of 1000 requests, the same ones for the same SEED
+    #[arg(long, value_name = "SEED:PERMILLE", long_help = CHAOS)]
+    chaos: Option<Chaos>,
     /// Log every request on standard error, without secrets
     #[arg(long)]
     verbose: bool,
@@ -55,6 +70,9 @@ impl Serving {
     pub(super) fn order(&self, server: &FakeServer) {
         if let Some(Order { fault, count }) = self.fault {
             server.inject(fault, count);
+        }
+        if let Some(Chaos { seed, per_mille }) = self.chaos {
+            server.inject_at_random(seed, per_mille);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod backendless;
+mod chaos;
 mod cloudflare;
 mod nemesisdb;
 mod order;

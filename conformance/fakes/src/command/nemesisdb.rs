@@ -7,6 +7,7 @@ use clap::Args;
 use kv_fakes::nemesisdb::{Fake, MAX_MESSAGE_BYTES, Message, PING_AFTER};
 use kv_fakes::{Fault, ServerOptions};
 
+use super::chaos::Chaos;
 use super::order::Order;
 use super::{Running, tell};
 
@@ -22,6 +23,16 @@ What goes wrong with the next COUNT messages, 1 if left out:
   garbage               carried out, and answered with something that is not JSON
 
 For example: --fault cut-after:3";
+
+/// The help for `--chaos`.
+const CHAOS: &str = "\
+What goes wrong by chance: PERMILLE of 1000 messages meet one of these faults, all equally often, for as long as the
+server runs; the same messages one after the other meet the same faults for the same SEED:
+
+  answered with a SERVER_ERROR; not carried out, or carried out
+  the connection is dropped without a close frame; not carried out, or carried out
+
+For example, every tenth: --chaos 7:100";
 
 /// NemesisDB KV: FusionCache 0.1.6, JSON over a WebSocket
 #[derive(Args)]
@@ -53,6 +64,9 @@ pub(super) struct Arguments {
     /// What goes wrong, and how many times
     #[arg(long, value_name = "NAME[=VALUE][:COUNT]", long_help = FORMS, value_parser = parse_order)]
     fault: Option<Order>,
+    /// What goes wrong by chance: PERMILLE of 1000 messages, the same ones for the same SEED
+    #[arg(long, value_name = "SEED:PERMILLE", long_help = CHAOS)]
+    chaos: Option<Chaos>,
     /// Log every message on standard error: the command and its keys, no values
     #[arg(long)]
     verbose: bool,
@@ -76,6 +90,9 @@ impl Arguments {
         server.drop_at_random(self.drop_one_in);
         if let Some(Order { fault, count }) = self.fault {
             server.inject(fault, count);
+        }
+        if let Some(Chaos { seed, per_mille }) = self.chaos {
+            server.inject_at_random(seed, per_mille);
         }
         let mut hint = server.store_url();
         if self.max_message_bytes != MAX_MESSAGE_BYTES {

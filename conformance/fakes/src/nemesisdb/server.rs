@@ -16,6 +16,7 @@ use super::connection;
 use super::message::Message;
 use super::outbox::{self, Last, Outbox};
 use super::system::{self, Answer, System};
+use crate::chance::{self, Chance};
 use crate::fault::{Applied, Fault};
 use crate::order::{Order, Orders};
 use crate::server::EXCHANGES_MAX;
@@ -89,6 +90,7 @@ impl Server {
                 system: System::default(),
                 random: Rng::with_seed(settings.seed),
                 orders: Orders::default(),
+                chance: None,
                 drops_one_in: 0,
                 requests: 0,
                 messages: VecDeque::new(),
@@ -180,6 +182,14 @@ impl Server {
     #[must_use]
     pub fn faults_left(&self) -> u32 {
         self.lock().orders.left()
+    }
+
+    /// From now on `per_mille` of 1000 messages, by chance, meet a fault: a `SERVER_ERROR` and a dropped connection,
+    /// before and after the message was carried out, all equally often. Zero ends it. The chances follow the seed: the
+    /// same messages one after the other meet the same faults. One that meets a fault that was ordered is not
+    /// concerned.
+    pub fn inject_at_random(&self, seed: u64, per_mille: u32) {
+        self.lock().chance = Some(Chance::new(seed, per_mille, chance::OF_MESSAGES));
     }
 
     /// From now on one message in `one_in`, by chance, costs its connection: before it is carried out, or after that
@@ -314,6 +324,7 @@ struct State {
     system: System,
     random: Rng,
     orders: Orders,
+    chance: Option<Chance>,
     drops_one_in: u32,
     requests: u64,
     messages: VecDeque<Message>,
@@ -421,6 +432,11 @@ impl State {
     }
 
     fn decide_by_chance(&mut self, text: &str) -> Decision {
+        let fault = self.chance.as_mut().and_then(Chance::next);
+        fault.and_then(|fault| self.decide_faulty(fault, text)).unwrap_or_else(|| self.carry_out_or_drop(text))
+    }
+
+    fn carry_out_or_drop(&mut self, text: &str) -> Decision {
         if self.drops_one_in == 0 || self.random.u32(0..self.drops_one_in) > 0 {
             return self.carry_out(text);
         }

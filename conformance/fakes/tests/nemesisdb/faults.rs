@@ -201,3 +201,38 @@ async fn who_closes_before_all_answers_have_come_is_counted() {
     // The server is still there.
     Client::of(&server).await.is_quiet().await;
 }
+
+/// How each of 400 messages was answered (a whole, a `SERVER_ERROR`, nothing), and whether it was carried out.
+async fn under_faults_by_chance(seed: u64, per_mille: u32) -> Vec<(&'static str, bool)> {
+    let server = serve(Fake::new()).await;
+    server.inject_at_random(seed, per_mille);
+    let mut client = Client::of(&server).await;
+    let mut seen = Vec::new();
+    for message in 0..400 {
+        client.send(&format!(r#"{{"SET":{{"user_{message:03}":1}}}}"#)).await;
+        let answer = match client.next().await {
+            Ok(answer) if answer.contains("SERVER_ERROR") => "failed",
+            Ok(_) => "set",
+            Err(_) => {
+                client = Client::of(&server).await;
+                "cut"
+            }
+        };
+        seen.push((answer, server.keys().contains(&format!("user_{message:03}"))));
+    }
+    seen
+}
+
+#[tokio::test]
+async fn messages_meet_faults_of_every_kind_by_chances_that_can_be_repeated() {
+    let seen = under_faults_by_chance(3, 200).await;
+    let mut kinds = seen.clone();
+    kinds.sort_unstable();
+    kinds.dedup();
+    assert_eq!(kinds, [("cut", false), ("cut", true), ("failed", false), ("failed", true), ("set", true)]);
+    let faulty = seen.iter().filter(|(answer, _)| *answer != "set").count();
+    assert!((50..110).contains(&faulty), "{faulty} of 400");
+    assert_eq!(seen, under_faults_by_chance(3, 200).await);
+    assert_ne!(seen, under_faults_by_chance(4, 200).await);
+    assert!(under_faults_by_chance(3, 0).await.iter().all(|one| *one == ("set", true)));
+}
