@@ -1,29 +1,39 @@
-//! What can be asked for.
+//! What can be asked for. Help, man page and completions come from these definitions.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
 
-/// Moves data between key-value stores and files in Cloudflare's bulk format.
+use super::help;
+
+/// Copies entries between key-value stores and files in Cloudflare's bulk format, and says what was not copied.
 #[derive(Debug, Parser)]
-#[command(name = "kv-migrate", version, about)]
+#[command(name = "kv-migrate", version, max_term_width = 120, after_help = help::brief(), after_long_help = help::full())]
+#[command(disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+
+    /// Log to standard error what is noteworthy; twice, also every repeated request
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Copy(CopyArguments),
+    Export(ExportArguments),
+    Import(ImportArguments),
+    Completions(CompletionsArguments),
+    Man,
 }
 
-/// Copy all entries from one stop to the next.
+/// Copy all entries from one stop to the next
 ///
-/// A stop is a store URL (memory:, sqlite:app.db?namespace=users, cloudflare://ACCOUNT/NAMESPACE,
-/// backendless://APP-ID@HOST/HIVE), a file in the bulk format (.json is an array, .jsonl and .ndjson hold one item a
-/// line, each also with .gz), or - for standard input or output. With more than two stops, each is copied to the next
-/// in turn.
+/// A stop is a store URL, a file in the bulk format (.json is an array, .jsonl and .ndjson hold one item a line, each
+/// also with .gz), or - for standard input or output. With more than two stops, each is copied to the next in turn.
 ///
 /// What begins with another word and a colon is an error: write ./name:with.json for such a file. No file or store may
 /// be named twice, by whatever name.
@@ -33,21 +43,72 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 #[command(
     override_usage = "kv-migrate copy [OPTIONS] <FROM> [VIA]... <TO>",
-    after_help = "Exit codes:\n  0  everything was copied and, with --verify, is the same\n  \
-                  1  something was not copied or differs\n  2  the command cannot be understood\n  130, 143  interrupted, terminated"
+    after_help = help::brief(),
+    after_long_help = help::full()
 )]
 pub(crate) struct CopyArguments {
     /// Where from, by way of what, and where to
-    #[arg(required = true, num_args = 1.., value_name = "STOP", hide = true)]
+    #[arg(required = true, num_args = 1.., value_name = "STOP", hide = true, value_hint = ValueHint::AnyPath)]
     pub(crate) stops: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) options: CopyOptions,
+}
+
+/// Copy all entries of a store to a file, or to standard output
+///
+/// The same as copy, with a target that is a file or -.
+#[derive(Args, Debug)]
+#[command(after_help = help::brief(), after_long_help = help::full())]
+pub(crate) struct ExportArguments {
+    /// The URL of the store
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+
+    /// The file; - is standard output
+    #[arg(value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
+    pub(crate) file: String,
+
+    #[command(flatten)]
+    pub(crate) options: CopyOptions,
+}
+
+/// Copy all entries of a file, or of standard input, to a store
+///
+/// The same as copy, with a source that is a file or -.
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "kv-migrate import [OPTIONS] [FILE] <TO>",
+    after_help = help::brief(),
+    after_long_help = help::full()
+)]
+pub(crate) struct ImportArguments {
+    /// The file, unless it is standard input, and the URL of the store
+    #[arg(required = true, num_args = 1..=2, value_name = "STOP", hide = true, value_hint = ValueHint::AnyPath)]
+    pub(crate) stops: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) options: CopyOptions,
+}
+
+/// Write the completions for a shell to standard output
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// How to copy.
+#[derive(Args, Debug)]
+pub(crate) struct CopyOptions {
     /// Only entries whose key begins with this
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
 
     /// The keys to copy, one a line, for a source that cannot list its own; a line that begins with a double quote is a
     /// JSON string
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) keys_from: Option<PathBuf>,
 
     /// Read every entry of the source again afterwards and compare it with the target
@@ -85,6 +146,11 @@ pub(crate) struct CopyArguments {
     /// The format of standard output; that of standard input is recognised
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl)]
     pub(crate) stdout_format: Format,
+
+    /// Write the summary as one line of JSON, to standard output, or to standard error when the entries go to standard
+    /// output
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

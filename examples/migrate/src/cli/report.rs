@@ -3,21 +3,24 @@
 use std::time::Duration;
 
 use kv_api::Escaped;
-use kv_migrate::{Error, Failure, Summary, Verification};
+use kv_migrate::{Cause, Error, Failure, Summary, Verification};
 
+use super::copy::StepReport;
+use super::progress::per_second;
 use super::stop::Stop;
-use super::terminal::{grouped, rate};
 
 /// How many differences are shown; the count goes on.
 const DIFFERENCES_SHOWN: usize = 20;
 
-pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration) {
+pub(crate) fn summary(step: &StepReport) {
+    let StepReport { summary, from, to, took, .. } = step;
+    let took = *took;
     if matches!(to, Stop::Stdio) && summary.stopped.as_ref().is_some_and(Error::is_broken_pipe) {
         return; // as `yes | head` ends: the reader of standard output has seen enough
     }
     let seconds = took.as_secs_f64();
     let rate = rate(summary.counts.written, took);
-    let (from, target) = (from.shown(), to);
+    let target = to;
     // Where the entries are that were written.
     let to = match (&summary.kept_beside, summary.target_untouched) {
         (Some(path), _) => Some(Stop::File(path.clone()).shown()),
@@ -84,13 +87,13 @@ pub(crate) fn summary(summary: &Summary, from: &Stop, to: &Stop, took: Duration)
             entries(summary.counts.unknown)
         );
     }
-    let examples = summary.failures.causes().iter().flat_map(|cause| &cause.examples);
-    for failure in examples.clone() {
-        tell!("    {}", describe(failure));
+    for cause in summary.failures.causes() {
+        tell!("    {}", describe(cause));
     }
-    let more = (summary.counts.failed + summary.counts.unknown).saturating_sub(examples.count() as u64);
+    let named: u64 = summary.failures.causes().iter().map(|cause| cause.count).sum();
+    let more = (summary.counts.failed + summary.counts.unknown).saturating_sub(named);
     if more > 0 {
-        tell!("    and {} more", grouped(more));
+        tell!("    and {} more, for other reasons", grouped(more));
     }
 }
 
@@ -110,8 +113,7 @@ fn untouched(summary: &Summary, target: &Stop) {
     }
 }
 
-pub(crate) fn verification(verification: &Verification, from: &Stop, to: &Stop) {
-    let (from, to) = (from.shown(), to.shown());
+pub(crate) fn verification(verification: &Verification, from: &str, to: &str) {
     let differing = verification.differences.len() as u64;
     if let Some(error) = &verification.stopped {
         self::error(error);
@@ -150,11 +152,34 @@ pub(crate) fn error(error: &Error) {
     tell!("error: {error}");
 }
 
-fn describe(failure: &Failure) -> String {
-    let error = &failure.error;
-    let place = place(failure.line, &failure.key);
+/// One line for all failures of one cause: the first of them, and how many more there are.
+fn describe(cause: &Cause) -> String {
+    let Some(Failure { key, line, error, .. }) = cause.examples.first() else { return String::new() };
+    let place = place(*line, key);
     let unknown = if error.is_outcome_unknown() { " (may have been copied)" } else { "" };
-    format!("{place}: {}{unknown}", reason(error))
+    let more = match cause.count.saturating_sub(1) {
+        0 => String::new(),
+        more => format!("; and {} more for this reason", grouped(more)),
+    };
+    format!("{place}: {}{unknown}{more}", reason(error))
+}
+
+/// The kind of what ended a copy, for programs.
+pub(crate) fn kind(error: &Error) -> String {
+    match error {
+        Error::Store(error) => store_kind(error),
+        Error::Damaged { .. } => "damaged".to_owned(),
+        Error::File { .. } => "file".to_owned(),
+        Error::Unsuitable(_) => "unsuitable".to_owned(),
+        Error::EmptyResult(_) => "empty_result".to_owned(),
+        Error::FailFast => "fail_fast".to_owned(),
+        _ => "other".to_owned(),
+    }
+}
+
+/// `rate_limited`
+pub(crate) fn store_kind(error: &kv_api::Error) -> String {
+    error.kind().to_string().replace(' ', "_")
 }
 
 /// What a store said, without the context that stands before it already.
@@ -182,10 +207,44 @@ fn place(line: Option<u64>, key: &str) -> String {
     }
 }
 
-fn entries(count: u64) -> String {
+pub(crate) fn entries(count: u64) -> String {
     if count == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(count)) }
 }
 
 const fn were(count: u64) -> &'static str {
     if count == 1 { "was" } else { "were" }
+}
+
+/// `, 81,464/s`, where enough time has passed to tell.
+fn rate(entries: u64, took: Duration) -> String {
+    if took < Duration::from_millis(100) {
+        return String::new();
+    }
+    format!(", {}/s", grouped(per_second(entries, took)))
+}
+
+/// `171,075`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_three() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (171_075, "171,075"), (1_000_000, "1,000,000")]
+        {
+            assert_eq!(grouped(number), text);
+        }
+    }
 }

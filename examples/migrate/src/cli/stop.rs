@@ -9,7 +9,7 @@ use kv_migrate::{BulkFormat, BulkReader};
 use super::{place, report};
 
 /// A stop as it was written.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stop {
     /// The URL, and how to show it: without secrets (ERR-2).
     Store {
@@ -132,6 +132,11 @@ impl Stop {
         }
     }
 
+    /// Whether it is a store that no network lies before.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Store { url, .. } if is_local(url).unwrap_or(false))
+    }
+
     /// What a person reads.
     pub(crate) fn shown(&self) -> String {
         match self {
@@ -173,8 +178,11 @@ fn reading(url: &str) -> kv_api::Result<String> {
 
 /// The URL for the job itself; `None` for a store that no network lies before.
 fn patient(url: &str) -> kv_api::Result<Option<String>> {
-    let is_local = LOCAL.contains(&url.parse::<StoreUrl>()?.scheme());
-    if is_local { Ok(None) } else { completed(url, &PATIENCE).map(Some) }
+    if is_local(url)? { Ok(None) } else { completed(url, &PATIENCE).map(Some) }
+}
+
+fn is_local(url: &str) -> kv_api::Result<bool> {
+    Ok(LOCAL.contains(&url.parse::<StoreUrl>()?.scheme()))
 }
 
 /// The URL with the options that it does not have yet.

@@ -1,0 +1,327 @@
+//! `copy`, `export` and `import`: stops opened, one copy for each step.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use kv_api::{Store, Support};
+use kv_migrate::{
+    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Loss, Options, Result, Sink, Source, Summary, Target, Verification,
+    ZeroExpiry, copy, verify,
+};
+
+use super::arguments::{self, CopyOptions};
+use super::display::{Display, Mode};
+use super::exit::Exit;
+use super::session::{Activity, Refused, Session};
+use super::stop::{self, Opened, Stop};
+use super::{off_thread, place, report};
+
+/// What came of one step.
+#[derive(Debug)]
+pub(crate) struct StepReport {
+    pub(crate) from: String,
+    pub(crate) to: Stop,
+    pub(crate) took: Duration,
+    pub(crate) summary: Summary,
+    pub(crate) verified: Option<Verified>,
+}
+
+/// What a comparison after the copy has found.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) to: String,
+    pub(crate) verification: Verification,
+}
+
+/// Copies from each of the stops to the next.
+pub(crate) async fn run(stops: &[String], arguments: &CopyOptions, session: &Session) -> Result<Exit, Refused> {
+    let stops = stop::parse_all(stops, arguments.verify, arguments.keys_from.as_deref()).map_err(Refused::usage)?;
+    check_keys_from(&stops, arguments).map_err(Refused::usage)?;
+    session.set_writes_stdout(matches!(stops.last(), Some(Stop::Stdio)));
+    let options = options(arguments);
+    // Before a store is opened, which would create it.
+    if let Some(first) = stops.first() {
+        first.check_source().map_err(|error| Refused::by(&error))?;
+    }
+    let opened = open_all(&stops).await?;
+    let result = match check_opened(&stops, &opened, arguments, &options) {
+        Ok(()) => copy_all(&stops, &opened, arguments, &options, session).await,
+        Err(refused) => Err(refused),
+    };
+    let closed = close_all(&stops, &opened).await;
+    match result {
+        Ok(Exit::Complete) => closed.map(|()| Exit::Complete),
+        result => result,
+    }
+}
+
+fn check_keys_from(stops: &[Stop], arguments: &CopyOptions) -> Result<(), String> {
+    let Some(path) = arguments.keys_from.as_deref() else { return Ok(()) };
+    if !matches!(stops.first(), Some(Stop::Store { .. })) {
+        return Err("--keys-from names keys of a store, and the first stop is not a store".to_owned());
+    }
+    if !path.exists() && path.to_str().is_some_and(stop::may_hold_a_secret) {
+        return Err("the file of --keys-from does not exist, and is not shown as it may hold a secret".to_owned());
+    }
+    if arguments.verify && stop::is_read_only_once(path) {
+        return Err("--verify reads the file of --keys-from again, and only a regular file can be".to_owned());
+    }
+    Ok(())
+}
+
+fn options(arguments: &CopyOptions) -> Options {
+    Options {
+        prefix: arguments.prefix.clone(),
+        batch_entries: Some(arguments.batch),
+        fail_fast: arguments.fail_fast,
+        unknown_expiry_as_never: arguments.unknown_expiry_as_never,
+        zero_expiry: arguments.zero_expiry.map_or_else(Default::default, Into::into),
+        allow_loss: arguments.allow_loss.iter().map(|loss| (*loss).into()).collect(),
+        keep_partial: arguments.keep_partial,
+        allow_empty: arguments.allow_empty,
+        ..Options::default()
+    }
+}
+
+async fn open_all(stops: &[Stop]) -> Result<Vec<Opened>, Refused> {
+    let mut opened = Vec::with_capacity(stops.len());
+    for (position, stop) in stops.iter().enumerate() {
+        opened.push(stop.open(position == 0).await.map_err(|error| Refused::by_store(&stop.shown(), &error))?);
+    }
+    Ok(opened)
+}
+
+async fn close_all(stops: &[Stop], opened: &[Opened]) -> Result<(), Refused> {
+    let mut closed = Ok(());
+    for (stop, opened) in stops.iter().zip(opened) {
+        if let Opened::Store(store) = opened
+            && let Err(error) = store.close().await
+        {
+            let refused = Refused::by_store(&stop.shown(), &error);
+            if closed.is_err() {
+                refused.tell();
+            } else {
+                closed = Err(refused);
+            }
+        }
+    }
+    closed
+}
+
+fn check_opened(stops: &[Stop], opened: &[Opened], arguments: &CopyOptions, options: &Options) -> Result<(), Refused> {
+    place::check_stores(stops, opened).map_err(Refused::usage)?;
+    if arguments.verify {
+        check_comparable(stops, opened, arguments.keys_from.is_some(), options).map_err(Refused::usage)?;
+    }
+    Ok(())
+}
+
+/// Finds the stop whose copy could not be verified, before anything is copied. Keys from a file come in the order of
+/// the file.
+fn check_comparable(stops: &[Stop], opened: &[Opened], keys_named: bool, options: &Options) -> Result<(), String> {
+    for (stop, step) in stops.iter().zip(opened.windows(2)).skip(usize::from(keys_named)) {
+        if let [Opened::Store(store), Opened::File(_)] = step {
+            let checked = Source::store(store, options).and_then(|source| source.check_comparable_with_file());
+            checked.map_err(|error| format!("{}: {error}", stop.shown()))?;
+        }
+    }
+    Ok(())
+}
+
+async fn copy_all(
+    stops: &[Stop],
+    opened: &[Opened],
+    arguments: &CopyOptions,
+    options: &Options,
+    session: &Session,
+) -> Result<Exit, Refused> {
+    // The keys are those of the first stop; what comes after it lists its own.
+    let mut keys_from = arguments.keys_from.as_deref();
+    for (names, step) in stops.windows(2).zip(opened.windows(2)) {
+        if let ([from_name, to_name], [from, to]) = (names, step) {
+            let keys_from = keys_from.take();
+            let step = Step { from_name, to_name, from, to, keys_from, arguments, options, session };
+            let exit = step.run().await.map_err(|error| Refused::by(&error))?;
+            if exit != Exit::Complete {
+                return Ok(exit); // a later step would copy what is known to be incomplete
+            }
+        }
+    }
+    Ok(Exit::Complete)
+}
+
+/// One way from a stop to the next.
+struct Step<'a> {
+    from_name: &'a Stop,
+    to_name: &'a Stop,
+    from: &'a Opened,
+    to: &'a Opened,
+    keys_from: Option<&'a Path>,
+    arguments: &'a CopyOptions,
+    options: &'a Options,
+    session: &'a Session,
+}
+
+impl Step<'_> {
+    async fn run(&self) -> Result<Exit> {
+        let started = self.options.clock.now();
+        let source = self.source().await?;
+        let sink = match self.to {
+            Opened::Store(store) => Sink::store(store),
+            Opened::File(path) => {
+                let path = path.clone();
+                Sink::bulk(off_thread(move || BulkWriter::create(&path)).await?)
+            }
+            Opened::Stdio => Sink::bulk(BulkWriter::stdout(self.arguments.stdout_format.into())),
+        };
+        let display = self.display("copying");
+        self.session.begin(Activity::copying(self.from_name, self.to_name, &display));
+        let work = Box::pin(copy(source, sink, self.options, |event| display.observe(event)));
+        let summary = display.during(self.counted(work, &display), |line| tell!("{line}")).await;
+        display.clear();
+        self.session.end();
+        let mut report = StepReport {
+            from: self.from_name.shown(),
+            to: self.to_name.clone(),
+            took: display.elapsed(),
+            summary,
+            verified: None,
+        };
+        if !self.arguments.json {
+            report::summary(&report);
+        }
+        // What was copied is worth comparing also when something was not.
+        let verified = if self.arguments.verify && report.summary.stopped.is_none() {
+            match (report.summary.target_untouched, &report.summary.kept_beside) {
+                (false, _) => self.verify(self.to, self.to_name, started).await.map(Some),
+                (true, None) => Ok(None),
+                (true, Some(path)) => {
+                    let kept = Stop::File(path.clone());
+                    self.verify(&Opened::File(path.clone()), &kept, started).await.map(Some)
+                }
+            }
+        } else {
+            Ok(None)
+        };
+        let verified = verified.map(|verified| report.verified = verified);
+        let exit = exit(&report);
+        self.session.report(report);
+        verified.map(|()| exit)
+    }
+
+    fn display(&self, what: &'static str) -> Rc<Display> {
+        let mode = Mode::choose(self.session.writes_stdout(), self.session.writes_log());
+        Rc::new(Display::new(what, mode, &self.options.timer))
+    }
+
+    /// Counts the entries of a local store meanwhile, where a person waits for the end: its list costs little, and that
+    /// of a remote one is paid for.
+    async fn counted<T>(&self, work: impl Future<Output = T> + Unpin, display: &Display) -> T {
+        let count = async {
+            if let (Mode::Line, Opened::Store(store), true, None) =
+                (display.mode(), self.from, self.from_name.is_local(), self.keys_from)
+                && let Some(entries) = count(store, &self.options.prefix).await
+            {
+                display.set_total(entries);
+            }
+        };
+        let count = std::pin::pin!(count);
+        match futures_util::future::select(work, count).await {
+            futures_util::future::Either::Left((done, _)) => done,
+            futures_util::future::Either::Right(((), work)) => work.await,
+        }
+    }
+
+    async fn verify(&self, to: &Opened, to_name: &Stop, started: kv_api::Timestamp) -> Result<Verified> {
+        let target = match to {
+            Opened::Store(store) => Target::Store(store),
+            Opened::File(path) => {
+                let path = path.clone();
+                Target::Bulk(off_thread(move || BulkReader::open(&path)).await?)
+            }
+            Opened::Stdio => return Err(Error::Unsuitable("- cannot be read again".to_owned())),
+        };
+        let source = self.source().await?;
+        let display = self.display("verifying");
+        self.session.begin(Activity::verifying(self.from_name, to_name, &display));
+        let work = Box::pin(verify(source, target, self.options, started, |event| display.observe(event)));
+        let verification = display.during(self.counted(work, &display), |line| tell!("{line}")).await;
+        display.clear();
+        self.session.end();
+        let verified = Verified { to: to_name.shown(), verification };
+        if !self.arguments.json {
+            report::verification(&verified.verification, &self.from_name.shown(), &verified.to);
+        }
+        Ok(verified)
+    }
+
+    async fn source(&self) -> Result<Source<'_>> {
+        match (self.from, self.keys_from) {
+            (Opened::Store(store), Some(path)) => {
+                let path = path.to_owned();
+                let keys = off_thread(move || KeyReader::open(&path)).await?;
+                Ok(Source::keys(store, keys, self.options))
+            }
+            (Opened::Store(store), None) if store.capabilities().list == Support::None => {
+                Err(Error::Unsuitable(format!(
+                    "{}: this store cannot list its keys; name those to copy with --keys-from",
+                    self.from_name.shown()
+                )))
+            }
+            (Opened::Store(store), None) => Source::store(store, self.options),
+            (Opened::File(path), _) => {
+                let path = path.clone();
+                Ok(Source::bulk(off_thread(move || BulkReader::open(&path)).await?, self.options))
+            }
+            (Opened::Stdio, _) => Ok(Source::bulk(BulkReader::stdin(), self.options)),
+        }
+    }
+}
+
+/// What was not copied counts for more than that it differs.
+fn exit(report: &StepReport) -> Exit {
+    let summary = &report.summary;
+    let verification = report.verified.as_ref().map(|verified| &verified.verification);
+    match (&summary.stopped, verification) {
+        (Some(error), _) => Exit::of(error),
+        (None, Some(Verification { stopped: Some(error), .. })) => Exit::of(error),
+        (None, _) if !summary.is_complete() => Exit::NotCopied,
+        (None, Some(verification)) if !verification.is_clean() => Exit::Differs,
+        (None, _) => Exit::Complete,
+    }
+}
+
+/// `None` when it cannot be counted.
+async fn count(store: &Store, prefix: &str) -> Option<u64> {
+    use futures_util::TryStreamExt;
+    let pages = store.list().prefix(prefix.to_owned()).stream();
+    pages.try_fold(0_u64, |count, _| std::future::ready(Ok(count + 1))).await.ok()
+}
+
+impl From<arguments::ZeroExpiry> for ZeroExpiry {
+    fn from(meaning: arguments::ZeroExpiry) -> Self {
+        match meaning {
+            arguments::ZeroExpiry::Never => Self::Never,
+            arguments::ZeroExpiry::Skip => Self::Skip,
+        }
+    }
+}
+
+impl From<arguments::Loss> for Loss {
+    fn from(loss: arguments::Loss) -> Self {
+        match loss {
+            arguments::Loss::Expiry => Self::Expiry,
+            arguments::Loss::Metadata => Self::Metadata,
+        }
+    }
+}
+
+impl From<arguments::Format> for BulkFormat {
+    fn from(format: arguments::Format) -> Self {
+        match format {
+            arguments::Format::Jsonl => Self::Lines,
+            arguments::Format::Json => Self::Array,
+        }
+    }
+}

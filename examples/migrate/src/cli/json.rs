@@ -1,0 +1,204 @@
+//! The summary for programs; its members are documented in the README.
+
+use std::io;
+use std::time::Duration;
+
+use kv_migrate::{Cause, Counts, Error, Failure, Resumed, Summary, Verification};
+use serde::Serialize;
+
+use super::copy::{StepReport, Verified};
+use super::exit::Exit;
+use super::session::{Refused, Session};
+use super::{report, shell};
+
+/// Grows only when a member goes or changes its meaning.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    command: &'a str,
+    exit: ExitCode,
+    seconds: f64,
+    error: Option<Problem>,
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct ExitCode {
+    code: u8,
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+struct Problem {
+    kind: String,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    from: &'a str,
+    to: String,
+    seconds: f64,
+    counts: Numbers,
+    repeated_at_least: bool,
+    causes: Vec<Why<'a>>,
+    stopped: Option<Problem>,
+    target_untouched: bool,
+    kept_beside: Option<String>,
+    resumed: Option<Onward>,
+    checkpoint: Option<String>,
+    verification: Option<Comparison<'a>>,
+}
+
+#[derive(Serialize)]
+struct Numbers {
+    read: u64,
+    written: u64,
+    unchanged: u64,
+    kept: u64,
+    repeated: u64,
+    expired: u64,
+    skipped: u64,
+    failed: u64,
+    unknown: u64,
+    missing: u64,
+    expiry_lost: u64,
+    metadata_lost: u64,
+}
+
+#[derive(Serialize)]
+struct Why<'a> {
+    count: u64,
+    examples: Vec<Example<'a>>,
+}
+
+#[derive(Serialize)]
+struct Example<'a> {
+    key: &'a str,
+    line: Option<u64>,
+    kind: String,
+    message: &'a str,
+    code: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Onward {
+    entries: u64,
+    again: u64,
+}
+
+#[derive(Serialize)]
+struct Comparison<'a> {
+    target: &'a str,
+    compared: u64,
+    differing: u64,
+    expired: u64,
+    skipped: u64,
+    expiry_not_reported: u64,
+    stopped: Option<Problem>,
+}
+
+/// Writes it as one line, and answers how the command ended then.
+pub(crate) fn print(command: &str, session: &Session, refused: Option<&Refused>, exit: Exit, took: Duration) -> Exit {
+    let steps = session.take_steps();
+    let document = document(command, &steps, refused, exit, took);
+    let line = serde_json::to_vec(&document).map_err(io::Error::from).map(|mut line| {
+        line.push(b'\n');
+        line
+    });
+    // Standard output is full of entries then.
+    let written = line.and_then(|line| match session.writes_stdout() {
+        true => io::Write::write_all(&mut io::stderr(), &line),
+        false => shell::print(&line),
+    });
+    match written {
+        Ok(()) => exit,
+        Err(error) => {
+            tell!("error: the summary cannot be written: {error}");
+            if exit == Exit::Complete { Exit::Stopped } else { exit }
+        }
+    }
+}
+
+fn document<'a>(
+    command: &'a str,
+    steps: &'a [StepReport],
+    refused: Option<&Refused>,
+    exit: Exit,
+    took: Duration,
+) -> Document<'a> {
+    Document {
+        version: VERSION,
+        command,
+        exit: ExitCode { code: exit.code(), name: exit.name() },
+        seconds: took.as_secs_f64(),
+        error: refused.map(|refused| Problem { kind: refused.kind.clone(), message: refused.message.clone() }),
+        steps: steps.iter().map(step).collect(),
+    }
+}
+
+fn step(step: &StepReport) -> Step<'_> {
+    let StepReport { from, to, took, summary, verified } = step;
+    let Summary { counts, repeated_at_least, failures, stopped, target_untouched, .. } = summary;
+    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    Step {
+        from,
+        to: to.shown(),
+        seconds: took.as_secs_f64(),
+        counts: numbers(counts),
+        repeated_at_least: *repeated_at_least,
+        causes: failures.causes().iter().map(why).collect(),
+        stopped: stopped.as_ref().map(problem),
+        target_untouched: *target_untouched,
+        kept_beside: path(&summary.kept_beside),
+        resumed: summary.resumed.map(|Resumed { entries, again, .. }| Onward { entries, again }),
+        checkpoint: path(&summary.checkpoint),
+        verification: verified.as_ref().map(comparison),
+    }
+}
+
+const fn numbers(counts: &Counts) -> Numbers {
+    Numbers {
+        read: counts.read,
+        written: counts.written,
+        unchanged: counts.unchanged,
+        kept: counts.kept,
+        repeated: counts.repeated,
+        expired: counts.expired,
+        skipped: counts.skipped,
+        failed: counts.failed,
+        unknown: counts.unknown,
+        missing: counts.missing,
+        expiry_lost: counts.expiry_lost,
+        metadata_lost: counts.metadata_lost,
+    }
+}
+
+fn why(cause: &Cause) -> Why<'_> {
+    Why { count: cause.count, examples: cause.examples.iter().map(example).collect() }
+}
+
+fn example(failure: &Failure) -> Example<'_> {
+    let Failure { key, line, error, .. } = failure;
+    Example { key, line: *line, kind: report::store_kind(error), message: error.message(), code: error.native_code() }
+}
+
+fn comparison(verified: &Verified) -> Comparison<'_> {
+    let Verified { to, verification } = verified;
+    let Verification { compared, expired, skipped, expiry_not_reported, differences, stopped, .. } = verification;
+    Comparison {
+        target: to,
+        compared: *compared,
+        differing: differences.len() as u64,
+        expired: *expired,
+        skipped: *skipped,
+        expiry_not_reported: *expiry_not_reported,
+        stopped: stopped.as_ref().map(problem),
+    }
+}
+
+fn problem(error: &Error) -> Problem {
+    Problem { kind: report::kind(error), message: error.to_string() }
+}

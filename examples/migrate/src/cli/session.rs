@@ -1,0 +1,137 @@
+//! What one run of the command has done and is doing, also for the case that a signal ends it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use kv_migrate::Error;
+
+use super::copy::StepReport;
+use super::display::Display;
+use super::exit::Exit;
+use super::report;
+use super::stop::Stop;
+
+/// Shared by the work and by what ends it.
+#[derive(Default)]
+pub(crate) struct Session {
+    activity: RefCell<Option<Activity>>,
+    steps: RefCell<Vec<StepReport>>,
+    writes_stdout: Cell<bool>,
+    writes_log: bool,
+}
+
+impl Session {
+    /// `writes_log`: the log goes to standard error too.
+    pub(crate) fn new(writes_log: bool) -> Self {
+        Self { writes_log, ..Self::default() }
+    }
+
+    pub(crate) fn begin(&self, activity: Activity) {
+        self.activity.replace(Some(activity));
+    }
+
+    pub(crate) fn end(&self) {
+        self.activity.replace(None);
+    }
+
+    pub(crate) fn report(&self, step: StepReport) {
+        self.steps.borrow_mut().push(step);
+    }
+
+    pub(crate) fn take_steps(&self) -> Vec<StepReport> {
+        self.steps.take()
+    }
+
+    pub(crate) fn set_writes_stdout(&self, writes_stdout: bool) {
+        self.writes_stdout.set(writes_stdout);
+    }
+
+    pub(crate) fn writes_stdout(&self) -> bool {
+        self.writes_stdout.get()
+    }
+
+    pub(crate) const fn writes_log(&self) -> bool {
+        self.writes_log
+    }
+
+    /// What a signal has ended.
+    pub(crate) fn interrupted(&self, exit: Exit) -> Refused {
+        let what = match self.activity.take() {
+            Some(activity) => activity.ended(),
+            None => "nothing was being copied".to_owned(),
+        };
+        Refused { exit, kind: "interrupted".to_owned(), message: format!("interrupted: {what}") }
+    }
+}
+
+/// What is being done.
+pub(crate) struct Activity {
+    verifies: bool,
+    from: String,
+    to: Stop,
+    display: Rc<Display>,
+}
+
+impl Activity {
+    pub(crate) fn copying(from: &Stop, to: &Stop, display: &Rc<Display>) -> Self {
+        Self { verifies: false, from: from.shown(), to: to.clone(), display: Rc::clone(display) }
+    }
+
+    pub(crate) fn verifying(from: &Stop, to: &Stop, display: &Rc<Display>) -> Self {
+        Self { verifies: true, from: from.shown(), to: to.clone(), display: Rc::clone(display) }
+    }
+
+    /// How far it came, and what stays.
+    fn ended(&self) -> String {
+        self.display.clear();
+        let (entries, from, to) = (report::entries(self.display.entries()), &self.from, self.to.shown());
+        if self.verifies {
+            return format!("{entries} of {from} were compared with {to}; the copy itself was done");
+        }
+        let stays = match &self.to {
+            Stop::Store { .. } => format!("what {to} has acknowledged stays there"),
+            Stop::Stdio => "what was written stays written".to_owned(),
+            Stop::File(path) if path.exists() => format!("{to} is as it was before"),
+            Stop::File(_) => format!("no file {to} was written"),
+        };
+        format!("{entries} of {from} were dealt with; {stays}")
+    }
+}
+
+/// Why there is no more to report: what was asked for cannot be done, or was ended.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) exit: Exit,
+    /// For programs.
+    pub(crate) kind: String,
+    /// One line; shows no secret.
+    pub(crate) message: String,
+}
+
+impl Refused {
+    pub(crate) fn usage(message: String) -> Self {
+        Self { exit: Exit::Usage, kind: "usage".to_owned(), message }
+    }
+
+    pub(crate) fn by(error: &Error) -> Self {
+        Self { exit: Exit::of(error), kind: report::kind(error), message: error.to_string() }
+    }
+
+    /// What a store, by the name that is shown of it, answered when it was opened or closed.
+    pub(crate) fn by_store(shown: &str, error: &kv_api::Error) -> Self {
+        let exit = match error.kind() {
+            kv_api::ErrorKind::InvalidArgument => Exit::Usage,
+            _ => Exit::of_store(error),
+        };
+        Self { exit, kind: report::store_kind(error), message: format!("{shown}: {}", report::reason(error)) }
+    }
+
+    pub(crate) fn tell(&self) {
+        let Self { exit, message, .. } = self;
+        match exit {
+            Exit::Usage => tell!("error: {message}\n\nFor more information, try '--help'."),
+            Exit::HungUp | Exit::Interrupted | Exit::Terminated => tell!("{message}"),
+            _ => tell!("error: {message}"),
+        }
+    }
+}
