@@ -107,10 +107,8 @@ fn exp_5_an_expiry_of_zero_or_less_is_refused_and_not_taken_for_expired() {
         let (code, _, error) = run(directory.path(), &["in.jsonl", target]);
         assert_eq!(code, 1, "{error}");
         assert!(error.contains("copied 1 entry") && error.contains("4 entries were not copied"), "{error}");
-        for (line, key) in [(1, "ttl-zero"), (2, "at-zero"), (3, "at-minus-one"), (4, "ttl-minus-one")] {
-            let reason = format!("line {line}, \"{key}\": invalid argument: its expiry is zero or less");
-            assert!(error.contains(&reason), "{error}");
-        }
+        assert!(error.contains("line 1, \"ttl-zero\": invalid argument: its expiry is zero or less"), "{error}");
+        assert!(error.contains("says which; and 3 more for this reason"), "{error}");
         assert!(!error.contains("expired"), "{error}");
     }
     let written = fs::read_to_string(directory.path().join("out.incomplete.jsonl")).unwrap();
@@ -140,7 +138,7 @@ fn val_3_a_repeated_member_is_refused_with_line_and_member() {
         let directory = folder("in.jsonl", format!("{{\"key\":\"a\",\"value\":\"\"}}\n{text}\n"));
         for target in ["memory:", "out.json"] {
             let (code, _, error) = run(directory.path(), &["in.jsonl", target]);
-            assert_eq!(code, 1, "{error}");
+            assert_eq!(code, 4, "{error}");
             assert!(error.contains(&format!("error: in.jsonl: {message}")), "{error}");
         }
     }
@@ -171,7 +169,7 @@ fn gzip_is_read_as_gzip_reads_it() {
     for rest in [&b"rest"[..], b"\0\0rest"] {
         let directory = folder("in.jsonl.gz", [&compressed[..], rest].concat());
         let (code, _, error) = run(directory.path(), &["in.jsonl.gz", "-"]);
-        assert_eq!(code, 1, "{error}");
+        assert_eq!(code, 4, "{error}");
         assert!(error.contains("line 3: the gzip data is damaged: something else follows"), "{error}");
     }
 }
@@ -181,7 +179,7 @@ fn the_error_names_item_and_key_where_all_items_are_in_one_line() {
     const ITEMS: &str = r#"[{"key":"a","value":"1"},{"key":"b","value":2,"bogus":3},{"key":"c","value":"3"}]"#;
     let directory = folder("in.json", ITEMS);
     let (code, _, error) = run(directory.path(), &["in.json", "memory:"]);
-    assert_eq!(code, 1, "{error}");
+    assert_eq!(code, 4, "{error}");
     let message = "error: in.json: line 1: member \"bogus\" is no member of an item (item 2, key \"b\")";
     assert!(error.contains(message), "{error}");
     for (items, message) in [
@@ -197,7 +195,7 @@ fn the_error_names_item_and_key_where_all_items_are_in_one_line() {
     ] {
         let directory = folder("in.json", items);
         let (code, _, error) = run(directory.path(), &["in.json", "memory:"]);
-        assert_eq!(code, 1, "{error}");
+        assert_eq!(code, 4, "{error}");
         assert!(error.contains(message), "{error}");
     }
 }

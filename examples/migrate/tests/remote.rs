@@ -61,7 +61,7 @@ async fn a_verification_that_cannot_be_is_refused_before_anything_is_copied() {
     let backendless = backendless().await;
     let hive = hive(&backendless);
     let (code, error) = run(directory.path(), "", &["--verify", MIME_TYPES, &hive, "out.json"]);
-    assert_eq!(code, 1, "{error}");
+    assert_eq!(code, 2, "{error}");
     assert!(error.contains("backendless://...@/...?...: ") && error.contains("memory: FILE"), "{error}");
     assert!(!error.contains("copied"), "{error}");
     assert!(backendless.keys().is_empty() && !directory.path().join("out.json").exists());
@@ -79,18 +79,18 @@ async fn a_stop_that_is_not_there_is_told_before_anything_is_copied() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("backendless://APP:{CANARY}@/hive?base_url=http://{}", listener.local_addr().unwrap());
     drop(listener);
-    for (url, token, message) in [
-        (&hive.replace("/hive", "/nothing"), "", "misconfigured: no such application, API key or hive"),
-        (&hive.replace(&format!("{CANARY}@"), &format!("{CANARY}2@")), "", "no such application, API key or hive"),
-        (&namespace, "wr0ng-c4nary", "unauthorized: "),
-        (&namespace.replace(cloudflare::ACCOUNT, &"a".repeat(32)), cloudflare::TOKEN, "unauthorized: "),
-        (&namespace.replace(cloudflare::NAMESPACE, &"a".repeat(32)), cloudflare::TOKEN, "misconfigured: "),
-        (&nobody, "", "unavailable: no connection"),
+    for (url, token, expected, message) in [
+        (&hive.replace("/hive", "/nothing"), "", 5, "misconfigured: no such application, API key or hive"),
+        (&hive.replace(&format!("{CANARY}@"), &format!("{CANARY}2@")), "", 5, "no such application, API key or hive"),
+        (&namespace, "wr0ng-c4nary", 5, "unauthorized: "),
+        (&namespace.replace(cloudflare::ACCOUNT, &"a".repeat(32)), cloudflare::TOKEN, 5, "unauthorized: "),
+        (&namespace.replace(cloudflare::NAMESPACE, &"a".repeat(32)), cloudflare::TOKEN, 5, "misconfigured: "),
+        (&nobody, "", 4, "unavailable: no connection"),
     ] {
         let shown = url.parse::<kv_api::StoreUrl>().unwrap().to_string();
         for stops in [[MIME_TYPES, url], [url, "out.json"]] {
             let (code, error) = run(here, token, &stops);
-            assert_eq!(code, 1, "{error}");
+            assert_eq!(code, expected, "{error}");
             assert!(error.starts_with(&format!("error: {shown}: ")) && error.contains(message), "{error}");
             assert_eq!(error.lines().count(), 1, "{error}");
             assert_eq!(std::fs::read_dir(here).unwrap().count(), 0, "{error}");
@@ -107,7 +107,7 @@ async fn a_refused_entry_is_told_with_the_code_of_the_system() {
     backendless.inject_into_writes(Fault::Throttled { retry_after: None }, 4);
     let hive = format!("{}&attempts_max=4", hive(&backendless));
     let (code, error) = run(directory.path(), "", &[MIME_TYPES, &hive]);
-    assert_eq!(code, 1, "{error}");
+    assert_eq!(code, 4, "{error}");
     assert!(error.contains("rate limited: the system refused the request (code HTTP 429, code "), "{error}");
 }
 
