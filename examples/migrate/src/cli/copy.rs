@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use kv_api::{Store, Support};
 use kv_migrate::{
-    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Loss, Options, Result, Sink, Source, Summary, Target, Verification,
-    ZeroExpiry, copy, verify,
+    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Loss, Options, Result, Sink, Source, Summary, Target,
+    Verification, ZeroExpiry, copy, verify,
 };
 
 use super::arguments::{self, CopyOptions};

@@ -79,7 +79,7 @@ impl Exit {
                 _ => Self::Stopped,
             },
             Error::Unsuitable(_) => Self::Usage,
-            Error::EmptyResult(_) | Error::FailFast => Self::NotCopied,
+            Error::EmptyResult(_) | Error::FailFast | Error::Lossy(_) => Self::NotCopied,
             _ => Self::Stopped,
         }
     }

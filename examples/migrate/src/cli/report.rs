@@ -173,6 +173,7 @@ pub(crate) fn kind(error: &Error) -> String {
         Error::Unsuitable(_) => "unsuitable".to_owned(),
         Error::EmptyResult(_) => "empty_result".to_owned(),
         Error::FailFast => "fail_fast".to_owned(),
+        Error::Lossy(_) => "lossy".to_owned(),
         _ => "other".to_owned(),
     }
 }
