@@ -11,6 +11,7 @@ use triomphe::ThinArc;
 use crate::call_time::CallTime;
 use crate::capabilities::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::capacity::Size;
+use crate::key_index::KeyFlags;
 
 /// One entry, immutable but for the two numbers in its header. One pointer wide; a clone is one more reference.
 ///
@@ -160,9 +161,9 @@ impl Block {
         self.expires_at().map_or(EntryExpiry::Never, |at| EntryExpiry::At(Timestamp::from_unix_millis(at)))
     }
 
-    /// The length of the value in bytes.
-    pub(crate) fn value_bytes(&self) -> u64 {
-        (self.0.slice.len() - self.value_start()) as u64
+    /// What the key index remembers of it.
+    pub(crate) fn flags(&self) -> KeyFlags {
+        KeyFlags::new(self.expires_at().is_some(), self.has_metadata())
     }
 
     /// What it counts against the bounds of the store: key, value and metadata.
@@ -220,7 +221,7 @@ mod tests {
                     assert_eq!(got.as_ref().map(|metadata| &metadata.as_bytes()[..]), metadata);
                     let bytes = key.len() + value.len() + metadata.map_or(0, <[u8]>::len);
                     assert_eq!(block.size(), Size { entries: 1, bytes: bytes as u64 });
-                    assert_eq!(block.value_bytes(), value.len() as u64);
+                    assert_eq!(block.flags(), KeyFlags::new(false, metadata.is_some()));
                 }
             }
         }

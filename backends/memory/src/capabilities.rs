@@ -13,7 +13,7 @@ pub(crate) const METADATA_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The most keys on a page, which bounds the work of one list call.
 pub(crate) const LIST_PAGE_MAX: usize = 10_000;
 
-/// A batch has no limit. This many items are enough for what they share to cost nothing, and are soon done.
+/// A batch has no limit, and so many items are soon done.
 const BULK_ITEMS: usize = 1000;
 
 /// What every [`MemoryStore`](crate::MemoryStore) supports: all of the contract, natively (CAP-1, CAP-3).
@@ -34,7 +34,6 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("memory")
     .with_list(Support::Native, ListOrder::Lexicographic)
     .with_list_metadata(true)
     .with_list_expiry(true)
-    .with_list_value_bytes(true)
     .with_list_page_max(LIST_PAGE_MAX)
     .with_bulk_items(BULK_ITEMS, BULK_ITEMS)
     .with_counters(Support::Native, i64::MIN, i64::MAX)

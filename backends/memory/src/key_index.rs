@@ -1,13 +1,32 @@
-//! All keys in order, for lists. Touched only when a key appears or disappears; gets and overwrites never see it.
+//! All keys in order, for lists. Touched only when a key appears, disappears, or begins or ends to carry an expiry or
+//! metadata; gets and plain overwrites never see it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use compact_str::CompactString;
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 /// Short keys lie in the nodes of the tree themselves, so that a page of them follows no pointers.
-type Keys = BTreeSet<CompactString>;
+type Keys = BTreeMap<CompactString, KeyFlags>;
+
+/// What a list must know of an entry to decide whether to look at it: most have no more than their key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyFlags(u8);
+
+impl KeyFlags {
+    const EXPIRES: u8 = 1;
+    const METADATA: u8 = 2;
+
+    pub(crate) fn new(expires: bool, metadata: bool) -> Self {
+        Self(if expires { Self::EXPIRES } else { 0 } | if metadata { Self::METADATA } else { 0 })
+    }
+
+    /// Neither expiry nor metadata: a list need not look at the entry.
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 == 0
+    }
+}
 
 /// The ordered index. Its lock is taken after that of a shard, never before.
 #[derive(Default)]
@@ -15,7 +34,7 @@ pub(crate) struct KeyIndex(RwLock<Keys>);
 
 /// Keys in order, and whether more with the prefix follow.
 pub(crate) struct KeyRange {
-    pub(crate) keys: Vec<String>,
+    pub(crate) keys: Vec<(String, KeyFlags)>,
     pub(crate) more: bool,
 }
 
@@ -24,8 +43,11 @@ impl KeyIndex {
     pub(crate) fn range(&self, prefix: &str, after: Option<&str>, count: usize) -> KeyRange {
         let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let keys = self.0.read();
-        let mut found = keys.range::<str, _>((start, Bound::Unbounded)).take_while(|key| key.starts_with(prefix));
-        let keys = found.by_ref().take(count).map(|key| String::from(key.as_str())).collect();
+        let mut found = keys
+            .range::<str, _>((start, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, flags)| (key, *flags));
+        let keys = found.by_ref().take(count).map(|(key, flags)| (String::from(key.as_str()), flags)).collect();
         KeyRange { keys, more: found.next().is_some() }
     }
 
@@ -51,9 +73,15 @@ impl KeyIndexWriter<'_> {
         self.keys.get_or_insert_with(|| self.index.0.write())
     }
 
-    /// Records a new key.
-    pub(crate) fn insert(&mut self, key: &str) {
-        self.keys().insert(key.into());
+    /// Records a new key, or new flags of a known one.
+    pub(crate) fn set(&mut self, key: &str, flags: KeyFlags) {
+        let keys = self.keys();
+        match keys.get_mut(key) {
+            Some(known) => *known = flags,
+            None => {
+                keys.insert(key.into(), flags);
+            }
+        }
     }
 
     pub(crate) fn remove(&mut self, key: &str) {
@@ -70,12 +98,12 @@ mod tests {
         let index = KeyIndex::default();
         let mut writer = index.writer();
         for key in ["b", "a/2", "a/1", "a/%", "a", "a0", "é"] {
-            writer.insert(key);
+            writer.set(key, KeyFlags::new(false, false));
         }
         drop(writer);
         let range = |prefix, after, count| {
             let range = index.range(prefix, after, count);
-            (range.keys.join(" "), range.more)
+            (range.keys.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" "), range.more)
         };
         assert_eq!(range("", None, 100), ("a a/% a/1 a/2 a0 b é".to_owned(), false));
         assert_eq!(range("a/", None, 2), ("a/% a/1".to_owned(), true));

@@ -1,6 +1,6 @@
-//! Lists: keys out of the ordered index, and a look at the entry of each.
+//! Lists: keys out of the ordered index, and a look at only those entries that have metadata or an expiry.
 
-use kv_api::{Error, ListItem, ListPage, RawPage, Reason, Result};
+use kv_api::{EntryExpiry, Error, ListItem, ListPage, ListedMetadata, RawPage, Reason, Result};
 
 use crate::call_time::CallTime;
 use crate::capabilities::LIST_PAGE_MAX;
@@ -12,8 +12,7 @@ const KEYS_PER_LOCK: usize = 1000;
 const SKIPPED_MAX: usize = 1000;
 
 impl MemoryStore {
-    /// Lists one page in the order of key bytes, with metadata, expiry and the length of each value (LIST-1, LIST-2,
-    /// LIST-6). It looks at no more keys
+    /// Lists one page in the order of key bytes, with metadata and expiry (LIST-1, LIST-2). It looks at no more keys
     /// than the limit and a thousand, however many have expired; so a page can be short, or empty, and not be the last.
     ///
     /// # Errors
@@ -28,10 +27,17 @@ impl MemoryStore {
         loop {
             let range = self.inner.index.range(prefix, after.as_deref(), (limit - items.len()).min(KEYS_PER_LOCK));
             examined += range.keys.len();
-            if let Some(last) = range.keys.last() {
+            if let Some((last, _)) = range.keys.last() {
                 after = Some(last.clone());
             }
-            items.extend(range.keys.into_iter().filter_map(|key| self.list_item(key, &time)));
+            for (key, flags) in range.keys {
+                if flags.is_plain() {
+                    let plain = ListItem::new(key).with_metadata(ListedMetadata::None);
+                    items.push(plain.with_expiry(EntryExpiry::Never));
+                } else {
+                    items.extend(self.list_item(key, &time));
+                }
+            }
             if !range.more {
                 return Ok(RawPage::new(items, None));
             }
@@ -41,7 +47,7 @@ impl MemoryStore {
         }
     }
 
-    /// The item of a key, unless its entry has expired or gone.
+    /// The item of a key whose entry has an expiry or metadata, unless that has expired or gone.
     fn list_item(&self, key: String, time: &CallTime<'_>) -> Option<ListItem> {
         let hash = self.inner.shards.hash(&key);
         let shard = self.inner.shards.read(hash);
@@ -51,8 +57,7 @@ impl MemoryStore {
             self.remove_expired(hash, &key);
             return None;
         }
-        let item = ListItem::new(key).with_metadata(block.metadata().into()).with_expiry(block.expiry());
-        Some(item.with_value_bytes(block.value_bytes()))
+        Some(ListItem::new(key).with_metadata(block.metadata().into()).with_expiry(block.expiry()))
     }
 }
 

@@ -85,10 +85,16 @@ impl Shard {
         if let Some(at) = expires_at {
             self.expiries.insert(Expiring { at, number, hash });
         }
+        let flags = block.flags();
         let old = match slot.and_then(|slot| self.table.get_bucket_mut(slot.0)) {
-            Some(own) => Some(std::mem::replace(own, block)),
+            Some(own) => {
+                if own.flags() != flags {
+                    index.set(block.key(), flags);
+                }
+                Some(std::mem::replace(own, block))
+            }
             None => {
-                index.insert(block.key());
+                index.set(block.key(), flags);
                 let hasher = &self.hasher;
                 self.table.insert_unique(hash, block, |block| hasher.hash_one(block.key_bytes()));
                 None
@@ -110,10 +116,19 @@ impl Shard {
     }
 
     /// Changes only the expiry of what is at `slot`; the version stays (VER-1).
-    pub(crate) fn set_expiry(&mut self, slot: Slot, hash: u64, expires_at: Option<i64>) {
+    pub(crate) fn set_expiry(
+        &mut self,
+        slot: Slot,
+        hash: u64,
+        expires_at: Option<i64>,
+        index: &mut KeyIndexWriter<'_>,
+    ) {
         let Some(block) = self.table.get_bucket(slot.0) else { return };
-        let (number, old_at) = (block.number(), block.expires_at());
+        let (number, old_at, old_flags) = (block.number(), block.expires_at(), block.flags());
         block.set_expires_at(expires_at);
+        if block.flags() != old_flags {
+            index.set(block.key(), block.flags());
+        }
         if let Some(at) = old_at {
             self.expiries.remove(Expiring { at, number, hash });
         }

@@ -185,9 +185,10 @@ impl MemoryStore {
         if shard.live_at(Some(slot), &time).is_none() {
             return false;
         }
+        let mut index = inner.index.writer();
         let expires_at = self.deadline(&time, expire.expiry());
-        shard.set_expiry(slot, hash, expires_at);
-        self.finish_write(shard, inner.index.writer(), &time, 1);
+        shard.set_expiry(slot, hash, expires_at, &mut index);
+        self.finish_write(shard, index, &time, 1);
         true
     }
 }

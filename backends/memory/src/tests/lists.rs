@@ -38,20 +38,6 @@ fn list_1_metadata_and_expiry_are_told() {
 }
 
 #[test]
-fn list_6_the_length_is_that_of_the_value_alone() {
-    let fixture = Fixture::new();
-    fixture.put("plain", "four");
-    fixture.set(SetItem::new("with everything", "é").ttl(seconds(1)).metadata(json!({"m": 1})));
-    let told = || -> Vec<Option<u64>> {
-        fixture.page("", 10, None).unwrap().items.iter().map(|item| item.value_bytes).collect()
-    };
-    assert_eq!(told(), [Some(4), Some(2)]);
-    fixture.put("plain", "");
-    fixture.put("with everything", &"v".repeat(100_000));
-    assert_eq!(told(), [Some(0), Some(100_000)]);
-}
-
-#[test]
 fn list_1_the_only_end_is_the_absence_of_a_position() {
     let fixture = Fixture::new();
     for number in 0..2500 {

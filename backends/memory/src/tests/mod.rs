@@ -8,7 +8,7 @@ mod reclamation;
 mod semantics;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use kv_api::{
 
 use crate::capacity::Size;
 use crate::expiry_queue::Expiring;
+use crate::key_index::KeyFlags;
 use crate::{CAPABILITIES, MemoryConfig, MemoryStore};
 
 /// A store on a manual clock, with the calls of a handle.
@@ -112,12 +113,12 @@ impl Fixture {
     fn audit(&self) -> usize {
         let inner = &*self.store.inner;
         let shards: Vec<_> = inner.shards.all().map(parking_lot::RwLock::read).collect();
-        let mut keys: BTreeSet<compact_str::CompactString> = BTreeSet::new();
+        let mut keys: BTreeMap<compact_str::CompactString, KeyFlags> = BTreeMap::new();
         let (mut size, mut numbers) = (Size::default(), std::collections::HashSet::new());
         for shard in &shards {
             let mut expiring = 0;
             for block in shard.blocks() {
-                assert!(keys.insert(block.key().into()), "{block:?} twice");
+                assert!(keys.insert(block.key().into(), block.flags()).is_none(), "{block:?} twice");
                 assert!(numbers.insert(block.number()), "{block:?} shares its version");
                 size = size.plus(block.size());
                 if let Some(at) = block.expires_at() {
