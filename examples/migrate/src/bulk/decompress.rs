@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use super::format::Compression;
 use super::gzip::GzipReader;
+use crate::error::{Error, Result};
 
 /// How much is read, and decompressed, at a time.
 const BUFFER_BYTES: usize = 128 * 1024;
@@ -28,30 +29,28 @@ const MAGICS: [(&[u8], Magic); 8] = [
 ];
 
 /// Text that is perhaps compressed.
-pub(super) struct Decompressed {
-    pub(super) text: Box<dyn BufRead + Send>,
-    pub(super) compression: Compression,
+pub(crate) struct Decompressed {
+    pub(crate) text: Box<dyn BufRead + Send>,
+    pub(crate) compression: Compression,
 }
 
-/// Why there is no text.
-pub(super) enum NoText {
-    Io(io::Error),
-    /// It is compressed with this.
-    Unsupported(&'static str),
-}
-
-impl From<io::Error> for NoText {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// The text of `input`, decompressed as its name says or, where that says nothing, as its first bytes do.
-pub(super) fn decompressed(input: impl Read + Send + 'static, expected: Compression) -> Result<Decompressed, NoText> {
+/// The text of the file of this name, decompressed as that says or, where it says nothing, as the first bytes do.
+///
+/// # Errors
+/// [`Error::Unsuitable`] for a compression that is not supported; [`Error::File`] when it cannot be read.
+pub(crate) fn decompressed(
+    name: &str,
+    input: impl Read + Send + 'static,
+    expected: Compression,
+) -> Result<Decompressed> {
+    let read = |error| Error::file(name, "read", error);
     let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
-    let (first, magic) = first_bytes(&mut input)?;
+    let (first, magic) = first_bytes(&mut input).map_err(read)?;
     let compression = match (magic, expected) {
-        (Some(Magic::Unsupported(compression)), _) => return Err(NoText::Unsupported(compression)),
+        (Some(Magic::Unsupported(compression)), _) => {
+            let problem = format!("is compressed with {compression}, which is not supported: decompress it first");
+            return Err(Error::Unsuitable(format!("{name}: {problem}")));
+        }
         (Some(Magic::Readable(compression)), Compression::None) => compression,
         (_, expected) => expected,
     };
@@ -61,11 +60,29 @@ pub(super) fn decompressed(input: impl Read + Send + 'static, expected: Compress
         Compression::Gzip => Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipReader::new(input))),
         Compression::Zstd => {
             // Frame by frame, and past what is to be skipped between them.
-            let frames = zstd::stream::read::Decoder::with_buffer(input)?;
+            let frames = zstd::stream::read::Decoder::with_buffer(input).map_err(read)?;
             Box::new(BufReader::with_capacity(BUFFER_BYTES, frames))
         }
     };
     Ok(Decompressed { text, compression })
+}
+
+/// What is wrong at a line, and is not about one item.
+pub(crate) fn damaged(name: &str, line: u64, problem: impl Into<String>) -> Error {
+    Error::Damaged { file: name.to_owned(), line, item: None, key: None, member: None, problem: problem.into() }
+}
+
+/// What the decompressor finds wrong is damage, although it comes as an input error; what the system refuses is not.
+pub(crate) fn input_error(name: &str, line: u64, compression: Compression, error: io::Error) -> Error {
+    if compression == Compression::None || error.raw_os_error().is_some() {
+        return Error::file(name, "read", error);
+    }
+    let what = compression.name();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged(name, line, format!("the {what} data ends too early")),
+        io::ErrorKind::OutOfMemory => Error::file(name, "read", error),
+        _ => damaged(name, line, format!("the {what} data is damaged: {error}")),
+    }
 }
 
 /// Takes bytes as long as they may be the first ones of a compressed file. One by one, since a slow pipe may hand out

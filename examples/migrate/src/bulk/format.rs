@@ -36,6 +36,11 @@ impl Compression {
         }
     }
 
+    /// What the name of a file says.
+    pub(crate) fn of_name(name: &str) -> Self {
+        Self::split(&name.to_ascii_lowercase()).0
+    }
+
     /// What a person calls it.
     pub(super) const fn name(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ pub(super) const NO_ITEM: &str = "expected an item, which is a JSON object";
 
 /// What is wrong between or around items.
 #[derive(Debug)]
-pub(super) enum FrameError {
+pub(crate) enum FrameError {
     Io(io::Error),
     /// Between or around items.
     Damaged(&'static str),
@@ -24,8 +24,10 @@ impl From<io::Error> for FrameError {
 }
 
 /// Cuts the text of a file into items.
-pub(super) struct Frames<R> {
+pub(crate) struct Frames<R> {
     input: R,
+    /// Whether an item of an array may be a string.
+    takes_strings: bool,
     place: Place,
     /// The line of the next byte, from 1.
     line: u64,
@@ -46,11 +48,16 @@ enum Place {
 
 impl<R: BufRead> Frames<R> {
     pub(super) const fn new(input: R) -> Self {
-        Self { input, place: Place::Start, line: 1 }
+        Self { input, takes_strings: false, place: Place::Start, line: 1 }
+    }
+
+    /// Of an array, whose items may be strings.
+    pub(crate) const fn with_strings(input: R) -> Self {
+        Self { input, takes_strings: true, place: Place::Start, line: 1 }
     }
 
     /// The line that was reached, from 1.
-    pub(super) const fn line(&self) -> u64 {
+    pub(crate) const fn line(&self) -> u64 {
         self.line
     }
 
@@ -60,7 +67,7 @@ impl<R: BufRead> Frames<R> {
     }
 
     /// Puts the text of the next item into `text` and answers the line it begins in; `None` at the end.
-    pub(super) fn next(&mut self, text: &mut Vec<u8>) -> Result<Option<u64>, FrameError> {
+    pub(crate) fn next(&mut self, text: &mut Vec<u8>) -> Result<Option<u64>, FrameError> {
         text.clear();
         if self.place == Place::Start {
             self.skip_byte_order_mark()?;
@@ -115,6 +122,7 @@ impl<R: BufRead> Frames<R> {
         }
         match self.skip_space()?.ok_or(NOT_CLOSED)? {
             b'{' => {}
+            b'"' if self.takes_strings => {}
             _ => return Err(FrameError::DamagedItem(NO_ITEM)),
         }
         let line = self.line;
@@ -123,7 +131,7 @@ impl<R: BufRead> Frames<R> {
         Ok(Some(line))
     }
 
-    /// Takes the text from an opening brace to the one that closes it. Whether it is JSON is for the parser to say, but
+    /// Takes the text from an opening brace or quote to the one that closes it. Whether it is JSON is for the parser to say, but
     /// for a line end in a string: a quote too many would hide the good items behind it.
     fn object(&mut self, text: &mut Vec<u8>) -> Result<(), FrameError> {
         let mut nesting = Nesting::default();
@@ -192,7 +200,7 @@ struct Nesting {
 /// What ended the walk over an item.
 #[derive(PartialEq)]
 enum Ended {
-    /// Its closing brace.
+    /// Its closing brace or quote.
     Closed,
     /// A line end where none may be; it was not taken.
     InString,
@@ -212,6 +220,7 @@ impl Nesting {
                 let Some(plain) = memchr::memchr3(b'"', b'\\', b'\n', &chunk[at..]) else { break };
                 at += plain;
                 match chunk[at] {
+                    b'"' if self.depth == 0 => return (at + 1, Some(Ended::Closed)),
                     b'"' => self.in_string = false,
                     b'\\' => self.escaped = true,
                     _ => return (at, Some(Ended::InString)),

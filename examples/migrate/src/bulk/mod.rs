@@ -11,7 +11,9 @@ mod read;
 mod rejects;
 mod write;
 
+pub(crate) use decompress::{Decompressed, damaged, decompressed, input_error};
 pub use format::{BulkFormat, Compression};
+pub(crate) use frame::{FrameError, Frames};
 pub use read::BulkReader;
 pub use rejects::Rejects;
 pub use write::{BulkWriter, Mark};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::decompress::{Decompressed, NoText, decompressed};
+use super::decompress::{Decompressed, damaged, decompressed, input_error};
 use super::format::Compression;
 use super::frame::{FrameError, Frames};
 use super::item;
@@ -157,14 +157,7 @@ impl BulkReader {
     fn begin(&mut self) -> Result<()> {
         if let Some(input) = self.raw.take() {
             let counted = Counted { input, bytes: Arc::clone(&self.bytes_read) };
-            let Decompressed { text, compression } =
-                decompressed(counted, self.compression).map_err(|error| match error {
-                    NoText::Io(error) => input_error(&self.name, 1, self.compression, error),
-                    NoText::Unsupported(compression) => Error::Unsuitable(format!(
-                        "{}: is compressed with {compression}, which is not supported: decompress it first",
-                        self.name
-                    )),
-                })?;
+            let Decompressed { text, compression } = decompressed(&self.name, counted, self.compression)?;
             self.compression = compression;
             self.frames = Some(Frames::new(text));
         }
@@ -174,23 +167,6 @@ impl BulkReader {
 
 /// The memory of an item that was longer is given back.
 const TEXT_BYTES_KEPT: usize = 256 * 1024;
-
-fn damaged(name: &str, line: u64, problem: impl Into<String>) -> Error {
-    Error::Damaged { file: name.to_owned(), line, item: None, key: None, member: None, problem: problem.into() }
-}
-
-/// What the decompressor finds wrong is damage, although it comes as an input error; what the system refuses is not.
-fn input_error(name: &str, line: u64, compression: Compression, error: io::Error) -> Error {
-    if compression == Compression::None || error.raw_os_error().is_some() {
-        return Error::file(name, "read", error);
-    }
-    let what = compression.name();
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => damaged(name, line, format!("the {what} data ends too early")),
-        io::ErrorKind::OutOfMemory => Error::file(name, "read", error),
-        _ => damaged(name, line, format!("the {what} data is damaged: {error}")),
-    }
-}
 
 struct Counted<R> {
     input: R,
