@@ -52,4 +52,4 @@ pub use rewrite::Rewrite;
 pub use sink::Sink;
 pub use source::Source;
 pub use summary::{Cause, Counts, Failure, Failures, Summary};
-pub use verify::{Difference, Target, Verification, What, verify};
+pub use verify::{Difference, DifferenceMark, Entries, Verification, VerifyOptions, What, verify};

@@ -5,7 +5,6 @@ use std::panic;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use kv_api::{Capabilities, ErrorKind, ListItem, ListOrder, Store, Support};
@@ -97,27 +96,6 @@ impl<'s> Source<'s> {
 
     pub(crate) const fn order(&self) -> Order {
         self.order
-    }
-
-    /// Whether a file that is copied from it can be compared with it: it is read beside it.
-    ///
-    /// # Errors
-    /// [`Error::Unsuitable`] for a store that lists its keys in no order.
-    pub fn check_comparable_with_file(&self) -> Result<()> {
-        if self.order == Order::None {
-            let message = "it lists its keys in no order, so that no file can be compared with it; \
-                           go by way of a store that does: --verify FROM memory: FILE";
-            return Err(Error::Unsuitable(message.to_owned()));
-        }
-        Ok(())
-    }
-
-    /// How finely it reports expiries.
-    pub(crate) fn expiry_resolution(&self) -> Duration {
-        match &self.from {
-            Origin::Store(walk) => walk.store.capabilities().expiry_resolution,
-            Origin::Bulk(_) => BulkReader::EXPIRY_RESOLUTION,
-        }
     }
 
     /// How many keys were named that the store does not have.

@@ -13,7 +13,9 @@ use kv_api::{
     ReadMany, Result, Retry, SetItem, SetOutcome, Store, Support, Value, ValueKinds, Write, async_trait,
 };
 use kv_backends::memory::MemoryStore;
-use kv_migrate::{Difference, Failures, KeyReader, Options, Sink, Source, Summary, Target, What, copy, verify};
+use kv_migrate::{
+    DifferenceMark, Entries, Failures, KeyReader, Options, Sink, Source, Summary, VerifyOptions, What, copy, verify,
+};
 
 /// A memory store whose keys say what goes wrong with them.
 #[derive(Debug, Default)]
@@ -325,10 +327,20 @@ async fn val_7_what_is_no_value_is_counted_and_named() {
         let failure = &summary.failures.causes()[0].examples[0];
         assert_eq!((failure.key.as_str(), failure.line, failure.error.kind()), ("list", line, ErrorKind::WrongType));
     }
-    for (source, line, _) in sources() {
-        let started = options.clock.now();
-        let verification = verify(source, Target::Store(&to), &options, started, |_| {}).await;
-        let expected = Difference { key: "list".to_owned(), line, what: What::NoValue };
-        assert_eq!((verification.compared, verification.differences), (3, vec![expected]));
+    for (source, line) in [(Entries::Store(&from), None), (Entries::Keys(&from, named.clone()), Some(2))] {
+        let mut found = Vec::new();
+        let (target, how) = (Entries::Store(&to), VerifyOptions::default());
+        let verification = verify(&source, &target, &options, &how, |_| {}, |difference| found.push(difference)).await;
+        assert_eq!((verification.compared, verification.same, verification.no_value), (3, 2, 1));
+        let [found] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((found.key.as_str(), found.line, found.mark), ("list", line, DifferenceMark::OnlyInSource));
+        assert_eq!(found.what, What::NoValue);
     }
+    // In the target it is there, and not the same.
+    to.set("list", "v").await.unwrap();
+    let mut found = Vec::new();
+    let (source, target, how) = (Entries::Store(&to), Entries::Store(&from), VerifyOptions::default());
+    let verification = verify(&source, &target, &options, &how, |_| {}, |difference| found.push(difference)).await;
+    assert_eq!((verification.different, verification.no_value), (1, 0));
+    assert_eq!((found[0].key.as_str(), found[0].mark, found[0].what), ("list", DifferenceMark::Different, What::Kind));
 }

@@ -4,27 +4,63 @@
 mod common;
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{FAR, HOUR, KEYS, copy_stores, export, import, memory, options, sqlite, with_difficult_items};
-use kv_api::{Capabilities, Clock, ListOrder, ManualClock, Store, Support, SystemClock, Timestamp, ValueKinds};
-use kv_migrate::{BulkReader, Error, Options, Source, Target, Verification, What, verify};
+use kv_api::async_trait;
+use kv_api::{
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ListPage, ManualClock, RawPage, Read, Result,
+    SetOutcome, Store, SystemClock, Timestamp, ValueKinds, Write,
+};
+use kv_backends::memory::MemoryStore;
+use kv_migrate::{
+    BulkReader, Difference, DifferenceMark, Entries, Error, Event, Options, Rewrite, Sink, Source, Verification,
+    VerifyOptions, What, copy, verify,
+};
 use serde_json::json;
 
-async fn compare(from: &Store, to: &Store) -> Verification {
-    let source = Source::store(from, &options()).unwrap();
-    verify(source, Target::Store(to), &options(), SystemClock.now(), |_| {}).await
+/// A verification, and what it found in order of line and key.
+struct Outcome {
+    verification: Verification,
+    found: Vec<Difference>,
 }
 
-async fn compare_file(from: &Store, to: &Path) -> Verification {
-    let source = Source::store(from, &options()).unwrap();
-    verify(source, Target::Bulk(BulkReader::open(to).unwrap()), &options(), SystemClock.now(), |_| {}).await
+impl Outcome {
+    fn found(&self) -> Vec<(&str, What)> {
+        assert!(self.verification.stopped.is_none(), "{:?}", self.verification);
+        assert_eq!(self.verification.differences(), self.found.len() as u64);
+        self.found.iter().map(|difference| (difference.key.as_str(), difference.what)).collect()
+    }
+
+    #[track_caller]
+    fn assert_clean(&self, compared: u64) {
+        assert!(self.verification.is_clean() && self.found.is_empty(), "{:?}: {:?}", self.verification, self.found);
+        assert_eq!((self.verification.compared, self.verification.same), (compared, compared));
+    }
 }
 
-fn found(verification: &Verification) -> Vec<(&str, What)> {
-    assert!(verification.stopped.is_none(), "{verification:?}");
-    verification.differences.iter().map(|difference| (difference.key.as_str(), difference.what)).collect()
+async fn compare_with(from: &Entries<'_>, to: &Entries<'_>, options: &Options, how: &VerifyOptions) -> Outcome {
+    let mut found = Vec::new();
+    let verification = verify(from, to, options, how, |_| {}, |difference| found.push(difference)).await;
+    found.sort_by(|one, other| (one.line, &one.key).cmp(&(other.line, &other.key)));
+    Outcome { verification, found }
+}
+
+/// As a copy is verified.
+fn after_copy() -> VerifyOptions {
+    VerifyOptions { both_ways: false, started: Some(SystemClock.now()), ..VerifyOptions::default() }
+}
+
+async fn compare(from: &Store, to: &Store) -> Outcome {
+    compare_with(&Entries::Store(from), &Entries::Store(to), &options(), &after_copy()).await
+}
+
+async fn compare_file(from: &Store, to: &Path) -> Outcome {
+    compare_with(&Entries::Store(from), &Entries::File(to.to_owned()), &options(), &after_copy()).await
 }
 
 #[tokio::test]
@@ -36,10 +72,15 @@ async fn a_faithful_copy_is_clean() {
     copy_stores(&from, &to).await;
     export(&from, &path).await;
     to.set("of its own", "is no difference").await.unwrap();
-    for verification in [compare(&from, &to).await, compare_file(&from, &path).await] {
-        assert!(verification.is_clean(), "{verification:?}");
-        assert_eq!((verification.compared, verification.expired), (KEYS.len() as u64, 0));
+    for outcome in [compare(&from, &to).await, compare_file(&from, &path).await] {
+        outcome.assert_clean(KEYS.len() as u64);
+        assert_eq!(outcome.verification.expired, 0);
     }
+    let both_ways = compare_with(&Entries::Store(&from), &Entries::Store(&to), &options(), &Default::default()).await;
+    assert_eq!(both_ways.found(), [("of its own", What::Extra)]);
+    assert_eq!((both_ways.verification.only_in_target, both_ways.verification.same), (1, KEYS.len() as u64));
+    let other_way = compare_with(&Entries::Store(&to), &Entries::File(path), &options(), &Default::default()).await;
+    assert_eq!(other_way.found(), [("of its own", What::Missing)]);
 }
 
 #[tokio::test]
@@ -51,7 +92,7 @@ async fn every_kind_of_tampering_is_found() {
     from.set("json", json!({"a": [1.0]})).await.unwrap();
     let to = memory().await;
     copy_stores(&from, &to).await;
-    assert!(compare(&from, &to).await.is_clean());
+    assert!(compare(&from, &to).await.verification.is_clean());
 
     to.set("value", "2").metadata(json!({"a": 1})).expire_at(FAR).await.unwrap();
     to.set("kind", json!(1)).metadata(json!({"a": 1})).expire_at(FAR).await.unwrap();
@@ -71,13 +112,16 @@ async fn every_kind_of_tampering_is_found() {
         ("missing", What::Missing),
         ("value", What::Value),
     ];
-    assert_eq!(found(&compare(&from, &to).await), expected);
+    let outcome = compare(&from, &to).await;
+    assert_eq!(outcome.found(), expected);
+    let Verification { compared, same, only_in_source, different, .. } = outcome.verification;
+    assert_eq!((compared, same, only_in_source, different), (9, 2, 1, 6));
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tampered.jsonl");
     export(&to, &path).await;
     // In a file an expiry is rounded to seconds, so that one second is no difference there.
-    assert_eq!(found(&compare_file(&from, &path).await), expected[1..]);
+    assert_eq!(compare_file(&from, &path).await.found(), expected[1..]);
 }
 
 #[tokio::test]
@@ -89,7 +133,10 @@ async fn a_file_is_compared_although_the_store_has_changed_since() {
     from.delete("a b").await.unwrap();
     from.set("a new one", "").await.unwrap();
     from.set("zz", "").await.unwrap();
-    assert_eq!(found(&compare_file(&from, &path).await), [("a new one", What::Missing), ("zz", What::Missing)]);
+    let expected = [("a new one", What::Missing), ("zz", What::Missing)];
+    assert_eq!(compare_file(&from, &path).await.found(), expected);
+    let both_ways = compare_with(&Entries::Store(&from), &Entries::File(path), &options(), &Default::default()).await;
+    assert_eq!(both_ways.found(), [("a b", What::Extra), expected[0], expected[1]]);
 }
 
 #[tokio::test]
@@ -100,14 +147,12 @@ async fn of_a_repeated_key_only_the_last_item_is_compared() {
     fs::write(&path, items.join("\n")).unwrap();
     let to = memory().await;
     import(&path, &to).await;
-    let source = || Source::bulk(BulkReader::open(&path).unwrap(), &options());
-    let clean = verify(source(), Target::Store(&to), &options(), SystemClock.now(), |_| {}).await;
-    assert!(clean.is_clean(), "{clean:?}");
+    let source = Entries::File(path.clone());
+    compare_with(&source, &Entries::Store(&to), &options(), &after_copy()).await.assert_clean(1);
     to.set("k", "2").await.unwrap();
-    let other = verify(source(), Target::Store(&to), &options(), SystemClock.now(), |_| {}).await;
-    assert_eq!((found(&other), other.differences[0].line), (vec![("k", What::Value)], Some(3)));
-    let file = Target::Bulk(BulkReader::open(&path).unwrap());
-    assert!(verify(source(), file, &options(), SystemClock.now(), |_| {}).await.is_clean());
+    let other = compare_with(&source, &Entries::Store(&to), &options(), &after_copy()).await;
+    assert_eq!((other.found(), other.found[0].line), (vec![("k", What::Value)], Some(3)));
+    compare_with(&source, &source, &options(), &after_copy()).await.assert_clean(1);
 }
 
 #[tokio::test]
@@ -123,18 +168,18 @@ async fn what_has_expired_since_is_no_difference() {
     import(&path, &to).await;
     let started = SystemClock.now();
     let clock = ManualClock::new(started);
-    let options = Options { clock: std::sync::Arc::new(clock.clone()), ..options() };
-    let run = async || {
-        let source = Source::bulk(BulkReader::open(&path).unwrap(), &options);
-        verify(source, Target::Store(&to), &options, started, |_| {}).await
-    };
+    let options = Options { clock: Arc::new(clock.clone()), ..options() };
+    let how = VerifyOptions { started: Some(started), ..VerifyOptions::default() };
+    let run = async || compare_with(&Entries::File(path.clone()), &Entries::Store(&to), &options, &how).await;
     let before = run().await;
-    assert!(before.is_clean() && before.expired == 1, "{before:?}");
+    before.assert_clean(1);
+    assert_eq!(before.verification.expired, 1);
     to.delete("k").await.unwrap();
-    assert_eq!(found(&run().await), [("k", What::Missing)]);
+    assert_eq!(run().await.found(), [("k", What::Missing)]);
     clock.advance(HOUR + Duration::from_secs(1));
     let after = run().await;
-    assert!(after.is_clean() && after.expired == 2, "{after:?}");
+    after.assert_clean(0);
+    assert_eq!(after.verification.expired, 2);
 }
 
 #[tokio::test]
@@ -147,23 +192,40 @@ async fn a_key_that_the_target_cannot_hold_is_missing_there() {
     let to = memory().await.restricted_to([&SHORT]);
     let summary = copy_stores(&from, &to).await;
     assert_eq!((summary.counts.written, summary.counts.failed), (3, 2));
-    let verification = compare(&from, &to).await;
-    assert_eq!(found(&verification), [("2222", What::Missing), ("4444", What::Missing)]);
-    assert_eq!(verification.expiry_not_reported, 3, "a target without expiry tells none");
+    let outcome = compare(&from, &to).await;
+    assert_eq!(outcome.found(), [("2222", What::Missing), ("4444", What::Missing)]);
+    assert_eq!(outcome.verification.expiry_not_reported, 3, "a target without expiry reports none");
 }
 
 #[tokio::test]
-async fn a_file_cannot_be_compared_with_a_store_without_order() {
-    static UNORDERED: Capabilities = Capabilities::new("unordered")
-        .with_value_kinds(ValueKinds::ALL)
-        .with_key_bytes(1, 100)
-        .with_list(Support::Native, ListOrder::Unordered);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("x.jsonl");
+async fn what_a_target_without_lists_has_beside_is_said_to_be_unknown() {
+    static UNLISTED: Capabilities =
+        Capabilities::new("unlisted").with_value_kinds(ValueKinds::ALL).with_key_bytes(1, 99);
     let from = memory().await;
-    export(&from, &path).await;
-    let verification = compare_file(&from.restricted_to([&UNORDERED]), &path).await;
-    assert!(matches!(verification.stopped, Some(Error::Unsuitable(_))) && !verification.is_clean());
+    from.set("k", "v").await.unwrap();
+    let to = memory().await;
+    copy_stores(&from, &to).await;
+    to.set("beside", "").await.unwrap();
+    let to = to.restricted_to([&UNLISTED]);
+    let sides = [Entries::Store(&from), Entries::Store(&to)];
+    for both_ways in [true, false] {
+        let how = VerifyOptions { both_ways, ..VerifyOptions::default() };
+        let outcome = compare_with(&sides[0], &sides[1], &options(), &how).await;
+        outcome.assert_clean(1);
+        assert_eq!(outcome.verification.target_not_listed, both_ways);
+    }
+    // With keys from a file it is known again.
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys.txt");
+    fs::write(&keys, "beside\nk\nnone\n").unwrap();
+    let named = Entries::Keys(&to, keys);
+    let outcome = compare_with(&sides[0], &named, &options(), &Default::default()).await;
+    assert_eq!(outcome.found(), [("beside", What::Extra)]);
+    assert!(!outcome.verification.target_not_listed);
+    // Of a source nothing can be compared.
+    let outcome = compare_with(&sides[1], &sides[0], &options(), &Default::default()).await;
+    assert!(matches!(outcome.verification.stopped, Some(Error::Unsuitable(_))), "{:?}", outcome.verification);
+    assert!(!outcome.verification.is_clean());
 }
 
 #[tokio::test]
@@ -174,8 +236,154 @@ async fn exp_5_an_item_that_had_expired_before_hides_no_loss_of_an_earlier_one()
     fs::write(&path, items.join("\n")).unwrap();
     let to = memory().await;
     import(&path, &to).await;
+    let source = Entries::File(path);
+    let kept = compare_with(&source, &Entries::Store(&to), &options(), &after_copy()).await;
+    kept.assert_clean(1);
+    assert_eq!(kept.verification.expired, 1);
     to.delete("k").await.unwrap();
-    let source = Source::bulk(BulkReader::open(&path).unwrap(), &options());
-    let lost = verify(source, Target::Store(&to), &options(), SystemClock.now(), |_| {}).await;
-    assert_eq!((found(&lost), lost.compared, lost.expired), (vec![("k", What::Missing)], 1, 1));
+    let lost = compare_with(&source, &Entries::Store(&to), &options(), &after_copy()).await;
+    assert_eq!((lost.found(), lost.found[0].line), (vec![("k", What::Missing)], Some(1)));
+    assert_eq!((lost.verification.compared, lost.verification.expired), (1, 1));
+}
+
+#[tokio::test]
+async fn keys_are_compared_as_they_were_rewritten() {
+    let from = memory().await;
+    for key in ["old/1", "old/2", "other", "unselected"] {
+        from.set(key, "v").await.unwrap();
+    }
+    let options = Options {
+        rewrite: Rewrite { strip_prefix: "old/".to_owned(), add_prefix: "new/".to_owned() },
+        filter: kv_migrate::Filter::new(["o*"], []).unwrap(),
+        ..options()
+    };
+    let to = memory().await;
+    let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
+    assert_eq!((summary.counts.written, summary.counts.failed), (2, 1));
+    to.set("new/3", "v").await.unwrap();
+    to.set("not in question", "v").await.unwrap();
+    to.set("new/2", "w").await.unwrap();
+    let sides = [Entries::Store(&from), Entries::Store(&to)];
+    let outcome = compare_with(&sides[0], &sides[1], &options, &Default::default()).await;
+    let expected = [("new/3", What::Extra), ("old/2", What::Value), ("other", What::Missing)];
+    assert_eq!(outcome.found(), expected);
+    let marks: String = outcome.found.iter().map(|difference| difference.mark.to_string()).collect();
+    assert_eq!(marks, "+*-");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("to.jsonl");
+    export(&to, &path).await;
+    let outcome = compare_with(&sides[0], &Entries::File(path), &options, &Default::default()).await;
+    assert_eq!(outcome.found(), expected);
+}
+
+/// Shows an older value of a key the first times it is read, as a cache may.
+#[derive(Debug)]
+struct Stale {
+    now: MemoryStore,
+    before: MemoryStore,
+    stale_reads: AtomicU64,
+}
+
+#[async_trait]
+impl Backend for Stale {
+    fn capabilities(&self) -> &Capabilities {
+        self.now.capabilities()
+    }
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        let left = self.stale_reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() { self.before.read(read).await } else { self.now.read(read).await }
+    }
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        self.now.write(write).await
+    }
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        self.now.delete(delete).await
+    }
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        self.now.list(page).await
+    }
+}
+
+#[tokio::test]
+async fn what_differs_is_looked_at_again_before_it_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("from.jsonl");
+    let from = memory().await;
+    for key in ["a", "b", "c"] {
+        from.set(key, "new").await.unwrap();
+    }
+    export(&from, &path).await;
+    for source in [Entries::Store(&from), Entries::File(path)] {
+        for recheck in [false, true] {
+            let (now, before) = (MemoryStore::default(), MemoryStore::default());
+            for (store, value) in [(&now, "new"), (&before, "old")] {
+                let store = Store::new(store.clone());
+                store.set("a", value).await.unwrap();
+                store.set("b", value).await.unwrap();
+                store.set("c", "other").await.unwrap();
+            }
+            let to = Store::new(Stale { now, before, stale_reads: AtomicU64::new(3) });
+            let how = VerifyOptions { recheck, ..VerifyOptions::default() };
+            let outcome = compare_with(&source, &Entries::Store(&to), &options(), &how).await;
+            let expected: &[(&str, What)] = if recheck {
+                &[("c", What::Value)]
+            } else {
+                &[("a", What::Value), ("b", What::Value), ("c", What::Value)]
+            };
+            assert_eq!(outcome.found(), expected);
+            let counts = (outcome.verification.compared, outcome.verification.changed_meanwhile);
+            assert_eq!(counts, (3, if recheck { 2 } else { 0 }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sample_is_as_large_as_asked_for() {
+    let (from, to) = (memory().await, memory().await);
+    for at in 0..3000 {
+        from.set(format!("{at}"), "v").await.unwrap();
+    }
+    copy_stores(&from, &to).await;
+    for at in 3000..6000 {
+        to.set(format!("{at}"), "v").await.unwrap();
+    }
+    let sides = [Entries::Store(&from), Entries::Store(&to)];
+    for (sample, is_sample) in [(1, true), (2000, true), (3000, false), (9000, false)] {
+        let how = VerifyOptions { sample: NonZeroU64::new(sample), ..VerifyOptions::default() };
+        let outcome = compare_with(&sides[0], &sides[1], &options(), &how).await;
+        let Verification { same, only_in_target, .. } = outcome.verification;
+        assert_eq!((same, outcome.verification.is_sample), (sample.min(3000), is_sample));
+        assert!(outcome.found.iter().all(|difference| difference.mark == DifferenceMark::OnlyInTarget));
+        // As great a part of what only the target has: 2000 of 3000, and a deviation of eight times the usual one.
+        match sample {
+            1 => {}
+            2000 => assert!((1700..=2300).contains(&only_in_target), "{only_in_target}"),
+            _ => assert_eq!(only_in_target, 3000),
+        }
+    }
+}
+
+#[tokio::test]
+async fn progress_and_what_ends_it_are_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jsonl");
+    fs::write(&path, "{\"key\":\"k\",\"value\":\"\"}\n{\"key\":\n").unwrap();
+    assert!(BulkReader::open(&path).unwrap().next_record().unwrap().is_some());
+    let to = memory().await;
+    let damaged = compare_with(&Entries::File(path), &Entries::Store(&to), &options(), &Default::default()).await;
+    assert!(matches!(damaged.verification.stopped, Some(Error::Damaged { line: 2, .. })), "{:?}", damaged.verification);
+    let from = with_difficult_items(memory().await).await;
+    let good = directory.path().join("good.jsonl");
+    export(&from, &good).await;
+    let mut events = Vec::new();
+    let observe = |event: Event<'_>| match event {
+        Event::Progress(progress) => events.push((progress.entries, progress.bytes)),
+        other => panic!("{other:?}"),
+    };
+    let (source, target) = (Entries::File(good.clone()), Entries::Store(&from));
+    let verification = verify(&source, &target, &options(), &Default::default(), observe, |_| {}).await;
+    assert!(verification.is_clean());
+    let length = fs::metadata(&good).unwrap().len();
+    assert!(events.contains(&(0, Some((length, length)))), "{events:?}");
+    assert_eq!(events.last(), Some(&(KEYS.len() as u64, None)));
 }

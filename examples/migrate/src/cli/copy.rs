@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use kv_api::{Store, Support};
 use kv_migrate::{
-    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Loss, Options, Result, Sink, Source, Summary, Target,
-    Verification, ZeroExpiry, copy, verify,
+    BulkFormat, BulkReader, BulkWriter, Difference, Entries, Error, KeyReader, Loss, Options, Result, Sink, Source,
+    Summary, Verification, VerifyOptions, ZeroExpiry, copy, verify,
 };
 
 use super::arguments::{self, CopyOptions};
@@ -32,6 +32,8 @@ pub(crate) struct StepReport {
 pub(crate) struct Verified {
     pub(crate) to: String,
     pub(crate) verification: Verification,
+    /// The first of the differences.
+    pub(crate) shown: Vec<Difference>,
 }
 
 /// Copies from each of the stops to the next.
@@ -45,7 +47,7 @@ pub(crate) async fn run(stops: &[String], arguments: &CopyOptions, session: &Ses
         first.check_source().map_err(|error| Refused::by(&error))?;
     }
     let opened = open_all(&stops).await?;
-    let result = match check_opened(&stops, &opened, arguments, &options) {
+    let result = match place::check_stores(&stops, &opened).map_err(Refused::usage) {
         Ok(()) => copy_all(&stops, &opened, arguments, &options, session).await,
         Err(refused) => Err(refused),
     };
@@ -107,26 +109,6 @@ async fn close_all(stops: &[Stop], opened: &[Opened]) -> Result<(), Refused> {
         }
     }
     closed
-}
-
-fn check_opened(stops: &[Stop], opened: &[Opened], arguments: &CopyOptions, options: &Options) -> Result<(), Refused> {
-    place::check_stores(stops, opened).map_err(Refused::usage)?;
-    if arguments.verify {
-        check_comparable(stops, opened, arguments.keys_from.is_some(), options).map_err(Refused::usage)?;
-    }
-    Ok(())
-}
-
-/// Finds the stop whose copy could not be verified, before anything is copied. Keys from a file come in the order of
-/// the file.
-fn check_comparable(stops: &[Stop], opened: &[Opened], keys_named: bool, options: &Options) -> Result<(), String> {
-    for (stop, step) in stops.iter().zip(opened.windows(2)).skip(usize::from(keys_named)) {
-        if let [Opened::Store(store), Opened::File(_)] = step {
-            let checked = Source::store(store, options).and_then(|source| source.check_comparable_with_file());
-            checked.map_err(|error| format!("{}: {error}", stop.shown()))?;
-        }
-    }
-    Ok(())
 }
 
 async fn copy_all(
@@ -234,24 +216,36 @@ impl Step<'_> {
     }
 
     async fn verify(&self, to: &Opened, to_name: &Stop, started: kv_api::Timestamp) -> Result<Verified> {
-        let target = match to {
-            Opened::Store(store) => Target::Store(store),
-            Opened::File(path) => {
-                let path = path.clone();
-                Target::Bulk(off_thread(move || BulkReader::open(&path)).await?)
-            }
-            Opened::Stdio => return Err(Error::Unsuitable("- cannot be read again".to_owned())),
+        let unreadable = || Error::Unsuitable("- cannot be read again".to_owned());
+        let source = match (self.from, self.keys_from) {
+            (Opened::Store(store), Some(path)) => Entries::Keys(store, path.to_owned()),
+            (Opened::Store(store), None) => Entries::Store(store),
+            (Opened::File(path), _) => Entries::File(path.clone()),
+            (Opened::Stdio, _) => return Err(unreadable()),
         };
-        let source = self.source().await?;
+        let target = match to {
+            Opened::Store(store) => Entries::Store(store),
+            Opened::File(path) => Entries::File(path.clone()),
+            Opened::Stdio => return Err(unreadable()),
+        };
+        // What a store held before the copy is no difference.
+        let how = VerifyOptions { both_ways: false, started: Some(started), ..VerifyOptions::default() };
         let display = self.display("verifying");
         self.session.begin(Activity::verifying(self.from_name, to_name, &display));
-        let work = Box::pin(verify(source, target, self.options, started, |event| display.observe(event)));
+        let observed = &*display;
+        let mut shown = Vec::new();
+        let found = |difference| {
+            if shown.len() < report::DIFFERENCES_SHOWN {
+                shown.push(difference);
+            }
+        };
+        let work = Box::pin(verify(&source, &target, self.options, &how, |event| observed.observe(event), found));
         let verification = display.during(self.counted(work, &display), |line| tell!("{line}")).await;
         display.clear();
         self.session.end();
-        let verified = Verified { to: to_name.shown(), verification };
+        let verified = Verified { to: to_name.shown(), verification, shown };
         if !self.arguments.json {
-            report::verification(&verified.verification, &self.from_name.shown(), &verified.to);
+            report::verification(&verified, &self.from_name.shown());
         }
         Ok(verified)
     }

@@ -186,12 +186,12 @@ fn example(failure: &Failure) -> Example<'_> {
 }
 
 fn comparison(verified: &Verified) -> Comparison<'_> {
-    let Verified { to, verification } = verified;
-    let Verification { compared, expired, skipped, expiry_not_reported, differences, stopped, .. } = verification;
+    let Verified { to, verification, .. } = verified;
+    let Verification { compared, expired, skipped, expiry_not_reported, stopped, .. } = verification;
     Comparison {
         target: to,
         compared: *compared,
-        differing: differences.len() as u64,
+        differing: verification.differences(),
         expired: *expired,
         skipped: *skipped,
         expiry_not_reported: *expiry_not_reported,

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use kv_api::Escaped;
-use kv_migrate::{Cause, Error, Failure, Summary, Verification};
+use kv_migrate::{Cause, Error, Failure, Summary};
 
-use super::copy::StepReport;
+use super::copy::{StepReport, Verified};
 use super::progress::per_second;
 use super::stop::Stop;
 
 /// How many differences are shown; the count goes on.
-const DIFFERENCES_SHOWN: usize = 20;
+pub(crate) const DIFFERENCES_SHOWN: usize = 20;
 
 pub(crate) fn summary(step: &StepReport) {
     let StepReport { summary, from, to, took, .. } = step;
@@ -113,8 +113,9 @@ fn untouched(summary: &Summary, target: &Stop) {
     }
 }
 
-pub(crate) fn verification(verification: &Verification, from: &str, to: &str) {
-    let differing = verification.differences.len() as u64;
+pub(crate) fn verification(verified: &Verified, from: &str) {
+    let Verified { to, verification, shown } = verified;
+    let differing = verification.differences();
     if let Some(error) = &verification.stopped {
         self::error(error);
         tell!("the verification was stopped after {}", entries(verification.compared));
@@ -139,12 +140,12 @@ pub(crate) fn verification(verification: &Verification, from: &str, to: &str) {
         let count = entries(verification.expiry_not_reported);
         tell!("  of {count} the expiry could not be compared: a store does not tell it");
     }
-    for difference in verification.differences.iter().take(DIFFERENCES_SHOWN) {
+    for difference in shown {
         tell!("    {} {}", place(difference.line, &difference.key), difference.what);
     }
-    let more = verification.differences.len().saturating_sub(DIFFERENCES_SHOWN);
+    let more = differing.saturating_sub(shown.len() as u64);
     if more > 0 {
-        tell!("    and {} more", grouped(more as u64));
+        tell!("    and {} more", grouped(more));
     }
 }
 

@@ -1,0 +1,272 @@
+//! Reads what is not yet known of keys, and says what differs.
+
+use std::fmt;
+use std::mem;
+
+use futures_util::future;
+
+use super::candidate::{Candidate, Known, State};
+use super::entries::Entries;
+use super::fingerprint::{Fingerprint, Fingerprints};
+use super::lookup::{Lookup, Wanted};
+use super::report::{Difference, DifferenceMark, Verification, What};
+use super::window::Window;
+use super::{DIFFERENCES_MAX, VerifyOptions};
+use crate::error::Result;
+use crate::options::Options;
+
+/// Reads what is not yet known of keys, says what differs, and counts.
+pub(super) struct Comparison<'c> {
+    source: Option<Lookup<'c>>,
+    target: Option<Lookup<'c>>,
+    options: &'c Options,
+    how: &'c VerifyOptions,
+    window: Window,
+    /// What is looked at again.
+    differing: Vec<Candidate>,
+    pub(super) verification: Verification,
+    found: &'c mut (dyn FnMut(Difference) + Send),
+}
+
+/// What came of comparing a key.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    /// No side has it, or it is not to be compared.
+    Nothing,
+    Expired,
+    Same {
+        expiry_reported: bool,
+    },
+    Differs(DifferenceMark, What),
+}
+
+impl<'c> Comparison<'c> {
+    pub(super) fn new(
+        sides: [&'c Entries<'_>; 2],
+        options: &'c Options,
+        how: &'c VerifyOptions,
+        fingerprints: &'c Fingerprints,
+        found: &'c mut (dyn FnMut(Difference) + Send),
+    ) -> Self {
+        let lookup =
+            |side: &'c Entries<'_>| side.store().map(|store| Lookup::new(store, fingerprints, options.batch_bytes));
+        let [source, target] = sides;
+        let rounding = source.expiry_resolution().max(target.expiry_resolution());
+        Self {
+            source: lookup(source),
+            target: lookup(target),
+            options,
+            how,
+            window: Window { started: how.started, now: options.clock.now(), rounding },
+            differing: Vec::new(),
+            verification: Verification::default(),
+            found,
+        }
+    }
+
+    pub(super) const fn is_both_ways(&self) -> bool {
+        self.how.both_ways
+    }
+
+    pub(super) const fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// A key of which nothing is known yet.
+    pub(super) const fn blank(&self) -> Known {
+        Known {
+            source: State::before(self.source.is_some()),
+            target: State::before(self.target.is_some()),
+            source_names_it: false,
+            target_names_it: false,
+            line: None,
+            bytes: None,
+            passed_over: 0,
+        }
+    }
+
+    /// Compares these keys.
+    pub(super) async fn compare(&mut self, mut candidates: Vec<Candidate>) -> Result<()> {
+        self.read(&mut candidates).await?;
+        self.window.now = self.options.clock.now();
+        // A file does not change.
+        let rechecks = self.how.recheck && (self.source.is_some() || self.target.is_some());
+        for candidate in candidates {
+            match self.judge(&candidate.known) {
+                Verdict::Differs(..) if rechecks => self.differing.push(candidate),
+                verdict => self.settle(candidate, verdict),
+            }
+        }
+        if self.differing.len() >= DIFFERENCES_MAX { self.recheck().await } else { Ok(()) }
+    }
+
+    /// Reads again from the stores what differed. What is the same now has changed meanwhile.
+    pub(super) async fn recheck(&mut self) -> Result<()> {
+        let mut again = mem::take(&mut self.differing);
+        for Candidate { known, .. } in &mut again {
+            if self.source.is_some() {
+                known.source = State::Unread;
+            }
+            if self.target.is_some() {
+                known.target = State::Unread;
+            }
+        }
+        self.read(&mut again).await?;
+        self.window.now = self.options.clock.now();
+        for candidate in again {
+            let verdict = self.judge(&candidate.known);
+            if !matches!(verdict, Verdict::Differs(..)) {
+                self.verification.changed_meanwhile += 1;
+            }
+            self.settle(candidate, verdict);
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, candidates: &mut [Candidate]) -> Result<()> {
+        let is_size_known = candidates.iter().all(|candidate| candidate.known.bytes.is_some());
+        if is_size_known {
+            let (of_source, of_target) = (self.wanted_of_source(candidates), self.wanted_of_target(candidates));
+            let (source, target) = (read(self.source.as_mut(), &of_source), read(self.target.as_mut(), &of_target));
+            let (source, target) = future::try_join(source, target).await?;
+            fill(candidates, source, |known| &mut known.source);
+            fill(candidates, target, |known| &mut known.target);
+        } else {
+            // An entry of the target is about as large as that of the source.
+            let wanted = self.wanted_of_source(candidates);
+            let source = read(self.source.as_mut(), &wanted).await?;
+            fill(candidates, source, |known| &mut known.source);
+            let wanted = self.wanted_of_target(candidates);
+            let target = read(self.target.as_mut(), &wanted).await?;
+            fill(candidates, target, |known| &mut known.target);
+        }
+        Ok(())
+    }
+
+    fn wanted_of_source(&self, candidates: &[Candidate]) -> Vec<Wanted> {
+        let unread = candidates.iter().filter(|candidate| candidate.known.source.is_unread());
+        unread
+            .map(|Candidate { key, known }| Wanted {
+                key: key.clone(),
+                bytes: known.bytes,
+                is_named: known.source_names_it,
+            })
+            .collect()
+    }
+
+    /// A key that becomes none of the target stands there for one that cannot be: it is not in the target.
+    fn wanted_of_target(&self, candidates: &[Candidate]) -> Vec<Wanted> {
+        let unread = candidates.iter().filter(|candidate| candidate.known.target.is_unread());
+        unread
+            .map(|Candidate { key, known }| Wanted {
+                key: self.options.rewrite.target_key(key.as_str()).unwrap_or_default(),
+                bytes: known.bytes,
+                is_named: known.target_names_it,
+            })
+            .collect()
+    }
+
+    fn judge(&self, known: &Known) -> Verdict {
+        match (known.source, known.target) {
+            (State::Absent | State::Unread, State::Absent | State::Unread) => Verdict::Nothing,
+            (State::Absent | State::Unread, _) if !self.how.both_ways => Verdict::Nothing,
+            (State::Absent | State::Unread, State::Entry(found)) if self.window.may_have_expired(found.expiry) => {
+                Verdict::Expired
+            }
+            (State::Absent | State::Unread, _) => Verdict::Differs(DifferenceMark::OnlyInTarget, What::Extra),
+            (State::NoValue, State::Absent) => Verdict::Differs(DifferenceMark::OnlyInSource, What::NoValue),
+            (State::NoValue, _) => Verdict::Differs(DifferenceMark::Different, What::NoValue),
+            (State::Entry(expected), State::Absent | State::Unread) => {
+                if self.window.has_expired(expected.expiry) {
+                    Verdict::Expired
+                } else {
+                    Verdict::Differs(DifferenceMark::OnlyInSource, What::Missing)
+                }
+            }
+            (State::Entry(_), State::NoValue) => Verdict::Differs(DifferenceMark::Different, What::Kind),
+            (State::Entry(expected), State::Entry(found)) => self.judge_entries(&expected, &found),
+        }
+    }
+
+    fn judge_entries(&self, expected: &Fingerprint, found: &Fingerprint) -> Verdict {
+        let what = if expected.kind != found.kind {
+            What::Kind
+        } else if expected.value != found.value {
+            What::Value
+        } else if expected.metadata != found.metadata {
+            What::Metadata
+        } else {
+            match self.window.same_expiry(expected.expiry, found.expiry) {
+                Some(true) => return Verdict::Same { expiry_reported: true },
+                None => return Verdict::Same { expiry_reported: false },
+                Some(false) => What::Expiry,
+            }
+        };
+        Verdict::Differs(DifferenceMark::Different, what)
+    }
+
+    fn settle(&mut self, candidate: Candidate, verdict: Verdict) {
+        let Candidate { key, known } = candidate;
+        let verification = &mut self.verification;
+        verification.expired += u64::from(known.passed_over);
+        let (mark, what) = match verdict {
+            Verdict::Nothing => return,
+            Verdict::Expired => {
+                verification.expired += 1;
+                return;
+            }
+            Verdict::Same { expiry_reported } => {
+                verification.compared += 1;
+                verification.same += 1;
+                verification.expiry_not_reported += u64::from(!expiry_reported);
+                return;
+            }
+            Verdict::Differs(mark, what) => (mark, what),
+        };
+        verification.no_value += u64::from(what == What::NoValue);
+        let key = match mark {
+            DifferenceMark::OnlyInSource => {
+                verification.compared += 1;
+                verification.only_in_source += 1;
+                key
+            }
+            DifferenceMark::Different => {
+                verification.compared += 1;
+                verification.different += 1;
+                key
+            }
+            DifferenceMark::OnlyInTarget => {
+                verification.only_in_target += 1;
+                self.options.rewrite.target_key(key.as_str()).unwrap_or(key)
+            }
+        };
+        (self.found)(Difference { key, line: known.line.map(Into::into), mark, what });
+    }
+}
+
+async fn read(lookup: Option<&mut Lookup<'_>>, wanted: &[Wanted]) -> Result<Vec<(State, u64)>> {
+    match lookup {
+        Some(lookup) => lookup.read(wanted).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Puts what was read where it was unread.
+fn fill(candidates: &mut [Candidate], states: Vec<(State, u64)>, side: impl Fn(&mut Known) -> &mut State) {
+    let unread = candidates.iter_mut().map(|candidate| &mut candidate.known).filter_map(|known| {
+        let is_unread = side(known).is_unread();
+        is_unread.then_some(known)
+    });
+    for (known, (state, bytes)) in unread.zip(states) {
+        if bytes > 0 {
+            known.bytes.get_or_insert(bytes);
+        }
+        *side(known) = state;
+    }
+}
+
+impl fmt::Debug for Comparison<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Comparison").field("how", &self.how).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! The keys that a store has, one after the other.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::Path;
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt};
+use kv_api::{ListItem, Store};
+
+use crate::error::Result;
+use crate::keys::KeyReader;
+use crate::source::blocking;
+
+/// The keys that a store has, one after the other.
+pub(super) enum KeyWalk {
+    Listed(Pin<Box<dyn Stream<Item = kv_api::Result<ListItem>> + Send>>),
+    Named(Named),
+}
+
+/// The keys of a file.
+pub(super) struct Named {
+    /// Away while another thread reads, and at the end.
+    reader: Option<Box<KeyReader>>,
+    ahead: VecDeque<(String, u64)>,
+}
+
+/// A key that a store has.
+#[derive(Debug)]
+pub(super) struct NamedKey {
+    pub(super) key: String,
+    /// Where a file names it.
+    pub(super) line: Option<u64>,
+    /// Where a list reports it.
+    pub(super) value_bytes: Option<u64>,
+}
+
+impl KeyWalk {
+    /// Those that begin with the prefix, as the store lists them. Where that is in no order a key may come again.
+    pub(super) fn listed(store: &Store, prefix: String) -> Self {
+        Self::Listed(Box::pin(store.list().prefix(prefix).allow_repeats().stream()))
+    }
+
+    /// Those of a file, in its order.
+    pub(super) fn named(file: &Path) -> Result<Self> {
+        let reader = Some(Box::new(KeyReader::open(file)?));
+        Ok(Self::Named(Named { reader, ahead: VecDeque::new() }))
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<NamedKey>> {
+        match self {
+            Self::Listed(listed) => {
+                let item = listed.next().await.transpose()?;
+                Ok(item.map(|ListItem { key, value_bytes, .. }| NamedKey { key, line: None, value_bytes }))
+            }
+            Self::Named(named) => {
+                let next = named.next().await?;
+                Ok(next.map(|(key, line)| NamedKey { key, line: Some(line), value_bytes: None }))
+            }
+        }
+    }
+}
+
+impl Named {
+    /// How many keys are read at once.
+    const AHEAD: usize = 1000;
+
+    async fn next(&mut self) -> Result<Option<(String, u64)>> {
+        if self.ahead.is_empty()
+            && let Some(mut away) = self.reader.take()
+        {
+            let (away, keys) = blocking(move || {
+                let keys: Result<VecDeque<_>> =
+                    std::iter::from_fn(|| away.next_key().transpose()).take(Self::AHEAD).collect();
+                (away, keys)
+            })
+            .await;
+            self.ahead = keys?;
+            self.reader = Some(away).filter(|_| !self.ahead.is_empty());
+        }
+        Ok(self.ahead.pop_front())
+    }
+}
+
+impl fmt::Debug for KeyWalk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyWalk").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,180 @@
+//! Sides in any order: their keys are compared part by part.
+
+use std::hash::RandomState;
+use std::num::NonZeroU64;
+use std::path::Path;
+
+use super::candidate::{Candidate, State};
+use super::comparison::Comparison;
+use super::entries::Entries;
+use super::fingerprint::Fingerprints;
+use super::key_walk::KeyWalk;
+use super::table::{Limits, Table};
+use super::{BATCH, Watch, source_key, target_prefix};
+use crate::bulk::BulkReader;
+use crate::error::Result;
+use crate::filter::Filter;
+use crate::options::{Options, ZeroExpiry};
+use crate::record::{Record, RecordExpiry};
+use crate::source::Source;
+
+/// Compares the keys of both sides. Each time through both of them those are compared that a table has room for.
+pub(super) struct Partitions<'p> {
+    pub(super) source: &'p Entries<'p>,
+    pub(super) target: &'p Entries<'p>,
+    /// Whether the keys of the target are gone through, or only those of the source looked up there.
+    pub(super) walks_target: bool,
+    pub(super) options: &'p Options,
+    pub(super) fingerprints: &'p Fingerprints,
+    /// The most bytes of a table.
+    pub(super) table_bytes: usize,
+    /// How many keys of the source are compared; `None` for all.
+    pub(super) sample: Option<NonZeroU64>,
+}
+
+/// What is done with what is read of one side.
+#[derive(Clone, Copy)]
+struct Filling {
+    is_target: bool,
+    /// Keys are added; otherwise only those are looked at that the table has.
+    adds: bool,
+    is_first_pass: bool,
+}
+
+impl Partitions<'_> {
+    pub(super) async fn compare(&self, comparison: &mut Comparison<'_>, watch: &mut Watch<'_>) -> Result<()> {
+        let seed = RandomState::new();
+        let mut left = self.sample.map_or(u64::MAX, NonZeroU64::get);
+        let (mut from, mut is_first_pass) = (None, true);
+        loop {
+            let limits = Limits { bytes_max: self.table_bytes, keys_max: left };
+            let mut table = Table::new(&seed, from, limits);
+            let filling = Filling { is_target: false, adds: true, is_first_pass };
+            self.fill(self.source, filling, &mut table, comparison, watch).await?;
+            table.lift_keys_max();
+            if self.walks_target {
+                let adds = comparison.is_both_ways();
+                let filling = Filling { is_target: true, adds, is_first_pass };
+                self.fill(self.target, filling, &mut table, comparison, watch).await?;
+            }
+            left -= table.of_source();
+            let (candidates, until) = table.into_candidates();
+            let mut candidates = candidates.peekable();
+            while candidates.peek().is_some() {
+                let batch: Vec<Candidate> = candidates.by_ref().take(BATCH).collect();
+                comparison.compare(batch).await?;
+                watch.progress(comparison, None);
+            }
+            if until.is_none() || left == 0 {
+                comparison.verification.is_sample = until.is_some();
+                return Ok(());
+            }
+            (from, is_first_pass) = (until, false);
+        }
+    }
+
+    async fn fill(
+        &self,
+        side: &Entries<'_>,
+        filling: Filling,
+        table: &mut Table<'_>,
+        comparison: &mut Comparison<'_>,
+        watch: &mut Watch<'_>,
+    ) -> Result<()> {
+        let keys = match side {
+            Entries::File(path) => return self.fill_records(path, filling, table, comparison, watch).await,
+            Entries::Keys(_, path) => KeyWalk::named(path)?,
+            Entries::Store(store) if filling.is_target => KeyWalk::listed(store, target_prefix(self.options)),
+            Entries::Store(store) => KeyWalk::listed(store, self.options.prefix.clone()),
+        };
+        self.fill_keys(keys, filling, table, comparison).await
+    }
+
+    /// The key of the source for one that was read, if it is in question.
+    fn key(&self, key: String, filling: Filling) -> Option<String> {
+        if filling.is_target {
+            source_key(self.options, &key)
+        } else {
+            Some(key).filter(|key| self.options.selects(key))
+        }
+    }
+
+    async fn fill_keys(
+        &self,
+        mut keys: KeyWalk,
+        filling: Filling,
+        table: &mut Table<'_>,
+        comparison: &Comparison<'_>,
+    ) -> Result<()> {
+        while let Some(named) = keys.next().await? {
+            let Some(key) = self.key(named.key, filling) else { continue };
+            let known = if filling.adds { table.entry(key, comparison.blank()) } else { table.get(key) };
+            let Some(known) = known else { continue };
+            known.bytes = known.bytes.max(named.value_bytes);
+            if filling.is_target {
+                known.target_names_it = true;
+            } else {
+                known.source_names_it = true;
+                known.line = known.line.or(named.line.and_then(NonZeroU64::new));
+            }
+        }
+        Ok(())
+    }
+
+    async fn fill_records(
+        &self,
+        path: &Path,
+        filling: Filling,
+        table: &mut Table<'_>,
+        comparison: &mut Comparison<'_>,
+        watch: &mut Watch<'_>,
+    ) -> Result<()> {
+        // Prefix and filter are about the keys of the source.
+        let options = if filling.is_target {
+            Options { prefix: String::new(), filter: Filter::default(), ..self.options.clone() }
+        } else {
+            self.options.clone()
+        };
+        let mut records = Source::bulk(BulkReader::open(path)?, &options);
+        while let Some(batch) = records.next_batch().await? {
+            for record in batch {
+                self.fill_record(record, filling, table, comparison);
+            }
+            watch.progress(comparison, records.position());
+        }
+        Ok(())
+    }
+
+    fn fill_record(
+        &self,
+        mut record: Record,
+        filling: Filling,
+        table: &mut Table<'_>,
+        comparison: &mut Comparison<'_>,
+    ) {
+        record.expiry = self.options.settled(record.expiry);
+        let Some(key) = self.key(std::mem::take(&mut record.key), filling) else { return };
+        if record.expiry == RecordExpiry::NotPositive && self.options.zero_expiry == ZeroExpiry::Skip {
+            if filling.is_first_pass && !filling.is_target {
+                comparison.verification.skipped += 1;
+            }
+            return;
+        }
+        let known = if filling.adds { table.entry(key, comparison.blank()) } else { table.get(key) };
+        let Some(known) = known else { return };
+        let state = if filling.is_target { &mut known.target } else { &mut known.source };
+        if !state.is_absent() && comparison.window().had_expired_before(record.expiry) {
+            // It replaces nothing (EXP-5).
+            known.passed_over += u32::from(!filling.is_target);
+            return;
+        }
+        *state = State::Entry(self.fingerprints.of(&record));
+        known.bytes = known.bytes.max(Some(record.bytes() as u64));
+        if filling.is_target {
+            known.target_names_it = true;
+        } else {
+            known.source_names_it = true;
+            known.line = record.line.and_then(NonZeroU64::new);
+        }
+    }
+}
