@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKinds};
 
-use crate::store::BATCH_ITEMS_MAX;
+use crate::store::{BATCH_ITEMS_MAX, READ_KEYS_MAX};
 
 /// The length of a key is packed into 16 bits.
 pub(crate) const KEY_BYTES_MAX: usize = 65_535;
@@ -45,7 +45,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("sqlite")
     .with_list_expiry(true)
     .with_list_value_bytes(true)
     .with_list_page_max(LIST_PAGE_MAX)
-    .with_bulk_items(BATCH_ITEMS_MAX, BATCH_ITEMS_MAX)
+    .with_bulk_items(BATCH_ITEMS_MAX, READ_KEYS_MAX)
     .with_counters(Support::Native, i64::MIN, i64::MAX)
     .with_counter_range_atomic(true)
     .with_counter_expiry(true)

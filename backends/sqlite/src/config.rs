@@ -243,8 +243,9 @@ impl SqliteConfig {
     }
 
     /// After how many pages (of 4 KiB) in the write-ahead log they are moved into the file. Default: 4000; more is
-    /// faster and lets the log grow; zero moves them only when the last store on the file closes. At most
-    /// [`Self::CHECKPOINT_PAGES_MAX`]; beyond it the opening fails with `InvalidArgument`.
+    /// faster and lets the log grow; zero moves them only when the last store on the file closes. While batches of more
+    /// than 256 items or 1 MiB are written it is at least 16,384. At most [`Self::CHECKPOINT_PAGES_MAX`]; beyond it the
+    /// opening fails with `InvalidArgument`.
     #[must_use]
     pub const fn with_checkpoint_pages(mut self, checkpoint_pages: u32) -> Self {
         self.checkpoint_pages = checkpoint_pages;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kv_api::{Error, ErrorKind, Reason, Result, Retry, Timer};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::config::{Durability, SqliteConfig};
 use crate::error::{Stage, from_sqlx, is_busy};
@@ -17,6 +17,13 @@ const ROW_BUFFER: usize = 1024;
 
 /// KiB: 16 MiB each, since there may be several.
 const READER_CACHE: &str = "-16384";
+
+/// KiB: 32 MiB. Large batches touch each page once, and what others touch again fits.
+const WRITER_CACHE: &str = "-32768";
+
+/// While large batches come, the log grows to 64 MiB of pages of 4 KiB: with keys in random order each transaction
+/// changes nearly all pages of the key index, which then are moved into the file once for several transactions.
+const BULK_CHECKPOINT_PAGES: u32 = 16_384;
 
 /// How the file of a store is opened, by its settings.
 #[derive(Debug)]
@@ -36,8 +43,7 @@ impl Opening {
             .synchronous(synchronous)
             // On macOS a plain sync leaves the data in the disk's own cache; elsewhere this changes nothing.
             .pragma("fullfsync", fullfsync)
-            // KiB: 64 MiB.
-            .pragma("cache_size", "-65536")
+            .pragma("cache_size", WRITER_CACHE)
             // A grouped write keeps a journal of its statement, which would go through a temporary file.
             .pragma("temp_store", "MEMORY")
             .pragma("wal_autocheckpoint", self.config.checkpoint_pages.to_string())
@@ -182,6 +188,8 @@ pub(crate) struct ReconnectingConnection {
     pub(crate) busy_retry: BusyRetry,
     opening: Arc<Opening>,
     role: Role,
+    /// After how many pages in the log this connection moves them into the file.
+    checkpoint_pages: u32,
     /// The files as they were when the connection was opened.
     opened: Found,
     /// The file is read as one that never changes.
@@ -238,7 +246,19 @@ impl ReconnectingConnection {
                 .with_reason(Reason::FileReplaced)
                 .with_retry(Retry::Safe));
         }
-        Ok(Self { connection, busy_retry, opening, role, opened, immutable, settles_at, settled: false, lost: false })
+        let checkpoint_pages = opening.config.checkpoint_pages;
+        Ok(Self {
+            connection,
+            busy_retry,
+            opening,
+            role,
+            checkpoint_pages,
+            opened,
+            immutable,
+            settles_at,
+            settled: false,
+            lost: false,
+        })
     }
 
     /// Gives the connection up for a new one. What it had not committed is undone with it. Until this succeeds the
@@ -253,6 +273,24 @@ impl ReconnectingConnection {
         opening.files.check(&mut self.opened.without_log())?;
         *self = renewed?;
         Ok(())
+    }
+
+    /// Outside of a transaction: whether the log grows further than by the settings, for large batches.
+    pub(crate) async fn let_log_grow(&mut self, further: bool) {
+        let pages = match self.opening.config.checkpoint_pages {
+            // Never, whatever comes.
+            0 => 0,
+            pages if further => pages.max(BULK_CHECKPOINT_PAGES),
+            pages => pages,
+        };
+        if self.checkpoint_pages != pages {
+            let pragma = AssertSqlSafe(format!("PRAGMA wal_autocheckpoint = {pages}"));
+            let set = sqlx::query(pragma).persistent(false).fetch_all(&mut self.connection).await;
+            // Where that failed the log is only moved more or less often, and it is tried again.
+            if set.is_ok() {
+                self.checkpoint_pages = pages;
+            }
+        }
     }
 
     /// Another try, where the connection is lost.
@@ -311,7 +349,6 @@ impl ReconnectingConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::AssertSqlSafe;
     use std::fs;
     use std::future::ready;
     use std::path::{Path, PathBuf};
@@ -329,7 +366,7 @@ mod tests {
             for (pragma, expected) in [
                 ("synchronous", synchronous),
                 ("fullfsync", fullfsync),
-                ("cache_size", -65_536),
+                ("cache_size", -32_768),
                 ("temp_store", 2),
                 ("wal_autocheckpoint", 1234),
                 ("busy_timeout", 0),

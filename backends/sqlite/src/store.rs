@@ -25,9 +25,13 @@ use crate::writer::{Job, Writer};
 /// How many calls wait in a channel before further callers wait for a place in it.
 const QUEUE_MAX: usize = 1024;
 
-/// How much of a batch goes into one transaction: enough that the commit is shared, and other callers do not wait long.
-pub(crate) const BATCH_ITEMS_MAX: usize = 1000;
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How much of a batch is handed to the writer at once: what one transaction takes, where nobody else waits.
+pub(crate) const BATCH_ITEMS_MAX: usize = 50_000;
+const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How many keys, and how many bytes of them, one statement reads.
+pub(crate) const READ_KEYS_MAX: usize = 1000;
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One namespace of one SQLite file, open.
 ///
@@ -249,7 +253,7 @@ impl Backend for SqliteStore {
         let mut entries = Vec::with_capacity(keys.len());
         while keys.peek().is_some() {
             let (mut chunk, mut bytes) = (Vec::new(), 0);
-            while let Some(key) = keys.next_if(|_| chunk.len() < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX) {
+            while let Some(key) = keys.next_if(|_| chunk.len() < READ_KEYS_MAX && bytes < READ_BYTES_MAX) {
                 bytes += key.len();
                 chunk.push(key.into_owned());
             }
@@ -396,6 +400,29 @@ mod tests {
         store.delete(RESOLVER.delete("kept", None, false).unwrap()).await.unwrap();
         set(&store, "more", 300_000).await.unwrap();
         assert!(exists(&store, "more").await);
+        store.close().await.unwrap();
+    }
+
+    /// Values too large for statements in common, so that the disk is full in the midst of a transaction.
+    #[tokio::test]
+    async fn batch_6_each_item_of_a_large_batch_says_whether_there_was_room_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store_with_pages(directory.path().join("app.db"), 4000).await;
+        let items = (0..40).map(|index| SetItem::new(format!("{index:02}"), Value::from(vec![1; 500_000])));
+        let batch = RESOLVER.all_or_nothing(items, store.clock()).unwrap().unwrap();
+        let (mut kept, mut refused) = (0, 0);
+        for (index, outcome) in store.write_many(batch).await.into_iter().enumerate() {
+            let exists = exists(&store, &format!("{index:02}")).await;
+            match outcome {
+                Ok(_) => kept += usize::from(exists),
+                Err(error) => {
+                    assert_eq!(error.reason(), Some(&Reason::StoreFull), "{error}");
+                    assert!(!error.is_outcome_unknown() && !exists, "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(kept >= 20 && kept + refused == 40, "{kept} kept, {refused} refused");
         store.close().await.unwrap();
     }
 }

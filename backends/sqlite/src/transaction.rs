@@ -15,8 +15,8 @@ use crate::schema::NamespaceId;
 use crate::statement::{Statement, changed_rows, fetch_row, fetch_rows};
 
 /// How many keys or rows, and how many bytes of them, one statement takes.
-const STATEMENT_ROWS_MAX: usize = 1000;
-const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const STATEMENT_ROWS_MAX: usize = 1000;
+pub(crate) const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why a transaction did not come about. The caller rolls back.
 #[derive(Debug)]
@@ -58,13 +58,14 @@ impl Failure {
     }
 }
 
-/// Takes the write lock, reads the state of the group's keys into it, and says what time it is: read now that the lock
-/// is held, this one instant decides all expiries of the group.
+/// Takes the write lock where it is not `locked` yet, reads the state of the group's keys into it, and says what time it
+/// is: read now that the lock is held, this one instant decides all expiries of the group.
 pub(crate) async fn begin(
     connection: &mut SqliteConnection,
     group: &mut Group<'_>,
     namespace_id: NamespaceId,
     clock: &dyn Clock,
+    locked: bool,
 ) -> Result<Timestamp, Failure> {
     let counted = group.has_counters();
     let mut texts = if counted {
@@ -72,6 +73,9 @@ pub(crate) async fn begin(
     } else {
         [queries::group::BEGIN_AND_STATE, queries::group::STATE]
     };
+    if locked {
+        texts[0] = texts[1];
+    }
     let mut found = Vec::new();
     let keys: Vec<_> = group.keys().collect();
     let mut keys = keys.into_iter().enumerate().peekable();
@@ -106,18 +110,56 @@ pub(crate) async fn begin(
 }
 
 /// Writes the plan and commits, once it is certain that every row of the plan was changed. Returns how many expired
-/// rows were reclaimed on the way; `None` if there was nothing to write, and so nothing was tried.
+/// rows were reclaimed on the way; `None` if the transaction wrote nothing, and so nothing was tried. `written` says
+/// that it has written other plans before.
 pub(crate) async fn finish(
     connection: &mut SqliteConnection,
     plan: &Plan<'_>,
     namespace_id: NamespaceId,
     now: Timestamp,
+    written: bool,
 ) -> Result<Option<u64>, Failure> {
-    if plan.is_empty() {
+    if plan.is_empty() && !written {
         // Nothing was written, so a failure leaves nothing in doubt.
         fetch_rows(connection, sqlx::query(queries::COMMIT)).await.map_err(Failure::in_transaction)?;
         return Ok(None);
     }
+    let (packed, rows) = write_all_but_last(connection, plan, namespace_id).await?;
+    let (list, bytes) = packed.finish();
+    let query = sqlx::query(queries::group::FINISH)
+        .bind(list)
+        .bind(bytes)
+        .bind(namespace_id.row_id)
+        .bind(deletes(plan))
+        .bind(now.as_unix_millis_floor())
+        .bind(count(plan.deletes.len()))
+        .bind(count(rows));
+    commit(connection, query).await.map(Some)
+}
+
+/// Writes the plan and goes on with the transaction.
+pub(crate) async fn write(
+    connection: &mut SqliteConnection,
+    plan: &Plan<'_>,
+    namespace_id: NamespaceId,
+) -> Result<(), Failure> {
+    if !plan.deletes.is_empty() {
+        let query = sqlx::query(queries::group::DELETE_ROWS).bind(deletes(plan));
+        change(connection, query, plan.deletes.len()).await?;
+    }
+    let (packed, rows) = write_all_but_last(connection, plan, namespace_id).await?;
+    if rows > 0 {
+        upsert(connection, packed, rows, namespace_id).await?;
+    }
+    Ok(())
+}
+
+/// Writes the plan but for its deletes, and for the rows of its last statement: those are left to the caller.
+async fn write_all_but_last(
+    connection: &mut SqliteConnection,
+    plan: &Plan<'_>,
+    namespace_id: NamespaceId,
+) -> Result<(Packed, usize), Failure> {
     let mut expiries = Packed::default();
     for (row, expires_at) in &plan.expiries {
         expiries.push_expiry(*row, *expires_at);
@@ -134,28 +176,33 @@ pub(crate) async fn finish(
             continue;
         }
         if rows >= STATEMENT_ROWS_MAX || packed.bytes() >= STATEMENT_BYTES_MAX {
-            let (list, bytes) = std::mem::take(&mut packed).finish();
-            let query = sqlx::query(queries::group::UPSERT).bind(list).bind(bytes).bind(namespace_id.row_id);
-            change(connection, query, rows).await?;
+            upsert(connection, std::mem::take(&mut packed), rows, namespace_id).await?;
             rows = 0;
         }
         packed.push_row(row);
         rows += 1;
     }
+    Ok((packed, rows))
+}
+
+async fn upsert(
+    connection: &mut SqliteConnection,
+    packed: Packed,
+    rows: usize,
+    namespace_id: NamespaceId,
+) -> Result<(), Failure> {
+    let (list, bytes) = packed.finish();
+    let query = sqlx::query(queries::group::UPSERT).bind(list).bind(bytes).bind(namespace_id.row_id);
+    change(connection, query, rows).await
+}
+
+/// The rows to delete, as a list.
+fn deletes(plan: &Plan<'_>) -> String {
     let mut deletes = Packed::default();
     for row in &plan.deletes {
         deletes.push_number(*row);
     }
-    let (list, bytes) = packed.finish();
-    let query = sqlx::query(queries::group::FINISH)
-        .bind(list)
-        .bind(bytes)
-        .bind(namespace_id.row_id)
-        .bind(deletes.finish().0)
-        .bind(now.as_unix_millis_floor())
-        .bind(count(plan.deletes.len()))
-        .bind(count(rows));
-    commit(connection, query).await.map(Some)
+    deletes.finish().0
 }
 
 /// Runs a statement that has to change this many rows.

@@ -1,14 +1,17 @@
 //! The one task that writes: it takes everything that waits, commits it as one transaction, and then answers each
 //! caller.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kv_api::{BatchOutcome, Clock, Error, Result, Retry};
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
+use crate::bulk::{Batch, Bulk};
 use crate::config::Durability;
 use crate::connection::ReconnectingConnection;
 use crate::error::{
@@ -35,6 +38,14 @@ pub(crate) enum Job {
 const GROUP_OPERATIONS_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 
+/// A larger batch is no part of a group. So many of them are taken from the channel before others are kept from joining.
+const BATCHES_WAITING_MAX: usize = 64;
+
+/// How long a transaction goes on when more operations of large batches are left, and how many it takes: another process
+/// that waits for it cannot be seen, and all that it writes is in the log before it is in the file.
+const BULK_TIME_MAX: Duration = Duration::from_secs(1);
+const BULK_OPERATIONS_MAX: usize = 50_000;
+
 /// How often a writer gives way to callers that are about to ask, before it begins a group.
 const YIELDS_MAX: usize = 8;
 
@@ -53,6 +64,9 @@ pub(crate) struct Writer {
     jobs: mpsc::Receiver<Job>,
     /// Taken from the channel, but not for this group.
     held: Option<Job>,
+    /// Large batches under way, and those that are to follow.
+    bulk: Bulk,
+    batches: VecDeque<Batch>,
     /// Reserved version numbers that no entry has.
     numbers: Range<i64>,
     /// The last group had more than one call: others are likely to be on their way.
@@ -77,6 +91,8 @@ impl Writer {
             durability,
             jobs,
             held: None,
+            bulk: Bulk::default(),
+            batches: VecDeque::new(),
             numbers: 0..0,
             crowded: false,
             reclaim_due: false,
@@ -100,10 +116,20 @@ impl Writer {
                     // Here and below: a caller that has gone away changes nothing (ERR-6).
                     let _ = reply.send(outcome);
                 }
+                Job::Many { operations, reply } if is_large(&operations) => {
+                    self.batches.push_back(Batch::new(operations, reply));
+                }
                 job @ (Job::One { .. } | Job::Many { .. }) => {
+                    if !self.has_bulk() {
+                        self.connection.let_log_grow(false).await;
+                    }
                     let jobs = self.gather(job).await;
                     self.answer(jobs).await;
                 }
+            }
+            // Those who call all the time leave a turn to large batches.
+            if self.has_bulk() {
+                self.go_on_with_bulk().await;
             }
         }
         if closing.is_some() {
@@ -119,19 +145,42 @@ impl Writer {
         }
     }
 
-    /// The next job. While it waits for one, expired rows that are left are reclaimed.
+    /// The next job. While it waits for one, large batches are carried out, and expired rows that are left reclaimed.
     async fn next(&mut self) -> Option<Job> {
-        if let Some(job) = self.held.take() {
-            return Some(job);
-        }
-        while self.reclaim_due {
+        loop {
+            if let Some(job) = self.held.take() {
+                return Some(job);
+            }
             match self.jobs.try_recv() {
                 Ok(job) => return Some(job),
+                Err(_) if self.has_bulk() => self.go_on_with_bulk().await,
                 Err(mpsc::error::TryRecvError::Disconnected) => return None,
-                Err(mpsc::error::TryRecvError::Empty) => self.reclaim().await,
+                Err(mpsc::error::TryRecvError::Empty) if self.reclaim_due => self.reclaim().await,
+                Err(mpsc::error::TryRecvError::Empty) => return self.jobs.recv().await,
             }
         }
-        self.jobs.recv().await
+    }
+
+    fn has_bulk(&self) -> bool {
+        !self.bulk.is_empty() || !self.batches.is_empty()
+    }
+
+    /// Whether a caller waits for its turn. Large batches are put aside, since they do not shorten each other's
+    /// transactions.
+    fn someone_waits(&mut self) -> bool {
+        while self.held.is_none()
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            match job {
+                Job::Many { operations, reply }
+                    if is_large(&operations) && self.batches.len() < BATCHES_WAITING_MAX =>
+                {
+                    self.batches.push_back(Batch::new(operations, reply));
+                }
+                job => self.held = Some(job),
+            }
+        }
+        self.held.is_some()
     }
 
     /// Removes some expired rows. If that fails, the next group tries again.
@@ -181,8 +230,7 @@ impl Writer {
             operations => self.group(operations).await,
         };
         let confirmed = self.confirm_files();
-        let mut answers =
-            answers.into_iter().map(|answer| answer.and_then(|answer| confirmed.clone().map(|()| answer)));
+        let mut answers = confirm(answers, &confirmed);
         for job in jobs {
             match job {
                 Job::One { reply, .. } => {
@@ -264,15 +312,20 @@ impl Writer {
 
     async fn try_group(&mut self, group: &mut Group<'_>, numbers: Range<i64>) -> Result<Vec<Result<Answer>>, Failure> {
         let connection = &mut self.connection.connection;
-        let now = transaction::begin(connection, group, self.namespace_id, &*self.clock).await?;
+        let now = transaction::begin(connection, group, self.namespace_id, &*self.clock, false).await?;
         let answers = group.decide(now, numbers, self.namespace_id.file_id);
         let plan = group.plan().map_err(Failure::Other)?;
-        let reclaimed = transaction::finish(connection, &plan, self.namespace_id, now).await?;
+        let reclaimed = transaction::finish(connection, &plan, self.namespace_id, now, false).await?;
+        self.note_reclaimed(reclaimed);
+        Ok(answers)
+    }
+
+    /// After a transaction that reclaimed so many expired rows, or did not try.
+    const fn note_reclaimed(&mut self, reclaimed: Option<u64>) {
         if let Some(reclaimed) = reclaimed {
             self.reclaim_due = reclaimed > 0;
             self.singles_since_reclaim = 0;
         }
-        Ok(answers)
     }
 
     /// A row was refused: one statement for each operation, still in one transaction. A statement that fails undoes
@@ -320,6 +373,92 @@ impl Writer {
         Ok(answers)
     }
 
+    /// One transaction of large batches; it ends early where someone waits.
+    async fn go_on_with_bulk(&mut self) {
+        let mut bulk = std::mem::take(&mut self.bulk);
+        if bulk.is_empty() {
+            bulk = Bulk::merge(&mut self.batches);
+        }
+        bulk.forget_abandoned();
+        if !bulk.is_empty() {
+            self.carry_out(&mut bulk).await;
+        }
+        self.bulk = bulk;
+    }
+
+    async fn carry_out(&mut self, bulk: &mut Bulk) {
+        let end = bulk.limit().min(BULK_OPERATIONS_MAX);
+        if end == 0 {
+            let operations = bulk.slice(0, bulk.len());
+            let answers = self.group(&operations).await;
+            let confirmed = self.confirm_files();
+            return bulk.decide(confirm(answers, &confirmed));
+        }
+        if let Err(error) = self.prepare(end).await {
+            return bulk.fail(&error);
+        }
+        self.connection.let_log_grow(true).await;
+        let busy_retry = self.connection.busy_retry.clone();
+        let mut wait = busy_retry.begin();
+        let numbers = self.take_numbers(end);
+        loop {
+            let mut attempt = Attempt::default();
+            let failure = match self.try_bulk(bulk, end, numbers.clone(), &mut attempt).await {
+                Ok(()) => {
+                    self.give_back_numbers(numbers, attempt.answers.len());
+                    let confirmed = self.confirm_files();
+                    return bulk.decide(confirm(attempt.answers, &confirmed));
+                }
+                Err(failure) => failure,
+            };
+            self.roll_back().await;
+            match failure {
+                failure if failure.is_busy() && wait.again().await => {}
+                // The others have waited as long.
+                failure if failure.is_busy() && attempt.slice == 0 => return bulk.fail(&failure.into_error()),
+                Failure::Database { stage: Stage::Commit, .. } => {
+                    let error = failure.into_error();
+                    return bulk.decide(attempt.answers.into_iter().map(|_| Err(error.clone())));
+                }
+                _ => return bulk.failed_at(attempt.slice),
+            }
+        }
+    }
+
+    /// One transaction: slice by slice, until it has to end.
+    async fn try_bulk(
+        &mut self,
+        bulk: &Bulk,
+        end: usize,
+        mut numbers: Range<i64>,
+        attempt: &mut Attempt,
+    ) -> Result<(), Failure> {
+        let timer = Arc::clone(&self.connection.busy_retry.timer);
+        let since = timer.monotonic_now();
+        let mut written = false;
+        loop {
+            let operations = bulk.slice(attempt.answers.len(), end);
+            let mut group = Group::new(&operations);
+            attempt.slice = attempt.answers.len();
+            let connection = &mut self.connection.connection;
+            let begun = attempt.slice > 0;
+            let now = transaction::begin(connection, &mut group, self.namespace_id, &*self.clock, begun).await?;
+            attempt.answers.extend(group.decide(now, numbers.by_ref(), self.namespace_id.file_id));
+            let plan = group.plan().map_err(Failure::Other)?;
+            let is_over = attempt.answers.len() >= end
+                || self.someone_waits()
+                || timer.monotonic_now().saturating_sub(since) >= BULK_TIME_MAX;
+            let connection = &mut self.connection.connection;
+            if is_over {
+                let reclaimed = transaction::finish(connection, &plan, self.namespace_id, now, written).await?;
+                self.note_reclaimed(reclaimed);
+                return Ok(());
+            }
+            transaction::write(connection, &plan, self.namespace_id).await?;
+            written |= !plan.is_empty();
+        }
+    }
+
     /// One transaction for a batch that is written whole or not at all (BATCH-3).
     async fn all_or_nothing(&mut self, operations: &[Operation]) -> Result<BatchOutcome> {
         self.prepare(operations.len()).await?;
@@ -345,7 +484,8 @@ impl Writer {
         group: &mut Group<'_>,
         numbers: Range<i64>,
     ) -> Result<BatchOutcome, Failure> {
-        let now = transaction::begin(&mut self.connection.connection, group, self.namespace_id, &*self.clock).await?;
+        let connection = &mut self.connection.connection;
+        let now = transaction::begin(connection, group, self.namespace_id, &*self.clock, false).await?;
         let mut outcomes = Vec::new();
         for (index, answer) in group.decide(now, numbers, self.namespace_id.file_id).into_iter().enumerate() {
             match answer {
@@ -358,8 +498,9 @@ impl Writer {
             }
         }
         let plan = group.plan().map_err(Failure::Other)?;
-        let reclaimed = transaction::finish(&mut self.connection.connection, &plan, self.namespace_id, now).await?;
-        self.reclaim_due |= reclaimed.is_some_and(|reclaimed| reclaimed > 0);
+        let reclaimed =
+            transaction::finish(&mut self.connection.connection, &plan, self.namespace_id, now, false).await?;
+        self.note_reclaimed(reclaimed);
         Ok(BatchOutcome::Written(outcomes))
     }
 
@@ -421,6 +562,26 @@ impl Writer {
         self.numbers.start = start.saturating_add(i64::try_from(count).unwrap_or(i64::MAX)).min(self.numbers.end);
         start..self.numbers.start
     }
+
+    /// Gives back the last ones that were taken, but for those that were `used`.
+    fn give_back_numbers(&mut self, taken: Range<i64>, used: usize) {
+        let used = i64::try_from(used).unwrap_or(i64::MAX);
+        self.numbers.start = taken.start.saturating_add(used).min(self.numbers.start);
+    }
+}
+
+/// How far a transaction has come.
+#[derive(Debug, Default)]
+struct Attempt {
+    /// What is to be answered after the commit.
+    answers: Vec<Result<Answer>>,
+    /// Which of them is the first one of the last slice.
+    slice: usize,
+}
+
+/// What may be answered, once it is known whether the files are still there.
+fn confirm(answers: Vec<Result<Answer>>, confirmed: &Result<()>) -> impl ExactSizeIterator<Item = Result<Answer>> {
+    answers.into_iter().map(move |answer| answer.and_then(|answer| confirmed.clone().map(|()| answer)))
 }
 
 /// The `block` numbers before `end`, where each has versions: positive, as no other number is one that callers can give
@@ -428,6 +589,11 @@ impl Writer {
 fn reserved(end: i64, block: i64) -> Option<Range<i64>> {
     let start = end.checked_sub(block)?;
     (start > 0 && end <= i64::MAX / 2).then_some(start..end)
+}
+
+/// Whether a batch is no part of a group.
+fn is_large(operations: &[Operation]) -> bool {
+    operations.len() > GROUP_OPERATIONS_MAX || operations.iter().map(Operation::bytes).sum::<usize>() > GROUP_BYTES_MAX
 }
 
 impl Job {

@@ -13,13 +13,15 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use kv_api::{Backend, SetItem};
 use kv_sqlite::{Durability, SqliteConfig, SqliteStore};
-use support::{Place, all_keys, all_or_nothing, get_many, increment, set};
+use support::{Place, all_keys, all_or_nothing, get_many, increment, set, set_many};
 
 const ROUNDS: usize = 10;
 const SETTERS: usize = 64;
 const BATCHERS: usize = 4;
 const BATCH_ITEMS: usize = 10;
 const COUNTERS: usize = 4;
+/// Too many for a group, so that the others end its transactions early.
+const LARGE_ITEMS: usize = 3000;
 
 /// Set in the process that is to be killed: the round it writes.
 const ROUND: &str = "KV_SQLITE_TEST_ROUND";
@@ -72,6 +74,17 @@ async fn write_until_killed(path: PathBuf, round: String) {
             }
         }));
     }
+    let (large_store, large_round) = (Arc::clone(&store), round.clone());
+    tasks.push(tokio::spawn(async move {
+        for number in 0.. {
+            let name = format!("large/{large_round}/{number}");
+            let keys: Vec<_> = (0..LARGE_ITEMS).map(|item| format!("{name}/{item}")).collect();
+            let items = keys.iter().map(|key| SetItem::new(key, key.as_str())).collect();
+            let outcomes = set_many(&large_store, items).await;
+            assert!(outcomes.into_iter().all(|outcome| outcome.unwrap().is_written()));
+            acknowledge(&name);
+        }
+    }));
     for task in 0..COUNTERS {
         let store = Arc::clone(&store);
         tasks.push(tokio::spawn(async move {
@@ -88,6 +101,7 @@ async fn kill_and_look() {
     let place = Place::new();
     let mut sets: Vec<String> = Vec::new();
     let mut batches: Vec<String> = Vec::new();
+    let mut large: Vec<String> = Vec::new();
     let mut counts: HashMap<String, i64> = HashMap::new();
     for round in 0..ROUNDS {
         let mut child = Command::new(env::current_exe().unwrap())
@@ -111,6 +125,7 @@ async fn kill_and_look() {
                         *last = value.parse::<i64>().unwrap().max(*last);
                     }
                     None if acknowledged.starts_with("set/") => sets.push(acknowledged.to_owned()),
+                    None if acknowledged.starts_with("large/") => large.push(acknowledged.to_owned()),
                     None => batches.push(acknowledged.to_owned()),
                 }
             }
@@ -121,11 +136,12 @@ async fn kill_and_look() {
         }
         assert!(!child.wait().unwrap().success());
         assert!(seen >= kill_after, "the process ended by itself after {seen} writes");
-        look(&place, &sets, &batches, &mut counts).await;
+        look(&place, &sets, &batches, &large, &mut counts).await;
     }
+    assert!(!large.is_empty(), "no large batch was acknowledged");
 }
 
-async fn look(place: &Place, sets: &[String], batches: &[String], counts: &mut HashMap<String, i64>) {
+async fn look(place: &Place, sets: &[String], batches: &[String], large: &[String], counts: &mut HashMap<String, i64>) {
     let store = place.open().await;
     let keys: Vec<&str> = sets.iter().map(String::as_str).collect();
     for (key, entry) in keys.iter().zip(get_many(&store, &keys).await) {
@@ -142,6 +158,10 @@ async fn look(place: &Place, sets: &[String], batches: &[String], counts: &mut H
     }
     for (batch, items) in found {
         assert_eq!(items, BATCH_ITEMS, "{batch} is there in part");
+    }
+    for batch in large {
+        let keys = all_keys(&store, &format!("{batch}/"), 1000).await;
+        assert_eq!(keys.len(), LARGE_ITEMS, "{batch} was acknowledged");
     }
     for (counter, last) in counts {
         let value = get_many(&store, &[counter]).await.remove(0).unwrap().value().as_i64().unwrap();

@@ -86,6 +86,9 @@ pub(crate) const UPSERT_ROW: &str = "INSERT INTO kv (namespace, key, kind, versi
     ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = excluded.version, \
     expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value";
 
+/// `$1` is a JSON array of the rows to delete.
+pub(crate) const DELETE_ROWS: &str = "DELETE FROM kv WHERE id IN (SELECT value FROM json_each($1))";
+
 /// `$4` is a JSON array of the rows to delete, `$5` now, `$6` how many rows are deleted, and `$7` how many are written.
 pub(crate) const FINISH: &str = concat!(
     "DELETE FROM kv WHERE id IN (SELECT value FROM json_each($4)); ",

@@ -99,6 +99,7 @@ mod tests {
             STATE,
             COUNTER_STATE,
             EXPIRE_ROWS,
+            DELETE_ROWS,
             RECLAIM,
             PUT,
             PUT_IF_NOT_EXISTS,

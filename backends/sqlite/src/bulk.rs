@@ -1,0 +1,154 @@
+//! Batches too large for a group: their operations are carried out in the order of their keys, so that each page of the
+//! file is changed once, in as few transactions as others leave time for. Pure; the transactions are in `writer.rs`.
+
+use std::collections::VecDeque;
+
+use kv_api::{Error, Result};
+use tokio::sync::oneshot;
+
+use crate::error::undecided;
+use crate::operation::{Answer, Operation};
+use crate::transaction::{STATEMENT_BYTES_MAX, STATEMENT_ROWS_MAX};
+
+/// How many operations, and how many bytes of them, are merged, unless one batch has more: about what one transaction
+/// takes.
+const MERGED_OPERATIONS_MAX: usize = 50_000;
+const MERGED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One call, and the place for its answer.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    operations: Vec<Operation>,
+    bytes: usize,
+    /// One for each operation that was decided.
+    answers: Vec<Option<Result<Answer>>>,
+    undecided: usize,
+    /// Taken when it is used.
+    reply: Option<oneshot::Sender<Vec<Result<Answer>>>>,
+}
+
+/// Batches under way, merged. All of them are carried out before others join, so that none is passed by for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Bulk {
+    batches: Vec<Batch>,
+    /// What is left to do, in the order of the keys: batch and operation.
+    order: VecDeque<(usize, usize)>,
+    /// Where a transaction failed, from the first operation that is left: the next one ends before it.
+    failed_at: Option<usize>,
+}
+
+impl Batch {
+    pub(crate) fn new(operations: Vec<Operation>, reply: oneshot::Sender<Vec<Result<Answer>>>) -> Self {
+        let undecided = operations.len();
+        let bytes = operations.iter().map(Operation::bytes).sum();
+        let answers = operations.iter().map(|_| None).collect();
+        Self { operations, bytes, answers, undecided, reply: Some(reply) }
+    }
+
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn decide(&mut self, operation: usize, answer: Result<Answer>) {
+        if let Some(slot) = self.answers.get_mut(operation) {
+            *slot = Some(answer);
+            self.undecided = self.undecided.saturating_sub(1);
+        }
+    }
+
+    fn answer(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            let answers = std::mem::take(&mut self.answers);
+            // A caller that has gone away changes nothing (ERR-6).
+            let _ = reply.send(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(undecided()))).collect());
+        }
+        self.operations = Vec::new();
+    }
+}
+
+impl Bulk {
+    /// Batches that wait, the first one and as many of the others as are worth it.
+    pub(crate) fn merge(waiting: &mut VecDeque<Batch>) -> Self {
+        let mut batches: Vec<Batch> = Vec::new();
+        let (mut operations, mut bytes) = (0, 0);
+        while let Some(batch) = waiting.pop_front() {
+            operations += batch.operations.len();
+            bytes += batch.bytes;
+            if !batches.is_empty() && (operations > MERGED_OPERATIONS_MAX || bytes > MERGED_BYTES_MAX) {
+                waiting.push_front(batch);
+                break;
+            }
+            batches.push(batch);
+        }
+        let places = |(index, batch): (usize, &Batch)| (0..batch.operations.len()).map(move |place| (index, place));
+        let mut order: Vec<_> = batches.iter().enumerate().flat_map(places).collect();
+        // Stable: operations on one key stay in the order of their batches.
+        order.sort_by(|left, right| key(&batches, *left).cmp(key(&batches, *right)));
+        Self { batches, order: order.into(), failed_at: None }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// How many operations are left.
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Leaves out what nobody waits for any more. What such a caller asks for next comes later, and must not be
+    /// overwritten by what is left of this.
+    pub(crate) fn forget_abandoned(&mut self) {
+        let abandoned: Vec<bool> = self.batches.iter().map(Batch::is_abandoned).collect();
+        if abandoned.contains(&true) {
+            self.order.retain(|(batch, _)| !abandoned[*batch]);
+            self.failed_at = None;
+        }
+    }
+
+    /// How many operations a transaction takes at most. None: where one has failed, the first slice is carried out by
+    /// itself.
+    pub(crate) fn limit(&self) -> usize {
+        self.failed_at.unwrap_or(self.order.len())
+    }
+
+    /// What one statement takes from `start` on, at least one operation and none from `end` on.
+    pub(crate) fn slice(&self, start: usize, end: usize) -> Vec<&Operation> {
+        let mut bytes = 0;
+        let fits = |operation: &&Operation| {
+            let fits = bytes < STATEMENT_BYTES_MAX;
+            bytes += operation.bytes();
+            fits
+        };
+        let operation = |(batch, place): &(usize, usize)| &self.batches[*batch].operations[*place];
+        self.order.range(start..end).take(STATEMENT_ROWS_MAX).map(operation).take_while(fits).collect()
+    }
+
+    /// A transaction failed at the slice that begins here, and was rolled back.
+    pub(crate) fn failed_at(&mut self, start: usize) {
+        self.failed_at = Some(start);
+    }
+
+    /// Takes in the answers of the first operations that are left.
+    pub(crate) fn decide(&mut self, answers: impl ExactSizeIterator<Item = Result<Answer>>) {
+        self.failed_at = self.failed_at.and_then(|failed_at| failed_at.checked_sub(answers.len()));
+        let places = self.order.drain(..answers.len().min(self.order.len()));
+        for ((batch, place), answer) in places.zip(answers) {
+            let batch = &mut self.batches[batch];
+            batch.decide(place, answer);
+            if batch.undecided == 0 {
+                batch.answer();
+            }
+        }
+    }
+
+    /// Answers all operations that are left in the same way.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        self.decide(vec![Err(error.clone()); self.order.len()].into_iter());
+    }
+}
+
+fn key(batches: &[Batch], (batch, place): (usize, usize)) -> &str {
+    &batches[batch].operations[place].key
+}

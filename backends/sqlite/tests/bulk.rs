@@ -1,0 +1,223 @@
+//! Large batches: one transaction as long as nobody waits, and answers that are true whatever comes in between.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use kv_api::{Backend, ErrorKind, ManualClock, Reason, SetItem, SetStatus, Timestamp};
+use kv_sqlite::{SqliteConfig, SqliteStore};
+use support::{Place, all_keys, get, get_many, set, set_many, told};
+
+/// Ten statements.
+const ITEMS: usize = 10_000;
+
+/// Operations of a large batch that one statement takes.
+const STATEMENT: usize = 1000;
+
+/// On a timer that stands, so that no transaction ends because the machine is slow.
+fn config(place: &Place) -> SqliteConfig {
+    let timer = ManualClock::new(Timestamp::from_unix_seconds(0));
+    // Nothing is moved out of the log.
+    place.config().with_timer(Arc::new(timer)).with_checkpoint_pages(0)
+}
+
+async fn open(place: &Place) -> SqliteStore {
+    SqliteStore::open(config(place)).await.unwrap()
+}
+
+/// In no order, as ids and hashes are.
+fn keys(items: usize) -> Vec<String> {
+    (0..items).map(|index| format!("{:05}", index * 7_919 % items)).collect()
+}
+
+fn batch<'a>(keys: &'a [String], value: &'a str) -> Vec<SetItem<'a>> {
+    keys.iter().map(|key| SetItem::new(key, value)).collect()
+}
+
+/// How many transactions the log holds: the last page of each says how long the file is then.
+fn commits(place: &Place) -> usize {
+    const HEADER: usize = 32;
+    const FRAME: usize = 24 + 4096;
+    let log = fs::read(place.directory.path().join("app.db-wal")).unwrap();
+    log[HEADER..].chunks_exact(FRAME).filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
+#[tokio::test]
+async fn a_large_batch_of_a_lone_caller_is_one_transaction() {
+    let place = Place::new();
+    let store = open(&place).await;
+    // Reserves version numbers, which is a commit of its own.
+    set(&store, SetItem::new("before", "v")).await.unwrap();
+    let keys = keys(ITEMS);
+    for status in [SetStatus::Created, SetStatus::Updated] {
+        let before = commits(&place);
+        for outcome in set_many(&store, batch(&keys, "v")).await {
+            assert_eq!(outcome.unwrap().status(), status);
+        }
+        assert_eq!(commits(&place) - before, 1);
+    }
+    assert_eq!(all_keys(&store, "", 1000).await.len(), ITEMS + 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn large_batches_that_wait_share_a_transaction_and_each_has_its_answers() {
+    let place = Place::new();
+    let store = open(&place).await;
+    set(&store, SetItem::new("before", "v")).await.unwrap();
+    let before = commits(&place);
+    // All three have the same keys.
+    let keys = keys(2 * STATEMENT);
+    let (first, second, third) = tokio::join!(
+        set_many(&store, batch(&keys, "first")),
+        set_many(&store, batch(&keys, "second")),
+        set_many(&store, batch(&keys, "third"))
+    );
+    assert!(commits(&place) - before <= 2, "one for the first, and one for those that came meanwhile");
+    let mut versions = HashSet::new();
+    for (status, outcomes) in [(SetStatus::Created, first), (SetStatus::Updated, second), (SetStatus::Updated, third)] {
+        assert_eq!(outcomes.len(), keys.len());
+        for outcome in outcomes {
+            let outcome = outcome.unwrap();
+            assert_eq!(outcome.status(), status);
+            assert!(versions.insert(outcome.version().unwrap().clone()));
+        }
+    }
+    let names: Vec<_> = keys.iter().map(String::as_str).collect();
+    for entry in get_many(&store, &names).await {
+        let entry = entry.unwrap();
+        assert_eq!(entry.value().as_text().unwrap(), "third");
+        assert!(versions.contains(entry.version().unwrap()));
+    }
+    store.close().await.unwrap();
+}
+
+/// Each call gets its turn after one statement of the batch.
+#[tokio::test]
+async fn a_caller_that_waits_ends_the_transaction_of_a_large_batch() {
+    let place = Place::new();
+    let store = open(&place).await;
+    set(&store, SetItem::new("small", "v")).await.unwrap();
+    let before = commits(&place);
+    let keys = keys(ITEMS);
+    let mut large = Box::pin(set_many(&store, batch(&keys, "v")));
+    for turn in 1..ITEMS / STATEMENT {
+        assert!(large.as_mut().now_or_never().is_none(), "it was carried out whole before turn {turn}");
+        set(&store, SetItem::new("small", "v")).await.unwrap();
+        assert_eq!(commits(&place) - before, 2 * turn, "one for the call, and one for a statement of the batch");
+    }
+    for outcome in large.await {
+        assert_eq!(outcome.unwrap().status(), SetStatus::Created);
+    }
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn err_6_what_is_left_of_a_dropped_batch_overwrites_nothing() {
+    let place = Place::new();
+    let store = open(&place).await;
+    let keys = keys(ITEMS);
+    let mut large = Box::pin(set_many(&store, batch(&keys, "old")));
+    assert!(large.as_mut().now_or_never().is_none());
+    set(&store, SetItem::new("small", "v")).await.unwrap();
+    drop(large);
+    let (first, last) = ("00000", "09999");
+    for key in [first, last] {
+        set(&store, SetItem::new(key, "new")).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let store = place.open().await;
+    for key in [first, last] {
+        assert_eq!(get(&store, key).await.unwrap().value().as_text().unwrap(), "new");
+    }
+    let written = all_keys(&store, "", 1000).await.len() - 2;
+    assert!((STATEMENT..ITEMS / 2).contains(&written), "{written} items were written");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn life_2_closing_carries_out_a_large_batch_that_was_asked_for_before() {
+    let place = Place::new();
+    let store = open(&place).await;
+    let keys = keys(ITEMS);
+    let (outcomes, closed) = tokio::join!(set_many(&store, batch(&keys, "v")), store.close());
+    closed.unwrap();
+    assert!(outcomes.into_iter().all(|outcome| outcome.unwrap().is_written()));
+    assert_eq!(place.number("SELECT count(*) FROM kv").await, i64::try_from(ITEMS).unwrap());
+}
+
+#[tokio::test]
+async fn batch_6_refused_rows_of_a_large_batch_fail_alone() {
+    let place = Place::new();
+    let store = open(&place).await;
+    for (name, word, refused) in [("abort", "ABORT, 'no'", "03333"), ("ignore", "IGNORE", "07777")] {
+        let sql = format!(
+            "CREATE TRIGGER {name} BEFORE INSERT ON kv WHEN NEW.key = '{refused}' BEGIN SELECT RAISE({word}); END"
+        );
+        place.run(&sql).await;
+    }
+    let keys = keys(ITEMS);
+    for status in [SetStatus::Created, SetStatus::Updated] {
+        for (key, outcome) in keys.iter().zip(set_many(&store, batch(&keys, "v")).await) {
+            if ["03333", "07777"].contains(&key.as_str()) {
+                assert_eq!(told(&outcome.unwrap_err()), (ErrorKind::Misconfigured, Some(Reason::RowRejected)));
+            } else {
+                assert_eq!(outcome.unwrap().status(), status, "{key}");
+            }
+        }
+    }
+    assert_eq!(place.number("SELECT count(*) FROM kv").await, i64::try_from(ITEMS - 2).unwrap());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn set_2_conditions_and_expiries_hold_in_a_large_batch() {
+    let place = Place::new();
+    let store = open(&place).await;
+    let keys = keys(3 * STATEMENT);
+    let (live, rest) = keys.split_at(STATEMENT);
+    let (expired, missing) = rest.split_at(STATEMENT);
+    set_many(&store, batch(live, "old")).await.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    let expiring = |key| SetItem::new(key, "old").ttl(Duration::from_secs(1));
+    set_many(&store, expired.iter().map(expiring).collect()).await.into_iter().for_each(|outcome| {
+        outcome.unwrap();
+    });
+    place.clock.advance(Duration::from_secs(1));
+    let items = keys.iter().map(|key| SetItem::new(key, "new").if_not_exists()).collect();
+    let outcomes = set_many(&store, items).await;
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        let expected = if index < live.len() { SetStatus::NotMet } else { SetStatus::Created };
+        assert_eq!(outcome.unwrap().status(), expected, "{index}");
+    }
+    for (keys, value) in [(live, "old"), (expired, "new"), (missing, "new")] {
+        let names: Vec<_> = keys.iter().map(String::as_str).collect();
+        for entry in get_many(&store, &names).await {
+            assert_eq!(entry.unwrap().value().as_text().unwrap(), value);
+        }
+    }
+    store.close().await.unwrap();
+}
+
+/// The lock is waited out once for all of the batch.
+#[tokio::test]
+async fn err_3_a_large_batch_that_never_got_the_lock_was_not_applied() {
+    let place = Place::new();
+    let store = SqliteStore::open(place.config().with_busy_timeout(Duration::from_millis(20))).await.unwrap();
+    set(&store, SetItem::new("before", "v")).await.unwrap();
+    let mut other = place.raw().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let keys = keys(ITEMS);
+    for outcome in set_many(&store, batch(&keys, "v")).await {
+        let error = outcome.unwrap_err();
+        assert_eq!(told(&error), (ErrorKind::Unavailable, Some(Reason::Busy)), "{error}");
+        assert!(!error.is_outcome_unknown(), "{error}");
+    }
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert!(set_many(&store, batch(&keys, "v")).await.into_iter().all(|outcome| outcome.unwrap().is_written()));
+    store.close().await.unwrap();
+}
