@@ -68,10 +68,8 @@ pub(crate) fn decode_page(page: &[u8], inline_max: i64) -> Result<ListedPage> {
     let mut page = PackedText::new(page);
     let mut listed = ListedPage::default();
     while !page.is_empty() {
-        let key_bytes = page.some_number()?;
+        let (value_bytes, key_bytes) = lengths(page.some_number()?)?;
         let expires_at = page.number()?;
-        let value_bytes = page.some_number()?;
-        let value_bytes = u64::try_from(value_bytes).map_err(|_| damaged_row("its value has a negative length"))?;
         let metadata_bytes = page.number()?;
         let key = page.take(key_bytes)?;
         let key = String::from_utf8(key.to_vec()).map_err(|_| damaged_row("its key is not UTF-8"))?;
@@ -88,6 +86,12 @@ pub(crate) fn decode_page(page: &[u8], inline_max: i64) -> Result<ListedPage> {
         listed.items.push(item.with_value_bytes(value_bytes));
     }
     Ok(listed)
+}
+
+/// The bytes of a value and of its key, out of the number that holds both.
+fn lengths(number: i64) -> Result<(u64, i64)> {
+    let value_bytes = u64::try_from(number >> 32).map_err(|_| damaged_row("its value has a negative length"))?;
+    Ok((value_bytes, number & 0xFFFF_FFFF))
 }
 
 /// A stored expiry as the callers see it.
@@ -128,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_page_is_taken_apart_by_lengths_alone() {
-        let page = "4,,0,,a,\0\"1,5,70000,2,b{}".as_bytes();
+        // 70,000 times 2^32, and 1.
+        let page = "4,,,a,\0\"300647710720001,5,2,b{}".as_bytes();
         let listed = decode_page(page, 100).unwrap();
         assert_eq!(listed.fitting(0), None);
         let items = listed.items;
@@ -137,16 +142,14 @@ mod tests {
         assert_eq!(items[1].key, "b");
         assert_eq!(items[1].expiry, EntryExpiry::At(Timestamp::from_unix_millis(5)));
         assert_eq!((items[0].value_bytes, items[1].value_bytes), (Some(0), Some(70_000)));
-        for damaged in
-            ["4", "4,,", "4,,1,", "1,,,,a", "1,,-1,,a", "x,,1,,a", ",,1,,a", "9,,1,,a", "-1,,1,,a", "1,,1,,\u{e9}"]
-        {
+        for damaged in ["4", "4,,", "x,,,a", ",,,a", "9,,,a", "-1,,,a", "1,,,\u{e9}"] {
             assert!(decode_page(damaged.as_bytes(), 100).is_err(), "{damaged}");
         }
     }
 
     #[test]
     fn a_page_with_long_metadata_says_how_much_of_it_can_be_had() {
-        let listed = decode_page(b"1,,1,2,a{}1,,1,,b1,,1,70,c1,,1,40,d", 10).unwrap();
+        let listed = decode_page(b"1,,2,a{}1,,,b1,,70,c1,,40,d", 10).unwrap();
         assert_eq!(listed.items[0].metadata, ListedMetadata::Some(Metadata::from_stored(b"{}".to_vec().into())));
         assert_eq!(listed.items[2].metadata, ListedMetadata::NotReported);
         assert_eq!(listed.fitting(112), Some(4));

@@ -51,13 +51,14 @@ pub(crate) const GET_MANY_VALUE_ROWS: &str = get_many!("j.key, kv.kind, kv.value
 pub(crate) const GET_MANY_ENTRY_ROWS: &str =
     get_many!("j.key, kv.kind, kv.value, kv.version, kv.expires_at, kv.metadata");
 
-/// One page as one text, because a row costs more on its way than its content: for each entry `key bytes`, `expiry or
-/// empty`, `bytes of the value`, `metadata bytes or empty`, each followed by a comma, then key and metadata; metadata
-/// longer than `$6` is left out. The bytes of the value are asked for where the row is at hand, so that they come from
-/// its header and the value is not read. `$2` is the first key wanted, `$3` the first one beyond (an empty BLOB sorts after every text: no bound),
-/// `$4` now, `$5` the number of entries.
-pub(crate) const PAGE: &str = "SELECT group_concat(octet_length(key) || ',' || ifnull(expires_at, '') || ',' || \
-     value_bytes || ',' || ifnull(octet_length(metadata), '') || ',' || key || \
+/// One page as one text, because a row costs more on its way than its content: for each entry `lengths`, `expiry or
+/// empty`, `metadata bytes or empty`, each followed by a comma, then key and metadata; metadata longer than `$6` is
+/// left out. `lengths` is one number, since each further one costs a tenth of the page: the bytes of the value above
+/// bit 31, those of the key below. The bytes of the value are asked for where the row is at hand, so that they come
+/// from its header and the value is not read. `$2` is the first key wanted, `$3` the first one beyond (an empty BLOB
+/// sorts after every text: no bound), `$4` now, `$5` the number of entries.
+pub(crate) const PAGE: &str = "SELECT group_concat((value_bytes << 32 | octet_length(key)) || ',' || \
+     ifnull(expires_at, '') || ',' || ifnull(octet_length(metadata), '') || ',' || key || \
      CASE WHEN octet_length(metadata) <= $6 THEN metadata ELSE '' END, '') \
      FROM (SELECT key, expires_at, metadata, octet_length(value) AS value_bytes FROM kv \
      WHERE namespace = $1 AND key >= $2 AND key < $3 \
