@@ -366,3 +366,95 @@ async fn keys_can_come_from_a_file() {
     assert_eq!(outcome.0, 2, "{}", outcome.2);
     assert!(outcome.2.contains("--keys-from names keys of a store"), "{}", outcome.2);
 }
+
+#[tokio::test]
+async fn export_and_import_are_copies_with_a_file_or_a_pipe() {
+    let directory = directory_with_entries().await;
+    let here = directory.path();
+    let lines = fs::read_to_string(here.join("in.jsonl")).unwrap();
+    assert_copied(&run(here, &["import", "in.jsonl", "sqlite:one.db"]), "copied 24 entries from in.jsonl to sqlite");
+    assert_copied(
+        &run_with_input(here, &["import", "--verify", "in.jsonl", "sqlite:two.db"], b""),
+        "verified 24 entries of in.jsonl against sqlite:two.db, all the same",
+    );
+    assert_copied(&run_with_input(here, &["import", "sqlite:three.db"], lines.as_bytes()), "copied 24 entries from -");
+    assert_copied(&run(here, &["export", "sqlite:three.db", "out.jsonl.gz"]), "to out.jsonl.gz");
+    let mut sorted: Vec<&str> = lines.lines().collect();
+    sorted.sort_unstable();
+    let (code, text, _) = run(here, &["export", "sqlite:three.db"]);
+    let mut exported: Vec<&str> = text.lines().collect();
+    exported.sort_unstable();
+    assert_eq!((code, exported), (0, sorted));
+    for (arguments, message) in [
+        (&["export", "in.jsonl", "out.jsonl"][..], "in.jsonl: export copies from a store"),
+        (&["export", "sqlite:one.db", "memory:"], "memory:: export copies to a file or to -"),
+        (&["import", "sqlite:one.db", "memory:"], "sqlite:one.db: import copies from a file or from -"),
+        (&["import", "in.jsonl", "out.jsonl"], "out.jsonl: import copies to a store"),
+        (&["import", "a.jsonl", "memory:", "memory:"], "Usage"),
+    ] {
+        let (code, _, error) = run(here, arguments);
+        assert!(code == 2 && error.contains(message), "{arguments:?}: {code}: {error}");
+    }
+}
+
+#[test]
+fn entries_are_selected_and_their_keys_rewritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let item = |key| format!("{{\"key\":\"{key}\",\"value\":\"\"}}\n");
+    fs::write(here.join("in.jsonl"), ["a/1", "a/2", "a/tmp", "b/1"].map(item).concat()).unwrap();
+    let copy = |options: &[&str]| run(here, &[&["copy"], options, &["in.jsonl", "-"]].concat());
+    let (code, text, error) = copy(&["--include", "a/*", "--include", "c*", "--exclude", "*tmp"]);
+    assert_eq!((code, text), (0, ["a/1", "a/2"].map(item).concat()), "{error}");
+    let (code, text, error) = copy(&["--prefix", "a/", "--strip-prefix", "a/", "--add-prefix", "new-"]);
+    assert_eq!((code, text), (0, ["new-1", "new-2", "new-tmp"].map(item).concat()), "{error}");
+    let (code, text, error) = copy(&["--strip-prefix", "a/"]);
+    assert_eq!((code, text), (1, ["1", "2", "tmp"].map(item).concat()), "{error}");
+    assert!(error.contains("line 4, \"b/1\": "), "{error}");
+    for (options, stops, message) in [
+        (&["--include", "[a"][..], &["in.jsonl", "-"][..], "[a"),
+        (&["--add-prefix", "x"], &["in.jsonl", "memory:", "-"], "--strip-prefix and --add-prefix change keys once"),
+    ] {
+        let (code, _, error) = run(here, &[&["copy"], options, stops].concat());
+        assert!(code == 2 && error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn what_an_interrupted_copy_has_left_is_removed_and_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    fs::write(here.join("out.jsonl.kv-migrate-part"), "{}").unwrap();
+    fs::write(here.join("out.jsonl"), "").unwrap();
+    let (code, _, error) = run(here, &["clean", "out.jsonl"]);
+    assert_eq!((code, error.as_str()), (0, "removed out.jsonl.kv-migrate-part\n"));
+    assert_eq!(fs::read_dir(here).unwrap().count(), 1);
+    let (code, _, error) = run(here, &["clean", "out.jsonl"]);
+    assert_eq!((code, error.as_str()), (0, "nothing was left beside out.jsonl\n"));
+    let (code, _, error) = run(here, &["clean", "memory:"]);
+    assert!(code == 2 && error.contains("memory:: "), "{error}");
+    let (code, _, error) = run(here, &["clean", "c4nary@host/x"]);
+    assert!(code == 2 && !error.contains("c4nary"), "{error}");
+}
+
+#[test]
+fn completions_and_man_page_go_to_standard_output() {
+    let (code, text, _) = run(Path::new("."), &["completions", "bash"]);
+    assert!(code == 0 && text.contains("complete -F _kv__migrate"), "{text}");
+    let (code, text, _) = run(Path::new("."), &["man"]);
+    assert!(code == 0 && text.contains(".TH kv-migrate 1"), "{text}");
+    assert_eq!(run(Path::new("."), &["completions", "tcsh"]).0, 2);
+}
+
+/// Help is read at 80 columns, and in logs that are narrower.
+#[test]
+fn help_fits_the_terminal() {
+    for (columns, arguments) in [("60", ["copy", "--help"]), ("80", ["copy", "-h"]), ("80", ["import", "--help"])] {
+        let output = command(Path::new("."), &arguments).env("COLUMNS", columns).output().unwrap();
+        let (_, text, _) = told(output);
+        let columns: usize = columns.parse().unwrap();
+        for line in text.lines() {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+    }
+}

@@ -134,3 +134,18 @@ async fn a_store_is_not_copied_to_itself_by_whatever_url() {
     assert_eq!(cloudflare.keys(), keys);
     assert!(backendless.keys().is_empty() && !here.join("copy.json").exists());
 }
+
+/// EXP-6: Cloudflare keeps an entry for a minute at least.
+#[tokio::test]
+async fn exp_6_an_expiry_below_the_least_is_rounded_up_where_that_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    std::fs::write(here.join("in.jsonl"), "{\"key\":\"a\",\"value\":\"\",\"expiration_ttl\":5}\n").unwrap();
+    let server = cloudflare().await;
+    let namespace = namespace(&server);
+    let (code, error) = run(here, cloudflare::TOKEN, &["in.jsonl", &namespace]);
+    assert!(code == 1 && error.contains("line 1, \"a\": invalid argument: "), "{error}");
+    let (code, error) = run(here, cloudflare::TOKEN, &["--min-ttl-round-up", "in.jsonl", &namespace]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(server.keys(), ["a"]);
+}

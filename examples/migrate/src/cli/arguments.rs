@@ -26,14 +26,16 @@ pub(crate) enum Command {
     Copy(CopyArguments),
     Export(ExportArguments),
     Import(ImportArguments),
+    Clean(CleanArguments),
     Completions(CompletionsArguments),
+    /// Write the man page to standard output
     Man,
 }
 
 /// Copy all entries from one stop to the next
 ///
 /// A stop is a store URL, a file in the bulk format (.json is an array, .jsonl and .ndjson hold one item a line, each
-/// also with .gz), or - for standard input or output. With more than two stops, each is copied to the next in turn.
+/// also with .gz or .zst), or - for standard input or output. With more than two stops, each is copied to the next in turn.
 ///
 /// What begins with another word and a colon is an error: write ./name:with.json for such a file. No file or store may
 /// be named twice, by whatever name.
@@ -91,6 +93,16 @@ pub(crate) struct ImportArguments {
     pub(crate) options: CopyOptions,
 }
 
+/// Remove what interrupted copies have left beside a target file
+///
+/// That is its part file. What a copy that still runs is writing stays.
+#[derive(Args, Debug)]
+pub(crate) struct CleanArguments {
+    /// The file that was to be written
+    #[arg(value_name = "TARGET", value_hint = ValueHint::FilePath)]
+    pub(crate) target: String,
+}
+
 /// Write the completions for a shell to standard output
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsArguments {
@@ -99,57 +111,84 @@ pub(crate) struct CompletionsArguments {
     pub(crate) shell: Shell,
 }
 
+const WHICH: &str = "Which entries";
+const UNFIT: &str = "Entries that do not fit";
+const FILES: &str = "Target files";
+const SPEED: &str = "Speed";
+const REPORT: &str = "Checks and report";
+
 /// How to copy.
 #[derive(Args, Debug)]
 pub(crate) struct CopyOptions {
     /// Only entries whose key begins with this
-    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = WHICH)]
     pub(crate) prefix: String,
+
+    /// Only entries whose key matches this glob, or another one that is given: * is any characters, ? one, [a-z] a class,
+    /// {a,b} a choice, \* a star
+    #[arg(long, value_name = "GLOB", help_heading = WHICH)]
+    pub(crate) include: Vec<String>,
+
+    /// No entries whose key matches this glob, or another one that is given
+    #[arg(long, value_name = "GLOB", help_heading = WHICH)]
+    pub(crate) exclude: Vec<String>,
 
     /// The keys to copy, one a line, for a source that cannot list its own; a line that begins with a double quote is a
     /// JSON string
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = WHICH)]
     pub(crate) keys_from: Option<PathBuf>,
 
-    /// Read every entry of the source again afterwards and compare it with the target
-    #[arg(long)]
-    pub(crate) verify: bool,
+    /// Take this off the beginning of each key; an entry whose key does not begin with it is refused
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = WHICH)]
+    pub(crate) strip_prefix: String,
 
-    /// Stop at the first batch with an entry that was not copied
-    #[arg(long)]
-    pub(crate) fail_fast: bool,
+    /// Put this before each key, after --strip-prefix
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = WHICH)]
+    pub(crate) add_prefix: String,
 
-    /// Copy entries whose expiry the source cannot tell as entries that never expire
-    #[arg(long)]
-    pub(crate) unknown_expiry_as_never: bool,
-
-    /// Copy entries although this gets lost; can be given for several kinds
-    #[arg(long, value_name = "KIND", value_enum)]
+    /// Copy although this gets lost; can be given for several kinds
+    #[arg(long, value_name = "KIND", value_enum, help_heading = UNFIT)]
     pub(crate) allow_loss: Vec<Loss>,
 
+    /// Copy entries whose expiry the source cannot tell as entries that never expire
+    #[arg(long, help_heading = UNFIT)]
+    pub(crate) unknown_expiry_as_never: bool,
+
     /// What an expiry of zero or less means in a file; without it such entries are refused
-    #[arg(long, value_name = "MEANING", value_enum)]
+    #[arg(long, value_name = "MEANING", value_enum, help_heading = UNFIT)]
     pub(crate) zero_expiry: Option<ZeroExpiry>,
 
+    /// Keep an entry that would end too soon for the target as long as the target keeps it at least
+    #[arg(long, help_heading = UNFIT)]
+    pub(crate) min_ttl_round_up: bool,
+
+    /// Stop at the first batch with an entry that was not copied
+    #[arg(long, help_heading = UNFIT)]
+    pub(crate) fail_fast: bool,
+
     /// Replace a target file also when not everything was copied
-    #[arg(long)]
+    #[arg(long, help_heading = FILES)]
     pub(crate) keep_partial: bool,
 
     /// Replace a target file that holds entries also when there is none to copy
-    #[arg(long)]
+    #[arg(long, help_heading = FILES)]
     pub(crate) allow_empty: bool,
 
+    /// The format of standard output; that of standard input is recognised
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl, help_heading = FILES)]
+    pub(crate) stdout_format: Format,
+
     /// The most entries of a batch; it ends at 4 MiB in any case
-    #[arg(long, value_name = "N", default_value = "500")]
+    #[arg(long, value_name = "N", default_value = "500", help_heading = SPEED)]
     pub(crate) batch: NonZeroUsize,
 
-    /// The format of standard output; that of standard input is recognised
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl)]
-    pub(crate) stdout_format: Format,
+    /// Read every entry of the source again afterwards and compare it with the target
+    #[arg(long, help_heading = REPORT)]
+    pub(crate) verify: bool,
 
     /// Write the summary as one line of JSON, to standard output, or to standard error when the entries go to standard
     /// output
-    #[arg(long)]
+    #[arg(long, help_heading = REPORT)]
     pub(crate) json: bool,
 }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kv_api::{Store, Support};
+use kv_api::{MinTtl, Store, Support};
 use kv_migrate::{
-    BulkFormat, BulkReader, BulkWriter, Difference, Entries, Error, KeyReader, Loss, Options, Result, Sink, Source,
-    Summary, Verification, VerifyOptions, ZeroExpiry, copy, verify,
+    BulkFormat, BulkReader, BulkWriter, Difference, Entries, Error, Filter, KeyReader, Loss, Options, Result, Rewrite,
+    Sink, Source, Summary, Verification, VerifyOptions, ZeroExpiry, copy, verify,
 };
 
 use super::arguments::{self, CopyOptions};
@@ -36,17 +36,58 @@ pub(crate) struct Verified {
     pub(crate) shown: Vec<Difference>,
 }
 
+/// Which of the commands it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Copy,
+    Export,
+    Import,
+}
+
+impl Way {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Export => "export",
+            Self::Import => "import",
+        }
+    }
+
+    /// So that a mistyped stop is no copy of another kind.
+    fn check(self, stops: &[Stop]) -> Result<(), String> {
+        let (Some(from), Some(to)) = (stops.first(), stops.last()) else { return Ok(()) };
+        let is_store = |stop: &Stop| matches!(stop, Stop::Store { .. });
+        match self {
+            Self::Export if !is_store(from) => Err(format!("{}: export copies from a store", from.shown())),
+            Self::Export if is_store(to) => Err(format!("{}: export copies to a file or to -", to.shown())),
+            Self::Import if is_store(from) => Err(format!("{}: import copies from a file or from -", from.shown())),
+            Self::Import if !is_store(to) => Err(format!("{}: import copies to a store", to.shown())),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Copies from each of the stops to the next.
-pub(crate) async fn run(stops: &[String], arguments: &CopyOptions, session: &Session) -> Result<Exit, Refused> {
+pub(crate) async fn run(
+    way: Way,
+    stops: &[String],
+    arguments: &CopyOptions,
+    session: &Session,
+) -> Result<Exit, Refused> {
     let stops = stop::parse_all(stops, arguments.verify, arguments.keys_from.as_deref()).map_err(Refused::usage)?;
+    way.check(&stops).map_err(Refused::usage)?;
     check_keys_from(&stops, arguments).map_err(Refused::usage)?;
+    let options = options(arguments).map_err(Refused::usage)?;
+    if stops.len() > 2 && options.rewrite != Rewrite::default() {
+        let message = "--strip-prefix and --add-prefix change keys once, and need exactly two stops";
+        return Err(Refused::usage(message.to_owned()));
+    }
     session.set_writes_stdout(matches!(stops.last(), Some(Stop::Stdio)));
-    let options = options(arguments);
     // Before a store is opened, which would create it.
     if let Some(first) = stops.first() {
         first.check_source().map_err(|error| Refused::by(&error))?;
     }
-    let opened = open_all(&stops).await?;
+    let opened = open_all(&stops, arguments).await?;
     let result = match place::check_stores(&stops, &opened).map_err(Refused::usage) {
         Ok(()) => copy_all(&stops, &opened, arguments, &options, session).await,
         Err(refused) => Err(refused),
@@ -72,9 +113,11 @@ fn check_keys_from(stops: &[Stop], arguments: &CopyOptions) -> Result<(), String
     Ok(())
 }
 
-fn options(arguments: &CopyOptions) -> Options {
-    Options {
+fn options(arguments: &CopyOptions) -> Result<Options, String> {
+    Ok(Options {
         prefix: arguments.prefix.clone(),
+        filter: Filter::new(&arguments.include, &arguments.exclude)?,
+        rewrite: Rewrite { strip_prefix: arguments.strip_prefix.clone(), add_prefix: arguments.add_prefix.clone() },
         batch_entries: Some(arguments.batch),
         fail_fast: arguments.fail_fast,
         unknown_expiry_as_never: arguments.unknown_expiry_as_never,
@@ -83,13 +126,20 @@ fn options(arguments: &CopyOptions) -> Options {
         keep_partial: arguments.keep_partial,
         allow_empty: arguments.allow_empty,
         ..Options::default()
-    }
+    })
 }
 
-async fn open_all(stops: &[Stop]) -> Result<Vec<Opened>, Refused> {
+async fn open_all(stops: &[Stop], arguments: &CopyOptions) -> Result<Vec<Opened>, Refused> {
     let mut opened = Vec::with_capacity(stops.len());
     for (position, stop) in stops.iter().enumerate() {
-        opened.push(stop.open(position == 0).await.map_err(|error| Refused::by_store(&stop.shown(), &error))?);
+        let only_read = position == 0;
+        let open = stop.open(only_read).await.map_err(|error| Refused::by_store(&stop.shown(), &error))?;
+        opened.push(match open {
+            Opened::Store(store) if arguments.min_ttl_round_up && !only_read => {
+                Opened::Store(store.with_min_ttl(MinTtl::RoundUp))
+            }
+            open => open,
+        });
     }
     Ok(opened)
 }
@@ -202,7 +252,7 @@ impl Step<'_> {
     async fn counted<T>(&self, work: impl Future<Output = T> + Unpin, display: &Display) -> T {
         let count = async {
             if let (Mode::Line, Opened::Store(store), true, None) =
-                (display.mode(), self.from, self.from_name.is_local(), self.keys_from)
+                (display.mode(), self.from, self.is_countable(), self.keys_from)
                 && let Some(entries) = count(store, &self.options.prefix).await
             {
                 display.set_total(entries);
@@ -213,6 +263,10 @@ impl Step<'_> {
             futures_util::future::Either::Left((done, _)) => done,
             futures_util::future::Either::Right(((), work)) => work.await,
         }
+    }
+
+    fn is_countable(&self) -> bool {
+        self.from_name.is_local() && self.options.filter == Filter::default()
     }
 
     async fn verify(&self, to: &Opened, to_name: &Stop, started: kv_api::Timestamp) -> Result<Verified> {

@@ -121,3 +121,33 @@ impl Display {
         self.bar.finish_and_clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use futures_util::FutureExt;
+    use kv_api::{ManualClock, Timestamp};
+
+    use super::*;
+
+    /// Whoever reads the log of a job over night must see that it goes on, and not more than that.
+    #[test]
+    fn without_a_terminal_there_is_a_line_every_thirty_seconds() {
+        let clock = ManualClock::new(Timestamp::from_unix_seconds(0));
+        let timer: Arc<dyn Timer> = Arc::new(clock.clone());
+        let display = Display::new("copying", Mode::Log, &timer);
+        let mut lines = Vec::new();
+        {
+            let mut work =
+                pin!(display.during(clock.sleep(Duration::from_secs(100)), |line| lines.push(line.to_owned())));
+            let mut waits = || work.poll_unpin(&mut Context::from_waker(Waker::noop())) == Poll::Pending;
+            for _ in 0..10 {
+                assert!(waits());
+                clock.advance(Duration::from_secs(10));
+            }
+            assert!(!waits());
+        }
+        assert_eq!(lines, ["copying: 0 entries, 0/s"; 3]);
+    }
+}

@@ -9,6 +9,7 @@ macro_rules! tell {
 }
 
 mod arguments;
+mod clean;
 mod copy;
 mod display;
 mod exit;
@@ -33,6 +34,7 @@ use futures_util::future::{Either, select};
 use kv_api::{Timer, TokioTimer};
 
 use arguments::{Arguments, Command, CopyOptions};
+use copy::Way;
 use exit::Exit;
 use session::Session;
 
@@ -47,15 +49,22 @@ pub(crate) fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Exit {
     log::start(arguments.verbose);
     match &arguments.command {
-        Command::Copy(of) => job("copy", &of.stops, &of.options, arguments),
+        Command::Copy(of) => job(Way::Copy, &of.stops, &of.options, arguments),
         Command::Export(of) => {
             let stops = [of.from.clone(), of.file.clone()];
-            job("export", &stops, &of.options, arguments)
+            job(Way::Export, &stops, &of.options, arguments)
         }
         Command::Import(of) => {
             let stops: Vec<_> = if of.stops.len() == 1 { vec!["-".to_owned()] } else { Vec::new() };
-            job("import", &[stops, of.stops.clone()].concat(), &of.options, arguments)
+            job(Way::Import, &[stops, of.stops.clone()].concat(), &of.options, arguments)
         }
+        Command::Clean(of) => match clean::run(&of.target) {
+            Ok(exit) => exit,
+            Err(refused) => {
+                refused.tell();
+                refused.exit
+            }
+        },
         Command::Completions(of) => printed(Ok(shell::completions(of.shell))),
         Command::Man => printed(shell::man()),
     }
@@ -73,7 +82,7 @@ fn printed(text: std::io::Result<Vec<u8>>) -> Exit {
 }
 
 /// Runs until it is done or a signal comes.
-fn job(command: &'static str, stops: &[String], options: &CopyOptions, arguments: &Arguments) -> Exit {
+fn job(way: Way, stops: &[String], options: &CopyOptions, arguments: &Arguments) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -86,7 +95,7 @@ fn job(command: &'static str, stops: &[String], options: &CopyOptions, arguments
         let result = {
             // First, so that it is listened to before there is anything to clean up.
             let stop = pin!(signals::stop());
-            let work = pin!(copy::run(stops, options, &session));
+            let work = pin!(copy::run(way, stops, options, &session));
             match select(stop, work).await {
                 Either::Left((exit, _)) => {
                     signals::end_at_the_next();
@@ -104,7 +113,7 @@ fn job(command: &'static str, stops: &[String], options: &CopyOptions, arguments
         };
         if options.json {
             let took = TokioTimer.monotonic_now().saturating_sub(began);
-            return json::print(command, &session, refused.as_ref(), exit, took);
+            return json::print(way.name(), &session, refused.as_ref(), exit, took);
         }
         exit
     });

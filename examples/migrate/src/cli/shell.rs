@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use clap::{Command, CommandFactory};
+use clap::{Command, CommandFactory, Id};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -26,8 +26,13 @@ pub(crate) fn man() -> io::Result<Vec<u8>> {
     whole.render_synopsis_section(&mut page)?;
     whole.render_description_section(&mut page)?;
     whole.render_options_section(&mut page)?;
+    // The options of `copy` are those of others too, and stand there alone.
+    let shared: Vec<Id> = command
+        .find_subcommand("copy")
+        .map_or_else(Vec::new, |copy| copy.get_arguments().map(|argument| argument.get_id().clone()).collect());
     for subcommand in command.get_subcommands() {
-        page.extend_from_slice(&section(subcommand)?);
+        let hidden = if subcommand.get_name() == "copy" { &[][..] } else { &shared };
+        page.extend_from_slice(&section(subcommand, hidden)?);
     }
     page.extend_from_slice(&below(&command));
     whole.render_version_section(&mut page)?;
@@ -35,9 +40,10 @@ pub(crate) fn man() -> io::Result<Vec<u8>> {
 }
 
 /// A subcommand as a section of the page. What is global, or the same for all, stands elsewhere.
-fn section(command: &Command) -> io::Result<Vec<u8>> {
+fn section(command: &Command, hidden: &[Id]) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone().mut_args(|argument| {
-        let elsewhere = argument.is_global_set() || argument.get_id() == "help";
+        let id = argument.get_id();
+        let elsewhere = argument.is_global_set() || id == "help" || hidden.contains(id);
         if elsewhere { argument.hide(true) } else { argument }
     }));
     let mut text = Vec::new();

@@ -66,7 +66,7 @@ impl Stop {
     /// contains `://`, is an error, also where a file has that name: a misspelt scheme must not become the name of a
     /// file. Otherwise the name of a file that exists, or one with a known ending, is a file. `number` is the place of
     /// the stop, from 1.
-    fn parse(text: &str, number: usize) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, number: usize) -> Result<Self, String> {
         if text == "-" {
             return Ok(Self::Stdio);
         }

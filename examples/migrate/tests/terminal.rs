@@ -1,0 +1,212 @@
+//! What a person at a terminal gets: a line that fits, signals that end it in order.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+fn command(here: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-migrate"));
+    command.current_dir(here).args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Standard error is a terminal of this width; what it gets arrives piece by piece.
+fn on_terminal(mut command: Command, columns: u16) -> (Child, Receiver<String>) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    tcsetwinsize(&slave, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let child = command.env("TERM", "xterm").stderr(slave).spawn().unwrap();
+    drop(command); // its copy of the terminal's other end
+    let (sender, receiver) = channel();
+    let mut master = File::from(master);
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        // It ends with an error once nobody has the other end any more.
+        while let Ok(read @ 1..) = master.read(&mut piece) {
+            if sender.send(String::from_utf8_lossy(&piece[..read]).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    (child, receiver)
+}
+
+/// Reads until the terminal has been sent `text`.
+fn until(screen: &Receiver<String>, text: &str) -> String {
+    let mut sent = String::new();
+    while !sent.contains(text) {
+        sent.push_str(&screen.recv().unwrap_or_else(|_| panic!("it ended without {text}: {sent:?}")));
+    }
+    sent
+}
+
+/// What stood on each line at a time, without what moves the cursor.
+fn lines(sent: &str) -> Vec<String> {
+    let mut plain = String::new();
+    let mut rest = sent.chars();
+    while let Some(next) = rest.next() {
+        if next == '\u{1b}' {
+            // A sequence ends with a letter.
+            rest.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            plain.push(next);
+        }
+    }
+    plain.split(['\r', '\n']).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+const ITEMS: usize = 1500;
+
+fn items() -> String {
+    (0..ITEMS).map(|at| format!("{{\"key\":\"{at}\",\"value\":\"\"}}\n")).collect()
+}
+
+#[test]
+fn progress_fits_the_terminal_and_goes_before_the_summary() {
+    for columns in [30, 40, 80, 200] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = command(directory.path(), &["import", "sqlite:app.db"]);
+        command.stdin(Stdio::piped());
+        let (mut child, screen) = on_terminal(command, columns);
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(items().as_bytes()).unwrap();
+        // It waits for more, and shows meanwhile how far it is.
+        let running = until(&screen, "1,000");
+        drop(input);
+        let rest: String = screen.iter().collect();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        for line in lines(&running) {
+            // Blanks up to the last column wipe out what stood there before.
+            assert!(line.len() <= columns.into() && line.trim_end().len() < columns.into(), "{columns}: {line:?}");
+        }
+        let last = lines(&rest).pop().unwrap();
+        assert!(last.starts_with("copied 1,500 entries from - to sqlite:app.db in "), "{columns}: {last:?}");
+    }
+}
+
+#[test]
+fn an_interrupt_on_a_terminal_says_how_far_it_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = command(directory.path(), &["import", "sqlite:app.db"]);
+    command.stdin(Stdio::piped());
+    let (mut child, screen) = on_terminal(command, 80);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(items().as_bytes()).unwrap();
+    until(&screen, "1,000 entries");
+    signal(&child, "-INT");
+    let rest: String = screen.iter().collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(input);
+    let last = lines(&rest).pop().unwrap();
+    assert!(
+        last.starts_with("interrupted: 1,") && last.contains("what sqlite:app.db has acknowledged stays"),
+        "{last}"
+    );
+}
+
+/// The other end may never come: opening it must not keep a signal waiting.
+#[test]
+fn a_named_pipe_without_its_other_end_hears_signals() {
+    for (arguments, name, code) in [
+        (&["copy", "pipe.jsonl", "memory:"][..], "-INT", 130),
+        (&["copy", "memory:", "pipe.jsonl"], "-TERM", 143),
+        (&["copy", "--keys-from", "pipe.jsonl", "sqlite:app.db", "out.jsonl"], "-HUP", 129),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path();
+        assert!(Command::new("mkfifo").arg(here.join("pipe.jsonl")).status().unwrap().success());
+        fs::write(here.join("empty.jsonl"), "").unwrap();
+        assert!(command(here, &["import", "empty.jsonl", "sqlite:app.db"]).status().unwrap().success());
+        let mut child = command(here, &[arguments, &["-v"]].concat()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until_it_listens(&child);
+        signal(&child, name);
+        let mut error = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains("interrupted: "), "{error}");
+        let mut left: Vec<_> = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.retain(|name| !name.to_str().unwrap().starts_with("app.db"));
+        assert_eq!(left.len(), 2, "{left:?}");
+    }
+}
+
+/// A person who does not want to wait for it to end in order.
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    assert!(Command::new("mkfifo").arg(here.join("pipe.jsonl")).status().unwrap().success());
+    let mut child = command(here, &["copy", "pipe.jsonl", "memory:"]).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until_it_listens(&child);
+    signal(&child, "-INT");
+    let mut error = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    error.read_line(&mut first).unwrap();
+    assert!(first.starts_with("interrupted: "), "{first}");
+    // It waits for the thread that opens the pipe; the second signal can come before it listens for that.
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).stderr(Stdio::null()).status();
+    };
+    assert_eq!(status.code(), Some(143));
+}
+
+/// Until the program catches the signals that it shall catch.
+fn wait_until_it_listens(child: &Child) {
+    let caught = |status: &str| {
+        let set = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+        u64::from_str_radix(set.trim(), 16).unwrap() & 0x4003 == 0x4003
+    };
+    let status = format!("/proc/{}/status", child.id());
+    while !caught(&fs::read_to_string(&status).unwrap()) {
+        std::thread::yield_now();
+    }
+}
+
+/// As under `nohup`: closing the terminal must not end what was started to outlive it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_that_was_ignored_from_the_beginning_stays_ignored() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = format!("exec nohup {} copy - sqlite:app.db", env!("CARGO_BIN_EXE_kv-migrate"));
+    let mut child = Command::new("sh")
+        .current_dir(directory.path())
+        .args(["-c", &program])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let listens = |status: &str| {
+        let set = |name| {
+            let set = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(set.trim(), 16).unwrap()
+        };
+        set("SigCgt:") & 0x4002 == 0x4002 && set("SigIgn:") & 1 == 1
+    };
+    let status = format!("/proc/{}/status", child.id());
+    while !listens(&fs::read_to_string(&status).unwrap()) {
+        std::thread::yield_now();
+    }
+    signal(&child, "-HUP");
+    child.stdin.take().unwrap().write_all(items().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && error.contains("copied 1,500 entries"), "{error}");
+}
