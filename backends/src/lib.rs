@@ -4,8 +4,8 @@ pub use kv_api;
 pub use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Consistency, Cursor, DeleteOutcome, Entry, EntryExpiry,
     Error, ErrorKind, ExpectedVersion, ExpiryPrecedence, Feature, ListItem, ListOrder, ListedMetadata, Metadata,
-    MinTtl, Page, Reason, Result, Retry, SetItem, SetOutcome, SetStatus, Store, StoreUrl, Support, Timer, Timestamp,
-    Value, ValueKind, ValueKinds, Version,
+    MinTtl, Page, Reason, RequestRate, Result, Retry, SetItem, SetOutcome, SetStatus, Store, StoreUrl, Support, Timer,
+    Timestamp, Value, ValueKind, ValueKinds, Version,
 };
 #[cfg(feature = "backendless")]
 #[doc(inline)]
