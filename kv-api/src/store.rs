@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::expiry::{ExpiryPrecedence, MinTtl};
 use crate::handle::Handle;
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
+use crate::resolver::Resolver;
 use crate::set_item::SetItem;
 use crate::value::Value;
 use crate::{batch, listing, walk};
@@ -177,6 +178,33 @@ impl Store {
     #[must_use]
     pub fn restricted_to<'p>(&self, capabilities: impl IntoIterator<Item = &'p Capabilities>) -> Self {
         self.with(|handle| capabilities.into_iter().for_each(|other| handle.restrict_to(other)))
+    }
+
+    /// The checks that this handle makes before anything is sent, with its prefix and its choices: to find out what a
+    /// request would be refused for, or what its expiry would become, without sending it (CHK-1).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::{Capabilities, Expiry, MinTtl, SetItem, Support, SystemClock, ValueKinds};
+    /// use std::time::Duration;
+    /// const MINUTE: Duration = Duration::from_secs(60);
+    /// static HOSTED: Capabilities = Capabilities::new("hosted")
+    ///     .with_value_kinds(ValueKinds::ALL)
+    ///     .with_ttl(Support::Native)
+    ///     .with_expiry_min(MINUTE);
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default()).restricted_to([&HOSTED]);
+    /// let item = SetItem::new("k", "v").ttl(Duration::from_secs(1));
+    /// assert!(store.resolver().write(item.clone(), &SystemClock).is_err());
+    /// let patient = store.with_min_ttl(MinTtl::RoundUp);
+    /// assert_eq!(patient.resolver().write(item, &SystemClock)?.expiry(), Expiry::After(MINUTE));
+    /// assert!(!store.exists("k").await?);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn resolver(&self) -> Resolver<'_> {
+        self.handle.resolver()
     }
 
     /// Reads a value; `None` when there is no live entry (GET-1).

@@ -19,7 +19,8 @@ use crate::written_keys::{Seen, WrittenKeys};
 /// when the source cannot be read on, or when the target has refused a whole batch for a reason that lies with itself,
 /// such as a full disk: then what was written before stays in a store.
 ///
-/// A source that cannot tell what every entry would lose is refused before anything is written, see [`Loss`](crate::Loss).
+/// A source of which every entry would lose something is refused before anything is written, see
+/// [`Loss`](crate::Loss).
 ///
 /// A target file is replaced, or appears, only when the result is complete. Otherwise the result is kept beside it, see
 /// [`Summary::kept_beside`], unless [`Options::keep_partial`] says so.

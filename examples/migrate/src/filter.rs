@@ -16,7 +16,7 @@ use regex::RegexSet;
 /// | --- | --- |
 /// | `*` | any characters, also none |
 /// | `?` | one character, in the sense of Unicode |
-/// | `[abc]`, `[a-z]` | one of these characters; `]` first and `-` first or last stand for themselves, and so does `\` |
+/// | `[abc]`, `[a-z]` | one of these characters; `]` first, `-` first or last, and `\` are characters too |
 /// | `[!abc]`, `[^abc]` | one character that is none of these |
 /// | `{one,two*}` | one of the globs in it; they can be nested, and empty |
 /// | `\*` | the character behind the `\`, literally |

@@ -62,7 +62,7 @@ impl KeyReader {
         Ok(Self::over(name, Box::new(file)))
     }
 
-    fn over(name: String, input: Box<dyn Read + Send>) -> Self {
+    pub(crate) fn over(name: String, input: Box<dyn Read + Send>) -> Self {
         let compression = Compression::of_name(&name);
         Self { name, compression, form: Form::Unknown(Some(input)), line: 0, keys: 0 }
     }

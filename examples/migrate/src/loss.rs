@@ -5,10 +5,9 @@ use std::fmt;
 /// What a target cannot keep, or a source does not report. Such a loss is refused unless
 /// [`Options::allow_loss`](crate::Options::allow_loss) names it.
 ///
-/// | kind | without it | with it |
-/// | --- | --- | --- |
-/// | `expiry` | a source that does not report expiries is refused before anything is written; a target that keeps no expiry refuses each entry that has one | such entries are copied as ones that never expire |
-/// | `metadata` | a target that keeps no metadata refuses each entry that has some | such entries are copied without it |
+/// - `expiry`: a source that does not report expiries is refused before anything is written, and a target that keeps
+///   none refuses each entry that has one. Allowed, such entries are copied as ones that never expire.
+/// - `metadata`: a target that keeps none refuses each entry that has some. Allowed, it is copied without.
 ///
 /// Nothing else is given up: a value of a kind that the target does not keep, or that is too large, is not copied in
 /// any case. That the target rounds an expiry up (EXP-4) is no loss.

@@ -94,6 +94,11 @@ impl<'s> Source<'s> {
         }
     }
 
+    /// Whether the store lists the keys; a file names them otherwise.
+    pub(crate) const fn is_listed(&self) -> bool {
+        matches!(&self.from, Origin::Store(StoreWalk { keys: Keys::Listed(_), .. }))
+    }
+
     pub(crate) const fn order(&self) -> Order {
         self.order
     }

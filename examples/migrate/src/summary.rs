@@ -109,17 +109,31 @@ impl Failures {
         &self.0
     }
 
+    /// Takes over those of a sample: each count becomes what it is among all entries. A sample has no lines.
+    pub(crate) fn absorb_sample(&mut self, sample: Self, scale: impl Fn(u64) -> u64) {
+        for Cause { count, examples } in sample.0 {
+            let mut count = scale(count);
+            for failure in examples {
+                self.add_many(Failure { line: None, ..failure }, mem::take(&mut count));
+            }
+        }
+    }
+
     pub(crate) fn add(&mut self, failure: Failure) {
+        self.add_many(failure, 1);
+    }
+
+    fn add_many(&mut self, failure: Failure, count: u64) {
         let same = |cause: &&mut Cause| {
             cause.examples.first().is_some_and(|first| has_same_cause(&first.error, &failure.error))
         };
         if let Some(cause) = self.0.iter_mut().find(same) {
-            cause.count += 1;
+            cause.count += count;
             if cause.examples.len() < Self::EXAMPLES_MAX {
                 cause.examples.push(failure);
             }
         } else if self.0.len() < Self::CAUSES_MAX {
-            self.0.push(Cause { count: 1, examples: vec![failure] });
+            self.0.push(Cause { count, examples: vec![failure] });
         }
     }
 }

@@ -322,6 +322,20 @@ impl<'r> Item<'r> {
         Ok(Self { record, value, metadata, reason: None })
     }
 
+    /// The same for one that a file takes.
+    ///
+    /// # Errors
+    /// As [`Self::of`]; `InvalidArgument` for one that is too large.
+    pub(super) fn fitting(record: &'r Record) -> kv_api::Result<Self> {
+        let item = Self::of(record)?;
+        let bytes = item.bytes();
+        if bytes > ITEM_BYTES_MAX {
+            let error = kv_api::Error::limit("item_bytes_max", ITEM_BYTES_MAX as u64, bytes as u64);
+            return Err(error.with_key(&record.key));
+        }
+        Ok(item)
+    }
+
     /// With why it was not copied.
     pub(super) fn with_reason(self, reason: &'r str) -> Self {
         Self { reason: Some(reason), ..self }

@@ -11,12 +11,19 @@ mod read;
 mod rejects;
 mod write;
 
+use crate::record::Record;
+
 pub(crate) use decompress::{Decompressed, damaged, decompressed, input_error};
 pub use format::{BulkFormat, Compression};
 pub(crate) use frame::{FrameError, Frames};
 pub use read::BulkReader;
 pub use rejects::Rejects;
 pub use write::{BulkWriter, Mark};
+
+/// Whether a file takes an entry.
+pub(crate) fn check(record: &Record) -> kv_api::Result<()> {
+    item::Item::fitting(record).map(drop)
+}
 
 /// The most bytes of one item in a file: 1 GiB. More is refused in both directions, so that a file without line ends
 /// cannot fill the memory and what was written can be read.

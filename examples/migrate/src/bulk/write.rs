@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use kv_api::Escaped;
 
+use super::BulkReader;
 use super::compress::Compressor;
 use super::format::{BulkFormat, Compression};
 use super::item::Item;
 use super::part::{self, Part};
-use super::{BulkReader, ITEM_BYTES_MAX};
 use crate::error::{Error, Result};
 use crate::record::Record;
 
@@ -144,15 +144,10 @@ impl BulkWriter {
     /// # Errors
     /// [`Error::File`] when the file takes no more.
     pub fn write(&mut self, record: &Record) -> Result<kv_api::Result<()>> {
-        let item = match Item::of(record) {
+        let item = match Item::fitting(record) {
             Ok(item) => item,
             Err(error) => return Ok(Err(error)),
         };
-        let bytes = item.bytes();
-        if bytes > ITEM_BYTES_MAX {
-            let error = kv_api::Error::limit("item_bytes_max", ITEM_BYTES_MAX as u64, bytes as u64);
-            return Ok(Err(error.with_key(&record.key)));
-        }
         match self.write_item(&item) {
             Ok(()) => {
                 self.items += 1;
