@@ -458,3 +458,53 @@ fn help_fits_the_terminal() {
         }
     }
 }
+
+#[test]
+fn verify_compares_both_ways_and_names_what_differs() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let item = |key: &str, value: &str| format!("{{\"key\":\"{key}\",\"value\":\"{value}\"}}\n");
+    fs::write(here.join("a.jsonl"), [item("u/1", "x"), item("u/2", "x")].concat()).unwrap();
+    assert_copied(&run(here, &["import", "a.jsonl", "sqlite:b.db"]), "copied 2 entries");
+    let (code, text, error) = run(here, &["verify", "a.jsonl", "sqlite:b.db"]);
+    assert_eq!((code, text.as_str()), (0, ""), "{error}");
+    assert!(error.contains("verified 2 entries of a.jsonl against sqlite:b.db, all the same"), "{error}");
+
+    fs::write(here.join("b.jsonl"), [item("u/1", "y"), item("u/3", "x")].concat()).unwrap();
+    let (code, text, error) = run(here, &["verify", "sqlite:b.db", "b.jsonl"]);
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    let expected = [
+        r#"{"mark":"*","key":"u/1","line":null,"what":"value"}"#,
+        r#"{"mark":"+","key":"u/3","line":null,"what":"extra"}"#,
+        r#"{"mark":"-","key":"u/2","line":null,"what":"missing"}"#,
+    ];
+    assert_eq!((code, lines.as_slice()), (3, &expected[..]), "{error}");
+    for line in ["  = 0 the same", "  - 1 only in sqlite:b.db", "  + 1 only in b.jsonl", "  * 1 in both, and not alike"]
+    {
+        assert!(error.lines().any(|told| told == line), "{line}: {error}");
+    }
+    let (code, text, _) = run(here, &["verify", "--one-way", "--include", "u/2", "sqlite:b.db", "b.jsonl"]);
+    assert_eq!((code, text.as_str()), (3, concat!(r#"{"mark":"-","key":"u/2","line":null,"what":"missing"}"#, "\n")));
+    let (code, text, _) =
+        run(here, &["verify", "--sample", "1", "--recheck", "--prefix", "u/2", "a.jsonl", "sqlite:b.db"]);
+    assert_eq!((code, text.as_str()), (0, ""));
+
+    // What a copy has rewritten is verified with the same options.
+    let rewrite = ["--strip-prefix", "u/", "--add-prefix", "v/"];
+    let (code, _, error) = run(here, &[&["copy", "--verify"], &rewrite[..], &["a.jsonl", "v.jsonl"]].concat());
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(run(here, &[&["verify"], &rewrite[..], &["a.jsonl", "v.jsonl"]].concat()).0, 0);
+    assert_eq!(run(here, &["verify", "a.jsonl", "v.jsonl"]).0, 3);
+
+    for (arguments, code, message) in [
+        (["a.jsonl", "-"], 2, "- can be read once alone"),
+        (["a.jsonl", "gone.jsonl"], 5, "gone.jsonl: cannot open"),
+        (["sqlite:gone.db", "a.jsonl"], 5, "sqlite:gone.db: misconfigured"),
+        (["a.jsonl", "redsi://c4nary@host"], 2, "redsi:... begins like"),
+    ] {
+        let (exit, _, error) = run(here, &[&["verify"], &arguments[..]].concat());
+        assert!(exit == code && error.contains(message) && !error.contains("c4nary"), "{arguments:?}: {exit}: {error}");
+    }
+    assert!(!here.join("gone.db").exists());
+}

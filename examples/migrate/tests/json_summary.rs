@@ -40,7 +40,7 @@ fn assert_documented(value: &Value, table: &str) {
     let named: BTreeSet<String> = rows.iter().flat_map(|(names, _)| names.clone()).collect();
     let members = value.as_object().unwrap();
     assert_eq!(members.keys().cloned().collect::<BTreeSet<_>>(), named);
-    for (name, member) in members {
+    for (name, member) in members.iter().filter(|(name, _)| *name != "verification") {
         let (_, says) = rows.iter().find(|(names, _)| names.contains(name)).unwrap();
         for inner in inner_members(member) {
             assert!(says.contains(&format!("`{inner}`")), "{name}: {inner} is not documented: {says}");
@@ -62,10 +62,13 @@ fn inner_members(value: &Value) -> BTreeSet<String> {
     }
 }
 
-fn section() -> (&'static str, &'static str) {
+/// The tables of the whole, of a step, and of a verification.
+fn tables() -> [&'static str; 3] {
     let (_, section) = README.split_once("## JSON summary").unwrap();
     let section = section.split("\n## ").next().unwrap();
-    section.split_once("A step:").unwrap()
+    let (top, rest) = section.split_once("A step:").unwrap();
+    let (step, verification) = rest.split_once("A verification:").unwrap();
+    [top, step, verification]
 }
 
 #[test]
@@ -78,9 +81,10 @@ fn the_readme_documents_every_member_and_no_other() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stderr.is_empty(), "the text is left out");
     let summary = summary(&output);
-    let (top, step) = section();
+    let [top, step, verification] = tables();
     assert_documented(&summary, top);
     assert_documented(&summary["steps"][0], step);
+    assert_documented(&summary["steps"][0]["verification"], verification);
     assert_eq!((&summary["version"], &summary["command"]), (&json!(1), &json!("copy")));
     assert_eq!(summary["exit"], json!({"code": 1, "name": "not_copied"}));
     assert_eq!(summary["error"], Value::Null);
@@ -132,6 +136,35 @@ fn the_summary_makes_room_for_entries_on_standard_output() {
     let last = std::str::from_utf8(&output.stderr).unwrap().lines().last().unwrap();
     let summary: Value = serde_json::from_str(last).unwrap();
     assert_eq!((&summary["command"], &summary["steps"][0]["to"]), (&json!("export"), &json!("-")));
+}
+
+#[test]
+fn a_verification_has_its_summary_after_the_differences() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let item = |key: &str, value: &str| format!("{{\"key\":\"{key}\",\"value\":\"{value}\"}}\n");
+    fs::write(here.join("a.jsonl"), [item("same", "1"), item("other", "1"), item("gone", "1")].concat()).unwrap();
+    fs::write(here.join("b.jsonl"), [item("other", "2"), item("extra", "1"), item("same", "1")].concat()).unwrap();
+    let output = run(here, &["verify", "--json", "a.jsonl", "b.jsonl"]);
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.pop().unwrap();
+    lines.sort_by_key(|line| line["key"].to_string());
+    let expected = json!([
+        {"mark": "+", "key": "extra", "line": null, "what": "extra"},
+        {"mark": "-", "key": "gone", "line": 3, "what": "missing"},
+        {"mark": "*", "key": "other", "line": 2, "what": "value"},
+    ]);
+    assert_eq!(Value::Array(lines), expected);
+    assert_eq!((&summary["exit"], &summary["steps"]), (&json!({"code": 3, "name": "differs"}), &json!([])));
+    let [top, _, verification] = tables();
+    assert_documented(&summary, top);
+    assert_documented(&summary["verification"], verification);
+    for (member, count) in
+        [("compared", 3), ("same", 1), ("only_in_source", 1), ("only_in_target", 1), ("different", 1)]
+    {
+        assert_eq!(summary["verification"][member], json!(count), "{member}");
+    }
 }
 
 /// An error of an address must not show what is in it (ERR-2).

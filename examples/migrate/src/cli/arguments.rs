@@ -1,6 +1,6 @@
 //! What can be asked for. Help, man page and completions come from these definitions.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -26,10 +26,37 @@ pub(crate) enum Command {
     Copy(CopyArguments),
     Export(ExportArguments),
     Import(ImportArguments),
+    Verify(VerifyArguments),
     Clean(CleanArguments),
     Completions(CompletionsArguments),
     /// Write the man page to standard output
     Man,
+}
+
+impl Command {
+    /// Of those that can be interrupted.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Copy(_) => "copy",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
+            Self::Verify(_) => "verify",
+            Self::Clean(_) => "clean",
+            Self::Completions(_) => "completions",
+            Self::Man => "man",
+        }
+    }
+
+    /// Whether the summary is for a program.
+    pub(crate) const fn json(&self) -> bool {
+        match self {
+            Self::Copy(CopyArguments { options, .. })
+            | Self::Export(ExportArguments { options, .. })
+            | Self::Import(ImportArguments { options, .. }) => options.json,
+            Self::Verify(arguments) => arguments.json,
+            Self::Clean(_) | Self::Completions(_) | Self::Man => false,
+        }
+    }
 }
 
 /// Copy all entries from one stop to the next
@@ -93,6 +120,41 @@ pub(crate) struct ImportArguments {
     pub(crate) options: CopyOptions,
 }
 
+/// Compare all entries of two stores or files, and name what differs
+///
+/// Each difference is a line of JSON on standard output, with key, line in the source, and mark: - is only in FROM, + only
+/// in TO, * in both and not alike. Prefix, globs and rewriting are those of the copy that is verified.
+#[derive(Args, Debug)]
+#[command(after_help = help::brief(), after_long_help = help::full())]
+pub(crate) struct VerifyArguments {
+    /// The store or file that was copied from
+    #[arg(value_name = "FROM", value_hint = ValueHint::AnyPath)]
+    pub(crate) from: String,
+
+    /// The store or file that was copied to
+    #[arg(value_name = "TO", value_hint = ValueHint::AnyPath)]
+    pub(crate) to: String,
+
+    /// Compare so many entries, chosen at random, in place of all
+    #[arg(long, value_name = "N", help_heading = REPORT)]
+    pub(crate) sample: Option<NonZeroU64>,
+
+    /// Look once more at what differs, and name only what differs still
+    #[arg(long, help_heading = REPORT)]
+    pub(crate) recheck: bool,
+
+    /// Do not look for entries that only TO has
+    #[arg(long, help_heading = REPORT)]
+    pub(crate) one_way: bool,
+
+    /// Write the summary as one line of JSON, after the differences
+    #[arg(long, help_heading = REPORT)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}
+
 /// Remove what interrupted copies have left beside a target file
 ///
 /// That is its part file. What a copy that still runs is writing stays.
@@ -117,9 +179,9 @@ const FILES: &str = "Target files";
 const SPEED: &str = "Speed";
 const REPORT: &str = "Checks and report";
 
-/// How to copy.
+/// Which entries, under which keys, and what they mean.
 #[derive(Args, Debug)]
-pub(crate) struct CopyOptions {
+pub(crate) struct Selection {
     /// Only entries whose key begins with this
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = WHICH)]
     pub(crate) prefix: String,
@@ -146,6 +208,17 @@ pub(crate) struct CopyOptions {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = WHICH)]
     pub(crate) add_prefix: String,
 
+    /// What an expiry of zero or less means in a file; without it such entries are refused
+    #[arg(long, value_name = "MEANING", value_enum, help_heading = UNFIT)]
+    pub(crate) zero_expiry: Option<ZeroExpiry>,
+}
+
+/// How to copy.
+#[derive(Args, Debug)]
+pub(crate) struct CopyOptions {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+
     /// Copy although this gets lost; can be given for several kinds
     #[arg(long, value_name = "KIND", value_enum, help_heading = UNFIT)]
     pub(crate) allow_loss: Vec<Loss>,
@@ -153,10 +226,6 @@ pub(crate) struct CopyOptions {
     /// Copy entries whose expiry the source cannot tell as entries that never expire
     #[arg(long, help_heading = UNFIT)]
     pub(crate) unknown_expiry_as_never: bool,
-
-    /// What an expiry of zero or less means in a file; without it such entries are refused
-    #[arg(long, value_name = "MEANING", value_enum, help_heading = UNFIT)]
-    pub(crate) zero_expiry: Option<ZeroExpiry>,
 
     /// Keep an entry that would end too soon for the target as long as the target keeps it at least
     #[arg(long, help_heading = UNFIT)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use kv_api::{MinTtl, Store, Support};
 use kv_migrate::{
-    BulkFormat, BulkReader, BulkWriter, Difference, Entries, Error, Filter, KeyReader, Loss, Options, Result, Rewrite,
-    Sink, Source, Summary, Verification, VerifyOptions, ZeroExpiry, copy, verify,
+    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Loss, Options, Result, Rewrite, Sink, Source, Summary,
+    Verification, VerifyOptions, copy,
 };
 
 use super::arguments::{self, CopyOptions};
@@ -15,7 +15,8 @@ use super::display::{Display, Mode};
 use super::exit::Exit;
 use super::session::{Activity, Refused, Session};
 use super::stop::{self, Opened, Stop};
-use super::{off_thread, place, report};
+use super::verify::{self as compare, Verified};
+use super::{off_thread, place, report, selection};
 
 /// What came of one step.
 #[derive(Debug)]
@@ -27,15 +28,6 @@ pub(crate) struct StepReport {
     pub(crate) verified: Option<Verified>,
 }
 
-/// What a comparison after the copy has found.
-#[derive(Debug)]
-pub(crate) struct Verified {
-    pub(crate) to: String,
-    pub(crate) verification: Verification,
-    /// The first of the differences.
-    pub(crate) shown: Vec<Difference>,
-}
-
 /// Which of the commands it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -45,14 +37,6 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Export => "export",
-            Self::Import => "import",
-        }
-    }
-
     /// So that a mistyped stop is no copy of another kind.
     fn check(self, stops: &[Stop]) -> Result<(), String> {
         let (Some(from), Some(to)) = (stops.first(), stops.last()) else { return Ok(()) };
@@ -74,9 +58,10 @@ pub(crate) async fn run(
     arguments: &CopyOptions,
     session: &Session,
 ) -> Result<Exit, Refused> {
-    let stops = stop::parse_all(stops, arguments.verify, arguments.keys_from.as_deref()).map_err(Refused::usage)?;
+    let stops =
+        stop::parse_all(stops, arguments.verify, arguments.selection.keys_from.as_deref()).map_err(Refused::usage)?;
     way.check(&stops).map_err(Refused::usage)?;
-    check_keys_from(&stops, arguments).map_err(Refused::usage)?;
+    selection::check_keys_from(&stops, &arguments.selection, arguments.verify).map_err(Refused::usage)?;
     let options = options(arguments).map_err(Refused::usage)?;
     if stops.len() > 2 && options.rewrite != Rewrite::default() {
         let message = "--strip-prefix and --add-prefix change keys once, and need exactly two stops";
@@ -92,40 +77,22 @@ pub(crate) async fn run(
         Ok(()) => copy_all(&stops, &opened, arguments, &options, session).await,
         Err(refused) => Err(refused),
     };
-    let closed = close_all(&stops, &opened).await;
+    let closed = stop::close_all(&stops, &opened).await;
     match result {
         Ok(Exit::Complete) => closed.map(|()| Exit::Complete),
         result => result,
     }
 }
 
-fn check_keys_from(stops: &[Stop], arguments: &CopyOptions) -> Result<(), String> {
-    let Some(path) = arguments.keys_from.as_deref() else { return Ok(()) };
-    if !matches!(stops.first(), Some(Stop::Store { .. })) {
-        return Err("--keys-from names keys of a store, and the first stop is not a store".to_owned());
-    }
-    if !path.exists() && path.to_str().is_some_and(stop::may_hold_a_secret) {
-        return Err("the file of --keys-from does not exist, and is not shown as it may hold a secret".to_owned());
-    }
-    if arguments.verify && stop::is_read_only_once(path) {
-        return Err("--verify reads the file of --keys-from again, and only a regular file can be".to_owned());
-    }
-    Ok(())
-}
-
 fn options(arguments: &CopyOptions) -> Result<Options, String> {
     Ok(Options {
-        prefix: arguments.prefix.clone(),
-        filter: Filter::new(&arguments.include, &arguments.exclude)?,
-        rewrite: Rewrite { strip_prefix: arguments.strip_prefix.clone(), add_prefix: arguments.add_prefix.clone() },
         batch_entries: Some(arguments.batch),
         fail_fast: arguments.fail_fast,
         unknown_expiry_as_never: arguments.unknown_expiry_as_never,
-        zero_expiry: arguments.zero_expiry.map_or_else(Default::default, Into::into),
         allow_loss: arguments.allow_loss.iter().map(|loss| (*loss).into()).collect(),
         keep_partial: arguments.keep_partial,
         allow_empty: arguments.allow_empty,
-        ..Options::default()
+        ..selection::options(&arguments.selection)?
     })
 }
 
@@ -144,23 +111,6 @@ async fn open_all(stops: &[Stop], arguments: &CopyOptions) -> Result<Vec<Opened>
     Ok(opened)
 }
 
-async fn close_all(stops: &[Stop], opened: &[Opened]) -> Result<(), Refused> {
-    let mut closed = Ok(());
-    for (stop, opened) in stops.iter().zip(opened) {
-        if let Opened::Store(store) = opened
-            && let Err(error) = store.close().await
-        {
-            let refused = Refused::by_store(&stop.shown(), &error);
-            if closed.is_err() {
-                refused.tell();
-            } else {
-                closed = Err(refused);
-            }
-        }
-    }
-    closed
-}
-
 async fn copy_all(
     stops: &[Stop],
     opened: &[Opened],
@@ -169,7 +119,7 @@ async fn copy_all(
     session: &Session,
 ) -> Result<Exit, Refused> {
     // The keys are those of the first stop; what comes after it lists its own.
-    let mut keys_from = arguments.keys_from.as_deref();
+    let mut keys_from = arguments.selection.keys_from.as_deref();
     for (names, step) in stops.windows(2).zip(opened.windows(2)) {
         if let ([from_name, to_name], [from, to]) = (names, step) {
             let keys_from = keys_from.take();
@@ -210,7 +160,9 @@ impl Step<'_> {
         let display = self.display("copying");
         self.session.begin(Activity::copying(self.from_name, self.to_name, &display));
         let work = Box::pin(copy(source, sink, self.options, |event| display.observe(event)));
-        let summary = display.during(self.counted(work, &display), |line| tell!("{line}")).await;
+        let summary = display
+            .during(compare::counted(work, self.countable(), self.options, &display), |line| tell!("{line}"))
+            .await;
         display.clear();
         self.session.end();
         let mut report = StepReport {
@@ -247,59 +199,29 @@ impl Step<'_> {
         Rc::new(Display::new(what, mode, &self.options.timer))
     }
 
-    /// Counts the entries of a local store meanwhile, where a person waits for the end: its list costs little, and that
-    /// of a remote one is paid for.
-    async fn counted<T>(&self, work: impl Future<Output = T> + Unpin, display: &Display) -> T {
-        let count = async {
-            if let (Mode::Line, Opened::Store(store), true, None) =
-                (display.mode(), self.from, self.is_countable(), self.keys_from)
-                && let Some(entries) = count(store, &self.options.prefix).await
-            {
-                display.set_total(entries);
-            }
-        };
-        let count = std::pin::pin!(count);
-        match futures_util::future::select(work, count).await {
-            futures_util::future::Either::Left((done, _)) => done,
-            futures_util::future::Either::Right(((), work)) => work.await,
+    /// The store whose entries can be counted.
+    fn countable(&self) -> Option<&Store> {
+        match self.from {
+            Opened::Store(store) if self.from_name.is_local() && self.keys_from.is_none() => Some(store),
+            _ => None,
         }
     }
 
-    fn is_countable(&self) -> bool {
-        self.from_name.is_local() && self.options.filter == Filter::default()
-    }
-
     async fn verify(&self, to: &Opened, to_name: &Stop, started: kv_api::Timestamp) -> Result<Verified> {
-        let unreadable = || Error::Unsuitable("- cannot be read again".to_owned());
-        let source = match (self.from, self.keys_from) {
-            (Opened::Store(store), Some(path)) => Entries::Keys(store, path.to_owned()),
-            (Opened::Store(store), None) => Entries::Store(store),
-            (Opened::File(path), _) => Entries::File(path.clone()),
-            (Opened::Stdio, _) => return Err(unreadable()),
-        };
-        let target = match to {
-            Opened::Store(store) => Entries::Store(store),
-            Opened::File(path) => Entries::File(path.clone()),
-            Opened::Stdio => return Err(unreadable()),
-        };
+        let pair = [(self.from_name, self.from, self.keys_from), (to_name, to, None)];
         // What a store held before the copy is no difference.
         let how = VerifyOptions { both_ways: false, started: Some(started), ..VerifyOptions::default() };
         let display = self.display("verifying");
-        self.session.begin(Activity::verifying(self.from_name, to_name, &display));
-        let observed = &*display;
         let mut shown = Vec::new();
         let found = |difference| {
             if shown.len() < report::DIFFERENCES_SHOWN {
                 shown.push(difference);
             }
         };
-        let work = Box::pin(verify(&source, &target, self.options, &how, |event| observed.observe(event), found));
-        let verification = display.during(self.counted(work, &display), |line| tell!("{line}")).await;
-        display.clear();
-        self.session.end();
-        let verified = Verified { to: to_name.shown(), verification, shown };
+        let verification = compare::compare(pair, self.options, &how, &display, self.session, found).await?;
+        let verified = Verified { from: self.from_name.shown(), to: to_name.shown(), verification, shown };
         if !self.arguments.json {
-            report::verification(&verified, &self.from_name.shown());
+            report::verification(&verified);
         }
         Ok(verified)
     }
@@ -337,22 +259,6 @@ fn exit(report: &StepReport) -> Exit {
         (None, _) if !summary.is_complete() => Exit::NotCopied,
         (None, Some(verification)) if !verification.is_clean() => Exit::Differs,
         (None, _) => Exit::Complete,
-    }
-}
-
-/// `None` when it cannot be counted.
-async fn count(store: &Store, prefix: &str) -> Option<u64> {
-    use futures_util::TryStreamExt;
-    let pages = store.list().prefix(prefix.to_owned()).stream();
-    pages.try_fold(0_u64, |count, _| std::future::ready(Ok(count + 1))).await.ok()
-}
-
-impl From<arguments::ZeroExpiry> for ZeroExpiry {
-    fn from(meaning: arguments::ZeroExpiry) -> Self {
-        match meaning {
-            arguments::ZeroExpiry::Never => Self::Never,
-            arguments::ZeroExpiry::Skip => Self::Skip,
-        }
     }
 }
 

@@ -117,6 +117,11 @@ impl Display {
         }
     }
 
+    /// Writes something above the line with progress.
+    pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }

@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use kv_migrate::{Cause, Counts, Error, Failure, Resumed, Summary, Verification};
+use kv_migrate::{Cause, Counts, Error, Failure, Resumed, Summary};
 use serde::Serialize;
 
-use super::copy::{StepReport, Verified};
+use super::copy::StepReport;
 use super::exit::Exit;
 use super::session::{Refused, Session};
+use super::verify::{Differs, Verified};
 use super::{report, shell};
 
 /// Grows only when a member goes or changes its meaning.
@@ -22,6 +23,7 @@ struct Document<'a> {
     seconds: f64,
     error: Option<Problem>,
     steps: Vec<Step<'a>>,
+    verification: Option<Comparison<'a>>,
 }
 
 #[derive(Serialize)]
@@ -91,19 +93,28 @@ struct Onward {
 
 #[derive(Serialize)]
 struct Comparison<'a> {
+    source: &'a str,
     target: &'a str,
     compared: u64,
-    differing: u64,
+    same: u64,
+    only_in_source: u64,
+    only_in_target: u64,
+    different: u64,
+    no_value: u64,
     expired: u64,
     skipped: u64,
     expiry_not_reported: u64,
+    changed_meanwhile: u64,
+    target_not_listed: bool,
+    is_sample: bool,
+    examples: Vec<Differs<'a>>,
     stopped: Option<Problem>,
 }
 
 /// Writes it as one line, and answers how the command ended then.
 pub(crate) fn print(command: &str, session: &Session, refused: Option<&Refused>, exit: Exit, took: Duration) -> Exit {
-    let steps = session.take_steps();
-    let document = document(command, &steps, refused, exit, took);
+    let (steps, verified) = (session.take_steps(), session.take_verified());
+    let document = document(command, &steps, verified.as_ref(), refused, exit, took);
     let line = serde_json::to_vec(&document).map_err(io::Error::from).map(|mut line| {
         line.push(b'\n');
         line
@@ -125,6 +136,7 @@ pub(crate) fn print(command: &str, session: &Session, refused: Option<&Refused>,
 fn document<'a>(
     command: &'a str,
     steps: &'a [StepReport],
+    verified: Option<&'a Verified>,
     refused: Option<&Refused>,
     exit: Exit,
     took: Duration,
@@ -136,6 +148,7 @@ fn document<'a>(
         seconds: took.as_secs_f64(),
         error: refused.map(|refused| Problem { kind: refused.kind.clone(), message: refused.message.clone() }),
         steps: steps.iter().map(step).collect(),
+        verification: verified.map(comparison),
     }
 }
 
@@ -186,16 +199,24 @@ fn example(failure: &Failure) -> Example<'_> {
 }
 
 fn comparison(verified: &Verified) -> Comparison<'_> {
-    let Verified { to, verification, .. } = verified;
-    let Verification { compared, expired, skipped, expiry_not_reported, stopped, .. } = verification;
+    let Verified { from, to, verification, shown } = verified;
     Comparison {
+        source: from,
         target: to,
-        compared: *compared,
-        differing: verification.differences(),
-        expired: *expired,
-        skipped: *skipped,
-        expiry_not_reported: *expiry_not_reported,
-        stopped: stopped.as_ref().map(problem),
+        compared: verification.compared,
+        same: verification.same,
+        only_in_source: verification.only_in_source,
+        only_in_target: verification.only_in_target,
+        different: verification.different,
+        no_value: verification.no_value,
+        expired: verification.expired,
+        skipped: verification.skipped,
+        expiry_not_reported: verification.expiry_not_reported,
+        changed_meanwhile: verification.changed_meanwhile,
+        target_not_listed: verification.target_not_listed,
+        is_sample: verification.is_sample,
+        examples: shown.iter().map(Differs::new).collect(),
+        stopped: verification.stopped.as_ref().map(problem),
     }
 }
 

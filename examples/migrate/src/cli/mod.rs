@@ -19,10 +19,12 @@ mod log;
 mod place;
 mod progress;
 mod report;
+mod selection;
 mod session;
 mod shell;
 mod signals;
 mod stop;
+mod verify;
 
 use std::panic;
 use std::pin::pin;
@@ -33,10 +35,10 @@ use clap::Parser;
 use futures_util::future::{Either, select};
 use kv_api::{Timer, TokioTimer};
 
-use arguments::{Arguments, Command, CopyOptions};
+use arguments::{Arguments, Command};
 use copy::Way;
 use exit::Exit;
-use session::Session;
+use session::{Refused, Session};
 
 pub(crate) fn main() -> ExitCode {
     let exit = match Arguments::try_parse() {
@@ -49,24 +51,9 @@ pub(crate) fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Exit {
     log::start(arguments.verbose);
     match &arguments.command {
-        Command::Copy(of) => job(Way::Copy, &of.stops, &of.options, arguments),
-        Command::Export(of) => {
-            let stops = [of.from.clone(), of.file.clone()];
-            job(Way::Export, &stops, &of.options, arguments)
-        }
-        Command::Import(of) => {
-            let stops: Vec<_> = if of.stops.len() == 1 { vec!["-".to_owned()] } else { Vec::new() };
-            job(Way::Import, &[stops, of.stops.clone()].concat(), &of.options, arguments)
-        }
-        Command::Clean(of) => match clean::run(&of.target) {
-            Ok(exit) => exit,
-            Err(refused) => {
-                refused.tell();
-                refused.exit
-            }
-        },
         Command::Completions(of) => printed(Ok(shell::completions(of.shell))),
         Command::Man => printed(shell::man()),
+        command => job(command, arguments.verbose > 0),
     }
 }
 
@@ -81,8 +68,26 @@ fn printed(text: std::io::Result<Vec<u8>>) -> Exit {
     }
 }
 
-/// Runs until it is done or a signal comes.
-fn job(way: Way, stops: &[String], options: &CopyOptions, arguments: &Arguments) -> Exit {
+/// Does what is asked for.
+async fn work(command: &Command, session: &Session) -> Result<Exit, Refused> {
+    match command {
+        Command::Copy(of) => copy::run(Way::Copy, &of.stops, &of.options, session).await,
+        Command::Export(of) => {
+            let stops = [of.from.clone(), of.file.clone()];
+            copy::run(Way::Export, &stops, &of.options, session).await
+        }
+        Command::Import(of) => {
+            let stdin: &[_] = if of.stops.len() == 1 { &["-".to_owned()] } else { &[] };
+            copy::run(Way::Import, &[stdin, &of.stops].concat(), &of.options, session).await
+        }
+        Command::Verify(of) => verify::run(of, session).await,
+        Command::Clean(of) => clean::run(&of.target),
+        Command::Completions(_) | Command::Man => Ok(Exit::Complete),
+    }
+}
+
+/// Works until it is done or a signal comes.
+fn job(command: &Command, writes_log: bool) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -91,11 +96,11 @@ fn job(way: Way, stops: &[String], options: &CopyOptions, arguments: &Arguments)
         }
     };
     let exit = runtime.block_on(async {
-        let (session, began) = (Session::new(arguments.verbose > 0), TokioTimer.monotonic_now());
+        let (session, began) = (Session::new(writes_log), TokioTimer.monotonic_now());
         let result = {
             // First, so that it is listened to before there is anything to clean up.
             let stop = pin!(signals::stop());
-            let work = pin!(copy::run(way, stops, options, &session));
+            let work = pin!(work(command, &session));
             match select(stop, work).await {
                 Either::Left((exit, _)) => {
                     signals::end_at_the_next();
@@ -111,9 +116,9 @@ fn job(way: Way, stops: &[String], options: &CopyOptions, arguments: &Arguments)
                 (refused.exit, Some(refused))
             }
         };
-        if options.json {
+        if command.json() {
             let took = TokioTimer.monotonic_now().saturating_sub(began);
-            return json::print(way.name(), &session, refused.as_ref(), exit, took);
+            return json::print(command.name(), &session, refused.as_ref(), exit, took);
         }
         exit
     });

@@ -5,9 +5,10 @@ use std::time::Duration;
 use kv_api::Escaped;
 use kv_migrate::{Cause, Error, Failure, Summary};
 
-use super::copy::{StepReport, Verified};
+use super::copy::StepReport;
 use super::progress::per_second;
 use super::stop::Stop;
+use super::verify::Verified;
 
 /// How many differences are shown; the count goes on.
 pub(crate) const DIFFERENCES_SHOWN: usize = 20;
@@ -113,8 +114,41 @@ fn untouched(summary: &Summary, target: &Stop) {
     }
 }
 
-pub(crate) fn verification(verified: &Verified, from: &str) {
-    let Verified { to, verification, shown } = verified;
+/// What was compared after a copy.
+pub(crate) fn verification(verified: &Verified) {
+    outcome(verified);
+    for difference in &verified.shown {
+        tell!("    {} {}", place(difference.line, &difference.key), difference.what);
+    }
+    let more = verified.verification.differences().saturating_sub(verified.shown.len() as u64);
+    if more > 0 {
+        tell!("    and {} more", grouped(more));
+    }
+}
+
+/// What was compared for its own sake; the differences are on standard output already.
+pub(crate) fn comparison(verified: &Verified) {
+    outcome(verified);
+    let Verified { from, to, verification, .. } = verified;
+    if verification.differences() > 0 {
+        tell!("  = {} the same", grouped(verification.same));
+        tell!("  - {} only in {from}", grouped(verification.only_in_source));
+        tell!("  + {} only in {to}", grouped(verification.only_in_target));
+        tell!("  * {} in both, and not alike", grouped(verification.different));
+    }
+    if verification.changed_meanwhile > 0 {
+        tell!("  {} differed at first, and no more", entries(verification.changed_meanwhile));
+    }
+    if verification.target_not_listed {
+        tell!("  entries that only {to} has could not be looked for: it cannot list its keys");
+    }
+    if verification.is_sample {
+        tell!("  this was a sample: the other entries were not compared");
+    }
+}
+
+fn outcome(verified: &Verified) {
+    let Verified { from, to, verification, .. } = verified;
     let differing = verification.differences();
     if let Some(error) = &verification.stopped {
         self::error(error);
@@ -139,13 +173,6 @@ pub(crate) fn verification(verified: &Verified, from: &str) {
     if verification.expiry_not_reported > 0 {
         let count = entries(verification.expiry_not_reported);
         tell!("  of {count} the expiry could not be compared: a store does not tell it");
-    }
-    for difference in shown {
-        tell!("    {} {}", place(difference.line, &difference.key), difference.what);
-    }
-    let more = differing.saturating_sub(shown.len() as u64);
-    if more > 0 {
-        tell!("    and {} more", grouped(more));
     }
 }
 

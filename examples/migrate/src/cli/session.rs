@@ -10,12 +10,14 @@ use super::display::Display;
 use super::exit::Exit;
 use super::report;
 use super::stop::Stop;
+use super::verify::Verified;
 
 /// Shared by the work and by what ends it.
 #[derive(Default)]
 pub(crate) struct Session {
     activity: RefCell<Option<Activity>>,
     steps: RefCell<Vec<StepReport>>,
+    verified: RefCell<Option<Verified>>,
     writes_stdout: Cell<bool>,
     writes_log: bool,
 }
@@ -42,6 +44,14 @@ impl Session {
         self.steps.take()
     }
 
+    pub(crate) fn set_verified(&self, verified: Verified) {
+        self.verified.replace(Some(verified));
+    }
+
+    pub(crate) fn take_verified(&self) -> Option<Verified> {
+        self.verified.take()
+    }
+
     pub(crate) fn set_writes_stdout(&self, writes_stdout: bool) {
         self.writes_stdout.set(writes_stdout);
     }
@@ -58,7 +68,7 @@ impl Session {
     pub(crate) fn interrupted(&self, exit: Exit) -> Refused {
         let what = match self.activity.take() {
             Some(activity) => activity.ended(),
-            None => "nothing was being copied".to_owned(),
+            None => "nothing was copied or compared yet".to_owned(),
         };
         Refused { exit, kind: "interrupted".to_owned(), message: format!("interrupted: {what}") }
     }
@@ -86,7 +96,7 @@ impl Activity {
         self.display.clear();
         let (entries, from, to) = (report::entries(self.display.entries()), &self.from, self.to.shown());
         if self.verifies {
-            return format!("{entries} of {from} were compared with {to}; the copy itself was done");
+            return format!("{entries} of {from} were compared with {to}");
         }
         let stays = match &self.to {
             Stop::Store { .. } => format!("what {to} has acknowledged stays there"),

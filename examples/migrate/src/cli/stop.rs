@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use kv_api::{Escaped, Store, StoreUrl};
 use kv_migrate::{BulkFormat, BulkReader};
 
+use super::session::Refused;
 use super::{place, report};
 
 /// A stop as it was written.
@@ -145,6 +146,24 @@ impl Stop {
             Self::Stdio => "-".to_owned(),
         }
     }
+}
+
+/// Closes the stores; the first that cannot be closed is answered, and others are told.
+pub(crate) async fn close_all(stops: &[Stop], opened: &[Opened]) -> Result<(), Refused> {
+    let mut closed = Ok(());
+    for (stop, opened) in stops.iter().zip(opened) {
+        if let Opened::Store(store) = opened
+            && let Err(error) = store.close().await
+        {
+            let refused = Refused::by_store(&stop.shown(), &error);
+            if closed.is_err() {
+                refused.tell();
+            } else {
+                closed = Err(refused);
+            }
+        }
+    }
+    closed
 }
 
 /// A store by what tells it from others. The scheme is that of a backend; of a file, which knows no secret, it is path
