@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKinds};
 
-use crate::store::{BATCH_ITEMS_MAX, READ_KEYS_MAX};
+use crate::store::READ_KEYS_MAX;
 
 /// The length of a key is packed into 16 bits.
 pub(crate) const KEY_BYTES_MAX: usize = 65_535;
@@ -16,6 +16,10 @@ const METADATA_BYTES_MAX: u64 = 1024 * 1024 - 1;
 
 /// Keys on a page at most.
 const LIST_PAGE_MAX: usize = 1000;
+
+/// A transaction takes more, but what is gained by that is small beside the memory of larger batches; and those that
+/// come together share one.
+const BULK_WRITE_ITEMS: usize = 10_000;
 
 /// What every SQLite store supports: all of the contract, natively.
 ///
@@ -45,7 +49,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("sqlite")
     .with_list_expiry(true)
     .with_list_value_bytes(true)
     .with_list_page_max(LIST_PAGE_MAX)
-    .with_bulk_items(BATCH_ITEMS_MAX, READ_KEYS_MAX)
+    .with_bulk_items(BULK_WRITE_ITEMS, READ_KEYS_MAX)
     .with_counters(Support::Native, i64::MIN, i64::MAX)
     .with_counter_range_atomic(true)
     .with_counter_expiry(true)

@@ -15,11 +15,9 @@ use crate::files::{Files, Found};
 /// for the task on each row.
 const ROW_BUFFER: usize = 1024;
 
-/// KiB: 16 MiB each, since there may be several.
-const READER_CACHE: &str = "-16384";
-
-/// KiB: 32 MiB. Large batches touch each page once, and what others touch again fits.
-const WRITER_CACHE: &str = "-32768";
+/// KiB: 16 MiB each, since there may be several. For the writer, more has shown no gain: a page that has to be read
+/// again comes from the system's own cache, and costs little beside writing it.
+const CACHE: &str = "-16384";
 
 /// While large batches come, the log grows to 64 MiB of pages of 4 KiB: with keys in random order each transaction
 /// changes nearly all pages of the key index, which then are moved into the file once for several transactions.
@@ -43,7 +41,7 @@ impl Opening {
             .synchronous(synchronous)
             // On macOS a plain sync leaves the data in the disk's own cache; elsewhere this changes nothing.
             .pragma("fullfsync", fullfsync)
-            .pragma("cache_size", WRITER_CACHE)
+            .pragma("cache_size", CACHE)
             // A grouped write keeps a journal of its statement, which would go through a temporary file.
             .pragma("temp_store", "MEMORY")
             .pragma("wal_autocheckpoint", self.config.checkpoint_pages.to_string())
@@ -52,12 +50,12 @@ impl Opening {
     /// For a reader of a store that writes too: able to recover the log after a crash, and to move it into the file
     /// when it is the last to close.
     pub(crate) fn for_reading(&self) -> SqliteConnectOptions {
-        self.basic().pragma("cache_size", READER_CACHE).pragma("query_only", "ON")
+        self.basic().pragma("cache_size", CACHE).pragma("query_only", "ON")
     }
 
     /// For a reader of a store for reading only: without any right to write.
     fn for_reading_only(&self, how: ReadOnly) -> SqliteConnectOptions {
-        self.for_looking(how).pragma("cache_size", READER_CACHE)
+        self.for_looking(how).pragma("cache_size", CACHE)
     }
 
     /// For a look at a file that may be another application's: leaves it and its directory as they are.
@@ -366,7 +364,7 @@ mod tests {
             for (pragma, expected) in [
                 ("synchronous", synchronous),
                 ("fullfsync", fullfsync),
-                ("cache_size", -32_768),
+                ("cache_size", -16_384),
                 ("temp_store", 2),
                 ("wal_autocheckpoint", 1234),
                 ("busy_timeout", 0),

@@ -26,7 +26,7 @@ use crate::writer::{Job, Writer};
 const QUEUE_MAX: usize = 1024;
 
 /// How much of a batch is handed to the writer at once: what one transaction takes, where nobody else waits.
-pub(crate) const BATCH_ITEMS_MAX: usize = 50_000;
+const BATCH_ITEMS_MAX: usize = 50_000;
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many keys, and how many bytes of them, one statement reads.

@@ -58,8 +58,8 @@ impl Failure {
     }
 }
 
-/// Takes the write lock where it is not `locked` yet, reads the state of the group's keys into it, and says what time it
-/// is: read now that the lock is held, this one instant decides all expiries of the group.
+/// Takes the write lock where it is not `locked` yet, reads the state of the group's keys into it, and says what time
+/// it is: read now that the lock is held, this one instant decides all expiries of the group.
 pub(crate) async fn begin(
     connection: &mut SqliteConnection,
     group: &mut Group<'_>,

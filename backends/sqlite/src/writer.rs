@@ -38,11 +38,11 @@ pub(crate) enum Job {
 const GROUP_OPERATIONS_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 
-/// A larger batch is no part of a group. So many of them are taken from the channel before others are kept from joining.
+/// A larger batch is no part of a group. At most so many of them wait outside of the channel.
 const BATCHES_WAITING_MAX: usize = 64;
 
-/// How long a transaction goes on when more operations of large batches are left, and how many it takes: another process
-/// that waits for it cannot be seen, and all that it writes is in the log before it is in the file.
+/// How long a transaction goes on when more operations of large batches are left, and how many it takes: another
+/// process that waits for it cannot be seen, and all that it writes is in the log before it is in the file.
 const BULK_TIME_MAX: Duration = Duration::from_secs(1);
 const BULK_OPERATIONS_MAX: usize = 50_000;
 
