@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::session::{Activity, Refused, Session};
 use super::stop::{self, Opened, Stop};
 use super::verify::{self as compare, Verified};
-use super::{off_thread, place, report, selection};
+use super::{off_thread, place, report, selection, stdio};
 
 /// What came of one step.
 #[derive(Debug)]
@@ -155,7 +155,10 @@ impl Step<'_> {
                 let path = path.clone();
                 Sink::bulk(off_thread(move || BulkWriter::create(&path)).await?)
             }
-            Opened::Stdio => Sink::bulk(BulkWriter::stdout(self.arguments.stdout_format.into())),
+            Opened::Stdio => {
+                stdio::check_output()?;
+                Sink::bulk(BulkWriter::stdout(self.arguments.stdout_format.into()))
+            }
         };
         let display = self.display("copying");
         self.session.begin(Activity::copying(self.from_name, self.to_name, &display));
@@ -244,7 +247,10 @@ impl Step<'_> {
                 let path = path.clone();
                 Ok(Source::bulk(off_thread(move || BulkReader::open(&path)).await?, self.options))
             }
-            (Opened::Stdio, _) => Ok(Source::bulk(BulkReader::stdin(), self.options)),
+            (Opened::Stdio, _) => {
+                stdio::check_input()?;
+                Ok(Source::bulk(BulkReader::stdin(), self.options))
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ mod selection;
 mod session;
 mod shell;
 mod signals;
+mod stdio;
 mod stop;
 mod verify;
 
