@@ -87,6 +87,8 @@ async fn the_error_names_file_line_and_member_and_no_target_file_appears() {
         ("x.json", format!("[{GOOD}").into_bytes(), "line 1: the file ends before the array does"),
         ("x.json", format!("[{GOOD},\n{{\"key\":\"b").into_bytes(), "line 2: the file ends in the middle of an item"),
         ("x.json", format!("[{GOOD}]\n[]").into_bytes(), "line 2: something follows the end of the array"),
+        // A frame of nothing, with a window of 256 MiB.
+        ("x.jsonl.zst", b"\x28\xb5\x2f\xfd\0\x90\x01\0\0".to_vec(), "needs a window of more than 128 MiB"),
         ("x.jsonl.zst", zstd_cut, "the zstd data ends too early"),
         ("x.jsonl.zst", zstd_wrong_sum, "the zstd data is damaged"),
         ("x.jsonl", [zstd(GOOD), b"rest".to_vec()].concat(), "the zstd data is damaged"),

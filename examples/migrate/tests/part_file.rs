@@ -207,26 +207,27 @@ fn what_interrupted_copies_have_left_is_removed_and_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_part_file_stands_beside_the_file_that_a_link_leads_to_and_has_its_permissions() {
+fn a_part_file_stands_beside_the_file_that_a_link_leads_to_and_gets_its_permissions() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     fs::create_dir(here.join("far")).unwrap();
     fs::write(here.join("far/real.jsonl"), "").unwrap();
-    fs::set_permissions(here.join("far/real.jsonl"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(here.join("far/real.jsonl"), fs::Permissions::from_mode(0o440)).unwrap();
     symlink("far/real.jsonl", here.join("link.jsonl")).unwrap();
     let path = here.join("link.jsonl");
     let mut writer = BulkWriter::create(&path).unwrap();
     let part = BulkWriter::part_path(&path);
     assert_eq!(names(&here.join("far")), ["real.jsonl", "real.jsonl.kv-migrate-part"]);
-    assert_eq!(fs::metadata(&part).unwrap().permissions().mode() & 0o777, 0o640);
+    // Until then it can be written, and be read by nobody else.
+    assert_eq!(fs::metadata(&part).unwrap().permissions().mode() & 0o777, 0o600);
     write(&mut writer, &["a"]);
     let mark = writer.checkpoint().unwrap().unwrap();
     drop(writer);
     BulkWriter::resume(&path, &mark).unwrap().finish().unwrap();
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
     assert_eq!(keys(&here.join("far/real.jsonl")), ["a"]);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o440);
 }
 
 #[cfg(target_os = "linux")]

@@ -59,7 +59,7 @@ pub(crate) fn decompressed(
         Compression::None => Box::new(input),
         Compression::Gzip => Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipReader::new(input))),
         Compression::Zstd => {
-            // Frame by frame, and past what is to be skipped between them.
+            // Frame by frame, and past what is to be skipped between them. As zstd(1), with a window of 128 MiB at most.
             let frames = zstd::stream::read::Decoder::with_buffer(input).map_err(read)?;
             Box::new(BufReader::with_capacity(BUFFER_BYTES, frames))
         }
@@ -81,6 +81,10 @@ pub(crate) fn input_error(name: &str, line: u64, compression: Compression, error
     match error.kind() {
         io::ErrorKind::UnexpectedEof => damaged(name, line, format!("the {what} data ends too early")),
         io::ErrorKind::OutOfMemory => Error::file(name, "read", error),
+        // The words of the library for a window that is too large.
+        _ if compression == Compression::Zstd && error.to_string().contains("too much memory") => {
+            damaged(name, line, "needs a window of more than 128 MiB to decompress; compress it with less (--long=27)")
+        }
         _ => damaged(name, line, format!("the {what} data is damaged: {error}")),
     }
 }

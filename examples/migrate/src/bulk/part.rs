@@ -1,7 +1,7 @@
 //! Part files: where a regular file is written until it is whole.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -25,18 +25,14 @@ pub(super) struct Part {
 impl Part {
     /// A new part file for `target`, in place of one that was left behind.
     pub(super) fn create(target: &Path) -> io::Result<Self> {
-        let existing = match fs::metadata(target) {
-            Ok(existing) => Some(existing),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let replaces_one = permissions(target)?.is_some();
         let path = path_of(target);
         for _ in 0..ATTEMPTS_MAX {
             if let Some(left) = locked(&path)? {
                 fs::remove_file(&path)?;
                 drop(left);
             }
-            let file = match new_file(&path, existing.is_some()) {
+            let file = match new_file(&path, replaces_one) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue, // by another run, just now
                 Err(error) => return Err(error),
@@ -45,12 +41,7 @@ impl Part {
             if !is_at(&file, &path)? {
                 continue; // another run took it for left behind before it was locked
             }
-            let part = Self { file, path, target: target.to_owned(), stays: false };
-            if let Some(existing) = existing {
-                // A user who could not read the old file must not read the new one.
-                part.file.set_permissions(existing.permissions())?;
-            }
-            return Ok(part);
+            return Ok(Self { file, path, target: target.to_owned(), stays: false });
         }
         Err(in_use())
     }
@@ -115,9 +106,13 @@ impl Part {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Waits until the disk has the file, and opens its folder: its name is durable only when that is. Opened before
-    /// the name is given: where that is refused, nothing has changed yet, as the error says.
+    /// Waits until the disk has the file, with the permissions of its target, and opens its folder: its name is durable
+    /// only when that is. Opened before the name is given: where that is refused, nothing has changed yet, as the error says.
     fn synced(&self) -> io::Result<Option<File>> {
+        if let Some(permissions) = permissions(&self.target)? {
+            // A user who could not read the old file must not read the new one.
+            self.file.set_permissions(permissions)?;
+        }
         self.file.sync_all()?;
         folder(&self.path)
     }
@@ -221,16 +216,26 @@ fn foreign(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, problem)
 }
 
-fn new_file(path: &Path, with_other_permissions: bool) -> io::Result<File> {
+/// Those of the file of this name, if there is one.
+fn permissions(target: &Path) -> io::Result<Option<Permissions>> {
+    match fs::metadata(target) {
+        Ok(existing) => Ok(Some(existing.permissions())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn new_file(path: &Path, replaces_one: bool) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
-    if with_other_permissions {
-        // Until it gets those of the file that it replaces.
+    if replaces_one {
+        // Its user's alone, until it is whole and gets the permissions of the file that it replaces. Those may forbid
+        // to write, and so to resume.
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
     #[cfg(not(unix))]
-    let _ = with_other_permissions;
+    let _ = replaces_one;
     options.open(path)
 }
 
