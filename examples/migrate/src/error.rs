@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use kv_api::Escaped;
 
 use crate::loss::Loss;
 use crate::printing::Shortened;
+use crate::progress::Side;
 
 /// The result of everything that can end a copy.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -50,6 +52,16 @@ pub enum Error {
     /// Nothing was copied, and the target file of this name holds entries; see
     /// [`Options::allow_empty`](crate::Options::allow_empty).
     EmptyResult(String),
+    /// A store asked for a wait, or could not be reached, for longer than
+    /// [`Options::max_wait`](crate::Options::max_wait) without any progress.
+    GaveUp {
+        /// Which of the two.
+        side: Side,
+        /// What it answered last.
+        error: kv_api::Error,
+        /// How long there was no progress.
+        waited: Duration,
+    },
     /// An entry was not copied, and [`Options::fail_fast`](crate::Options::fail_fast) says that this is the end.
     FailFast,
 }
@@ -93,6 +105,13 @@ impl fmt::Display for Error {
             ),
             Self::Lossy(loss) => write!(f, "every entry would lose its {loss}; --allow-loss {loss} accepts that"),
             Self::EmptyResult(file) => write!(f, "{}: not replaced, since no entry was copied", Escaped(file)),
+            Self::GaveUp { error, waited, .. } => {
+                write!(f, "{error}; gave up after {} s without progress", waited.as_secs())?;
+                match error.retry_after() {
+                    Some(asked) => write!(f, " (it asks to wait for {} s)", asked.as_secs()),
+                    None => Ok(()),
+                }
+            }
             Self::FailFast => f.write_str("stopped at the first entry that was not copied"),
         }
     }
@@ -102,7 +121,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             // Its own text is in ours already.
-            Self::Store(error) => error.source(),
+            Self::Store(error) | Self::GaveUp { error, .. } => error.source(),
             _ => None,
         }
     }

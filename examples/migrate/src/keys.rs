@@ -10,6 +10,7 @@ use kv_api::JsonText;
 
 use crate::bulk::{Compression, Decompressed, FrameError, Frames, damaged, decompressed, input_error};
 use crate::error::{Error, Result};
+use crate::identity;
 
 /// The longest line that is read, in bytes, and the longest object with a list of keys: longer than any key, or than
 /// what one request lists.
@@ -36,6 +37,8 @@ pub struct KeyReader {
     line: u64,
     /// How many keys have been read.
     keys: u64,
+    /// Of a regular file.
+    identity: Option<String>,
 }
 
 enum Form {
@@ -54,17 +57,22 @@ impl KeyReader {
     /// [`Error::File`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.is_dir(), file)));
-        let (is_folder, file) = opened.map_err(|error| Error::file(&name, "open", error))?;
-        if is_folder {
+        let file = File::open(path).map_err(|error| Error::file(&name, "open", error))?;
+        let about = file.metadata().map_err(|error| Error::file(&name, "open", error))?;
+        if about.is_dir() {
             return Err(Error::file(&name, "read", io::ErrorKind::IsADirectory.into()));
         }
-        Ok(Self::over(name, Box::new(file)))
+        Ok(Self { identity: identity::of_source_file(path, &about), ..Self::over(name, Box::new(file)) })
     }
 
     pub(crate) fn over(name: String, input: Box<dyn Read + Send>) -> Self {
         let compression = Compression::of_name(&name);
-        Self { name, compression, form: Form::Unknown(Some(input)), line: 0, keys: 0 }
+        Self { name, compression, form: Form::Unknown(Some(input)), line: 0, keys: 0, identity: None }
+    }
+
+    /// What tells the file from others, and from what it was before; `None` where it cannot be read again.
+    pub(crate) fn identity(&self) -> Option<String> {
+        self.identity.clone()
     }
 
     /// The next key and its line, from 1; `None` at the end.

@@ -22,12 +22,17 @@
 //! ```
 
 mod bulk;
+mod checkpoint;
+mod context;
 mod copy;
 mod error;
 mod filter;
+mod identity;
 mod keys;
 mod loss;
 mod options;
+mod pace;
+mod patience;
 mod plan;
 mod printing;
 mod progress;

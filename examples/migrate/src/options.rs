@@ -117,10 +117,6 @@ pub enum ZeroExpiry {
 }
 
 impl Options {
-    pub(crate) fn entries_max(&self) -> usize {
-        self.batch_entries.map_or(500, NonZeroUsize::get)
-    }
-
     /// Whether the entry of the source with this key is to be copied.
     pub(crate) fn selects(&self, key: &str) -> bool {
         key.starts_with(&self.prefix) && self.filter.admits(key)

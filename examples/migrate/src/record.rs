@@ -48,10 +48,11 @@ impl Record {
         Self { key, value: entry.into_value(), metadata, expiry, line: None }
     }
 
-    pub(crate) fn into_item<'a>(self) -> SetItem<'a> {
-        let mut item = SetItem::new(self.key, self.value);
-        if let Some(metadata) = self.metadata {
-            item = item.metadata(metadata);
+    /// What sets it. Cheap: the value is shared.
+    pub(crate) fn to_item(&self) -> SetItem<'_> {
+        let mut item = SetItem::new(self.key.as_str(), self.value.clone());
+        if let Some(metadata) = &self.metadata {
+            item = item.metadata(metadata.clone());
         }
         match self.expiry {
             RecordExpiry::Never | RecordExpiry::Unknown | RecordExpiry::NotPositive => item,
@@ -60,10 +61,12 @@ impl Record {
         }
     }
 
+    /// What a record takes in memory beside its key, value and metadata, about.
+    pub(crate) const BESIDE: usize = 128;
+
     /// About what it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        const BESIDE: usize = 128;
         let metadata = self.metadata.as_ref().map_or(0, |metadata| metadata.as_bytes().len());
-        self.key.len() + self.value.as_bytes().len() + metadata + BESIDE
+        self.key.len() + self.value.as_bytes().len() + metadata + Self::BESIDE
     }
 }

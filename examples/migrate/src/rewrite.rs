@@ -42,11 +42,11 @@ impl Rewrite {
             let message = "nothing is left of it without the prefix that is to be taken off";
             return Err(Error::invalid(Reason::KeyEmpty, message).with_key(&key));
         }
-        Ok(if self.strip_prefix.is_empty() && self.add_prefix.is_empty() {
-            key
-        } else {
-            [&self.add_prefix, rest].concat()
-        })
+        Ok(if self.is_identity() { key } else { [&self.add_prefix, rest].concat() })
+    }
+
+    pub(crate) const fn is_identity(&self) -> bool {
+        self.strip_prefix.is_empty() && self.add_prefix.is_empty()
     }
 
     /// The key in the source of the entry that has this one in the target: the inverse of

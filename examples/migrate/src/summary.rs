@@ -1,15 +1,17 @@
 //! What became of the entries: an honest account.
 
 use std::mem;
+use std::ops::AddAssign;
 use std::path::PathBuf;
 
-use kv_api::Reason;
+use kv_api::{ErrorKind, Reason};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::progress::Resumed;
 
 /// What a copy did with the entries it read: `read` is the sum of those that follow, up to `unknown`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counts {
     /// Entries read from the source, of those that were selected. A batch that an [`Error`] of the target cut off is
@@ -45,6 +47,37 @@ pub struct Counts {
     /// Keys of a file of keys that the source does not have: no failure, for an entry may have expired since it was
     /// named.
     pub missing: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        let Self {
+            read,
+            written,
+            unchanged,
+            kept,
+            repeated,
+            expired,
+            skipped,
+            failed,
+            unknown,
+            expiry_lost,
+            metadata_lost,
+            missing,
+        } = more;
+        self.read += read;
+        self.written += written;
+        self.unchanged += unchanged;
+        self.kept += kept;
+        self.repeated += repeated;
+        self.expired += expired;
+        self.skipped += skipped;
+        self.failed += failed;
+        self.unknown += unknown;
+        self.expiry_lost += expiry_lost;
+        self.metadata_lost += metadata_lost;
+        self.missing += missing;
+    }
 }
 
 /// What a copy did.
@@ -159,13 +192,15 @@ impl Summary {
     pub const fn is_complete(&self) -> bool {
         self.stopped.is_none() && self.counts.failed == 0 && self.counts.unknown == 0
     }
+}
 
-    pub(crate) fn add_failure(&mut self, key: String, line: Option<u64>, error: kv_api::Error) {
-        if error.is_outcome_unknown() {
-            self.counts.unknown += 1;
-        } else {
-            self.counts.failed += 1;
-        }
-        self.failures.add(Failure { key, line, error });
+impl Failure {
+    /// Of an item that cannot be read.
+    pub(crate) fn of_item(error: Error) -> Self {
+        let (key, line) = match &error {
+            Error::Damaged { key, line, .. } => (key.clone().unwrap_or_default(), Some(*line)),
+            _ => (String::new(), None),
+        };
+        Self { key, line, error: kv_api::Error::new(ErrorKind::InvalidArgument, error.to_string()) }
     }
 }

@@ -12,8 +12,18 @@ pub(crate) struct WrittenKeys {
     hashes: HashSet<u64>,
 }
 
+/// Makes the hashes of keys.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyHasher(RandomState);
+
+impl KeyHasher {
+    pub(crate) fn hash(&self, key: &str) -> u64 {
+        self.0.hash_one(key)
+    }
+}
+
 /// Whether a key was written before.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Seen {
     New,
     Before,
@@ -26,8 +36,16 @@ impl WrittenKeys {
         Self { keys_max, seed: RandomState::new(), hashes: HashSet::new() }
     }
 
-    pub(crate) fn add(&mut self, key: &str) -> Seen {
-        let hash = self.seed.hash_one(key);
+    /// What makes the hashes that [`add`](Self::add) takes.
+    pub(crate) fn hasher(&self) -> KeyHasher {
+        KeyHasher(self.seed.clone())
+    }
+
+    pub(crate) fn add_key(&mut self, key: &str) -> Seen {
+        self.add(self.seed.hash_one(key))
+    }
+
+    pub(crate) fn add(&mut self, hash: u64) -> Seen {
         if self.hashes.len() < self.keys_max {
             if self.hashes.insert(hash) { Seen::New } else { Seen::Before }
         } else if self.hashes.contains(&hash) {
@@ -45,7 +63,9 @@ mod tests {
     #[test]
     fn keys_beyond_the_bound_are_said_to_be_not_kept() {
         let mut keys = WrittenKeys::new(2);
-        let seen = ["a", "a", "b", "c", "c", "b"].map(|key| keys.add(key));
+        let hasher = keys.hasher();
+        let seen = ["a", "a", "b", "c", "c"].map(|key| keys.add_key(key));
+        let seen = [&seen[..], &[keys.add(hasher.hash("b"))]].concat();
         assert_eq!(seen, [Seen::New, Seen::Before, Seen::New, Seen::NotKept, Seen::NotKept, Seen::Before]);
         assert_eq!(keys.hashes.len(), 2);
     }

@@ -13,6 +13,7 @@ use super::format::Compression;
 use super::frame::{FrameError, Frames};
 use super::item;
 use crate::error::{Error, Result};
+use crate::identity;
 use crate::record::Record;
 
 /// Reads the entries of a file one after the other: JSON array or lines, plain, gzip or zstd, as its first bytes say. It
@@ -31,6 +32,8 @@ pub struct BulkReader {
     items: u64,
     bytes_read: Arc<AtomicU64>,
     bytes_total: Option<u64>,
+    /// Of a regular file.
+    identity: Option<String>,
 }
 
 impl BulkReader {
@@ -53,6 +56,7 @@ impl BulkReader {
         Ok(Self {
             array_expected: plain.ends_with(".json"),
             bytes_total: about.is_file().then_some(about.len()),
+            identity: identity::of_source_file(path, &about),
             ..Self::over(name, Box::new(file), compression)
         })
     }
@@ -74,6 +78,7 @@ impl BulkReader {
             items: 0,
             bytes_read: Arc::default(),
             bytes_total: None,
+            identity: None,
         }
     }
 
@@ -81,6 +86,11 @@ impl BulkReader {
     #[must_use]
     pub const fn items_read(&self) -> u64 {
         self.items
+    }
+
+    /// What tells the file from others, and from what it was before; `None` where it cannot be read again.
+    pub(crate) fn identity(&self) -> Option<String> {
+        self.identity.clone()
     }
 
     /// How many bytes of the file have been read, shared; before decompression.

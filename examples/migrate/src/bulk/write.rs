@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use kv_api::Escaped;
+use serde::{Deserialize, Serialize};
 
 use super::BulkReader;
 use super::compress::Compressor;
@@ -34,7 +35,7 @@ pub struct BulkWriter {
 }
 
 /// Up to where a [part file](BulkWriter::part_path) is lasting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Its length in bytes.
     pub bytes: u64,

@@ -1,7 +1,7 @@
 //! `copy`, `export` and `import`: stops opened, one copy for each step.
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{MinTtl, Store, Support};
@@ -197,9 +197,9 @@ impl Step<'_> {
         verified.map(|()| exit)
     }
 
-    fn display(&self, what: &'static str) -> Rc<Display> {
+    fn display(&self, what: &'static str) -> Arc<Display> {
         let mode = Mode::choose(self.session.writes_stdout(), self.session.writes_log());
-        Rc::new(Display::new(what, mode, &self.options.timer))
+        Arc::new(Display::new(what, mode, &self.options.timer))
     }
 
     /// The store whose entries can be counted.

@@ -1,7 +1,7 @@
 //! What one run of the command has done and is doing, also for the case that a signal ends it.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use kv_migrate::Error;
 
@@ -79,16 +79,16 @@ pub(crate) struct Activity {
     verifies: bool,
     from: String,
     to: Stop,
-    display: Rc<Display>,
+    display: Arc<Display>,
 }
 
 impl Activity {
-    pub(crate) fn copying(from: &Stop, to: &Stop, display: &Rc<Display>) -> Self {
-        Self { verifies: false, from: from.shown(), to: to.clone(), display: Rc::clone(display) }
+    pub(crate) fn copying(from: &Stop, to: &Stop, display: &Arc<Display>) -> Self {
+        Self { verifies: false, from: from.shown(), to: to.clone(), display: Arc::clone(display) }
     }
 
-    pub(crate) fn verifying(from: &Stop, to: &Stop, display: &Rc<Display>) -> Self {
-        Self { verifies: true, from: from.shown(), to: to.clone(), display: Rc::clone(display) }
+    pub(crate) fn verifying(from: &Stop, to: &Stop, display: &Arc<Display>) -> Self {
+        Self { verifies: true, from: from.shown(), to: to.clone(), display: Arc::clone(display) }
     }
 
     /// How far it came, and what stays.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::pin::pin;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use futures_util::future::{Either, ready, select};
@@ -82,7 +82,7 @@ async fn run_opened(
         ..VerifyOptions::default()
     };
     let mode = Mode::choose(false, session.writes_log());
-    let display = Rc::new(Display::new("verifying", mode, &options.timer));
+    let display = Arc::new(Display::new("verifying", mode, &options.timer));
     let mut shown = Vec::new();
     let mut written = Ok(());
     let above = &*display;
@@ -122,7 +122,7 @@ pub(crate) async fn compare(
     [(from_name, from, keys), (to_name, to, _)]: [Side<'_>; 2],
     options: &Options,
     how: &VerifyOptions,
-    display: &Rc<Display>,
+    display: &Arc<Display>,
     session: &Session,
     found: impl FnMut(Difference) + Send,
 ) -> kv_migrate::Result<Verification> {

@@ -11,11 +11,13 @@ use std::fmt;
 
 use kv_api::Store;
 
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::progress::{Event, Progress};
+use crate::patience::Observer;
+use crate::progress::Event;
 use crate::settle::check_source;
-use crate::source::Source;
+use crate::source::{Room, Source};
 use crate::summary::{Counts, Failures};
 
 pub use count::count;
@@ -132,6 +134,8 @@ pub async fn plan(
     look_for_existing: bool,
     mut observe: impl FnMut(Event<'_>) + Send,
 ) -> Plan {
+    let observer = Observer::new(&mut observe);
+    let context = Context::new(options, &observer);
     let existing_in = target.store().filter(|_| look_for_existing);
     let mut plan = Plan {
         existing: existing_in.map(|_| 0),
@@ -140,7 +144,7 @@ pub async fn plan(
         ..Plan::default()
     };
     let mut preview = Preview::new(target, options, source.order());
-    let ended = read(&mut preview, &mut plan, &mut source, existing_in, &mut observe).await;
+    let ended = read(&mut preview, &mut plan, &mut source, existing_in, &context).await;
     let keys = plan.counts.read + plan.counts.missing;
     let listed = source.is_listed().then_some(keys);
     plan.source = source.capabilities().map(|source| traffic::of_source(source, listed, keys));
@@ -154,23 +158,24 @@ async fn read(
     plan: &mut Plan,
     source: &mut Source<'_>,
     existing_in: Option<&Store>,
-    observe: &mut (impl FnMut(Event<'_>) + Send),
+    context: &Context<'_>,
 ) -> Result<()> {
-    while let Some(batch) = source.next_batch().await? {
-        for unreadable in source.take_unreadable() {
+    let room = Room { entries: usize::MAX, bytes: context.options.batch_bytes };
+    while let Some(chunk) = source.next_chunk(room, context).await? {
+        for unreadable in chunk.unreadable {
             plan.counts.read += 1;
             plan.counts.failed += 1;
             plan.failures.add(unreadable);
         }
-        let keys = preview.add_all(plan, batch);
+        plan.counts.missing += chunk.missing;
+        let keys = preview.add_all(plan, chunk.records);
         if let (Some(store), Some(existing)) = (existing_in, &mut plan.existing) {
-            *existing += preview::existing(store, keys).await?;
+            *existing += preview::existing(store, keys, context).await?;
         }
-        observe(Event::Progress(Progress { entries: plan.counts.read, bytes: source.position() }));
+        context.progressed(plan.counts.read, source.bytes());
         // A store in memory never waits, and others want to run too.
         tokio::task::yield_now().await;
     }
-    plan.counts.missing = source.missing();
     Ok(())
 }
 

@@ -5,8 +5,10 @@ use kv_api::{Capabilities, Expiry, Fields, Store};
 
 use super::{Plan, PlanTarget};
 use crate::bulk;
+use crate::context::Context;
 use crate::error::Result;
 use crate::options::{OnConflict, Options};
+use crate::progress::Side;
 use crate::record::{Record, RecordExpiry};
 use crate::settle::{Settled, settle};
 use crate::source::Order;
@@ -59,7 +61,7 @@ impl<'a> Preview<'a> {
         match checked {
             Ok((target_key, moved)) => {
                 plan.expiry_moved += u64::from(moved);
-                match self.written.as_mut().map_or(Seen::New, |written| written.add(&key)) {
+                match self.written.as_mut().map_or(Seen::New, |written| written.add_key(&key)) {
                     Seen::Before => plan.counts.repeated += 1,
                     seen => {
                         plan.counts.written += 1;
@@ -89,7 +91,7 @@ impl<'a> Preview<'a> {
             };
             return Ok((key, moved));
         };
-        let mut item = record.into_item();
+        let mut item = record.to_item();
         if self.options.on_conflict != OnConflict::Overwrite {
             item = item.if_not_exists();
             if self.options.allow_race {
@@ -119,9 +121,12 @@ impl<'a> Preview<'a> {
 }
 
 /// How many of these keys the target has.
-pub(super) async fn existing(store: &Store, keys: Vec<String>) -> Result<u64> {
+pub(super) async fn existing(store: &Store, keys: Vec<String>, context: &Context<'_>) -> Result<u64> {
     /// How many are asked for at a time.
     const ASKED_AT_ONCE: usize = 16;
-    let asked = stream::iter(keys).map(|key| async move { store.exists(key).await });
-    Ok(asked.buffered(ASKED_AT_ONCE).try_fold(0, |found, exists| async move { Ok(found + u64::from(exists)) }).await?)
+    let asked = stream::iter(keys).map(|key| async move {
+        context.target_pace.admit(1).await;
+        context.patience.ask(Side::Target, || store.exists(key.as_str())).await
+    });
+    asked.buffered(ASKED_AT_ONCE).try_fold(0, |found, exists| async move { Ok(found + u64::from(exists)) }).await
 }

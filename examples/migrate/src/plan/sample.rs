@@ -8,10 +8,12 @@ use kv_api::{Store, json_quoted};
 
 use super::preview::Preview;
 use super::{Plan, PlanTarget, Sample, note, read, traffic};
+use crate::context::Context;
 use crate::error::Result;
 use crate::keys::KeyReader;
 use crate::options::Options;
-use crate::progress::{Event, Progress};
+use crate::patience::Observer;
+use crate::progress::Event;
 use crate::settle::check_source;
 use crate::source::{Order, Source};
 use crate::summary::{Counts, Failure};
@@ -33,12 +35,14 @@ pub async fn plan_sample(
     look_for_existing: bool,
     mut observe: impl FnMut(Event<'_>) + Send,
 ) -> Plan {
+    let observer = Observer::new(&mut observe);
+    let context = Context::new(options, &observer);
     let existing_in = target.store().filter(|_| look_for_existing);
     let mut plan = Plan { notes: note::notes(Some(source.capabilities()), target), ..Plan::default() };
     let ended = match Source::store(source, options) {
         Ok(checked) => {
             plan.stopped = check_source(&checked, options).err();
-            estimate(&mut plan, source, entries, target, existing_in, options, &mut observe).await
+            estimate(&mut plan, source, entries, target, existing_in, &context).await
         }
         Err(error) => Err(error),
     };
@@ -51,9 +55,9 @@ async fn estimate(
     entries: NonZeroUsize,
     target: PlanTarget<'_>,
     existing_in: Option<&Store>,
-    options: &Options,
-    observe: &mut (impl FnMut(Event<'_>) + Send),
+    context: &Context<'_>,
 ) -> Result<()> {
+    let options = context.options;
     let mut preview = Preview::new(target, options, Order::None);
     let mut chosen = Chosen::new(entries);
     let value_bytes_listed = store.capabilities().list_value_bytes;
@@ -64,7 +68,7 @@ async fn estimate(
         let item = item?;
         keys += 1;
         if keys.is_multiple_of(KEYS_AT_ONCE) {
-            observe(Event::Progress(Progress { entries: listed, bytes: None }));
+            context.progressed(listed, None);
             tokio::task::yield_now().await;
         }
         if !options.selects(&item.key) {
@@ -92,7 +96,7 @@ async fn estimate(
     drop(sampled);
     let reader = KeyReader::over("the sample".to_owned(), Box::new(Cursor::new(lines)));
     let mut source = Source::keys(store, reader, options);
-    let ended = read(&mut preview, &mut part, &mut source, existing_in, observe).await;
+    let ended = read(&mut preview, &mut part, &mut source, existing_in, context).await;
 
     let scale = |count: u64| scaled(count, of, read_max);
     plan.failures.absorb_sample(part.failures, scale);

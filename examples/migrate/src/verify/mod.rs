@@ -31,6 +31,8 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::progress::{Event, Progress};
 
+pub(crate) use window::Window;
+
 pub use entries::Entries;
 pub use report::{Difference, DifferenceMark, Verification, What};
 

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::filter::Filter;
 use crate::options::{Options, ZeroExpiry};
 use crate::record::{Record, RecordExpiry};
-use crate::source::Source;
+use crate::source::{FileWalk, Room};
 
 /// Compares the keys of both sides. Each time through both of them those are compared that a table has room for.
 pub(super) struct Partitions<'p> {
@@ -135,12 +135,13 @@ impl Partitions<'_> {
         } else {
             self.options.clone()
         };
-        let mut records = Source::bulk(BulkReader::open(path)?, &options);
-        while let Some(batch) = records.next_batch().await? {
-            for record in batch {
+        let mut records = FileWalk::new(BulkReader::open(path)?, &options);
+        let room = Room { entries: usize::MAX, bytes: options.batch_bytes };
+        while let Some(chunk) = records.next_chunk(room).await? {
+            for record in chunk.records {
                 self.fill_record(record, filling, table, comparison);
             }
-            watch.progress(comparison, records.position());
+            watch.progress(comparison, records.bytes());
         }
         Ok(())
     }

@@ -8,11 +8,11 @@ use crate::record::RecordExpiry;
 
 /// The time in which copy and verification lie, and how finely expiries are kept.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(crate) struct Window {
     /// When the copy began, where that is known.
-    pub(super) started: Option<Timestamp>,
-    pub(super) now: Timestamp,
-    pub(super) rounding: Duration,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) now: Timestamp,
+    pub(crate) rounding: Duration,
 }
 
 impl Window {
@@ -46,7 +46,7 @@ impl Window {
     }
 
     /// `None` when one of the two cannot tell.
-    pub(super) fn same_expiry(&self, one: RecordExpiry, other: RecordExpiry) -> Option<bool> {
+    pub(crate) fn same_expiry(&self, one: RecordExpiry, other: RecordExpiry) -> Option<bool> {
         match (one, other) {
             (RecordExpiry::Unknown, _) | (_, RecordExpiry::Unknown) => None,
             (RecordExpiry::At(one), RecordExpiry::At(other)) => {

@@ -75,9 +75,9 @@ pub(crate) async fn with_difficult_items(store: Store) -> Store {
     store
 }
 
-/// Small batches, so that each test goes through several.
+/// Small batches, so that each test goes through several, and no patience.
 pub(crate) fn options() -> Options {
-    Options { batch_entries: Some(5.try_into().unwrap()), ..Options::default() }
+    Options { batch_entries: Some(5.try_into().unwrap()), max_wait: Duration::ZERO, ..Options::default() }
 }
 
 pub(crate) async fn copy_stores(from: &Store, to: &Store) -> Summary {

@@ -1,0 +1,164 @@
+//! The file of a checkpoint: a header, and a line for each batch that began or ended. It only grows, so that a line is
+//! whole or is the last one, which then does not count.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Earlier, Identity, Place};
+use crate::error::{Error, Result};
+use crate::progress::Resumed;
+
+const VERSION: u32 = 1;
+
+/// No line is longer, but for keys and cursors that are.
+const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Copy { version: u32, started: i64, of: Identity },
+    Begins { batch: u64, entries: u64 },
+    Reached(Place),
+}
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+}
+
+impl Journal {
+    /// Opens or creates it, for this run alone.
+    pub(super) fn open(
+        path: &Path,
+        restart: bool,
+        identity: &Identity,
+        started: i64,
+    ) -> Result<(Self, Option<Earlier>)> {
+        let name = path.display().to_string();
+        let failed = |error| Error::file(&name, "open the checkpoint", error);
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Unsuitable(format!("{name}: another copy that is running uses this checkpoint")));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(Error::Unsuitable(format!("{name}: not a regular file, and no checkpoint")));
+        }
+        let is_new = file.metadata().map_err(failed)?.len() == 0;
+        let (earlier, length) = match read(&mut file).map_err(failed)? {
+            Some(found) if !restart => {
+                if let Some(difference) = difference(&found.of, identity) {
+                    return Err(Error::Unsuitable(format!(
+                        "{name}: the checkpoint of another copy: {difference}; finish that one, name another file \
+                         with --checkpoint, or discard it with --restart"
+                    )));
+                }
+                (Some(found.earlier), found.length)
+            }
+            // What is not ours is not overwritten, whatever was asked for.
+            None if !is_new && !is_cut_header(&mut file).map_err(failed)? => {
+                return Err(Error::Unsuitable(format!("{name}: a file, and no checkpoint")));
+            }
+            _ => (None, 0),
+        };
+        file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0))).map_err(failed)?;
+        let mut journal = Self { file };
+        if length == 0 {
+            let header = Line::Copy { version: VERSION, started, of: identity.clone() };
+            journal.append(&header).and_then(|()| journal.file.sync_all()).map_err(failed)?;
+            sync_folder(path).map_err(failed)?;
+        }
+        Ok((journal, earlier))
+    }
+
+    pub(super) fn begins(&mut self, batch: u64, entries: u64) -> io::Result<()> {
+        self.append(&Line::Begins { batch, entries })
+    }
+
+    pub(super) fn reached(&mut self, place: &Place) -> io::Result<()> {
+        self.append(&Line::Reached(place.clone()))
+    }
+
+    /// The file, for a thread that may wait for the disk.
+    pub(super) fn handle(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// One call of the system for a line: a killed process has written all of it, or nothing.
+    fn append(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.file.write_all(&text)
+    }
+}
+
+struct Found {
+    of: Identity,
+    earlier: Earlier,
+    /// Up to the last whole line.
+    length: u64,
+}
+
+/// `None` for what is no checkpoint.
+fn read(file: &mut File) -> io::Result<Option<Found>> {
+    let mut lines = BufReader::new(file);
+    let Some((Line::Copy { version: VERSION, started, of }, mut length)) = next(&mut lines)? else { return Ok(None) };
+    let mut place = Place::default();
+    let mut begun = Vec::new();
+    while let Some((line, bytes)) = next(&mut lines)? {
+        match line {
+            Line::Begins { batch, entries } => begun.push((batch, entries)),
+            Line::Reached(reached) => {
+                begun.retain(|(batch, _)| *batch > reached.batch);
+                place = reached;
+            }
+            Line::Copy { .. } => break,
+        }
+        length += bytes;
+    }
+    // A batch that began in several runs is written again once.
+    begun.sort_unstable();
+    begun.dedup_by_key(|(batch, _)| *batch);
+    let again = begun.iter().map(|(_, entries)| entries).sum();
+    let resumed = Resumed { entries: place.counts.read, again };
+    Ok(Some(Found { of, earlier: Earlier { place, resumed, started }, length }))
+}
+
+/// The next whole line and its length. What cannot be read was being written when the machine stopped.
+fn next(lines: &mut impl BufRead) -> io::Result<Option<(Line, u64)>> {
+    let mut text = Vec::new();
+    let bytes = lines.take(LINE_BYTES_MAX).read_until(b'\n', &mut text)?;
+    if text.last() != Some(&b'\n') {
+        return Ok(None);
+    }
+    Ok(serde_json::from_slice(&text).ok().map(|line| (line, bytes as u64)))
+}
+
+/// Whether the machine stopped while the first line was being written.
+fn is_cut_header(file: &mut File) -> io::Result<bool> {
+    const BEGINNING: &[u8] = b"{\"copy\":{";
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(LINE_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(!text.contains(&b'\n') && text.starts_with(&BEGINNING[..BEGINNING.len().min(text.len())]))
+}
+
+/// A new name is lasting when its folder is on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// The first thing in which two copies differ.
+fn difference(one: &Identity, other: &Identity) -> Option<String> {
+    let names = one.keys().chain(other.keys());
+    let differing = names.into_iter().find(|name| one.get(*name) != other.get(*name))?;
+    Some(format!("{differing} is not the same"))
+}

@@ -1,0 +1,33 @@
+//! What all parts of one copy or verification share.
+
+use crate::options::Options;
+use crate::pace::Pace;
+use crate::patience::{Observer, Patience};
+use crate::progress::{Event, Progress, Resumed};
+
+/// What all parts of one copy or verification share.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) options: &'a Options,
+    observer: &'a Observer<'a>,
+    pub(crate) patience: Patience<'a>,
+    pub(crate) source_pace: Pace<'a>,
+    pub(crate) target_pace: Pace<'a>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(options: &'a Options, observer: &'a Observer<'a>) -> Self {
+        let pace = || Pace::new(&*options.timer, options.rate);
+        Self { options, observer, patience: Patience::new(options, observer), source_pace: pace(), target_pace: pace() }
+    }
+
+    /// Says how far it has come.
+    pub(crate) fn progressed(&self, entries: u64, bytes: Option<(u64, u64)>) {
+        self.observer.report(Event::Progress(Progress { entries, bytes }));
+    }
+
+    /// Says that it goes on where an earlier run ended.
+    pub(crate) fn resumed(&self, at: Resumed) {
+        self.observer.report(Event::Resumed(at));
+    }
+}

@@ -1,0 +1,104 @@
+//! What is written down about batches: the account, the checkpoint, the file of rejects.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::bulk::{Mark, Rejects};
+use crate::checkpoint::{Checkpoint, Place};
+use crate::error::Result;
+use crate::source::blocking;
+use crate::summary::Summary;
+
+use super::batch::Batch;
+use super::ledger::{Ledger, Written};
+
+/// What is written down about batches.
+#[derive(Debug)]
+pub(super) struct Books {
+    ledger: Ledger,
+    checkpoint: Option<Checkpoint>,
+    /// Away while another thread writes.
+    rejects: Option<Rejects>,
+    /// When the checkpoint was last made lasting, by the timer.
+    synced_at: Duration,
+}
+
+impl Books {
+    /// How much of a checkpoint a loss of power may take.
+    const SYNC_AFTER: Duration = Duration::from_secs(1);
+
+    pub(super) const fn new(ledger: Ledger, checkpoint: Option<Checkpoint>, rejects: Option<Rejects>) -> Self {
+        Self { ledger, checkpoint, rejects, synced_at: Duration::ZERO }
+    }
+
+    pub(super) const fn place(&self) -> &Place {
+        self.ledger.place()
+    }
+
+    /// Entries dealt with.
+    pub(super) fn entries(&self) -> u64 {
+        self.ledger.entries()
+    }
+
+    pub(super) const fn has_checkpoint(&self) -> bool {
+        self.checkpoint.is_some()
+    }
+
+    /// A batch is about to be written.
+    pub(super) fn begins(&mut self, batch: &Batch) -> Result<()> {
+        match &mut self.checkpoint {
+            Some(checkpoint) => checkpoint.begins(batch.number, batch.read()),
+            None => Ok(()),
+        }
+    }
+
+    /// A batch has ended, and perhaps the copy with it. Answers whether the place has moved.
+    pub(super) fn ended(&mut self, written: Written, is_last: bool) -> bool {
+        self.ledger.ended(written, is_last)
+    }
+
+    /// All before the place is in the target for good; of a file, so much of it is whole.
+    pub(super) async fn reached(&mut self, mark: Option<Mark>, now: Duration) -> Result<()> {
+        let rejects_bytes = self.write_rejects().await?;
+        let Some(checkpoint) = &mut self.checkpoint else { return Ok(()) };
+        checkpoint.reached(&Place { mark, rejects_bytes, ..self.ledger.place().clone() })?;
+        if now.saturating_sub(self.synced_at) >= Self::SYNC_AFTER {
+            self.synced_at = now;
+            checkpoint.sync().await?;
+        }
+        Ok(())
+    }
+
+    /// Answers how long their file is then.
+    async fn write_rejects(&mut self) -> Result<Option<u64>> {
+        let new = self.ledger.take_rejects();
+        let Some(mut rejects) = self.rejects.take() else { return Ok(None) };
+        let (rejects, bytes) = blocking(move || {
+            let written = new.iter().try_for_each(|(record, reason)| rejects.write(record, reason));
+            let bytes = written.and_then(|()| rejects.flush());
+            (rejects, bytes)
+        })
+        .await;
+        self.rejects = Some(rejects);
+        bytes.map(Some)
+    }
+
+    /// Enters batches that will be written again when the copy is resumed.
+    pub(super) fn enter_the_rest(&mut self) {
+        self.ledger.enter_the_rest();
+    }
+
+    pub(super) fn take_summary(&mut self) -> Summary {
+        self.ledger.take_summary()
+    }
+
+    /// Nothing more is written. The checkpoint stays where it can be gone on from; then its path is answered.
+    pub(super) async fn close(mut self, goes_on: bool) -> Result<Option<PathBuf>> {
+        self.write_rejects().await?;
+        match self.checkpoint {
+            Some(checkpoint) if goes_on => checkpoint.keep().await.map(Some),
+            Some(checkpoint) => checkpoint.remove().await.map(|()| None),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What tells files apart, across runs of the program.
+
+use std::fs::{self, Metadata};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+/// Of a file that is read: it is another one when it has changed. `None` for what is not a regular file.
+pub(crate) fn of_source_file(path: &Path, about: &Metadata) -> Option<String> {
+    if !about.is_file() {
+        return None;
+    }
+    let path = fs::canonicalize(path).ok()?;
+    let changed = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+    Some(format!("{} of {} bytes, changed at {changed}", path.display(), about.len()))
+}
+
+/// Of a file that is written, by its place. `None` for what is not a regular file, or lies nowhere.
+pub(crate) fn of_target_file(path: &Path) -> Option<String> {
+    if let Ok(path) = fs::canonicalize(path) {
+        return path.is_file().then(|| path.display().to_string());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(fs::canonicalize(parent).ok()?.join(path.file_name()?).display().to_string())
+}
