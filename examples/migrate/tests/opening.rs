@@ -197,3 +197,14 @@ fn what_may_not_be_read_or_written_is_named() {
     }
     fs::set_permissions(here.join("locked"), fs::Permissions::from_mode(0o755)).unwrap();
 }
+
+#[test]
+fn a_target_of_a_compression_that_is_not_supported_is_named_as_what_it_is() {
+    let folder = folder();
+    for (name, compression) in [("out.jsonl.bz2", "bzip2"), ("OUT.ZIP", "zip"), ("out.json.xz", "xz")] {
+        let (code, error) = run(folder.path(), &["copy", "in.jsonl", name]);
+        assert_eq!(code, 2, "{error}");
+        let message = format!("error: {name}: {compression} is not supported: end the name in .gz for gzip");
+        assert!(error.starts_with(&message), "{error}");
+    }
+}

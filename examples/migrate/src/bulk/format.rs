@@ -83,6 +83,20 @@ impl BulkFormat {
         }
     }
 
+    /// The compression that the name of a file says, where it is one that is neither read nor written.
+    ///
+    /// ```
+    /// use kv_migrate::BulkFormat;
+    /// use std::path::Path;
+    /// assert_eq!(BulkFormat::unsupported_compression(Path::new("out.jsonl.bz2")), Some("bzip2"));
+    /// assert_eq!(BulkFormat::unsupported_compression(Path::new("out.jsonl.gz")), None);
+    /// ```
+    #[must_use]
+    pub fn unsupported_compression(path: &Path) -> Option<&'static str> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        UNSUPPORTED.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, compression)| *compression)
+    }
+
     /// As [`of_path`](Self::of_path), for a file that is to be written.
     ///
     /// # Errors
@@ -90,9 +104,8 @@ impl BulkFormat {
     pub fn of_target(path: &Path) -> Result<(Self, Compression)> {
         Self::of_path(path).ok_or_else(|| {
             let name = path.display();
-            let lower = name.to_string().to_ascii_lowercase();
-            Error::Unsuitable(match UNSUPPORTED.iter().find(|(ending, _)| lower.ends_with(ending)) {
-                Some((_, compression)) => format!(
+            Error::Unsuitable(match Self::unsupported_compression(path) {
+                Some(compression) => format!(
                     "{name}: {compression} is not supported: end the name in .gz for gzip or in .zst for zstd instead"
                 ),
                 None => format!(

@@ -89,7 +89,9 @@ impl Stop {
             ));
         }
         let path = Path::new(text);
-        if path.exists() || BulkFormat::of_path(path).is_some() {
+        let is_named_like_one =
+            BulkFormat::of_path(path).is_some() || BulkFormat::unsupported_compression(path).is_some();
+        if path.exists() || is_named_like_one {
             return Ok(Self::File(path.to_owned()));
         }
         let shown = if may_hold_a_secret(text) {
