@@ -6,15 +6,19 @@ mod common;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{FAR, copy_all, memory};
-use kv_api::{Capabilities, ItemLimit, ListOrder, MinTtl, SetItem, Store, Support, Timestamp, ValueKind, ValueKinds};
+use kv_api::{
+    Capabilities, ItemLimit, ListOrder, MinTtl, SetItem, Store, Support, Timer, Timestamp, ValueKind, ValueKinds,
+};
 use kv_backends::{cloudflare, nemesisdb, puter};
 use kv_fakes::ServerOptions;
 use kv_migrate::{
-    BulkReader, Error, Failures, Filter, KeyReader, Loss, Note, OnConflict, Options, Plan, PlanTarget, Rewrite, Source,
-    ZeroExpiry, copy, count, plan, plan_sample,
+    BulkReader, Error, Event, Failures, Filter, KeyReader, Loss, Note, OnConflict, Options, Plan, PlanTarget, Rewrite,
+    Side, Source, ZeroExpiry, copy, count, plan, plan_sample,
 };
 use serde_json::json;
 
@@ -23,7 +27,9 @@ async fn cloudflare_fake() -> (kv_fakes::FakeServer, Store) {
     let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
     let credentials = cloudflare::Credentials::Token(TOKEN.into());
     let config = cloudflare::CloudflareConfig::new(ACCOUNT, NAMESPACE, credentials).unwrap();
-    let config = config.with_base_url(server.base_url()).unwrap();
+    // What passes by waiting is left to the plan.
+    let remote = cloudflare::RemoteSettings::default().with_retry(cloudflare::RetryPolicy::none());
+    let config = config.with_base_url(server.base_url()).unwrap().with_remote(remote);
     (server, Store::new(cloudflare::CloudflareStore::open(config).unwrap()))
 }
 
@@ -354,13 +360,65 @@ async fn a_sample_stands_for_all_entries() {
     assert!(!plan.sample.unwrap().value_bytes_listed);
 }
 
-#[tokio::test]
-async fn counting_reads_no_value() {
-    let (server, from) = cloudflare_fake().await;
+/// 1,500 entries, half of them with the prefix `a/`, the others with `b/`.
+async fn two_pages() -> (kv_fakes::FakeServer, Store) {
+    let (server, store) = cloudflare_fake().await;
     let items = (0..1500).map(|at| SetItem::new(format!("{}/{at:04}", ["a", "b"][at % 2]), "v"));
-    for result in from.set_many(items).await {
+    for result in store.set_many(items).await {
         result.unwrap();
     }
+    (server, store)
+}
+
+/// Time passes at once, when somebody waits for it.
+#[derive(Debug, Default)]
+struct Hurried(Mutex<Duration>);
+
+impl Timer for Hurried {
+    fn monotonic_now(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        *self.0.lock().unwrap() += duration;
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// The list goes on from the page at which the system asked to wait.
+#[tokio::test]
+async fn a_plan_waits_as_long_as_the_system_asks_for() {
+    let (server, from) = two_pages().await;
+    let to = memory().await;
+    let options = Options { timer: Arc::new(Hurried::default()), ..Options::default() };
+    let entries = NonZeroUsize::new(50).unwrap();
+    let fault = kv_fakes::Fault::Throttled { retry_after: Some(Duration::from_secs(300)) };
+    for unharmed in 0..3 {
+        let before = server.requests();
+        server.inject_after(unharmed, fault, 1);
+        let mut waits = Vec::new();
+        let observe = |event: Event<'_>| {
+            if let Event::Waiting(wait) = event {
+                waits.push((wait.delay, wait.side));
+            }
+        };
+        let plan = plan_sample(&from, entries, PlanTarget::Store(&to), &options, false, observe).await;
+        assert!(plan.is_complete(), "{plan:?}");
+        assert_eq!(waits, [(Duration::from_secs(300), Side::Source)], "{unharmed}");
+        assert_eq!((plan.counts.written, plan.sample.unwrap().listed), (1500, 1500));
+        assert_eq!(plan.source.unwrap().requests, 2 + 15);
+        // Two pages and the entries of the sample, and one of them once more.
+        assert!(server.requests() - before >= 4);
+    }
+    server.inject(fault, 1000);
+    let impatient = Options { max_wait: Duration::from_secs(299), ..options };
+    let plan = plan_sample(&from, entries, PlanTarget::Store(&to), &impatient, false, |_| {}).await;
+    assert!(matches!(plan.stopped, Some(Error::GaveUp { .. })), "{plan:?}");
+}
+
+#[tokio::test]
+async fn counting_reads_no_value() {
+    let (server, from) = two_pages().await;
     let before = server.requests();
     assert_eq!(count(&from, &Options::default()).await.unwrap(), 1500);
     assert_eq!(server.requests() - before, 2);

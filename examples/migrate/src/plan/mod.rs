@@ -2,6 +2,7 @@
 
 mod count;
 mod note;
+mod pages;
 mod preview;
 mod report;
 mod sample;

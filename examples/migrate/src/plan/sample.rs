@@ -3,9 +3,9 @@
 use std::io::Cursor;
 use std::num::NonZeroUsize;
 
-use futures_util::StreamExt;
-use kv_api::{Store, json_quoted};
+use kv_api::{ListItem, Store, json_quoted};
 
+use super::pages::Pages;
 use super::preview::Preview;
 use super::{Plan, PlanTarget, Sample, note, read, traffic};
 use crate::context::Context;
@@ -17,9 +17,6 @@ use crate::progress::Event;
 use crate::settle::check_source;
 use crate::source::{Order, Source};
 use crate::summary::{Counts, Failure};
-
-/// After how many keys others may run, and are told how far it is.
-const KEYS_AT_ONCE: u64 = 1000;
 
 /// The same as [`plan`](crate::plan) from the whole list of a store, and so many of its entries, chosen at random; fewer
 /// where their keys would take more than 16 MiB.
@@ -62,31 +59,30 @@ async fn estimate(
     let mut chosen = Chosen::new(entries);
     let value_bytes_listed = store.capabilities().list_value_bytes;
     let (mut listed, mut key_bytes, mut value_bytes, mut value_bytes_max) = (0_u64, 0_u64, 0_u64, 0_u64);
-    let mut pairs = store.list().prefix(options.prefix.clone()).stream();
+    let mut pages = Pages::new(store, options.prefix.clone());
     let mut keys = 0_u64;
-    while let Some(item) = pairs.next().await {
-        let item = item?;
-        keys += 1;
-        if keys.is_multiple_of(KEYS_AT_ONCE) {
-            context.progressed(listed, None);
-            tokio::task::yield_now().await;
-        }
-        if !options.selects(&item.key) {
-            continue;
-        }
-        listed += 1;
-        key_bytes += item.key.len() as u64;
-        let bytes = item.value_bytes.unwrap_or(0);
-        value_bytes += bytes;
-        value_bytes_max = value_bytes_max.max(bytes);
-        match preview.check_key(&item.key) {
-            Ok(()) => chosen.offer(item.key),
-            Err(error) => {
-                plan.counts.read += 1;
-                plan.counts.failed += 1;
-                plan.failures.add(Failure { key: item.key, line: None, error });
+    while let Some(page) = pages.next(context).await? {
+        keys += page.items.len() as u64;
+        for ListItem { key, value_bytes: bytes, .. } in page.items {
+            if !options.selects(&key) {
+                continue;
+            }
+            listed += 1;
+            key_bytes += key.len() as u64;
+            value_bytes += bytes.unwrap_or(0);
+            value_bytes_max = value_bytes_max.max(bytes.unwrap_or(0));
+            match preview.check_key(&key) {
+                Ok(()) => chosen.offer(key),
+                Err(error) => {
+                    plan.counts.read += 1;
+                    plan.counts.failed += 1;
+                    plan.failures.add(Failure { key, line: None, error });
+                }
             }
         }
+        context.progressed(listed, None);
+        // A store in memory never waits, and others want to run too.
+        tokio::task::yield_now().await;
     }
     let Chosen { keys: sampled, offered: of, .. } = chosen;
     let read_max = sampled.len() as u64;
