@@ -96,7 +96,10 @@ impl Checkpoint {
     /// Nothing is left to go on with.
     pub(crate) async fn remove(self) -> Result<()> {
         let path = self.path.clone();
-        blocking(move || std::fs::remove_file(path)).await.map_err(|error| self.failed(error))
+        match blocking(move || std::fs::remove_file(path)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.failed(error)),
+            _ => Ok(()),
+        }
     }
 
     fn failed(&self, error: std::io::Error) -> Error {

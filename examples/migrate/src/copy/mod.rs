@@ -11,13 +11,13 @@ mod ledger;
 mod run;
 mod write;
 
-use kv_api::Timestamp;
+use kv_api::{Support, Timestamp};
 
 use crate::bulk::{BulkWriter, Rejects};
 use crate::checkpoint::{Checkpoint, Earlier, Identity, Place};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::options::Options;
+use crate::options::{OnConflict, Options};
 use crate::patience::Observer;
 use crate::progress::{Event, Resumed};
 use crate::settle::check_source;
@@ -75,6 +75,7 @@ async fn begin<'c, 's>(
 ) -> Result<(Run<'c>, Source<'s>, Option<Resumed>)> {
     let options = context.options;
     check_source(&source, options)?;
+    check_target(&sink, options)?;
     let began = options.clock.now();
     let mut checkpoint = open_checkpoint(&source, &sink, options, began).await?;
     let (mut place, mut resumed, started) = match checkpoint.as_mut().and_then(Checkpoint::take_earlier) {
@@ -106,6 +107,27 @@ async fn begin<'c, 's>(
     source.restore(&place.position, remember).await?;
     let books = Books::new(Ledger::new(place, written_keys), checkpoint, rejects);
     Ok((Run { context, target, books, hasher, started }, source, resumed.filter(|at| at.entries > 0)))
+}
+
+/// Refuses a target that cannot say by itself whether it has an entry already, where what is there is to stay.
+fn check_target(sink: &Sink, options: &Options) -> Result<()> {
+    if options.on_conflict == OnConflict::Overwrite {
+        return Ok(());
+    }
+    let To::Store(store) = &sink.0 else {
+        let message = "a file is replaced as a whole: it has no entries that could stay";
+        return Err(Error::Unsuitable(message.to_owned()));
+    };
+    let capabilities = store.capabilities();
+    let message = match capabilities.if_not_exists {
+        Support::None => "cannot write an entry only where there is none",
+        Support::BestEffort if !options.allow_race => {
+            "can only look before it writes, so that an entry which another program writes meanwhile could be \
+             overwritten; --allow-race accepts that"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Unsuitable(format!("{}: this store {message}", capabilities.system)))
 }
 
 async fn open_checkpoint(

@@ -166,6 +166,8 @@ impl Run<'_> {
                         stop.get_or_insert(error);
                     }
                     context.progressed(self.books.entries(), bytes);
+                    // A store in memory never waits, and others want to run too.
+                    tokio::task::yield_now().await;
                 }
                 Either::Left(None) => {}
                 Either::Right((source, chunk)) => {
