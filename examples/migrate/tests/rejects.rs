@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use kv_api::{Timestamp, Value, ValueKind};
-use kv_migrate::{BulkReader, Record, RecordExpiry, Rejects};
+use kv_api::{Capabilities, Support, Timestamp, Value, ValueKind, ValueKinds};
+use kv_migrate::{BulkReader, Options, Record, RecordExpiry, Rejects, Rewrite, Sink, Source, ZeroExpiry, copy};
 use serde_json::json;
 
 fn record(key: &str, value: impl Into<Value>, expiry: RecordExpiry) -> Record {
@@ -104,4 +104,45 @@ fn a_device_can_take_what_was_rejected() {
     let mut full = Rejects::create(Path::new("/dev/full")).unwrap();
     full.write(&record("a", "", RecordExpiry::Never), "why").unwrap();
     assert!(full.flush().unwrap_err().to_string().starts_with("/dev/full: cannot write: "));
+}
+
+#[tokio::test]
+async fn what_a_target_refuses_is_kept_with_its_reason_and_can_be_fed_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, rejects) = (folder.path().join("in.jsonl"), folder.path().join("rejects.jsonl"));
+    let lines = [
+        r#"{"key":"old/good","value":"v"}"#,
+        r#"{"key":"old/too long","value":"v","metadata":{"m":1}}"#,
+        r#"{"key":"other","value":"v"}"#,
+        r#"{"key":"old/zero","value":"v","expiration":0}"#,
+    ];
+    fs::write(&path, lines.join("\n")).unwrap();
+    static SMALL: Capabilities = Capabilities::new("small")
+        .with_value_kinds(ValueKinds::ALL)
+        .with_metadata(Support::Native)
+        .with_ttl(Support::Native)
+        .with_key_bytes(1, 5);
+    let to = kv_backends::open("memory:").await.unwrap();
+    let options = Options {
+        rewrite: Rewrite { strip_prefix: "old/".to_owned(), add_prefix: String::new() },
+        rejects: Some(rejects.clone()),
+        ..Options::default()
+    };
+    let source = Source::bulk(BulkReader::open(&path).unwrap(), &options);
+    let summary = copy(source, Sink::store(&to.restricted_to([&SMALL])), &options, |_| {}).await;
+    assert_eq!((summary.counts.read, summary.counts.written, summary.counts.failed), (4, 1, 3), "{summary:?}");
+    let rejected = read(&rejects);
+    let keys: Vec<&str> = rejected.iter().map(|record| record.key.as_str()).collect();
+    assert_eq!(keys, ["old/zero", "other", "old/too long"]);
+    let text = fs::read_to_string(&rejects).unwrap();
+    for reason in ["does not begin with the prefix", "key_bytes_max is 5, found 8", "--zero-expiry says which"] {
+        assert!(text.contains(reason), "{text}");
+    }
+
+    let options = Options { zero_expiry: ZeroExpiry::Never, rejects: None, ..options };
+    let source = Source::bulk(BulkReader::open(&rejects).unwrap(), &options);
+    let summary = copy(source, Sink::store(&to), &options, |_| {}).await;
+    assert_eq!((summary.counts.written, summary.counts.failed), (2, 1), "{summary:?}");
+    let entry = to.get_entry("too long").await.unwrap().unwrap();
+    assert_eq!(entry.metadata(), Some(&json!({"m": 1}).into()));
 }

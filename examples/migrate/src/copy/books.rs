@@ -19,6 +19,8 @@ pub(super) struct Books {
     checkpoint: Option<Checkpoint>,
     /// Away while another thread writes.
     rejects: Option<Rejects>,
+    /// How long their file is.
+    rejects_bytes: Option<u64>,
     /// When the checkpoint was last made lasting, by the timer.
     synced_at: Duration,
 }
@@ -27,8 +29,9 @@ impl Books {
     /// How much of a checkpoint a loss of power may take.
     const SYNC_AFTER: Duration = Duration::from_secs(1);
 
-    pub(super) const fn new(ledger: Ledger, checkpoint: Option<Checkpoint>, rejects: Option<Rejects>) -> Self {
-        Self { ledger, checkpoint, rejects, synced_at: Duration::ZERO }
+    pub(super) fn new(ledger: Ledger, checkpoint: Option<Checkpoint>, rejects: Option<Rejects>) -> Self {
+        let rejects_bytes = ledger.place().rejects_bytes.or(rejects.as_ref().map(|_| 0));
+        Self { ledger, checkpoint, rejects, rejects_bytes, synced_at: Duration::ZERO }
     }
 
     pub(super) const fn place(&self) -> &Place {
@@ -59,9 +62,9 @@ impl Books {
 
     /// All before the place is in the target for good; of a file, so much of it is whole.
     pub(super) async fn reached(&mut self, mark: Option<Mark>, now: Duration) -> Result<()> {
-        let rejects_bytes = self.write_rejects().await?;
+        self.write_rejects().await?;
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(()) };
-        checkpoint.reached(&Place { mark, rejects_bytes, ..self.ledger.place().clone() })?;
+        checkpoint.reached(&Place { mark, rejects_bytes: self.rejects_bytes, ..self.ledger.place().clone() })?;
         if now.saturating_sub(self.synced_at) >= Self::SYNC_AFTER {
             self.synced_at = now;
             checkpoint.sync().await?;
@@ -69,10 +72,12 @@ impl Books {
         Ok(())
     }
 
-    /// Answers how long their file is then.
-    async fn write_rejects(&mut self) -> Result<Option<u64>> {
+    async fn write_rejects(&mut self) -> Result<()> {
         let new = self.ledger.take_rejects();
-        let Some(mut rejects) = self.rejects.take() else { return Ok(None) };
+        if new.is_empty() {
+            return Ok(());
+        }
+        let Some(mut rejects) = self.rejects.take() else { return Ok(()) };
         let (rejects, bytes) = blocking(move || {
             let written = new.iter().try_for_each(|(record, reason)| rejects.write(record, reason));
             let bytes = written.and_then(|()| rejects.flush());
@@ -80,7 +85,8 @@ impl Books {
         })
         .await;
         self.rejects = Some(rejects);
-        bytes.map(Some)
+        self.rejects_bytes = Some(bytes?);
+        Ok(())
     }
 
     /// Enters batches that will be written again when the copy is resumed.
