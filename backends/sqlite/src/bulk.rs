@@ -152,3 +152,61 @@ impl Bulk {
 fn key(batches: &[Batch], (batch, place): (usize, usize)) -> &str {
     &batches[batch].operations[place].key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Action;
+    use kv_api::ErrorKind;
+
+    type Answers = oneshot::Receiver<Vec<Result<Answer>>>;
+
+    fn batch(keys: impl Iterator<Item = usize>) -> (Batch, Answers) {
+        let delete = |key| Operation { key: format!("{key:06}"), action: Action::Delete { if_version: None } };
+        let (reply, answers) = oneshot::channel();
+        (Batch::new(keys.map(delete).collect(), reply), answers)
+    }
+
+    fn keys<'b>(bulk: &'b Bulk, start: usize) -> Vec<&'b str> {
+        bulk.slice(start, bulk.len()).iter().map(|operation| operation.key.as_str()).collect()
+    }
+
+    #[test]
+    fn batches_that_wait_are_merged_in_the_order_of_their_keys_up_to_a_bound() {
+        let waiting = [batch([5, 1].into_iter()), batch([3, 1].into_iter()), batch(0..MERGED_OPERATIONS_MAX)];
+        let (mut waiting, _answers): (VecDeque<_>, Vec<_>) = waiting.into_iter().unzip();
+        let bulk = Bulk::merge(&mut waiting);
+        assert_eq!(keys(&bulk, 0), ["000001", "000001", "000003", "000005"]);
+        assert_eq!(bulk.order.iter().take(2).collect::<Vec<_>>(), [&(0, 1), &(1, 1)], "in the order of the batches");
+        assert_eq!(waiting.len(), 1);
+        let bulk = Bulk::merge(&mut waiting);
+        assert_eq!((bulk.len(), waiting.len()), (MERGED_OPERATIONS_MAX, 0), "one batch goes alone, whatever its size");
+    }
+
+    #[test]
+    fn a_slice_that_failed_is_carried_out_by_itself_after_those_before_it() {
+        let (large, mut answers) = batch(0..3 * STATEMENT_ROWS_MAX);
+        let mut bulk = Bulk::merge(&mut VecDeque::from([large]));
+        let answered = |count| vec![Ok(Answer::Expire(true)); count].into_iter();
+        bulk.failed_at(2 * STATEMENT_ROWS_MAX);
+        bulk.decide(answered(STATEMENT_ROWS_MAX));
+        assert_eq!(bulk.limit(), STATEMENT_ROWS_MAX, "one slice is left before it");
+        bulk.decide(answered(STATEMENT_ROWS_MAX));
+        assert_eq!(bulk.limit(), 0, "it is next, by itself");
+        bulk.fail(&Error::new(ErrorKind::Unavailable, "down"));
+        assert!(bulk.is_empty());
+        let answers = answers.try_recv().unwrap();
+        assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), STATEMENT_ROWS_MAX);
+    }
+
+    #[test]
+    fn err_6_what_nobody_waits_for_is_left_out() {
+        let ((one, one_answers), (two, _two_answers)) = (batch([1, 3].into_iter()), batch([2, 4].into_iter()));
+        let mut bulk = Bulk::merge(&mut VecDeque::from([one, two]));
+        bulk.failed_at(2);
+        drop(one_answers);
+        bulk.forget_abandoned();
+        assert_eq!(keys(&bulk, 0), ["000002", "000004"]);
+        assert_eq!(bulk.limit(), 2, "where it failed is not known any more");
+    }
+}

@@ -19,7 +19,7 @@ const LIST_PAGE_MAX: usize = 1000;
 
 /// A transaction takes more, but what is gained by that is small beside the memory of larger batches; and those that
 /// come together share one.
-const BULK_WRITE_ITEMS: usize = 10_000;
+const BULK_WRITE_ITEMS: usize = 20_000;
 
 /// What every SQLite store supports: all of the contract, natively.
 ///
