@@ -167,7 +167,7 @@ mod tests {
         (Batch::new(keys.map(delete).collect(), reply), answers)
     }
 
-    fn keys<'b>(bulk: &'b Bulk, start: usize) -> Vec<&'b str> {
+    fn keys(bulk: &Bulk, start: usize) -> Vec<&str> {
         bulk.slice(start, bulk.len()).iter().map(|operation| operation.key.as_str()).collect()
     }
 
