@@ -431,8 +431,10 @@ fn what_an_interrupted_copy_has_left_is_removed_and_named() {
     assert_eq!(fs::read_dir(here).unwrap().count(), 1);
     let (code, _, error) = run(here, &["clean", "out.jsonl"]);
     assert_eq!((code, error.as_str()), (0, "nothing was left beside out.jsonl\n"));
-    let (code, _, error) = run(here, &["clean", "memory:"]);
-    assert!(code == 2 && error.contains("memory:: "), "{error}");
+    fs::write(here.join("out.jsonl.kv-migrate-checkpoint"), "").unwrap();
+    let (code, _, error) = run(here, &["clean", "out.jsonl"]);
+    assert_eq!((code, error.as_str()), (0, "removed out.jsonl.kv-migrate-checkpoint\n"));
+    assert_eq!(run(here, &["clean", "memory:"]).0, 0);
     let (code, _, error) = run(here, &["clean", "c4nary@host/x"]);
     assert!(code == 2 && !error.contains("c4nary"), "{error}");
 }
@@ -507,4 +509,34 @@ fn verify_compares_both_ways_and_names_what_differs() {
         assert!(exit == code && error.contains(message) && !error.contains("c4nary"), "{arguments:?}: {exit}: {error}");
     }
     assert!(!here.join("gone.db").exists());
+}
+
+#[tokio::test]
+async fn a_plan_says_what_a_copy_would_do_and_makes_nothing() {
+    let directory = directory_with_entries().await;
+    let here = directory.path();
+    for to in ["sqlite:app.db?namespace=new", "out.jsonl", "memory:"] {
+        let (code, text, error) = run(here, &["plan", "in.jsonl", to]);
+        assert_eq!((code, error.as_str()), (0, ""), "{text}");
+        assert!(text.starts_with(&format!("plan of a copy from in.jsonl to {to}; nothing was written\n")), "{text}");
+        assert!(text.contains("24 entries would be written"), "{text}");
+    }
+    assert_eq!(fs::read_dir(here).unwrap().count(), 1);
+    assert_copied(&run(here, &["import", "in.jsonl", "sqlite:app.db"]), "copied 24 entries");
+    let (code, text, _) = run(here, &["plan", "--existing", "in.jsonl", "sqlite:app.db"]);
+    assert!(code == 0 && text.contains("24 would meet an entry with their key in the target"), "{text}");
+    let (code, text, _) = run(here, &["plan", "--prefix", "a", "sqlite:app.db", "sqlite:app.db?namespace=new"]);
+    assert!(code == 0 && text.contains("3 entries would be written"), "{text}");
+    let (code, text, _) = run(here, &["plan", "--sample", "5", "sqlite:app.db", "out.jsonl"]);
+    assert!(code == 0 && text.contains("24 entries listed, 5 of them read"), "{text}");
+    for (arguments, message) in [
+        (&["plan", "in.jsonl", "in.jsonl"][..], "are the same file"),
+        (&["plan", "--sample", "5", "in.jsonl", "memory:"], "--sample needs a store"),
+        (&["copy", "--dry-run", "in.jsonl", "memory:", "out.jsonl"], "cannot be planned at once"),
+        (&["copy", "--dry-run", "--verify", "in.jsonl", "out.jsonl"], "--dry-run"),
+    ] {
+        let (code, _, error) = run(here, arguments);
+        assert!(code == 2 && error.contains(message), "{arguments:?}: {error}");
+    }
+    assert_eq!(run(here, &["plan", "gone.jsonl", "memory:"]).0, 5);
 }

@@ -40,12 +40,17 @@ fn assert_documented(value: &Value, table: &str) {
     let named: BTreeSet<String> = rows.iter().flat_map(|(names, _)| names.clone()).collect();
     let members = value.as_object().unwrap();
     assert_eq!(members.keys().cloned().collect::<BTreeSet<_>>(), named);
-    for (name, member) in members.iter().filter(|(name, _)| *name != "verification") {
+    for (name, member) in members.iter().filter(|(name, _)| !has_table(name)) {
         let (_, says) = rows.iter().find(|(names, _)| names.contains(name)).unwrap();
         for inner in inner_members(member) {
             assert!(says.contains(&format!("`{inner}`")), "{name}: {inner} is not documented: {says}");
         }
     }
+}
+
+/// Whether its members are documented in a table of their own.
+fn has_table(name: &str) -> bool {
+    ["plan", "verification"].contains(&name)
 }
 
 /// Of objects in it, and of objects in its arrays. Those of steps have a table of their own.
@@ -62,13 +67,14 @@ fn inner_members(value: &Value) -> BTreeSet<String> {
     }
 }
 
-/// The tables of the whole, of a step, and of a verification.
-fn tables() -> [&'static str; 3] {
+/// The tables of the whole, of a step, of a plan, and of a verification.
+fn tables() -> [&'static str; 4] {
     let (_, section) = README.split_once("## JSON summary").unwrap();
     let section = section.split("\n## ").next().unwrap();
     let (top, rest) = section.split_once("A step:").unwrap();
-    let (step, verification) = rest.split_once("A verification:").unwrap();
-    [top, step, verification]
+    let (step, rest) = rest.split_once("A plan:").unwrap();
+    let (plan, verification) = rest.split_once("A verification:").unwrap();
+    [top, step, plan, verification]
 }
 
 #[test]
@@ -81,7 +87,7 @@ fn the_readme_documents_every_member_and_no_other() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stderr.is_empty(), "the text is left out");
     let summary = summary(&output);
-    let [top, step, verification] = tables();
+    let [top, step, _, verification] = tables();
     assert_documented(&summary, top);
     assert_documented(&summary["steps"][0], step);
     assert_documented(&summary["steps"][0]["verification"], verification);
@@ -157,13 +163,36 @@ fn a_verification_has_its_summary_after_the_differences() {
     ]);
     assert_eq!(Value::Array(lines), expected);
     assert_eq!((&summary["exit"], &summary["steps"]), (&json!({"code": 3, "name": "differs"}), &json!([])));
-    let [top, _, verification] = tables();
+    let [top, _, _, verification] = tables();
     assert_documented(&summary, top);
     assert_documented(&summary["verification"], verification);
     for (member, count) in
         [("compared", 3), ("same", 1), ("only_in_source", 1), ("only_in_target", 1), ("different", 1)]
     {
         assert_eq!(summary["verification"][member], json!(count), "{member}");
+    }
+}
+
+#[test]
+fn a_plan_has_a_summary_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    fs::write(here.join("in.jsonl"), "{\"key\":\"\",\"value\":\"\"}\n{\"key\":\"a\",\"value\":\"123\"}\n").unwrap();
+    for command in [&["plan"][..], &["copy", "--dry-run"]] {
+        let output = run(here, &[command, &["--json", "in.jsonl", "sqlite:new.db"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let summary = summary(&output);
+        let [top, _, plan, _] = tables();
+        assert_documented(&summary, top);
+        let mut planned = summary["plan"].clone();
+        // As of a step, and documented there.
+        planned["counts"] = Value::Null;
+        planned["causes"] = Value::Null;
+        assert_documented(&planned, plan);
+        let planned = &summary["plan"];
+        assert_eq!((&planned["counts"]["written"], &planned["value_bytes"]), (&json!(1), &json!(3)));
+        assert_eq!(planned["causes"][0]["examples"][0]["line"], json!(1));
+        assert_eq!(fs::read_dir(here).unwrap().count(), 1, "nothing is made");
     }
 }
 

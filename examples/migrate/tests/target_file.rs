@@ -10,10 +10,16 @@ const GOOD: &str = "{\"key\":\"a\",\"value\":\"1\"}\n";
 const REFUSED: &str = "{\"key\":\"zero\",\"value\":\"1\",\"expiration\":0}\n";
 const BACKUP: &str = "{\"key\":\"old\",\"value\":\"of great worth\"}\n";
 
-/// Exit code and standard error of a copy.
+/// Exit code and standard error of a copy that is not to be gone on with.
 fn run(here: &Path, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kv-migrate"));
-    let output = command.current_dir(here).arg("copy").args(arguments).stdin(Stdio::null()).output().unwrap();
+    let output = command
+        .current_dir(here)
+        .args(["copy", "--no-checkpoint"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 

@@ -45,11 +45,11 @@ fn on_terminal(mut command: Command, columns: u16) -> (Child, Receiver<String>) 
     (child, receiver)
 }
 
-/// Reads until the terminal has been sent `text`.
-fn until(screen: &Receiver<String>, text: &str) -> String {
+/// Reads until the terminal has been sent how many batches of 500 are done.
+fn until_it_moves(screen: &Receiver<String>) -> String {
     let mut sent = String::new();
-    while !sent.contains(text) {
-        sent.push_str(&screen.recv().unwrap_or_else(|_| panic!("it ended without {text}: {sent:?}")));
+    while !["500", "1,000", "2,000"].iter().any(|done| sent.contains(done)) {
+        sent.push_str(&screen.recv().unwrap_or_else(|_| panic!("it ended without a batch: {sent:?}")));
     }
     sent
 }
@@ -69,7 +69,8 @@ fn lines(sent: &str) -> Vec<String> {
     plain.split(['\r', '\n']).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-const ITEMS: usize = 1500;
+/// More than are read at once, so that some are written while it waits for more.
+const ITEMS: usize = 2500;
 
 fn items() -> String {
     (0..ITEMS).map(|at| format!("{{\"key\":\"{at}\",\"value\":\"\"}}\n")).collect()
@@ -79,13 +80,13 @@ fn items() -> String {
 fn progress_fits_the_terminal_and_goes_before_the_summary() {
     for columns in [30, 40, 80, 200] {
         let directory = tempfile::tempdir().unwrap();
-        let mut command = command(directory.path(), &["import", "sqlite:app.db"]);
+        let mut command = command(directory.path(), &["import", "--batch", "500", "sqlite:app.db"]);
         command.stdin(Stdio::piped());
         let (mut child, screen) = on_terminal(command, columns);
         let mut input = child.stdin.take().unwrap();
         input.write_all(items().as_bytes()).unwrap();
         // It waits for more, and shows meanwhile how far it is.
-        let running = until(&screen, "1,000");
+        let running = until_it_moves(&screen);
         drop(input);
         let rest: String = screen.iter().collect();
         assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -94,28 +95,27 @@ fn progress_fits_the_terminal_and_goes_before_the_summary() {
             assert!(line.len() <= columns.into() && line.trim_end().len() < columns.into(), "{columns}: {line:?}");
         }
         let last = lines(&rest).pop().unwrap();
-        assert!(last.starts_with("copied 1,500 entries from - to sqlite:app.db in "), "{columns}: {last:?}");
+        assert!(last.starts_with("copied 2,500 entries from - to sqlite:app.db in "), "{columns}: {last:?}");
     }
 }
 
 #[test]
 fn an_interrupt_on_a_terminal_says_how_far_it_came() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = command(directory.path(), &["import", "sqlite:app.db"]);
+    let mut command = command(directory.path(), &["import", "--batch", "500", "sqlite:app.db"]);
     command.stdin(Stdio::piped());
     let (mut child, screen) = on_terminal(command, 80);
     let mut input = child.stdin.take().unwrap();
     input.write_all(items().as_bytes()).unwrap();
-    until(&screen, "1,000 entries");
+    until_it_moves(&screen);
     signal(&child, "-INT");
     let rest: String = screen.iter().collect();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(input);
-    let last = lines(&rest).pop().unwrap();
-    assert!(
-        last.starts_with("interrupted: 1,") && last.contains("what sqlite:app.db has acknowledged stays"),
-        "{last}"
-    );
+    let lines = lines(&rest);
+    let [.., ended, stays] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(ended.contains("interrupted: ") && ended.contains("00 entries of - were dealt with"), "{lines:?}");
+    assert_eq!(stays, "what sqlite:app.db has acknowledged stays there");
 }
 
 /// The other end may never come: opening it must not keep a signal waiting.
@@ -208,5 +208,5 @@ fn a_hangup_that_was_ignored_from_the_beginning_stays_ignored() {
     child.stdin.take().unwrap().write_all(items().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && error.contains("copied 1,500 entries"), "{error}");
+    assert!(output.status.success() && error.contains("copied 2,500 entries"), "{error}");
 }

@@ -2,11 +2,13 @@
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use kv_migrate::Rate;
 
-use super::help;
+use super::{help, values};
 
 /// Copies entries between key-value stores and files in Cloudflare's bulk format, and says what was not copied.
 #[derive(Debug, Parser)]
@@ -26,6 +28,7 @@ pub(crate) enum Command {
     Copy(CopyArguments),
     Export(ExportArguments),
     Import(ImportArguments),
+    Plan(PlanArguments),
     Verify(VerifyArguments),
     Clean(CleanArguments),
     Completions(CompletionsArguments),
@@ -40,6 +43,7 @@ impl Command {
             Self::Copy(_) => "copy",
             Self::Export(_) => "export",
             Self::Import(_) => "import",
+            Self::Plan(_) => "plan",
             Self::Verify(_) => "verify",
             Self::Clean(_) => "clean",
             Self::Completions(_) => "completions",
@@ -53,6 +57,7 @@ impl Command {
             Self::Copy(CopyArguments { options, .. })
             | Self::Export(ExportArguments { options, .. })
             | Self::Import(ImportArguments { options, .. }) => options.json,
+            Self::Plan(arguments) => arguments.json,
             Self::Verify(arguments) => arguments.json,
             Self::Clean(_) | Self::Completions(_) | Self::Man => false,
         }
@@ -120,6 +125,40 @@ pub(crate) struct ImportArguments {
     pub(crate) options: CopyOptions,
 }
 
+/// Say what a copy would do, and write nothing
+///
+/// Every entry is read and checked as the target would: what it would refuse, what would get lost, how much it is, and how
+/// many requests it takes.
+#[derive(Args, Debug)]
+#[command(after_help = help::brief(), after_long_help = help::full())]
+pub(crate) struct PlanArguments {
+    /// The store or file that would be copied from; - is standard input
+    #[arg(value_name = "FROM", value_hint = ValueHint::AnyPath)]
+    pub(crate) from: String,
+
+    /// The store or file that would be copied to
+    #[arg(value_name = "TO", value_hint = ValueHint::AnyPath)]
+    pub(crate) to: String,
+
+    /// Read so many entries, chosen at random from the list of a store, in place of all, and estimate the rest
+    #[arg(long, value_name = "N", help_heading = REPORT)]
+    pub(crate) sample: Option<NonZeroUsize>,
+
+    /// Ask the target for each key whether it has it already
+    #[arg(long, help_heading = REPORT)]
+    pub(crate) existing: bool,
+
+    /// Write the plan as one line of JSON
+    #[arg(long, help_heading = REPORT)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+
+    #[command(flatten)]
+    pub(crate) fit: Fit,
+}
+
 /// Compare all entries of two stores or files, and name what differs
 ///
 /// Each difference is a line of JSON on standard output, with key, line in the source, and mark: - is only in FROM, + only
@@ -155,13 +194,14 @@ pub(crate) struct VerifyArguments {
     pub(crate) selection: Selection,
 }
 
-/// Remove what interrupted copies have left beside a target file
+/// Remove what interrupted copies have left beside a target
 ///
-/// That is its part file. What a copy that still runs is writing stays.
+/// That is the part file of a file, and the checkpoint. They are not needed when the copy shall not go on. What a copy that
+/// still runs is using stays.
 #[derive(Args, Debug)]
 pub(crate) struct CleanArguments {
-    /// The file that was to be written
-    #[arg(value_name = "TARGET", value_hint = ValueHint::FilePath)]
+    /// The file or store that was to be written
+    #[arg(value_name = "TARGET", value_hint = ValueHint::AnyPath)]
     pub(crate) target: String,
 }
 
@@ -176,7 +216,9 @@ pub(crate) struct CompletionsArguments {
 const WHICH: &str = "Which entries";
 const UNFIT: &str = "Entries that do not fit";
 const FILES: &str = "Target files";
-const SPEED: &str = "Speed";
+const CONFLICTS: &str = "Conflicts";
+const RESUME: &str = "Resuming";
+const SPEED: &str = "Speed and patience";
 const REPORT: &str = "Checks and report";
 
 /// Which entries, under which keys, and what they mean.
@@ -213,12 +255,9 @@ pub(crate) struct Selection {
     pub(crate) zero_expiry: Option<ZeroExpiry>,
 }
 
-/// How to copy.
+/// What becomes of entries that do not fit.
 #[derive(Args, Debug)]
-pub(crate) struct CopyOptions {
-    #[command(flatten)]
-    pub(crate) selection: Selection,
-
+pub(crate) struct Fit {
     /// Copy although this gets lost; can be given for several kinds
     #[arg(long, value_name = "KIND", value_enum, help_heading = UNFIT)]
     pub(crate) allow_loss: Vec<Loss>,
@@ -231,9 +270,47 @@ pub(crate) struct CopyOptions {
     #[arg(long, help_heading = UNFIT)]
     pub(crate) min_ttl_round_up: bool,
 
+    /// Pass over items of a file that cannot be read, and count them as not copied
+    #[arg(long, help_heading = UNFIT)]
+    pub(crate) skip_bad_lines: bool,
+}
+
+/// How to copy.
+#[derive(Args, Debug)]
+pub(crate) struct CopyOptions {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+
+    #[command(flatten)]
+    pub(crate) fit: Fit,
+
     /// Stop at the first batch with an entry that was not copied
     #[arg(long, help_heading = UNFIT)]
     pub(crate) fail_fast: bool,
+
+    /// Write the entries that are not copied to this file, each with its reason; it can be copied from
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = UNFIT)]
+    pub(crate) rejects: Option<PathBuf>,
+
+    /// What happens to an entry whose key the target has already; one that is the same there is no conflict
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = OnConflict::Overwrite, help_heading = CONFLICTS)]
+    pub(crate) on_conflict: OnConflict,
+
+    /// Accept that a target without conditions looks before it writes: what others write in between is overwritten
+    #[arg(long, help_heading = CONFLICTS)]
+    pub(crate) allow_race: bool,
+
+    /// Keep in mind in this file how far the copy has come [default: a file beside the target]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = RESUME)]
+    pub(crate) checkpoint: Option<PathBuf>,
+
+    /// Keep nothing in mind: a copy that was ended begins anew
+    #[arg(long, conflicts_with_all = ["checkpoint", "restart"], help_heading = RESUME)]
+    pub(crate) no_checkpoint: bool,
+
+    /// Begin anew, whatever the checkpoint says
+    #[arg(long, help_heading = RESUME)]
+    pub(crate) restart: bool,
 
     /// Replace a target file also when not everything was copied
     #[arg(long, help_heading = FILES)]
@@ -247,9 +324,25 @@ pub(crate) struct CopyOptions {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Jsonl, help_heading = FILES)]
     pub(crate) stdout_format: Format,
 
-    /// The most entries of a batch; it ends at 4 MiB in any case
-    #[arg(long, value_name = "N", default_value = "500", help_heading = SPEED)]
-    pub(crate) batch: NonZeroUsize,
+    /// The most entries of a batch [default: as many as the target takes in one request]
+    #[arg(long, value_name = "N", help_heading = SPEED)]
+    pub(crate) batch: Option<NonZeroUsize>,
+
+    /// The most batches that are written at once; the copy begins with one
+    #[arg(long, value_name = "N", default_value = "4", help_heading = SPEED)]
+    pub(crate) concurrency: NonZeroUsize,
+
+    /// At most so many requests in so many seconds, to each of the two stores, such as 1000/300
+    #[arg(long, value_name = "N/SECONDS", value_parser = values::rate, help_heading = SPEED)]
+    pub(crate) rate: Option<Rate>,
+
+    /// How long to wait, in all since it last went on, while a store asks for it or cannot be reached, such as 90s, 30m, 2h
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30m", help_heading = SPEED)]
+    pub(crate) max_wait: Duration,
+
+    /// Write nothing: read and check all entries, and say what would be done, as plan does
+    #[arg(long, conflicts_with = "verify", help_heading = REPORT)]
+    pub(crate) dry_run: bool,
 
     /// Read every entry of the source again afterwards and compare it with the target
     #[arg(long, help_heading = REPORT)]
@@ -267,6 +360,16 @@ pub(crate) enum Loss {
     Expiry,
     /// Metadata, where the target keeps none
     Metadata,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum OnConflict {
+    /// It replaces what is there
+    Overwrite,
+    /// What is there stays, and that is counted
+    Skip,
+    /// What is there stays, and the entry counts as not copied
+    Fail,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kv_api::{MinTtl, Store, Support};
 use kv_migrate::{
-    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, Loss, Options, Result, Rewrite, Sink, Source, Summary,
+    BulkFormat, BulkReader, BulkWriter, Error, KeyReader, OnConflict, Options, Result, Rewrite, Sink, Source, Summary,
     Verification, VerifyOptions, copy,
 };
 
@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::session::{Activity, Refused, Session};
 use super::stop::{self, Opened, Stop};
 use super::verify::{self as compare, Verified};
-use super::{off_thread, place, report, selection, stdio};
+use super::{checkpoint, off_thread, place, report, selection, stdio};
 
 /// What came of one step.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ pub(crate) async fn run(
     arguments: &CopyOptions,
     session: &Session,
 ) -> Result<Exit, Refused> {
-    let stops =
-        stop::parse_all(stops, arguments.verify, arguments.selection.keys_from.as_deref()).map_err(Refused::usage)?;
+    let files = files(arguments).map_err(Refused::usage)?;
+    let stops = stop::parse_all(stops, arguments.verify, &files).map_err(Refused::usage)?;
     way.check(&stops).map_err(Refused::usage)?;
     selection::check_keys_from(&stops, &arguments.selection, arguments.verify).map_err(Refused::usage)?;
     let options = options(arguments).map_err(Refused::usage)?;
@@ -74,7 +74,13 @@ pub(crate) async fn run(
     }
     let opened = open_all(&stops, arguments).await?;
     let result = match place::check_stores(&stops, &opened).map_err(Refused::usage) {
-        Ok(()) => copy_all(&stops, &opened, arguments, &options, session).await,
+        Ok(()) => match checkpoint::of(&stops, &opened, arguments).map_err(Refused::usage) {
+            Ok(checkpoint) => {
+                let options = Options { checkpoint, ..options };
+                copy_all(&stops, &opened, arguments, &options, session).await
+            }
+            Err(refused) => Err(refused),
+        },
         Err(refused) => Err(refused),
     };
     let closed = stop::close_all(&stops, &opened).await;
@@ -84,15 +90,34 @@ pub(crate) async fn run(
     }
 }
 
-fn options(arguments: &CopyOptions) -> Result<Options, String> {
+/// The files that options name.
+fn files(arguments: &CopyOptions) -> Result<Vec<(&'static str, &Path)>, String> {
+    let written = [("--rejects", &arguments.rejects), ("--checkpoint", &arguments.checkpoint)];
+    for (option, path) in written {
+        if path.as_ref().and_then(|path| path.to_str()).is_some_and(stop::begins_like_a_url) {
+            return Err(format!(
+                "the file of {option} begins like a URL, and is not shown as it may hold a secret; a file of such a \
+                 name is written with ./ in front"
+            ));
+        }
+    }
+    let all = [written[0], written[1], ("--keys-from", &arguments.selection.keys_from)];
+    Ok(all.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect())
+}
+
+pub(crate) fn options(arguments: &CopyOptions) -> Result<Options, String> {
     Ok(Options {
-        batch_entries: Some(arguments.batch),
+        batch_entries: arguments.batch,
+        concurrency: arguments.concurrency,
+        rate: arguments.rate,
+        max_wait: arguments.max_wait,
+        on_conflict: arguments.on_conflict.into(),
+        allow_race: arguments.allow_race,
+        rejects: arguments.rejects.clone(),
         fail_fast: arguments.fail_fast,
-        unknown_expiry_as_never: arguments.unknown_expiry_as_never,
-        allow_loss: arguments.allow_loss.iter().map(|loss| (*loss).into()).collect(),
         keep_partial: arguments.keep_partial,
         allow_empty: arguments.allow_empty,
-        ..selection::options(&arguments.selection)?
+        ..selection::options_to_fit(&arguments.selection, &arguments.fit)?
     })
 }
 
@@ -102,7 +127,7 @@ async fn open_all(stops: &[Stop], arguments: &CopyOptions) -> Result<Vec<Opened>
         let only_read = position == 0;
         let open = stop.open(only_read).await.map_err(|error| Refused::by_store(&stop.shown(), &error))?;
         opened.push(match open {
-            Opened::Store(store) if arguments.min_ttl_round_up && !only_read => {
+            Opened::Store(store) if arguments.fit.min_ttl_round_up && !only_read => {
                 Opened::Store(store.with_min_ttl(MinTtl::RoundUp))
             }
             open => open,
@@ -151,17 +176,15 @@ impl Step<'_> {
         let source = self.source().await?;
         let sink = match self.to {
             Opened::Store(store) => Sink::store(store),
-            Opened::File(path) => {
-                let path = path.clone();
-                Sink::bulk(off_thread(move || BulkWriter::create(&path)).await?)
-            }
+            Opened::File(path) => Sink::file(path),
             Opened::Stdio => {
                 stdio::check_output()?;
                 Sink::bulk(BulkWriter::stdout(self.arguments.stdout_format.into()))
             }
         };
         let display = self.display("copying");
-        self.session.begin(Activity::copying(self.from_name, self.to_name, &display));
+        let checkpoint = self.options.checkpoint.as_ref().map(|checkpoint| checkpoint.path.clone());
+        self.session.begin(Activity::copying(self.from_name, self.to_name, &display, checkpoint));
         let work = Box::pin(copy(source, sink, self.options, |event| display.observe(event)));
         let summary = display
             .during(compare::counted(work, self.countable(), self.options, &display), |line| tell!("{line}"))
@@ -268,11 +291,12 @@ fn exit(report: &StepReport) -> Exit {
     }
 }
 
-impl From<arguments::Loss> for Loss {
-    fn from(loss: arguments::Loss) -> Self {
-        match loss {
-            arguments::Loss::Expiry => Self::Expiry,
-            arguments::Loss::Metadata => Self::Metadata,
+impl From<arguments::OnConflict> for OnConflict {
+    fn from(on_conflict: arguments::OnConflict) -> Self {
+        match on_conflict {
+            arguments::OnConflict::Overwrite => Self::Overwrite,
+            arguments::OnConflict::Skip => Self::Skip,
+            arguments::OnConflict::Fail => Self::Fail,
         }
     }
 }

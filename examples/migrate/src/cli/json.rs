@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use kv_migrate::{Cause, Counts, Error, Failure, Resumed, Summary};
+use kv_migrate::{Cause, Counts, Error, Failure, Resumed, Summary, Traffic};
 use serde::Serialize;
 
 use super::copy::StepReport;
 use super::exit::Exit;
+use super::plan::Planned;
 use super::session::{Refused, Session};
 use super::verify::{Differs, Verified};
 use super::{report, shell};
@@ -23,6 +24,7 @@ struct Document<'a> {
     seconds: f64,
     error: Option<Problem>,
     steps: Vec<Step<'a>>,
+    plan: Option<Foresight<'a>>,
     verification: Option<Comparison<'a>>,
 }
 
@@ -111,10 +113,44 @@ struct Comparison<'a> {
     stopped: Option<Problem>,
 }
 
+#[derive(Serialize)]
+struct Foresight<'a> {
+    from: &'a str,
+    to: &'a str,
+    counts: Numbers,
+    repeated_at_least: bool,
+    causes: Vec<Why<'a>>,
+    existing: Option<u64>,
+    key_bytes: u64,
+    value_bytes: u64,
+    metadata_bytes: u64,
+    value_bytes_max: u64,
+    expiry_moved: u64,
+    notes: Vec<String>,
+    source_traffic: Option<Requests>,
+    target_traffic: Option<Requests>,
+    sample: Option<Chosen>,
+    stopped: Option<Problem>,
+}
+
+#[derive(Serialize)]
+struct Requests {
+    requests: u64,
+    seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Chosen {
+    listed: u64,
+    read: u64,
+    value_bytes_listed: bool,
+}
+
 /// Writes it as one line, and answers how the command ended then.
 pub(crate) fn print(command: &str, session: &Session, refused: Option<&Refused>, exit: Exit, took: Duration) -> Exit {
-    let (steps, verified) = (session.take_steps(), session.take_verified());
-    let document = document(command, &steps, verified.as_ref(), refused, exit, took);
+    let (steps, planned, verified) = (session.take_steps(), session.take_planned(), session.take_verified());
+    let done = Done { steps: &steps, planned: planned.as_ref(), verified: verified.as_ref() };
+    let document = document(command, &done, refused, exit, took);
     let line = serde_json::to_vec(&document).map_err(io::Error::from).map(|mut line| {
         line.push(b'\n');
         line
@@ -133,10 +169,16 @@ pub(crate) fn print(command: &str, session: &Session, refused: Option<&Refused>,
     }
 }
 
+/// What was done.
+struct Done<'a> {
+    steps: &'a [StepReport],
+    planned: Option<&'a Planned>,
+    verified: Option<&'a Verified>,
+}
+
 fn document<'a>(
     command: &'a str,
-    steps: &'a [StepReport],
-    verified: Option<&'a Verified>,
+    done: &Done<'a>,
     refused: Option<&Refused>,
     exit: Exit,
     took: Duration,
@@ -147,8 +189,9 @@ fn document<'a>(
         exit: ExitCode { code: exit.code(), name: exit.name() },
         seconds: took.as_secs_f64(),
         error: refused.map(|refused| Problem { kind: refused.kind.clone(), message: refused.message.clone() }),
-        steps: steps.iter().map(step).collect(),
-        verification: verified.map(comparison),
+        steps: done.steps.iter().map(step).collect(),
+        plan: done.planned.map(foresight),
+        verification: done.verified.map(comparison),
     }
 }
 
@@ -196,6 +239,36 @@ fn why(cause: &Cause) -> Why<'_> {
 fn example(failure: &Failure) -> Example<'_> {
     let Failure { key, line, error, .. } = failure;
     Example { key, line: *line, kind: report::store_kind(error), message: error.message(), code: error.native_code() }
+}
+
+fn foresight(planned: &Planned) -> Foresight<'_> {
+    let Planned { from, to, plan } = planned;
+    Foresight {
+        from,
+        to,
+        counts: numbers(&plan.counts),
+        repeated_at_least: plan.repeated_at_least,
+        causes: plan.failures.causes().iter().map(why).collect(),
+        existing: plan.existing,
+        key_bytes: plan.key_bytes,
+        value_bytes: plan.value_bytes,
+        metadata_bytes: plan.metadata_bytes,
+        value_bytes_max: plan.value_bytes_max,
+        expiry_moved: plan.expiry_moved,
+        notes: plan.notes.iter().map(ToString::to_string).collect(),
+        source_traffic: plan.source.as_ref().map(requests),
+        target_traffic: plan.target.as_ref().map(requests),
+        sample: plan.sample.map(|sample| Chosen {
+            listed: sample.listed,
+            read: sample.read,
+            value_bytes_listed: sample.value_bytes_listed,
+        }),
+        stopped: plan.stopped.as_ref().map(problem),
+    }
+}
+
+fn requests(traffic: &Traffic) -> Requests {
+    Requests { requests: traffic.requests, seconds: traffic.time().map(|time| time.as_secs_f64()) }
 }
 
 fn comparison(verified: &Verified) -> Comparison<'_> {

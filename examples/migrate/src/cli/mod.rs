@@ -9,6 +9,7 @@ macro_rules! tell {
 }
 
 mod arguments;
+mod checkpoint;
 mod clean;
 mod copy;
 mod display;
@@ -17,6 +18,7 @@ mod help;
 mod json;
 mod log;
 mod place;
+mod plan;
 mod progress;
 mod report;
 mod selection;
@@ -25,6 +27,7 @@ mod shell;
 mod signals;
 mod stdio;
 mod stop;
+mod values;
 mod verify;
 
 use std::panic;
@@ -36,7 +39,7 @@ use clap::Parser;
 use futures_util::future::{Either, select};
 use kv_api::{Timer, TokioTimer};
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, CopyArguments};
 use copy::Way;
 use exit::Exit;
 use session::{Refused, Session};
@@ -72,6 +75,9 @@ fn printed(text: std::io::Result<Vec<u8>>) -> Exit {
 /// Does what is asked for.
 async fn work(command: &Command, session: &Session) -> Result<Exit, Refused> {
     match command {
+        Command::Copy(CopyArguments { stops, options }) if options.dry_run => {
+            plan::run(plan::Job::of_copy(stops, options)?, session).await
+        }
         Command::Copy(of) => copy::run(Way::Copy, &of.stops, &of.options, session).await,
         Command::Export(of) => {
             let stops = [of.from.clone(), of.file.clone()];
@@ -81,8 +87,9 @@ async fn work(command: &Command, session: &Session) -> Result<Exit, Refused> {
             let stdin: &[_] = if of.stops.len() == 1 { &["-".to_owned()] } else { &[] };
             copy::run(Way::Import, &[stdin, &of.stops].concat(), &of.options, session).await
         }
+        Command::Plan(of) => plan::run(plan::Job::of(of)?, session).await,
         Command::Verify(of) => verify::run(of, session).await,
-        Command::Clean(of) => clean::run(&of.target),
+        Command::Clean(of) => clean::run(&of.target).await,
         Command::Completions(_) | Command::Man => Ok(Exit::Complete),
     }
 }
@@ -96,36 +103,37 @@ fn job(command: &Command, writes_log: bool) -> Exit {
             return Exit::Stopped;
         }
     };
-    let exit = runtime.block_on(async {
-        let (session, began) = (Session::new(writes_log), TokioTimer.monotonic_now());
-        let result = {
-            // First, so that it is listened to before there is anything to clean up.
-            let stop = pin!(signals::stop());
-            let work = pin!(work(command, &session));
-            match select(stop, work).await {
-                Either::Left((exit, _)) => {
-                    signals::end_at_the_next();
-                    Err(session.interrupted(exit))
-                }
-                Either::Right((result, _)) => result,
+    let (session, began) = (Session::new(writes_log), TokioTimer.monotonic_now());
+    let mut result = runtime.block_on(async {
+        // First, so that it is listened to before there is anything to clean up.
+        let stop = pin!(signals::stop());
+        let work = pin!(work(command, &session));
+        match select(stop, work).await {
+            Either::Left((exit, _)) => {
+                signals::end_at_the_next();
+                Err(session.interrupted(exit))
             }
-        };
-        let (exit, refused) = match result {
-            Ok(exit) => (exit, None),
-            Err(refused) => {
-                refused.tell();
-                (refused.exit, Some(refused))
-            }
-        };
-        if command.json() {
-            let took = TokioTimer.monotonic_now().saturating_sub(began);
-            return json::print(command.name(), &session, refused.as_ref(), exit, took);
+            Either::Right((result, _)) => result,
         }
-        exit
     });
+    if let Err(refused) = &result {
+        refused.tell();
+    }
     // After an interrupt a thread may still write to a file, which is put in order when it is done; one that waits for
     // standard input or for the other end of a pipe may wait for ever.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if let (Err(refused), Some(stays)) = (&mut result, session.stays()) {
+        tell!("{stays}");
+        refused.message = format!("{}; {stays}", refused.message);
+    }
+    let (exit, refused) = match result {
+        Ok(exit) => (exit, None),
+        Err(refused) => (refused.exit, Some(refused)),
+    };
+    if command.json() {
+        let took = TokioTimer.monotonic_now().saturating_sub(began);
+        return json::print(command.name(), &session, refused.as_ref(), exit, took);
+    }
     exit
 }
 

@@ -25,8 +25,8 @@ enum FileIdentity {
 }
 
 /// Finds a file that is named twice, before anything is opened. What is not copied, such as by a prefix, would be lost
-/// there, also with other stops in between. The first stop is read, and so is `keys_from`.
-pub(super) fn check_files(stops: &[Stop], keys_from: Option<&Path>) -> Result<(), String> {
+/// there, also with other stops in between. The first stop is read. `files` are those that options name.
+pub(super) fn check_files(stops: &[Stop], files: &[(&str, &Path)]) -> Result<(), String> {
     let last = stops.len().saturating_sub(1);
     let places: Vec<Option<Place>> =
         stops.iter().enumerate().map(|(position, stop)| place(stop, position == last)).collect();
@@ -41,17 +41,24 @@ pub(super) fn check_files(stops: &[Stop], keys_from: Option<&Path>) -> Result<()
                 return Err(named_twice(what, (before, &stops[before]), (at, &stops[at])));
             }
         }
-        if let Some(keys) = keys_from.and_then(FileIdentity::of)
-            && place.file == keys
-        {
-            return Err(format!("{}: this stop and the file of --keys-from are the same file", stops[at].shown()));
+        for (option, path) in files {
+            if FileIdentity::of(path).is_some_and(|file| file == place.file) {
+                return Err(format!("{}: this stop and the file of {option} are the same file", stops[at].shown()));
+            }
+        }
+    }
+    for (at, (option, path)) in files.iter().enumerate() {
+        for (before, other) in &files[..at] {
+            if FileIdentity::of(path).is_some_and(|file| FileIdentity::of(other) == Some(file)) {
+                return Err(format!("{before} and {option} name the same file"));
+            }
         }
     }
     Ok(())
 }
 
 /// Finds a store that is named twice. A SQLite file is recognised as a file: a copy of it has the same scope.
-pub(super) fn check_stores(stops: &[Stop], opened: &[Opened]) -> Result<(), String> {
+pub(super) fn check_stores<'a>(stops: &[Stop], opened: impl IntoIterator<Item = &'a Opened>) -> Result<(), String> {
     let stores = stops.iter().zip(opened).enumerate().filter_map(|(at, (stop, opened))| match opened {
         Opened::Store(store) if sqlite_url(stop).is_none() => Some((at, stop, store)),
         _ => None,

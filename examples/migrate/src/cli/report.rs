@@ -1,9 +1,10 @@
 //! What a person reads at the end, on standard error.
 
+use std::path::Path;
 use std::time::Duration;
 
 use kv_api::Escaped;
-use kv_migrate::{Cause, Error, Failure, Summary};
+use kv_migrate::{BulkWriter, Cause, Error, Failure, Summary};
 
 use super::copy::StepReport;
 use super::progress::per_second;
@@ -47,8 +48,23 @@ pub(crate) fn summary(step: &StepReport) {
     if summary.target_untouched {
         untouched(summary, target);
     }
+    if let Some(resumed) = &summary.resumed {
+        let again = match resumed.again {
+            0 => String::new(),
+            again => format!("; {} of these at most were copied again", grouped(again)),
+        };
+        tell!("  {} {} dealt with by earlier runs{again}", entries(resumed.entries), were(resumed.entries));
+    }
     if summary.counts.read != summary.counts.written {
         tell!("  {} {} read in all", entries(summary.counts.read), were(summary.counts.read));
+    }
+    if summary.counts.unchanged > 0 {
+        let (count, were) = (entries(summary.counts.unchanged), were(summary.counts.unchanged));
+        tell!("  {count} {were} there already, just so");
+    }
+    if summary.counts.kept > 0 {
+        let count = entries(summary.counts.kept);
+        tell!("  {count} gave way to what the target has under the same key");
     }
     if summary.counts.expired > 0 {
         tell!("  {} had expired by then and {} skipped", entries(summary.counts.expired), were(summary.counts.expired));
@@ -96,6 +112,23 @@ pub(crate) fn summary(step: &StepReport) {
     if more > 0 {
         tell!("    and {} more, for other reasons", grouped(more));
     }
+    if let Some(checkpoint) = &summary.checkpoint {
+        tell!("  {}", goes_on(checkpoint, target));
+    }
+}
+
+/// What a copy that was ended leaves, and what for.
+pub(crate) fn goes_on(checkpoint: &Path, to: &Stop) -> String {
+    let part = part_file(to).map_or_else(String::new, |part| format!(" and {part}"));
+    let checkpoint = Escaped(&checkpoint.display().to_string()).to_string();
+    format!("the same command goes on from there, without --restart; kept for it: {checkpoint}{part}")
+}
+
+/// The part file of a target, if it is there.
+pub(crate) fn part_file(to: &Stop) -> Option<String> {
+    let Stop::File(path) = to else { return None };
+    let part = Some(BulkWriter::part_path(path)).filter(|part| part.exists())?;
+    Some(Escaped(&part.display().to_string()).to_string())
 }
 
 /// What became of a target file that was not replaced, and what would replace it.
@@ -195,7 +228,7 @@ fn describe(cause: &Cause) -> String {
 /// The kind of what ended a copy, for programs.
 pub(crate) fn kind(error: &Error) -> String {
     match error {
-        Error::Store(error) => store_kind(error),
+        Error::Store(error) | Error::GaveUp { error, .. } => store_kind(error),
         Error::Damaged { .. } => "damaged".to_owned(),
         Error::File { .. } => "file".to_owned(),
         Error::Unsuitable(_) => "unsuitable".to_owned(),

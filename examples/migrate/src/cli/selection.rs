@@ -1,8 +1,8 @@
 //! Which entries are meant: what `copy`, `verify` and `plan` have in common.
 
-use kv_migrate::{Filter, Options, Rewrite, ZeroExpiry};
+use kv_migrate::{Filter, Loss, Options, Rewrite, ZeroExpiry};
 
-use super::arguments::{self, Selection};
+use super::arguments::{self, Fit, Selection};
 use super::stop::{self, Stop};
 
 /// The options that say so; the others are as by default.
@@ -14,6 +14,16 @@ pub(crate) fn options(selection: &Selection) -> Result<Options, String> {
         rewrite: Rewrite { strip_prefix: strip_prefix.clone(), add_prefix: add_prefix.clone() },
         zero_expiry: selection.zero_expiry.map_or_else(Default::default, Into::into),
         ..Options::default()
+    })
+}
+
+/// The same, and what becomes of entries that do not fit.
+pub(crate) fn options_to_fit(selection: &Selection, fit: &Fit) -> Result<Options, String> {
+    Ok(Options {
+        unknown_expiry_as_never: fit.unknown_expiry_as_never,
+        allow_loss: fit.allow_loss.iter().map(|loss| (*loss).into()).collect(),
+        skip_bad_lines: fit.skip_bad_lines,
+        ..options(selection)?
     })
 }
 
@@ -37,6 +47,15 @@ impl From<arguments::ZeroExpiry> for ZeroExpiry {
         match meaning {
             arguments::ZeroExpiry::Never => Self::Never,
             arguments::ZeroExpiry::Skip => Self::Skip,
+        }
+    }
+}
+
+impl From<arguments::Loss> for Loss {
+    fn from(loss: arguments::Loss) -> Self {
+        match loss {
+            arguments::Loss::Expiry => Self::Expiry,
+            arguments::Loss::Metadata => Self::Metadata,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What one run of the command has done and is doing, also for the case that a signal ends it.
 
 use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kv_migrate::Error;
@@ -8,6 +9,7 @@ use kv_migrate::Error;
 use super::copy::StepReport;
 use super::display::Display;
 use super::exit::Exit;
+use super::plan::Planned;
 use super::report;
 use super::stop::Stop;
 use super::verify::Verified;
@@ -18,6 +20,7 @@ pub(crate) struct Session {
     activity: RefCell<Option<Activity>>,
     steps: RefCell<Vec<StepReport>>,
     verified: RefCell<Option<Verified>>,
+    planned: RefCell<Option<Planned>>,
     writes_stdout: Cell<bool>,
     writes_log: bool,
 }
@@ -48,6 +51,14 @@ impl Session {
         self.verified.replace(Some(verified));
     }
 
+    pub(crate) fn set_planned(&self, planned: Planned) {
+        self.planned.replace(Some(planned));
+    }
+
+    pub(crate) fn take_planned(&self) -> Option<Planned> {
+        self.planned.take()
+    }
+
     pub(crate) fn take_verified(&self) -> Option<Verified> {
         self.verified.take()
     }
@@ -66,45 +77,76 @@ impl Session {
 
     /// What a signal has ended.
     pub(crate) fn interrupted(&self, exit: Exit) -> Refused {
-        let what = match self.activity.take() {
+        let what = match &*self.activity.borrow() {
             Some(activity) => activity.ended(),
             None => "nothing was copied or compared yet".to_owned(),
         };
         Refused { exit, kind: "interrupted".to_owned(), message: format!("interrupted: {what}") }
     }
+
+    /// What stays of it, when all that was still being written has come to rest.
+    pub(crate) fn stays(&self) -> Option<String> {
+        self.activity.take().and_then(|activity| activity.stays())
+    }
 }
 
 /// What is being done.
 pub(crate) struct Activity {
-    verifies: bool,
+    what: What,
     from: String,
     to: Stop,
     display: Arc<Display>,
 }
 
+enum What {
+    /// With the checkpoint that it keeps.
+    Copy(Option<PathBuf>),
+    Verify,
+    Plan,
+}
+
 impl Activity {
-    pub(crate) fn copying(from: &Stop, to: &Stop, display: &Arc<Display>) -> Self {
-        Self { verifies: false, from: from.shown(), to: to.clone(), display: Arc::clone(display) }
+    pub(crate) fn copying(from: &Stop, to: &Stop, display: &Arc<Display>, checkpoint: Option<PathBuf>) -> Self {
+        Self::new(What::Copy(checkpoint), from, to, display)
     }
 
     pub(crate) fn verifying(from: &Stop, to: &Stop, display: &Arc<Display>) -> Self {
-        Self { verifies: true, from: from.shown(), to: to.clone(), display: Arc::clone(display) }
+        Self::new(What::Verify, from, to, display)
     }
 
-    /// How far it came, and what stays.
+    pub(crate) fn planning(from: &Stop, to: &Stop, display: &Arc<Display>) -> Self {
+        Self::new(What::Plan, from, to, display)
+    }
+
+    fn new(what: What, from: &Stop, to: &Stop, display: &Arc<Display>) -> Self {
+        Self { what, from: from.shown(), to: to.clone(), display: Arc::clone(display) }
+    }
+
+    /// How far it came.
     fn ended(&self) -> String {
         self.display.clear();
-        let (entries, from, to) = (report::entries(self.display.entries()), &self.from, self.to.shown());
-        if self.verifies {
-            return format!("{entries} of {from} were compared with {to}");
+        let (entries, from) = (report::entries(self.display.entries()), &self.from);
+        match self.what {
+            What::Copy(_) => format!("{entries} of {from} were dealt with"),
+            What::Verify => format!("{entries} of {from} were compared with {}", self.to.shown()),
+            What::Plan => format!("{entries} of {from} were read, and nothing was written"),
         }
-        let stays = match &self.to {
-            Stop::Store { .. } => format!("what {to} has acknowledged stays there"),
-            Stop::Stdio => "what was written stays written".to_owned(),
-            Stop::File(path) if path.exists() => format!("{to} is as it was before"),
-            Stop::File(_) => format!("no file {to} was written"),
-        };
-        format!("{entries} of {from} were dealt with; {stays}")
+    }
+
+    fn stays(&self) -> Option<String> {
+        let What::Copy(checkpoint) = &self.what else { return None };
+        let to = self.to.shown();
+        if let Some(checkpoint) = checkpoint.as_deref().filter(|path| path.exists()) {
+            return Some(report::goes_on(checkpoint, &self.to));
+        }
+        let part = report::part_file(&self.to);
+        Some(match (&self.to, part) {
+            (_, Some(part)) => format!("left behind: {part}"),
+            (Stop::Store { .. }, _) => format!("what {to} has acknowledged stays there"),
+            (Stop::Stdio, _) => "what was written stays written".to_owned(),
+            (Stop::File(path), _) if path.exists() => format!("{to} is as it was before"),
+            (Stop::File(_), _) => format!("no file {to} was written"),
+        })
     }
 }
 

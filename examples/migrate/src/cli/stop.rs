@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kv_api::{Escaped, Store, StoreUrl};
 use kv_migrate::{BulkFormat, BulkReader};
+use tempfile::TempDir;
 
 use super::session::Refused;
 use super::{place, report};
@@ -28,8 +29,9 @@ pub(crate) enum Opened {
     Stdio,
 }
 
-/// Reads the stops of a command, and refuses what cannot work before anything is touched.
-pub(crate) fn parse_all(texts: &[String], verify: bool, keys_from: Option<&Path>) -> Result<Vec<Stop>, String> {
+/// Reads the stops of a command, and refuses what cannot work before anything is touched. `files` are those that options
+/// name.
+pub(crate) fn parse_all(texts: &[String], verify: bool, files: &[(&str, &Path)]) -> Result<Vec<Stop>, String> {
     if texts.len() < 2 {
         return Err("a copy needs a stop to copy from and one to copy to".to_owned());
     }
@@ -53,7 +55,7 @@ pub(crate) fn parse_all(texts: &[String], verify: bool, keys_from: Option<&Path>
             _ => {}
         }
     }
-    place::check_files(&stops, keys_from)?;
+    place::check_files(&stops, files)?;
     Ok(stops)
 }
 
@@ -140,6 +142,26 @@ impl Stop {
         matches!(self, Self::Store { url, .. } if is_local(url).unwrap_or(false))
     }
 
+    /// Whether it is gone with this process.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self, Self::Store { url, .. } if url.parse().is_ok_and(|url: StoreUrl| url.scheme() == "memory"))
+    }
+
+    /// For a SQLite file that is not there yet, and may be made: another one in a folder of its own, with the same
+    /// options.
+    pub(crate) async fn stand_in(&self) -> kv_api::Result<Option<(Store, TempDir)>> {
+        let Self::Store { url, .. } = self else { return Ok(None) };
+        let mut parsed: StoreUrl = url.parse()?;
+        if parsed.scheme() != "sqlite" || parsed.take_option("mode").is_some() {
+            return Ok(None);
+        }
+        let Ok(folder) = tempfile::tempdir() else { return Ok(None) };
+        let options = url.split_once('?').map_or_else(String::new, |(_, options)| format!("?{options}"));
+        let path = folder.path().join("stand-in.db");
+        let store = kv_backends::open(&format!("sqlite:{}{options}", path.display())).await?;
+        Ok(Some((store, folder)))
+    }
+
     /// What a person reads.
     pub(crate) fn shown(&self) -> String {
         match self {
@@ -183,10 +205,10 @@ fn shown(url: &StoreUrl) -> String {
     }
 }
 
-/// What a long batch job does over a network, where the URL does not say otherwise: a target that is away for some
-/// minutes does not end it, and neither does a wait that the system asks for. See `RetryPolicy` of kv-remote.
-const PATIENCE: [(&str, &str); 3] =
-    [("attempts_max", "16"), ("retry_after_max_ms", "900000"), ("deadline_ms", "3600000")];
+/// What a long job wants of a store over a network, where the URL does not say otherwise: the copy itself waits for it,
+/// and shows that, so that the store shall not do so for long; but a large batch may be long on its way. See
+/// `RetryPolicy` of kv-remote.
+const PATIENCE: [(&str, &str); 3] = [("attempts_max", "3"), ("retry_after_max_ms", "1000"), ("deadline_ms", "600000")];
 
 /// The schemes of stores that no network lies before.
 const LOCAL: [&str; 2] = ["memory", "sqlite"];
@@ -225,7 +247,7 @@ fn shown_path(path: &Path) -> String {
 
 /// Whether it is taken for a URL, and not for the name of a file: a word and a colon, or a `://` anywhere. A path
 /// before the colon is no word, nor is the letter of a drive.
-fn begins_like_a_url(text: &str) -> bool {
+pub(crate) fn begins_like_a_url(text: &str) -> bool {
     let is_word = |(word, rest): (&str, &str)| {
         let is_drive = word.len() == 1 && rest.starts_with('\\');
         !word.is_empty()
@@ -322,12 +344,12 @@ mod tests {
     }
 
     #[test]
-    fn err_4_a_long_job_is_patient_where_the_url_does_not_say_otherwise() {
-        let patience = "attempts_max=16&retry_after_max_ms=900000&deadline_ms=3600000";
+    fn err_4_a_store_waits_for_short_where_the_url_does_not_say_otherwise() {
+        let patience = "attempts_max=3&retry_after_max_ms=1000&deadline_ms=600000";
         assert_eq!(patient("puter:///app").unwrap(), Some(format!("puter:///app?{patience}")));
         assert_eq!(
             patient("cloudflare://a/n?deadline_ms=5&attempts_max=1").unwrap().as_deref(),
-            Some("cloudflare://a/n?deadline_ms=5&attempts_max=1&retry_after_max_ms=900000")
+            Some("cloudflare://a/n?deadline_ms=5&attempts_max=1&retry_after_max_ms=1000")
         );
         assert_eq!((patient("memory:").unwrap(), patient("sqlite:a.db?mode=ro").unwrap()), (None, None));
     }
