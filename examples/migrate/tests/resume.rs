@@ -1,128 +1,245 @@
-//! The command ends in the middle, and the same command goes on from there.
-#![cfg(unix)]
+//! A copy that was interrupted goes on where it ended, wherever that was.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE, TOKEN};
-use kv_fakes::{Fault, ServerOptions};
-use serde_json::{Value, json};
+use common::{FAR, memory, options};
+use futures_util::future::{Either, select};
+use kv_api::{ListOrder, Store, Support, Timer, Value};
+use kv_migrate::{
+    BulkReader, BulkWriter, CheckpointFile, Error, Event, KeyReader, OnConflict, Options, Resumed, Sink, Source,
+    Summary, copy,
+};
+use tokio::sync::Notify;
 
-const ENTRIES: usize = 3000;
+const ENTRIES: usize = 43;
 
-fn command(here: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-migrate"));
-    command.current_dir(here).args(arguments).stdin(Stdio::null()).env("CLOUDFLARE_API_TOKEN", TOKEN);
-    command
-}
-
-fn run(here: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = command(here, arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-fn folder() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let items: String = (0..ENTRIES).map(|at| format!("{{\"key\":\"{at}\",\"value\":\"{at}\"}}\n")).collect();
-    fs::write(directory.path().join("in.jsonl"), items).unwrap();
-    directory
-}
-
-fn left(here: &Path) -> Vec<String> {
-    let names = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| name != "in.jsonl").collect();
-    names.sort_unstable();
-    names
-}
-
-#[tokio::test]
-async fn what_was_interrupted_is_resumed_by_the_same_command() {
-    let directory = folder();
-    let here = directory.path();
-    let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
-    let url = format!("cloudflare://{ACCOUNT}/{NAMESPACE}?base_url={}&attempts_max=1", server.base_url());
-    let arguments = ["copy", "--json", "--batch", "500", "--concurrency", "1", "in.jsonl", &url];
-    // The first batches go through, and then it is asked to wait for very long.
-    let waits = Fault::Throttled { retry_after: Some(Duration::from_secs(600)) };
-    server.inject_after(4, waits, 1);
-    let mut child = command(here, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while server.faults_left() > 0 {
-        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        std::thread::yield_now();
+async fn full() -> Store {
+    let store = memory().await;
+    for at in 0..ENTRIES {
+        let set = store.set(format!("key/{at:02}"), format!("value {at}"));
+        if at % 3 == 0 {
+            set.metadata(at).expire_at(FAR).await.unwrap()
+        } else {
+            set.await.unwrap()
+        };
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{error}");
-    let [checkpoint] = &left(here)[..] else { panic!("{:?}", left(here)) };
-    assert!(checkpoint.starts_with("cloudflare-") && checkpoint.ends_with(".kv-migrate-checkpoint"), "{checkpoint}");
-    assert!(error.contains("interrupted: ") && error.contains(&format!("kept for it: {checkpoint}")), "{error}");
-    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&summary["exit"]["code"], &summary["error"]["kind"]), (&json!(130), &json!("interrupted")));
-
-    // Another command does not take it for its own.
-    let (code, _, other) = run(here, &["copy", "--prefix", "1", "in.jsonl", &url, "--checkpoint", checkpoint]);
-    assert!(code == 2 && other.contains("the prefix"), "{other}");
-    let (code, text, error) = run(here, &arguments);
-    assert_eq!(code, 0, "{error}");
-    let summary: Value = serde_json::from_str(&text).unwrap();
-    let step = &summary["steps"][0];
-    assert!(step["resumed"]["entries"].as_u64() > Some(0), "{summary}");
-    assert_eq!((&step["counts"]["read"], &step["checkpoint"]), (&json!(ENTRIES), &Value::Null));
-    assert_eq!(server.keys().len(), ENTRIES);
-    assert_eq!(left(here), [""; 0]);
+    store
 }
 
-/// A file is gone on with too: what is there is kept under names that are told, and `clean` removes it.
-#[tokio::test]
-async fn what_an_ended_copy_keeps_beside_a_file_is_named() {
-    let directory = folder();
-    let here = directory.path();
-    let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
-    let url = format!("cloudflare://{ACCOUNT}/{NAMESPACE}?base_url={}&attempts_max=1", server.base_url());
-    assert_eq!(run(here, &["import", "in.jsonl", &url]).0, 0);
-    let arguments = ["export", "--max-wait", "0", &url, "out.jsonl"];
-    server.inject_after(4, Fault::Throttled { retry_after: Some(Duration::from_secs(600)) }, 1);
-    let (code, _, error) = run(here, &arguments);
-    assert_eq!(code, 4, "{error}");
-    let kept = left(here);
-    assert_eq!(kept, ["out.jsonl.kv-migrate-checkpoint", "out.jsonl.kv-migrate-part"], "{error}");
-    for name in &kept {
-        assert!(error.contains(name.as_str()), "{error}");
+/// Stops at the report of progress with this number, as if the process had been killed. `None` when it was complete.
+async fn interrupted(source: Source<'_>, sink: Sink, options: &Options, at: usize) -> Option<Summary> {
+    let (killed, mut reports) = (Notify::new(), 0);
+    let observe = |event: Event<'_>| {
+        if matches!(event, Event::Progress(_)) {
+            reports += 1;
+            if reports == at {
+                killed.notify_one();
+            }
+        }
+    };
+    let work = pin!(copy(source, sink, options, observe));
+    match select(pin!(killed.notified()), work).await {
+        Either::Left(_) => None,
+        Either::Right((summary, _)) => Some(summary),
     }
-    let (code, _, error) = run(here, &["clean", "out.jsonl"]);
-    assert_eq!((code, error.lines().count(), left(here)), (0, 2, Vec::new()), "{error}");
-    server.inject_after(4, Fault::Throttled { retry_after: Some(Duration::from_secs(600)) }, 1);
-    assert_eq!(run(here, &arguments).0, 4);
-    let (code, _, error) = run(here, &arguments);
-    assert!(code == 0 && error.contains("were dealt with by earlier runs"), "{error}");
-    assert_eq!(left(here), ["out.jsonl"]);
-    assert_eq!(fs::read_to_string(here.join("out.jsonl")).unwrap().lines().count(), ENTRIES);
+}
+
+fn resumable(directory: &Path) -> Options {
+    let checkpoint = CheckpointFile { path: directory.join("checkpoint"), restart: false };
+    Options { checkpoint: Some(checkpoint), ..options() }
+}
+
+/// Time that passes so fast that each batch is made lasting.
+#[derive(Debug, Default)]
+struct Hasty(AtomicU64);
+
+impl Timer for Hasty {
+    fn monotonic_now(&self) -> Duration {
+        Duration::from_secs(60 * self.0.fetch_add(1, Ordering::Relaxed))
+    }
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A source that can be opened again and again.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Ordered,
+    Unordered,
+    Named,
+    File,
+}
+
+struct Opened {
+    store: Store,
+    file: PathBuf,
+}
+
+impl Opened {
+    async fn new(kind: From, directory: &Path) -> Self {
+        let mut store = full().await;
+        let file = directory.join("source.jsonl");
+        match kind {
+            From::Ordered => {}
+            From::Unordered => {
+                let unordered = kv_backends::memory::CAPABILITIES.clone();
+                store = store.restricted_to([&unordered.with_list(Support::Native, ListOrder::Unordered)]);
+            }
+            From::Named => {
+                let keys: String = (0..ENTRIES).map(|at| format!("key/{at:02}\n")).collect();
+                std::fs::write(&file, keys).unwrap();
+            }
+            From::File => assert!(common::export(&store, &file).await.is_complete()),
+        }
+        Self { store, file }
+    }
+
+    fn source(&self, kind: From, options: &Options) -> Source<'_> {
+        match kind {
+            From::Ordered | From::Unordered => Source::store(&self.store, options).unwrap(),
+            From::Named => Source::keys(&self.store, KeyReader::open(&self.file).unwrap(), options),
+            From::File => Source::bulk(BulkReader::open(&self.file).unwrap(), options),
+        }
+    }
+}
+
+async fn entries(store: &Store) -> Vec<(String, kv_api::Entry)> {
+    use futures_util::TryStreamExt;
+    let entries: Vec<(String, kv_api::Entry)> = store.list().entries().try_collect().await.unwrap();
+    let unversioned = |(key, entry): (String, kv_api::Entry)| {
+        let (metadata, expiry) = (entry.metadata().cloned(), entry.expiry());
+        (key, kv_api::Entry::with_details(entry.into_value(), metadata, expiry, None))
+    };
+    entries.into_iter().map(unversioned).collect()
 }
 
 #[tokio::test]
-async fn a_conflict_keeps_what_is_there() {
+async fn a_copy_into_a_store_goes_on_from_every_place() {
+    for kind in [From::Ordered, From::Unordered, From::Named, From::File] {
+        for on_conflict in [OnConflict::Overwrite, OnConflict::Fail] {
+            for at in 1..=9 {
+                let directory = tempfile::tempdir().unwrap();
+                let from = Opened::new(kind, directory.path()).await;
+                let to = memory().await;
+                to.set("own", "stays").await.unwrap();
+                let options = Options { on_conflict, ..resumable(directory.path()) };
+                let first = interrupted(from.source(kind, &options), Sink::store(&to), &options, at).await;
+                assert!(first.is_none(), "{kind:?} {at}");
+                let second = copy(from.source(kind, &options), Sink::store(&to), &options, |_| {}).await;
+                assert!(second.is_complete(), "{kind:?} {at}: {second:?}");
+                assert_eq!(second.counts.read, ENTRIES as u64, "{kind:?} {at}");
+                assert_eq!(second.counts.written + second.counts.unchanged, ENTRIES as u64, "{kind:?} {at}");
+                // Each batch has five entries, and all that was reported was written down.
+                let resumed = second.resumed.map_or(0, |Resumed { entries, .. }| entries);
+                assert_eq!(resumed, (5 * at as u64).min(ENTRIES as u64), "{kind:?} {at}");
+                assert!(!directory.path().join("checkpoint").exists());
+                assert_eq!(to.get("own").await.unwrap(), Some(Value::from("stays")));
+                to.delete("own").await.unwrap();
+                assert_eq!(entries(&to).await, entries(&from.store).await, "{kind:?} {at}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_into_a_file_goes_on_from_what_was_lasting() {
+    let from = full().await;
+    for name in ["out.jsonl", "out.json", "out.jsonl.gz", "out.json.zst"] {
+        let whole = tempfile::tempdir().unwrap();
+        assert!(common::export(&from, &whole.path().join(name)).await.is_complete());
+        for at in 1..=9 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join(name);
+            std::fs::write(&path, "[]\n").unwrap();
+            let options = Options { timer: Arc::new(Hasty::default()), ..resumable(directory.path()) };
+            let source = Source::store(&from, &options).unwrap();
+            assert!(interrupted(source, Sink::file(&path), &options, at).await.is_none());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "[]\n", "as it was before");
+            let summary = copy(Source::store(&from, &options).unwrap(), Sink::file(&path), &options, |_| {}).await;
+            assert!(summary.is_complete(), "{name} {at}: {summary:?}");
+            assert_eq!((summary.counts.read, summary.counts.written), (ENTRIES as u64, ENTRIES as u64));
+            let resumed = summary.resumed.map_or(0, |Resumed { entries, .. }| entries);
+            assert_eq!(resumed, (5 * at as u64).min(ENTRIES as u64), "{name} {at}");
+            assert!(!BulkWriter::part_path(&path).exists() && !directory.path().join("checkpoint").exists());
+            let read = |path: &Path| {
+                let mut reader = BulkReader::open(path).unwrap();
+                std::iter::from_fn(|| reader.next_record().unwrap()).map(|record| record.key).collect::<Vec<_>>()
+            };
+            assert_eq!(read(&path), read(&whole.path().join(name)), "{name} {at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_copy_is_refused_unless_it_is_discarded() {
     let directory = tempfile::tempdir().unwrap();
-    let here = directory.path();
-    let item = |key: &str, value: &str| format!("{{\"key\":\"{key}\",\"value\":\"{value}\"}}\n");
-    fs::write(here.join("old.jsonl"), [item("same", "1"), item("other", "old")].concat()).unwrap();
-    fs::write(here.join("in.jsonl"), [item("same", "1"), item("other", "new"), item("new", "1")].concat()).unwrap();
-    for (how, code, told) in
-        [("skip", 0, "1 entry gave way to what the target has under the same key"), ("fail", 1, "line 2, \"other\": ")]
+    let (from, to) = (full().await, memory().await);
+    let options = resumable(directory.path());
+    assert!(interrupted(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, 3).await.is_none());
+    let other = Options { prefix: "key/1".to_owned(), ..options.clone() };
+    let summary = copy(Source::store(&from, &other).unwrap(), Sink::store(&to), &other, |_| {}).await;
+    let Some(Error::Unsuitable(error)) = &summary.stopped else { panic!("{summary:?}") };
+    assert!(error.contains("the prefix is not the same") && error.contains("--restart"), "{error}");
+    let restarted = CheckpointFile { path: directory.path().join("checkpoint"), restart: true };
+    let other = Options { checkpoint: Some(restarted), ..other };
+    let summary = copy(Source::store(&from, &other).unwrap(), Sink::store(&to), &other, |_| {}).await;
+    assert!(summary.is_complete() && summary.resumed.is_none(), "{summary:?}");
+    assert_eq!(summary.counts.written, 10);
+}
+
+#[tokio::test]
+async fn what_is_no_checkpoint_is_never_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (full().await, memory().await);
+    let path = directory.path().join("checkpoint");
+    for restart in [false, true] {
+        for text in ["my notes\n", "my notes", "{\"copy\":1}\n"] {
+            std::fs::write(&path, text).unwrap();
+            let options = Options { checkpoint: Some(CheckpointFile { path: path.clone(), restart }), ..options() };
+            let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
+            assert!(matches!(&summary.stopped, Some(Error::Unsuitable(_))), "{summary:?}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+}
+
+/// A loss of power can cut the last line, or leave zeros in its place.
+#[tokio::test]
+async fn a_line_that_was_cut_does_not_count() {
+    for end in ["{\"reached\":{\"batch\":7,", "\0\0\0\0\0\0", "\0\0\0\0\n", "{\"begins\":{\"batch\":9,\"entries\":5}}"]
     {
-        let target = format!("sqlite:{how}.db");
-        assert_eq!(run(here, &["import", "old.jsonl", &target]).0, 0);
-        let (exit, _, error) =
-            run(here, &["import", "--on-conflict", how, "--rejects", "no.jsonl", "in.jsonl", &target]);
-        assert!(exit == code && error.contains(told), "{how}: {exit}: {error}");
-        assert!(error.contains("1 entry was there already, just so"), "{error}");
-        let (_, text, _) = run(here, &["export", "--prefix", "other", &target]);
-        assert_eq!(text, item("other", "old"));
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (full().await, memory().await);
+        let options = resumable(directory.path());
+        assert!(interrupted(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, 4).await.is_none());
+        let path = directory.path().join("checkpoint");
+        let text = std::fs::read_to_string(&path).unwrap() + end;
+        std::fs::write(&path, text).unwrap();
+        let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
+        assert!(summary.is_complete(), "{summary:?}");
+        assert_eq!(summary.resumed.map(|resumed| resumed.entries), Some(20));
+        assert_eq!(entries(&to).await, entries(&from).await);
     }
-    let rejected = fs::read_to_string(here.join("no.jsonl")).unwrap();
-    assert!(rejected.contains("\"key\":\"other\"") && rejected.contains("\"reason\":"), "{rejected}");
+}
+
+#[tokio::test]
+async fn a_source_that_has_changed_is_not_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = Opened::new(From::File, directory.path()).await;
+    let to = memory().await;
+    let options = resumable(directory.path());
+    assert!(interrupted(from.source(From::File, &options), Sink::store(&to), &options, 3).await.is_none());
+    let text = std::fs::read_to_string(&from.file).unwrap();
+    std::fs::write(&from.file, &text[text.find('\n').unwrap() + 1..]).unwrap();
+    let summary = copy(from.source(From::File, &options), Sink::store(&to), &options, |_| {}).await;
+    let Some(Error::Unsuitable(error)) = &summary.stopped else { panic!("{summary:?}") };
+    assert!(error.contains("the source is not the same"), "{error}");
 }

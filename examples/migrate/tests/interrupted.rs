@@ -1,0 +1,128 @@
+//! The command ends in the middle, and the same command goes on from there.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE, TOKEN};
+use kv_fakes::{Fault, ServerOptions};
+use serde_json::{Value, json};
+
+const ENTRIES: usize = 3000;
+
+fn command(here: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-migrate"));
+    command.current_dir(here).args(arguments).stdin(Stdio::null()).env("CLOUDFLARE_API_TOKEN", TOKEN);
+    command
+}
+
+fn run(here: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = command(here, arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn folder() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let items: String = (0..ENTRIES).map(|at| format!("{{\"key\":\"{at}\",\"value\":\"{at}\"}}\n")).collect();
+    fs::write(directory.path().join("in.jsonl"), items).unwrap();
+    directory
+}
+
+fn left(here: &Path) -> Vec<String> {
+    let names = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name != "in.jsonl").collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn what_was_interrupted_is_resumed_by_the_same_command() {
+    let directory = folder();
+    let here = directory.path();
+    let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
+    let url = format!("cloudflare://{ACCOUNT}/{NAMESPACE}?base_url={}&attempts_max=1", server.base_url());
+    let arguments = ["copy", "--json", "--batch", "500", "--concurrency", "1", "in.jsonl", &url];
+    // The first batches go through, and then it is asked to wait for very long.
+    let waits = Fault::Throttled { retry_after: Some(Duration::from_secs(600)) };
+    server.inject_after(4, waits, 1);
+    let mut child = command(here, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while server.faults_left() > 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{error}");
+    let [checkpoint] = &left(here)[..] else { panic!("{:?}", left(here)) };
+    assert!(checkpoint.starts_with("cloudflare-") && checkpoint.ends_with(".kv-migrate-checkpoint"), "{checkpoint}");
+    assert!(error.contains("interrupted: ") && error.contains(&format!("kept for it: {checkpoint}")), "{error}");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["exit"]["code"], &summary["error"]["kind"]), (&json!(130), &json!("interrupted")));
+
+    // Another command does not take it for its own.
+    let (code, _, other) = run(here, &["copy", "--prefix", "1", "in.jsonl", &url, "--checkpoint", checkpoint]);
+    assert!(code == 2 && other.contains("the prefix"), "{other}");
+    let (code, text, error) = run(here, &arguments);
+    assert_eq!(code, 0, "{error}");
+    let summary: Value = serde_json::from_str(&text).unwrap();
+    let step = &summary["steps"][0];
+    assert!(step["resumed"]["entries"].as_u64() > Some(0), "{summary}");
+    assert_eq!((&step["counts"]["read"], &step["checkpoint"]), (&json!(ENTRIES), &Value::Null));
+    assert_eq!(server.keys().len(), ENTRIES);
+    assert_eq!(left(here), [""; 0]);
+}
+
+/// A file is gone on with too: what is there is kept under names that are told, and `clean` removes it.
+#[tokio::test]
+async fn what_an_ended_copy_keeps_beside_a_file_is_named() {
+    let directory = folder();
+    let here = directory.path();
+    let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
+    let url = format!("cloudflare://{ACCOUNT}/{NAMESPACE}?base_url={}&attempts_max=1", server.base_url());
+    assert_eq!(run(here, &["import", "in.jsonl", &url]).0, 0);
+    let arguments = ["export", "--max-wait", "0", &url, "out.jsonl"];
+    server.inject_after(4, Fault::Throttled { retry_after: Some(Duration::from_secs(600)) }, 1);
+    let (code, _, error) = run(here, &arguments);
+    assert_eq!(code, 4, "{error}");
+    let kept = left(here);
+    assert_eq!(kept, ["out.jsonl.kv-migrate-checkpoint", "out.jsonl.kv-migrate-part"], "{error}");
+    for name in &kept {
+        assert!(error.contains(name.as_str()), "{error}");
+    }
+    let (code, _, error) = run(here, &["clean", "out.jsonl"]);
+    assert_eq!((code, error.lines().count(), left(here)), (0, 2, Vec::new()), "{error}");
+    server.inject_after(4, Fault::Throttled { retry_after: Some(Duration::from_secs(600)) }, 1);
+    assert_eq!(run(here, &arguments).0, 4);
+    let (code, _, error) = run(here, &arguments);
+    assert!(code == 0 && error.contains("were dealt with by earlier runs"), "{error}");
+    assert_eq!(left(here), ["out.jsonl"]);
+    assert_eq!(fs::read_to_string(here.join("out.jsonl")).unwrap().lines().count(), ENTRIES);
+}
+
+#[tokio::test]
+async fn a_conflict_keeps_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let item = |key: &str, value: &str| format!("{{\"key\":\"{key}\",\"value\":\"{value}\"}}\n");
+    fs::write(here.join("old.jsonl"), [item("same", "1"), item("other", "old")].concat()).unwrap();
+    fs::write(here.join("in.jsonl"), [item("same", "1"), item("other", "new"), item("new", "1")].concat()).unwrap();
+    for (how, code, told) in
+        [("skip", 0, "1 entry gave way to what the target has under the same key"), ("fail", 1, "line 2, \"other\": ")]
+    {
+        let target = format!("sqlite:{how}.db");
+        assert_eq!(run(here, &["import", "old.jsonl", &target]).0, 0);
+        let (exit, _, error) =
+            run(here, &["import", "--on-conflict", how, "--rejects", "no.jsonl", "in.jsonl", &target]);
+        assert!(exit == code && error.contains(told), "{how}: {exit}: {error}");
+        assert!(error.contains("1 entry was there already, just so"), "{error}");
+        let (_, text, _) = run(here, &["export", "--prefix", "other", &target]);
+        assert_eq!(text, item("other", "old"));
+    }
+    let rejected = fs::read_to_string(here.join("no.jsonl")).unwrap();
+    assert!(rejected.contains("\"key\":\"other\"") && rejected.contains("\"reason\":"), "{rejected}");
+}
