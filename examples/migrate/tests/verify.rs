@@ -18,7 +18,7 @@ use kv_api::{
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{
-    BulkReader, Difference, DifferenceMark, Entries, Error, Event, Options, Rewrite, Sink, Source, Verification,
+    BulkReader, Difference, DifferenceMark, Entries, Error, Event, Loss, Options, Rewrite, Sink, Source, Verification,
     VerifyOptions, What, copy, verify,
 };
 use serde_json::json;
@@ -386,4 +386,31 @@ async fn progress_and_what_ends_it_are_reported() {
     let length = fs::metadata(&good).unwrap().len();
     assert!(events.contains(&(0, Some((length, length)))), "{events:?}");
     assert_eq!(events.last(), Some(&(KEYS.len() as u64, None)));
+}
+
+/// What was allowed to get lost is no difference, and what was not is one.
+#[tokio::test]
+async fn what_the_target_was_allowed_to_lose_is_no_difference() {
+    static PLAIN: Capabilities = Capabilities::new("plain")
+        .with_value_kinds(ValueKinds::ALL)
+        .with_key_bytes(1, 99)
+        .with_expiry_read(true)
+        .with_bulk_items(1, 1);
+    let from = memory().await;
+    from.set("both", "v").metadata(1).expire_at(FAR).await.unwrap();
+    from.set("neither", "v").await.unwrap();
+    let to = memory().await.restricted_to([&PLAIN]);
+    let lossy = Options { allow_loss: [Loss::Expiry, Loss::Metadata].into(), ..options() };
+    let summary = copy(Source::store(&from, &lossy).unwrap(), Sink::store(&to), &lossy, |_| {}).await;
+    assert_eq!(summary.counts.written, 2, "{summary:?}");
+    let sides = [Entries::Store(&from), Entries::Store(&to)];
+    let clean = compare_with(&sides[0], &sides[1], &lossy, &after_copy()).await;
+    clean.assert_clean(2);
+    assert_eq!(compare(&from, &to).await.found(), [("both", What::Metadata)]);
+    let lossy = Options { allow_loss: [Loss::Metadata].into(), ..options() };
+    let expiry = compare_with(&sides[0], &sides[1], &lossy, &after_copy()).await;
+    assert_eq!(expiry.found(), [("both", What::Expiry)]);
+    // The target must not have what it cannot keep.
+    to.set("neither", "w").await.unwrap();
+    assert_eq!(compare_with(&sides[0], &sides[1], &lossy, &after_copy()).await.found().len(), 2);
 }

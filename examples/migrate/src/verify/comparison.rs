@@ -4,6 +4,7 @@ use std::fmt;
 use std::mem;
 
 use futures_util::future;
+use kv_api::{Capabilities, Store, Support};
 
 use super::candidate::{Candidate, Known, State};
 use super::entries::Entries;
@@ -13,7 +14,9 @@ use super::report::{Difference, DifferenceMark, Verification, What};
 use super::window::Window;
 use super::{DIFFERENCES_MAX, VerifyOptions};
 use crate::error::Result;
+use crate::loss::Loss;
 use crate::options::Options;
+use crate::record::RecordExpiry;
 
 /// Reads what is not yet known of keys, says what differs, and counts.
 pub(super) struct Comparison<'c> {
@@ -22,6 +25,9 @@ pub(super) struct Comparison<'c> {
     options: &'c Options,
     how: &'c VerifyOptions,
     window: Window,
+    /// What the target cannot keep, and may have lost.
+    loses_expiry: bool,
+    loses_metadata: bool,
     /// What is looked at again.
     differing: Vec<Candidate>,
     pub(super) verification: Verification,
@@ -52,7 +58,14 @@ impl<'c> Comparison<'c> {
             |side: &'c Entries<'_>| side.store().map(|store| Lookup::new(store, fingerprints, options.batch_bytes));
         let [source, target] = sides;
         let rounding = source.expiry_resolution().max(target.expiry_resolution());
+        let kept = target.store().map(Store::capabilities);
+        let may_lose = |loss, keeps: &dyn Fn(&Capabilities) -> bool| {
+            options.allow_loss.contains(&loss) && kept.is_some_and(|kept| !keeps(kept))
+        };
+        let keeps_expiry = |kept: &Capabilities| kept.ttl != Support::None || kept.expire_at != Support::None;
         Self {
+            loses_expiry: may_lose(Loss::Expiry, &keeps_expiry),
+            loses_metadata: may_lose(Loss::Metadata, &|kept| kept.metadata != Support::None),
             source: lookup(source),
             target: lookup(target),
             options,
@@ -193,10 +206,11 @@ impl<'c> Comparison<'c> {
             What::Kind
         } else if expected.value != found.value {
             What::Value
-        } else if expected.metadata != found.metadata {
+        } else if expected.metadata.filter(|_| !self.loses_metadata) != found.metadata {
             What::Metadata
         } else {
-            match self.window.same_expiry(expected.expiry, found.expiry) {
+            let expiry = if self.loses_expiry { RecordExpiry::Never } else { expected.expiry };
+            match self.window.same_expiry(expiry, found.expiry) {
                 Some(true) => return Verdict::Same { expiry_reported: true },
                 None => return Verdict::Same { expiry_reported: false },
                 Some(false) => What::Expiry,

@@ -42,9 +42,10 @@ impl KeyWalk {
     }
 
     /// Those of a file, in its order.
-    pub(super) fn named(file: &Path) -> Result<Self> {
-        let reader = Some(Box::new(KeyReader::open(file)?));
-        Ok(Self::Named(Named { reader, ahead: VecDeque::new() }))
+    pub(super) async fn named(file: &Path) -> Result<Self> {
+        let file = file.to_owned();
+        let reader = blocking(move || KeyReader::open(&file)).await?;
+        Ok(Self::Named(Named { reader: Some(Box::new(reader)), ahead: VecDeque::new() }))
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<NamedKey>> {

@@ -24,7 +24,8 @@ pub(super) struct Lookup<'s> {
     store: &'s Store,
     fingerprints: &'s Fingerprints,
     bytes_max: usize,
-    /// How many entries of unknown size are read at once.
+    /// The most entries of unknown size that are read at once, and how many are next.
+    unknown_max: usize,
     adapted: usize,
 }
 
@@ -32,14 +33,24 @@ impl<'s> Lookup<'s> {
     /// The most entries that are read at once.
     const ENTRIES_MAX: usize = 1000;
 
-    /// The most entries of unknown size that are read at once.
-    const UNKNOWN_MAX: usize = 100;
+    /// How many keys are asked for one by one at a time. So many entries may be in memory, however large they are.
+    const SINGLES: usize = 4;
 
-    /// How many keys are asked for one by one at a time.
-    const SINGLES: usize = 16;
+    /// How many where no value of the store is larger than [`SMALL_BYTES`](Self::SMALL_BYTES).
+    const SMALL_SINGLES: usize = 16;
 
-    pub(super) const fn new(store: &'s Store, fingerprints: &'s Fingerprints, bytes_max: usize) -> Self {
-        Self { store, fingerprints, bytes_max, adapted: 1 }
+    const SMALL_BYTES: u64 = 1024 * 1024;
+
+    pub(super) fn new(store: &'s Store, fingerprints: &'s Fingerprints, bytes_max: usize) -> Self {
+        let capabilities = store.capabilities();
+        let is_small = capabilities.item_limit("value_bytes_max").is_some_and(|max| max <= Self::SMALL_BYTES);
+        let unknown_max = match capabilities.bulk_read_items {
+            0..=1 if is_small => Self::SMALL_SINGLES,
+            0..=1 => Self::SINGLES,
+            // A system bounds its own bulk reads.
+            items => items.min(Self::ENTRIES_MAX),
+        };
+        Self { store, fingerprints, bytes_max, unknown_max, adapted: 1 }
     }
 
     /// What the store has under these keys, in order, and how large it is.
@@ -95,7 +106,7 @@ impl<'s> Lookup<'s> {
                 None => {}
             }
         }
-        self.adapted = (self.bytes_max / largest).max(1).min(self.adapted * 2).min(Self::UNKNOWN_MAX);
+        self.adapted = (self.bytes_max / largest).max(1).min(self.adapted * 2).min(self.unknown_max);
         // A bulk read leaves out what is no value (VAL-7), and what has vanished since it was named (LIST-4).
         let store = self.store;
         let singles = stream::iter(absent).map(|at| async move { (at, store.get_entry(part[at].key.as_str()).await) });

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::filter::Filter;
 use crate::options::{Options, ZeroExpiry};
 use crate::record::{Record, RecordExpiry};
-use crate::source::{FileWalk, Room};
+use crate::source::{FileWalk, Room, blocking};
 
 /// Compares the keys of both sides. Each time through both of them those are compared that a table has room for.
 pub(super) struct Partitions<'p> {
@@ -83,7 +83,7 @@ impl Partitions<'_> {
     ) -> Result<()> {
         let keys = match side {
             Entries::File(path) => return self.fill_records(path, filling, table, comparison, watch).await,
-            Entries::Keys(_, path) => KeyWalk::named(path)?,
+            Entries::Keys(_, path) => KeyWalk::named(path).await?,
             Entries::Store(store) if filling.is_target => KeyWalk::listed(store, target_prefix(self.options)),
             Entries::Store(store) => KeyWalk::listed(store, self.options.prefix.clone()),
         };
@@ -135,7 +135,9 @@ impl Partitions<'_> {
         } else {
             self.options.clone()
         };
-        let mut records = FileWalk::new(BulkReader::open(path)?, &options);
+        let path = path.to_owned();
+        let reader = blocking(move || BulkReader::open(&path)).await?;
+        let mut records = FileWalk::new(reader, &options);
         let room = Room { entries: usize::MAX, bytes: options.batch_bytes };
         while let Some(chunk) = records.next_chunk(room).await? {
             for record in chunk.records {
