@@ -1,5 +1,7 @@
 //! What becomes of an entry whose key the target has already, where what is there stays.
 
+use std::time::Duration;
+
 use kv_api::{Entry, ErrorKind, Store};
 
 use crate::error::Result;
@@ -35,7 +37,7 @@ pub(super) async fn settle(
         let keys = || store.get_entry_many(some.iter().map(|entry| entry.record.key.as_str()));
         let there = context.patience.ask(Side::Target, keys).await?;
         let (started, now) = (Some(writing.started), context.options.clock.now());
-        let window = Window { started, now, rounding };
+        let window = Window { started, now, rounding, min_ttl: Duration::ZERO };
         for (entry, there) in some.iter().zip(there) {
             if there.is_some_and(|there| is_as_written(&entry.record, there, &window)) {
                 account.counts.read += 1;

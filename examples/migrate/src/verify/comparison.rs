@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::mem;
+use std::time::Duration;
 
 use futures_util::future;
-use kv_api::{Capabilities, Store, Support};
+use kv_api::{Capabilities, MinTtl, Store, Support};
 
 use super::candidate::{Candidate, Known, State};
 use super::entries::Entries;
@@ -62,6 +63,7 @@ impl<'c> Comparison<'c> {
         let may_lose = |loss, keeps: &dyn Fn(&Capabilities) -> bool| {
             options.allow_loss.contains(&loss) && kept.is_some_and(|kept| !keeps(kept))
         };
+        let min_ttl = kept.filter(|_| how.min_ttl == MinTtl::RoundUp).map_or(Duration::ZERO, |kept| kept.expiry_min);
         let keeps_expiry = |kept: &Capabilities| kept.ttl != Support::None || kept.expire_at != Support::None;
         Self {
             loses_expiry: may_lose(Loss::Expiry, &keeps_expiry),
@@ -70,7 +72,7 @@ impl<'c> Comparison<'c> {
             target: lookup(target),
             options,
             how,
-            window: Window { started: how.started, now: options.clock.now(), rounding },
+            window: Window { started: how.started, now: options.clock.now(), rounding, min_ttl },
             differing: Vec::new(),
             verification: Verification::default(),
             found,

@@ -21,7 +21,7 @@ mod window;
 
 use std::num::NonZeroU64;
 
-use kv_api::Timestamp;
+use kv_api::{MinTtl, Timestamp};
 
 use comparison::Comparison;
 use fingerprint::Fingerprints;
@@ -62,11 +62,14 @@ pub struct VerifyOptions {
     /// When the copy began that is verified; `None`, the default, when that is not known. A ttl counts from it, and an
     /// item of a file that had expired before it has replaced none (EXP-5).
     pub started: Option<Timestamp>,
+    /// Whether the copy gave entries that end too soon for the target its minimum (EXP-6), so that they end later there,
+    /// and may still be there when they have expired in the source; by default it refused them.
+    pub min_ttl: MinTtl,
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { both_ways: true, sample: None, recheck: false, started: None }
+        Self { both_ways: true, sample: None, recheck: false, started: None, min_ttl: MinTtl::default() }
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Window {
     pub(crate) started: Option<Timestamp>,
     pub(crate) now: Timestamp,
     pub(crate) rounding: Duration,
+    /// What the target makes of an expiry that is nearer (EXP-6); zero where it refuses such an entry.
+    pub(crate) min_ttl: Duration,
 }
 
 impl Window {
@@ -35,9 +37,9 @@ impl Window {
         }
     }
 
-    /// Whether an entry of the target may have expired in the source, which reports a time less late than the target.
+    /// Whether an entry of the target may have expired in the source, which has it end less late than the target.
     pub(super) fn may_have_expired(&self, expiry: RecordExpiry) -> bool {
-        matches!(expiry, RecordExpiry::At(at) if at.saturating_since(self.now) <= self.slack())
+        matches!(expiry, RecordExpiry::At(at) if at.saturating_since(self.now) <= self.slack() + self.min_ttl)
     }
 
     /// Whether it had expired before the copy: then it has replaced nothing (EXP-5).
@@ -46,17 +48,22 @@ impl Window {
     }
 
     /// `None` when one of the two cannot tell.
-    pub(crate) fn same_expiry(&self, one: RecordExpiry, other: RecordExpiry) -> Option<bool> {
-        match (one, other) {
+    pub(crate) fn same_expiry(&self, expected: RecordExpiry, found: RecordExpiry) -> Option<bool> {
+        match (expected, found) {
             (RecordExpiry::Unknown, _) | (_, RecordExpiry::Unknown) => None,
-            (RecordExpiry::At(one), RecordExpiry::At(other)) => {
-                Some(one.saturating_since(other) <= self.slack() && other.saturating_since(one) <= self.slack())
+            (RecordExpiry::At(expected), RecordExpiry::At(found)) => {
+                let (early, late) = (expected.saturating_since(found), found.saturating_since(expected));
+                Some(early <= self.slack() && (late <= self.slack() || self.was_rounded_up(found)))
             }
-            (RecordExpiry::After(ttl), RecordExpiry::At(at)) | (RecordExpiry::At(at), RecordExpiry::After(ttl)) => {
-                Some(self.may_have_become(ttl, at))
-            }
-            (one, other) => Some(one == other),
+            (RecordExpiry::After(ttl), RecordExpiry::At(at)) => Some(self.may_have_become(ttl.max(self.min_ttl), at)),
+            (RecordExpiry::At(at), RecordExpiry::After(ttl)) => Some(self.may_have_become(ttl, at)),
+            (expected, found) => Some(expected == found),
         }
+    }
+
+    /// Whether this may be the nearest expiry that the target takes.
+    fn was_rounded_up(&self, at: Timestamp) -> bool {
+        !self.min_ttl.is_zero() && self.may_have_become(self.min_ttl, at)
     }
 
     /// Whether a ttl that was stored since the copy began, or at any time before where that is not known, ends then.
@@ -88,6 +95,7 @@ mod tests {
             started: started.map(Timestamp::from_unix_seconds),
             now: Timestamp::from_unix_seconds(1100),
             rounding: Duration::from_secs(1),
+            min_ttl: Duration::ZERO,
         }
     }
 
@@ -116,6 +124,26 @@ mod tests {
             assert_eq!(window(Some(1000)).same_expiry(one, other), same, "{one:?} {other:?}");
             assert_eq!(window(Some(1000)).same_expiry(other, one), same, "{other:?} {one:?}");
         }
+    }
+
+    #[test]
+    fn exp_6_an_expiry_may_have_been_rounded_up_to_the_nearest_that_the_target_takes() {
+        let rounded = Window { min_ttl: Duration::from_secs(600), ..window(Some(1000)) };
+        for (expected, found, same) in [
+            (at(1050), at(1700), true),
+            (at(1050), at(1540), true),
+            (at(1050), at(1539), false),
+            (at(1050), at(1763), false),
+            (at(1700), at(1690), false),
+            (after(5), at(1650), true),
+            (after(5), at(1010), false),
+            (at(9000), at(9002), true),
+            (at(9000), at(9003), false),
+        ] {
+            assert_eq!(rounded.same_expiry(expected, found), Some(same), "{expected:?} {found:?}");
+        }
+        assert_eq!(window(Some(1000)).same_expiry(at(1050), at(1700)), Some(false));
+        assert!(rounded.may_have_expired(at(1702)) && !rounded.may_have_expired(at(1703)));
     }
 
     #[test]
