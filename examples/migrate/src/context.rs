@@ -3,7 +3,7 @@
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::patience::{Observer, Patience};
-use crate::progress::{Event, Progress, Resumed};
+use crate::progress::{Event, Progress, Resumed, Side};
 
 /// What all parts of one copy or verification share.
 #[derive(Debug)]
@@ -29,5 +29,13 @@ impl<'a> Context<'a> {
     /// Says that it goes on where an earlier run ended.
     pub(crate) fn resumed(&self, at: Resumed) {
         self.observer.report(Event::Resumed(at));
+    }
+
+    /// How often the store of a side may be asked.
+    pub(crate) const fn pace(&self, side: Side) -> &Pace<'a> {
+        match side {
+            Side::Source => &self.source_pace,
+            Side::Target => &self.target_pace,
+        }
     }
 }

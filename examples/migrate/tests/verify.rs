@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,13 +14,13 @@ use std::time::Duration;
 use common::{FAR, HOUR, KEYS, copy_stores, export, import, memory, options, sqlite, with_difficult_items};
 use kv_api::async_trait;
 use kv_api::{
-    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ListPage, ManualClock, RawPage, Read, Result,
-    SetOutcome, Store, SystemClock, Timestamp, ValueKinds, Write,
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ErrorKind, ListPage, ManualClock, RawPage, Read,
+    ReadMany, Result, Retry, SetOutcome, Store, SystemClock, Timer, Timestamp, ValueKinds, Write,
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{
-    BulkReader, Difference, DifferenceMark, Entries, Error, Event, Loss, Options, Rewrite, Sink, Source, Verification,
-    VerifyOptions, What, copy, verify,
+    BulkReader, Difference, DifferenceMark, Entries, Error, Event, Loss, Options, Rewrite, Side, Sink, Source,
+    Verification, VerifyOptions, What, copy, verify,
 };
 use serde_json::json;
 
@@ -413,4 +414,117 @@ async fn what_the_target_was_allowed_to_lose_is_no_difference() {
     // The target must not have what it cannot keep.
     to.set("neither", "w").await.unwrap();
     assert_eq!(compare_with(&sides[0], &sides[1], &lossy, &after_copy()).await.found().len(), 2);
+}
+
+/// A store that answers every third call, and refuses the others for a while.
+#[derive(Debug)]
+struct Busy {
+    inner: MemoryStore,
+    calls: AtomicU64,
+}
+
+impl Busy {
+    fn refuse(&self) -> Result<()> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
+            return Ok(());
+        }
+        let error = kv_api::Error::new(ErrorKind::RateLimited, "too many calls").with_retry(Retry::Safe);
+        Err(error.with_retry_after(Duration::from_secs(7)))
+    }
+}
+
+#[async_trait]
+impl Backend for Busy {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        self.refuse()?;
+        self.inner.read(read).await
+    }
+    async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
+        self.refuse()?;
+        self.inner.read_many(reads).await
+    }
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        self.inner.write(write).await
+    }
+    async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        self.inner.delete(delete).await
+    }
+    async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+        self.refuse()?;
+        self.inner.list(page).await
+    }
+}
+
+/// Waits no real time.
+#[derive(Debug, Default)]
+struct Hasty(AtomicU64);
+
+impl Timer for Hasty {
+    fn monotonic_now(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.0.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::Relaxed);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test]
+async fn what_passes_by_waiting_is_waited_out_on_both_sides() {
+    let inner = MemoryStore::default();
+    let plain = Store::new(inner.clone());
+    // More than a page of keys.
+    for at in 0..2500 {
+        plain.set(format!("{at}"), "v").await.unwrap();
+    }
+    let busy = Store::new(Busy { inner, calls: AtomicU64::new(0) });
+    for (sample, max_wait) in [(None, 60), (NonZeroU64::new(100), 60), (None, 10)] {
+        let options =
+            Options { timer: Arc::new(Hasty::default()), max_wait: Duration::from_secs(max_wait), ..options() };
+        let how = VerifyOptions { sample, ..VerifyOptions::default() };
+        for (source, target, side) in [(&busy, &plain, Side::Source), (&plain, &busy, Side::Target)] {
+            let mut waits = 0;
+            let observe = |event: Event<'_>| match event {
+                Event::Waiting(wait) => {
+                    assert_eq!((wait.side, wait.delay), (side, Duration::from_secs(7)));
+                    waits += 1;
+                }
+                Event::Progress(_) => {}
+                other => panic!("{other:?}"),
+            };
+            let (source, target) = (Entries::Store(source), Entries::Store(target));
+            let verification = verify(&source, &target, &options, &how, observe, |_| {}).await;
+            if max_wait == 10 {
+                let stopped = verification.stopped;
+                assert!(matches!(&stopped, Some(Error::GaveUp { side: of, .. }) if *of == side), "{stopped:?}");
+                continue;
+            }
+            assert!(verification.is_clean(), "{verification:?}");
+            assert_eq!(verification.same, sample.map_or(2500, NonZeroU64::get));
+            assert!(waits >= 8, "{waits}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn items_that_cannot_be_read_are_counted_and_make_nothing_clean() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jsonl");
+    fs::write(&path, "{\"key\":\"a\",\"value\":\"\"}\n{\"key\":\"b\"}\n{\"key\":\"c\",\"value\":\"\"}\n").unwrap();
+    let to = memory().await;
+    to.set("a", "").await.unwrap();
+    to.set("c", "").await.unwrap();
+    let skipping = Options { skip_bad_lines: true, ..options() };
+    let sides = [Entries::File(path), Entries::Store(&to)];
+    for [source, target] in [[&sides[0], &sides[1]], [&sides[1], &sides[0]]] {
+        let Outcome { verification, found } = compare_with(source, target, &skipping, &Default::default()).await;
+        assert!(verification.stopped.is_none() && found.is_empty(), "{verification:?}");
+        assert_eq!((verification.same, verification.unreadable), (2, 1));
+        assert!(!verification.is_clean());
+        let strict = compare_with(source, target, &options(), &Default::default()).await.verification;
+        assert!(matches!(strict.stopped, Some(Error::Damaged { line: 2, .. })), "{strict:?}");
+    }
 }

@@ -14,16 +14,17 @@ use super::lookup::{Lookup, Wanted};
 use super::report::{Difference, DifferenceMark, Verification, What};
 use super::window::Window;
 use super::{DIFFERENCES_MAX, VerifyOptions};
+use crate::context::Context;
 use crate::error::Result;
 use crate::loss::Loss;
-use crate::options::Options;
+use crate::progress::Side;
 use crate::record::RecordExpiry;
 
 /// Reads what is not yet known of keys, says what differs, and counts.
-pub(super) struct Comparison<'c> {
-    source: Option<Lookup<'c>>,
-    target: Option<Lookup<'c>>,
-    options: &'c Options,
+pub(super) struct Comparison<'c, 'x> {
+    source: Option<Lookup<'c, 'x>>,
+    target: Option<Lookup<'c, 'x>>,
+    context: &'c Context<'x>,
     how: &'c VerifyOptions,
     window: Window,
     /// What the target cannot keep, and may have lost.
@@ -47,17 +48,19 @@ enum Verdict {
     Differs(DifferenceMark, What),
 }
 
-impl<'c> Comparison<'c> {
+impl<'c, 'x> Comparison<'c, 'x> {
     pub(super) fn new(
         sides: [&'c Entries<'_>; 2],
-        options: &'c Options,
+        context: &'c Context<'x>,
         how: &'c VerifyOptions,
         fingerprints: &'c Fingerprints,
         found: &'c mut (dyn FnMut(Difference) + Send),
     ) -> Self {
-        let lookup =
-            |side: &'c Entries<'_>| side.store().map(|store| Lookup::new(store, fingerprints, options.batch_bytes));
+        let lookup = |entries: &'c Entries<'_>, side| {
+            entries.store().map(|store| Lookup::new(store, side, fingerprints, context))
+        };
         let [source, target] = sides;
+        let options = context.options;
         let rounding = source.expiry_resolution().max(target.expiry_resolution());
         let kept = target.store().map(Store::capabilities);
         let may_lose = |loss, keeps: &dyn Fn(&Capabilities) -> bool| {
@@ -68,9 +71,9 @@ impl<'c> Comparison<'c> {
         Self {
             loses_expiry: may_lose(Loss::Expiry, &keeps_expiry),
             loses_metadata: may_lose(Loss::Metadata, &|kept| kept.metadata != Support::None),
-            source: lookup(source),
-            target: lookup(target),
-            options,
+            source: lookup(source, Side::Source),
+            target: lookup(target, Side::Target),
+            context,
             how,
             window: Window { started: how.started, now: options.clock.now(), rounding, min_ttl },
             differing: Vec::new(),
@@ -103,7 +106,7 @@ impl<'c> Comparison<'c> {
     /// Compares these keys.
     pub(super) async fn compare(&mut self, mut candidates: Vec<Candidate>) -> Result<()> {
         self.read(&mut candidates).await?;
-        self.window.now = self.options.clock.now();
+        self.window.now = self.context.options.clock.now();
         // A file does not change.
         let rechecks = self.how.recheck && (self.source.is_some() || self.target.is_some());
         for candidate in candidates {
@@ -127,7 +130,7 @@ impl<'c> Comparison<'c> {
             }
         }
         self.read(&mut again).await?;
-        self.window.now = self.options.clock.now();
+        self.window.now = self.context.options.clock.now();
         for candidate in again {
             let verdict = self.judge(&candidate.known);
             if !matches!(verdict, Verdict::Differs(..)) {
@@ -174,7 +177,7 @@ impl<'c> Comparison<'c> {
         let unread = candidates.iter().filter(|candidate| candidate.known.target.is_unread());
         unread
             .map(|Candidate { key, known }| Wanted {
-                key: self.options.rewrite.target_key(key.as_str()).unwrap_or_default(),
+                key: self.context.options.rewrite.target_key(key.as_str()).unwrap_or_default(),
                 bytes: known.bytes,
                 is_named: known.target_names_it,
             })
@@ -253,14 +256,14 @@ impl<'c> Comparison<'c> {
             }
             DifferenceMark::OnlyInTarget => {
                 verification.only_in_target += 1;
-                self.options.rewrite.target_key(key.as_str()).unwrap_or(key)
+                self.context.options.rewrite.target_key(key.as_str()).unwrap_or(key)
             }
         };
         (self.found)(Difference { key, line: known.line.map(Into::into), mark, what });
     }
 }
 
-async fn read(lookup: Option<&mut Lookup<'_>>, wanted: &[Wanted]) -> Result<Vec<(State, u64)>> {
+async fn read(lookup: Option<&mut Lookup<'_, '_>>, wanted: &[Wanted]) -> Result<Vec<(State, u64)>> {
     match lookup {
         Some(lookup) => lookup.read(wanted).await,
         None => Ok(Vec::new()),
@@ -281,7 +284,7 @@ fn fill(candidates: &mut [Candidate], states: Vec<(State, u64)>, side: impl Fn(&
     }
 }
 
-impl fmt::Debug for Comparison<'_> {
+impl fmt::Debug for Comparison<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Comparison").field("how", &self.how).finish_non_exhaustive()
     }

@@ -5,21 +5,24 @@ use super::comparison::Comparison;
 use super::entries::Entries;
 use super::key_walk::{KeyWalk, NamedKey};
 use super::{BATCH, Watch, source_key, target_prefix};
+use crate::context::Context;
 use crate::error::Result;
-use crate::options::Options;
+use crate::progress::Side;
 
 /// Compares all keys that an ordered list of the source names, and of the target's where it is to be listed.
 pub(super) async fn compare(
     source: &Entries<'_>,
     listed_target: Option<&Entries<'_>>,
-    options: &Options,
-    comparison: &mut Comparison<'_>,
-    watch: &mut Watch<'_>,
+    context: &Context<'_>,
+    comparison: &mut Comparison<'_, '_>,
+    watch: &Watch<'_>,
 ) -> Result<()> {
-    let list = |side: &Entries<'_>, prefix| side.store().map(|store| KeyWalk::listed(store, prefix));
-    let mut source = Side { walk: list(source, options.prefix.clone()), options, is_target: false };
-    let target = listed_target.and_then(|target| list(target, target_prefix(options)));
-    let mut target = Side { walk: target, options, is_target: true };
+    let options = context.options;
+    let source = source.store().map(|store| KeyWalk::listed(store, Side::Source, options.prefix.clone()));
+    let mut source = Keys { walk: source, context, side: Side::Source };
+    let target = listed_target.and_then(Entries::store);
+    let target = target.map(|store| KeyWalk::listed(store, Side::Target, target_prefix(options)));
+    let mut target = Keys { walk: target, context, side: Side::Target };
     let (mut left, mut right) = (source.next().await?, target.next().await?);
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -51,23 +54,23 @@ pub(super) async fn compare(
 }
 
 /// The keys of one side that are in question, as the source has them.
-struct Side<'o> {
+struct Keys<'k, 'x> {
     /// `None` where its keys are not listed.
-    walk: Option<KeyWalk>,
-    options: &'o Options,
-    is_target: bool,
+    walk: Option<KeyWalk<'k>>,
+    context: &'k Context<'x>,
+    side: Side,
 }
 
-impl Side<'_> {
+impl Keys<'_, '_> {
     async fn next(&mut self) -> Result<Option<NamedKey>> {
         let Some(walk) = &mut self.walk else { return Ok(None) };
-        while let Some(mut named) = walk.next().await? {
-            if self.is_target {
-                match source_key(self.options, &named.key) {
+        while let Some(mut named) = walk.next(self.context).await? {
+            if self.side == Side::Target {
+                match source_key(self.context.options, &named.key) {
                     Some(key) => named.key = key,
                     None => continue,
                 }
-            } else if !self.options.selects(&named.key) {
+            } else if !self.context.options.selects(&named.key) {
                 continue;
             }
             return Ok(Some(named));

@@ -5,7 +5,9 @@ use kv_api::{ErrorKind, Store};
 
 use super::candidate::State;
 use super::fingerprint::Fingerprints;
-use crate::error::Result;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::progress::Side;
 use crate::record::Record;
 
 /// A key to look up.
@@ -20,16 +22,17 @@ pub(super) struct Wanted {
 
 /// Reads entries of a store by their keys, and keeps no more of them than a fingerprint.
 #[derive(Debug)]
-pub(super) struct Lookup<'s> {
+pub(super) struct Lookup<'s, 'x> {
     store: &'s Store,
+    side: Side,
     fingerprints: &'s Fingerprints,
-    bytes_max: usize,
+    context: &'s Context<'x>,
     /// The most entries of unknown size that are read at once, and how many are next.
     unknown_max: usize,
     adapted: usize,
 }
 
-impl<'s> Lookup<'s> {
+impl<'s, 'x> Lookup<'s, 'x> {
     /// The most entries that are read at once.
     const ENTRIES_MAX: usize = 1000;
 
@@ -41,7 +44,7 @@ impl<'s> Lookup<'s> {
 
     const SMALL_BYTES: u64 = 1024 * 1024;
 
-    pub(super) fn new(store: &'s Store, fingerprints: &'s Fingerprints, bytes_max: usize) -> Self {
+    pub(super) fn new(store: &'s Store, side: Side, fingerprints: &'s Fingerprints, context: &'s Context<'x>) -> Self {
         let capabilities = store.capabilities();
         let is_small = capabilities.item_limit("value_bytes_max").is_some_and(|max| max <= Self::SMALL_BYTES);
         let unknown_max = match capabilities.bulk_read_items {
@@ -50,7 +53,7 @@ impl<'s> Lookup<'s> {
             // A system bounds its own bulk reads.
             items => items.min(Self::ENTRIES_MAX),
         };
-        Self { store, fingerprints, bytes_max, unknown_max, adapted: 1 }
+        Self { store, side, fingerprints, context, unknown_max, adapted: 1 }
     }
 
     /// What the store has under these keys, in order, and how large it is.
@@ -73,7 +76,7 @@ impl<'s> Lookup<'s> {
                 Some(more) => bytes = bytes.saturating_add(more),
                 None => unknown += 1,
             }
-            bytes <= self.bytes_max as u64 && unknown <= self.adapted
+            bytes <= self.context.options.batch_bytes as u64 && unknown <= self.adapted
         });
         fitting.count().max(1)
     }
@@ -81,17 +84,20 @@ impl<'s> Lookup<'s> {
     async fn read_part(&mut self, part: &[Wanted]) -> Result<Vec<(State, u64)>> {
         let mut states = vec![(State::Absent, 0); part.len()];
         let mut asked: Vec<usize> = (0..part.len()).collect();
+        let (store, side, context) = (self.store, self.side, self.context);
+        let (pace, per_request) = (context.pace(side), store.capabilities().bulk_read_items.max(1));
         let entries = loop {
-            match self.store.get_entry_many(asked.iter().map(|at| part[*at].key.as_str())).await {
+            pace.admit(asked.len().div_ceil(per_request)).await;
+            let keys = || store.get_entry_many(asked.iter().map(|at| part[*at].key.as_str()));
+            match context.patience.ask(side, keys).await {
                 Ok(entries) => break entries,
                 // A key that the store cannot hold is not in it; the others are asked for again.
-                Err(error) => match error.index() {
-                    Some(index) if error.kind() == ErrorKind::InvalidArgument && index < asked.len() => {
-                        asked.remove(index);
-                    }
+                Err(Error::Store(error)) if error.kind() == ErrorKind::InvalidArgument => match error.index() {
+                    Some(index) if index < asked.len() => asked.remove(index),
                     _ => return Err(error.into()),
                 },
-            }
+                Err(error) => return Err(error),
+            };
         };
         let mut largest = 1;
         let mut absent = Vec::new();
@@ -106,10 +112,12 @@ impl<'s> Lookup<'s> {
                 None => {}
             }
         }
-        self.adapted = (self.bytes_max / largest).max(1).min(self.adapted * 2).min(self.unknown_max);
+        self.adapted = (self.context.options.batch_bytes / largest).max(1).min(self.adapted * 2).min(self.unknown_max);
         // A bulk read leaves out what is no value (VAL-7), and what has vanished since it was named (LIST-4).
-        let store = self.store;
-        let singles = stream::iter(absent).map(|at| async move { (at, store.get_entry(part[at].key.as_str()).await) });
+        let singles = stream::iter(absent).map(|at| async move {
+            pace.admit(1).await;
+            (at, context.patience.ask(side, || store.get_entry(part[at].key.as_str())).await)
+        });
         let mut singles = singles.buffered(Self::SINGLES);
         while let Some((at, found)) = singles.next().await {
             match found {
@@ -118,8 +126,8 @@ impl<'s> Lookup<'s> {
                     states[at] = (State::Entry(self.fingerprints.of(&record)), record.bytes() as u64);
                 }
                 Ok(None) => {}
-                Err(error) if error.kind() == ErrorKind::WrongType => states[at].0 = State::NoValue,
-                Err(error) => return Err(error.into()),
+                Err(Error::Store(error)) if error.kind() == ErrorKind::WrongType => states[at].0 = State::NoValue,
+                Err(error) => return Err(error),
             }
         }
         Ok(states)

@@ -27,8 +27,10 @@ use comparison::Comparison;
 use fingerprint::Fingerprints;
 use partitions::Partitions;
 
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::patience::Observer;
 use crate::progress::{Event, Progress};
 
 pub(crate) use window::Window;
@@ -130,8 +132,10 @@ impl Verify<'_> {
         found: &mut (dyn FnMut(Difference) + Send),
     ) -> Verification {
         let fingerprints = Fingerprints::default();
-        let mut comparison = Comparison::new(self.sides, self.options, self.how, &fingerprints, found);
-        let compared = self.compare(&fingerprints, &mut comparison, &mut Watch(observe)).await;
+        let observer = Observer::new(observe);
+        let context = Context::new(self.options, &observer);
+        let mut comparison = Comparison::new(self.sides, &context, self.how, &fingerprints, found);
+        let compared = self.compare(&context, &fingerprints, &mut comparison, &Watch(&observer)).await;
         let rechecked = if compared.is_ok() { comparison.recheck().await } else { Ok(()) };
         let mut verification = comparison.verification;
         verification.stopped = compared.and(rechecked).err();
@@ -140,9 +144,10 @@ impl Verify<'_> {
 
     async fn compare(
         &self,
+        context: &Context<'_>,
         fingerprints: &Fingerprints,
-        comparison: &mut Comparison<'_>,
-        watch: &mut Watch<'_>,
+        comparison: &mut Comparison<'_, '_>,
+        watch: &Watch<'_>,
     ) -> Result<()> {
         let [source, target] = self.sides;
         if !source.names_keys() {
@@ -154,13 +159,13 @@ impl Verify<'_> {
         let target_by_key = target.store().is_some() && (!lists_target || target.is_ordered());
         if source.is_ordered() && target_by_key && self.how.sample.is_none() {
             let listed_target = Some(target).filter(|_| lists_target);
-            return lists::compare(source, listed_target, self.options, comparison, watch).await;
+            return lists::compare(source, listed_target, context, comparison, watch).await;
         }
         let partitions = Partitions {
             source,
             target,
             walks_target: lists_target || target.store().is_none(),
-            options: self.options,
+            context,
             fingerprints,
             table_bytes: self.table_bytes,
             sample: self.how.sample,
@@ -170,11 +175,11 @@ impl Verify<'_> {
 }
 
 /// Who is told how far the verification has come.
-struct Watch<'w>(&'w mut (dyn FnMut(Event<'_>) + Send));
+struct Watch<'w>(&'w Observer<'w>);
 
 impl Watch<'_> {
-    fn progress(&mut self, comparison: &Comparison<'_>, bytes: Option<(u64, u64)>) {
-        (self.0)(Event::Progress(Progress { entries: comparison.verification.entries(), bytes }));
+    fn progress(&self, comparison: &Comparison<'_, '_>, bytes: Option<(u64, u64)>) {
+        self.0.report(Event::Progress(Progress { entries: comparison.verification.entries(), bytes }));
     }
 }
 

@@ -12,19 +12,21 @@ use super::key_walk::KeyWalk;
 use super::table::{Limits, Table};
 use super::{BATCH, Watch, source_key, target_prefix};
 use crate::bulk::BulkReader;
+use crate::context::Context;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::options::{Options, ZeroExpiry};
+use crate::progress::Side;
 use crate::record::{Record, RecordExpiry};
 use crate::source::{FileWalk, Room, blocking};
 
 /// Compares the keys of both sides. Each time through both of them those are compared that a table has room for.
-pub(super) struct Partitions<'p> {
+pub(super) struct Partitions<'p, 'x> {
     pub(super) source: &'p Entries<'p>,
     pub(super) target: &'p Entries<'p>,
     /// Whether the keys of the target are gone through, or only those of the source looked up there.
     pub(super) walks_target: bool,
-    pub(super) options: &'p Options,
+    pub(super) context: &'p Context<'x>,
     pub(super) fingerprints: &'p Fingerprints,
     /// The most bytes of a table.
     pub(super) table_bytes: usize,
@@ -35,26 +37,26 @@ pub(super) struct Partitions<'p> {
 /// What is done with what is read of one side.
 #[derive(Clone, Copy)]
 struct Filling {
-    is_target: bool,
+    side: Side,
     /// Keys are added; otherwise only those are looked at that the table has.
     adds: bool,
     is_first_pass: bool,
 }
 
-impl Partitions<'_> {
-    pub(super) async fn compare(&self, comparison: &mut Comparison<'_>, watch: &mut Watch<'_>) -> Result<()> {
+impl Partitions<'_, '_> {
+    pub(super) async fn compare(&self, comparison: &mut Comparison<'_, '_>, watch: &Watch<'_>) -> Result<()> {
         let seed = RandomState::new();
         let mut left = self.sample.map_or(u64::MAX, NonZeroU64::get);
         let (mut from, mut is_first_pass) = (None, true);
         loop {
             let limits = Limits { bytes_max: self.table_bytes, keys_max: left };
             let mut table = Table::new(&seed, from, limits);
-            let filling = Filling { is_target: false, adds: true, is_first_pass };
+            let filling = Filling { side: Side::Source, adds: true, is_first_pass };
             self.fill(self.source, filling, &mut table, comparison, watch).await?;
             table.lift_keys_max();
             if self.walks_target {
                 let adds = comparison.is_both_ways();
-                let filling = Filling { is_target: true, adds, is_first_pass };
+                let filling = Filling { side: Side::Target, adds, is_first_pass };
                 self.fill(self.target, filling, &mut table, comparison, watch).await?;
             }
             left -= table.of_source();
@@ -75,47 +77,52 @@ impl Partitions<'_> {
 
     async fn fill(
         &self,
-        side: &Entries<'_>,
+        entries: &Entries<'_>,
         filling: Filling,
         table: &mut Table<'_>,
-        comparison: &mut Comparison<'_>,
-        watch: &mut Watch<'_>,
+        comparison: &mut Comparison<'_, '_>,
+        watch: &Watch<'_>,
     ) -> Result<()> {
-        let keys = match side {
+        let keys = match entries {
             Entries::File(path) => return self.fill_records(path, filling, table, comparison, watch).await,
             Entries::Keys(_, path) => KeyWalk::named(path).await?,
-            Entries::Store(store) if filling.is_target => KeyWalk::listed(store, target_prefix(self.options)),
-            Entries::Store(store) => KeyWalk::listed(store, self.options.prefix.clone()),
+            Entries::Store(store) => {
+                let prefix = match filling.side {
+                    Side::Source => self.context.options.prefix.clone(),
+                    Side::Target => target_prefix(self.context.options),
+                };
+                KeyWalk::listed(store, filling.side, prefix)
+            }
         };
         self.fill_keys(keys, filling, table, comparison).await
     }
 
     /// The key of the source for one that was read, if it is in question.
     fn key(&self, key: String, filling: Filling) -> Option<String> {
-        if filling.is_target {
-            source_key(self.options, &key)
-        } else {
-            Some(key).filter(|key| self.options.selects(key))
+        match filling.side {
+            Side::Source => Some(key).filter(|key| self.context.options.selects(key)),
+            Side::Target => source_key(self.context.options, &key),
         }
     }
 
     async fn fill_keys(
         &self,
-        mut keys: KeyWalk,
+        mut keys: KeyWalk<'_>,
         filling: Filling,
         table: &mut Table<'_>,
-        comparison: &Comparison<'_>,
+        comparison: &Comparison<'_, '_>,
     ) -> Result<()> {
-        while let Some(named) = keys.next().await? {
+        while let Some(named) = keys.next(self.context).await? {
             let Some(key) = self.key(named.key, filling) else { continue };
             let known = if filling.adds { table.entry(key, comparison.blank()) } else { table.get(key) };
             let Some(known) = known else { continue };
             known.bytes = known.bytes.max(named.value_bytes);
-            if filling.is_target {
-                known.target_names_it = true;
-            } else {
-                known.source_names_it = true;
-                known.line = known.line.or(named.line.and_then(NonZeroU64::new));
+            match filling.side {
+                Side::Source => {
+                    known.source_names_it = true;
+                    known.line = known.line.or(named.line.and_then(NonZeroU64::new));
+                }
+                Side::Target => known.target_names_it = true,
             }
         }
         Ok(())
@@ -126,20 +133,23 @@ impl Partitions<'_> {
         path: &Path,
         filling: Filling,
         table: &mut Table<'_>,
-        comparison: &mut Comparison<'_>,
-        watch: &mut Watch<'_>,
+        comparison: &mut Comparison<'_, '_>,
+        watch: &Watch<'_>,
     ) -> Result<()> {
         // Prefix and filter are about the keys of the source.
-        let options = if filling.is_target {
-            Options { prefix: String::new(), filter: Filter::default(), ..self.options.clone() }
-        } else {
-            self.options.clone()
+        let options = self.context.options.clone();
+        let options = match filling.side {
+            Side::Source => options,
+            Side::Target => Options { prefix: String::new(), filter: Filter::default(), ..options },
         };
         let path = path.to_owned();
         let reader = blocking(move || BulkReader::open(&path)).await?;
         let mut records = FileWalk::new(reader, &options);
         let room = Room { entries: usize::MAX, bytes: options.batch_bytes };
         while let Some(chunk) = records.next_chunk(room).await? {
+            if filling.is_first_pass {
+                comparison.verification.unreadable += chunk.unreadable.len() as u64;
+            }
             for record in chunk.records {
                 self.fill_record(record, filling, table, comparison);
             }
@@ -153,31 +163,36 @@ impl Partitions<'_> {
         mut record: Record,
         filling: Filling,
         table: &mut Table<'_>,
-        comparison: &mut Comparison<'_>,
+        comparison: &mut Comparison<'_, '_>,
     ) {
-        record.expiry = self.options.settled(record.expiry);
+        let options = self.context.options;
+        record.expiry = options.settled(record.expiry);
         let Some(key) = self.key(std::mem::take(&mut record.key), filling) else { return };
-        if record.expiry == RecordExpiry::NotPositive && self.options.zero_expiry == ZeroExpiry::Skip {
-            if filling.is_first_pass && !filling.is_target {
+        if record.expiry == RecordExpiry::NotPositive && options.zero_expiry == ZeroExpiry::Skip {
+            if filling.is_first_pass && filling.side == Side::Source {
                 comparison.verification.skipped += 1;
             }
             return;
         }
         let known = if filling.adds { table.entry(key, comparison.blank()) } else { table.get(key) };
         let Some(known) = known else { return };
-        let state = if filling.is_target { &mut known.target } else { &mut known.source };
+        let state = match filling.side {
+            Side::Source => &mut known.source,
+            Side::Target => &mut known.target,
+        };
         if !state.is_absent() && comparison.window().had_expired_before(record.expiry) {
             // It replaces nothing (EXP-5).
-            known.passed_over += u32::from(!filling.is_target);
+            known.passed_over += u32::from(filling.side == Side::Source);
             return;
         }
         *state = State::Entry(self.fingerprints.of(&record));
         known.bytes = known.bytes.max(Some(record.bytes() as u64));
-        if filling.is_target {
-            known.target_names_it = true;
-        } else {
-            known.source_names_it = true;
-            known.line = record.line.and_then(NonZeroU64::new);
+        match filling.side {
+            Side::Source => {
+                known.source_names_it = true;
+                known.line = record.line.and_then(NonZeroU64::new);
+            }
+            Side::Target => known.target_names_it = true,
         }
     }
 }
