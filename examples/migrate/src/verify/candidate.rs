@@ -1,6 +1,6 @@
 //! A key to compare, and what is known of it.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use super::fingerprint::Fingerprint;
 
@@ -23,7 +23,7 @@ pub(super) struct Known {
     /// The line in the source, where that is a file.
     pub(super) line: Option<NonZeroU64>,
     /// About how large the entry is, where that is known before it is read.
-    pub(super) bytes: Option<u64>,
+    pub(super) size: Size,
     /// How many items with this key had expired before the copy, and replaced nothing.
     pub(super) passed_over: u32,
 }
@@ -51,5 +51,25 @@ impl State {
 
     pub(super) const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+}
+
+/// About how many bytes an entry has, 4 GiB at most, if that is known. Small, as there are many of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size(Option<NonZeroU32>);
+
+impl Size {
+    pub(super) const UNKNOWN: Self = Self(None);
+
+    pub(super) fn of(bytes: Option<u64>) -> Self {
+        Self(
+            bytes.map(|bytes| {
+                u32::try_from(bytes).map_or(NonZeroU32::MAX, |bytes| NonZeroU32::MIN.saturating_add(bytes))
+            }),
+        )
+    }
+
+    pub(super) fn bytes(self) -> Option<u64> {
+        self.0.map(|bytes| bytes.get().into())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future;
 use kv_api::{Capabilities, MinTtl, Store, Support};
 
-use super::candidate::{Candidate, Known, State};
+use super::candidate::{Candidate, Known, Size, State};
 use super::entries::Entries;
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::lookup::{Lookup, Wanted};
@@ -98,7 +98,7 @@ impl<'c, 'x> Comparison<'c, 'x> {
             source_names_it: false,
             target_names_it: false,
             line: None,
-            bytes: None,
+            size: Size::UNKNOWN,
             passed_over: 0,
         }
     }
@@ -142,7 +142,7 @@ impl<'c, 'x> Comparison<'c, 'x> {
     }
 
     async fn read(&mut self, candidates: &mut [Candidate]) -> Result<()> {
-        let is_size_known = candidates.iter().all(|candidate| candidate.known.bytes.is_some());
+        let is_size_known = candidates.iter().all(|candidate| candidate.known.size != Size::UNKNOWN);
         if is_size_known {
             let (of_source, of_target) = (self.wanted_of_source(candidates), self.wanted_of_target(candidates));
             let (source, target) = (read(self.source.as_mut(), &of_source), read(self.target.as_mut(), &of_target));
@@ -166,7 +166,7 @@ impl<'c, 'x> Comparison<'c, 'x> {
         unread
             .map(|Candidate { key, known }| Wanted {
                 key: key.clone(),
-                bytes: known.bytes,
+                bytes: known.size.bytes(),
                 is_named: known.source_names_it,
             })
             .collect()
@@ -178,7 +178,7 @@ impl<'c, 'x> Comparison<'c, 'x> {
         unread
             .map(|Candidate { key, known }| Wanted {
                 key: self.context.options.rewrite.target_key(key.as_str()).unwrap_or_default(),
-                bytes: known.bytes,
+                bytes: known.size.bytes(),
                 is_named: known.target_names_it,
             })
             .collect()
@@ -188,14 +188,14 @@ impl<'c, 'x> Comparison<'c, 'x> {
         match (known.source, known.target) {
             (State::Absent | State::Unread, State::Absent | State::Unread) => Verdict::Nothing,
             (State::Absent | State::Unread, _) if !self.how.both_ways => Verdict::Nothing,
-            (State::Absent | State::Unread, State::Entry(found)) if self.window.may_have_expired(found.expiry) => {
+            (State::Absent | State::Unread, State::Entry(found)) if self.window.may_have_expired(found.expiry()) => {
                 Verdict::Expired
             }
             (State::Absent | State::Unread, _) => Verdict::Differs(DifferenceMark::OnlyInTarget, What::Extra),
             (State::NoValue, State::Absent) => Verdict::Differs(DifferenceMark::OnlyInSource, What::NoValue),
             (State::NoValue, _) => Verdict::Differs(DifferenceMark::Different, What::NoValue),
             (State::Entry(expected), State::Absent | State::Unread) => {
-                if self.window.has_expired(expected.expiry) {
+                if self.window.has_expired(expected.expiry()) {
                     Verdict::Expired
                 } else {
                     Verdict::Differs(DifferenceMark::OnlyInSource, What::Missing)
@@ -214,8 +214,8 @@ impl<'c, 'x> Comparison<'c, 'x> {
         } else if expected.metadata.filter(|_| !self.loses_metadata) != found.metadata {
             What::Metadata
         } else {
-            let expiry = if self.loses_expiry { RecordExpiry::Never } else { expected.expiry };
-            match self.window.same_expiry(expiry, found.expiry) {
+            let expiry = if self.loses_expiry { RecordExpiry::Never } else { expected.expiry() };
+            match self.window.same_expiry(expiry, found.expiry()) {
                 Some(true) => return Verdict::Same { expiry_reported: true },
                 None => return Verdict::Same { expiry_reported: false },
                 Some(false) => What::Expiry,
@@ -277,8 +277,8 @@ fn fill(candidates: &mut [Candidate], states: Vec<(State, u64)>, side: impl Fn(&
         is_unread.then_some(known)
     });
     for (known, (state, bytes)) in unread.zip(states) {
-        if bytes > 0 {
-            known.bytes.get_or_insert(bytes);
+        if bytes > 0 && known.size == Size::UNKNOWN {
+            known.size = Size::of(Some(bytes));
         }
         *side(known) = state;
     }

@@ -1,8 +1,10 @@
 //! What is kept of an entry to compare it.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::num::NonZeroU64;
+use std::time::Duration;
 
-use kv_api::{JsonText, Metadata, NESTING_MAX, Value, ValueKind};
+use kv_api::{JsonText, Metadata, NESTING_MAX, Timestamp, Value, ValueKind};
 
 use crate::record::{Record, RecordExpiry};
 
@@ -14,8 +16,32 @@ use crate::record::{Record, RecordExpiry};
 pub(super) struct Fingerprint {
     pub(super) kind: ValueKind,
     pub(super) value: u64,
-    pub(super) metadata: Option<u64>,
-    pub(super) expiry: RecordExpiry,
+    pub(super) metadata: Option<NonZeroU64>,
+    ends: Ends,
+    /// Of the time or the ttl.
+    micros: i64,
+}
+
+/// Which form the expiry has. Apart from its time, so that both take little room.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Never,
+    After,
+    At,
+    Unknown,
+    NotPositive,
+}
+
+impl Fingerprint {
+    pub(super) fn expiry(&self) -> RecordExpiry {
+        match self.ends {
+            Ends::Never => RecordExpiry::Never,
+            Ends::After => RecordExpiry::After(Duration::from_micros(self.micros.unsigned_abs())),
+            Ends::At => RecordExpiry::At(Timestamp::from_unix_micros(self.micros)),
+            Ends::Unknown => RecordExpiry::Unknown,
+            Ends::NotPositive => RecordExpiry::NotPositive,
+        }
+    }
 }
 
 /// Makes fingerprints that can be compared with each other.
@@ -26,11 +52,19 @@ pub(super) struct Fingerprints {
 
 impl Fingerprints {
     pub(super) fn of(&self, record: &Record) -> Fingerprint {
+        let (ends, micros) = match record.expiry {
+            RecordExpiry::Never => (Ends::Never, 0),
+            RecordExpiry::After(ttl) => (Ends::After, i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX)),
+            RecordExpiry::At(at) => (Ends::At, at.as_unix_micros()),
+            RecordExpiry::Unknown => (Ends::Unknown, 0),
+            RecordExpiry::NotPositive => (Ends::NotPositive, 0),
+        };
         Fingerprint {
             kind: record.value.kind(),
             value: self.of_value(&record.value),
             metadata: record.metadata.as_ref().map(|metadata| self.of_metadata(metadata)),
-            expiry: record.expiry,
+            ends,
+            micros,
         }
     }
 
@@ -43,8 +77,10 @@ impl Fingerprints {
         }
     }
 
-    fn of_metadata(&self, metadata: &Metadata) -> u64 {
-        metadata.as_json().map_or_else(|_| self.seed.hash_one(metadata.as_bytes()), |json| self.of_json(json))
+    fn of_metadata(&self, metadata: &Metadata) -> NonZeroU64 {
+        let json = metadata.as_json();
+        let digest = json.map_or_else(|_| self.seed.hash_one(metadata.as_bytes()), |json| self.of_json(json));
+        NonZeroU64::new(digest).unwrap_or(NonZeroU64::MAX)
     }
 
     fn of_json(&self, json: JsonText<'_>) -> u64 {
@@ -188,6 +224,22 @@ mod tests {
             let fingerprints = Fingerprints::default();
             let (left, right) = (JsonText::parse_foreign(&one).unwrap(), JsonText::parse_foreign(&other).unwrap());
             prop_assert_eq!(fingerprints.of_json(left) == fingerprints.of_json(right), left == right);
+        }
+    }
+
+    #[test]
+    fn an_expiry_comes_back_as_it_was() {
+        let fingerprints = Fingerprints::default();
+        for expiry in [
+            RecordExpiry::Never,
+            RecordExpiry::After(Duration::from_secs(60)),
+            RecordExpiry::At(Timestamp::from_unix_micros(4_000_000_000_000_001)),
+            RecordExpiry::At(Timestamp::from_unix_seconds(-5)),
+            RecordExpiry::Unknown,
+            RecordExpiry::NotPositive,
+        ] {
+            let record = Record { key: String::new(), value: "".into(), metadata: None, expiry, line: None };
+            assert_eq!(fingerprints.of(&record).expiry(), expiry);
         }
     }
 

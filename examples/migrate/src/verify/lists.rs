@@ -1,6 +1,6 @@
 //! Two stores whose keys come in order: their lists are read beside each other.
 
-use super::candidate::{Candidate, Known};
+use super::candidate::{Candidate, Known, Size};
 use super::comparison::Comparison;
 use super::entries::Entries;
 use super::key_walk::{KeyWalk, NamedKey};
@@ -35,12 +35,12 @@ pub(super) async fn compare(
         let mut known = Known { source_names_it: from_left, target_names_it: from_right, ..comparison.blank() };
         let mut key = None;
         if from_left && let Some(named) = left.take() {
-            known.bytes = named.value_bytes;
+            known.size = Size::of(named.value_bytes);
             key = Some(named.key);
             left = source.next().await?;
         }
         if from_right && let Some(named) = right.take() {
-            known.bytes = known.bytes.max(named.value_bytes);
+            known.size = known.size.max(Size::of(named.value_bytes));
             key.get_or_insert(named.key);
             right = target.next().await?;
         }

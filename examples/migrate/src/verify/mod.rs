@@ -42,7 +42,7 @@ pub use report::{Difference, DifferenceMark, Verification, What};
 const BATCH: usize = 1000;
 
 /// The most bytes of the keys that are kept at a time, with what is known of them.
-const TABLE_BYTES: usize = 24 * 1024 * 1024;
+const TABLE_BYTES: usize = 32 * 1024 * 1024;
 
 /// When so many differences are to be looked at again, they are, before the verification goes on.
 const DIFFERENCES_MAX: usize = 10_000;
@@ -82,7 +82,7 @@ impl Default for VerifyOptions {
 /// Prefix, filter, rewriting of keys and the meaning of an expiry of zero are those of the `options`, as for a
 /// [`copy`](crate::copy()).
 ///
-/// However many entries there are, and in whatever order, it takes 24 MiB for keys, and the batches that are read:
+/// However many entries there are, and in whatever order, it takes 32 MiB for keys, and the batches that are read:
 /// [`Options::batch_bytes`] of each side, or the largest entry where that is more. A file is gone through once for
 /// about each 100,000 keys, also a list without an order; lists in order are gone through once.
 ///

@@ -4,7 +4,7 @@ use std::hash::RandomState;
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use super::candidate::{Candidate, State};
+use super::candidate::{Candidate, Size, State};
 use super::comparison::Comparison;
 use super::entries::Entries;
 use super::fingerprint::Fingerprints;
@@ -116,7 +116,7 @@ impl Partitions<'_, '_> {
             let Some(key) = self.key(named.key, filling) else { continue };
             let known = if filling.adds { table.entry(key, comparison.blank()) } else { table.get(key) };
             let Some(known) = known else { continue };
-            known.bytes = known.bytes.max(named.value_bytes);
+            known.size = known.size.max(Size::of(named.value_bytes));
             match filling.side {
                 Side::Source => {
                     known.source_names_it = true;
@@ -186,7 +186,7 @@ impl Partitions<'_, '_> {
             return;
         }
         *state = State::Entry(self.fingerprints.of(&record));
-        known.bytes = known.bytes.max(Some(record.bytes() as u64));
+        known.size = known.size.max(Size::of(Some(record.bytes() as u64)));
         match filling.side {
             Side::Source => {
                 known.source_names_it = true;

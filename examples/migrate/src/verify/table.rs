@@ -109,7 +109,7 @@ const fn bytes(place: &Place) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::candidate::State;
+    use super::super::candidate::{Size, State};
     use super::*;
 
     const BLANK: Known = Known {
@@ -118,7 +118,7 @@ mod tests {
         source_names_it: true,
         target_names_it: false,
         line: None,
-        bytes: None,
+        size: Size::UNKNOWN,
         passed_over: 0,
     };
 
