@@ -103,6 +103,11 @@ impl<'c, 'x> Comparison<'c, 'x> {
         }
     }
 
+    /// Says how far it has come, and how much of a file has been read.
+    pub(super) fn report(&self, bytes: Option<(u64, u64)>) {
+        self.context.progressed(self.verification.entries(), bytes);
+    }
+
     /// Compares these keys.
     pub(super) async fn compare(&mut self, mut candidates: Vec<Candidate>) -> Result<()> {
         self.read(&mut candidates).await?;

@@ -4,7 +4,7 @@ use super::candidate::{Candidate, Known, Size};
 use super::comparison::Comparison;
 use super::entries::Entries;
 use super::key_walk::{KeyWalk, NamedKey};
-use super::{BATCH, Watch, source_key, target_prefix};
+use super::{BATCH, source_key, target_prefix};
 use crate::context::Context;
 use crate::error::Result;
 use crate::progress::Side;
@@ -15,7 +15,6 @@ pub(super) async fn compare(
     listed_target: Option<&Entries<'_>>,
     context: &Context<'_>,
     comparison: &mut Comparison<'_, '_>,
-    watch: &Watch<'_>,
 ) -> Result<()> {
     let options = context.options;
     let source = source.store().map(|store| KeyWalk::listed(store, Side::Source, options.prefix.clone()));
@@ -47,7 +46,7 @@ pub(super) async fn compare(
         batch.extend(key.map(|key| Candidate { key, known }));
         if batch.len() == BATCH {
             comparison.compare(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).await?;
-            watch.progress(comparison, None);
+            comparison.report(None);
         }
     }
     comparison.compare(batch).await

@@ -31,7 +31,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::patience::Observer;
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 
 pub(crate) use window::Window;
 
@@ -135,7 +135,7 @@ impl Verify<'_> {
         let observer = Observer::new(observe);
         let context = Context::new(self.options, &observer);
         let mut comparison = Comparison::new(self.sides, &context, self.how, &fingerprints, found);
-        let compared = self.compare(&context, &fingerprints, &mut comparison, &Watch(&observer)).await;
+        let compared = self.compare(&context, &fingerprints, &mut comparison).await;
         let rechecked = if compared.is_ok() { comparison.recheck().await } else { Ok(()) };
         let mut verification = comparison.verification;
         verification.stopped = compared.and(rechecked).err();
@@ -147,7 +147,6 @@ impl Verify<'_> {
         context: &Context<'_>,
         fingerprints: &Fingerprints,
         comparison: &mut Comparison<'_, '_>,
-        watch: &Watch<'_>,
     ) -> Result<()> {
         let [source, target] = self.sides;
         if !source.names_keys() {
@@ -159,7 +158,7 @@ impl Verify<'_> {
         let target_by_key = target.store().is_some() && (!lists_target || target.is_ordered());
         if source.is_ordered() && target_by_key && self.how.sample.is_none() {
             let listed_target = Some(target).filter(|_| lists_target);
-            return lists::compare(source, listed_target, context, comparison, watch).await;
+            return lists::compare(source, listed_target, context, comparison).await;
         }
         let partitions = Partitions {
             source,
@@ -170,16 +169,7 @@ impl Verify<'_> {
             table_bytes: self.table_bytes,
             sample: self.how.sample,
         };
-        partitions.compare(comparison, watch).await
-    }
-}
-
-/// Who is told how far the verification has come.
-struct Watch<'w>(&'w Observer<'w>);
-
-impl Watch<'_> {
-    fn progress(&self, comparison: &Comparison<'_, '_>, bytes: Option<(u64, u64)>) {
-        self.0.report(Event::Progress(Progress { entries: comparison.verification.entries(), bytes }));
+        partitions.compare(comparison).await
     }
 }
 

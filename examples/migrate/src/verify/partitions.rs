@@ -10,7 +10,7 @@ use super::entries::Entries;
 use super::fingerprint::Fingerprints;
 use super::key_walk::KeyWalk;
 use super::table::{Limits, Table};
-use super::{BATCH, Watch, source_key, target_prefix};
+use super::{BATCH, source_key, target_prefix};
 use crate::bulk::BulkReader;
 use crate::context::Context;
 use crate::error::Result;
@@ -44,7 +44,7 @@ struct Filling {
 }
 
 impl Partitions<'_, '_> {
-    pub(super) async fn compare(&self, comparison: &mut Comparison<'_, '_>, watch: &Watch<'_>) -> Result<()> {
+    pub(super) async fn compare(&self, comparison: &mut Comparison<'_, '_>) -> Result<()> {
         let seed = RandomState::new();
         let mut left = self.sample.map_or(u64::MAX, NonZeroU64::get);
         let (mut from, mut is_first_pass) = (None, true);
@@ -52,12 +52,12 @@ impl Partitions<'_, '_> {
             let limits = Limits { bytes_max: self.table_bytes, keys_max: left };
             let mut table = Table::new(&seed, from, limits);
             let filling = Filling { side: Side::Source, adds: true, is_first_pass };
-            self.fill(self.source, filling, &mut table, comparison, watch).await?;
+            self.fill(self.source, filling, &mut table, comparison).await?;
             table.lift_keys_max();
             if self.walks_target {
                 let adds = comparison.is_both_ways();
                 let filling = Filling { side: Side::Target, adds, is_first_pass };
-                self.fill(self.target, filling, &mut table, comparison, watch).await?;
+                self.fill(self.target, filling, &mut table, comparison).await?;
             }
             left -= table.of_source();
             let (candidates, until) = table.into_candidates();
@@ -65,7 +65,7 @@ impl Partitions<'_, '_> {
             while candidates.peek().is_some() {
                 let batch: Vec<Candidate> = candidates.by_ref().take(BATCH).collect();
                 comparison.compare(batch).await?;
-                watch.progress(comparison, None);
+                comparison.report(None);
             }
             if until.is_none() || left == 0 {
                 comparison.verification.is_sample = until.is_some();
@@ -81,10 +81,9 @@ impl Partitions<'_, '_> {
         filling: Filling,
         table: &mut Table<'_>,
         comparison: &mut Comparison<'_, '_>,
-        watch: &Watch<'_>,
     ) -> Result<()> {
         let keys = match entries {
-            Entries::File(path) => return self.fill_records(path, filling, table, comparison, watch).await,
+            Entries::File(path) => return self.fill_records(path, filling, table, comparison).await,
             Entries::Keys(_, path) => KeyWalk::named(path).await?,
             Entries::Store(store) => {
                 let prefix = match filling.side {
@@ -134,7 +133,6 @@ impl Partitions<'_, '_> {
         filling: Filling,
         table: &mut Table<'_>,
         comparison: &mut Comparison<'_, '_>,
-        watch: &Watch<'_>,
     ) -> Result<()> {
         // Prefix and filter are about the keys of the source.
         let options = self.context.options.clone();
@@ -153,7 +151,7 @@ impl Partitions<'_, '_> {
             for record in chunk.records {
                 self.fill_record(record, filling, table, comparison);
             }
-            watch.progress(comparison, records.bytes());
+            comparison.report(records.bytes());
         }
         Ok(())
     }
