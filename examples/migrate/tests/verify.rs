@@ -14,8 +14,9 @@ use std::time::Duration;
 use common::{FAR, HOUR, KEYS, copy_stores, export, import, memory, options, sqlite, with_difficult_items};
 use kv_api::async_trait;
 use kv_api::{
-    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ErrorKind, ListPage, ManualClock, RawPage, Read,
-    ReadMany, Result, Retry, SetOutcome, Store, SystemClock, Timer, Timestamp, ValueKinds, Write,
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ErrorKind, ListOrder, ListPage, ManualClock, MinTtl,
+    RawPage, Read, ReadMany, Result, Retry, SetOutcome, Store, Support, SystemClock, Timer, Timestamp, ValueKinds,
+    Write,
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{
@@ -527,4 +528,32 @@ async fn items_that_cannot_be_read_are_counted_and_make_nothing_clean() {
         let strict = compare_with(source, target, &options(), &Default::default()).await.verification;
         assert!(matches!(strict.stopped, Some(Error::Damaged { line: 2, .. })), "{strict:?}");
     }
+}
+
+#[tokio::test]
+async fn exp_6_an_expiry_that_was_rounded_up_is_a_difference_only_where_that_was_not_asked_for() {
+    static PATIENT: Capabilities = Capabilities::new("patient")
+        .with_value_kinds(ValueKinds::ALL)
+        .with_key_bytes(1, 99)
+        .with_ttl(Support::Native)
+        .with_expire_at(Support::Native)
+        .with_expiry_read(true)
+        .with_list(Support::Native, ListOrder::Lexicographic)
+        .with_expiry_min(HOUR);
+    let from = memory().await;
+    from.set("soon", "v").ttl(Duration::from_secs(600)).await.unwrap();
+    let to = memory().await.restricted_to([&PATIENT]).with_min_ttl(MinTtl::RoundUp);
+    let started = SystemClock.now();
+    copy_stores(&from, &to).await;
+    let rounded = VerifyOptions { started: Some(started), min_ttl: MinTtl::RoundUp, ..VerifyOptions::default() };
+    let sides = [Entries::Store(&from), Entries::Store(&to)];
+    compare_with(&sides[0], &sides[1], &options(), &rounded).await.assert_clean(1);
+    let exact = VerifyOptions { min_ttl: MinTtl::Reject, ..rounded };
+    assert_eq!(compare_with(&sides[0], &sides[1], &options(), &exact).await.found(), [("soon", What::Expiry)]);
+    // It ends in the source before it does in the target.
+    from.delete("soon").await.unwrap();
+    assert_eq!(compare_with(&sides[0], &sides[1], &options(), &exact).await.found(), [("soon", What::Extra)]);
+    let ended = compare_with(&sides[0], &sides[1], &options(), &rounded).await;
+    ended.assert_clean(0);
+    assert_eq!(ended.verification.expired, 1);
 }

@@ -203,6 +203,10 @@ fn outcome(verified: &Verified) {
         let (skipped, were) = (entries(verification.skipped), were(verification.skipped));
         tell!("  {skipped} {were} skipped, and not compared: the expiry is zero or less");
     }
+    if verification.unreadable > 0 {
+        let (unreadable, were) = (entries(verification.unreadable), were(verification.unreadable));
+        tell!("  {unreadable} cannot be read and {were} not compared");
+    }
     if verification.expiry_not_reported > 0 {
         let count = entries(verification.expiry_not_reported);
         tell!("  of {count} the expiry could not be compared: a store does not tell it");

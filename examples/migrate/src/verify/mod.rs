@@ -82,9 +82,10 @@ impl Default for VerifyOptions {
 /// Prefix, filter, rewriting of keys and the meaning of an expiry of zero are those of the `options`, as for a
 /// [`copy`](crate::copy()).
 ///
-/// However many entries there are, and in whatever order, it takes 32 MiB for keys, and the batches that are read:
-/// [`Options::batch_bytes`] of each side, or the largest entry where that is more. A file is gone through once for
-/// about each 100,000 keys, also a list without an order; lists in order are gone through once.
+/// However many entries there are, and in whatever order, it takes 32 MiB for keys, and what is read at once:
+/// [`Options::batch_bytes`] of each side, or the largest entry where that is more, and of a store that neither lists
+/// sizes nor reads in bulk four entries. Ordered lists are gone through once. A file, and a list without an order, is
+/// gone through once for about every 150,000 keys: still each entry of a store is read once.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
