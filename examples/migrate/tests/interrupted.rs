@@ -1,4 +1,4 @@
-//! The command ends in the middle, and the same command goes on from there.
+//! The command meets faults, is ended in the middle, and goes on from there.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -102,6 +102,22 @@ async fn what_an_ended_copy_keeps_beside_a_file_is_named() {
     assert!(code == 0 && error.contains("were dealt with by earlier runs"), "{error}");
     assert_eq!(left(here), ["out.jsonl"]);
     assert_eq!(fs::read_to_string(here.join("out.jsonl")).unwrap().lines().count(), ENTRIES);
+}
+
+/// What is logged is chosen by this program, and shows no address.
+#[tokio::test]
+async fn repeated_requests_are_logged_where_that_is_asked_for() {
+    let directory = folder();
+    let here = directory.path();
+    let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
+    let url = format!("cloudflare://{ACCOUNT}/{NAMESPACE}?base_url={}", server.base_url());
+    for (options, logged) in [(&["-vv"][..], true), (&["-v"], false), (&[], false)] {
+        server.inject_into_writes(Fault::Throttled { retry_after: None }, 1);
+        let (code, _, error) = run(here, &[&["copy", "--no-checkpoint", "in.jsonl", &url], options].concat());
+        assert_eq!(code, 0, "{error}");
+        assert_eq!(error.contains("a request is sent again"), logged, "{options:?}: {error}");
+        assert!(!error.contains(NAMESPACE) && !error.contains(TOKEN), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,8 @@ pub(crate) fn summary(step: &StepReport) {
         return; // as `yes | head` ends: the reader of standard output has seen enough
     }
     let seconds = took.as_secs_f64();
-    let rate = rate(summary.counts.written, took);
+    let before = summary.resumed.map_or(0, |resumed| resumed.entries);
+    let rate = rate(summary.counts.written.saturating_sub(before), took);
     let target = to;
     // Where the entries are that were written.
     let to = match (&summary.kept_beside, summary.target_untouched) {
@@ -51,7 +52,7 @@ pub(crate) fn summary(step: &StepReport) {
     if let Some(resumed) = &summary.resumed {
         let again = match resumed.again {
             0 => String::new(),
-            again => format!("; {} of these at most were copied again", grouped(again)),
+            again => format!("; up to {} after these were copied again", grouped(again)),
         };
         tell!("  {} {} dealt with by earlier runs{again}", entries(resumed.entries), were(resumed.entries));
     }
