@@ -6,10 +6,9 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
-use futures_util::future::{Either, ready, select};
+use futures_util::future::{Either, select};
 use kv_api::{Escaped, Store};
-use kv_migrate::{Difference, Entries, Error, Filter, Options, Verification, VerifyOptions, What, verify};
+use kv_migrate::{Difference, Entries, Error, Options, Verification, VerifyOptions, What, count, verify};
 use serde::Serialize;
 
 use super::arguments::VerifyArguments;
@@ -159,8 +158,7 @@ pub(crate) async fn counted<T>(
 ) -> T {
     let count = pin!(async {
         if let (Mode::Line, Some(store)) = (display.mode(), countable)
-            && options.filter == Filter::default()
-            && let Some(entries) = count(store, &options.prefix).await
+            && let Ok(entries) = count(store, options).await
         {
             display.set_total(entries);
         }
@@ -169,12 +167,6 @@ pub(crate) async fn counted<T>(
         Either::Left((done, _)) => done,
         Either::Right(((), work)) => work.await,
     }
-}
-
-/// `None` when it cannot be counted.
-async fn count(store: &Store, prefix: &str) -> Option<u64> {
-    let keys = store.list().prefix(prefix.to_owned()).stream();
-    keys.try_fold(0_u64, |count, _| ready(Ok(count + 1))).await.ok()
 }
 
 /// A difference for programs.
