@@ -1,15 +1,17 @@
 //! The copy while it runs: one reader, and batches that are written beside it.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, Either, FutureExt, select};
+use futures_util::future::{BoxFuture, Either, FutureExt, poll_immediate, select};
 use futures_util::stream::FuturesUnordered;
-use kv_api::{Capabilities, Store, Timestamp};
+use kv_api::{Capabilities, Store, Timer, Timestamp};
 
 use crate::bulk::BulkWriter;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::options::Options;
 use crate::source::{Chunk, Room, Source};
 use crate::written_keys::KeyHasher;
 
@@ -58,6 +60,32 @@ type Reading<'f, 's> = BoxFuture<'f, (Source<'s>, Result<Option<Chunk>>)>;
 struct Ahead {
     ready: Option<Batch>,
     filling: Batch,
+    /// When the first entry of it came, by the timer.
+    filling_since: Option<Duration>,
+}
+
+impl Ahead {
+    /// How long an entry waits for others while nothing is being written, so that a slow source shows progress.
+    const AGE_MAX: Duration = Duration::from_secs(5);
+
+    fn add(&mut self, chunk: Chunk, now: Duration, options: &Options, target: Option<&Capabilities>) {
+        self.filling.add(chunk, options, target);
+        if !self.filling.entries.is_empty() {
+            self.filling_since.get_or_insert(now);
+        }
+    }
+
+    /// Makes what has been read a batch of its own.
+    fn close(&mut self, number: u64) {
+        self.filling_since = None;
+        self.ready = Some(Batch { number, ..std::mem::take(&mut self.filling) });
+    }
+
+    /// How long the batch may go on filling; `None` where it has no entry yet, or another one is to be written first.
+    fn time_left(&self, now: Duration) -> Option<Duration> {
+        let since = self.filling_since.filter(|_| self.ready.is_none())?;
+        Some(Self::AGE_MAX.saturating_sub(now.saturating_sub(since)))
+    }
 }
 
 /// What is known of the batches that are being written.
@@ -108,16 +136,15 @@ impl Run<'_> {
         let mut reading: Option<Reading<'_, '_>> = None;
         let mut bytes = source.bytes();
         let mut idle = Some(source);
+        let mut is_old = false;
         // Of the source, and of the copy.
         let (mut end, mut stop): (Option<Result<()>>, Option<Error>) = (None, None);
         loop {
             while stop.is_none() {
-                if ahead.ready.is_none()
-                    && (bounds.is_full(&ahead.filling) || end.is_some())
-                    && !ahead.filling.is_empty()
-                {
+                let is_due = std::mem::take(&mut is_old) || bounds.is_full(&ahead.filling) || end.is_some();
+                if ahead.ready.is_none() && is_due && !ahead.filling.is_empty() {
                     number += 1;
-                    ahead.ready = Some(Batch { number, ..std::mem::take(&mut ahead.filling) });
+                    ahead.close(number);
                 }
                 if flights.len() >= concurrency.now() {
                     break;
@@ -144,7 +171,13 @@ impl Run<'_> {
             let next = match (&mut reading, flights.is_empty()) {
                 (None, true) => break,
                 (None, false) => Either::Left(flights.next().await),
-                (Some(reading), true) => Either::Right(reading.await),
+                (Some(reading), true) => match read_soon(reading, &ahead, &*context.options.timer).await {
+                    Some(read) => Either::Right(read),
+                    None => {
+                        is_old = true;
+                        continue;
+                    }
+                },
                 (Some(reading), false) => match select(flights.next(), reading).await {
                     Either::Left((flight, _)) => Either::Left(flight),
                     Either::Right((read, _)) => Either::Right(read),
@@ -175,7 +208,10 @@ impl Run<'_> {
                     bytes = source.bytes();
                     idle = Some(source);
                     match chunk {
-                        Ok(Some(chunk)) => ahead.filling.add(chunk, context.options, self.target.capabilities()),
+                        Ok(Some(chunk)) => {
+                            let now = context.options.timer.monotonic_now();
+                            ahead.add(chunk, now, context.options, self.target.capabilities());
+                        }
                         Ok(None) => end = Some(Ok(())),
                         Err(error) => end = Some(Err(error)),
                     }
@@ -233,6 +269,23 @@ impl Run<'_> {
             _ if has_moved => self.books.reached(None, now).await,
             _ => Ok(()),
         }
+    }
+}
+
+/// What is read, unless the batch has been filling for too long before that comes.
+async fn read_soon<'s>(
+    reading: &mut Reading<'_, 's>,
+    ahead: &Ahead,
+    timer: &dyn Timer,
+) -> Option<(Source<'s>, Result<Option<Chunk>>)> {
+    // Usually it need not be waited for.
+    if let Some(read) = poll_immediate(&mut *reading).await {
+        return Some(read);
+    }
+    let Some(left) = ahead.time_left(timer.monotonic_now()) else { return Some(reading.await) };
+    match select(reading, timer.sleep(left)).await {
+        Either::Left((read, _)) => Some(read),
+        Either::Right(_) => None,
     }
 }
 
