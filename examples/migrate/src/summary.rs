@@ -152,21 +152,28 @@ impl Failures {
         }
     }
 
-    pub(crate) fn add(&mut self, failure: Failure) {
-        self.add_many(failure, 1);
+    /// Answers whether it is kept as an example.
+    pub(crate) fn add(&mut self, failure: Failure) -> bool {
+        self.add_many(failure, 1)
     }
 
-    fn add_many(&mut self, failure: Failure, count: u64) {
+    fn add_many(&mut self, failure: Failure, count: u64) -> bool {
         let same = |cause: &&mut Cause| {
             cause.examples.first().is_some_and(|first| has_same_cause(&first.error, &failure.error))
         };
         if let Some(cause) = self.0.iter_mut().find(same) {
             cause.count += count;
-            if cause.examples.len() < Self::EXAMPLES_MAX {
+            let is_kept = cause.examples.len() < Self::EXAMPLES_MAX;
+            if is_kept {
                 cause.examples.push(failure);
             }
-        } else if self.0.len() < Self::CAUSES_MAX {
-            self.0.push(Cause { count, examples: vec![failure] });
+            is_kept
+        } else {
+            let is_kept = self.0.len() < Self::CAUSES_MAX;
+            if is_kept {
+                self.0.push(Cause { count, examples: vec![failure] });
+            }
+            is_kept
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The command is killed at random moments, fifty times, while every tenth request goes wrong. The same command then
+//! The command is killed at random moments, fifty times, while one of twenty requests goes wrong. The same command then
 //! goes on, and in the end both sides have the same.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -62,13 +62,13 @@ impl World {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Runs a command again and again, killing it after a random number of requests, until it ends by itself. Answers
+    /// Runs a command again and again, killing it after at most so many requests, a random number, until it ends by itself. Answers
     /// its exit code and what it said.
-    async fn until_it_ends(&mut self, arguments: &[&str]) -> (i32, String) {
-        self.faults(100);
+    async fn until_it_ends(&mut self, requests_max: u64, arguments: &[&str]) -> (i32, String) {
+        self.faults(50);
         for _ in 0..200 {
             let mut child = self.start(arguments);
-            let enough = self.requests() + self.random.u64(1..40);
+            let enough = self.requests() + self.random.u64(1..=requests_max);
             // Polled, since the end of a process is nothing to wait for beside requests.
             while child.try_wait().unwrap().is_none() && self.requests() < enough {
                 TokioTimer.sleep(Duration::from_millis(1)).await;
@@ -118,12 +118,12 @@ async fn fifty_kills_and_faults_lose_nothing_and_break_no_rule() {
         let (namespace, hive) = (world.namespace(), world.hive());
 
         // From a file to a store that writes in bulk.
-        let (code, error) = world.until_it_ends(&["copy", "--batch", "100", MIME_TYPES, &namespace]).await;
+        let (code, error) = world.until_it_ends(40, &["copy", "--batch", "100", MIME_TYPES, &namespace]).await;
         assert_eq!(code, 0, "{error}");
         world.assert_same(MIME_TYPES, &namespace, &[]);
 
         // From there into a file, compressed.
-        let (code, error) = world.until_it_ends(&["copy", &namespace, "out.jsonl.gz"]).await;
+        let (code, error) = world.until_it_ends(400, &["copy", &namespace, "out.jsonl.gz"]).await;
         assert_eq!(code, 0, "{error}");
         world.assert_same(&namespace, "out.jsonl.gz", &[]);
 
@@ -133,7 +133,7 @@ async fn fifty_kills_and_faults_lose_nothing_and_break_no_rule() {
         store.set("model/mesh", "own").await.unwrap();
         store.close().await.unwrap();
         let fail = ["copy", "--batch", "50", "--on-conflict", "fail", &namespace, database];
-        let (code, error) = world.until_it_ends(&fail).await;
+        let (code, error) = world.until_it_ends(60, &fail).await;
         assert_eq!(code, 1, "{error}");
         assert!(error.contains("1 entry was not copied") && error.contains("\"model/mesh\""), "{error}");
         let store = world.sqlite().await;
@@ -145,7 +145,7 @@ async fn fifty_kills_and_faults_lose_nothing_and_break_no_rule() {
         let some = ["copy", "--prefix", SOME, "--batch", "5", "--on-conflict", "skip", MIME_TYPES, &hive];
         let hive_store = kv_backends::open(&hive).await.unwrap();
         hive_store.set("model/mesh", "own").await.unwrap();
-        let (code, error) = world.until_it_ends(&some).await;
+        let (code, error) = world.until_it_ends(40, &some).await;
         assert_eq!(code, 0, "{error}");
         assert_eq!(hive_store.get("model/mesh").await.unwrap(), Some(Value::from("own")));
         assert_eq!(world.backendless.keys().len(), SOME_ENTRIES);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{FAR, memory, options};
 use futures_util::future::{Either, select};
-use kv_api::{ListOrder, Store, Support, Timer, Value};
+use kv_api::{Capabilities, ErrorKind, ItemLimit, ListOrder, Store, Support, Timer, Value, ValueKinds};
 use kv_migrate::{
     BulkReader, BulkWriter, CheckpointFile, Error, Event, KeyReader, OnConflict, Options, Resumed, Sink, Source,
     Summary, copy,
@@ -242,4 +242,25 @@ async fn a_source_that_has_changed_is_not_gone_on_with() {
     let summary = copy(from.source(From::File, &options), Sink::store(&to), &options, |_| {}).await;
     let Some(Error::Unsuitable(error)) = &summary.stopped else { panic!("{summary:?}") };
     assert!(error.contains("the source is not the same"), "{error}");
+}
+
+#[tokio::test]
+async fn what_earlier_runs_could_not_copy_is_counted_and_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = full().await;
+    static SMALL: Capabilities = Capabilities::new("small")
+        .with_value_kinds(ValueKinds::ALL)
+        .with_metadata(Support::Native)
+        .with_expire_at(Support::Native)
+        .with_item_limits(&[ItemLimit::value_bytes(7)]);
+    let to = memory().await.restricted_to([&SMALL]);
+    let options = resumable(directory.path());
+    let source = || Source::store(&from, &options).unwrap();
+    assert!(interrupted(source(), Sink::store(&to), &options, 5).await.is_none());
+    let summary = copy(source(), Sink::store(&to), &options, |_| {}).await;
+    assert_eq!(summary.resumed.map(|resumed| resumed.entries), Some(25));
+    assert_eq!((summary.counts.written, summary.counts.failed), (10, 33), "{summary:?}");
+    let first = &summary.failures.causes()[0].examples[0];
+    assert_eq!((first.key.as_str(), first.error.kind()), ("key/10", ErrorKind::InvalidArgument));
+    assert_eq!(first.error.message(), "value_bytes_max is 7, found 8");
 }

@@ -5,11 +5,13 @@ use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use kv_api::{ErrorKind, Retry};
 use serde::{Deserialize, Serialize};
 
 use super::{Earlier, Identity, Place};
 use crate::error::{Error, Result};
 use crate::progress::Resumed;
+use crate::summary::Failure;
 
 const VERSION: u32 = 1;
 
@@ -21,7 +23,56 @@ const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 enum Line {
     Copy { version: u32, started: i64, of: Identity },
     Begins { batch: u64, entries: u64 },
+    Failed(SavedFailure),
     Reached(Place),
+}
+
+/// A failure as it is written down. The reason is in the message.
+#[derive(Debug, Deserialize, Serialize)]
+struct SavedFailure {
+    key: String,
+    line: Option<u64>,
+    kind: String,
+    message: String,
+    code: Option<String>,
+    is_unknown: bool,
+}
+
+impl SavedFailure {
+    fn of(failure: &Failure) -> Self {
+        let Failure { key, line, error } = failure;
+        Self {
+            key: key.clone(),
+            line: *line,
+            kind: error.kind().to_string(),
+            message: error.message().to_owned(),
+            code: error.native_code().map(str::to_owned),
+            is_unknown: error.is_outcome_unknown(),
+        }
+    }
+
+    fn into_failure(self) -> Failure {
+        /// A kind that this version does not know is one that nobody foresaw.
+        const KINDS: [ErrorKind; 10] = [
+            ErrorKind::InvalidArgument,
+            ErrorKind::Unsupported,
+            ErrorKind::WrongType,
+            ErrorKind::Unauthorized,
+            ErrorKind::Misconfigured,
+            ErrorKind::Exhausted,
+            ErrorKind::RateLimited,
+            ErrorKind::Unavailable,
+            ErrorKind::Protocol,
+            ErrorKind::Closed,
+        ];
+        let kind = KINDS.into_iter().find(|kind| kind.to_string() == self.kind).unwrap_or(ErrorKind::Internal);
+        let retry = if self.is_unknown { Retry::OutcomeUnknown } else { Retry::Never };
+        let mut error = kv_api::Error::new(kind, self.message).with_retry(retry);
+        if let Some(code) = self.code {
+            error = error.with_native_code(code);
+        }
+        Failure { key: self.key, line: self.line, error }
+    }
 }
 
 #[derive(Debug)]
@@ -82,6 +133,10 @@ impl Journal {
         self.append(&Line::Begins { batch, entries })
     }
 
+    pub(super) fn failed_with(&mut self, failure: &Failure) -> io::Result<()> {
+        self.append(&Line::Failed(SavedFailure::of(failure)))
+    }
+
     pub(super) fn reached(&mut self, place: &Place) -> io::Result<()> {
         self.append(&Line::Reached(place.clone()))
     }
@@ -112,10 +167,13 @@ fn read(file: &mut File) -> io::Result<Option<Found>> {
     let Some((Line::Copy { version: VERSION, started, of }, mut length)) = next(&mut lines)? else { return Ok(None) };
     let mut place = Place::default();
     let mut begun = Vec::new();
+    let (mut failures, mut new_failures) = (Vec::new(), Vec::new());
     while let Some((line, bytes)) = next(&mut lines)? {
         match line {
             Line::Begins { batch, entries } => begun.push((batch, entries)),
+            Line::Failed(failure) => new_failures.push(failure.into_failure()),
             Line::Reached(reached) => {
+                failures.append(&mut new_failures);
                 begun.retain(|(batch, _)| *batch > reached.batch);
                 place = reached;
             }
@@ -128,7 +186,7 @@ fn read(file: &mut File) -> io::Result<Option<Found>> {
     begun.dedup_by_key(|(batch, _)| *batch);
     let again = begun.iter().map(|(_, entries)| entries).sum();
     let resumed = Resumed { entries: place.counts.read, again };
-    Ok(Some(Found { of, earlier: Earlier { place, resumed, started }, length }))
+    Ok(Some(Found { of, earlier: Earlier { place, resumed, failures, started }, length }))
 }
 
 /// The next whole line and its length. What cannot be read was being written when the machine stopped.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::options::CheckpointFile;
 use crate::progress::Resumed;
 use crate::source::{Position, blocking};
-use crate::summary::Counts;
+use crate::summary::{Counts, Failure};
 
 use journal::Journal;
 
@@ -48,6 +48,8 @@ pub(crate) struct Checkpoint {
 pub(crate) struct Earlier {
     pub(crate) place: Place,
     pub(crate) resumed: Resumed,
+    /// Examples of what was not copied.
+    pub(crate) failures: Vec<Failure>,
     /// When the first run began, in microseconds since 1970: what a ttl counts from at the earliest.
     pub(crate) started: i64,
 }
@@ -71,6 +73,12 @@ impl Checkpoint {
     /// Says that a batch is about to be written: from now on the target may have its entries.
     pub(crate) fn begins(&mut self, batch: u64, entries: u64) -> Result<()> {
         self.journal.begins(batch, entries).map_err(|error| self.failed(error))
+    }
+
+    /// Says that an entry was not copied, and why, for the summary of a later run. It counts with the place that is
+    /// reached next.
+    pub(crate) fn failed_with(&mut self, failure: &Failure) -> Result<()> {
+        self.journal.failed_with(failure).map_err(|error| self.failed(error))
     }
 
     /// Says that all up to this place is in the target.

@@ -111,7 +111,7 @@ pub(crate) fn summary(step: &StepReport) {
     let named: u64 = summary.failures.causes().iter().map(|cause| cause.count).sum();
     let more = (summary.counts.failed + summary.counts.unknown).saturating_sub(named);
     if more > 0 {
-        tell!("    and {} more, for other reasons", grouped(more));
+        tell!("    and {} more", grouped(more));
     }
     if let Some(checkpoint) = &summary.checkpoint {
         tell!("  {}", goes_on(checkpoint, target));

@@ -63,7 +63,11 @@ impl Books {
     /// All before the place is in the target for good; of a file, so much of it is whole.
     pub(super) async fn reached(&mut self, mark: Option<Mark>, now: Duration) -> Result<()> {
         self.write_rejects().await?;
+        let examples = self.ledger.take_examples();
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(()) };
+        for failure in &examples {
+            checkpoint.failed_with(failure)?;
+        }
         checkpoint.reached(&Place { mark, rejects_bytes: self.rejects_bytes, ..self.ledger.place().clone() })?;
         if now.saturating_sub(self.synced_at) >= Self::SYNC_AFTER {
             self.synced_at = now;

@@ -27,7 +27,7 @@ pub(super) struct FileTarget {
 
 impl FileTarget {
     /// How long what has been written is at stake.
-    const MARK_AFTER: Duration = Duration::from_secs(5);
+    const MARK_AFTER: Duration = Duration::from_secs(1);
     const MARK_AFTER_BYTES: usize = 64 * 1024 * 1024;
 
     /// Opens a file, and goes on from a mark that an earlier run has left there.

@@ -7,7 +7,7 @@ use crate::checkpoint::Place;
 use crate::error::Error;
 use crate::record::Record;
 use crate::source::Position;
-use crate::summary::Summary;
+use crate::summary::{Failure, Summary};
 use crate::written_keys::{Seen, WrittenKeys};
 
 use super::account::Account;
@@ -40,13 +40,27 @@ pub(super) struct Ledger {
     written_keys: Option<WrittenKeys>,
     /// What is to go into the file of rejects.
     rejects: Vec<(Record, String)>,
+    /// Failures that a later run is to know of.
+    examples: Vec<Failure>,
     summary: Summary,
 }
 
 impl Ledger {
-    pub(super) fn new(place: Place, written_keys: Option<WrittenKeys>) -> Self {
-        let summary = Summary { counts: place.counts, ..Summary::default() };
-        Self { place, ahead: BTreeMap::new(), broken: Vec::new(), written_keys, rejects: Vec::new(), summary }
+    /// `failures` are those of earlier runs.
+    pub(super) fn new(place: Place, failures: Vec<Failure>, written_keys: Option<WrittenKeys>) -> Self {
+        let mut summary = Summary { counts: place.counts, ..Summary::default() };
+        for failure in failures {
+            summary.failures.add(failure);
+        }
+        Self {
+            place,
+            ahead: BTreeMap::new(),
+            broken: Vec::new(),
+            written_keys,
+            rejects: Vec::new(),
+            examples: Vec::new(),
+            summary,
+        }
     }
 
     pub(super) const fn place(&self) -> &Place {
@@ -69,6 +83,11 @@ impl Ledger {
             has_moved = true;
         }
         has_moved
+    }
+
+    /// Examples of failures since the last call.
+    pub(super) fn take_examples(&mut self) -> Vec<Failure> {
+        std::mem::take(&mut self.examples)
     }
 
     /// What has come to the file of rejects since the last call.
@@ -99,7 +118,9 @@ impl Ledger {
         self.rejects.extend(rejects);
         self.summary.counts += counts;
         for failure in failures {
-            self.summary.failures.add(failure);
+            if self.summary.failures.add(failure.clone()) {
+                self.examples.push(failure);
+            }
         }
         for hash in written {
             match self.written_keys.as_mut().map_or(Seen::New, |keys| keys.add(hash)) {

@@ -78,10 +78,8 @@ async fn begin<'c, 's>(
     check_target(&sink, options)?;
     let began = options.clock.now();
     let mut checkpoint = open_checkpoint(&source, &sink, options, began).await?;
-    let (mut place, mut resumed, started) = match checkpoint.as_mut().and_then(Checkpoint::take_earlier) {
-        Some(Earlier { place, resumed, started }) => (place, Some(resumed), Timestamp::from_unix_micros(started)),
-        None => (Place::default(), None, began),
-    };
+    let mut earlier = checkpoint.as_mut().and_then(Checkpoint::take_earlier);
+    let started = earlier.as_ref().map_or(began, |earlier| Timestamp::from_unix_micros(earlier.started));
     // A list names no key twice, and a file keeps all that is written to it.
     let tells_repeats = source.order() == Order::Fixed && matches!(sink.0, To::Store(_));
     let mut written_keys = tells_repeats.then(|| WrittenKeys::new(Summary::KEYS_MAX));
@@ -91,12 +89,15 @@ async fn begin<'c, 's>(
         To::Store(store) => Target::Store(store),
         To::File(path) => {
             // The file was put in its place, and the run ended before the checkpoint went.
-            if place.mark.is_some() && !BulkWriter::part_path(&path).exists() {
-                (place, resumed) = (Place::default(), None);
-            }
-            Target::File(FileTarget::open(path, place.mark, now).await?)
+            earlier = earlier.filter(|earlier| earlier.place.mark.is_none() || BulkWriter::part_path(&path).exists());
+            let mark = earlier.as_ref().and_then(|earlier| earlier.place.mark);
+            Target::File(FileTarget::open(path, mark, now).await?)
         }
         To::Writer(writer) => Target::File(FileTarget::new(writer, now)),
+    };
+    let (place, resumed, failures) = match earlier {
+        Some(Earlier { place, resumed, failures, .. }) => (place, Some(resumed), failures),
+        None => (Place::default(), None, Vec::new()),
     };
     let rejects = open_rejects(options, place.rejects_bytes).await?;
     let remember = |key: &str| {
@@ -105,7 +106,7 @@ async fn begin<'c, 's>(
         }
     };
     source.restore(&place.position, remember).await?;
-    let books = Books::new(Ledger::new(place, written_keys), checkpoint, rejects);
+    let books = Books::new(Ledger::new(place, failures, written_keys), checkpoint, rejects);
     Ok((Run { context, target, books, hasher, started }, source, resumed.filter(|at| at.entries > 0)))
 }
 
