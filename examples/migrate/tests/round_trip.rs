@@ -179,7 +179,7 @@ proptest! {
         ),
         extension in prop_oneof![Just("json"), Just("jsonl"), Just("json.gz"), Just("jsonl.gz")],
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join(format!("all.{extension}"));

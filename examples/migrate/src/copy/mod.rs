@@ -46,6 +46,8 @@ use run::{Run, Target};
 ///
 /// With a checkpoint ([`Options::checkpoint`]) the same copy goes on where it ended, whatever ended it, and the
 /// checkpoint goes when nothing is left to go on with. When the future is dropped, the checkpoint stays.
+///
+/// It runs on tokio, whose time must be enabled unless [`Options::timer`] is another one.
 pub async fn copy(
     source: Source<'_>,
     sink: Sink,
