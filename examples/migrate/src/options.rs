@@ -33,7 +33,7 @@ pub struct Options {
     pub concurrency: NonZeroUsize,
     /// At most so many requests, to the source and to the target each; `None`, the default, for no bound of its own.
     pub rate: Option<Rate>,
-    /// How long the copy waits while a store asks it to or cannot be reached, in all since it last made progress; 30
+    /// How long the copy waits while a store asks it to or cannot be reached, in all since that began; 30
     /// minutes by default. Then it ends with [`Error::GaveUp`](crate::Error::GaveUp).
     pub max_wait: Duration,
     /// What happens to an entry whose key the target has already.

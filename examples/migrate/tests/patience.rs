@@ -5,18 +5,19 @@ mod common;
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::memory;
+use futures_util::FutureExt;
 use kv_api::{
-    Backend, Capabilities, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListPage, RawPage, Read, ReadMany, Result,
-    Retry, SetOutcome, Store, Timer, Write, WriteMany, async_trait,
+    Backend, Capabilities, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListPage, ManualClock, RawPage, Read,
+    ReadMany, Result, Retry, SetOutcome, Store, Timer, Timestamp, Write, WriteMany, async_trait,
 };
 use kv_backends::memory::MemoryStore;
-use kv_migrate::{Error as CopyError, Event, Options, Side, Sink, Source, Summary, copy};
+use kv_migrate::{BulkReader, Error as CopyError, Event, Options, Rate, Side, Sink, Source, Summary, copy};
 
 /// Time that passes only while something waits.
 #[derive(Debug, Default)]
@@ -46,6 +47,11 @@ struct Faulty {
     lists: Mutex<VecDeque<Option<Error>>>,
     writes: Mutex<VecDeque<Option<Error>>>,
     batches: AtomicUsize,
+    /// Where writes take a second, and when they began.
+    slow: Option<ManualClock>,
+    began: Mutex<Vec<u64>>,
+    /// No write of this key is ever answered.
+    stuck: Option<&'static str>,
 }
 
 fn next(faults: &Mutex<VecDeque<Option<Error>>>) -> Result<()> {
@@ -72,8 +78,19 @@ impl Backend for Faulty {
     }
     async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
         self.batches.fetch_add(1, Ordering::Relaxed);
-        match next(&self.writes) {
-            Ok(()) => self.inner.write_many(writes).await,
+        let answer = next(&self.writes);
+        if let Some(clock) = &self.slow {
+            self.began.lock().unwrap().push(clock.monotonic_now().as_secs());
+            clock.sleep(Duration::from_secs(1)).await;
+        }
+        match answer {
+            Ok(()) => {
+                let is_stuck = |key: &str| self.stuck.is_some_and(|stuck| stuck == key);
+                let stuck: Vec<bool> = writes.writes().iter().map(|write| is_stuck(write.key())).collect();
+                let written = self.inner.write_many(writes).await;
+                let answers = written.into_iter().zip(stuck);
+                answers.map(|(written, stuck)| if stuck { Err(gives_no_answer().unwrap()) } else { written }).collect()
+            }
             Err(error) => writes.writes().iter().map(|_| Err(error.clone())).collect(),
         }
     }
@@ -114,6 +131,7 @@ async fn copied(from: &Store, to: &Store, max_wait: u64) -> Copied {
     let observe = |event: Event<'_>| {
         if let Event::Waiting(wait) = event {
             told.push((wait.side, wait.without_progress.as_secs()));
+            assert!(told.len() < 10_000, "it waits without end");
         }
     };
     let summary = copy(Source::store(from, &options).unwrap(), Sink::store(to), &options, observe).await;
@@ -197,4 +215,94 @@ async fn a_source_is_waited_for_wherever_it_fails() {
     waits.sort_unstable();
     assert_eq!(waits, [1, 1, 7, 50]);
     assert!(told.iter().all(|(side, _)| *side == Side::Source));
+}
+
+/// Runs while its time passes, and answers how long it took.
+async fn timed<T>(clock: &ManualClock, work: impl Future<Output = T>) -> (T, u64) {
+    let mut work = pin!(work);
+    loop {
+        // All that can be done at this time.
+        for _ in 0..100 {
+            if let Some(done) = (&mut work).now_or_never() {
+                return (done, clock.monotonic_now().as_secs());
+            }
+            tokio::task::yield_now().await;
+        }
+        clock.advance(Duration::from_secs(1));
+        assert!(clock.monotonic_now() < Duration::from_secs(10_000), "it never ends");
+    }
+}
+
+/// A copy of so many batches of one entry into a store whose writes take a second.
+async fn slow_copy(batches: usize, faults: Vec<Option<Error>>) -> (Arc<Faulty>, Summary, u64) {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let faulty = Faulty { slow: Some(clock.clone()), writes: Mutex::new(faults.into()), ..Faulty::default() };
+    let target = Arc::new(faulty);
+    let (from, to) = (memory().await, Store::from_arc(Arc::<Faulty>::clone(&target)));
+    for at in 0..batches {
+        from.set(format!("{at:03}"), at).await.unwrap();
+    }
+    let options =
+        Options { batch_entries: Some(1.try_into().unwrap()), timer: Arc::new(clock.clone()), ..Options::default() };
+    let work = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {});
+    let (summary, took) = timed(&clock, work).await;
+    (target, summary, took)
+}
+
+#[tokio::test]
+async fn an_entry_that_never_gets_through_ends_the_copy_though_the_others_of_its_batch_did() {
+    let target = Arc::new(Faulty { stuck: Some("03"), ..Faulty::default() });
+    let to = Store::from_arc(Arc::<Faulty>::clone(&target));
+    let Copied { summary, waits, .. } = copied(&source().await, &to, 100).await;
+    assert!(matches!(summary.stopped, Some(CopyError::GaveUp { side: Side::Target, .. })), "{summary:?}");
+    assert_eq!(waits.iter().sum::<u64>(), 100);
+    assert_eq!((summary.counts.written, summary.counts.unknown), (9, 1));
+}
+
+#[tokio::test]
+async fn when_the_target_asks_for_a_wait_no_batch_is_sent_meanwhile() {
+    let faults = (0..40).map(|at| if at == 20 { asks_to_wait(300) } else { None });
+    let (target, summary, _) = slow_copy(60, faults.collect()).await;
+    assert!(summary.is_complete(), "{summary:?}");
+    let began = target.began.lock().unwrap().clone();
+    let asked_at = began[20] + 1;
+    let early: Vec<_> = began.iter().filter(|at| (asked_at + 1..asked_at + 300).contains(*at)).collect();
+    assert!(early.is_empty(), "asked at {asked_at}: {early:?}");
+    assert!(began.iter().filter(|at| **at == began[19]).count() > 1, "several batches are written at once: {began:?}");
+}
+
+#[tokio::test]
+async fn what_ends_the_copy_does_not_wait_for_an_outage_to_pass() {
+    let away =
+        Error::new(ErrorKind::Unavailable, "").with_retry(Retry::Safe).with_retry_after(Duration::from_secs(900));
+    let faults = (0..40).map(|at| match at {
+        20 => Some(away.clone()),
+        21 => Some(Error::new(ErrorKind::Unauthorized, "")),
+        _ => None,
+    });
+    let (_, summary, took) = slow_copy(60, faults.collect()).await;
+    assert!(matches!(&summary.stopped, Some(CopyError::Store(error)) if error.kind() == ErrorKind::Unauthorized));
+    assert!(took < 100, "{took}");
+    let counts = summary.counts;
+    assert_eq!(counts.read, counts.written + counts.failed + counts.unknown, "{counts:?}");
+}
+
+#[tokio::test]
+async fn time_in_which_a_store_is_not_asked_is_no_outage() {
+    let (_, to) = faulty(|faulty| *faulty.writes.lock().unwrap() = [None, is_away()].into());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("in.jsonl");
+    std::fs::write(&path, "{\"key\":\"a\",\"value\":\"\"}\n{\"key\":\"b\",\"value\":\"\"}\n").unwrap();
+    let timer = Arc::new(Waits::default());
+    let options = Options {
+        batch_entries: Some(1.try_into().unwrap()),
+        rate: Some(Rate { requests: 1.try_into().unwrap(), per: Duration::from_secs(200) }),
+        max_wait: Duration::from_secs(100),
+        timer: Arc::<Waits>::clone(&timer),
+        ..Options::default()
+    };
+    let source = Source::bulk(BulkReader::open(&path).unwrap(), &options);
+    let summary = copy(source, Sink::store(&to), &options, |_| {}).await;
+    assert!(summary.is_complete(), "{summary:?}");
+    assert!(timer.all().contains(&Duration::from_secs(200)), "{timer:?}");
 }

@@ -134,5 +134,18 @@ pub(super) async fn to_file(mut writer: BulkWriter, batch: Batch, options: &Opti
         // Which of them are in the file is not known; none is counted.
         Err(error) => Some(error),
     };
-    (Written { number, account, position, bytes, entries: count, stop, went_well: true, took: Duration::ZERO }, writer)
+    (
+        Written {
+            number,
+            account,
+            position,
+            bytes,
+            entries: count,
+            stop,
+            is_cut_off: false,
+            went_well: true,
+            took: Duration::ZERO,
+        },
+        writer,
+    )
 }

@@ -23,6 +23,8 @@ pub(super) struct Written {
     pub(super) entries: usize,
     /// Why the copy ends with it.
     pub(super) stop: Option<Error>,
+    /// The copy ended elsewhere before all of it was sent.
+    pub(super) is_cut_off: bool,
     /// At the first attempt.
     pub(super) went_well: bool,
     pub(super) took: Duration,

@@ -158,6 +158,7 @@ impl Run<'_> {
             }
             if stop.is_some() {
                 reading = None;
+                context.patience.end_waits();
             } else if end.is_none()
                 && let Some(room) = bounds.room(&ahead, &under_way)
                 && let Some(mut source) = idle.take()
@@ -193,7 +194,7 @@ impl Run<'_> {
                     }
                     let is_failure = context.options.fail_fast && written.account.has_failures();
                     let own = written.stop.take().or(is_failure.then_some(Error::FailFast));
-                    let is_last = own.is_some();
+                    let is_last = own.is_some() || written.is_cut_off;
                     stop = stop.or(own);
                     if let Err(error) = self.ended(written, writer, is_last).await {
                         stop.get_or_insert(error);

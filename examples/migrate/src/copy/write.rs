@@ -34,23 +34,24 @@ pub(super) async fn to_store(store: &Store, batch: Batch, writing: Writing<'_>) 
     let mut pending: Vec<usize> = (0..entries.len()).collect();
     let mut waits = Waits::default();
     let mut went_well = true;
-    let mut stop = None;
+    let (mut stop, mut is_cut_off) = (None, false);
     while !pending.is_empty() {
-        match write_once(store, &entries, &mut pending, &mut results, writing.context).await {
-            None => break,
-            Some(error) => {
-                went_well = false;
-                if let Err(gave_up) = writing.context.patience.wait(Side::Target, &error, &mut waits).await {
-                    stop = Some(gave_up);
-                    break;
-                }
+        if !writing.context.patience.turn(Side::Target).await {
+            is_cut_off = true;
+            break;
+        }
+        if let Some(error) = write_once(store, &entries, &mut pending, &mut results, writing.context).await {
+            went_well = false;
+            if let Err(gave_up) = writing.context.patience.wait(Side::Target, &error, &mut waits).await {
+                stop = Some(gave_up);
+                break;
             }
         }
     }
     let refused = settle(store, &entries, results, &mut account, &writing).await.err();
     let stop = stop.or(refused);
     let took = writing.context.options.timer.monotonic_now().saturating_sub(began);
-    Written { number, account, position, bytes, entries: entries.len(), stop, went_well, took }
+    Written { number, account, position, bytes, entries: entries.len(), stop, is_cut_off, went_well, took }
 }
 
 /// Sends what is pending. What passes is pending still, and the last such error is answered.
@@ -64,6 +65,7 @@ async fn write_once(
     let per_request = store.capabilities().bulk_write_items.max(1);
     context.target_pace.admit(pending.len().div_ceil(per_request)).await;
     let answers = store.set_many(pending.iter().map(|at| item(&entries[*at].record, context))).await;
+    let sent = pending.len();
     let mut passing = None;
     let mut again = Vec::new();
     for (at, answer) in pending.drain(..).zip(answers) {
@@ -76,8 +78,8 @@ async fn write_once(
             answer => results[at] = Some(answer),
         }
     }
-    if again.len() < results.len() {
-        context.patience.progressed();
+    if again.len() < sent {
+        context.patience.progressed(Side::Target);
     }
     *pending = again;
     passing
@@ -123,7 +125,7 @@ async fn settle(
                 }
                 account.is_not_written(entry, error, writing.context.options);
             }
-            // A store answers each item of a batch (BATCH-2).
+            // It was cut off before it was sent: a store answers each item of a batch (BATCH-2).
             None => {}
         }
     }

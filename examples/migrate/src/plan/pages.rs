@@ -42,7 +42,7 @@ impl<'s> Pages<'s> {
             context.source_pace.admit(1).await;
             match walk.next().await {
                 Some(Ok(page)) => {
-                    context.patience.progressed();
+                    context.patience.progressed(Side::Source);
                     self.next.clone_from(&page.cursor);
                     return Ok(Some(page));
                 }

@@ -319,7 +319,7 @@ impl<'s> Listed<'s> {
                 Some(Err(error)) => return Err(error.into()),
             }
         };
-        context.patience.progressed();
+        context.patience.progressed(Side::Source);
         self.cursor = at;
         self.next = page.cursor.map_or(Next::End, Next::Page);
         self.done = 0;

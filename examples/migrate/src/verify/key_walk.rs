@@ -129,7 +129,7 @@ impl Listed<'_> {
                 Some(Err(error)) => return Err(error.into()),
             }
         };
-        context.patience.progressed();
+        context.patience.progressed(self.side);
         self.next = page.cursor.map_or(Next::End, Next::Page);
         self.ahead = page.items.into_iter();
         Ok(true)
