@@ -1,6 +1,7 @@
 //! What tells files apart, across runs of the program.
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -14,11 +15,19 @@ pub(crate) fn of_source_file(path: &Path, about: &Metadata) -> Option<String> {
     Some(format!("{} of {} bytes, changed at {changed}", path.display(), about.len()))
 }
 
-/// Of a file that is written, by its place. `None` for what is not a regular file, or lies nowhere.
-pub(crate) fn of_target_file(path: &Path) -> Option<String> {
+/// Of a file that is written, by its place. `None` for what is not a regular file.
+///
+/// # Errors
+/// Why there can be no file of this name.
+pub(crate) fn of_target_file(path: &Path) -> io::Result<Option<String>> {
     if let Ok(path) = fs::canonicalize(path) {
-        return path.is_file().then(|| path.display().to_string());
+        let about = fs::metadata(&path)?;
+        if about.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        return Ok(about.is_file().then(|| path.display().to_string()));
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Some(fs::canonicalize(parent).ok()?.join(path.file_name()?).display().to_string())
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    Ok(Some(fs::canonicalize(parent)?.join(name).display().to_string()))
 }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use kv_api::Store;
 
 use crate::bulk::BulkWriter;
+use crate::error::{Error, Result};
+use crate::identity;
+use crate::source::blocking;
 
 /// Where entries go.
 pub struct Sink(pub(crate) To);
@@ -38,11 +41,18 @@ impl Sink {
     }
 
     /// What tells it from other targets, across runs; `None` for what is gone when the run ends, such as a pipe.
-    pub(crate) fn identity(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// [`Error::File`] where no file can be written.
+    pub(crate) async fn identity(&self) -> Result<Option<String>> {
         match &self.0 {
-            To::Store(store) => Some(store.scope_fingerprint()),
-            To::File(path) => crate::identity::of_target_file(path),
-            To::Writer(_) => None,
+            To::Store(store) => Ok(Some(store.scope_fingerprint())),
+            To::File(path) => {
+                let of = path.clone();
+                let identity = blocking(move || identity::of_target_file(&of)).await;
+                identity.map_err(|error| Error::file(&path.display().to_string(), "write there", error))
+            }
+            To::Writer(_) => Ok(None),
         }
     }
 }

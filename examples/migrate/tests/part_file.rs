@@ -176,7 +176,7 @@ fn what_kv_migrate_has_not_made_is_neither_followed_nor_replaced() {
     ];
     for make in makers {
         make(&precious, &part);
-        let mark = Mark { bytes: 2, items: 1 };
+        let mark = Mark { bytes: 2, items: 1, tail: 0 };
         for opened in [BulkWriter::create(&path), BulkWriter::resume(&path, &mark)] {
             let error = opened.unwrap_err().to_string();
             assert!(error.contains("out.jsonl.kv-migrate-part beside it is no file that kv-migrate"), "{error}");

@@ -264,3 +264,81 @@ async fn what_earlier_runs_could_not_copy_is_counted_and_named() {
     assert_eq!((first.key.as_str(), first.error.kind()), ("key/10", ErrorKind::InvalidArgument));
     assert_eq!(first.error.message(), "value_bytes_max is 7, found 8");
 }
+
+fn keys(path: &Path) -> Vec<String> {
+    let mut reader = BulkReader::open(path).unwrap();
+    std::iter::from_fn(|| reader.next_record().unwrap()).map(|record| record.key).collect()
+}
+
+/// Not even when the first run wrote a part of a batch that it did not count.
+#[tokio::test]
+async fn no_entry_comes_twice_into_a_file_after_a_copy_that_stopped_at_a_failure() {
+    for name in ["out.jsonl", "out.jsonl.gz"] {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, path) = (directory.path().join("in.jsonl"), directory.path().join(name));
+        let line = |at| match at {
+            17 => format!("{{\"key\":\"{at:02}\",\"value\":\"\",\"expiration\":0}}\n"),
+            _ => format!("{{\"key\":\"{at:02}\",\"value\":\"\"}}\n"),
+        };
+        std::fs::write(&source, (0..ENTRIES).map(line).collect::<String>()).unwrap();
+        let options = Options { timer: Arc::new(Hasty::default()), ..resumable(directory.path()) };
+        let stopping = Options { fail_fast: true, ..options.clone() };
+        let source = |options| Source::bulk(BulkReader::open(&source).unwrap(), options);
+        let first = copy(source(&stopping), Sink::file(&path), &stopping, |_| {}).await;
+        assert!(matches!(first.stopped, Some(Error::FailFast)) && first.checkpoint.is_some(), "{first:?}");
+        let second = copy(source(&options), Sink::file(&path), &options, |_| {}).await;
+        assert_eq!(second.resumed.map(|at| at.entries), Some(15), "{second:?}");
+        assert_eq!((second.counts.written, second.counts.failed), (42, 1));
+        let expected: Vec<_> = (0..ENTRIES).filter(|at| *at != 17).map(|at| format!("{at:02}")).collect();
+        assert_eq!(keys(&second.kept_beside.unwrap()), expected);
+    }
+}
+
+/// A part file that was removed, and what a killed run has written anew since.
+#[tokio::test]
+async fn what_was_written_anew_is_not_taken_for_what_an_older_run_wrote() {
+    let from = full().await;
+    for name in ["out.jsonl", "out.jsonl.gz"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        let part = BulkWriter::part_path(&path);
+        let hasty = Options { timer: Arc::new(Hasty::default()), ..resumable(directory.path()) };
+        let source = || Source::store(&from, &hasty).unwrap();
+        assert!(interrupted(source(), Sink::file(&path), &hasty, 4).await.is_none());
+        std::fs::remove_file(&part).unwrap();
+        // It ends before anything is lasting, and leaves more than the older one did.
+        let calm = Options { timer: options().timer, ..hasty.clone() };
+        assert!(interrupted(source(), Sink::file(&path), &calm, 6).await.is_none());
+        std::fs::write(&part, "x".repeat(10_000)).unwrap();
+        let last = copy(source(), Sink::file(&path), &hasty, |_| {}).await;
+        assert!(last.is_complete() && last.resumed.is_none(), "{last:?}");
+        assert_eq!(keys(&path).len(), ENTRIES);
+    }
+}
+
+#[tokio::test]
+async fn a_part_file_by_another_run_is_not_gone_on_with() {
+    let from = full().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.jsonl");
+    let options = Options { timer: Arc::new(Hasty::default()), ..resumable(directory.path()) };
+    let source = || Source::store(&from, &options).unwrap();
+    assert!(interrupted(source(), Sink::file(&path), &options, 4).await.is_none());
+    std::fs::write(BulkWriter::part_path(&path), "x".repeat(10_000)).unwrap();
+    let summary = copy(source(), Sink::file(&path), &options, |_| {}).await;
+    let error = summary.stopped.as_ref().unwrap().to_string();
+    assert!(error.contains("is by another run; --restart begins anew"), "{error}");
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_is_named_as_what_it_is() {
+    let from = full().await;
+    let directory = tempfile::tempdir().unwrap();
+    let options = resumable(directory.path());
+    for (path, problem) in [("missing/out.jsonl", "No such file"), (".", "directory")] {
+        let path = directory.path().join(path);
+        let summary = copy(Source::store(&from, &options).unwrap(), Sink::file(&path), &options, |_| {}).await;
+        let error = summary.stopped.as_ref().unwrap().to_string();
+        assert!(error.starts_with(&path.display().to_string()) && error.contains(problem), "{error}");
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, Permissions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use flate2::Crc;
 use tempfile::TempPath;
 
 use super::write::Mark;
@@ -49,10 +50,15 @@ impl Part {
     /// The part file that an earlier run has left behind, from `mark` on.
     pub(super) fn resume(target: &Path, mark: &Mark) -> io::Result<Self> {
         let path = path_of(target);
-        let mut file = locked(&path)?
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{} is gone", path.display())))?;
+        let mut file = locked(&path)?.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("{} is gone; --restart begins anew", path.display()))
+        })?;
         if file.metadata()?.len() < mark.bytes {
-            let problem = format!("{} is shorter than it was", path.display());
+            let problem = format!("{} is shorter than it was; --restart begins anew", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        if tail(&mut file, mark.bytes)? != mark.tail {
+            let problem = format!("{} is by another run; --restart begins anew", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
         file.set_len(mark.bytes)?;
@@ -60,8 +66,9 @@ impl Part {
         Ok(Self { file, path, target: target.to_owned(), stays: true })
     }
 
-    /// Waits until the disk has what was written, and keeps it from here on. Answers how long the file is.
-    pub(super) fn checkpoint(&mut self) -> io::Result<u64> {
+    /// Waits until the disk has what was written, and keeps it from here on. Answers how long the file is, and the
+    /// checksum of its tail.
+    pub(super) fn checkpoint(&mut self) -> io::Result<(u64, u32)> {
         self.file.sync_data()?;
         if !self.stays {
             // Its name, too.
@@ -70,7 +77,9 @@ impl Part {
             }
             self.stays = true;
         }
-        self.file.stream_position()
+        let bytes = self.file.stream_position()?;
+        let tail = tail(&mut self.file, bytes)?;
+        Ok((bytes, tail))
     }
 
     /// The file whose place it takes.
@@ -135,6 +144,18 @@ impl Drop for Part {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// The checksum of what is before this place, which is where the file goes on then.
+fn tail(file: &mut File, end: u64) -> io::Result<u32> {
+    const BYTES_MAX: u64 = 4096;
+    let start = end.saturating_sub(BYTES_MAX);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(end - start).read_to_end(&mut bytes)?;
+    let mut crc = Crc::new();
+    crc.update(&bytes);
+    Ok(crc.sum())
 }
 
 /// How often a part file is made anew because another run has removed it.

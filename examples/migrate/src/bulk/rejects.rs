@@ -1,7 +1,7 @@
 //! A file of what was not copied, and why.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -43,6 +43,9 @@ impl Rejects {
     /// # Errors
     /// [`Error::File`] when it is gone, is shorter than that, or cannot be written.
     pub fn resume(path: &Path, bytes: u64) -> Result<Self> {
+        if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+            return Self::create(path); // a pipe or a device, which keeps nothing
+        }
         let name = path.display().to_string();
         let file = opened_at(path, bytes).map_err(|error| Error::file(&name, "be resumed", error))?;
         Ok(Self { name, output: BufWriter::new(file), is_regular: true, bytes })
@@ -89,9 +92,12 @@ impl Write for Counted<'_> {
 }
 
 fn opened_at(path: &Path, bytes: u64) -> io::Result<File> {
-    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut file = File::options().read(true).write(true).open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), "it is gone; --restart begins anew"),
+        _ => error,
+    })?;
     if file.metadata()?.len() < bytes {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is shorter than it was"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is shorter than it was; --restart begins anew"));
     }
     file.set_len(bytes)?;
     file.seek(SeekFrom::End(0))?;

@@ -41,6 +41,9 @@ pub struct Mark {
     pub bytes: u64,
     /// The items in it.
     pub items: u64,
+    /// A checksum (CRC-32) of the last of these bytes, 4 KiB at most: what another run has written there is another
+    /// file.
+    pub tail: u32,
 }
 
 enum Destination {
@@ -97,8 +100,8 @@ impl BulkWriter {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsuitable`] when the name says no format; [`Error::File`] when the part file is gone, is shorter than
-    /// the mark, or another writer writes to it. It is left as it is then.
+    /// [`Error::Unsuitable`] when the name says no format; [`Error::File`] when the part file is gone, is not
+    /// the one of the mark, or another writer writes to it. It is left as it is then.
     pub fn resume(path: &Path, mark: &Mark) -> Result<Self> {
         let (format, compression) = BulkFormat::of_target(path)?;
         let name = path.display().to_string();
@@ -189,13 +192,13 @@ impl BulkWriter {
             return self.flush().map(|()| None);
         }
         let Self { compressor, output, .. } = self;
-        let bytes = compressor.end(output).and_then(|()| output.flush()).and_then(|()| match output.get_mut() {
+        let part = compressor.end(output).and_then(|()| output.flush()).and_then(|()| match output.get_mut() {
             Destination::Part(part) => part.checkpoint().map(Some),
             Destination::Direct(_) | Destination::Stdout(_) => Ok(None),
         });
         let items = self.items;
-        match bytes {
-            Ok(bytes) => Ok(bytes.map(|bytes| Mark { bytes, items })),
+        match part {
+            Ok(part) => Ok(part.map(|(bytes, tail)| Mark { bytes, items, tail })),
             Err(error) => {
                 self.broken = true;
                 Err(Error::file(&self.name, "write", error))

@@ -1,6 +1,7 @@
 //! The file of a checkpoint: a header, and a line for each batch that began or ended. It only grows, so that a line is
 //! whole or is the last one, which then does not count.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -97,6 +98,8 @@ impl Journal {
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Unsuitable(format!("{name}: another copy that is running uses this checkpoint")));
             }
+            // A file system without locks: nothing says whether another run uses it.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         if !file.metadata().map_err(failed)?.is_file() {
@@ -166,25 +169,29 @@ fn read(file: &mut File) -> io::Result<Option<Found>> {
     let mut lines = BufReader::new(file);
     let Some((Line::Copy { version: VERSION, started, of }, mut length)) = next(&mut lines)? else { return Ok(None) };
     let mut place = Place::default();
-    let mut begun = Vec::new();
+    let mut begun = BTreeMap::new();
     let (mut failures, mut new_failures) = (Vec::new(), Vec::new());
     while let Some((line, bytes)) = next(&mut lines)? {
         match line {
-            Line::Begins { batch, entries } => begun.push((batch, entries)),
+            // A batch that began in several runs is written again once: the largest, where their sizes differ.
+            Line::Begins { batch, entries } => {
+                let most = begun.entry(batch).or_insert(entries);
+                *most = entries.max(*most);
+            }
             Line::Failed(failure) => new_failures.push(failure.into_failure()),
             Line::Reached(reached) => {
+                if reached.batch == 0 {
+                    failures.clear(); // a run that began anew
+                }
                 failures.append(&mut new_failures);
-                begun.retain(|(batch, _)| *batch > reached.batch);
+                begun.retain(|batch, _| *batch > reached.batch);
                 place = reached;
             }
             Line::Copy { .. } => break,
         }
         length += bytes;
     }
-    // A batch that began in several runs is written again once.
-    begun.sort_unstable();
-    begun.dedup_by_key(|(batch, _)| *batch);
-    let again = begun.iter().map(|(_, entries)| entries).sum();
+    let again = begun.values().sum();
     let resumed = Resumed { entries: place.counts.read, again };
     Ok(Some(Found { of, earlier: Earlier { place, resumed, failures, started }, length }))
 }

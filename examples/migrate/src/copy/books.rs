@@ -76,7 +76,8 @@ impl Books {
         Ok(())
     }
 
-    async fn write_rejects(&mut self) -> Result<()> {
+    /// Hands on what has come for the file of rejects, so that it is not kept in memory.
+    pub(super) async fn write_rejects(&mut self) -> Result<()> {
         let new = self.ledger.take_rejects();
         if new.is_empty() {
             return Ok(());

@@ -19,6 +19,8 @@ pub(super) struct FileTarget {
     is_direct: bool,
     /// A mark has been made, in this run or an earlier one.
     has_mark: bool,
+    /// It has a part of a batch that is written again when the copy is resumed: there is no mark behind that.
+    is_beyond: bool,
     /// When it was last made lasting, by the timer.
     marked_at: Duration,
     /// Bytes of entries since then.
@@ -40,7 +42,14 @@ impl FileTarget {
     }
 
     pub(super) fn new(writer: BulkWriter, now: Duration) -> Self {
-        Self { is_direct: writer.is_direct(), writer: Some(writer), has_mark: false, marked_at: now, bytes: 0 }
+        Self {
+            is_direct: writer.is_direct(),
+            writer: Some(writer),
+            has_mark: false,
+            is_beyond: false,
+            marked_at: now,
+            bytes: 0,
+        }
     }
 
     pub(super) const fn has_mark(&self) -> bool {
@@ -56,9 +65,10 @@ impl FileTarget {
         self.writer.take()
     }
 
-    /// Takes back what has written a batch of so many bytes.
-    pub(super) fn put_back(&mut self, writer: BulkWriter, bytes: usize) {
+    /// Takes back what has written a batch of so many bytes, and whether the place of the copy has moved behind it.
+    pub(super) fn put_back(&mut self, writer: BulkWriter, bytes: usize, has_moved: bool) {
         self.writer = Some(writer);
+        self.is_beyond |= !has_moved;
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
@@ -67,8 +77,11 @@ impl FileTarget {
         self.bytes >= Self::MARK_AFTER_BYTES || now.saturating_sub(self.marked_at) >= Self::MARK_AFTER
     }
 
-    /// Makes lasting what has been written.
+    /// Makes lasting what has been written; `None` where it could not be gone on from there.
     pub(super) async fn mark(&mut self, now: Duration) -> Result<Option<Mark>> {
+        if self.is_beyond || self.is_broken() {
+            return Ok(None);
+        }
         let Some(mut writer) = self.writer.take() else { return Ok(None) };
         let (writer, mark) = blocking(move || {
             let mark = writer.checkpoint();

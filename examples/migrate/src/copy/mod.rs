@@ -11,6 +11,8 @@ mod ledger;
 mod run;
 mod write;
 
+use std::path::PathBuf;
+
 use kv_api::{Support, Timestamp};
 
 use crate::bulk::{BulkWriter, Rejects};
@@ -90,8 +92,16 @@ async fn begin<'c, 's>(
     let target = match sink.0 {
         To::Store(store) => Target::Store(store),
         To::File(path) => {
-            // The file was put in its place, and the run ended before the checkpoint went.
-            earlier = earlier.filter(|earlier| earlier.place.mark.is_none() || BulkWriter::part_path(&path).exists());
+            // The file was put in its place, and the run ended before the checkpoint went; or its part was removed. No
+            // later run may take what is written now for what was written then.
+            if let Some(checkpoint) = &mut checkpoint
+                && earlier.as_ref().is_some_and(|earlier| earlier.place.mark.is_some())
+                && !has_part(path.clone()).await
+            {
+                earlier = None;
+                checkpoint.reached(&Place::default())?;
+                checkpoint.sync().await?;
+            }
             let mark = earlier.as_ref().and_then(|earlier| earlier.place.mark);
             Target::File(FileTarget::open(path, mark, now).await?)
         }
@@ -110,6 +120,11 @@ async fn begin<'c, 's>(
     source.restore(&place.position, remember).await?;
     let books = Books::new(Ledger::new(place, failures, written_keys), checkpoint, rejects);
     Ok((Run { context, target, books, hasher, started }, source, resumed.filter(|at| at.entries > 0)))
+}
+
+/// Whether an earlier run has left a part file beside this file.
+async fn has_part(path: PathBuf) -> bool {
+    blocking(move || BulkWriter::part_path(&path).exists()).await
 }
 
 /// Refuses a target that cannot say by itself whether it has an entry already, where what is there is to stay.
@@ -140,7 +155,7 @@ async fn open_checkpoint(
     began: Timestamp,
 ) -> Result<Option<Checkpoint>> {
     let Some(file) = options.checkpoint.clone() else { return Ok(None) };
-    let (Some(from), Some(to)) = (source.identity(), sink.identity()) else {
+    let (Some(from), Some(to)) = (source.identity(), sink.identity().await?) else {
         let message = "a copy from or to a pipe or a device cannot be resumed, so it has no checkpoint";
         return Err(Error::Unsuitable(message.to_owned()));
     };

@@ -260,12 +260,14 @@ impl Run<'_> {
         let has_moved = self.books.ended(written, is_last);
         match (&mut self.target, writer) {
             (Target::File(file), Some(writer)) => {
-                file.put_back(writer, bytes);
-                if has_moved && self.books.has_checkpoint() && file.is_mark_due(now) {
-                    let mark = file.mark(now).await?;
-                    self.books.reached(mark, now).await?;
+                file.put_back(writer, bytes, has_moved);
+                if self.books.has_checkpoint()
+                    && file.is_mark_due(now)
+                    && let Some(mark) = file.mark(now).await?
+                {
+                    return self.books.reached(Some(mark), now).await;
                 }
-                Ok(())
+                self.books.write_rejects().await
             }
             _ if has_moved => self.books.reached(None, now).await,
             _ => Ok(()),
