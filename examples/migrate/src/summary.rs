@@ -144,12 +144,28 @@ impl Failures {
 
     /// Takes over those of a sample: each count becomes what it is among all entries. A sample has no lines.
     pub(crate) fn absorb_sample(&mut self, sample: Self, scale: impl Fn(u64) -> u64) {
-        for Cause { count, examples } in sample.0 {
-            let mut count = scale(count);
+        let without_line = |failure| Failure { line: None, ..failure };
+        self.absorb(Self(
+            (sample.0.into_iter())
+                .map(|Cause { count, examples }| Cause {
+                    count: scale(count),
+                    examples: examples.into_iter().map(without_line).collect(),
+                })
+                .collect(),
+        ));
+    }
+
+    /// Takes over those that came later, and answers which of them are kept as examples.
+    pub(crate) fn absorb(&mut self, later: Self) -> Vec<Failure> {
+        let mut kept = Vec::new();
+        for Cause { mut count, examples } in later.0 {
             for failure in examples {
-                self.add_many(Failure { line: None, ..failure }, mem::take(&mut count));
+                if self.add_many(failure.clone(), mem::take(&mut count)) {
+                    kept.push(failure);
+                }
             }
         }
+        kept
     }
 
     /// Answers whether it is kept as an example.

@@ -234,9 +234,13 @@ async fn timed<T>(clock: &ManualClock, work: impl Future<Output = T>) -> (T, u64
 }
 
 /// A copy of so many batches of one entry into a store whose writes take a second.
-async fn slow_copy(batches: usize, faults: Vec<Option<Error>>) -> (Arc<Faulty>, Summary, u64) {
+async fn slow_copy(
+    batches: usize,
+    faults: Vec<Option<Error>>,
+    stuck: Option<&'static str>,
+) -> (Arc<Faulty>, Summary, u64) {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
-    let faulty = Faulty { slow: Some(clock.clone()), writes: Mutex::new(faults.into()), ..Faulty::default() };
+    let faulty = Faulty { slow: Some(clock.clone()), writes: Mutex::new(faults.into()), stuck, ..Faulty::default() };
     let target = Arc::new(faulty);
     let (from, to) = (memory().await, Store::from_arc(Arc::<Faulty>::clone(&target)));
     for at in 0..batches {
@@ -262,7 +266,7 @@ async fn an_entry_that_never_gets_through_ends_the_copy_though_the_others_of_its
 #[tokio::test]
 async fn when_the_target_asks_for_a_wait_no_batch_is_sent_meanwhile() {
     let faults = (0..40).map(|at| if at == 20 { asks_to_wait(300) } else { None });
-    let (target, summary, _) = slow_copy(60, faults.collect()).await;
+    let (target, summary, _) = slow_copy(60, faults.collect(), None).await;
     assert!(summary.is_complete(), "{summary:?}");
     let began = target.began.lock().unwrap().clone();
     let asked_at = began[20] + 1;
@@ -280,7 +284,7 @@ async fn what_ends_the_copy_does_not_wait_for_an_outage_to_pass() {
         21 => Some(Error::new(ErrorKind::Unauthorized, "")),
         _ => None,
     });
-    let (_, summary, took) = slow_copy(60, faults.collect()).await;
+    let (_, summary, took) = slow_copy(60, faults.collect(), None).await;
     assert!(matches!(&summary.stopped, Some(CopyError::Store(error)) if error.kind() == ErrorKind::Unauthorized));
     assert!(took < 100, "{took}");
     let counts = summary.counts;
@@ -305,4 +309,13 @@ async fn time_in_which_a_store_is_not_asked_is_no_outage() {
     let summary = copy(source, Sink::store(&to), &options, |_| {}).await;
     assert!(summary.is_complete(), "{summary:?}");
     assert!(timer.all().contains(&Duration::from_secs(200)), "{timer:?}");
+}
+
+/// A copy that is resumed begins with it.
+#[tokio::test]
+async fn a_batch_that_is_stuck_is_not_left_far_behind() {
+    let (_, summary, _) = slow_copy(100, Vec::new(), Some("003")).await;
+    assert!(matches!(summary.stopped, Some(CopyError::GaveUp { side: Side::Target, .. })), "{summary:?}");
+    assert!((30..50).contains(&summary.counts.written), "{summary:?}");
+    assert_eq!(summary.counts.unknown, 1);
 }

@@ -6,7 +6,7 @@ use crate::options::Options;
 use crate::record::Record;
 use crate::settle::{Settled, settle};
 use crate::source::Chunk;
-use crate::summary::{Counts, Failure};
+use crate::summary::{Counts, Failure, Failures};
 use crate::written_keys::KeyHasher;
 
 use super::batch::Moving;
@@ -15,9 +15,11 @@ use super::batch::Moving;
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) counts: Counts,
-    pub(super) failures: Vec<Failure>,
+    pub(super) failures: Failures,
     /// What the target does not have, with the key of the source, and why; where that is wanted.
     pub(super) rejects: Vec<(Record, String)>,
+    /// About what these take in memory.
+    rejects_bytes: usize,
     /// Hashes of the keys that were written, in order, where it matters which came before.
     pub(super) written: Vec<u64>,
 }
@@ -78,12 +80,18 @@ impl Account {
     }
 
     pub(super) fn has_failures(&self) -> bool {
-        !self.failures.is_empty()
+        self.counts.failed + self.counts.unknown > 0
+    }
+
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.rejects_bytes + self.written.len() * size_of::<u64>()
     }
 
     fn reject(&mut self, record: &Record, source_key: &str, error: &kv_api::Error, options: &Options) {
         if options.rejects.is_some() {
             let record = Record { key: source_key.to_owned(), ..record.clone() };
+            self.rejects_bytes += record.bytes();
             self.rejects.push((record, error.to_string()));
         }
     }
@@ -94,6 +102,6 @@ impl Account {
         } else {
             self.counts.failed += 1;
         }
-        self.failures.push(failure);
+        self.failures.add(failure);
     }
 }

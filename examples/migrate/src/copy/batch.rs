@@ -20,6 +20,8 @@ pub(super) struct Batch {
     pub(super) position: Position,
     /// About what they take in memory.
     pub(super) bytes: usize,
+    /// How many chunks had none of them: what was passed over is written down too.
+    pub(super) idle_chunks: usize,
 }
 
 /// An entry on its way, with the key that it has in the target.
@@ -34,10 +36,11 @@ impl Batch {
     /// Adds what was read; `target` is what a store keeps.
     pub(super) fn add(&mut self, chunk: Chunk, options: &Options, target: Option<&Capabilities>) {
         self.position = chunk.position.clone();
+        let (entries, held) = (self.entries.len(), self.account.bytes());
         for record in self.account.take_unwritable(chunk, options, target) {
             match Moving::new(record, options) {
                 Ok(moving) => {
-                    self.bytes += moving.record.bytes();
+                    self.bytes += moving.bytes();
                     self.entries.push(moving);
                 }
                 Err(refused) => {
@@ -46,6 +49,8 @@ impl Batch {
                 }
             }
         }
+        self.bytes += self.account.bytes() - held;
+        self.idle_chunks += usize::from(self.entries.len() == entries);
     }
 
     /// How many entries were read for it.
@@ -71,6 +76,11 @@ impl Moving {
             }
             Err(error) => Err(Box::new((record, error))),
         }
+    }
+
+    /// About what it takes in memory.
+    fn bytes(&self) -> usize {
+        self.record.bytes() + self.source_key.as_ref().map_or(0, String::len)
     }
 
     /// The key by which messages name it.

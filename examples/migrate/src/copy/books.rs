@@ -43,6 +43,16 @@ impl Books {
         self.ledger.entries()
     }
 
+    /// How many batches have ended before an earlier one did.
+    pub(super) fn batches_ahead(&self) -> usize {
+        self.ledger.batches_ahead()
+    }
+
+    /// About what is held of them in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.ledger.bytes()
+    }
+
     pub(super) const fn has_checkpoint(&self) -> bool {
         self.checkpoint.is_some()
     }

@@ -10,7 +10,7 @@ pub(super) struct Concurrency {
     max: usize,
     /// Batches that went well since it changed.
     well: usize,
-    /// The shortest time for an entry so far, in nanoseconds.
+    /// The shortest time for an entry, or for so many bytes, so far, in nanoseconds.
     best: Option<u64>,
 }
 
@@ -26,9 +26,16 @@ impl Concurrency {
         self.now
     }
 
-    /// A batch of so many entries was written at the first attempt, in this time.
-    pub(super) fn went_well(&mut self, entries: usize, took: Duration) {
-        let took = u64::try_from(took.as_nanos() / entries.max(1) as u128).unwrap_or(u64::MAX);
+    /// As many bytes take about as long as an entry does.
+    const ENTRY_BYTES: usize = 1024;
+
+    /// A batch of so many entries and bytes was written at the first attempt, in this time.
+    pub(super) fn went_well(&mut self, entries: usize, bytes: usize, took: Duration) {
+        if entries == 0 {
+            return; // the target was not asked
+        }
+        let size = entries + bytes / Self::ENTRY_BYTES;
+        let took = u64::try_from(took.as_nanos() / size as u128).unwrap_or(u64::MAX);
         let best = *self.best.get_or_insert(took);
         self.best = Some(best.min(took));
         if took > best.saturating_mul(Self::SLOW) {
@@ -63,16 +70,28 @@ mod tests {
         let mut concurrency = Concurrency::new(4);
         let mut seen = Vec::new();
         for _ in 0..7 {
-            concurrency.went_well(10, MS);
+            concurrency.went_well(10, 0, MS);
             seen.push(concurrency.now());
         }
         assert_eq!(seen, [2, 2, 3, 3, 3, 4, 4]);
-        concurrency.went_well(10, 3 * MS);
+        concurrency.went_well(10, 0, 3 * MS);
         assert_eq!(concurrency.now(), 4);
-        concurrency.went_well(10, 4 * MS);
+        concurrency.went_well(10, 0, 4 * MS);
         assert_eq!(concurrency.now(), 3);
         concurrency.went_badly();
         concurrency.went_badly();
         assert_eq!(concurrency.now(), 1);
+    }
+
+    #[test]
+    fn batches_of_few_large_entries_or_none_are_not_taken_for_slow_or_fast() {
+        const MS: Duration = Duration::from_millis(1);
+        let mut concurrency = Concurrency::new(4);
+        for _ in 0..20 {
+            concurrency.went_well(0, 0, Duration::ZERO);
+            concurrency.went_well(10_000, 2 << 20, 1000 * MS);
+            concurrency.went_well(1, 8 << 20, 1000 * MS);
+        }
+        assert_eq!(concurrency.now(), 4);
     }
 }

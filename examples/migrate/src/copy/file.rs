@@ -126,7 +126,7 @@ impl FileTarget {
 
 /// Writes a batch.
 pub(super) async fn to_file(mut writer: BulkWriter, batch: Batch, options: &Options) -> (Written, BulkWriter) {
-    let Batch { number, entries, mut account, position, bytes } = batch;
+    let Batch { number, entries, mut account, position, bytes, .. } = batch;
     let (writer, entries, results) = blocking(move || {
         let results: Result<Vec<_>> = entries.iter().map(|entry| writer.write(&entry.record)).collect();
         let results = results.and_then(|results| writer.flush().map(|()| results));

@@ -92,6 +92,16 @@ impl Ledger {
         std::mem::take(&mut self.examples)
     }
 
+    /// How many batches have ended before an earlier one did.
+    pub(super) fn batches_ahead(&self) -> usize {
+        self.ahead.len()
+    }
+
+    /// About what is held of them in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.ahead.values().map(|written| written.account.bytes()).sum()
+    }
+
     /// What has come to the file of rejects since the last call.
     pub(super) fn take_rejects(&mut self) -> Vec<(Record, String)> {
         std::mem::take(&mut self.rejects)
@@ -116,14 +126,10 @@ impl Ledger {
     }
 
     fn enter(&mut self, account: Account) {
-        let Account { counts, failures, rejects, written } = account;
+        let Account { counts, failures, rejects, written, .. } = account;
         self.rejects.extend(rejects);
         self.summary.counts += counts;
-        for failure in failures {
-            if self.summary.failures.add(failure.clone()) {
-                self.examples.push(failure);
-            }
-        }
+        self.examples.extend(self.summary.failures.absorb(failures));
         for hash in written {
             match self.written_keys.as_mut().map_or(Seen::New, |keys| keys.add(hash)) {
                 Seen::New => self.summary.counts.written += 1,

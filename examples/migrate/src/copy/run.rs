@@ -107,9 +107,17 @@ impl Bounds {
     /// How many times the bytes of a batch are held in all.
     const BATCHES_HELD: usize = 3;
 
+    /// How many batches may end before an earlier one does: one that is stuck is waited for, since a copy that is
+    /// resumed begins with it.
+    const BATCHES_AHEAD_MAX: usize = 32;
+
+    /// After so many chunks without an entry to write it is written down that they were passed over.
+    const IDLE_CHUNKS_MAX: usize = 32;
+
     /// What may be read now, if anything.
-    fn room(self, ahead: &Ahead, under_way: &UnderWay) -> Option<Room> {
-        let held = under_way.bytes + ahead.filling.bytes + ahead.ready.as_ref().map_or(0, |ready| ready.bytes);
+    fn room(self, ahead: &Ahead, under_way: &UnderWay, books: &Books) -> Option<Room> {
+        let held =
+            books.bytes() + under_way.bytes + ahead.filling.bytes + ahead.ready.as_ref().map_or(0, |ready| ready.bytes);
         let left = self.bytes.saturating_mul(Self::BATCHES_HELD).saturating_sub(held);
         let bytes = self.bytes.saturating_sub(ahead.filling.bytes).min(left);
         let entries = self.entries.saturating_sub(ahead.filling.entries.len());
@@ -117,7 +125,7 @@ impl Bounds {
     }
 
     fn is_full(self, batch: &Batch) -> bool {
-        batch.entries.len() >= self.entries || batch.bytes >= self.bytes
+        batch.entries.len() >= self.entries || batch.bytes >= self.bytes || batch.idle_chunks >= Self::IDLE_CHUNKS_MAX
     }
 }
 
@@ -146,7 +154,8 @@ impl Run<'_> {
                     number += 1;
                     ahead.close(number);
                 }
-                if flights.len() >= concurrency.now() {
+                let is_one_stuck = self.books.batches_ahead() >= Bounds::BATCHES_AHEAD_MAX;
+                if flights.len() >= concurrency.now() || is_one_stuck {
                     break;
                 }
                 let Some(batch) = ahead.ready.take_if(|batch| !under_way.overlaps(batch, keys.as_ref())) else { break };
@@ -160,7 +169,7 @@ impl Run<'_> {
                 reading = None;
                 context.patience.end_waits();
             } else if end.is_none()
-                && let Some(room) = bounds.room(&ahead, &under_way)
+                && let Some(room) = bounds.room(&ahead, &under_way, &self.books)
                 && let Some(mut source) = idle.take()
             {
                 let chunk = async move {
@@ -188,7 +197,7 @@ impl Run<'_> {
                 Either::Left(Some((mut written, writer))) => {
                     under_way.remove(&written);
                     if written.went_well {
-                        concurrency.went_well(written.entries, written.took);
+                        concurrency.went_well(written.entries, written.bytes, written.took);
                     } else {
                         concurrency.went_badly();
                     }

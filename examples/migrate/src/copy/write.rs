@@ -27,7 +27,7 @@ pub(super) struct Writing<'a> {
 
 /// Writes a batch, and again what fails for now, as long as patience lasts.
 pub(super) async fn to_store(store: &Store, batch: Batch, writing: Writing<'_>) -> Written {
-    let Batch { number, entries, mut account, position, bytes } = batch;
+    let Batch { number, entries, mut account, position, bytes, .. } = batch;
     let began = writing.context.options.timer.monotonic_now();
     let mut results: Vec<Option<kv_api::Result<SetOutcome>>> = Vec::new();
     results.resize_with(entries.len(), || None);
