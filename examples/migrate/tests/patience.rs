@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -219,7 +219,7 @@ async fn a_source_is_waited_for_wherever_it_fails() {
 
 /// Runs while its time passes, and answers how long it took.
 async fn timed<T>(clock: &ManualClock, work: impl Future<Output = T>) -> (T, u64) {
-    let mut work = pin!(work);
+    let mut work = Box::pin(work);
     loop {
         // All that can be done at this time.
         for _ in 0..100 {
@@ -248,7 +248,7 @@ async fn slow_copy(
     }
     let options =
         Options { batch_entries: Some(1.try_into().unwrap()), timer: Arc::new(clock.clone()), ..Options::default() };
-    let work = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {});
+    let work = Box::pin(copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}));
     let (summary, took) = timed(&clock, work).await;
     (target, summary, took)
 }
