@@ -17,16 +17,14 @@ pub(super) enum Rules {
 
 /// Checks all of `text`.
 pub(super) fn check(text: &str, rules: Rules) -> Result<(), JsonError> {
-    Reader { text, at: 0, rules, open: Vec::new(), names: Vec::new() }.document()
+    Reader { text, at: 0, rules, open: Vec::new(), names: Vec::new(), names_starts: Vec::new() }.document()
 }
 
-/// An array or object that has not ended.
+/// An array or object that has not ended. Small: what is nested as deep as it is long takes no more memory than its text.
+#[derive(Clone, Copy, PartialEq)]
 enum Open {
     Array,
-    Object {
-        /// Where its members begin in [`Reader::names`].
-        names_start: usize,
-    },
+    Object,
 }
 
 struct Reader<'t> {
@@ -36,6 +34,8 @@ struct Reader<'t> {
     open: Vec<Open>,
     /// The members of all open objects so far, each with its position. Only under the strict rules.
     names: Vec<(Cow<'t, str>, usize)>,
+    /// Where those of each open object begin.
+    names_starts: Vec<usize>,
 }
 
 impl Reader<'_> {
@@ -54,7 +54,7 @@ impl Reader<'_> {
                         Err(self.syntax("something follows the value"))
                     };
                 };
-                let is_object = matches!(open, Open::Object { .. });
+                let is_object = *open == Open::Object;
                 match self.peek() {
                     Some(b',') => {
                         self.at += 1;
@@ -79,7 +79,7 @@ impl Reader<'_> {
         self.skip_space();
         match self.peek() {
             Some(b'{') => {
-                self.open(Open::Object { names_start: self.names.len() })?;
+                self.open(Open::Object)?;
                 if self.peek() == Some(b'}') {
                     self.close()?;
                     return Ok(false);
@@ -111,6 +111,9 @@ impl Reader<'_> {
             return Err(self.error(JsonProblem::NestingTooDeep, ""));
         }
         self.at += 1;
+        if self.rules == Rules::Strict && open == Open::Object {
+            self.names_starts.push(self.names.len());
+        }
         self.open.push(open);
         self.skip_space();
         Ok(())
@@ -118,7 +121,9 @@ impl Reader<'_> {
 
     fn close(&mut self) -> Result<(), JsonError> {
         self.at += 1;
-        if let Some(Open::Object { names_start }) = self.open.pop() {
+        if self.open.pop() == Some(Open::Object)
+            && let Some(names_start) = self.names_starts.pop()
+        {
             let names = self.names.get_mut(names_start..).unwrap_or_default();
             names.sort_unstable();
             let repeated = names.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1);
@@ -326,5 +331,15 @@ impl Reader<'_> {
 
     fn error(&self, problem: JsonProblem, detail: &'static str) -> JsonError {
         JsonError::new(problem, detail, self.text.as_bytes(), self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_takes_a_byte_a_level() {
+        assert_eq!(size_of::<Open>(), 1);
     }
 }
