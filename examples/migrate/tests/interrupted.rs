@@ -142,3 +142,26 @@ async fn a_conflict_keeps_what_is_there() {
     let rejected = fs::read_to_string(here.join("no.jsonl")).unwrap();
     assert!(rejected.contains("\"key\":\"other\"") && rejected.contains("\"reason\":"), "{rejected}");
 }
+
+/// What holds up the thread of the work does not hold up the signal.
+#[test]
+fn a_verification_whose_output_is_not_read_can_be_ended() {
+    let directory = folder();
+    let here = directory.path();
+    // Each entry differs: that is more than a pipe holds.
+    fs::write(here.join("none.jsonl"), "").unwrap();
+    for signals in [1, 2] {
+        let mut verify = command(here, &["verify", "in.jsonl", "none.jsonl"]);
+        let mut child = verify.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let unread = child.stdout.take().unwrap();
+        // Until the pipe takes no more: it holds 64 KiB.
+        while rustix::io::ioctl_fionread(&unread).unwrap() < 60_000 {
+            std::thread::yield_now();
+        }
+        for _ in 0..signals {
+            assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        drop(unread);
+    }
+}

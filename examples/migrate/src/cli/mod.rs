@@ -109,10 +109,7 @@ fn job(command: &Command, writes_log: bool) -> Exit {
         let stop = pin!(signals::stop());
         let work = pin!(work(command, &session));
         match select(stop, work).await {
-            Either::Left((exit, _)) => {
-                signals::end_at_the_next();
-                Err(session.interrupted(exit))
-            }
+            Either::Left((exit, _)) => Err(session.interrupted(exit)),
             Either::Right((result, _)) => result,
         }
     });

@@ -1,46 +1,116 @@
 //! The signals that ask the program to stop.
 
 use std::future::pending;
-use std::pin::pin;
+use std::process;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use futures_util::future::{self, BoxFuture, FutureExt};
+use futures_util::future::{Either, FutureExt, select};
+use kv_api::{Timer, TokioTimer};
+use tokio::sync::oneshot;
 
 use super::exit::Exit;
 
-/// Ends when a signal asks the program to stop; it listens from the first poll on. One that was ignored when the
-/// program began stays ignored, as by `nohup`, or in the background of a script.
-pub(crate) async fn stop() -> Exit {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::SignalKind;
-        let waits = [
+/// How long the work has to take note of a signal. It cannot where its thread is held up, such as by a reader of standard
+/// output that does not read.
+const NOTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Ends when a signal asks the program to stop; all that come after the call count. One that was ignored when the program
+/// began stays ignored, as by `nohup`, or in the background of a script.
+///
+/// A thread of its own listens for them: a further signal ends the process at once, whatever is still being put in
+/// order, and so does the first one when the work takes no note of it.
+pub(crate) fn stop() -> impl Future<Output = Exit> {
+    let (ready, is_ready) = mpsc::channel();
+    let (send, received) = oneshot::channel();
+    thread::spawn(move || {
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let exit = runtime.block_on(listen(ready, send));
+            process::exit(exit.code().into());
+        }
+    });
+    // Where that thread cannot listen, a signal ends the process anyway.
+    let _ = is_ready.recv();
+    async {
+        match received.await {
+            Ok(Noted { exit, noted }) => {
+                let _ = noted.send(());
+                exit
+            }
+            Err(_) => pending().await,
+        }
+    }
+}
+
+/// A signal, and whom to answer that the work has taken note of it.
+struct Noted {
+    exit: Exit,
+    noted: oneshot::Sender<()>,
+}
+
+/// Hands on the first signal, and ends when the process is to end at once.
+async fn listen(ready: mpsc::Sender<()>, first: oneshot::Sender<Noted>) -> Exit {
+    let mut signals = Signals::new();
+    let _ = ready.send(());
+    let exit = signals.next().await;
+    let (noted, is_noted) = oneshot::channel();
+    let _ = first.send(Noted { exit, noted });
+    let waits = select(is_noted, TokioTimer.sleep(NOTED_WITHIN));
+    match select(waits, signals.next().boxed()).await {
+        Either::Left((Either::Left((Ok(()), _)), next)) => next.await,
+        Either::Left(_) => exit,
+        Either::Right((next, _)) => next,
+    }
+}
+
+/// The signals that ask the program to stop.
+#[cfg(unix)]
+struct Signals(Vec<(tokio::signal::unix::Signal, Exit)>);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [
             (SignalKind::hangup(), Exit::HungUp),
             (SignalKind::interrupt(), Exit::Interrupted),
             (SignalKind::terminate(), Exit::Terminated),
         ];
-        future::select_all(waits.map(|(kind, exit)| signal(kind, exit))).await.0
+        let heeded = kinds.into_iter().filter(|(kind, _)| !is_ignored(kind.as_raw_value()));
+        // One that cannot be listened for is none that comes.
+        Self(heeded.filter_map(|(kind, exit)| Some((signal(kind).ok()?, exit))).collect())
     }
-    #[cfg(not(unix))]
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => Exit::Interrupted,
-        Err(_) => pending().await,
+
+    async fn next(&mut self) -> Exit {
+        use std::future::poll_fn;
+        use std::task::Poll;
+        poll_fn(|context| {
+            let come = self
+                .0
+                .iter_mut()
+                .find_map(|(signal, exit)| matches!(signal.poll_recv(context), Poll::Ready(Some(()))).then_some(*exit));
+            come.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
-#[cfg(unix)]
-fn signal(kind: tokio::signal::unix::SignalKind, exit: Exit) -> BoxFuture<'static, Exit> {
-    async move {
-        if is_ignored(kind.as_raw_value()) {
-            return pending().await;
-        }
-        // One that cannot be listened for is none that comes.
-        let Ok(mut signal) = tokio::signal::unix::signal(kind) else { return pending().await };
-        match signal.recv().await {
-            Some(()) => exit,
-            None => pending().await,
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    const fn new() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) -> Exit {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Exit::Interrupted,
+            Err(_) => pending().await,
         }
     }
-    .boxed()
 }
 
 /// Where the system does not say it: `nohup` leaves no terminal to write errors to.
@@ -61,17 +131,6 @@ fn ignored_in(status: &str, number: i32) -> bool {
     let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
     number.checked_sub(1).and_then(|bit| u32::try_from(bit).ok()).and_then(|bit| set.checked_shr(bit)).unwrap_or(0) & 1
         == 1
-}
-
-/// From now on a further signal ends the process at once, whatever is still being put in order.
-pub(crate) fn end_at_the_next() {
-    // A thread of its own: the runtime is about to end, and may have to wait for a file.
-    std::thread::spawn(|| {
-        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            let exit = runtime.block_on(async { pin!(stop()).await });
-            std::process::exit(exit.code().into());
-        }
-    });
 }
 
 #[cfg(all(test, unix))]
