@@ -75,6 +75,20 @@ impl KeyReader {
         self.identity.clone()
     }
 
+    /// The next keys with their lines, from 1: at most so many, and not more than fit in memory well, but at least one;
+    /// none at the end.
+    pub(crate) fn next_keys(&mut self, most: usize) -> Result<Vec<(String, u64)>> {
+        /// What reaches this ends with the key that does.
+        const BYTES: usize = 1024 * 1024;
+        let (mut keys, mut bytes) = (Vec::new(), 0);
+        while keys.len() < most && bytes < BYTES {
+            let Some(next) = self.next_key()? else { break };
+            bytes += next.0.len();
+            keys.push(next);
+        }
+        Ok(keys)
+    }
+
     /// The next key and its line, from 1; `None` at the end.
     pub(crate) fn next_key(&mut self) -> Result<Option<(String, u64)>> {
         if let Form::Unknown(input) = &mut self.form {
@@ -223,6 +237,14 @@ mod tests {
     fn read_named(name: &str, text: &'static [u8]) -> Result<Vec<(String, u64)>> {
         let mut reader = KeyReader::over(name.to_owned(), Box::new(text));
         std::iter::from_fn(|| reader.next_key().transpose()).collect()
+    }
+
+    #[test]
+    fn long_keys_are_read_a_few_at_a_time() {
+        let long = ("k".repeat(600 * 1024) + "\n").repeat(5) + "short\n";
+        let mut reader = KeyReader::over("keys.txt".to_owned(), Box::new(Cursor::new(long)));
+        let parts = [1000, 1000, 1, 1000, 1000].map(|most| reader.next_keys(most).unwrap().len());
+        assert_eq!(parts, [2, 2, 1, 1, 0]);
     }
 
     #[test]

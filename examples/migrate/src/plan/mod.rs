@@ -2,7 +2,6 @@
 
 mod count;
 mod note;
-mod pages;
 mod preview;
 mod report;
 mod sample;

@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 
 use kv_api::{ListItem, Store, json_quoted};
 
-use super::pages::Pages;
 use super::preview::Preview;
 use super::{Plan, PlanTarget, Sample, note, read, traffic};
 use crate::context::Context;
@@ -13,9 +12,9 @@ use crate::error::Result;
 use crate::keys::KeyReader;
 use crate::options::Options;
 use crate::patience::Observer;
-use crate::progress::Event;
+use crate::progress::{Event, Side};
 use crate::settle::check_source;
-use crate::source::{Order, Source};
+use crate::source::{Order, Pages, Source};
 use crate::summary::{Counts, Failure};
 
 /// The same as [`plan`](crate::plan) from the whole list of a store, and so many of its entries, chosen at random; fewer
@@ -59,7 +58,7 @@ async fn estimate(
     let mut chosen = Chosen::new(entries);
     let value_bytes_listed = store.capabilities().list_value_bytes;
     let (mut listed, mut key_bytes, mut value_bytes, mut value_bytes_max) = (0_u64, 0_u64, 0_u64, 0_u64);
-    let mut pages = Pages::new(store, options.prefix.clone());
+    let mut pages = Pages::new(store, Side::Source, options.prefix.clone());
     let mut keys = 0_u64;
     while let Some(page) = pages.next(context).await? {
         keys += page.items.len() as u64;

@@ -1,6 +1,7 @@
 //! Where entries come from, chunk by chunk.
 
 mod file_walk;
+mod pages;
 mod store_walk;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::record::Record;
 use crate::summary::Failure;
 
 pub(crate) use file_walk::FileWalk;
+pub(crate) use pages::Pages;
 use store_walk::StoreWalk;
 
 /// Where entries come from.

@@ -1,12 +1,11 @@
 //! The entries of a store, under the keys that it lists or that a file names.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 
-use futures_util::{Stream, StreamExt, stream};
-use kv_api::{Cursor, Entry, ErrorKind, Page, Reason, Store};
+use futures_util::{StreamExt, stream};
+use kv_api::{Cursor, Entry, ErrorKind, Reason, Store};
 
-use super::{Chunk, Position, Room, blocking, no_such_place};
+use super::{Chunk, Pages, Position, Room, blocking, no_such_place};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::keys::KeyReader;
@@ -214,18 +213,12 @@ async fn account_for(store: &Store, absent: Vec<Wanted>, chunk: &mut Chunk, cont
     Ok(())
 }
 
-type Pages = Pin<Box<dyn Stream<Item = kv_api::Result<Page>> + Send>>;
-
 /// The keys that a store lists, page by page.
 struct Listed<'s> {
     store: &'s Store,
-    prefix: String,
-    /// `None` before the first page, and after an error that passes.
-    pages: Option<Pages>,
+    pages: Pages<'s>,
     /// Of the page that was read last.
     cursor: Option<Cursor>,
-    /// Of the one after it.
-    next: Next,
     /// Those of the page that was read last that are still to be done.
     keys: VecDeque<Wanted>,
     /// How many of its keys are done, and the last one.
@@ -233,12 +226,6 @@ struct Listed<'s> {
     last_key: Option<String>,
     /// Keys that an earlier run has done, where the list goes on before them.
     skip: Skip,
-}
-
-enum Next {
-    First,
-    Page(Cursor),
-    End,
 }
 
 enum Skip {
@@ -253,10 +240,8 @@ impl<'s> Listed<'s> {
     fn new(store: &'s Store, prefix: &str) -> Self {
         Self {
             store,
-            prefix: prefix.to_owned(),
-            pages: None,
+            pages: Pages::new(store, Side::Source, prefix.to_owned()),
             cursor: None,
-            next: Next::First,
             keys: VecDeque::new(),
             done: 0,
             last_key: None,
@@ -271,7 +256,7 @@ impl<'s> Listed<'s> {
 
     fn restore(&mut self, cursor: Option<&str>, keys: usize, last_key: Option<String>) -> Result<()> {
         if let Some(cursor) = cursor {
-            self.next = Next::Page(cursor.parse()?);
+            self.pages.go_to(cursor.parse()?);
         }
         // The order is the better guide, also where entries came or went meanwhile.
         self.skip = match (self.is_ordered(), &last_key) {
@@ -288,40 +273,18 @@ impl<'s> Listed<'s> {
 
     /// Whether there was one more page. It may be empty.
     async fn next_page(&mut self, context: &Context<'_>) -> Result<bool> {
-        let at = match std::mem::replace(&mut self.next, Next::End) {
-            Next::End => return Ok(false),
-            Next::First => None,
-            Next::Page(cursor) => Some(cursor),
-        };
-        let mut waits = Default::default();
-        let page = loop {
-            let pages = self.pages.get_or_insert_with(|| {
-                let list = self.store.list().prefix(self.prefix.clone());
-                Box::pin(match &at {
-                    None => list.pages(),
-                    Some(cursor) => list.cursor(cursor.clone()).pages(),
-                })
-            });
-            context.source_pace.admit(1).await;
-            match pages.next().await {
-                Some(Ok(page)) => break page,
-                None => return Ok(false),
-                Some(Err(error)) if crate::patience::passes(&error) => {
-                    self.pages = None;
-                    context.patience.wait(Side::Source, &error, &mut waits).await?;
-                }
-                // The system has lost the place. In a list with an order the last key says where to go on.
-                Some(Err(error)) if error.reason() == Some(&Reason::CursorInvalid) && self.can_begin_again(&at) => {
-                    self.pages = None;
-                    self.next = Next::First;
-                    return Ok(true);
-                }
-                Some(Err(error)) => return Err(error.into()),
+        let at = self.pages.cursor().cloned();
+        let page = match self.pages.next(context).await {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(false),
+            // The system has lost the place. In a list with an order the last key says where to go on.
+            Err(Error::Store(error)) if error.reason() == Some(&Reason::CursorInvalid) && self.can_begin_again(&at) => {
+                self.pages.begin_again();
+                return Ok(true);
             }
+            Err(error) => return Err(error),
         };
-        context.patience.progressed(Side::Source);
         self.cursor = at;
-        self.next = page.cursor.map_or(Next::End, Next::Page);
         self.done = 0;
         self.keys = page
             .items
@@ -402,7 +365,7 @@ impl Named {
     async fn next_keys(&mut self, wanted: usize) -> Result<Vec<(String, u64)>> {
         let Some(mut away) = self.reader.take() else { return Ok(Vec::new()) };
         let (away, keys) = blocking(move || {
-            let keys: Result<Vec<_>> = std::iter::from_fn(|| away.next_key().transpose()).take(wanted).collect();
+            let keys = away.next_keys(wanted);
             (away, keys)
         })
         .await;

@@ -3,18 +3,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
-use std::pin::Pin;
 use std::vec;
 
-use futures_util::{Stream, StreamExt};
-use kv_api::{Cursor, ListItem, Page, Store};
+use kv_api::{ListItem, Store};
 
 use crate::context::Context;
 use crate::error::Result;
 use crate::keys::KeyReader;
-use crate::patience::{self, Waits};
 use crate::progress::Side;
-use crate::source::blocking;
+use crate::source::{Pages, blocking};
 
 /// The keys that a store has, one after the other.
 pub(super) enum KeyWalk<'w> {
@@ -24,22 +21,8 @@ pub(super) enum KeyWalk<'w> {
 
 /// The keys of a list.
 pub(super) struct Listed<'w> {
-    store: &'w Store,
-    side: Side,
-    prefix: String,
-    /// `None` before the first page, after an error that passes, and at the end.
-    pages: Option<Pages>,
-    /// Of the next page.
-    next: Next,
+    pages: Pages<'w>,
     ahead: vec::IntoIter<ListItem>,
-}
-
-type Pages = Pin<Box<dyn Stream<Item = kv_api::Result<Page>> + Send>>;
-
-enum Next {
-    First,
-    Page(Cursor),
-    End,
 }
 
 /// The keys of a file.
@@ -62,8 +45,8 @@ pub(super) struct NamedKey {
 impl<'w> KeyWalk<'w> {
     /// Those that begin with the prefix, as the store lists them. Where that is in no order a key may come again.
     pub(super) fn listed(store: &'w Store, side: Side, prefix: String) -> Self {
-        let ahead = Vec::new().into_iter();
-        Self::Listed(Box::new(Listed { store, side, prefix, pages: None, next: Next::First, ahead }))
+        let pages = Pages::new(store, side, prefix).allow_repeats();
+        Self::Listed(Box::new(Listed { pages, ahead: Vec::new().into_iter() }))
     }
 
     /// Those of a file, in its order.
@@ -93,51 +76,14 @@ impl Listed<'_> {
             if let Some(item) = self.ahead.next() {
                 return Ok(Some(item));
             }
-            if !self.next_page(context).await? {
-                return Ok(None);
-            }
+            let Some(page) = self.pages.next(context).await? else { return Ok(None) };
+            self.ahead = page.items.into_iter();
         }
-    }
-
-    /// Whether there was one more page. It may be empty.
-    async fn next_page(&mut self, context: &Context<'_>) -> Result<bool> {
-        let mut waits = Waits::default();
-        let page = loop {
-            let pages = match (&mut self.pages, &self.next) {
-                (_, Next::End) => return Ok(false),
-                (Some(pages), _) => pages,
-                (none, next) => {
-                    let list = self.store.list().prefix(self.prefix.clone()).allow_repeats();
-                    none.insert(match next {
-                        Next::Page(cursor) => Box::pin(list.cursor(cursor.clone()).pages()),
-                        Next::First | Next::End => Box::pin(list.pages()),
-                    })
-                }
-            };
-            context.pace(self.side).admit(1).await;
-            match pages.next().await {
-                Some(Ok(page)) => break page,
-                None => {
-                    self.next = Next::End;
-                    return Ok(false);
-                }
-                // The walk ends with its first error; another one goes on from the same page.
-                Some(Err(error)) if patience::passes(&error) => {
-                    self.pages = None;
-                    context.patience.wait(self.side, &error, &mut waits).await?;
-                }
-                Some(Err(error)) => return Err(error.into()),
-            }
-        };
-        context.patience.progressed(self.side);
-        self.next = page.cursor.map_or(Next::End, Next::Page);
-        self.ahead = page.items.into_iter();
-        Ok(true)
     }
 }
 
 impl Named {
-    /// How many keys are read at once.
+    /// The most keys that are read at once.
     const AHEAD: usize = 1000;
 
     async fn next(&mut self) -> Result<Option<(String, u64)>> {
@@ -145,8 +91,7 @@ impl Named {
             && let Some(mut away) = self.reader.take()
         {
             let (away, keys) = blocking(move || {
-                let keys: Result<VecDeque<_>> =
-                    std::iter::from_fn(|| away.next_key().transpose()).take(Self::AHEAD).collect();
+                let keys = away.next_keys(Self::AHEAD).map(VecDeque::from);
                 (away, keys)
             })
             .await;
