@@ -122,6 +122,11 @@ impl Options {
         key.starts_with(&self.prefix) && self.filter.admits(key)
     }
 
+    /// Whether an entry whose expiry the source does not report is copied as one that never expires.
+    pub(crate) fn keeps_unknown_expiry(&self) -> bool {
+        self.unknown_expiry_as_never || self.allow_loss.contains(&Loss::Expiry)
+    }
+
     /// What an expiry of a source means.
     pub(crate) fn settled(&self, expiry: RecordExpiry) -> RecordExpiry {
         match (expiry, self.zero_expiry) {

@@ -31,7 +31,7 @@ pub(crate) struct Lost {
 /// Refuses a source that loses something of every entry, unless that is allowed.
 pub(crate) fn check_source(source: &Source<'_>, options: &Options) -> Result<()> {
     let hides_expiry = source.capabilities().is_some_and(|source| !source.expiry_read);
-    if hides_expiry && !allows_unknown_expiry(options) { Err(Error::Lossy(Loss::Expiry)) } else { Ok(()) }
+    if hides_expiry && !options.keeps_unknown_expiry() { Err(Error::Lossy(Loss::Expiry)) } else { Ok(()) }
 }
 
 /// Settles what the expiry of an entry means, and takes from it what the target cannot keep, as far as the options
@@ -41,7 +41,7 @@ pub(crate) fn settle(record: &mut Record, options: &Options, target: Option<&Cap
     let keeps_no_expiry = target.is_some_and(|target| target.ttl == Support::None && target.expire_at == Support::None);
     match record.expiry {
         RecordExpiry::Never => {}
-        RecordExpiry::Unknown if allows_unknown_expiry(options) => lost.expiry = true,
+        RecordExpiry::Unknown if options.keeps_unknown_expiry() => lost.expiry = true,
         RecordExpiry::Unknown => {
             let message = "the source cannot tell when this entry expires";
             let error = kv_api::Error::new(ErrorKind::Unsupported, message);
@@ -72,8 +72,4 @@ pub(crate) fn settle(record: &mut Record, options: &Options, target: Option<&Cap
         lost.metadata = record.metadata.take().is_some();
     }
     Settled::Write(lost)
-}
-
-fn allows_unknown_expiry(options: &Options) -> bool {
-    options.unknown_expiry_as_never || options.allow_loss.contains(&Loss::Expiry)
 }

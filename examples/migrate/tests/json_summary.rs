@@ -174,6 +174,23 @@ fn a_verification_has_its_summary_after_the_differences() {
 }
 
 #[test]
+fn a_verification_counts_what_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let item = "{\"key\":\"a\",\"value\":\"1\"}\n";
+    fs::write(here.join("a.jsonl"), [item, "oops\n"].concat()).unwrap();
+    fs::write(here.join("b.jsonl"), item).unwrap();
+    let output = run(here, &["verify", "--json", "--skip-bad-lines", "a.jsonl", "b.jsonl"]);
+    assert_eq!(output.status.code(), Some(3));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [.., verification] = tables();
+    assert_documented(&summary["verification"], verification);
+    for (member, count) in [("same", 1), ("unreadable", 1), ("missing", 0)] {
+        assert_eq!(summary["verification"][member], json!(count), "{member}");
+    }
+}
+
+#[test]
 fn a_plan_has_a_summary_too() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();

@@ -125,3 +125,24 @@ fn the_file_of_keys_is_not_copied_over() {
     );
     assert_eq!(fs::read_to_string(here.join("s.jsonl")).unwrap(), ITEMS);
 }
+
+/// Nothing differs from itself, which looks like a good copy.
+#[test]
+fn nothing_is_verified_against_itself() {
+    let directory = folder();
+    let here = directory.path();
+    let copied = run(command(here, &["s.jsonl", "sqlite:s.db"]));
+    assert_eq!(copied.0, 0, "{}", copied.1);
+    let verify = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kv-migrate"));
+        command.current_dir(here).arg("verify").args(arguments).stdin(Stdio::null());
+        run(command)
+    };
+    for (one, other) in [("s.jsonl", "hard.jsonl"), ("sqlite:s.db", "sqlite:sub/../s.db?namespace=default")] {
+        let (code, error) = verify(&[one, other]);
+        assert!(code == 2 && error.contains("are the same: there is nothing to compare"), "{error}");
+    }
+    // Under other keys there is.
+    assert_eq!(verify(&["--strip-prefix", "a", "--add-prefix", "b", "--one-way", "sqlite:s.db", "sqlite:s.db"]).0, 3);
+    assert_eq!(verify(&["s.jsonl", "sqlite:s.db"]).0, 0);
+}

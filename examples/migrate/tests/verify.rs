@@ -20,7 +20,7 @@ use kv_api::{
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{
-    BulkReader, Difference, DifferenceMark, Entries, Error, Event, Loss, Options, Rewrite, Side, Sink, Source,
+    BulkReader, Difference, DifferenceMark, Entries, Error, Event, Filter, Loss, Options, Rewrite, Side, Sink, Source,
     Verification, VerifyOptions, What, copy, verify,
 };
 use serde_json::json;
@@ -256,7 +256,7 @@ async fn keys_are_compared_as_they_were_rewritten() {
     }
     let options = Options {
         rewrite: Rewrite { strip_prefix: "old/".to_owned(), add_prefix: "new/".to_owned() },
-        filter: kv_migrate::Filter::new(["o*"], []).unwrap(),
+        filter: Filter::new(["o*"], []).unwrap(),
         ..options()
     };
     let to = memory().await;
@@ -415,6 +415,70 @@ async fn what_the_target_was_allowed_to_lose_is_no_difference() {
     // The target must not have what it cannot keep.
     to.set("neither", "w").await.unwrap();
     assert_eq!(compare_with(&sides[0], &sides[1], &lossy, &after_copy()).await.found().len(), 2);
+}
+
+#[tokio::test]
+async fn an_expiry_that_the_source_does_not_report_was_copied_as_none() {
+    static SILENT: Capabilities = Capabilities::new("silent")
+        .with_value_kinds(ValueKinds::ALL)
+        .with_key_bytes(1, 99)
+        .with_list(Support::Native, ListOrder::Lexicographic)
+        .with_expire_at(Support::Native);
+    let (from, to) = (memory().await, memory().await);
+    for (key, store) in [("a", &from), ("b", &from), ("a", &to)] {
+        store.set(key, "v").await.unwrap();
+    }
+    to.set("b", "v").expire_at(FAR).await.unwrap();
+    let from = from.restricted_to([&SILENT]);
+    let sides = [Entries::Store(&from), Entries::Store(&to)];
+    let kept = Options { unknown_expiry_as_never: true, ..options() };
+    let lossy = Options { allow_loss: [Loss::Expiry].into(), ..options() };
+    for options in [kept, lossy] {
+        let outcome = compare_with(&sides[0], &sides[1], &options, &after_copy()).await;
+        assert_eq!(outcome.found(), [("b", What::Expiry)]);
+        assert_eq!(outcome.verification.expiry_not_reported, 0);
+    }
+    // When that is not known, nothing can be said of it.
+    let outcome = compare(&from, &to).await;
+    outcome.assert_clean(2);
+    assert_eq!(outcome.verification.expiry_not_reported, 2);
+}
+
+#[tokio::test]
+async fn keys_that_neither_side_has_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys.txt");
+    fs::write(&keys, "a\nmistyped\nonly there\nmistyped\nfiltered out\n").unwrap();
+    let (from, to) = (memory().await, memory().await);
+    for (key, store) in [("a", &from), ("a", &to), ("only there", &to)] {
+        store.set(key, "v").await.unwrap();
+    }
+    let options = Options { filter: Filter::new([""; 0], ["filtered*"]).unwrap(), ..options() };
+    let source = Entries::Keys(&from, keys);
+    let outcome = compare_with(&source, &Entries::Store(&to), &options, &VerifyOptions::default()).await;
+    assert_eq!(outcome.found(), [("only there", What::Extra)]);
+    assert_eq!((outcome.verification.compared, outcome.verification.missing), (1, 1));
+}
+
+/// Each part of the keys is read anew, so that a key could be in none of them.
+#[tokio::test]
+async fn a_file_that_changes_meanwhile_ends_the_verification() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (directory.path().join("one.jsonl"), directory.path().join("other.jsonl"));
+    let store = memory().await;
+    for (at, changed) in [&one, &other, &one].into_iter().enumerate() {
+        let item = "{\"key\":\"a\",\"value\":\"v\"}\n";
+        fs::write(&one, if at == 2 { "a\n" } else { item }).unwrap();
+        fs::write(&other, item).unwrap();
+        store.set("a", "v").await.unwrap();
+        let source = if at == 2 { Entries::Keys(&store, one.clone()) } else { Entries::File(one.clone()) };
+        let observe = |_: Event<'_>| fs::write(changed, item.repeat(2)).unwrap();
+        let target = Entries::File(other.clone());
+        let verification = verify(&source, &target, &options(), &after_copy(), observe, |_| {}).await;
+        let error = verification.stopped.expect("stopped").to_string();
+        let name = changed.display().to_string();
+        assert!(error.starts_with(&name) && error.contains("has changed since the verification began"), "{error}");
+    }
 }
 
 /// A store that answers every third call, and refuses the others for a while.

@@ -162,7 +162,8 @@ pub(crate) struct PlanArguments {
 /// Compare all entries of two stores or files, and name what differs
 ///
 /// Each difference is a line of JSON on standard output, with key, line in the source, and mark: - is only in FROM, + only
-/// in TO, * in both and not alike. Prefix, globs and rewriting are those of the copy that is verified.
+/// in TO, * in both and not alike. The options that say which entries are copied, and what becomes of those that do not
+/// fit, are those of the copy that is verified.
 #[derive(Args, Debug)]
 #[command(after_help = help::brief(), after_long_help = help::full())]
 pub(crate) struct VerifyArguments {
@@ -192,6 +193,9 @@ pub(crate) struct VerifyArguments {
 
     #[command(flatten)]
     pub(crate) selection: Selection,
+
+    #[command(flatten)]
+    pub(crate) fit: Fit,
 }
 
 /// Remove what interrupted copies have left beside a target

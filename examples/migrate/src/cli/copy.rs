@@ -236,7 +236,7 @@ impl Step<'_> {
     async fn verify(&self, to: &Opened, to_name: &Stop, started: kv_api::Timestamp) -> Result<Verified> {
         let pair = [(self.from_name, self.from, self.keys_from), (to_name, to, None)];
         // What a store held before the copy is no difference.
-        let min_ttl = if self.arguments.fit.min_ttl_round_up { MinTtl::RoundUp } else { MinTtl::default() };
+        let min_ttl = selection::min_ttl(&self.arguments.fit);
         let how = VerifyOptions { both_ways: false, started: Some(started), min_ttl, ..VerifyOptions::default() };
         let display = self.display("verifying");
         let mut shown = Vec::new();

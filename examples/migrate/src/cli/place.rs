@@ -27,16 +27,12 @@ enum FileIdentity {
 /// Finds a file that is named twice, before anything is opened. What is not copied, such as by a prefix, would be lost
 /// there, also with other stops in between. The first stop is read. `files` are those that options name.
 pub(super) fn check_files(stops: &[Stop], files: &[(&str, &Path)]) -> Result<(), String> {
-    let last = stops.len().saturating_sub(1);
-    let places: Vec<Option<Place>> =
-        stops.iter().enumerate().map(|(position, stop)| place(stop, position == last)).collect();
+    let places = places(stops);
     for (at, place) in places.iter().enumerate() {
         let Some(place) = place else { continue };
         for (before, other) in places[..at].iter().enumerate() {
             let Some(other) = other else { continue };
-            // Two namespaces of a SQLite file are two stores.
-            let apart = matches!((&place.namespace, &other.namespace), (Some(one), Some(two)) if one != two);
-            if place.file == other.file && !apart {
+            if place.is_that_of(other) {
                 let what = if place.namespace.is_some() && other.namespace.is_some() { "store" } else { "file" };
                 return Err(named_twice(what, (before, &stops[before]), (at, &stops[at])));
             }
@@ -55,6 +51,16 @@ pub(super) fn check_files(stops: &[Stop], files: &[(&str, &Path)]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Whether both are the same file, or the same store in one.
+pub(super) fn are_one_file(stops: &[Stop; 2]) -> bool {
+    matches!(places(stops).as_slice(), [Some(one), Some(other)] if one.is_that_of(other))
+}
+
+fn places(stops: &[Stop]) -> Vec<Option<Place>> {
+    let last = stops.len().saturating_sub(1);
+    stops.iter().enumerate().map(|(position, stop)| place(stop, position == last)).collect()
 }
 
 /// Finds a store that is named twice. A SQLite file is recognised as a file: a copy of it has the same scope.
@@ -104,6 +110,14 @@ fn place(stop: &Stop, is_last: bool) -> Option<Place> {
 fn sqlite_url(stop: &Stop) -> Option<StoreUrl> {
     let Stop::Store { url, .. } = stop else { return None };
     url.parse().ok().filter(|url: &StoreUrl| url.scheme() == "sqlite")
+}
+
+impl Place {
+    fn is_that_of(&self, other: &Self) -> bool {
+        // Two namespaces of a SQLite file are two stores.
+        let are_apart = matches!((&self.namespace, &other.namespace), (Some(one), Some(other)) if one != other);
+        self.file == other.file && !are_apart
+    }
 }
 
 impl FileIdentity {

@@ -208,6 +208,10 @@ fn outcome(verified: &Verified) {
         let (unreadable, were) = (entries(verification.unreadable), were(verification.unreadable));
         tell!("  {unreadable} cannot be read and {were} not compared");
     }
+    if verification.missing > 0 {
+        let (missing, were) = (grouped(verification.missing), were(verification.missing));
+        tell!("  {missing} of the keys that were named {were} in neither of the two");
+    }
     if verification.expiry_not_reported > 0 {
         let count = entries(verification.expiry_not_reported);
         tell!("  of {count} the expiry could not be compared: a store does not tell it");

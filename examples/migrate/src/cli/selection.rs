@@ -1,5 +1,6 @@
 //! Which entries are meant: what `copy`, `verify` and `plan` have in common.
 
+use kv_api::MinTtl;
 use kv_migrate::{Filter, Loss, Options, Rewrite, ZeroExpiry};
 
 use super::arguments::{self, Fit, Selection};
@@ -25,6 +26,11 @@ pub(crate) fn options_to_fit(selection: &Selection, fit: &Fit) -> Result<Options
         skip_bad_lines: fit.skip_bad_lines,
         ..options(selection)?
     })
+}
+
+/// What becomes of an expiry that is too near for the target (EXP-6).
+pub(crate) fn min_ttl(fit: &Fit) -> MinTtl {
+    if fit.min_ttl_round_up { MinTtl::RoundUp } else { MinTtl::default() }
 }
 
 /// Finds a file of keys that cannot be what was meant; `again` where it is read more than once.

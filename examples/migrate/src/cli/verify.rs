@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use kv_api::{Escaped, Store};
-use kv_migrate::{Difference, Entries, Error, Options, Verification, VerifyOptions, What, count, verify};
+use kv_migrate::{Difference, Entries, Error, Options, Rewrite, Verification, VerifyOptions, What, count, verify};
 use serde::Serialize;
 
 use super::arguments::VerifyArguments;
@@ -16,7 +16,7 @@ use super::display::{Display, Mode};
 use super::exit::Exit;
 use super::session::{Activity, Refused, Session};
 use super::stop::{self, Opened, Stop};
-use super::{report, selection};
+use super::{place, report, selection};
 
 /// What a comparison has found.
 #[derive(Debug)]
@@ -35,13 +35,22 @@ pub(crate) type Side<'a> = (&'a Stop, &'a Opened, Option<&'a Path>);
 pub(crate) async fn run(arguments: &VerifyArguments, session: &Session) -> Result<Exit, Refused> {
     let stops = stops(arguments).map_err(Refused::usage)?;
     selection::check_keys_from(&stops, &arguments.selection, true).map_err(Refused::usage)?;
-    let options = selection::options(&arguments.selection).map_err(Refused::usage)?;
+    let options = selection::options_to_fit(&arguments.selection, &arguments.fit).map_err(Refused::usage)?;
     for stop in &stops {
         stop.check_source().map_err(|error| Refused::by(&error))?;
     }
     let [from, to] = &stops;
     let opened = [open(from).await?, open(to).await?];
     let [opened_from, opened_to] = &opened;
+    let is_one_store = matches!(
+        [opened_from, opened_to],
+        [Opened::Store(one), Opened::Store(other)] if one.has_same_scope(other)
+    );
+    // Nothing differs from itself, and that looks like a good copy. Under other keys it may be one.
+    if (place::are_one_file(&stops) || is_one_store) && options.rewrite == Rewrite::default() {
+        let message = format!("{} and {} are the same: there is nothing to compare", from.shown(), to.shown());
+        return Err(Refused::usage(message));
+    }
     let sides = [(from, opened_from, arguments.selection.keys_from.as_deref()), (to, opened_to, None)];
     let result = run_opened(sides, arguments, &options, session).await;
     match (result, stop::close_all(&stops, &opened).await) {
@@ -78,6 +87,7 @@ async fn run_opened(
         both_ways: !arguments.one_way,
         sample: arguments.sample,
         recheck: arguments.recheck,
+        min_ttl: selection::min_ttl(&arguments.fit),
         ..VerifyOptions::default()
     };
     let mode = Mode::choose(false, session.writes_log());

@@ -39,7 +39,7 @@ pub(super) struct Comparison<'c, 'x> {
 /// What came of comparing a key.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
-    /// No side has it, or it is not to be compared.
+    /// No side has it, or only the target where that is not looked for.
     Nothing,
     Expired,
     Same {
@@ -219,7 +219,11 @@ impl<'c, 'x> Comparison<'c, 'x> {
         } else if expected.metadata.filter(|_| !self.loses_metadata) != found.metadata {
             What::Metadata
         } else {
-            let expiry = if self.loses_expiry { RecordExpiry::Never } else { expected.expiry() };
+            let expiry = match expected.expiry() {
+                _ if self.loses_expiry => RecordExpiry::Never,
+                RecordExpiry::Unknown if self.context.options.keeps_unknown_expiry() => RecordExpiry::Never,
+                expiry => expiry,
+            };
             match self.window.same_expiry(expiry, found.expiry()) {
                 Some(true) => return Verdict::Same { expiry_reported: true },
                 None => return Verdict::Same { expiry_reported: false },
@@ -234,7 +238,11 @@ impl<'c, 'x> Comparison<'c, 'x> {
         let verification = &mut self.verification;
         verification.expired += u64::from(known.passed_over);
         let (mark, what) = match verdict {
-            Verdict::Nothing => return,
+            Verdict::Nothing => {
+                // Only a file of keys says where a key stands that is not there.
+                verification.missing += u64::from(known.line.is_some());
+                return;
+            }
             Verdict::Expired => {
                 verification.expired += 1;
                 return;

@@ -1,6 +1,6 @@
 //! One side of a verification.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kv_api::{ListOrder, Store, Support};
@@ -26,6 +26,14 @@ impl<'e> Entries<'e> {
         match self {
             Self::Store(store) | Self::Keys(store, _) => Some(store),
             Self::File(_) => None,
+        }
+    }
+
+    /// The file that is read again and again.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Store(_) => None,
+            Self::Keys(_, path) | Self::File(path) => Some(path),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Sides in any order: their keys are compared part by part.
 
+use std::fs;
 use std::hash::RandomState;
+use std::io;
 use std::num::NonZeroU64;
 use std::path::Path;
 
@@ -13,8 +15,9 @@ use super::table::{Limits, Table};
 use super::{BATCH, source_key, target_prefix};
 use crate::bulk::BulkReader;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::identity;
 use crate::options::{Options, ZeroExpiry};
 use crate::progress::Side;
 use crate::record::{Record, RecordExpiry};
@@ -43,11 +46,29 @@ struct Filling {
     is_first_pass: bool,
 }
 
+/// What tells the file of a side from what it was before.
+async fn identity(entries: &Entries<'_>) -> Option<String> {
+    let path = entries.file()?.to_owned();
+    blocking(move || identity::of_source_file(&path, &fs::metadata(&path).ok()?)).await
+}
+
+/// Each part of the keys is read from the file anew: if it changes meanwhile, a key may be in none of them.
+async fn check_unchanged(entries: &Entries<'_>, before: &Option<String>) -> Result<()> {
+    match entries.file() {
+        Some(path) if identity(entries).await != *before => {
+            let changed = io::Error::other("it has changed since the verification began");
+            Err(Error::file(&path.display().to_string(), "verify", changed))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Partitions<'_, '_> {
     pub(super) async fn compare(&self, comparison: &mut Comparison<'_, '_>) -> Result<()> {
         let seed = RandomState::new();
         let mut left = self.sample.map_or(u64::MAX, NonZeroU64::get);
         let (mut from, mut is_first_pass) = (None, true);
+        let identities = [identity(self.source).await, identity(self.target).await];
         loop {
             let limits = Limits { bytes_max: self.table_bytes, keys_max: left };
             let mut table = Table::new(&seed, from, limits);
@@ -58,6 +79,9 @@ impl Partitions<'_, '_> {
                 let adds = comparison.is_both_ways();
                 let filling = Filling { side: Side::Target, adds, is_first_pass };
                 self.fill(self.target, filling, &mut table, comparison).await?;
+            }
+            for (entries, before) in [self.source, self.target].into_iter().zip(&identities) {
+                check_unchanged(entries, before).await?;
             }
             left -= table.of_source();
             let (candidates, until) = table.into_candidates();

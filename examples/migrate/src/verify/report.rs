@@ -34,6 +34,9 @@ pub struct Verification {
     /// [`Options::skip_bad_lines`](crate::Options::skip_bad_lines) passes over. What they hold is not compared, so that
     /// nothing is clean then.
     pub unreadable: u64,
+    /// Keys that a [file](super::Entries::Keys) names for the source, and that neither side has: not compared, and no
+    /// difference.
+    pub missing: u64,
     /// Of those that are the same: the expiry could not be compared, since one of the two cannot report it (EXP-8).
     pub expiry_not_reported: u64,
     /// Differences that were no more when they were looked at [again](super::VerifyOptions::recheck).
@@ -55,7 +58,8 @@ impl Verification {
         self.only_in_source + self.only_in_target + self.different
     }
 
-    /// Whether nothing differs and everything could be read, as far as was [compared](Self::is_sample) and can be [found](Self::target_not_listed).
+    /// Whether nothing differs and everything could be read, as far as was [compared](Self::is_sample) and can be
+    /// [found](Self::target_not_listed).
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.stopped.is_none() && self.differences() == 0 && self.unreadable == 0
