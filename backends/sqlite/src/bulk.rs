@@ -23,7 +23,7 @@ pub(crate) struct Batch {
     /// One for each operation that was decided.
     answers: Vec<Option<Result<Answer>>>,
     undecided: usize,
-    /// Taken when it is used.
+    /// `None` once the batch is done, or left out.
     reply: Option<oneshot::Sender<Vec<Result<Answer>>>>,
 }
 
@@ -45,9 +45,9 @@ impl Batch {
         Self { operations, bytes, answers, undecided, reply: Some(reply) }
     }
 
-    /// Whether nobody waits for the answer any more.
-    fn is_abandoned(&self) -> bool {
-        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    /// Whether nobody waits any more for the answer that is due.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 
     fn decide(&mut self, operation: usize, answer: Result<Answer>) {
@@ -100,10 +100,10 @@ impl Bulk {
     /// Leaves out what nobody waits for any more. What such a caller asks for next comes later, and must not be
     /// overwritten by what is left of this.
     pub(crate) fn forget_abandoned(&mut self) {
-        let abandoned: Vec<bool> = self.batches.iter().map(Batch::is_abandoned).collect();
-        if abandoned.contains(&true) {
-            self.order.retain(|(batch, _)| !abandoned[*batch]);
-            self.failed_at = None;
+        let Self { batches, order, failed_at } = self;
+        if batches.iter_mut().filter(|batch| batch.is_abandoned()).map(Batch::answer).count() > 0 {
+            order.retain(|(batch, _)| batches[*batch].reply.is_some());
+            *failed_at = None;
         }
     }
 
@@ -208,5 +208,18 @@ mod tests {
         bulk.forget_abandoned();
         assert_eq!(keys(&bulk, 0), ["000002", "000004"]);
         assert_eq!(bulk.limit(), 2, "where it failed is not known any more");
+        bulk.failed_at(0);
+        bulk.forget_abandoned();
+        assert_eq!(bulk.limit(), 0, "nothing was left out since");
+    }
+
+    #[test]
+    fn a_batch_that_is_done_hides_no_failure_of_another() {
+        let ((one, _one_answers), (two, _two_answers)) = (batch([1, 2].into_iter()), batch([3, 4].into_iter()));
+        let mut bulk = Bulk::merge(&mut VecDeque::from([one, two]));
+        bulk.failed_at(2);
+        bulk.decide(vec![Ok(Answer::Expire(true)); 2].into_iter());
+        bulk.forget_abandoned();
+        assert_eq!((keys(&bulk, 0), bulk.limit()), (vec!["000003", "000004"], 0), "it is next, by itself");
     }
 }

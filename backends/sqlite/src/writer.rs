@@ -34,12 +34,10 @@ pub(crate) enum Job {
     Close { reply: oneshot::Sender<Result<()>> },
 }
 
-/// A group takes as many operations and bytes as gain anything: more would only lengthen the pause for all callers.
+/// A group takes as many operations and bytes as gain anything: more would only lengthen the pause for all callers. A
+/// larger batch is no part of one.
 const GROUP_OPERATIONS_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
-
-/// A larger batch is no part of a group. At most so many of them wait outside of the channel.
-const BATCHES_WAITING_MAX: usize = 64;
 
 /// How long a transaction goes on when more operations of large batches are left, and how many it takes: another
 /// process that waits for it cannot be seen, and all that it writes is in the log before it is in the file.
@@ -166,20 +164,19 @@ impl Writer {
     }
 
     /// Whether a caller waits for its turn. Large batches are put aside, since they do not shorten each other's
-    /// transactions.
+    /// transactions: as many as there are callers that wait for them.
     fn someone_waits(&mut self) -> bool {
         while self.held.is_none()
             && let Ok(job) = self.jobs.try_recv()
         {
             match job {
-                Job::Many { operations, reply }
-                    if is_large(&operations) && self.batches.len() < BATCHES_WAITING_MAX =>
-                {
+                Job::Many { operations, reply } if is_large(&operations) => {
                     self.batches.push_back(Batch::new(operations, reply));
                 }
                 job => self.held = Some(job),
             }
         }
+        self.batches.retain(|batch| !batch.is_abandoned());
         self.held.is_some()
     }
 
@@ -377,6 +374,8 @@ impl Writer {
     async fn go_on_with_bulk(&mut self) {
         let mut bulk = std::mem::take(&mut self.bulk);
         if bulk.is_empty() {
+            // Those that came together with the first one join it.
+            self.someone_waits();
             bulk = Bulk::merge(&mut self.batches);
         }
         bulk.forget_abandoned();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use kv_api::{Backend, ErrorKind, ManualClock, Reason, SetItem, SetStatus, Timestamp};
 use kv_sqlite::{SqliteConfig, SqliteStore};
 use support::{Place, all_keys, get, get_many, set, set_many, told};
@@ -97,6 +98,21 @@ async fn large_batches_that_wait_share_a_transaction_and_each_has_its_answers() 
     store.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn any_number_of_large_batches_that_wait_share_a_transaction() {
+    let place = Place::new();
+    let store = open(&place).await;
+    set(&store, SetItem::new("before", "v")).await.unwrap();
+    let before = commits(&place);
+    let batches: Vec<Vec<String>> =
+        (0..100).map(|batch| (0..300).map(|at| format!("{at}/{batch}")).collect()).collect();
+    for outcome in join_all(batches.iter().map(|keys| set_many(&store, batch(keys, "v")))).await.into_iter().flatten() {
+        assert_eq!(outcome.unwrap().status(), SetStatus::Created);
+    }
+    assert_eq!(commits(&place) - before, 1);
+    store.close().await.unwrap();
+}
+
 /// Each call gets its turn after one statement of the batch.
 #[tokio::test]
 async fn a_caller_that_waits_ends_the_transaction_of_a_large_batch() {
@@ -172,6 +188,30 @@ async fn batch_6_refused_rows_of_a_large_batch_fail_alone() {
         }
     }
     assert_eq!(place.number("SELECT count(*) FROM kv").await, i64::try_from(ITEMS - 2).unwrap());
+    store.close().await.unwrap();
+}
+
+/// The first of the merged batches is done before the second one fails.
+#[tokio::test]
+async fn batch_6_a_refused_row_ends_beside_a_batch_that_is_done() {
+    let place = Place::new();
+    let store = open(&place).await;
+    place
+        .run("CREATE TRIGGER abort BEFORE INSERT ON kv WHEN NEW.key = 'c3' BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .await;
+    let named = |name, items| (0..items).map(|index| format!("{name}{index}")).collect::<Vec<_>>();
+    let (first, second, third) = (named("a", 2 * STATEMENT), named("b", STATEMENT), named("c", STATEMENT));
+    let calls = async {
+        tokio::join!(
+            set_many(&store, batch(&first, "v")),
+            set_many(&store, batch(&second, "v")),
+            set_many(&store, batch(&third, "v"))
+        )
+    };
+    let (first, second, third) = tokio::time::timeout(Duration::from_secs(60), calls).await.unwrap();
+    assert!(first.iter().chain(&second).all(Result::is_ok));
+    let refused: Vec<usize> = (0..STATEMENT).filter(|index| third[*index].is_err()).collect();
+    assert_eq!(refused, [3]);
     store.close().await.unwrap();
 }
 

@@ -14,32 +14,8 @@ use kv_api::{
 };
 use kv_sqlite::SqliteStore;
 use serde_json::json;
+use support::random::{Random, deadline, runs};
 use support::{Place, RESOLVER, all_keys, expiring, get, get_many, incrementing, list, write};
-
-/// Small, seeded and the same everywhere (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
-    }
-
-    fn one_in(&mut self, of: usize) -> bool {
-        self.below(of) == 0
-    }
-}
 
 const KEYS: &[&str] = &[
     "a",
@@ -109,11 +85,6 @@ struct Known {
     metadata: Option<Metadata>,
     expires_at: Option<Timestamp>,
     version: Option<Version>,
-}
-
-/// To the millisecond, rounded up (EXP-4).
-fn deadline(now: Timestamp, ttl: Duration) -> Timestamp {
-    now.checked_add(ttl).unwrap().checked_ceil_to(Duration::from_millis(1)).unwrap()
 }
 
 /// What one sequential writer would have made of all calls so far.
@@ -381,13 +352,6 @@ impl PollOnce for BoxFuture<'_, Answer> {
     fn now_or_never_by_ref(&mut self) -> Option<Answer> {
         (&mut *self).now_or_never()
     }
-}
-
-/// How many runs: more when `PROPTEST_CASES` asks for more of every property test.
-fn runs() -> u64 {
-    const CASES_PER_RUN: u64 = 64;
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256);
-    (cases / CASES_PER_RUN).max(1)
 }
 
 #[tokio::test]

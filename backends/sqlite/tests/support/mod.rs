@@ -1,6 +1,8 @@
 //! What the tests share: a file that goes away, and calls that go through the resolver as the handle's do.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod random;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
