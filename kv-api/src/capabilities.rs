@@ -247,10 +247,12 @@ pub struct Capabilities {
     /// Batches that are written whole or not at all (BATCH-3).
     pub all_or_nothing: Support,
     /// The most items that one request, or transaction, of the system writes; 1 where each is a request of its own.
-    /// Their bytes, and what they ask for, can make it less (BATCH-5, CAP-5).
+    /// Where it takes any number, more than this gain little. Their bytes, and what they ask for, can make it less
+    /// (BATCH-5, CAP-5).
     pub bulk_write_items: usize,
     /// The most items that one request, or transaction, of the system reads; 1 where each is a request of its own.
-    /// Their bytes, and what is asked of them, can make it less (CAP-5).
+    /// Where it takes any number, more than this gain little. Their bytes, and what is asked of them, can make it less
+    /// (CAP-5).
     pub bulk_read_items: usize,
     /// The rate of requests that the system's documents allow; `None` where they name none (CAP-5).
     pub request_rate: Option<RequestRate>,

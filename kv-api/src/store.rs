@@ -181,7 +181,8 @@ impl Store {
     }
 
     /// The checks that this handle makes before anything is sent, with its prefix and its choices: to find out what a
-    /// request would be refused for, or what its expiry would become, without sending it (CHK-1).
+    /// request would be refused for, or what its expiry would become, without sending it (CHK-1). An expiry is checked
+    /// by the clock that is given. What only the system knows, such as a full disk, is not found.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {

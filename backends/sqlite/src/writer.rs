@@ -325,8 +325,8 @@ impl Writer {
         }
     }
 
-    /// A row was refused: one statement for each operation, still in one transaction. A statement that fails undoes
-    /// itself alone, and only its caller gets the error.
+    /// A row was refused: one statement for each operation, still in one transaction. One that fails is undone alone,
+    /// and only its caller gets the error.
     async fn one_by_one(&mut self, operations: &[&Operation]) -> Result<Vec<Result<Answer>>, Failure> {
         let busy_retry = self.connection.busy_retry.clone();
         let mut wait = busy_retry.begin();
@@ -354,15 +354,27 @@ impl Writer {
         let now = self.clock.now();
         let mut answers = Vec::with_capacity(operations.len());
         for (operation, number) in operations.iter().zip(numbers) {
+            fetch_rows(connection, sqlx::query(queries::SAVEPOINT)).await.map_err(Failure::in_transaction)?;
             answers.push(match single::execute(connection, self.namespace_id, operation, now, number).await {
                 Ok(Some(answer)) => Ok(answer),
                 Ok(None) => single::unmet(connection, self.namespace_id, operation, now)
                     .await
                     .map_err(Failure::in_transaction)?
                     .unwrap_or_else(|| Err(row_rejected())),
-                Err(error) if is_about_a_row(&error) => Err(from_sqlx(error, Stage::Write)),
+                Err(error) if is_about_a_row(&error) => {
+                    // A trigger may have kept what the statement did (`RAISE(FAIL)`). Where it ended the transaction
+                    // (`RAISE(ROLLBACK)`) there is nothing to go back to, and nothing of the group is written.
+                    match fetch_rows(connection, sqlx::query(queries::ROLLBACK_TO_SAVEPOINT)).await {
+                        Ok(_) => Err(from_sqlx(error, Stage::Write)),
+                        Err(ended) if primary_code(&ended) == Some(code::ERROR) => {
+                            return Err(Failure::in_transaction(error));
+                        }
+                        Err(failed) => return Err(Failure::in_transaction(failed)),
+                    }
+                }
                 Err(error) => return Err(Failure::in_transaction(error)),
             });
+            fetch_rows(connection, sqlx::query(queries::RELEASE_SAVEPOINT)).await.map_err(Failure::in_transaction)?;
         }
         fetch_rows(connection, sqlx::query(queries::COMMIT))
             .await

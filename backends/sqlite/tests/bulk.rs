@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use kv_api::{Backend, ErrorKind, ManualClock, Reason, SetItem, SetStatus, Timestamp};
+use kv_api::{Backend, ErrorKind, ManualClock, Reason, Result, SetItem, SetStatus, Timestamp};
 use kv_sqlite::{SqliteConfig, SqliteStore};
 use support::{Place, all_keys, get, get_many, set, set_many, told};
 
@@ -189,6 +189,55 @@ async fn batch_6_refused_rows_of_a_large_batch_fail_alone() {
     }
     assert_eq!(place.number("SELECT count(*) FROM kv").await, i64::try_from(ITEMS - 2).unwrap());
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn batch_6_answers_are_true_where_a_trigger_ends_the_transaction_or_keeps_the_row() {
+    for word in ["ROLLBACK", "FAIL"] {
+        for moment in ["BEFORE", "AFTER"] {
+            let place = Place::new();
+            let store = open(&place).await;
+            let when = "WHEN NEW.key = '05500'";
+            let sql = format!("CREATE TRIGGER own {moment} INSERT ON kv {when} BEGIN SELECT RAISE({word}, 'no'); END");
+            place.run(&sql).await;
+            let keys = keys(ITEMS);
+            let outcomes = set_many(&store, batch(&keys, "v")).await;
+            let names: Vec<_> = keys.iter().map(String::as_str).collect();
+            let mut refused = 0;
+            for ((key, outcome), entry) in keys.iter().zip(outcomes).zip(get_many(&store, &names).await) {
+                match outcome {
+                    Ok(outcome) => assert!(outcome.is_written() && entry.is_some(), "{word} {moment}: {key}"),
+                    Err(error) => {
+                        assert_eq!(told(&error), (ErrorKind::Misconfigured, Some(Reason::RowRejected)));
+                        assert!(!error.is_outcome_unknown() && entry.is_none(), "{word} {moment}: {key} is there");
+                        refused += 1;
+                    }
+                }
+            }
+            // What ends the transaction takes all rows of the statement with it.
+            assert_eq!(refused, if word == "ROLLBACK" { STATEMENT } else { 1 }, "{word} {moment}");
+            store.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_batch_ends_when_the_file_is_gone() {
+    let place = Place::new();
+    let store = open(&place).await;
+    let keys = keys(ITEMS);
+    let mut large = Box::pin(set_many(&store, batch(&keys, "v")));
+    assert!(large.as_mut().now_or_never().is_none());
+    set(&store, SetItem::new("small", "v")).await.unwrap();
+    let path = place.path();
+    fs::rename(&path, path.with_extension("old")).unwrap();
+    let outcomes = large.await;
+    let written = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!((STATEMENT..ITEMS).contains(&written), "{written} written");
+    for error in outcomes.into_iter().filter_map(Result::err) {
+        assert_eq!(told(&error), (ErrorKind::Misconfigured, Some(Reason::FileReplaced)));
+    }
+    store.close().await.unwrap_err();
 }
 
 /// The first of the merged batches is done before the second one fails.

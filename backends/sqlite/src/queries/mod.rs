@@ -18,6 +18,11 @@ pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(crate) const COMMIT: &str = "COMMIT";
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 
+/// Around one operation of several in a transaction.
+pub(crate) const SAVEPOINT: &str = "SAVEPOINT operation";
+pub(crate) const ROLLBACK_TO_SAVEPOINT: &str = "ROLLBACK TO operation";
+pub(crate) const RELEASE_SAVEPOINT: &str = "RELEASE operation";
+
 /// Reserves `$1` version numbers and returns the first one after them. Synced to the disk whatever the durability: a
 /// number handed out twice after a loss of power would be two contents under one version (VER-1).
 pub(crate) const RESERVE_FULL: &str = "UPDATE meta SET next_version = next_version + $1 RETURNING next_version";
