@@ -150,6 +150,13 @@ impl CloudflareConfig {
         self.remote = remote;
         self
     }
+
+    /// Names the data, by where the API is served, account and namespace, whichever credentials open it: a server for
+    /// tests may have the same identifiers. Never shown.
+    pub(crate) fn scope(&self) -> String {
+        let base = self.base_url.as_str().trim_end_matches('/');
+        format!("{base} {}/{}", self.account_id, self.namespace_id)
+    }
 }
 
 /// No credentials, and not the path of the base URL: it may hold a secret by mistake.
@@ -194,6 +201,14 @@ mod tests {
         assert_eq!((config.account_id.as_str(), config.namespace_id.as_str()), (ACCOUNT, "n"));
         assert_eq!(config.base_url.as_str(), "http://127.0.0.1:1/x");
         assert_eq!(from_url("cloudflare://a/n").unwrap().base_url.as_str(), BASE_URL);
+    }
+
+    #[test]
+    fn ns_3_a_server_elsewhere_is_another_store() {
+        let scope = |options: &str| from_url(&format!("cloudflare://a/n{options}")).unwrap().scope();
+        assert_eq!(scope("?attempts_max=2"), scope(""));
+        assert_eq!(scope(&format!("?base_url={BASE_URL}/")), scope(""));
+        assert_ne!(scope("?base_url=http://127.0.0.1:1"), scope(""));
     }
 
     #[test]

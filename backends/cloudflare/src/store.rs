@@ -29,7 +29,7 @@ impl CloudflareStore {
     /// # Errors
     /// `Unauthorized` when a credential cannot stand in a header; `Internal` when TLS cannot be set up.
     pub fn open(config: CloudflareConfig) -> Result<Self> {
-        let scope = format!("{}/{}", config.account_id, config.namespace_id);
+        let scope = config.scope();
         Ok(Self { client: Client::new(config)?, scope })
     }
 
@@ -161,9 +161,9 @@ impl Backend for CloudflareStore {
     }
 }
 
-/// Shows no credentials.
+/// Shows no credentials, and not the scope, whose base URL may hold a secret.
 impl fmt::Debug for CloudflareStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CloudflareStore").field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("CloudflareStore").finish_non_exhaustive()
     }
 }
