@@ -4,6 +4,7 @@ use crate::options::Options;
 use crate::pace::Pace;
 use crate::patience::{Observer, Patience};
 use crate::progress::{Event, Progress, Resumed, Side};
+use crate::summary::Counts;
 
 /// What all parts of one copy or verification share.
 #[derive(Debug)]
@@ -21,9 +22,14 @@ impl<'a> Context<'a> {
         Self { options, observer, patience: Patience::new(options, observer), source_pace: pace(), target_pace: pace() }
     }
 
-    /// Says how far it has come.
+    /// Says how far a plan or a verification has come.
     pub(crate) fn progressed(&self, entries: u64, bytes: Option<(u64, u64)>) {
-        self.observer.report(Event::Progress(Progress { entries, bytes }));
+        self.observer.report(Event::Progress(Progress { entries, bytes, ..Progress::default() }));
+    }
+
+    /// Says how far a copy has come.
+    pub(crate) fn copied(&self, counts: Counts, bytes: Option<(u64, u64)>) {
+        self.observer.report(Event::Progress(Progress { entries: counts.read, bytes, counts }));
     }
 
     /// Says that it goes on where an earlier run ended.

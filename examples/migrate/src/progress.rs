@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::summary::Counts;
+
 /// What a copy or a verification reports while it runs.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -22,6 +24,8 @@ pub struct Progress {
     pub entries: u64,
     /// Bytes of the source read and in all, where it is a file.
     pub bytes: Option<(u64, u64)>,
+    /// What became of the entries that a copy has dealt with; all zero for a plan and a verification.
+    pub counts: Counts,
 }
 
 /// A wait before a request is sent again.
@@ -53,6 +57,8 @@ pub enum Side {
 pub struct Resumed {
     /// Entries that earlier runs have dealt with.
     pub entries: u64,
+    /// What became of them.
+    pub counts: Counts,
     /// Of those that follow, so many at most have been copied before, and are copied again.
     pub again: u64,
 }

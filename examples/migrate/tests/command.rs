@@ -500,7 +500,7 @@ fn verify_compares_both_ways_and_names_what_differs() {
     assert_eq!(run(here, &["verify", "a.jsonl", "v.jsonl"]).0, 3);
 
     for (arguments, code, message) in [
-        (["a.jsonl", "-"], 2, "- can be read once alone"),
+        (["a.jsonl", "-"], 2, "- can be read only once"),
         (["a.jsonl", "gone.jsonl"], 5, "gone.jsonl: cannot open"),
         (["sqlite:gone.db", "a.jsonl"], 5, "sqlite:gone.db: misconfigured"),
         (["a.jsonl", "redsi://c4nary@host"], 2, "redsi:... begins like"),

@@ -32,6 +32,10 @@ fn folder() -> tempfile::TempDir {
     directory
 }
 
+fn written_as_text(entries: u64) -> String {
+    if entries < 1000 { entries.to_string() } else { format!("{},{:03}", entries / 1000, entries % 1000) }
+}
+
 fn left(here: &Path) -> Vec<String> {
     let names = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| name != "in.jsonl").collect();
@@ -63,6 +67,12 @@ async fn what_was_interrupted_is_resumed_by_the_same_command() {
     assert!(error.contains("interrupted: ") && error.contains(&format!("kept for it: {checkpoint}")), "{error}");
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&summary["exit"]["code"], &summary["error"]["kind"]), (&json!(130), &json!("interrupted")));
+    let cut_off = &summary["steps"][0];
+    let written = cut_off["counts"]["written"].as_u64().unwrap();
+    assert!(written > 0 && written < ENTRIES as u64 && cut_off["counts"]["read"] == written, "{summary}");
+    assert!(error.contains(&format!("interrupted: {} entries of in.jsonl", written_as_text(written))), "{error}");
+    assert_eq!((&cut_off["from"], &cut_off["checkpoint"]), (&json!("in.jsonl"), &json!(checkpoint)));
+    assert_eq!(cut_off["stopped"]["kind"], json!("interrupted"));
 
     // Another command does not take it for its own.
     let (code, _, other) = run(here, &["copy", "--prefix", "1", "in.jsonl", &url, "--checkpoint", checkpoint]);
@@ -102,6 +112,58 @@ async fn what_an_ended_copy_keeps_beside_a_file_is_named() {
     assert!(code == 0 && error.contains("were dealt with by earlier runs"), "{error}");
     assert_eq!(left(here), ["out.jsonl"]);
     assert_eq!(fs::read_to_string(here.join("out.jsonl")).unwrap().lines().count(), ENTRIES);
+}
+
+/// It would be in the way of other copies, and holds nothing to go on with.
+#[tokio::test]
+async fn a_copy_that_could_not_begin_leaves_no_checkpoint() {
+    let directory = folder();
+    let here = directory.path();
+    for arguments in [
+        &["copy", "--rejects", "gone/no.jsonl", "in.jsonl", "sqlite:app.db"][..],
+        &["copy", "--checkpoint", "point", "in.jsonl", "gone/out.jsonl"],
+        &["copy", "--on-conflict", "skip", "in.jsonl", "out.jsonl"],
+    ] {
+        let (code, _, error) = run(here, arguments);
+        assert_ne!(code, 0, "{error}");
+        let left = left(here);
+        assert!(left.iter().all(|name| name.starts_with("app.db") && !name.contains("checkpoint")), "{left:?}");
+    }
+    // As it is left by a process that was killed before its first batch.
+    let (code, _, error) = run(here, &["copy", "--checkpoint", "gone/point", "in.jsonl", "sqlite:app.db"]);
+    assert_eq!(code, 5, "{error}");
+    let header = r#"{"copy":{"version":1,"started":1,"of":{"the source":"another one"}}}"#;
+    fs::write(here.join("app.db.kv-migrate-checkpoint"), format!("{header}\n")).unwrap();
+    let (code, _, error) = run(here, &["copy", "in.jsonl", "sqlite:app.db"]);
+    assert!(code == 0 && error.contains("copied 3,000 entries"), "{error}");
+    let begins = r#"{"begins":{"batch":1,"entries":1}}"#;
+    fs::write(here.join("app.db.kv-migrate-checkpoint"), format!("{header}\n{begins}\n")).unwrap();
+    let (code, _, error) = run(here, &["copy", "in.jsonl", "sqlite:app.db"]);
+    assert!(code == 2 && error.contains("the checkpoint of another copy"), "{error}");
+}
+
+/// A server for tests may have the identifiers of the real one.
+#[tokio::test]
+async fn ns_3_a_copy_to_one_server_is_not_gone_on_with_at_another() {
+    let directory = folder();
+    let here = directory.path();
+    let servers = [
+        Fake::new().serve(ServerOptions::new()).await.unwrap(),
+        Fake::new().serve(ServerOptions::new()).await.unwrap(),
+    ];
+    let copy = |server: usize| {
+        let url = format!("cloudflare://{ACCOUNT}/{NAMESPACE}?base_url={}", servers[server].base_url());
+        run(here, &["import", "--batch", "500", "--concurrency", "1", "--max-wait", "0", "in.jsonl", &url])
+    };
+    servers[0].inject_after(4, Fault::Throttled { retry_after: Some(Duration::from_secs(600)) }, 1);
+    assert_eq!(copy(0).0, 4);
+    assert_eq!(left(here).len(), 1);
+    let (code, _, error) = copy(1);
+    assert!(code == 0 && !error.contains("earlier runs"), "{error}");
+    assert_eq!(servers[1].keys().len(), ENTRIES);
+    let (code, _, error) = copy(0);
+    assert!(code == 0 && error.contains("earlier runs"), "{error}");
+    assert_eq!((servers[0].keys().len(), left(here).len()), (ENTRIES, 0));
 }
 
 /// What is logged is chosen by this program, and shows no address.

@@ -115,6 +115,15 @@ fn a_closed_standard_stream_is_an_error_and_one_that_leads_to_dev_null_is_not() 
         ("copy in.jsonl - >&-", 4, "error: standard output: cannot write: it is closed"),
         ("copy memory: - >&- <&-", 4, "error: standard output: cannot write: it is closed"),
         ("copy - out.jsonl <&-", 4, "error: standard input: cannot read: it is closed"),
+        ("import sqlite:new.db <&-", 4, "error: standard input: cannot read: it is closed"),
+        ("plan in.jsonl memory: >&-", 4, "error: standard output: cannot write: it is closed"),
+        ("copy --dry-run in.jsonl sqlite:new.db >&-", 4, "error: standard output: cannot write: it is closed"),
+        ("import --json in.jsonl sqlite:new.db >&-", 4, "error: standard output: cannot write: it is closed"),
+        ("verify in.jsonl in.jsonl >&-", 4, "error: standard output: cannot write: it is closed"),
+        ("man >&-", 4, "error: standard output: cannot write: it is closed"),
+        ("completions bash >&-", 4, "error: standard output: cannot write: it is closed"),
+        ("--help >&-", 4, "error: standard output: cannot write: it is closed"),
+        ("--version >/dev/full", 4, "error: standard output: cannot write: "),
         ("copy in.jsonl - >/dev/null", 0, "copied 1 entry"),
         ("copy in.jsonl - >>there.jsonl", 0, "copied 1 entry"),
         ("copy in.jsonl - 1<>there.jsonl", 0, "copied 1 entry"),
@@ -123,6 +132,7 @@ fn a_closed_standard_stream_is_an_error_and_one_that_leads_to_dev_null_is_not() 
         let (found, error) = run_in_shell(here, "", arguments);
         assert!(found == code && error.contains(message), "{arguments}: {found}: {error}");
     }
+    assert!(!here.join("new.db").exists());
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Journal {
         }
         let is_new = file.metadata().map_err(failed)?.len() == 0;
         let (earlier, length) = match read(&mut file).map_err(failed)? {
-            Some(found) if !restart => {
+            Some(found) if !restart && found.has_begun => {
                 if let Some(difference) = difference(&found.of, identity) {
                     return Err(Error::Unsuitable(format!(
                         "{name}: the checkpoint of another copy: {difference}; finish that one, name another file \
@@ -160,6 +160,8 @@ impl Journal {
 struct Found {
     of: Identity,
     earlier: Earlier,
+    /// Whether the copy had begun to write: else there is nothing to go on with, and any other may begin.
+    has_begun: bool,
     /// Up to the last whole line.
     length: u64,
 }
@@ -169,9 +171,10 @@ fn read(file: &mut File) -> io::Result<Option<Found>> {
     let mut lines = BufReader::new(file);
     let Some((Line::Copy { version: VERSION, started, of }, mut length)) = next(&mut lines)? else { return Ok(None) };
     let mut place = Place::default();
-    let mut begun = BTreeMap::new();
+    let (mut begun, mut has_begun) = (BTreeMap::new(), false);
     let (mut failures, mut new_failures) = (Vec::new(), Vec::new());
     while let Some((line, bytes)) = next(&mut lines)? {
+        has_begun = true;
         match line {
             // A batch that began in several runs is written again once: the largest, where their sizes differ.
             Line::Begins { batch, entries } => {
@@ -192,8 +195,8 @@ fn read(file: &mut File) -> io::Result<Option<Found>> {
         length += bytes;
     }
     let again = begun.values().sum();
-    let resumed = Resumed { entries: place.counts.read, again };
-    Ok(Some(Found { of, earlier: Earlier { place, resumed, failures, started }, length }))
+    let resumed = Resumed { entries: place.counts.read, counts: place.counts, again };
+    Ok(Some(Found { of, earlier: Earlier { place, resumed, failures, started }, has_begun, length }))
 }
 
 /// The next whole line and its length. What cannot be read was being written when the machine stopped.

@@ -51,6 +51,15 @@ impl Command {
         }
     }
 
+    /// Whether something else than entries goes to standard output.
+    pub(crate) const fn writes_output(&self) -> bool {
+        let is_plan = match self {
+            Self::Copy(CopyArguments { options, .. }) => options.dry_run,
+            _ => matches!(self, Self::Plan(_) | Self::Verify(_)),
+        };
+        is_plan || self.json()
+    }
+
     /// Whether the summary is for a program.
     pub(crate) const fn json(&self) -> bool {
         match self {

@@ -25,6 +25,8 @@ pub(crate) struct StepReport {
     pub(crate) to: Stop,
     pub(crate) took: Duration,
     pub(crate) summary: Summary,
+    /// A signal has ended it.
+    pub(crate) is_cut_off: bool,
     pub(crate) verified: Option<Verified>,
 }
 
@@ -71,6 +73,9 @@ pub(crate) async fn run(
     // Before a store is opened, which would create it.
     if let Some(first) = stops.first() {
         first.check_source().map_err(|error| Refused::by(&error))?;
+    }
+    if session.writes_stdout() {
+        stdio::check_output().map_err(|error| Refused::by(&error))?;
     }
     let opened = open_all(&stops, arguments).await?;
     let result = match place::check_stores(&stops, &opened).map_err(Refused::usage) {
@@ -177,10 +182,7 @@ impl Step<'_> {
         let sink = match self.to {
             Opened::Store(store) => Sink::store(store),
             Opened::File(path) => Sink::file(path),
-            Opened::Stdio => {
-                stdio::check_output()?;
-                Sink::bulk(BulkWriter::stdout(self.arguments.stdout_format.into()))
-            }
+            Opened::Stdio => Sink::bulk(BulkWriter::stdout(self.arguments.stdout_format.into())),
         };
         let display = self.display("copying");
         let checkpoint = self.options.checkpoint.as_ref().map(|checkpoint| checkpoint.path.clone());
@@ -191,33 +193,43 @@ impl Step<'_> {
             .await;
         display.clear();
         self.session.end();
-        let mut report = StepReport {
+        let report = StepReport {
             from: self.from_name.shown(),
             to: self.to_name.clone(),
             took: display.elapsed(),
             summary,
+            is_cut_off: false,
             verified: None,
         };
         if !self.arguments.json {
             report::summary(&report);
         }
+        let copied = exit(&report.summary);
         // What was copied is worth comparing also when something was not.
-        let verified = if self.arguments.verify && report.summary.stopped.is_none() {
-            match (report.summary.target_untouched, &report.summary.kept_beside) {
-                (false, _) => self.verify(self.to, self.to_name, started).await.map(Some),
-                (true, None) => Ok(None),
-                (true, Some(path)) => {
-                    let kept = Stop::File(path.clone());
-                    self.verify(&Opened::File(path.clone()), &kept, started).await.map(Some)
-                }
-            }
-        } else {
-            Ok(None)
+        let compared = match (report.summary.target_untouched, &report.summary.kept_beside) {
+            _ if !self.arguments.verify || report.summary.stopped.is_some() => None,
+            (false, _) => Some(None),
+            (true, kept) => kept.clone().map(Some),
         };
-        let verified = verified.map(|verified| report.verified = verified);
-        let exit = exit(&report);
+        // Before the comparison, which a signal may end.
         self.session.report(report);
-        verified.map(|()| exit)
+        let verified = match compared {
+            None => return Ok(copied),
+            Some(None) => self.verify(self.to, self.to_name, started).await?,
+            Some(Some(kept)) => self.verify(&Opened::File(kept.clone()), &Stop::File(kept), started).await?,
+        };
+        let differs = match &verified.verification {
+            Verification { stopped: Some(error), .. } => Exit::of(error),
+            verification if !verification.is_clean() => Exit::Differs,
+            _ => Exit::Complete,
+        };
+        self.session.report_verified(verified);
+        // What was not copied counts for more than that it differs, but not for more than that this is not known.
+        Ok(if copied == Exit::Complete || !matches!(differs, Exit::Complete | Exit::Differs) {
+            differs
+        } else {
+            copied
+        })
     }
 
     fn display(&self, what: &'static str) -> Arc<Display> {
@@ -271,24 +283,16 @@ impl Step<'_> {
                 let path = path.clone();
                 Ok(Source::bulk(off_thread(move || BulkReader::open(&path)).await?, self.options))
             }
-            (Opened::Stdio, _) => {
-                stdio::check_input()?;
-                Ok(Source::bulk(BulkReader::stdin(), self.options))
-            }
+            (Opened::Stdio, _) => Ok(Source::bulk(BulkReader::stdin(), self.options)),
         }
     }
 }
 
-/// What was not copied counts for more than that it differs.
-fn exit(report: &StepReport) -> Exit {
-    let summary = &report.summary;
-    let verification = report.verified.as_ref().map(|verified| &verified.verification);
-    match (&summary.stopped, verification) {
-        (Some(error), _) => Exit::of(error),
-        (None, Some(Verification { stopped: Some(error), .. })) => Exit::of(error),
-        (None, _) if !summary.is_complete() => Exit::NotCopied,
-        (None, Some(verification)) if !verification.is_clean() => Exit::Differs,
-        (None, _) => Exit::Complete,
+fn exit(summary: &Summary) -> Exit {
+    match &summary.stopped {
+        Some(error) => Exit::of(error),
+        None if summary.is_complete() => Exit::Complete,
+        None => Exit::NotCopied,
     }
 }
 

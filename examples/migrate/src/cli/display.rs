@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use kv_api::Timer;
-use kv_migrate::Event;
+use kv_migrate::{Counts, Event, Resumed};
 use parking_lot::Mutex;
 
 use super::progress::View;
@@ -92,6 +92,12 @@ impl Display {
     /// How many entries have been dealt with.
     pub(crate) fn entries(&self) -> u64 {
         self.view.lock().entries()
+    }
+
+    /// What became of the entries of a copy so far, and where it went on, when it was resumed.
+    pub(crate) fn account(&self) -> (Counts, Option<Resumed>) {
+        let view = self.view.lock();
+        (view.counts(), view.resumed())
     }
 
     /// How long ago it was made; no step of the wall clock shows in it.

@@ -198,7 +198,7 @@ fn document<'a>(
 }
 
 fn step(step: &StepReport) -> Step<'_> {
-    let StepReport { from, to, took, summary, verified } = step;
+    let StepReport { from, to, took, summary, is_cut_off, verified } = step;
     let Summary { counts, repeated_at_least, failures, stopped, target_untouched, .. } = summary;
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
     Step {
@@ -208,7 +208,7 @@ fn step(step: &StepReport) -> Step<'_> {
         counts: numbers(counts),
         repeated_at_least: *repeated_at_least,
         causes: failures.causes().iter().map(why).collect(),
-        stopped: stopped.as_ref().map(problem),
+        stopped: stopped.as_ref().map(problem).or_else(|| is_cut_off.then(cut_off)),
         target_untouched: *target_untouched,
         kept_beside: path(&summary.kept_beside),
         resumed: summary.resumed.map(|Resumed { entries, again, .. }| Onward { entries, again }),
@@ -295,6 +295,11 @@ fn comparison(verified: &Verified) -> Comparison<'_> {
         examples: shown.iter().map(Differs::new).collect(),
         stopped: verification.stopped.as_ref().map(problem),
     }
+}
+
+/// What ended a step that a signal cut off.
+fn cut_off() -> Problem {
+    Problem { kind: "interrupted".to_owned(), message: "interrupted by a signal".to_owned() }
 }
 
 fn problem(error: &Error) -> Problem {

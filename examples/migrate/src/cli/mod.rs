@@ -65,6 +65,8 @@ fn run(arguments: &Arguments) -> Exit {
 fn printed(text: std::io::Result<Vec<u8>>) -> Exit {
     match text.and_then(|text| shell::print(&text)) {
         Ok(()) => Exit::Complete,
+        // Its reader has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Complete,
         Err(error) => {
             tell!("error: standard output: cannot write: {error}");
             Exit::Stopped
@@ -74,6 +76,9 @@ fn printed(text: std::io::Result<Vec<u8>>) -> Exit {
 
 /// Does what is asked for.
 async fn work(command: &Command, session: &Session) -> Result<Exit, Refused> {
+    if command.writes_output() {
+        stdio::check_output().map_err(|error| Refused::by(&error))?;
+    }
     match command {
         Command::Copy(CopyArguments { stops, options }) if options.dry_run => {
             plan::run(plan::Job::of_copy(stops, options)?, session).await
@@ -138,8 +143,7 @@ fn job(command: &Command, writes_log: bool) -> Exit {
 /// secret that stands in the wrong place (ERR-2).
 fn refused(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
-        let _ = error.print();
-        return Exit::Complete;
+        return printed(stdio::is_output_there().and_then(|()| error.print()).map(|()| Vec::new()));
     }
     let mut message = error.render().to_string();
     for argument in std::env::args_os().skip(1) {

@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::session::{Activity, Refused, Session};
 use super::stop::{self, Opened, Stop};
 use super::verify::counted;
-use super::{off_thread, place, selection, shell, stdio};
+use super::{off_thread, place, selection, shell};
 
 /// What is to be planned, and how.
 pub(crate) struct Job<'a> {
@@ -147,10 +147,7 @@ async fn source<'a>(opened: &'a Opened, job: &Job<'_>) -> kv_migrate::Result<Sou
             let path = path.clone();
             Ok(Source::bulk(off_thread(move || BulkReader::open(&path)).await?, options))
         }
-        (Opened::Stdio, _) => {
-            stdio::check_input()?;
-            Ok(Source::bulk(BulkReader::stdin(), options))
-        }
+        (Opened::Stdio, _) => Ok(Source::bulk(BulkReader::stdin(), options)),
     }
 }
 

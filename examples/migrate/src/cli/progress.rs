@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use kv_migrate::{Event, Progress, Side};
+use kv_migrate::{Counts, Event, Progress, Resumed, Side};
 
 use super::report::grouped;
 
@@ -19,6 +19,7 @@ pub(crate) struct View {
     what: &'static str,
     began: Duration,
     progress: Progress,
+    resumed: Option<Resumed>,
     /// How many entries there are, where that was counted.
     total: Option<u64>,
     waiting: Option<Waiting>,
@@ -46,7 +47,7 @@ struct Waiting {
 impl View {
     pub(crate) fn new(what: &'static str, now: Duration) -> Self {
         let samples = VecDeque::from([Sample { at: now, entries: 0, bytes: 0 }]);
-        Self { what, began: now, progress: Progress::default(), total: None, waiting: None, samples }
+        Self { what, began: now, progress: Progress::default(), resumed: None, total: None, waiting: None, samples }
     }
 
     pub(crate) fn observe(&mut self, now: Duration, event: Event<'_>) {
@@ -57,7 +58,11 @@ impl View {
                 self.sample(now);
             }
             Event::Waiting(wait) => self.wait(now, wait.delay, wait.side, wait.error),
-            Event::Resumed(resumed) => self.go_on_from(now, resumed.entries),
+            Event::Resumed(resumed) => {
+                self.resumed = Some(resumed);
+                self.progress.counts = resumed.counts;
+                self.go_on_from(now, resumed.entries);
+            }
             _ => {}
         }
     }
@@ -79,6 +84,16 @@ impl View {
 
     pub(crate) const fn entries(&self) -> u64 {
         self.progress.entries
+    }
+
+    /// What became of the entries of a copy so far.
+    pub(crate) const fn counts(&self) -> Counts {
+        self.progress.counts
+    }
+
+    /// Where a copy went on, when it was resumed.
+    pub(crate) const fn resumed(&self) -> Option<Resumed> {
+        self.resumed
     }
 
     pub(crate) fn elapsed(&self, now: Duration) -> Duration {
@@ -108,12 +123,16 @@ impl View {
     pub(crate) fn line(&self, now: Duration, columns: usize) -> String {
         // The last column stays free: some terminals wrap when it is filled.
         let room = columns.saturating_sub(1);
-        let mut line = match &self.waiting {
+        let line = match &self.waiting {
             Some(waiting) => self.waiting_line(waiting, now, room),
             None => self.moving_line(now, columns),
         };
-        line.truncate(room); // all of it is ASCII
-        line
+        if line.len() <= room {
+            return line;
+        }
+        // A number that is cut would be another one.
+        let percent = self.percent().map_or_else(|| moving_sign(now).to_string(), |percent| format!("{percent:>3}%"));
+        if percent.len() <= room { percent } else { String::new() }
     }
 
     /// One line for a log.
@@ -288,7 +307,8 @@ mod tests {
             (60, "copying  42%, 42,000 entries, 1,000/s, 0:58 left"),
             (40, " 42%, 42,000, 1,000/s, 0:58"),
             (30, " 42%, 42,000, 0:58"),
-            (12, " 42%, 42,00"),
+            (12, " 42%"),
+            (3, ""),
             (0, ""),
         ] {
             assert_eq!(view.line(at(42), columns), expected);

@@ -4,14 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kv_migrate::Error;
+use kv_migrate::{Error, Summary};
 
 use super::copy::StepReport;
 use super::display::Display;
 use super::exit::Exit;
 use super::plan::Planned;
 use super::report;
-use super::stop::Stop;
+use super::stop::{self, Stop};
 use super::verify::Verified;
 
 /// Shared by the work and by what ends it.
@@ -41,6 +41,13 @@ impl Session {
 
     pub(crate) fn report(&self, step: StepReport) {
         self.steps.borrow_mut().push(step);
+    }
+
+    /// What was found after the last step.
+    pub(crate) fn report_verified(&self, verified: Verified) {
+        if let Some(step) = self.steps.borrow_mut().last_mut() {
+            step.verified = Some(verified);
+        }
     }
 
     pub(crate) fn take_steps(&self) -> Vec<StepReport> {
@@ -84,9 +91,15 @@ impl Session {
         Refused { exit, kind: "interrupted".to_owned(), message: format!("interrupted: {what}") }
     }
 
-    /// What stays of it, when all that was still being written has come to rest.
+    /// What stays of it, when all that was still being written has come to rest. A step that was cut off is reported
+    /// then.
     pub(crate) fn stays(&self) -> Option<String> {
-        self.activity.take().and_then(|activity| activity.stays())
+        let activity = self.activity.take()?;
+        let stays = activity.stays();
+        if let Some(step) = activity.cut_off() {
+            self.report(step);
+        }
+        stays
     }
 }
 
@@ -127,10 +140,28 @@ impl Activity {
         self.display.clear();
         let (entries, from) = (report::entries(self.display.entries()), &self.from);
         match self.what {
-            What::Copy(_) => format!("{entries} of {from} were dealt with"),
+            What::Copy(_) => {
+                let (counts, _) = self.display.account();
+                let failed = match counts.failed.saturating_add(counts.unknown) {
+                    0 => String::new(),
+                    failed => format!(", {} of them not copied, or not certainly", report::grouped(failed)),
+                };
+                format!("{entries} of {from} were dealt with{failed}")
+            }
             What::Verify => format!("{entries} of {from} were compared with {}", self.to.shown()),
             What::Plan => format!("{entries} of {from} were read, and nothing was written"),
         }
+    }
+
+    /// The account of a copy up to here. Why entries were not copied is not known of it.
+    fn cut_off(self) -> Option<StepReport> {
+        let What::Copy(checkpoint) = self.what else { return None };
+        let mut summary = Summary::default();
+        (summary.counts, summary.resumed) = self.display.account();
+        summary.checkpoint = checkpoint.filter(|path| path.exists());
+        summary.target_untouched = matches!(&self.to, Stop::File(path) if !stop::is_read_only_once(path));
+        let took = self.display.elapsed();
+        Some(StepReport { from: self.from, to: self.to, took, summary, is_cut_off: true, verified: None })
     }
 
     fn stays(&self) -> Option<String> {

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::arguments::Arguments;
+use super::stdio;
 
 /// The completions for a shell.
 pub(crate) fn completions(shell: Shell) -> Vec<u8> {
@@ -69,6 +70,7 @@ fn below(command: &Command) -> Vec<u8> {
 
 /// Writes it to standard output.
 pub(crate) fn print(text: &[u8]) -> io::Result<()> {
+    stdio::is_output_there()?;
     let mut output = io::stdout().lock();
     output.write_all(text)?;
     output.flush()

@@ -5,24 +5,28 @@ use std::io;
 use kv_migrate::{Error, Result};
 
 /// # Errors
-/// When what is copied to standard output would be lost.
+/// When what is written to standard output would be lost.
 pub(super) fn check_output() -> Result<()> {
-    check("standard output", "write", is_there(&io::stdout()))
+    is_output_there().map_err(|source| of("standard output", "write", source))
 }
 
 /// # Errors
 /// When standard input was closed, which is not an empty input.
 pub(super) fn check_input() -> Result<()> {
-    check("standard input", "read", is_there(&io::stdin()))
+    is_there(&io::stdin()).and_then(open).map_err(|source| of("standard input", "read", source))
 }
 
-fn check(file: &str, action: &'static str, is_there: io::Result<bool>) -> Result<()> {
-    let source = match is_there {
-        Ok(true) => return Ok(()),
-        Ok(false) => io::Error::other("it is closed, or leads nowhere"),
-        Err(error) => error,
-    };
-    Err(Error::File { file: file.to_owned(), action, source })
+/// The same as [`check_output`], of a text for a person.
+pub(super) fn is_output_there() -> io::Result<()> {
+    is_there(&io::stdout()).and_then(open)
+}
+
+fn open(is_there: bool) -> io::Result<()> {
+    if is_there { Ok(()) } else { Err(io::Error::other("it is closed, or leads nowhere")) }
+}
+
+fn of(file: &str, action: &'static str, source: io::Error) -> Error {
+    Error::File { file: file.to_owned(), action, source }
 }
 
 /// Before the program begins, the standard library opens /dev/null for a standard stream that is closed, to read and

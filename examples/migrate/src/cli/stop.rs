@@ -8,7 +8,7 @@ use kv_migrate::{BulkFormat, BulkReader};
 use tempfile::TempDir;
 
 use super::session::Refused;
-use super::{place, report};
+use super::{place, report, stdio};
 
 /// A stop as it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +113,7 @@ impl Stop {
             Self::File(path) if fs::metadata(path).map_or(true, |about| about.is_file() || about.is_dir()) => {
                 BulkReader::open(path).map(drop)
             }
+            Self::Stdio => stdio::check_input(),
             _ => Ok(()),
         }
     }
@@ -155,7 +156,10 @@ impl Stop {
         if parsed.scheme() != "sqlite" || parsed.take_option("mode").is_some() {
             return Ok(None);
         }
-        let Ok(folder) = tempfile::tempdir() else { return Ok(None) };
+        let folder = tempfile::tempdir().map_err(|error| {
+            let message = format!("no folder for a stand-in of the file can be made: {error}");
+            kv_api::Error::new(kv_api::ErrorKind::Misconfigured, message)
+        })?;
         let options = url.split_once('?').map_or_else(String::new, |(_, options)| format!("?{options}"));
         let path = folder.path().join("stand-in.db");
         let store = kv_backends::open(&format!("sqlite:{}{options}", path.display())).await?;

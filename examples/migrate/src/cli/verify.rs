@@ -67,7 +67,7 @@ fn stops(arguments: &VerifyArguments) -> Result<[Stop; 2], String> {
     let stops = [Stop::parse(&arguments.from, 1)?, Stop::parse(&arguments.to, 2)?];
     for stop in &stops {
         match stop {
-            Stop::Stdio => return Err("verify reads as often as it takes, and - can be read once alone".to_owned()),
+            Stop::Stdio => return Err("verify reads each side again, and - can be read only once".to_owned()),
             Stop::File(path) if stop::is_read_only_once(path) => {
                 return Err(format!("{}: verify reads it again, and only a regular file can be", stop.shown()));
             }

@@ -7,7 +7,7 @@ use crate::bulk::{Mark, Rejects};
 use crate::checkpoint::{Checkpoint, Place};
 use crate::error::Result;
 use crate::source::blocking;
-use crate::summary::Summary;
+use crate::summary::{Counts, Summary};
 
 use super::batch::Batch;
 use super::ledger::{Ledger, Written};
@@ -38,9 +38,9 @@ impl Books {
         self.ledger.place()
     }
 
-    /// Entries dealt with.
-    pub(super) fn entries(&self) -> u64 {
-        self.ledger.entries()
+    /// What became of the entries dealt with.
+    pub(super) fn counts(&self) -> Counts {
+        self.ledger.counts()
     }
 
     /// How many batches have ended before an earlier one did.

@@ -7,7 +7,7 @@ use crate::checkpoint::Place;
 use crate::error::Error;
 use crate::record::Record;
 use crate::source::Position;
-use crate::summary::{Failure, Summary};
+use crate::summary::{Counts, Failure, Summary};
 use crate::written_keys::{Seen, WrittenKeys};
 
 use super::account::Account;
@@ -107,10 +107,14 @@ impl Ledger {
         std::mem::take(&mut self.rejects)
     }
 
-    /// Entries dealt with.
-    pub(super) fn entries(&self) -> u64 {
-        let ahead: u64 = self.ahead.values().map(|written| written.account.counts.read).sum();
-        self.place.counts.read + ahead
+    /// What became of the entries dealt with.
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = self.summary.counts;
+        for Written { account, .. } in self.ahead.values() {
+            counts += account.counts;
+            counts.written += account.written.len() as u64;
+        }
+        counts
     }
 
     /// Enters batches that are written again when the copy is resumed. The place stays before them.

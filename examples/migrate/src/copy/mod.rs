@@ -26,7 +26,7 @@ use crate::settle::check_source;
 use crate::sink::{Sink, To};
 use crate::source::{Order, Source, blocking};
 use crate::summary::Summary;
-use crate::written_keys::WrittenKeys;
+use crate::written_keys::{KeyHasher, WrittenKeys};
 
 use books::Books;
 use file::FileTarget;
@@ -73,7 +73,7 @@ pub async fn copy(
 
 /// Opens what is to be opened, and goes to where an earlier run ended.
 async fn begin<'c, 's>(
-    mut source: Source<'s>,
+    source: Source<'s>,
     sink: Sink,
     context: &'c Context<'c>,
 ) -> Result<(Run<'c>, Source<'s>, Option<Resumed>)> {
@@ -83,6 +83,51 @@ async fn begin<'c, 's>(
     let began = options.clock.now();
     let mut checkpoint = open_checkpoint(&source, &sink, options, began).await?;
     let mut earlier = checkpoint.as_mut().and_then(Checkpoint::take_earlier);
+    // The file was put in its place, and the run ended before the checkpoint went; or its part was removed. No later run
+    // may take what is written now for what was written then.
+    if let (To::File(path), Some(checkpoint)) = (&sink.0, &mut checkpoint)
+        && earlier.as_ref().is_some_and(|earlier| earlier.place.mark.is_some())
+        && !has_part(path.clone()).await
+    {
+        earlier = None;
+        checkpoint.reached(&Place::default())?;
+        checkpoint.sync().await?;
+    }
+    let is_new = earlier.is_none();
+    match prepare(source, sink, context, earlier, began).await {
+        Ok(Prepared { source, target, ledger, rejects, hasher, started, resumed }) => {
+            let books = Books::new(ledger, checkpoint, rejects);
+            Ok((Run { context, target, books, hasher, started }, source, resumed))
+        }
+        Err(error) => {
+            // Nothing has begun that could be gone on with, and it would be in the way of other copies.
+            if let Some(checkpoint) = checkpoint.filter(|_| is_new) {
+                let _ = checkpoint.remove().await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A copy that can begin, but for its checkpoint.
+struct Prepared<'s> {
+    source: Source<'s>,
+    target: Target,
+    ledger: Ledger,
+    rejects: Option<Rejects>,
+    hasher: Option<KeyHasher>,
+    started: Timestamp,
+    resumed: Option<Resumed>,
+}
+
+async fn prepare<'s>(
+    mut source: Source<'s>,
+    sink: Sink,
+    context: &Context<'_>,
+    earlier: Option<Earlier>,
+    began: Timestamp,
+) -> Result<Prepared<'s>> {
+    let options = context.options;
     let started = earlier.as_ref().map_or(began, |earlier| Timestamp::from_unix_micros(earlier.started));
     // A list names no key twice, and a file keeps all that is written to it.
     let tells_repeats = source.order() == Order::Fixed && matches!(sink.0, To::Store(_));
@@ -92,16 +137,6 @@ async fn begin<'c, 's>(
     let target = match sink.0 {
         To::Store(store) => Target::Store(store),
         To::File(path) => {
-            // The file was put in its place, and the run ended before the checkpoint went; or its part was removed. No
-            // later run may take what is written now for what was written then.
-            if let Some(checkpoint) = &mut checkpoint
-                && earlier.as_ref().is_some_and(|earlier| earlier.place.mark.is_some())
-                && !has_part(path.clone()).await
-            {
-                earlier = None;
-                checkpoint.reached(&Place::default())?;
-                checkpoint.sync().await?;
-            }
             let mark = earlier.as_ref().and_then(|earlier| earlier.place.mark);
             Target::File(FileTarget::open(path, mark, now).await?)
         }
@@ -118,8 +153,9 @@ async fn begin<'c, 's>(
         }
     };
     source.restore(&place.position, remember).await?;
-    let books = Books::new(Ledger::new(place, failures, written_keys), checkpoint, rejects);
-    Ok((Run { context, target, books, hasher, started }, source, resumed.filter(|at| at.entries > 0)))
+    let ledger = Ledger::new(place, failures, written_keys);
+    let resumed = resumed.filter(|at| at.entries > 0);
+    Ok(Prepared { source, target, ledger, rejects, hasher, started, resumed })
 }
 
 /// Whether an earlier run has left a part file beside this file.

@@ -208,7 +208,7 @@ impl Run<'_> {
                     if let Err(error) = self.ended(written, writer, is_last).await {
                         stop.get_or_insert(error);
                     }
-                    context.progressed(self.books.entries(), bytes);
+                    context.copied(self.books.counts(), bytes);
                     // A store in memory never waits, and others want to run too.
                     tokio::task::yield_now().await;
                 }
