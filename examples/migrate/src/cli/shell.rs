@@ -13,6 +13,11 @@ use super::stdio;
 pub(crate) fn completions(shell: Shell) -> Vec<u8> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "kv-migrate", &mut text);
+    if shell == Shell::Bash {
+        // clap_complete calls a state by one name where it is entered and by another where it is looked up, when the
+        // program has a hyphen in its name (clap-rs/clap#6421).
+        text = String::from_utf8_lossy(&text).replace("kv__subcmd__migrate__", "kv__migrate__").into_bytes();
+    }
     text
 }
 
@@ -164,6 +169,17 @@ mod tests {
             assert!(README.contains(&format!("| {code} | {meaning} |")), "README: {code}");
             assert!(help.contains(&format!("  {code:<3}  {meaning}")), "{help}");
             assert!(man.contains(&format!("  {code:<3}  {meaning}")), "{man}");
+        }
+    }
+
+    #[test]
+    fn completions_of_bash_look_up_each_state_that_they_enter() {
+        let text = String::from_utf8(completions(Shell::Bash)).unwrap();
+        let entered: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.trim().strip_prefix("cmd=\"")?.strip_suffix('"')).collect();
+        assert!(entered.len() > built().get_subcommands().count(), "{entered:?}");
+        for state in entered.iter().filter(|state| !state.is_empty()) {
+            assert!(text.contains(&format!("\n        {state})\n")), "{state}");
         }
     }
 
