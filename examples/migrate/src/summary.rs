@@ -8,6 +8,7 @@ use kv_api::{ErrorKind, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::printing::Shortened;
 use crate::progress::Resumed;
 
 /// What a copy did with the entries it read: `read` is the sum of those that follow, up to `unknown`.
@@ -220,10 +221,14 @@ impl Summary {
 impl Failure {
     /// Of an item that cannot be read.
     pub(crate) fn of_item(error: Error) -> Self {
-        let (key, line) = match &error {
-            Error::Damaged { key, line, .. } => (key.clone().unwrap_or_default(), Some(*line)),
-            _ => (String::new(), None),
+        let (key, line, message) = match error {
+            // Where it stands is said beside it, so that items with the same fault have the same cause.
+            Error::Damaged { key, line, member, problem, .. } => {
+                let member = member.map_or_else(String::new, |member| format!("member {} ", Shortened(&member)));
+                (key.unwrap_or_default(), Some(line), member + &problem)
+            }
+            error => (String::new(), None, error.to_string()),
         };
-        Self { key, line, error: kv_api::Error::new(ErrorKind::InvalidArgument, error.to_string()) }
+        Self { key, line, error: kv_api::Error::new(ErrorKind::InvalidArgument, message) }
     }
 }

@@ -540,3 +540,26 @@ async fn a_plan_says_what_a_copy_would_do_and_makes_nothing() {
     }
     assert_eq!(run(here, &["plan", "gone.jsonl", "memory:"]).0, 5);
 }
+
+#[test]
+fn items_that_cannot_be_read_are_counted_by_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let items: String = (0..30).map(|at| format!("oops\n{{\"key\":\"{at}\",\"value\":{at}}}\n")).collect();
+    fs::write(here.join("in.jsonl"), items).unwrap();
+    for command in ["copy", "plan"] {
+        let (code, output, error) = run(here, &[command, "--skip-bad-lines", "in.jsonl", "memory:"]);
+        let told = output + &error;
+        let [bad_json, bad_value] = match command {
+            "copy" => [
+                "line 1, \"\": invalid argument: is not JSON: expected a value; and 29 more for this reason",
+                "line 2, \"0\": invalid argument: member \"value\" must be a string; and 29 more for this reason",
+            ],
+            _ => [
+                "30: invalid argument: is not JSON: expected a value (such as \"\", line 1)",
+                "30: invalid argument: member \"value\" must be a string (such as \"0\", line 2)",
+            ],
+        };
+        assert!(code == 1 && told.contains(bad_json) && told.contains(bad_value), "{told}");
+    }
+}

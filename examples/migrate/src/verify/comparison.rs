@@ -13,7 +13,7 @@ use super::fingerprint::{Fingerprint, Fingerprints};
 use super::lookup::{Lookup, Wanted};
 use super::report::{Difference, DifferenceMark, Verification, What};
 use super::window::Window;
-use super::{DIFFERENCES_MAX, VerifyOptions};
+use super::{DIFFERENCES_MAX, DIFFERING_BYTES_MAX, VerifyOptions};
 use crate::context::Context;
 use crate::error::Result;
 use crate::loss::Loss;
@@ -32,6 +32,8 @@ pub(super) struct Comparison<'c, 'x> {
     loses_metadata: bool,
     /// What is looked at again.
     differing: Vec<Candidate>,
+    /// Of their keys.
+    differing_bytes: usize,
     pub(super) verification: Verification,
     found: &'c mut (dyn FnMut(Difference) + Send),
 }
@@ -77,6 +79,7 @@ impl<'c, 'x> Comparison<'c, 'x> {
             how,
             window: Window { started: how.started, now: options.clock.now(), rounding, min_ttl },
             differing: Vec::new(),
+            differing_bytes: 0,
             verification: Verification::default(),
             found,
         }
@@ -116,16 +119,21 @@ impl<'c, 'x> Comparison<'c, 'x> {
         let rechecks = self.how.recheck && (self.source.is_some() || self.target.is_some());
         for candidate in candidates {
             match self.judge(&candidate.known) {
-                Verdict::Differs(..) if rechecks => self.differing.push(candidate),
+                Verdict::Differs(..) if rechecks => {
+                    self.differing_bytes += candidate.key.len();
+                    self.differing.push(candidate);
+                }
                 verdict => self.settle(candidate, verdict),
             }
         }
-        if self.differing.len() >= DIFFERENCES_MAX { self.recheck().await } else { Ok(()) }
+        let are_many = self.differing.len() >= DIFFERENCES_MAX || self.differing_bytes >= DIFFERING_BYTES_MAX;
+        if are_many { self.recheck().await } else { Ok(()) }
     }
 
     /// Reads again from the stores what differed. What is the same now has changed meanwhile.
     pub(super) async fn recheck(&mut self) -> Result<()> {
         let mut again = mem::take(&mut self.differing);
+        self.differing_bytes = 0;
         for Candidate { known, .. } in &mut again {
             if self.source.is_some() {
                 known.source = State::Unread;

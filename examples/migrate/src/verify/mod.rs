@@ -47,6 +47,9 @@ const TABLE_BYTES: usize = 32 * 1024 * 1024;
 /// When so many differences are to be looked at again, they are, before the verification goes on.
 const DIFFERENCES_MAX: usize = 10_000;
 
+/// As well when their keys have so many bytes.
+const DIFFERING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// What to look for in a verification.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyOptions {
@@ -59,7 +62,8 @@ pub struct VerifyOptions {
     /// gone through once, but stores only key by key.
     pub sample: Option<NonZeroU64>,
     /// Read once more from the stores what differs, when all has been compared, and report only what differs still; off
-    /// by default. At most 10,000 differences wait for that: then they are looked at before the verification goes on.
+    /// by default. At most 10,000 differences wait for that, with keys of 8 MiB: then they are looked at before the
+    /// verification goes on.
     pub recheck: bool,
     /// When the copy began that is verified; `None`, the default, when that is not known. A ttl counts from it, and an
     /// item of a file that had expired before it has replaced none (EXP-5).
