@@ -19,8 +19,8 @@ const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Some editors put one in front of UTF-8. A key that begins with one is written as a JSON string in the first line.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Reads the keys that a file names, gzipped, compressed with zstd, or neither. It blocks the thread, also when it opens
-/// a named pipe; [`Source`](crate::Source) reads on another one.
+/// Reads the keys that a file names, gzipped, compressed with zstd, or neither. It blocks the thread, also when it
+/// opens a named pipe; [`Source`](crate::Source) reads on another one.
 ///
 /// - One key a line, and perhaps a byte order mark before the first. Blank lines are passed over. A line that begins
 ///   with a double quote is the key as a JSON string, for one with a line break in it, or a blank at its end, or a

@@ -59,7 +59,8 @@ pub(crate) fn decompressed(
         Compression::None => Box::new(input),
         Compression::Gzip => Box::new(BufReader::with_capacity(BUFFER_BYTES, GzipReader::new(input))),
         Compression::Zstd => {
-            // Frame by frame, and past what is to be skipped between them. As zstd(1), with a window of 128 MiB at most.
+            // Frame by frame, and past what is to be skipped between them. As zstd(1), with a window of 128 MiB at
+            // most.
             let frames = zstd::stream::read::Decoder::with_buffer(input).map_err(read)?;
             Box::new(BufReader::with_capacity(BUFFER_BYTES, frames))
         }

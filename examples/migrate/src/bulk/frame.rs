@@ -131,8 +131,8 @@ impl<R: BufRead> Frames<R> {
         Ok(Some(line))
     }
 
-    /// Takes the text from an opening brace or quote to the one that closes it. Whether it is JSON is for the parser to say, but
-    /// for a line end in a string: a quote too many would hide the good items behind it.
+    /// Takes the text from an opening brace or quote to the one that closes it. Whether it is JSON is for the parser to
+    /// say, but for a line end in a string: a quote too many would hide the good items behind it.
     fn object(&mut self, text: &mut Vec<u8>) -> Result<(), FrameError> {
         let mut nesting = Nesting::default();
         loop {

@@ -116,7 +116,8 @@ impl Part {
     }
 
     /// Waits until the disk has the file, with the permissions of its target, and opens its folder: its name is durable
-    /// only when that is. Opened before the name is given: where that is refused, nothing has changed yet, as the error says.
+    /// only when that is. Opened before the name is given: where that is refused, nothing has changed yet, as the error
+    /// says.
     fn synced(&self) -> io::Result<Option<File>> {
         if let Some(permissions) = permissions(&self.target)? {
             // A user who could not read the old file must not read the new one.

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::identity;
 use crate::record::Record;
 
-/// Reads the entries of a file one after the other: JSON array or lines, plain, gzip or zstd, as its first bytes say. It
-/// blocks the thread, also when it opens a named pipe; [`Source`](crate::Source) reads on another one.
+/// Reads the entries of a file one after the other: JSON array or lines, plain, gzip or zstd, as its first bytes say.
+/// It blocks the thread, also when it opens a named pipe; [`Source`](crate::Source) reads on another one.
 pub struct BulkReader {
     name: String,
     /// Not touched before the first read, so that making a reader never waits for standard input.
@@ -82,7 +82,8 @@ impl BulkReader {
         }
     }
 
-    /// How many items have been read, good and bad: to go on behind them, a reader of the same file passes over as many.
+    /// How many items have been read, good and bad: to go on behind them, a reader of the same file passes over as
+    /// many.
     #[must_use]
     pub const fn items_read(&self) -> u64 {
         self.items
@@ -214,7 +215,9 @@ mod tests {
     #[test]
     fn what_a_slow_pipe_brings_is_recognised_by_its_content() {
         // The item {"key":"a","value":""}, gzipped.
-        let gzipped = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\xcaN\xadT\xb2RJT\xd2Q*K\xcc)M\x05\xb2\x95j\x01R\xfeUP\x16\x00\x00\x00";
+        let gzipped =
+            b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\xcaN\xadT\xb2RJT\xd2Q*K\xcc)M\x05\xb2\x95j\x01R\xfeUP\
+            \x16\x00\x00\x00";
         for content in [&gzipped[..], b"\xef\xbb\xbf{\"key\":\"a\",\"value\":\"\"}"] {
             let mut reader = BulkReader::over("input".to_owned(), Box::new(Slow(content)), Compression::None);
             assert_eq!(reader.next_record().unwrap().map(|record| record.key).as_deref(), Some("a"));

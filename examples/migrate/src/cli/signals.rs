@@ -12,12 +12,12 @@ use tokio::sync::oneshot;
 
 use super::exit::Exit;
 
-/// How long the work has to take note of a signal. It cannot where its thread is held up, such as by a reader of standard
-/// output that does not read.
+/// How long the work has to take note of a signal. It cannot where its thread is held up, such as by a reader of
+/// standard output that does not read.
 const NOTED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Ends when a signal asks the program to stop; all that come after the call count. One that was ignored when the program
-/// began stays ignored, as by `nohup`, or in the background of a script.
+/// Ends when a signal asks the program to stop; all that come after the call count. One that was ignored when the
+/// program began stays ignored, as by `nohup`, or in the background of a script.
 ///
 /// A thread of its own listens for them: a further signal ends the process at once, whatever is still being put in
 /// order, and so does the first one when the work takes no note of it.

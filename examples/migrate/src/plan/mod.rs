@@ -40,9 +40,9 @@ pub enum PlanTarget<'t> {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Plan {
-    /// What the copy would count, as far as nobody else changes source or target, and both answer: `written` is what
-    /// would be written, `failed` what the target would refuse before it is sent anything. What is there under the same
-    /// key is in [`existing`](Self::existing) instead of `unchanged` and `kept`.
+    /// What the copy would count, as far as no other program changes source or target, and both answer: `written` is
+    /// what would be written, `failed` what the target would refuse before it is sent anything. What is there under the
+    /// same key is in [`existing`](Self::existing) instead of `unchanged` and `kept`.
     pub counts: Counts,
     /// The source names more keys than are kept in mind, as in [`Summary`](crate::Summary::repeated_at_least).
     pub repeated_at_least: bool,
@@ -100,9 +100,9 @@ impl Plan {
     }
 }
 
-/// Reads every entry to find out what [`copy`](crate::copy) would do with these options, and writes nothing. The target's own checks are
-/// made without sending anything, so that what it would refuse is known before; what only the system itself knows, such
-/// as a full disk, is not.
+/// Reads every entry to find out what [`copy`](crate::copy) would do with these options, and writes nothing. The
+/// target's own checks are made without sending anything, so that what it would refuse is known before; what only the
+/// system itself knows, such as a full disk, is not.
 ///
 /// With `look_for_existing` the target is asked for each key that would be written whether it has it: one small request
 /// each. `observe` is called from time to time.

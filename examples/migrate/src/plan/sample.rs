@@ -17,8 +17,8 @@ use crate::settle::check_source;
 use crate::source::{Order, Pages, Source};
 use crate::summary::{Counts, Failure};
 
-/// The same as [`plan`](crate::plan) from the whole list of a store, and so many of its entries, chosen at random; fewer
-/// where their keys would take more than 16 MiB.
+/// The same as [`plan`](crate::plan) from the whole list of a store, and so many of its entries, chosen at random;
+/// fewer where their keys would take more than 16 MiB.
 ///
 /// How many entries there are is exact, and so are the refusals that lie in a key alone, and the bytes of the values
 /// where the list reports them ([`list_value_bytes`](kv_api::Capabilities::list_value_bytes)). The rest is an estimate:

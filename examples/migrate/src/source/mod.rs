@@ -124,8 +124,8 @@ impl<'s> Source<'s> {
         }
     }
 
-    /// Goes to a place that an earlier walk has told. `passed` is called with the key of each entry of a file that is
-    /// passed over.
+    /// Goes to a place that an earlier walk has reported. `passed` is called with the key of each entry of a file that
+    /// is passed over.
     ///
     /// # Errors
     /// [`Error::Unsuitable`] when there is no such place.

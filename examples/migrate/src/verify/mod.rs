@@ -68,8 +68,8 @@ pub struct VerifyOptions {
     /// When the copy began that is verified; `None`, the default, when that is not known. A ttl counts from it, and an
     /// item of a file that had expired before it has replaced none (EXP-5).
     pub started: Option<Timestamp>,
-    /// Whether the copy gave entries that end too soon for the target its minimum (EXP-6), so that they end later there,
-    /// and may still be there when they have expired in the source; by default it refused them.
+    /// Whether the copy gave entries that end too soon for the target its minimum (EXP-6), so that they end later
+    /// there, and may still be there when they have expired in the source; by default it refused them.
     pub min_ttl: MinTtl,
 }
 
