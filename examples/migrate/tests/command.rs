@@ -17,7 +17,7 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
 }
 
 fn run(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
-    told(command(directory, arguments).output().unwrap())
+    outcome(command(directory, arguments).output().unwrap())
 }
 
 fn run_with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> (i32, String, String) {
@@ -28,10 +28,10 @@ fn run_with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> (i32, S
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
-    told(child.wait_with_output().unwrap())
+    outcome(child.wait_with_output().unwrap())
 }
 
-fn told(output: Output) -> (i32, String, String) {
+fn outcome(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -245,7 +245,7 @@ async fn a_named_pipe_without_a_reader_is_told_about() {
         command(directory.path(), &["copy", "many.jsonl", "pipe.jsonl"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = [0];
     fs::File::open(&pipe).unwrap().read_exact(&mut first).unwrap();
-    let (code, _, error) = told(child.wait_with_output().unwrap());
+    let (code, _, error) = outcome(child.wait_with_output().unwrap());
     assert!(code == 4 && error.contains("error: pipe.jsonl: cannot write"), "{code}: {error}");
 }
 
@@ -332,7 +332,7 @@ fn an_interrupt_leaves_neither_a_file_nor_a_part_of_one() {
             std::thread::yield_now();
         }
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-        let (code, _, error) = told(child.wait_with_output().unwrap());
+        let (code, _, error) = outcome(child.wait_with_output().unwrap());
         drop(input); // open until here: the copy was waiting for more
         assert_eq!(code, expected, "{error}");
         assert!(error.contains("interrupted"), "{error}");
@@ -340,7 +340,7 @@ fn an_interrupt_leaves_neither_a_file_nor_a_part_of_one() {
     }
 }
 
-/// Only the keys that are named, in the order of the file, and what is not there is told.
+/// Only the keys that are named, in the order of the file, and what is not there is reported.
 #[tokio::test]
 async fn keys_can_come_from_a_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -453,7 +453,7 @@ fn completions_and_man_page_go_to_standard_output() {
 fn help_fits_the_terminal() {
     for (columns, arguments) in [("60", ["copy", "--help"]), ("80", ["copy", "-h"]), ("80", ["import", "--help"])] {
         let output = command(Path::new("."), &arguments).env("COLUMNS", columns).output().unwrap();
-        let (_, text, _) = told(output);
+        let (_, text, _) = outcome(output);
         let columns: usize = columns.parse().unwrap();
         for line in text.lines() {
             assert!(line.chars().count() <= columns, "{columns}: {line}");
@@ -484,7 +484,7 @@ fn verify_compares_both_ways_and_names_what_differs() {
     assert_eq!((code, lines.as_slice()), (3, &expected[..]), "{error}");
     for line in ["  = 0 the same", "  - 1 only in sqlite:b.db", "  + 1 only in b.jsonl", "  * 1 in both, and not alike"]
     {
-        assert!(error.lines().any(|told| told == line), "{line}: {error}");
+        assert!(error.lines().any(|said| said == line), "{line}: {error}");
     }
     let (code, text, _) = run(here, &["verify", "--one-way", "--include", "u/2", "sqlite:b.db", "b.jsonl"]);
     assert_eq!((code, text.as_str()), (3, concat!(r#"{"mark":"-","key":"u/2","line":null,"what":"missing"}"#, "\n")));

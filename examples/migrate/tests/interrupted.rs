@@ -87,7 +87,7 @@ async fn what_was_interrupted_is_resumed_by_the_same_command() {
     assert_eq!(left(here), [""; 0]);
 }
 
-/// A file is gone on with too: what is there is kept under names that are told, and `clean` removes it.
+/// A file is gone on with too: what is there is kept under names that are reported, and `clean` removes it.
 #[tokio::test]
 async fn what_an_ended_copy_keeps_beside_a_file_is_named() {
     let directory = folder();
@@ -112,6 +112,21 @@ async fn what_an_ended_copy_keeps_beside_a_file_is_named() {
     assert!(code == 0 && error.contains("were dealt with by earlier runs"), "{error}");
     assert_eq!(left(here), ["out.jsonl"]);
     assert_eq!(fs::read_to_string(here.join("out.jsonl")).unwrap().lines().count(), ENTRIES);
+}
+
+/// Else a person would take the copy for ended, and a script for cleaned up after.
+#[test]
+fn what_a_running_copy_uses_is_not_cleaned() {
+    let directory = folder();
+    let here = directory.path();
+    let checkpoint = fs::File::create(here.join("out.jsonl.kv-migrate-checkpoint")).unwrap();
+    checkpoint.lock().unwrap();
+    let (code, _, error) = run(here, &["clean", "out.jsonl"]);
+    assert_eq!(code, 2, "{error}");
+    assert_eq!(error, "error: a copy that is running uses out.jsonl.kv-migrate-checkpoint\n");
+    checkpoint.unlock().unwrap();
+    let (code, _, error) = run(here, &["clean", "out.jsonl"]);
+    assert_eq!((code, &*error), (0, "removed out.jsonl.kv-migrate-checkpoint\n"));
 }
 
 /// It would be in the way of other copies, and holds nothing to go on with.
@@ -189,14 +204,14 @@ async fn a_conflict_keeps_what_is_there() {
     let item = |key: &str, value: &str| format!("{{\"key\":\"{key}\",\"value\":\"{value}\"}}\n");
     fs::write(here.join("old.jsonl"), [item("same", "1"), item("other", "old")].concat()).unwrap();
     fs::write(here.join("in.jsonl"), [item("same", "1"), item("other", "new"), item("new", "1")].concat()).unwrap();
-    for (how, code, told) in
+    for (how, code, said) in
         [("skip", 0, "1 entry gave way to what the target has under the same key"), ("fail", 1, "line 2, \"other\": ")]
     {
         let target = format!("sqlite:{how}.db");
         assert_eq!(run(here, &["import", "old.jsonl", &target]).0, 0);
         let (exit, _, error) =
             run(here, &["import", "--on-conflict", how, "--rejects", "no.jsonl", "in.jsonl", &target]);
-        assert!(exit == code && error.contains(told), "{how}: {exit}: {error}");
+        assert!(exit == code && error.contains(said), "{how}: {exit}: {error}");
         assert!(error.contains("1 entry was there already, just so"), "{error}");
         let (_, text, _) = run(here, &["export", "--prefix", "other", &target]);
         assert_eq!(text, item("other", "old"));

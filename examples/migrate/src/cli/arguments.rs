@@ -275,7 +275,7 @@ pub(crate) struct Fit {
     #[arg(long, value_name = "KIND", value_enum, help_heading = UNFIT)]
     pub(crate) allow_loss: Vec<Loss>,
 
-    /// Copy entries whose expiry the source cannot tell as entries that never expire
+    /// Copy entries whose expiry the source does not report as entries that never expire
     #[arg(long, help_heading = UNFIT)]
     pub(crate) unknown_expiry_as_never: bool,
 

@@ -1,4 +1,4 @@
-//! Where the checkpoint of a copy is, when nobody says it.
+//! Where the checkpoint of a copy is, where the command does not name it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;

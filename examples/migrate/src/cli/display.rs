@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// Whoever reads the log of a job over night must see that it goes on, and not more than that.
+    /// Who reads the log of a job over night must see that it goes on, and not more than that.
     #[test]
     fn without_a_terminal_there_is_a_line_every_thirty_seconds() {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(0));

@@ -176,7 +176,7 @@ impl Stop {
     }
 }
 
-/// Closes the stores; the first that cannot be closed is answered, and others are told.
+/// Closes the stores; the first that cannot be closed is answered, and others are reported.
 pub(crate) async fn close_all(stops: &[Stop], opened: &[Opened]) -> Result<(), Refused> {
     let mut closed = Ok(());
     for (stop, opened) in stops.iter().zip(opened) {
