@@ -4,7 +4,7 @@
 mod common;
 
 use common::{FAR, HOUR, memory, options};
-use kv_api::{Store, Support, Value};
+use kv_api::{MinTtl, Store, Support, Value};
 use kv_migrate::{BulkReader, Error, OnConflict, Options, Sink, Source, Summary, copy};
 
 async fn copied(from: &Store, to: &Store, options: &Options) -> Summary {
@@ -93,4 +93,18 @@ async fn a_target_that_cannot_decide_it_is_refused_before_anything_is_written() 
     let summary = copy(Source::store(&from, &options).unwrap(), Sink::file(&path), &options, |_| {}).await;
     assert!(matches!(&summary.stopped, Some(Error::Unsuitable(_))), "{summary:?}");
     assert!(!path.exists());
+}
+
+/// A copy that is resumed finds what it has written itself.
+#[tokio::test]
+async fn an_expiry_that_was_rounded_up_is_no_conflict() {
+    let minimum = kv_backends::memory::CAPABILITIES.clone().with_expiry_min(10 * HOUR);
+    let to = memory().await.restricted_to([&minimum]).with_min_ttl(MinTtl::RoundUp);
+    let from = memory().await;
+    from.set("a", "v").ttl(HOUR).await.unwrap();
+    let options = Options { on_conflict: OnConflict::Fail, ..options() };
+    for unchanged in [0, 1] {
+        let summary = copied(&from, &to, &options).await;
+        assert_eq!((summary.counts.written, summary.counts.unchanged), (1 - unchanged, unchanged), "{summary:?}");
+    }
 }

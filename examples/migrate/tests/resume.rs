@@ -342,3 +342,39 @@ async fn a_target_that_cannot_be_is_named_as_what_it_is() {
         assert!(error.starts_with(&path.display().to_string()) && error.contains(problem), "{error}");
     }
 }
+
+/// What is done of a page is known by its keys, where the list has no order.
+#[tokio::test]
+async fn no_entry_of_a_page_that_has_changed_is_passed_over() {
+    for change in ["delete", "insert"] {
+        let directory = tempfile::tempdir().unwrap();
+        let from = Opened::new(From::Unordered, directory.path()).await;
+        let to = memory().await;
+        let options = resumable(directory.path());
+        let source = || from.source(From::Unordered, &options);
+        assert!(interrupted(source(), Sink::store(&to), &options, 3).await.is_none());
+        match change {
+            "delete" => drop(from.store.delete("key/00").await.unwrap()),
+            _ => drop(from.store.set("before", "all").await.unwrap()),
+        }
+        let summary = copy(source(), Sink::store(&to), &options, |_| {}).await;
+        assert!(summary.is_complete(), "{summary:?}");
+        to.delete("key/00").await.unwrap();
+        from.store.delete("key/00").await.unwrap();
+        assert_eq!(entries(&to).await, entries(&from.store).await, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_an_earlier_run_has_copied_is_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (full().await, memory().await);
+    let file = directory.path().join("keys");
+    let keys: String = (0..20).chain(0..20).map(|at| format!("key/{at:02}\n")).collect();
+    std::fs::write(&file, keys).unwrap();
+    let options = resumable(directory.path());
+    let source = || Source::keys(&from, KeyReader::open(&file).unwrap(), &options);
+    assert!(interrupted(source(), Sink::store(&to), &options, 4).await.is_none());
+    let counts = copy(source(), Sink::store(&to), &options, |_| {}).await.counts;
+    assert_eq!((counts.read, counts.written, counts.repeated), (40, 20, 20));
+}

@@ -1,7 +1,5 @@
 //! What becomes of an entry whose key the target has already, where what is there stays.
 
-use std::time::Duration;
-
 use kv_api::{Entry, ErrorKind, Store};
 
 use crate::error::Result;
@@ -29,15 +27,23 @@ pub(super) async fn settle(
         return Ok(());
     }
     let context = writing.context;
-    let rounding = store.capabilities().expiry_resolution;
-    let per_request = store.capabilities().bulk_read_items.max(1);
-    // No larger than what is held of the batch itself, unless what is there is larger.
-    for some in conflicts.chunks(CHUNK) {
+    let capabilities = store.capabilities();
+    let per_request = capabilities.bulk_read_items.max(1);
+    // More step by step, so that it is known about how large what is there is.
+    let mut at_once = 1;
+    let mut rest = &*conflicts;
+    while !rest.is_empty() {
+        let some;
+        (some, rest) = rest.split_at(at_once.min(rest.len()));
         context.target_pace.admit(some.len().div_ceil(per_request)).await;
         let keys = || store.get_entry_many(some.iter().map(|entry| entry.record.key.as_str()));
         let there = context.patience.ask(Side::Target, keys).await?;
         let (started, now) = (Some(writing.started), context.options.clock.now());
-        let window = Window { started, now, rounding, min_ttl: Duration::ZERO };
+        // An expiry that an earlier attempt had rounded up (EXP-6) is the same.
+        let (rounding, min_ttl) = (capabilities.expiry_resolution, capabilities.expiry_min);
+        let window = Window { started, now, rounding, min_ttl };
+        let largest = there.iter().flatten().map(|there| there.value().as_bytes().len()).max().unwrap_or(0);
+        at_once = (context.options.batch_bytes / largest.max(1)).min(at_once * 2).clamp(1, AT_ONCE_MAX);
         for (entry, there) in some.iter().zip(there) {
             if there.is_some_and(|there| is_as_written(&entry.record, there, &window)) {
                 account.counts.read += 1;
@@ -55,8 +61,8 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// How many entries of the target are looked at together.
-const CHUNK: usize = 100;
+/// The most entries of the target that are looked at together.
+const AT_ONCE_MAX: usize = 100;
 
 /// Whether the target has an entry as it would be written, as far as it can tell.
 fn is_as_written(record: &Record, there: Entry, window: &Window) -> bool {

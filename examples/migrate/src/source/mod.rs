@@ -78,7 +78,9 @@ pub(crate) enum Position {
         /// Of the page that was read last; `None` for the first.
         cursor: Option<String>,
         /// How many of its keys are done.
-        keys: usize,
+        keys: u64,
+        /// What tells these keys from others, where the list has no order.
+        digest: u64,
         /// The last of them.
         last_key: Option<String>,
     },
@@ -124,15 +126,15 @@ impl<'s> Source<'s> {
         }
     }
 
-    /// Goes to a place that an earlier walk has reported. `passed` is called with the key of each entry of a file that
-    /// is passed over.
+    /// Goes to a place that an earlier walk has reported. `passed` is called with each key of a file that is passed
+    /// over.
     ///
     /// # Errors
     /// [`Error::Unsuitable`] when there is no such place.
     pub(crate) async fn restore(&mut self, position: &Position, passed: impl FnMut(&str) + Send) -> Result<()> {
         match (&mut self.from, position) {
             (_, Position::Start) => Ok(()),
-            (Origin::Store(walk), _) => walk.restore(position).await,
+            (Origin::Store(walk), _) => walk.restore(position, passed).await,
             (Origin::File(walk), Position::Items(items)) => walk.pass_over(*items, passed).await,
             (Origin::File(_), Position::Listed { .. }) => Err(no_such_place()),
         }

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::{self, FuturesOrdered};
 use kv_api::{Cursor, Entry, ErrorKind, Reason, Store};
 
 use super::{Chunk, Pages, Position, Room, blocking, no_such_place};
@@ -44,6 +45,9 @@ struct Wanted {
     line: Option<u64>,
     /// Where a list reports it.
     value_bytes: Option<u64>,
+    /// How many keys of the page, or of the file, come before it, and the digest of those of a page without an order.
+    before: u64,
+    digest_before: u64,
 }
 
 enum Keys<'s> {
@@ -58,7 +62,11 @@ impl<'s> StoreWalk<'s> {
 
     pub(super) fn named(store: &'s Store, reader: KeyReader, options: &Options) -> Self {
         let identity = reader.identity();
-        Self::new(store, Keys::Named(Named { reader: Some(Box::new(reader)), identity, read: 0 }), options)
+        Self::new(
+            store,
+            Keys::Named(Named { reader: Some(Box::new(reader)), identity, read: 0, back: VecDeque::new(), done: 0 }),
+            options,
+        )
     }
 
     fn new(store: &'s Store, keys: Keys<'s>, options: &Options) -> Self {
@@ -81,27 +89,29 @@ impl<'s> StoreWalk<'s> {
         }
     }
 
-    pub(super) async fn restore(&mut self, position: &Position) -> Result<()> {
+    pub(super) async fn restore(&mut self, position: &Position, passed: impl FnMut(&str) + Send) -> Result<()> {
         match (&mut self.keys, position) {
-            (Keys::Listed(listed), Position::Listed { cursor, keys, last_key }) => {
-                listed.restore(cursor.as_deref(), *keys, last_key.clone())
+            (Keys::Listed(listed), Position::Listed { cursor, keys, digest, last_key }) => {
+                listed.restore(cursor.as_deref(), *keys, *digest, last_key.clone())
             }
-            (Keys::Named(named), Position::Items(keys)) => named.pass_over(*keys).await,
+            (Keys::Named(named), Position::Items(keys)) => named.pass_over(*keys, &self.options, passed).await,
             _ => Err(no_such_place()),
         }
     }
 
     pub(super) async fn next_chunk(&mut self, room: Room, context: &Context<'_>) -> Result<Option<Chunk>> {
         let Some(wanted) = self.wanted(room, context).await? else { return Ok(None) };
+        let (found, rest) = read(self.store, wanted, room.bytes, context).await?;
+        self.put_back(rest, found.last().map(|(wanted, _)| wanted.key.clone()));
         let mut chunk = Chunk {
-            records: Vec::with_capacity(wanted.len()),
+            records: Vec::with_capacity(found.len()),
             unreadable: Vec::new(),
             missing: 0,
             position: self.position(),
         };
         let mut absent = Vec::new();
         let mut largest = 1;
-        for (wanted, entry) in read(self.store, wanted, context).await? {
+        for (wanted, entry) in found {
             match entry {
                 Some(entry) => {
                     let record = Record { line: wanted.line, ..Record::from_entry(wanted.key, entry) };
@@ -147,49 +157,110 @@ impl<'s> StoreWalk<'s> {
         }
     }
 
+    /// Keys that were not read for lack of room are the next ones.
+    fn put_back(&mut self, rest: Vec<Wanted>, last_read: Option<String>) {
+        let Some(first) = rest.first() else { return };
+        match &mut self.keys {
+            Keys::Named(named) => {
+                named.done = first.before;
+                named.back = rest.into();
+            }
+            Keys::Listed(listed) => {
+                (listed.done, listed.digest, listed.last_key) = (first.before, first.digest_before, last_read);
+                for wanted in rest.into_iter().rev() {
+                    listed.keys.push_front(wanted);
+                }
+            }
+        }
+    }
+
     fn position(&self) -> Position {
         match &self.keys {
-            Keys::Named(named) => Position::Items(named.read),
+            Keys::Named(named) => Position::Items(named.done),
             Keys::Listed(listed) => listed.position(),
         }
     }
 }
 
-/// Reads these, in order.
-async fn read(store: &Store, wanted: Vec<Wanted>, context: &Context<'_>) -> Result<Vec<(Wanted, Option<Entry>)>> {
+type Found = Vec<(Wanted, Option<Entry>)>;
+
+/// Reads these, in order, up to about so many bytes where their sizes are not known. Answers which are left.
+async fn read(
+    store: &Store,
+    wanted: Vec<Wanted>,
+    bytes_max: usize,
+    context: &Context<'_>,
+) -> Result<(Found, Vec<Wanted>)> {
     let capabilities = store.capabilities();
     let are_sizes_known = wanted.iter().all(|wanted| wanted.value_bytes.is_some());
+    let mut found = Vec::with_capacity(wanted.len());
+    let mut bytes = 0;
+    let mut rest = wanted.into_iter();
     if are_sizes_known || capabilities.bulk_read_items > 1 {
-        let mut found = Vec::with_capacity(wanted.len());
         // A bulk read of the system is the most whose sizes are not known.
         let most = if are_sizes_known { ENTRIES_MAX } else { capabilities.bulk_read_items };
-        let mut rest = wanted.into_iter().peekable();
-        while rest.peek().is_some() {
+        while bytes < bytes_max && !rest.as_slice().is_empty() {
             let part: Vec<_> = rest.by_ref().take(most).collect();
-            context.source_pace.admit(part.len().div_ceil(capabilities.bulk_read_items.max(1))).await;
-            let keys = || store.get_entry_many(part.iter().map(|wanted| wanted.key.as_str()));
-            let entries = context.patience.ask(Side::Source, keys).await?;
-            found.extend(part.into_iter().zip(entries));
+            for (wanted, entry) in read_part(store, part, context).await? {
+                bytes += entry.as_ref().map_or(0, |entry| entry.value().as_bytes().len());
+                found.push((wanted, entry));
+            }
         }
-        return Ok(found);
+        return Ok((found, rest.collect()));
     }
     let is_small = |limit: &kv_api::ItemLimit| limit.name == "value_bytes_max" && limit.max <= SMALL_BYTES;
     let at_once = if capabilities.item_limits.iter().any(is_small) { SMALL_SINGLES } else { SINGLES };
-    let singles = stream::iter(wanted).map(|wanted| async move {
+    let single = |wanted: Wanted| async move {
         context.source_pace.admit(1).await;
         let entry = context.patience.ask(Side::Source, || store.get_entry(wanted.key.as_str())).await;
         match entry {
             // It is accounted for with those that a bulk read leaves out.
-            Err(Error::Store(error)) if error.kind() == ErrorKind::WrongType => Ok((wanted, None)),
+            Err(Error::Store(error)) if error.kind() == ErrorKind::WrongType || is_unfit(&error, &wanted) => {
+                Ok((wanted, None))
+            }
             entry => entry.map(|entry| (wanted, entry)),
         }
-    });
-    let mut singles = singles.buffered(at_once);
-    let mut found = Vec::new();
-    while let Some(single) = singles.next().await {
-        found.push(single?);
+    };
+    let mut singles = FuturesOrdered::new();
+    loop {
+        while bytes < bytes_max
+            && singles.len() < at_once
+            && let Some(next) = rest.next()
+        {
+            singles.push_back(single(next));
+        }
+        let Some(next) = singles.next().await else { break };
+        let (wanted, entry) = next?;
+        bytes += entry.as_ref().map_or(0, |entry| entry.value().as_bytes().len());
+        found.push((wanted, entry));
     }
-    Ok(found)
+    Ok((found, rest.collect()))
+}
+
+/// Reads these at once.
+async fn read_part(store: &Store, mut part: Vec<Wanted>, context: &Context<'_>) -> Result<Found> {
+    let per_request = store.capabilities().bulk_read_items.max(1);
+    let mut unfit = Vec::new();
+    loop {
+        context.source_pace.admit(part.len().div_ceil(per_request)).await;
+        let keys = || store.get_entry_many(part.iter().map(|wanted| wanted.key.as_str()));
+        match context.patience.ask(Side::Source, keys).await {
+            Ok(entries) => return Ok(part.into_iter().zip(entries).chain(unfit).collect()),
+            // The others are asked for again.
+            Err(Error::Store(error)) => match error.index() {
+                Some(index) if part.get(index).is_some_and(|wanted| is_unfit(&error, wanted)) => {
+                    unfit.push((part.remove(index), None));
+                }
+                _ => return Err(error.into()),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether a key that a file names is one that the store cannot hold, so that it is not in it.
+fn is_unfit(error: &kv_api::Error, wanted: &Wanted) -> bool {
+    wanted.line.is_some() && error.kind() == ErrorKind::InvalidArgument
 }
 
 /// Separates keys that hold what is no value, which a bulk read leaves out too (VAL-7), from those that have
@@ -201,9 +272,14 @@ async fn account_for(store: &Store, absent: Vec<Wanted>, chunk: &mut Chunk, cont
         (wanted, found)
     });
     let mut singles = singles.buffered(SINGLES);
-    while let Some((Wanted { key, line, .. }, found)) = singles.next().await {
+    while let Some((wanted, found)) = singles.next().await {
+        let is_unfit = matches!(&found, Err(Error::Store(error)) if is_unfit(error, &wanted));
+        let Wanted { key, line, .. } = wanted;
         match found {
-            Ok(_) => chunk.missing += u64::from(line.is_some()),
+            // It has come since.
+            Ok(Some(entry)) => chunk.records.push(Record { line, ..Record::from_entry(key, entry) }),
+            Ok(None) => chunk.missing += u64::from(line.is_some()),
+            Err(_) if is_unfit => chunk.missing += 1,
             Err(Error::Store(error)) if error.kind() == ErrorKind::WrongType => {
                 chunk.unreadable.push(Failure { key, line, error });
             }
@@ -221,8 +297,9 @@ struct Listed<'s> {
     cursor: Option<Cursor>,
     /// Those of the page that was read last that are still to be done.
     keys: VecDeque<Wanted>,
-    /// How many of its keys are done, and the last one.
-    done: usize,
+    /// How many of its keys are done, what tells them from others where the list has no order, and the last one.
+    done: u64,
+    digest: u64,
     last_key: Option<String>,
     /// Keys that an earlier run has done, where the list goes on before them.
     skip: Skip,
@@ -230,8 +307,8 @@ struct Listed<'s> {
 
 enum Skip {
     Nothing,
-    /// So many of the next page.
-    Keys(usize),
+    /// So many of the next page, if they are still the ones with this digest.
+    Keys(u64, u64),
     /// Those up to this one.
     UpTo(String),
 }
@@ -244,6 +321,7 @@ impl<'s> Listed<'s> {
             cursor: None,
             keys: VecDeque::new(),
             done: 0,
+            digest: DIGEST_OF_NONE,
             last_key: None,
             skip: Skip::Nothing,
         }
@@ -251,17 +329,17 @@ impl<'s> Listed<'s> {
 
     fn position(&self) -> Position {
         let cursor = self.cursor.as_ref().map(ToString::to_string);
-        Position::Listed { cursor, keys: self.done, last_key: self.last_key.clone() }
+        Position::Listed { cursor, keys: self.done, digest: self.digest, last_key: self.last_key.clone() }
     }
 
-    fn restore(&mut self, cursor: Option<&str>, keys: usize, last_key: Option<String>) -> Result<()> {
+    fn restore(&mut self, cursor: Option<&str>, keys: u64, digest: u64, last_key: Option<String>) -> Result<()> {
         if let Some(cursor) = cursor {
             self.pages.go_to(cursor.parse()?);
         }
         // The order is the better guide, also where entries came or went meanwhile.
         self.skip = match (self.is_ordered(), &last_key) {
             (true, Some(last)) => Skip::UpTo(last.clone()),
-            _ => Skip::Keys(keys),
+            _ => Skip::Keys(keys, digest),
         };
         self.last_key = last_key;
         Ok(())
@@ -282,15 +360,25 @@ impl<'s> Listed<'s> {
                 self.pages.begin_again();
                 return Ok(true);
             }
+            Err(Error::Store(error)) if error.reason() == Some(&Reason::CursorInvalid) && at.is_some() => {
+                let message = "the source has lost the place in its list, which has no order; the same copy has to \
+                               begin anew";
+                return Err(Error::Unsuitable(message.to_owned()));
+            }
             Err(error) => return Err(error),
         };
         self.cursor = at;
-        self.done = 0;
-        self.keys = page
-            .items
-            .into_iter()
-            .map(|item| Wanted { key: item.key, line: None, value_bytes: item.value_bytes })
-            .collect();
+        (self.done, self.digest) = (0, DIGEST_OF_NONE);
+        let is_ordered = self.is_ordered();
+        let mut digest = DIGEST_OF_NONE;
+        let wanted = |(before, item): (u64, kv_api::ListItem)| {
+            let digest_before = digest;
+            if !is_ordered {
+                digest = digest_with(digest, &item.key);
+            }
+            Wanted { key: item.key, line: None, value_bytes: item.value_bytes, before, digest_before }
+        };
+        self.keys = (0..).zip(page.items).map(wanted).collect();
         self.skip();
         Ok(true)
     }
@@ -308,9 +396,17 @@ impl<'s> Listed<'s> {
     fn skip(&mut self) {
         match std::mem::replace(&mut self.skip, Skip::Nothing) {
             Skip::Nothing => {}
-            Skip::Keys(keys) => {
-                for _ in 0..keys {
-                    self.take();
+            // Of a page that is another one by now, nothing is taken for done.
+            Skip::Keys(keys, digest) => {
+                let end = usize::try_from(keys).unwrap_or(usize::MAX);
+                let digest_now = match self.keys.get(end) {
+                    Some(next) => Some(next.digest_before),
+                    None => self.keys.back().map(|last| digest_with(last.digest_before, &last.key)),
+                };
+                if digest_now == Some(digest) {
+                    for _ in 0..end.min(self.keys.len()) {
+                        self.take();
+                    }
                 }
             }
             Skip::UpTo(last) => {
@@ -326,10 +422,23 @@ impl<'s> Listed<'s> {
 
     fn take(&mut self) -> Option<Wanted> {
         let wanted = self.keys.pop_front()?;
-        self.done += 1;
+        self.done = wanted.before + 1;
+        if !self.is_ordered() {
+            self.digest = digest_with(wanted.digest_before, &wanted.key);
+        }
         self.last_key = Some(wanted.key.clone());
         Some(wanted)
     }
+}
+
+/// FNV-1a, the same in every version of this program.
+const DIGEST_OF_NONE: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// The digest of these keys and one more.
+fn digest_with(digest: u64, key: &str) -> u64 {
+    // No byte of a key is 255, so that it ends one.
+    let bytes = key.bytes().chain([u8::MAX]);
+    bytes.fold(digest, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// The keys that a file names.
@@ -337,28 +446,48 @@ struct Named {
     /// Away while another thread reads.
     reader: Option<Box<KeyReader>>,
     identity: Option<String>,
-    /// How many keys have been read.
+    /// How many keys have been read from the file.
     read: u64,
+    /// Of those: keys that come first, and how many are before them.
+    back: VecDeque<Wanted>,
+    done: u64,
 }
 
 impl Named {
     /// The next keys, as many as are wanted at most, that the options select; `None` at the end.
     async fn next(&mut self, wanted: usize, options: &Options) -> Result<Option<Vec<Wanted>>> {
+        if !self.back.is_empty() {
+            let again: Vec<_> = self.back.drain(..wanted.min(self.back.len())).collect();
+            self.done = self.back.front().map_or(self.read, |next| next.before);
+            return Ok(Some(again));
+        }
+        let before = self.read;
         let keys = self.next_keys(wanted).await?;
+        self.done = self.read;
         if keys.is_empty() {
             return Ok(None);
         }
-        let selected = keys.into_iter().filter(|(key, _)| options.selects(key));
-        Ok(Some(selected.map(|(key, line)| Wanted { key, line: Some(line), value_bytes: None }).collect()))
+        let selected = (before..).zip(keys).filter(|(_, (key, _))| options.selects(key));
+        let wanted = |(before, (key, line))| Wanted {
+            key,
+            line: Some(line),
+            value_bytes: None,
+            before,
+            digest_before: DIGEST_OF_NONE,
+        };
+        Ok(Some(selected.map(wanted).collect()))
     }
 
-    async fn pass_over(&mut self, keys: u64) -> Result<()> {
+    async fn pass_over(&mut self, keys: u64, options: &Options, mut passed: impl FnMut(&str) + Send) -> Result<()> {
         while self.read < keys {
             let wanted = usize::try_from(keys - self.read).unwrap_or(ENTRIES_MAX).min(ENTRIES_MAX);
-            if self.next_keys(wanted).await?.is_empty() {
+            let over = self.next_keys(wanted).await?;
+            if over.is_empty() {
                 return Err(no_such_place());
             }
+            over.iter().filter(|(key, _)| options.selects(key)).for_each(|(key, _)| passed(key));
         }
+        self.done = self.read;
         Ok(())
     }
 
