@@ -242,3 +242,16 @@ fn a_verification_whose_output_is_not_read_can_be_ended() {
         drop(unread);
     }
 }
+
+#[test]
+fn what_an_interrupted_copy_had_left_is_named_when_it_is_discarded() {
+    let directory = folder();
+    let here = directory.path();
+    fs::write(here.join("out.jsonl.kv-migrate-part"), "{\"key\":\"half").unwrap();
+    let (code, _, error) = run(here, &["copy", "in.jsonl", "out.jsonl"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(error.contains("out.jsonl.kv-migrate-part, which an interrupted copy had left, was discarded"), "{error}");
+    assert_eq!(left(here), ["out.jsonl"]);
+    let (_, _, error) = run(here, &["copy", "in.jsonl", "out.jsonl"]);
+    assert!(!error.contains("discarded"), "{error}");
+}

@@ -1,10 +1,10 @@
 //! `copy`, `export` and `import`: stops opened, one copy for each step.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{MinTtl, Store, Support};
+use kv_api::{Escaped, MinTtl, Store, Support};
 use kv_migrate::{
     BulkFormat, BulkReader, BulkWriter, Error, KeyReader, OnConflict, Options, Result, Rewrite, Sink, Source, Summary,
     Verification, VerifyOptions, copy,
@@ -184,6 +184,7 @@ impl Step<'_> {
             Opened::File(path) => Sink::file(path),
             Opened::Stdio => Sink::bulk(BulkWriter::stdout(self.arguments.stdout_format.into())),
         };
+        let left_over = self.left_over();
         let display = self.display("copying");
         let checkpoint = self.options.checkpoint.as_ref().map(|checkpoint| checkpoint.path.clone());
         self.session.begin(Activity::copying(self.from_name, self.to_name, &display, checkpoint));
@@ -203,6 +204,10 @@ impl Step<'_> {
         };
         if !self.arguments.json {
             report::summary(&report);
+            let has_begun = report.summary.stopped.is_none() || report.summary.counts.read > 0;
+            if let Some(part) = left_over.filter(|_| has_begun && report.summary.resumed.is_none()) {
+                tell!("  {}, which an interrupted copy had left, was discarded", Escaped(&part.display().to_string()));
+            }
         }
         let copied = exit(&report.summary);
         // What was copied is worth comparing also when something was not.
@@ -230,6 +235,14 @@ impl Step<'_> {
         } else {
             copied
         })
+    }
+
+    /// The part file that another copy has left beside the target.
+    fn left_over(&self) -> Option<PathBuf> {
+        match self.to {
+            Opened::File(path) => Some(BulkWriter::part_path(path)).filter(|part| part.exists()),
+            Opened::Store(_) | Opened::Stdio => None,
+        }
     }
 
     fn display(&self, what: &'static str) -> Arc<Display> {
