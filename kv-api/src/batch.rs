@@ -190,7 +190,9 @@ impl<'a> Plan<'a> {
                 Ok(write) => {
                     let round = round_of[index];
                     if rounds.len() <= round {
-                        rounds.resize_with(round + 1, Vec::new);
+                        // Mostly there is one round, of all items.
+                        let items = if round == 0 { slots.len() } else { 0 };
+                        rounds.resize_with(round + 1, || Vec::with_capacity(items));
                     }
                     rounds[round].push((index, write));
                 }

@@ -143,6 +143,10 @@ impl SqliteStore {
 
     /// Hands operations on distinct keys to the writer, in transactions of bounded size; one answer for each, in order.
     async fn carry_out_many(&self, operations: Vec<Operation>) -> Vec<Result<Answer>> {
+        let bytes: usize = operations.iter().map(Operation::bytes).sum();
+        if operations.len() <= BATCH_ITEMS_MAX && bytes <= BATCH_BYTES_MAX {
+            return self.carry_out_chunk(operations).await;
+        }
         let mut answers = Vec::with_capacity(operations.len());
         let mut operations = operations.into_iter().peekable();
         while operations.peek().is_some() {
@@ -153,13 +157,20 @@ impl SqliteStore {
                 bytes += operation.bytes();
                 chunk.push(operation);
             }
-            let items = chunk.len();
-            match self.hand_over(|reply| Job::Many { operations: chunk, reply }).await {
-                Ok(chunk) => answers.extend(chunk),
-                Err(error) => answers.extend((0..items).map(|_| Err(error.clone()))),
-            }
+            answers.extend(self.carry_out_chunk(chunk).await);
         }
         answers
+    }
+
+    async fn carry_out_chunk(&self, operations: Vec<Operation>) -> Vec<Result<Answer>> {
+        let items = operations.len();
+        if items == 0 {
+            return Vec::new();
+        }
+        match self.hand_over(|reply| Job::Many { operations, reply }).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(error); items],
+        }
     }
 
     /// Hands a job to the writer and waits for its answer.

@@ -79,18 +79,25 @@ pub(crate) async fn begin(
     let mut found = Vec::new();
     let keys: Vec<_> = group.keys().collect();
     let mut keys = keys.into_iter().enumerate().peekable();
-    while let Some((first, _)) = keys.peek().copied() {
+    while let Some((first, (first_key, _))) = keys.peek().copied() {
         let mut packed = Packed::default();
         let full = |packed: &Packed, position: usize| {
             position - first >= STATEMENT_ROWS_MAX || packed.bytes() >= STATEMENT_BYTES_MAX
         };
         let mut marks = Vec::new();
+        let mut last_key = first_key;
         while let Some((_, (key, marked))) = keys.next_if(|(position, _)| !full(&packed, *position)) {
             packed.push_key(key, marked);
             marks.push(marked);
+            last_key = key;
         }
         let (list, bytes) = packed.finish();
-        let query = sqlx::query(texts[0]).bind(list).bind(bytes).bind(namespace_id.row_id);
+        let query = sqlx::query(texts[0])
+            .bind(list)
+            .bind(bytes)
+            .bind(namespace_id.row_id)
+            .bind(first_key.to_owned())
+            .bind(last_key.to_owned());
         let row = fetch_row(connection, query).await.map_err(Failure::in_transaction)?;
         let text: Option<&[u8]> = row.try_get(0).map_err(Failure::in_transaction)?;
         let mut text = PackedText::new(text.unwrap_or_default());

@@ -25,7 +25,7 @@ pub struct Options {
     /// The most entries of a batch; `None`, which is the default, means as many as the target takes in one request
     /// ([`bulk_write_items`](kv_api::Capabilities::bulk_write_items)).
     pub batch_entries: Option<NonZeroUsize>,
-    /// About the most bytes of a batch, 8 MiB by default. Three times as much is held in all, by batches that are being
+    /// About the most bytes of a batch, 8 MiB by default. Twice as much is held in all, by batches that are being
     /// written and by what is read ahead, or four times the largest entry where that is more.
     pub batch_bytes: usize,
     /// The most batches that are written at once; 4 by default. The copy begins with one, writes more at once while

@@ -61,8 +61,9 @@ impl Record {
         }
     }
 
-    /// What a record takes in memory beside its key, value and metadata, about.
-    pub(crate) const BESIDE: usize = 128;
+    /// What a record takes in memory beside its key, value and metadata, about: as a record, and as what the store that
+    /// writes it makes of it meanwhile.
+    pub(crate) const BESIDE: usize = 288;
 
     /// About what it takes in memory.
     pub(crate) fn bytes(&self) -> usize {

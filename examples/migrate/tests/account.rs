@@ -218,7 +218,7 @@ async fn no_more_is_read_ahead_than_there_is_room_for() {
     }
     let to = memory().await;
     // This store's list reports no sizes: chunks double until one of them was full of large values.
-    for (prefix, entries, at_once) in [("a", 100, 29), ("b", 40, 3), ("", 140, 29)] {
+    for (prefix, entries, at_once) in [("a", 100, 13), ("b", 40, 2), ("", 140, 13)] {
         faulty.most_read_at_once.store(0, Ordering::Relaxed);
         let options = Options { batch_bytes: 4000, prefix: prefix.to_owned(), ..Options::default() };
         let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;

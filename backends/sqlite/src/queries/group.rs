@@ -47,15 +47,17 @@ macro_rules! changed {
 
 /// The state of a group's keys, as one text (see `packed_text.rs`): for each row found `position`, `id`, `version`,
 /// `expiry or empty`, each followed by a comma. `$1` is a JSON array of packed offsets and lengths into `$2`; CROSS
-/// JOIN makes the array the outer loop. Of the keys marked by a negative number the text also has what an increment
+/// JOIN makes the array the outer loop. `$4` and `$5` are the first and the last of the keys: where the file has nothing
+/// from the one to the other, as when keys count up, no key is looked for by itself. Of the keys marked by a negative number the text also has what an increment
 /// needs: `kind`, `whether there is metadata`, `bytes that follow`, and the beginning of the value.
 macro_rules! state {
     ($more:literal) => {
         concat!(
             "SELECT group_concat(concat(j.key, ',', kv.id, ',', kv.version, ',', kv.expires_at, ','",
             $more,
-            "), '') FROM json_each($1) j CROSS JOIN kv WHERE kv.namespace = $3 \
-             AND kv.key = CAST(substr($2, abs(j.value) >> 16, abs(j.value) & 65535) AS TEXT)"
+            "), '') FROM json_each($1) j CROSS JOIN kv \
+             WHERE EXISTS (SELECT 1 FROM kv WHERE namespace = $3 AND key >= $4 AND key <= $5) \
+             AND kv.namespace = $3 AND kv.key = CAST(substr($2, abs(j.value) >> 16, abs(j.value) & 65535) AS TEXT)"
         )
     };
 }

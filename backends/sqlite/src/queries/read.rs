@@ -56,12 +56,13 @@ pub(crate) const GET_MANY_ENTRY_ROWS: &str =
 /// left out. `lengths` is one number, since each further one costs a tenth of the page: the bytes of the value above
 /// bit 31, those of the key below. The bytes of the value are asked for where the row is at hand, so that they come
 /// from its header and the value is not read. `$2` is the first key wanted, `$3` the first one beyond (an empty BLOB
-/// sorts after every text: no bound), `$4` now, `$5` the number of entries.
+/// sorts after every text: no bound), `$4` now, `$5` the number of entries: as a bare parameter it would be part of the
+/// plan, and the statement would be prepared again for each page.
 pub(crate) const PAGE: &str = "SELECT group_concat((value_bytes << 32 | octet_length(key)) || ',' || \
      ifnull(expires_at, '') || ',' || ifnull(octet_length(metadata), '') || ',' || key || \
      CASE WHEN octet_length(metadata) <= $6 THEN metadata ELSE '' END, '') \
      FROM (SELECT key, expires_at, metadata, octet_length(value) AS value_bytes FROM kv \
      WHERE namespace = $1 AND key >= $2 AND key < $3 \
-     AND (expires_at IS NULL OR expires_at > $4) ORDER BY key LIMIT $5)";
+     AND (expires_at IS NULL OR expires_at > $4) ORDER BY key LIMIT $5 + 0)";
 
 pub(crate) const PING: &str = "SELECT 1 FROM namespaces WHERE id = $1";

@@ -105,7 +105,7 @@ struct Bounds {
 
 impl Bounds {
     /// How many times the bytes of a batch are held in all.
-    const BATCHES_HELD: usize = 3;
+    const BATCHES_HELD: usize = 2;
 
     /// How many batches may end before an earlier one does: one that is stuck is waited for, since a copy that is
     /// resumed begins with it.
