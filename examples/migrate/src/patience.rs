@@ -27,8 +27,8 @@ impl<'o> Observer<'o> {
     }
 }
 
-/// How long one piece of work waits for stores: for each of them in all since it first failed, and nothing was read from
-/// it or written to it any more.
+/// How long one piece of work waits for stores: for each of them in all since it first failed, and nothing was read
+/// from it or written to it any more.
 pub(crate) struct Patience<'a> {
     timer: &'a dyn Timer,
     max_wait: Duration,

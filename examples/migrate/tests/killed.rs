@@ -62,8 +62,8 @@ impl World {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Runs a command again and again, killing it after at most so many requests, a random number, until it ends by itself. Answers
-    /// its exit code and what it said.
+    /// Runs a command again and again, killing it after at most so many requests, a random number, until it ends by
+    /// itself. Answers its exit code and what it said.
     async fn until_it_ends(&mut self, requests_max: u64, arguments: &[&str]) -> (i32, String) {
         self.faults(50);
         for _ in 0..200 {

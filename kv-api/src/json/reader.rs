@@ -20,7 +20,8 @@ pub(super) fn check(text: &str, rules: Rules) -> Result<(), JsonError> {
     Reader { text, at: 0, rules, open: Vec::new(), names: Vec::new(), names_starts: Vec::new() }.document()
 }
 
-/// An array or object that has not ended. Small: what is nested as deep as it is long takes no more memory than its text.
+/// An array or object that has not ended. Small: what is nested as deep as it is long takes no more memory than its
+/// text.
 #[derive(Clone, Copy, PartialEq)]
 enum Open {
     Array,

@@ -19,7 +19,7 @@ use journal::Journal;
 /// Which copy a checkpoint is of: source, target, and each option that decides what is copied, by name.
 pub(crate) type Identity = BTreeMap<String, String>;
 
-/// A place that a copy has come to: all before it is in the target for good.
+/// A place that a copy has come to: all before it is in the target, and stays there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     /// The last batch before it, from 1.

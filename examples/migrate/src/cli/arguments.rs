@@ -76,7 +76,8 @@ impl Command {
 /// Copy all entries from one stop to the next
 ///
 /// A stop is a store URL, a file in the bulk format (.json is an array, .jsonl and .ndjson hold one item a line, each
-/// also with .gz or .zst), or - for standard input or output. With more than two stops, each is copied to the next in turn.
+/// also with .gz or .zst), or - for standard input or output. With more than two stops, each is copied to the next in
+/// turn.
 ///
 /// What begins with another word and a colon is an error: write ./name:with.json for such a file. No file or store may
 /// be named twice, by whatever name.
@@ -136,8 +137,8 @@ pub(crate) struct ImportArguments {
 
 /// Say what a copy would do, and write nothing
 ///
-/// Every entry is read and checked as the target would: what it would refuse, what would get lost, how much it is, and how
-/// many requests it takes.
+/// Every entry is read and checked as the target would: what it would refuse, what would get lost, how much it is, and
+/// how many requests it takes.
 #[derive(Args, Debug)]
 #[command(after_help = help::brief(), after_long_help = help::full())]
 pub(crate) struct PlanArguments {
@@ -170,9 +171,9 @@ pub(crate) struct PlanArguments {
 
 /// Compare all entries of two stores or files, and name what differs
 ///
-/// Each difference is a line of JSON on standard output, with key, line in the source, and mark: - is only in FROM, + only
-/// in TO, * in both and not alike. The options that say which entries are copied, and what becomes of those that do not
-/// fit, are those of the copy that is verified.
+/// Each difference is a line of JSON on standard output, with key, line in the source, and mark: - is only in FROM, +
+/// only in TO, * in both and not alike. The options that say which entries are copied, and what becomes of those that
+/// do not fit, are those of the copy that is verified.
 #[derive(Args, Debug)]
 #[command(after_help = help::brief(), after_long_help = help::full())]
 pub(crate) struct VerifyArguments {
@@ -209,8 +210,8 @@ pub(crate) struct VerifyArguments {
 
 /// Remove what interrupted copies have left beside a target
 ///
-/// That is the part file of a file, and the checkpoint. They are not needed when the copy shall not go on. What a copy that
-/// still runs is using stays.
+/// That is the part file of a file, and the checkpoint. They are not needed when the copy shall not go on. What a copy
+/// that still runs is using stays.
 #[derive(Args, Debug)]
 pub(crate) struct CleanArguments {
     /// The file or store that was to be written
@@ -241,8 +242,8 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = WHICH)]
     pub(crate) prefix: String,
 
-    /// Only entries whose key matches this glob, or another one that is given: * is any characters, ? one, [a-z] a class,
-    /// {a,b} a choice, \* a star
+    /// Only entries whose key matches this glob, or another one that is given: * is any characters, ? one, [a-z] a
+    /// class, {a,b} a choice, \* a star
     #[arg(long, value_name = "GLOB", help_heading = WHICH)]
     pub(crate) include: Vec<String>,
 
@@ -349,7 +350,8 @@ pub(crate) struct CopyOptions {
     #[arg(long, value_name = "N/SECONDS", value_parser = values::rate, help_heading = SPEED)]
     pub(crate) rate: Option<Rate>,
 
-    /// How long to wait, in all since it last went on, while a store asks for it or cannot be reached, such as 90s, 30m, 2h
+    /// How long to wait, in all since it last went on, while a store asks for it or cannot be reached, such as 90s,
+    /// 30m, 2h
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "30m", help_heading = SPEED)]
     pub(crate) max_wait: Duration,
 

@@ -30,8 +30,8 @@ pub(crate) fn of(stops: &[Stop], opened: &[Opened], arguments: &CopyOptions) -> 
     Ok(path.map(|path| CheckpointFile { path, restart: arguments.restart }))
 }
 
-/// Whether files can be made in its folder. Where not, a file target says so by its own name, and a store can be written
-/// all the same.
+/// Whether files can be made in its folder. Where not, a file target says so by its own name, and a store can be
+/// written all the same.
 fn can_be_written(path: &Path) -> bool {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     tempfile::tempfile_in(folder).is_ok()

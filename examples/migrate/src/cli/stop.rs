@@ -29,8 +29,8 @@ pub(crate) enum Opened {
     Stdio,
 }
 
-/// Reads the stops of a command, and refuses what cannot work before anything is touched. `files` are those that options
-/// name.
+/// Reads the stops of a command, and refuses what cannot work before anything is touched. `files` are those that
+/// options name.
 pub(crate) fn parse_all(texts: &[String], verify: bool, files: &[(&str, &Path)]) -> Result<Vec<Stop>, String> {
     if texts.len() < 2 {
         return Err("a copy needs a stop to copy from and one to copy to".to_owned());

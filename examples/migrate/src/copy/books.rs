@@ -70,7 +70,7 @@ impl Books {
         self.ledger.ended(written, is_last)
     }
 
-    /// All before the place is in the target for good; of a file, so much of it is whole.
+    /// All before the place is in the target, and stays there; of a file, so much of it is whole.
     pub(super) async fn reached(&mut self, mark: Option<Mark>, now: Duration) -> Result<()> {
         self.write_rejects().await?;
         let examples = self.ledger.take_examples();

@@ -83,8 +83,8 @@ async fn begin<'c, 's>(
     let began = options.clock.now();
     let mut checkpoint = open_checkpoint(&source, &sink, options, began).await?;
     let mut earlier = checkpoint.as_mut().and_then(Checkpoint::take_earlier);
-    // The file was put in its place, and the run ended before the checkpoint went; or its part was removed. No later run
-    // may take what is written now for what was written then.
+    // The file was put in its place, and the run ended before the checkpoint went; or its part was removed. No later
+    // run may take what is written now for what was written then.
     if let (To::File(path), Some(checkpoint)) = (&sink.0, &mut checkpoint)
         && earlier.as_ref().is_some_and(|earlier| earlier.place.mark.is_some())
         && !has_part(path.clone()).await
