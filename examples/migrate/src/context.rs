@@ -1,5 +1,8 @@
 //! What all parts of one copy or verification share.
 
+use std::future::Future;
+
+use crate::error::Result;
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::patience::{Observer, Patience};
@@ -35,6 +38,19 @@ impl<'a> Context<'a> {
     /// Says that it goes on where an earlier run ended.
     pub(crate) fn resumed(&self, at: Resumed) {
         self.observer.report(Event::Resumed(at));
+    }
+
+    /// Asks the store of a side until it answers, see [`Patience::ask`], at the rate that it may be asked. The question
+    /// takes so many requests.
+    ///
+    /// # Errors
+    /// As [`Patience::ask`].
+    pub(crate) async fn ask<T, F>(&self, side: Side, requests: usize, question: impl FnMut() -> F + Send) -> Result<T>
+    where
+        F: Future<Output = kv_api::Result<T>> + Send,
+    {
+        self.pace(side).admit(requests).await;
+        self.patience.ask(side, question).await
     }
 
     /// How often the store of a side may be asked.

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use crate::folder;
+
 /// Of a file that is read: it is another one when it has changed. `None` for what is not a regular file.
 pub(crate) fn of_source_file(path: &Path, about: &Metadata) -> Option<String> {
     if !about.is_file() {
@@ -27,7 +29,6 @@ pub(crate) fn of_target_file(path: &Path) -> io::Result<Option<String>> {
         }
         return Ok(about.is_file().then(|| path.display().to_string()));
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
-    Ok(Some(fs::canonicalize(parent)?.join(name).display().to_string()))
+    Ok(Some(fs::canonicalize(folder::of(path))?.join(name).display().to_string()))
 }

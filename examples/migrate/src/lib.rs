@@ -27,6 +27,7 @@ mod context;
 mod copy;
 mod error;
 mod filter;
+mod folder;
 mod identity;
 mod keys;
 mod loss;

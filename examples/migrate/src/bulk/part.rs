@@ -9,6 +9,7 @@ use flate2::Crc;
 use tempfile::TempPath;
 
 use super::write::Mark;
+use crate::folder;
 
 /// What the name of a part file ends in, behind the name of the file.
 const ENDING: &str = ".kv-migrate-part";
@@ -72,7 +73,7 @@ impl Part {
         self.file.sync_data()?;
         if !self.stays {
             // Its name, too.
-            if let Some(folder) = folder(&self.path)? {
+            if let Some(folder) = folder::open(&self.path)? {
                 folder.sync_all()?;
             }
             self.stays = true;
@@ -124,7 +125,7 @@ impl Part {
             self.file.set_permissions(permissions)?;
         }
         self.file.sync_all()?;
-        folder(&self.path)
+        folder::open(&self.path)
     }
 }
 
@@ -175,7 +176,7 @@ pub(super) fn clean(target: &Path) -> io::Result<Vec<PathBuf>> {
     let own = path_of(target);
     let own_name: OsString = own.file_name().map(OsStr::to_owned).unwrap_or_default();
     let mut removed = Vec::new();
-    for entry in fs::read_dir(folder_of(target))? {
+    for entry in fs::read_dir(folder::of(target))? {
         let entry = entry?;
         let name = entry.file_name();
         let is_temporary =
@@ -288,13 +289,4 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 #[cfg(not(unix))]
 fn is_at(_file: &File, _path: &Path) -> io::Result<bool> {
     Ok(true)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// The folder of a file, to wait until the disk has its names. Not every system opens a folder.
-fn folder(path: &Path) -> io::Result<Option<File>> {
-    if cfg!(unix) { File::open(folder_of(path)).map(Some) } else { Ok(None) }
 }

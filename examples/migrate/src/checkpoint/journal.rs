@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Earlier, Identity, Place};
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::progress::Resumed;
 use crate::summary::Failure;
 
@@ -127,7 +128,9 @@ impl Journal {
         if length == 0 {
             let header = Line::Copy { version: VERSION, started, of: identity.clone() };
             journal.append(&header).and_then(|()| journal.file.sync_all()).map_err(failed)?;
-            sync_folder(path).map_err(failed)?;
+            // A new name is lasting when its folder is on the disk.
+            let folder = folder::open(path).map_err(failed)?;
+            folder.map_or(Ok(()), |folder| folder.sync_all()).map_err(failed)?;
         }
         Ok((journal, earlier))
     }
@@ -216,12 +219,6 @@ fn is_cut_header(file: &mut File) -> io::Result<bool> {
     file.seek(SeekFrom::Start(0))?;
     file.take(LINE_BYTES_MAX).read_to_end(&mut text)?;
     Ok(!text.contains(&b'\n') && text.starts_with(&BEGINNING[..BEGINNING.len().min(text.len())]))
-}
-
-/// A new name is lasting when its folder is on the disk.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// The first thing in which two copies differ.

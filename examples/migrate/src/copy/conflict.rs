@@ -35,9 +35,9 @@ pub(super) async fn settle(
     while !rest.is_empty() {
         let some;
         (some, rest) = rest.split_at(at_once.min(rest.len()));
-        context.target_pace.admit(some.len().div_ceil(per_request)).await;
+        let requests = some.len().div_ceil(per_request);
         let keys = || store.get_entry_many(some.iter().map(|entry| entry.record.key.as_str()));
-        let there = context.patience.ask(Side::Target, keys).await?;
+        let there = context.ask(Side::Target, requests, keys).await?;
         let (started, now) = (Some(writing.started), context.options.clock.now());
         // An expiry that an earlier attempt had rounded up (EXP-6) is the same.
         let (rounding, min_ttl) = (capabilities.expiry_resolution, capabilities.expiry_min);

@@ -124,9 +124,7 @@ impl<'a> Preview<'a> {
 pub(super) async fn existing(store: &Store, keys: Vec<String>, context: &Context<'_>) -> Result<u64> {
     /// How many are asked for at a time.
     const ASKED_AT_ONCE: usize = 16;
-    let asked = stream::iter(keys).map(|key| async move {
-        context.target_pace.admit(1).await;
-        context.patience.ask(Side::Target, || store.exists(key.as_str())).await
-    });
+    let asked =
+        stream::iter(keys).map(|key| async move { context.ask(Side::Target, 1, || store.exists(key.as_str())).await });
     asked.buffered(ASKED_AT_ONCE).try_fold(0, |found, exists| async move { Ok(found + u64::from(exists)) }).await
 }

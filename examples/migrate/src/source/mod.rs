@@ -1,5 +1,6 @@
 //! Where entries come from, chunk by chunk.
 
+pub(crate) mod at_once;
 mod file_walk;
 mod pages;
 mod store_walk;

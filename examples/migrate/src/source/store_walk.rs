@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesOrdered};
 use kv_api::{Cursor, Entry, ErrorKind, Reason, Store};
 
+use super::at_once::{self, ENTRIES_MAX, SINGLES};
 use super::{Chunk, Pages, Position, Room, blocking, no_such_place};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -14,19 +15,6 @@ use crate::options::Options;
 use crate::progress::Side;
 use crate::record::Record;
 use crate::summary::Failure;
-
-/// The most entries that are read at once.
-const ENTRIES_MAX: usize = 1000;
-
-/// How many values are asked for one by one at a time where their size is not known: as many as the memory bound allows
-/// for, whatever their size.
-const SINGLES: usize = 4;
-
-/// How many of them where no value of the store can be large.
-const SMALL_SINGLES: usize = 16;
-
-/// No value that is larger counts as small.
-const SMALL_BYTES: u64 = 1024 * 1024;
 
 pub(super) struct StoreWalk<'s> {
     store: &'s Store,
@@ -192,13 +180,13 @@ async fn read(
     context: &Context<'_>,
 ) -> Result<(Found, Vec<Wanted>)> {
     let capabilities = store.capabilities();
+    let at_once = at_once::of_unknown_size(capabilities);
     let are_sizes_known = wanted.iter().all(|wanted| wanted.value_bytes.is_some());
     let mut found = Vec::with_capacity(wanted.len());
     let mut bytes = 0;
     let mut rest = wanted.into_iter();
     if are_sizes_known || capabilities.bulk_read_items > 1 {
-        // A bulk read of the system is the most whose sizes are not known.
-        let most = if are_sizes_known { ENTRIES_MAX } else { capabilities.bulk_read_items };
+        let most = if are_sizes_known { ENTRIES_MAX } else { at_once };
         while bytes < bytes_max && !rest.as_slice().is_empty() {
             let part: Vec<_> = rest.by_ref().take(most).collect();
             for (wanted, entry) in read_part(store, part, context).await? {
@@ -208,11 +196,8 @@ async fn read(
         }
         return Ok((found, rest.collect()));
     }
-    let is_small = |limit: &kv_api::ItemLimit| limit.name == "value_bytes_max" && limit.max <= SMALL_BYTES;
-    let at_once = if capabilities.item_limits.iter().any(is_small) { SMALL_SINGLES } else { SINGLES };
     let single = |wanted: Wanted| async move {
-        context.source_pace.admit(1).await;
-        let entry = context.patience.ask(Side::Source, || store.get_entry(wanted.key.as_str())).await;
+        let entry = context.ask(Side::Source, 1, || store.get_entry(wanted.key.as_str())).await;
         match entry {
             // It is accounted for with those that a bulk read leaves out.
             Err(Error::Store(error)) if error.kind() == ErrorKind::WrongType || is_unfit(&error, &wanted) => {
@@ -242,9 +227,9 @@ async fn read_part(store: &Store, mut part: Vec<Wanted>, context: &Context<'_>) 
     let per_request = store.capabilities().bulk_read_items.max(1);
     let mut unfit = Vec::new();
     loop {
-        context.source_pace.admit(part.len().div_ceil(per_request)).await;
+        let requests = part.len().div_ceil(per_request);
         let keys = || store.get_entry_many(part.iter().map(|wanted| wanted.key.as_str()));
-        match context.patience.ask(Side::Source, keys).await {
+        match context.ask(Side::Source, requests, keys).await {
             Ok(entries) => return Ok(part.into_iter().zip(entries).chain(unfit).collect()),
             // The others are asked for again.
             Err(Error::Store(error)) => match error.index() {
@@ -267,8 +252,7 @@ fn is_unfit(error: &kv_api::Error, wanted: &Wanted) -> bool {
 /// vanished since they were listed (LIST-4) or were never there.
 async fn account_for(store: &Store, absent: Vec<Wanted>, chunk: &mut Chunk, context: &Context<'_>) -> Result<()> {
     let singles = stream::iter(absent).map(|wanted| async move {
-        context.source_pace.admit(1).await;
-        let found = context.patience.ask(Side::Source, || store.get_entry(wanted.key.as_str())).await;
+        let found = context.ask(Side::Source, 1, || store.get_entry(wanted.key.as_str())).await;
         (wanted, found)
     });
     let mut singles = singles.buffered(SINGLES);

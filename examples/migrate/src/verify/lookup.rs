@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::progress::Side;
 use crate::record::Record;
+use crate::source::at_once;
 
 /// A key to look up.
 #[derive(Debug)]
@@ -33,26 +34,8 @@ pub(super) struct Lookup<'s, 'x> {
 }
 
 impl<'s, 'x> Lookup<'s, 'x> {
-    /// The most entries that are read at once.
-    const ENTRIES_MAX: usize = 1000;
-
-    /// How many keys are asked for one by one at a time. So many entries may be in memory, however large they are.
-    const SINGLES: usize = 4;
-
-    /// How many where no value of the store is larger than [`SMALL_BYTES`](Self::SMALL_BYTES).
-    const SMALL_SINGLES: usize = 16;
-
-    const SMALL_BYTES: u64 = 1024 * 1024;
-
     pub(super) fn new(store: &'s Store, side: Side, fingerprints: &'s Fingerprints, context: &'s Context<'x>) -> Self {
-        let capabilities = store.capabilities();
-        let is_small = capabilities.item_limit("value_bytes_max").is_some_and(|max| max <= Self::SMALL_BYTES);
-        let unknown_max = match capabilities.bulk_read_items {
-            0..=1 if is_small => Self::SMALL_SINGLES,
-            0..=1 => Self::SINGLES,
-            // A system bounds its own bulk reads.
-            items => items.min(Self::ENTRIES_MAX),
-        };
+        let unknown_max = at_once::of_unknown_size(store.capabilities());
         Self { store, side, fingerprints, context, unknown_max, adapted: 1 }
     }
 
@@ -71,7 +54,7 @@ impl<'s, 'x> Lookup<'s, 'x> {
     /// step, so that large values behind small ones are met with a few at a time.
     fn next_part(&self, rest: &[Wanted]) -> usize {
         let (mut bytes, mut unknown) = (0_u64, 0);
-        let fitting = rest.iter().take(Self::ENTRIES_MAX).take_while(|wanted| {
+        let fitting = rest.iter().take(at_once::ENTRIES_MAX).take_while(|wanted| {
             match wanted.bytes {
                 Some(more) => bytes = bytes.saturating_add(more),
                 None => unknown += 1,
@@ -85,11 +68,11 @@ impl<'s, 'x> Lookup<'s, 'x> {
         let mut states = vec![(State::Absent, 0); part.len()];
         let mut asked: Vec<usize> = (0..part.len()).collect();
         let (store, side, context) = (self.store, self.side, self.context);
-        let (pace, per_request) = (context.pace(side), store.capabilities().bulk_read_items.max(1));
+        let per_request = store.capabilities().bulk_read_items.max(1);
         let entries = loop {
-            pace.admit(asked.len().div_ceil(per_request)).await;
+            let requests = asked.len().div_ceil(per_request);
             let keys = || store.get_entry_many(asked.iter().map(|at| part[*at].key.as_str()));
-            match context.patience.ask(side, keys).await {
+            match context.ask(side, requests, keys).await {
                 Ok(entries) => break entries,
                 // A key that the store cannot hold is not in it; the others are asked for again.
                 Err(Error::Store(error)) if error.kind() == ErrorKind::InvalidArgument => match error.index() {
@@ -114,11 +97,9 @@ impl<'s, 'x> Lookup<'s, 'x> {
         }
         self.adapted = (self.context.options.batch_bytes / largest).max(1).min(self.adapted * 2).min(self.unknown_max);
         // A bulk read leaves out what is no value (VAL-7), and what has vanished since it was named (LIST-4).
-        let singles = stream::iter(absent).map(|at| async move {
-            pace.admit(1).await;
-            (at, context.patience.ask(side, || store.get_entry(part[at].key.as_str())).await)
-        });
-        let mut singles = singles.buffered(Self::SINGLES);
+        let singles = stream::iter(absent)
+            .map(|at| async move { (at, context.ask(side, 1, || store.get_entry(part[at].key.as_str())).await) });
+        let mut singles = singles.buffered(at_once::SINGLES);
         while let Some((at, found)) = singles.next().await {
             match found {
                 Ok(Some(entry)) => {
