@@ -57,6 +57,34 @@ pub enum ListOrder {
     Lexicographic,
 }
 
+/// Whose clock ends an entry (EXP-10). Ordered: what comes later promises more.
+///
+/// ```
+/// use kv_api::{Capabilities, ExpiryClock};
+/// let capabilities = Capabilities::new("example");
+/// assert_eq!(capabilities.expiry_clock, ExpiryClock::System); // the default
+/// assert_eq!(capabilities.with_expiry_clock(ExpiryClock::Store).expiry_clock.to_string(), "store");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ExpiryClock {
+    /// The system's own, which is not ours to inject. What is checked before sending is checked by the store's injected
+    /// clock, and is a guard and no decision (EXP-5).
+    #[default]
+    System,
+    /// The store's injected clock, and no other: what is checked before sending is what decides.
+    Store,
+}
+
+impl fmt::Display for ExpiryClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "system",
+            Self::Store => "store",
+        })
+    }
+}
+
 /// When a write is seen (SET-7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -207,6 +235,8 @@ pub struct Capabilities {
     pub ttl: Support,
     /// An absolute expiry (EXP-1).
     pub expire_at: Support,
+    /// Whose clock ends an entry (EXP-10).
+    pub expiry_clock: ExpiryClock,
     /// What expiries are rounded up to (EXP-4).
     pub expiry_resolution: Duration,
     /// The least time ahead of an expiry, for both forms; zero without one (EXP-6).
@@ -295,6 +325,7 @@ impl Capabilities {
             reports_delete_many_outcome: false,
             ttl: Support::None,
             expire_at: Support::None,
+            expiry_clock: ExpiryClock::System,
             expiry_resolution: Duration::from_secs(1),
             expiry_min: Duration::ZERO,
             expire_at_max: Timestamp::YEAR_9999_END,
@@ -343,6 +374,8 @@ impl Capabilities {
         with_ttl, ttl: Support;
         /// Sets the support of an absolute expiry.
         with_expire_at, expire_at: Support;
+        /// Sets whose clock ends an entry; the system's by default.
+        with_expiry_clock, expiry_clock: ExpiryClock;
         /// Sets what expiries are rounded up to: at least 1 microsecond; 1 second by default.
         with_expiry_resolution, expiry_resolution: Duration;
         /// Sets the least time ahead of an expiry; zero by default.
@@ -498,6 +531,7 @@ impl Capabilities {
             reports_delete_many_outcome: self.reports_delete_many_outcome && other.reports_delete_many_outcome,
             ttl: self.ttl.min(other.ttl),
             expire_at: self.expire_at.min(other.expire_at),
+            expiry_clock: self.expiry_clock.min(other.expiry_clock),
             expiry_resolution: self.expiry_resolution.max(other.expiry_resolution),
             expiry_min: self.expiry_min.max(other.expiry_min),
             expire_at_max: self.expire_at_max.min(other.expire_at_max),

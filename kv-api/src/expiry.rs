@@ -42,7 +42,7 @@ pub enum ExpiryPrecedence {
     ExpireAt,
     /// The ttl counts; the absolute time is not even checked. The documented rule of Cloudflare KV.
     Ttl,
-    /// Both are checked, and the one that ends first is sent, in its own form.
+    /// Both are checked, and the one that ends first by the store's clock is sent, in its own form.
     Earliest,
     /// Giving both is `InvalidArgument`.
     Reject,

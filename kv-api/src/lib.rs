@@ -36,7 +36,7 @@ mod walk;
 
 pub use authority::Authority;
 pub use backend::Backend;
-pub use capabilities::{Capabilities, Consistency, ItemLimit, ItemParts, ListOrder, Support, ValueKinds};
+pub use capabilities::{Capabilities, Consistency, ExpiryClock, ItemLimit, ItemParts, ListOrder, Support, ValueKinds};
 #[cfg(feature = "tokio")]
 pub use clock::TokioTimer;
 pub use clock::{Clock, ManualClock, SystemClock, Timer, Timestamp};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Capabilities, Consistency, ListOrder, Support, Timestamp, ValueKinds};
+use kv_api::{Capabilities, Consistency, ExpiryClock, ListOrder, Support, Timestamp, ValueKinds};
 
 /// The greatest length of a key in bytes. Backendless names none; a key of this length fits any address, with each of
 /// its bytes percent-encoded.
@@ -29,6 +29,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("backendless")
     .with_reports_delete_outcome(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
+    .with_expiry_clock(ExpiryClock::System)
     .with_expiry_resolution(Duration::from_secs(1))
     .with_expire_at_max(Timestamp::from_unix_seconds(EXPIRE_AT_MAX_SECONDS))
     .with_expiry_read(true)

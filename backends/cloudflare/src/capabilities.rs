@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kv_api::{
-    Capabilities, Consistency, ItemLimit, ListOrder, RequestRate, Support, TaggedMetadata, Timestamp, ValueKinds,
+    Capabilities, Consistency, ExpiryClock, ItemLimit, ListOrder, RequestRate, Support, TaggedMetadata, Timestamp,
+    ValueKinds,
 };
 
 use crate::wire::{BULK_LIMITS, GET_KEYS_MAX};
@@ -17,6 +18,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("cloudflare")
     .with_if_exists(Support::BestEffort)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
+    .with_expiry_clock(ExpiryClock::System)
     .with_expiry_min(EXPIRY_MIN)
     // The binding has been seen to cut greater numbers of seconds to 32 signed bits; what REST does with them is
     // unknown, and an entry that ended in the past would be lost (CAP-3). One less, as a ttl may be sent with a second

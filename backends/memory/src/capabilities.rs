@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKind, ValueKinds};
+use kv_api::{Capabilities, Consistency, ExpiryClock, ItemLimit, ListOrder, Support, ValueKind, ValueKinds};
 
 /// The greatest length of a key in bytes: what the block's header can hold.
 pub(crate) const KEY_BYTES_MAX: usize = 65_535;
@@ -26,6 +26,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("memory")
     .with_reports_delete_many_outcome(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
+    .with_expiry_clock(ExpiryClock::Store)
     .with_expiry_resolution(Duration::from_millis(1))
     .with_expiry_read(true)
     .with_expire(Support::Native)

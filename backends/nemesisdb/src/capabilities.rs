@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use kv_api::{Capabilities, Consistency, ItemLimit, Support, ValueKinds};
+use kv_api::{Capabilities, Consistency, ExpiryClock, ItemLimit, Support, ValueKinds};
 
 use crate::config::NemesisdbConfig;
 use crate::wire::message::{ENDS_BYTES, PAIR_BYTES_LEAST, pair_bytes, quoted_bytes};
@@ -21,6 +21,7 @@ pub static CAPABILITIES_WITH_EXPIRY: Capabilities = shared()
     .with_if_not_exists(Support::BestEffort)
     .with_ttl(Support::Emulated)
     .with_expire_at(Support::Emulated)
+    .with_expiry_clock(ExpiryClock::Store)
     .with_expiry_resolution(Duration::from_millis(1));
 
 const fn shared() -> Capabilities {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, RequestRate, Support, ValueKinds};
+use kv_api::{Capabilities, Consistency, ExpiryClock, ItemLimit, ListOrder, RequestRate, Support, ValueKinds};
 
 use crate::wire::{stored_bytes, value_bytes};
 
@@ -27,6 +27,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("puter")
     .with_if_exists(Support::BestEffort)
     .with_ttl(Support::Emulated)
     .with_expire_at(Support::Native)
+    .with_expiry_clock(ExpiryClock::System)
     .with_expire(Support::BestEffort)
     .with_metadata(Support::Emulated)
     .with_value_kinds(ValueKinds::ALL)

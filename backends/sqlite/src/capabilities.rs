@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, ValueKinds};
+use kv_api::{Capabilities, Consistency, ExpiryClock, ItemLimit, ListOrder, Support, ValueKinds};
 
 use crate::store::READ_KEYS_MAX;
 
@@ -39,6 +39,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("sqlite")
     .with_reports_delete_many_outcome(true)
     .with_ttl(Support::Native)
     .with_expire_at(Support::Native)
+    .with_expiry_clock(ExpiryClock::Store)
     .with_expiry_resolution(Duration::from_millis(1))
     .with_expiry_read(true)
     .with_expire(Support::Native)
