@@ -512,12 +512,14 @@ impl Capabilities {
     /// and how much is held, not how stale a read is or who wins a race.
     ///
     /// ```
-    /// use kv_api::{Capabilities, Support};
+    /// use kv_api::{Capabilities, ExpiryClock, Support};
     /// let strong = Capabilities::new("strong").with_if_exists(Support::Native).with_key_bytes(1, 1024);
     /// let weak = Capabilities::new("weak").with_if_exists(Support::BestEffort).with_key_bytes(6, 4096);
     /// let restricted = strong.restricted_to(&weak);
     /// assert_eq!((restricted.system, restricted.if_exists), ("strong", Support::BestEffort));
     /// assert_eq!((restricted.key_bytes_min, restricted.key_bytes_max), (6, 1024));
+    /// let store = Capabilities::new("store").with_expiry_clock(ExpiryClock::Store);
+    /// assert_eq!(store.restricted_to(&weak).expiry_clock, ExpiryClock::System);
     /// ```
     #[must_use]
     pub fn restricted_to(&self, other: &Self) -> Self {

@@ -183,6 +183,7 @@ fn ceil_to(ttl: Duration, resolution: Duration) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::ExpiryClock;
     use crate::clock::ManualClock;
     use crate::error::ErrorKind;
     use proptest::prelude::*;
@@ -275,6 +276,24 @@ mod tests {
         let latest = Timestamp::from_unix_seconds(2_000_000);
         let error = resolve(&whole_seconds().with_expire_at_max(latest), at_millis(1_000_000_000)).unwrap_err();
         assert_eq!(error.reason(), Some(&Reason::ExpiryTooLate { latest }));
+    }
+
+    /// The guard is the same whoever decides: only the latest is judged of a ttl, and only by refusing (EXP-5).
+    #[test]
+    fn exp_5_a_wrong_clock_refuses_and_changes_nothing_that_is_sent() {
+        let system = whole_seconds();
+        assert_eq!(system.expiry_clock, ExpiryClock::System);
+        let at = Timestamp::from_unix_seconds(2_000_000);
+        let (ttl, by_time) = (ttl_millis(5_000), ExpiryOptions { expire_at: Some(at), ..ExpiryOptions::default() });
+        for wrong in [Timestamp::UNIX_EPOCH, NOW, Timestamp::from_unix_seconds(1_999_999)] {
+            let clock = ManualClock::new(wrong);
+            assert_eq!(ttl.resolve(&system, &clock).unwrap(), Expiry::After(Duration::from_secs(5)));
+            assert_eq!(by_time.resolve(&system, &clock).unwrap(), Expiry::At(at));
+        }
+        let ahead = ManualClock::new(Timestamp::YEAR_9999_END);
+        let latest = Timestamp::YEAR_9999_END;
+        assert_eq!(ttl.resolve(&system, &ahead).unwrap_err().reason(), Some(&Reason::ExpiryTooLate { latest }));
+        assert_eq!(by_time.resolve(&system, &ahead).unwrap_err().reason(), Some(&Reason::ExpiryInPast));
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn print_capabilities(capabilities: &Capabilities) {
         ("value kinds", kinds.collect::<Vec<_>>().join(", ")),
         ("order of a list", order.to_owned()),
         ("expiry rounded up to", format!("{:?}", capabilities.expiry_resolution)),
+        ("expiry by the clock of", format!("the {}", capabilities.expiry_clock)),
         ("writes are seen", seen),
         ("key bytes", range(capabilities.key_bytes_min, capabilities.key_bytes_max)),
     ] {
