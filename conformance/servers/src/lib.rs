@@ -1,1 +1,20 @@
 #![doc = include_str!("../README.md")]
+
+mod error;
+mod home;
+mod pool;
+mod ports;
+mod process;
+mod redis;
+mod resp;
+mod runner;
+mod system;
+mod time;
+
+pub use error::{Error, Result};
+pub use pool::{Lease, Pool, Server};
+pub use redis::{Redis, RedisOptions};
+pub use resp::Reply;
+pub use runner::{Ending, Test, run, suite};
+pub use system::System;
+pub use time::{BothClocks, ServerTime};
