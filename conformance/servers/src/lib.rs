@@ -4,15 +4,18 @@ mod error;
 mod home;
 mod pool;
 mod ports;
+mod postgres;
 mod process;
 mod redis;
 mod resp;
 mod runner;
 mod system;
 mod time;
+mod user;
 
 pub use error::{Error, Result};
 pub use pool::{Lease, Pool, Server};
+pub use postgres::{Postgres, PostgresOptions};
 pub use redis::{Redis, RedisOptions};
 pub use resp::Reply;
 pub use runner::{Ending, Test, run, suite};

@@ -16,16 +16,26 @@ use crate::{Error, Result};
 /// How long a server may take to start or to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// By which signal a server is ended that nobody needs any more, here and by the watcher.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// At once.
+    Kill,
+    /// At once too, but it ends its own children and frees what the kernel keeps for it: PostgreSQL.
+    Quit,
+}
+
 /// A running server, ended by its drop.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    end: End,
 }
 
 impl Process {
-    /// Starts it, with its output in `log`. `end` is the signal by which the watcher ends it.
-    pub(crate) fn start(command: &mut Command, log: &Path, end: &str) -> Result<Self> {
+    /// Starts it, with its output in `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path, end: End) -> Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command
@@ -35,8 +45,8 @@ impl Process {
             .stderr(output)
             .spawn()
             .when(format_args!("{name} does not start"))?;
-        let process = Self { child, log: log.to_owned() };
-        home()?.watch(process.id(), end)?;
+        let process = Self { child, log: log.to_owned(), end };
+        home()?.watch(process.id(), end.name())?;
         Ok(process)
     }
 
@@ -61,10 +71,17 @@ impl Process {
         Error::Failed(format!("the server {what}; the end of its log:\n{last}"))
     }
 
-    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+    /// Sends a signal, unless it has ended: its id may be another's then.
+    pub(crate) fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.check()?;
         let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| Error::failed("a process id out of range"))?;
         kill_process(pid, signal).when("a signal cannot be sent")
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) fn kill(mut self) {
+        self.end = End::Kill;
     }
 
     /// Waits until it has ended, which a signal asked it for.
@@ -79,11 +96,25 @@ impl Process {
     }
 }
 
-/// SIGKILL, and waits for its end, which is a matter of milliseconds.
+impl End {
+    /// As `kill -s` calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "KILL",
+            Self::Quit => "QUIT",
+        }
+    }
+}
+
+/// Waits for its end, which is a matter of milliseconds.
 impl Drop for Process {
     fn drop(&mut self) {
         // An error means that it has ended already.
-        let _ = self.child.kill();
+        let _ = match self.end {
+            End::Kill => self.signal(Signal::KILL),
+            // One that a test has stopped goes on first.
+            End::Quit => self.signal(Signal::QUIT).and_then(|()| self.signal(Signal::CONT)),
+        };
         let _ = self.child.wait();
         if let Ok(home) = home() {
             home.unwatch(self.child.id());

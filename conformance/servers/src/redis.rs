@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::error::While;
 use crate::home::home;
 use crate::ports::free_port;
-use crate::process::{PATIENCE, Patience, Process, is_port_in_use};
+use crate::process::{End, PATIENCE, Patience, Process, is_port_in_use};
 use crate::resp::{Reply, ask};
 use crate::time::{ServerTime, move_time};
 use crate::{Error, Result, Server, System};
@@ -149,7 +149,7 @@ impl Redis {
     /// When it does not end; then it was killed.
     pub async fn stop(&self) -> Result<()> {
         let process = self.process().take();
-        if let Some(process) = process {
+        if let Some(mut process) = process {
             process.signal(Signal::TERM)?;
             process.ended().await?;
         }
@@ -185,7 +185,7 @@ impl Redis {
         if !self.options.real_time {
             move_time(&mut command, &self.path("time"), System::Redis).await?;
         }
-        Process::start(&mut command, &self.path("log"), "KILL")
+        Process::start(&mut command, &self.path("log"), End::Kill)
     }
 
     async fn process_id(&self) -> Result<Option<i64>> {

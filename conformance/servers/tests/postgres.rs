@@ -1,0 +1,101 @@
+//! A private PostgreSQL: its time, its life, its pool.
+#![allow(clippy::unwrap_used, reason = "a test, which clippy cannot see: it has its own main")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures_util::future::join;
+use kv_api::Clock;
+use kv_servers::{Pool, Postgres, PostgresOptions, Result, System, tests};
+
+fn main() -> ExitCode {
+    kv_servers::run(
+        System::Postgres,
+        tests![
+            a_frozen_clock_is_the_servers_to_the_microsecond,
+            a_killed_server_starts_again_on_its_port_with_what_was_committed,
+            a_password_is_asked_for,
+            a_lease_begins_as_new,
+        ],
+    )
+}
+
+/// What `clock_timestamp()` says, in microseconds.
+async fn time(postgres: &Postgres) -> Result<i64> {
+    let found = postgres.sql("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").await?;
+    Ok(found.parse().unwrap())
+}
+
+async fn a_frozen_clock_is_the_servers_to_the_microsecond() -> Result<()> {
+    let postgres = Postgres::start(PostgresOptions::new()).await?;
+    postgres.time().freeze();
+    for step in [0, 1, 999_999, 86_400_000_000 * 365 * 100] {
+        postgres.time().advance(Duration::from_micros(step));
+        assert_eq!(time(&postgres).await?, postgres.time().now().as_unix_micros());
+    }
+    postgres.time().run();
+    let (first, second) = (time(&postgres).await?, time(&postgres).await?);
+    assert!(first < second && second <= postgres.time().now().as_unix_micros(), "{first}, {second}");
+    Ok(())
+}
+
+async fn a_killed_server_starts_again_on_its_port_with_what_was_committed() -> Result<()> {
+    for options in [PostgresOptions::new(), PostgresOptions::new().durable()] {
+        let postgres = Postgres::start(options).await?;
+        let address = postgres.address();
+        postgres.sql("create table a (b int)").await?;
+        for end in 0..4 {
+            postgres.sql(&format!("insert into a values ({end})")).await?;
+            // A process of the server that does not look whether it shall end.
+            let busy = postgres.sql("set statement_timeout = 20000; do 'begin loop end loop; end'");
+            let crash = async {
+                let started = "select count(*) from pg_stat_activity where query like 'set statement%'";
+                while postgres.sql(started).await? == "0" {}
+                match end {
+                    0 => postgres.kill(),
+                    1 => postgres.stop().await?,
+                    // A restart kills by itself.
+                    _ => {}
+                }
+                if end < 2 {
+                    let error = postgres.sql("select 1").await.unwrap_err().to_string();
+                    assert!(error.contains("refused"), "{error}");
+                }
+                postgres.restart().await
+            };
+            let (crashed, result) = join(crash, busy).await;
+            crashed?;
+            assert!(result.is_err());
+            assert_eq!(postgres.address(), address);
+            assert_eq!(postgres.sql("select max(b) from a").await?, end.to_string());
+        }
+    }
+    Ok(())
+}
+
+async fn a_password_is_asked_for() -> Result<()> {
+    let postgres = Postgres::start(PostgresOptions::new().password("hush 'hush'")).await?;
+    assert_eq!(postgres.sql("select current_user").await?, "postgres");
+    let without = Postgres::start(PostgresOptions::new()).await?;
+    let methods = "select distinct auth_method from pg_hba_file_rules";
+    assert_eq!(postgres.sql(methods).await?, "scram-sha-256");
+    assert_eq!(without.sql(methods).await?, "trust");
+    Ok(())
+}
+
+async fn a_lease_begins_as_new() -> Result<()> {
+    let pool = Pool::<Postgres>::new(1, PostgresOptions::new());
+    for end in 0..3 {
+        let postgres = pool.lease().await?;
+        assert!(!postgres.time().is_frozen());
+        assert_eq!(postgres.sql("show work_mem").await?, "4MB");
+        postgres.time().freeze();
+        postgres.time().advance(Duration::from_secs(86_400 * 365 * 100));
+        postgres.sql("create table a (b int)").await?;
+        postgres.sql("alter system set work_mem = '8MB'").await?;
+        if end == 1 {
+            postgres.kill();
+        }
+    }
+    Ok(())
+}
