@@ -2,6 +2,7 @@
 
 mod error;
 mod home;
+mod link;
 mod pool;
 mod ports;
 mod postgres;
@@ -14,6 +15,7 @@ mod time;
 mod user;
 
 pub use error::{Error, Result};
+pub use link::{Link, Protocol};
 pub use pool::{Lease, Pool, Server};
 pub use postgres::{Postgres, PostgresOptions};
 pub use redis::{Redis, RedisOptions};

@@ -1,0 +1,206 @@
+//! One connection through a link: both directions in one task, and no lock.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::count::Shared;
+use super::dialect::Dialect;
+use super::lane::Lane;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The client has been sent an end, and what it still sends is dropped until it ends as well.
+    Ending,
+    Gone,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// `None` once the connection is gone.
+    client: Option<TcpStream>,
+    /// `None` before the server has been reached and after the end.
+    server: Option<TcpStream>,
+    dialect: Dialect,
+    up: Lane,
+    down: Lane,
+    phase: Phase,
+    client_has_ended: bool,
+    server_has_ended: bool,
+    server_was_sent_the_end: bool,
+    ends_when_idle: bool,
+    is_stalled: bool,
+    waker: Option<Waker>,
+}
+
+impl Connection {
+    pub(super) fn new(client: TcpStream, dialect: Dialect, is_stalled: bool) -> Self {
+        Self {
+            client: Some(client),
+            server: None,
+            dialect,
+            up: Lane::new(),
+            down: Lane::new(),
+            phase: Phase::Open,
+            client_has_ended: false,
+            server_has_ended: false,
+            server_was_sent_the_end: false,
+            ends_when_idle: false,
+            is_stalled,
+            waker: None,
+        }
+    }
+
+    /// The server has been reached.
+    pub(super) fn serve_by(&mut self, server: TcpStream) {
+        if self.phase == Phase::Open {
+            self.server = Some(server);
+        }
+    }
+
+    pub(super) const fn is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Gone)
+    }
+
+    /// Stops or lets flow what goes through.
+    pub(super) fn stall(&mut self, stall: bool) {
+        self.is_stalled = stall;
+        self.wake();
+    }
+
+    /// Ends the connection as soon as nothing is under way: at once, if nothing is. Whether it was at once.
+    pub(super) fn end_when_idle(&mut self) -> bool {
+        self.ends_when_idle = true;
+        self.wake();
+        if self.phase == Phase::Open && self.is_idle() {
+            self.begin_to_end();
+            return true;
+        }
+        false
+    }
+
+    /// Ends the connection now, so that the client's next read or write fails.
+    pub(super) fn reset(&mut self) {
+        if let Some(client) = self.client.take() {
+            // Where it cannot be set the client has gone already.
+            let _ = client.set_zero_linger();
+        }
+        self.server = None;
+        self.phase = Phase::Gone;
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.dialect.is_idle() && self.up.is_empty() && self.down.is_empty()
+    }
+
+    /// Sends the client an end and takes nothing more from it.
+    fn begin_to_end(&mut self) {
+        self.server = None;
+        self.phase = Phase::Ending;
+        if let Some(client) = &mut self.client {
+            // A system call that does not wait; a client that has gone needs no end.
+            let _ = Pin::new(client).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    /// Passes on what comes, until the connection begins to end or is gone.
+    pub(super) fn poll_flow(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
+        self.remember(cx);
+        while self.phase == Phase::Open {
+            if self.is_stalled {
+                return Poll::Pending;
+            }
+            match self.flow(cx, shared) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(_) => self.reset(),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn remember(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// One turn in both directions; whether anything moved.
+    fn flow(&mut self, cx: &mut Context<'_>, shared: &Shared) -> io::Result<bool> {
+        let (Some(client), Some(server)) = (&mut self.client, &mut self.server) else { return Ok(false) };
+        let malformed = |malformed: super::protocol::Malformed| io::Error::other(malformed.to_string());
+        let mut moved = false;
+
+        if !self.client_has_ended
+            && self.up.has_room()
+            && let Poll::Ready(count) = self.up.poll_fill(cx, client)
+        {
+            self.client_has_ended = count? == 0;
+            moved = true;
+        }
+        self.dialect.take_requests(&mut self.up, shared).map_err(malformed)?;
+        while !self.up.is_flushed() {
+            let Poll::Ready(count) = self.up.poll_send(cx, server) else { break };
+            count?;
+            moved = true;
+        }
+        if self.client_has_ended && self.up.is_flushed() && !self.server_was_sent_the_end {
+            self.server_was_sent_the_end = true;
+            let _ = Pin::new(&mut *server).poll_shutdown(cx);
+        }
+
+        if !self.server_has_ended
+            && self.down.has_room()
+            && let Poll::Ready(count) = self.down.poll_fill(cx, server)
+        {
+            self.server_has_ended = count? == 0;
+            moved = true;
+        }
+        self.dialect.take_answers(&mut self.down).map_err(malformed)?;
+        while !self.down.is_flushed() {
+            let Poll::Ready(count) = self.down.poll_send(cx, client) else { break };
+            count?;
+            moved = true;
+        }
+
+        let has_to_end = self.server_has_ended || self.dialect.has_to_end() || (self.ends_when_idle && self.is_idle());
+        if has_to_end && self.down.is_flushed() {
+            self.begin_to_end();
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Drops what the client still sends, until it ends as well. What it was sent last can be lost to it otherwise: a
+    /// socket that is closed with something unread in it takes back what has not been delivered.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.remember(cx);
+        let mut dropped = [0; 4096];
+        while self.phase == Phase::Ending {
+            let Some(client) = &mut self.client else { break };
+            let mut room = ReadBuf::new(&mut dropped);
+            match Pin::new(client).poll_read(cx, &mut room) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !room.filled().is_empty() => {}
+                Poll::Ready(_) => {
+                    self.client = None;
+                    self.phase = Phase::Gone;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,58 @@
+//! What the connections of a link share: what was counted, and what was ordered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::orders::{Deed, Orders};
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    requests: AtomicU64,
+    commands: AtomicU64,
+    connections: AtomicU64,
+    /// Of this link alone.
+    pub(super) orders: Orders,
+    /// Of all links to the nodes of a cluster.
+    pub(super) common: Arc<Orders>,
+    /// Gives numbers that no page of a list had before.
+    cursors: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn of(common: Arc<Orders>) -> Self {
+        Self { common, ..Self::default() }
+    }
+
+    pub(super) fn order(&self, is_write: bool, fits: impl Fn(&Deed) -> bool) -> Option<Deed> {
+        self.orders.next(is_write, &fits).or_else(|| self.common.next(is_write, &fits))
+    }
+
+    pub(super) fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn count_command(&self) {
+        self.commands.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn count_connection(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn commands(&self) -> u64 {
+        self.commands.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// A cursor of SCAN that no answer had before: far above those of a server of this size.
+    pub(super) fn fresh_cursor(&self) -> u64 {
+        (1 << 52) + self.cursors.fetch_add(1, Ordering::SeqCst)
+    }
+}
