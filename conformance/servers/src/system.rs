@@ -73,17 +73,23 @@ impl System {
         Ok(())
     }
 
-    /// Where a program is: in the `PATH`, or where Debian puts those of PostgreSQL, of which the newest counts.
+    /// Where a program is: in the `PATH`, or where Debian puts those of PostgreSQL, of which the newest counts. All of
+    /// PostgreSQL are of the version of `initdb`: Debian's `psql` in the `PATH` is a script that chooses one, slowly.
     pub(crate) fn program(self, name: &'static str) -> Result<PathBuf> {
         let path = env::var_os("PATH").unwrap_or_default();
         let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
         folders.extend(postgres_folders(Path::new("/usr/lib/postgresql")));
-        folders
-            .into_iter()
-            .map(|folder| folder.join(name))
-            .find(|path| path.is_file())
-            .ok_or(Error::Missing { system: self, program: name })
+        if self == Self::Postgres {
+            let initdb = find(&folders, "initdb").and_then(|path| path.canonicalize().ok());
+            let folder = initdb.as_deref().and_then(Path::parent);
+            folders.splice(0..0, folder.map(Path::to_path_buf));
+        }
+        find(&folders, name).ok_or(Error::Missing { system: self, program: name })
     }
+}
+
+fn find(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
+    folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// `15/bin` and its like, the highest version first.

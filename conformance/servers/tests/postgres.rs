@@ -85,14 +85,32 @@ async fn a_password_is_asked_for() -> Result<()> {
 
 async fn a_lease_begins_as_new() -> Result<()> {
     let pool = Pool::<Postgres>::new(1, PostgresOptions::new());
+    let mut first = None;
     for end in 0..3 {
         let postgres = pool.lease().await?;
         assert!(!postgres.time().is_frozen());
-        assert_eq!(postgres.sql("show work_mem").await?, "4MB");
+        let seen = postgres
+            .sql(
+                "select datname::text from pg_database union all select rolname from pg_roles \
+                 union all select nspname || coalesce(nspacl::text, '') from pg_namespace \
+                 union all select oid::regclass::text from pg_class where oid >= 16384 and relkind = 'r' \
+                 union all select name || setting from pg_settings where name in ('work_mem', 'search_path') \
+                 order by 1",
+            )
+            .await?;
+        let seen = (postgres.address(), seen);
+        assert_eq!(&seen, first.get_or_insert_with(|| seen.clone()), "lease {end}");
         postgres.time().freeze();
         postgres.time().advance(Duration::from_secs(86_400 * 365 * 100));
-        postgres.sql("create table a (b int)").await?;
-        postgres.sql("alter system set work_mem = '8MB'").await?;
+        for statement in [
+            "create role app login; create schema app authorization app; create table app.a (b int); create table b ()",
+            "grant create on schema public to app; drop view if exists c; create view c as select * from app.a",
+            "create database \"a b\"",
+            "alter system set work_mem = '8MB'",
+            "alter role postgres set search_path = app",
+        ] {
+            postgres.sql(statement).await?;
+        }
         if end == 1 {
             postgres.kill();
         }
