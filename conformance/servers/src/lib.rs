@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cluster;
 mod error;
 mod home;
 mod link;
@@ -14,6 +15,7 @@ mod system;
 mod time;
 mod user;
 
+pub use cluster::{RedisCluster, RedisClusterOptions};
 pub use error::{Error, Result};
 pub use link::{Link, Protocol};
 pub use pool::{Lease, Pool, Server};

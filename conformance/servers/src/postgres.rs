@@ -88,7 +88,7 @@ impl PostgresOptions {
 
 impl std::fmt::Debug for PostgresOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresOptions").field("durable", &self.durable).field("settings", &self.settings).finish()
+        f.debug_struct("PostgresOptions").field("durable", &self.durable).finish_non_exhaustive()
     }
 }
 

@@ -66,6 +66,18 @@ impl RedisOptions {
         self
     }
 
+    pub(crate) const fn is_real_time(&self) -> bool {
+        self.real_time
+    }
+
+    /// The nodes of a cluster ask each other for the password too.
+    pub(crate) fn of_cluster(self) -> Self {
+        match self.password.clone() {
+            Some(password) => self.setting("masterauth", password),
+            None => self,
+        }
+    }
+
     /// The file that the server reads, which keeps the password off the list of processes.
     fn file(&self, port: u16) -> String {
         let mut file = format!("port {port}\nbind 127.0.0.1\nprotected-mode no\ndaemonize no\nsave \"\"\n");
@@ -85,7 +97,7 @@ impl RedisOptions {
 
 impl std::fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisOptions").field("durable", &self.durable).field("settings", &self.settings).finish()
+        f.debug_struct("RedisOptions").field("durable", &self.durable).finish_non_exhaustive()
     }
 }
 
@@ -95,6 +107,7 @@ pub struct Redis {
     address: SocketAddr,
     options: RedisOptions,
     time: ServerTime,
+    time_file: PathBuf,
     /// Before the folder, so that it ends before its folder is removed.
     process: Mutex<Option<Process>>,
     folder: TempDir,
@@ -118,12 +131,24 @@ impl Redis {
 
     async fn start_on(port: u16, options: RedisOptions) -> Result<Self> {
         let folder = home()?.folder("redis-")?;
-        let time = ServerTime::of_server(&folder.path().join("time"), options.real_time)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        std::fs::create_dir(folder.path().join("data"))?;
-        let redis = Self { address, options, time, process: Mutex::new(None), folder };
+        let file = folder.path().join("time");
+        let time = ServerTime::of_server(&file, options.real_time)?;
+        let redis = Self::lay_out(port, options, time, file, folder)?;
         redis.restart().await?;
         Ok(redis)
+    }
+
+    /// One that is not running yet. Its clock is in `time_file`.
+    pub(crate) fn lay_out(
+        port: u16,
+        options: RedisOptions,
+        time: ServerTime,
+        time_file: PathBuf,
+        folder: TempDir,
+    ) -> Result<Self> {
+        std::fs::create_dir(folder.path().join("data"))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ok(Self { address, options, time, time_file, process: Mutex::new(None), folder })
     }
 
     /// Where it listens, the same after a restart.
@@ -183,7 +208,7 @@ impl Redis {
         let mut command = Command::new(System::Redis.program("redis-server")?);
         command.arg(&file).current_dir(self.path("data"));
         if !self.options.real_time {
-            move_time(&mut command, &self.path("time"), System::Redis).await?;
+            move_time(&mut command, &self.time_file, System::Redis).await?;
         }
         Process::start(&mut command, &self.path("log"), End::Kill)
     }
@@ -216,6 +241,23 @@ impl Redis {
         ask(self.address, &commands).await
     }
 
+    /// Whether it was started and neither killed nor stopped.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.process().is_some()
+    }
+
+    /// Removes its files, while it is not running.
+    pub(crate) fn empty(&self) -> Result<()> {
+        std::fs::remove_dir_all(self.path("data"))?;
+        Ok(std::fs::create_dir(self.path("data"))?)
+    }
+
+    /// Writes one of its files.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        std::fs::write(self.path("data").join(name), text).when(name)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -237,10 +279,7 @@ impl Server for Redis {
     async fn renew(&self) -> Result<()> {
         self.kill();
         self.time.reset();
-        for entry in std::fs::read_dir(self.path("data"))? {
-            let path = entry?.path();
-            if path.is_dir() { std::fs::remove_dir_all(path)? } else { std::fs::remove_file(path)? }
-        }
+        self.empty()?;
         self.restart().await
     }
 }

@@ -115,6 +115,11 @@ impl ServerTime {
         }
     }
 
+    /// Whether it is the machine's, and cannot be moved.
+    pub(crate) fn is_real(&self) -> bool {
+        matches!(&*self.0, Kind::Real { .. })
+    }
+
     fn change(&self, change: impl FnOnce(Setting) -> Setting) {
         let Kind::Moved { file, state } = &*self.0 else {
             panic!("this clock is the machine's and cannot be moved");
