@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -10,6 +11,10 @@ use futures_util::future::BoxFuture;
 use crate::context::Context;
 use crate::harness::Harness;
 use crate::outcome::{CaseResult, Outcome};
+use crate::pace::Pace;
+
+/// What a case says that came too late each time.
+const TOO_LATE: &str = "also with lives eight times as long: the harness states too small a granularity";
 
 /// One case: a promise of the contract, and how it is tried.
 pub struct Case {
@@ -35,19 +40,43 @@ impl Case {
         }
     }
 
-    /// Runs it on a fresh store. A panic is a failure.
+    /// Runs it on a fresh store. A panic is a failure. Where the harness's clock runs, a case that fails and has come
+    /// too late for an end is run again with longer lives, a bounded number of times.
     pub async fn run(&self, harness: &dyn Harness) -> Outcome {
+        let mut pace = Pace::new();
+        loop {
+            let (outcome, slower) = self.run_at(harness, pace).await;
+            match slower {
+                Some(slower) => pace = slower,
+                None => return outcome,
+            }
+        }
+    }
+
+    /// Runs it once, and answers at which pace to try it again if this run shows nothing.
+    async fn run_at(&self, harness: &dyn Harness, pace: Pace) -> (Outcome, Option<Pace>) {
+        let pace = Arc::new(pace);
+        let mut is_late = false;
         let run = async {
-            let context = Context::open(harness).await?;
-            (self.body)(&context).await
+            let context = Context::open(harness, Arc::clone(&pace)).await?;
+            let result = (self.body)(&context).await;
+            is_late = context.is_late();
+            result
         };
-        match AssertUnwindSafe(run).catch_unwind().await {
+        let outcome = match AssertUnwindSafe(run).catch_unwind().await {
             Ok(result) => Outcome::from(result),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
-                Outcome::Failed(format!("panicked: {text}"))
+                return (Outcome::Failed(format!("panicked: {text}")), None);
             }
+        };
+        match outcome {
+            Outcome::Failed(text) if is_late => {
+                let slower = pace.slower();
+                (Outcome::Failed(format!("{text}; the case came too late, {TOO_LATE}")), slower)
+            }
+            outcome => (outcome, None),
         }
     }
 }

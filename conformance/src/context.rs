@@ -6,11 +6,13 @@ use kv_api::{
     ValueKind, Version,
 };
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::show;
 use crate::harness::{Faults, Fixture, Harness};
 use crate::outcome::{CaseResult, Stop, not_applicable};
+use crate::pace::Pace;
 
 /// What a case works with.
 pub(crate) struct Context<'h> {
@@ -18,18 +20,19 @@ pub(crate) struct Context<'h> {
     pub(crate) fixture: Fixture,
     /// The store, with every race window accepted: what is tried one call after the other is the same with one.
     willing: Store,
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl<'h> Context<'h> {
-    pub(crate) async fn open(harness: &'h dyn Harness) -> Result<Self, Stop> {
+    pub(crate) async fn open(harness: &'h dyn Harness, pace: Arc<Pace>) -> Result<Self, Stop> {
         let fixture = harness.open().await?;
         let willing = fixture.store.allow_best_effort();
-        Ok(Self { harness, fixture, willing })
+        Ok(Self { harness, fixture, willing, pace })
     }
 
     /// The same on another fresh store.
     pub(crate) async fn fresh(&self) -> Result<Self, Stop> {
-        Self::open(self.harness).await
+        Self::open(self.harness, Arc::clone(&self.pace)).await
     }
 
     /// The handle as the harness gave it.

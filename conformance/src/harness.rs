@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use kv_api::{Clock, ManualClock, Result, Store, Timestamp};
 
+use crate::clock::ClientClock;
+
 /// Opens stores for the suite. One value stands for one way to set up a backend: settings that change its capabilities
 /// are harnesses of their own.
 #[async_trait]
@@ -22,6 +24,7 @@ pub trait Harness: Send + Sync {
 
 type Reopen = Box<dyn Fn() -> BoxFuture<'static, Result<Store>> + Send + Sync>;
 type OpenNamespace = Box<dyn Fn(String) -> BoxFuture<'static, Result<Store>> + Send + Sync>;
+type Restart = Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
 type WriteForeign = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 type WriteForeignType = Box<dyn Fn(String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
@@ -32,13 +35,15 @@ pub struct Fixture {
     pub(crate) time: Option<Box<dyn Time>>,
     pub(crate) reopen: Option<Reopen>,
     pub(crate) open_namespace: Option<OpenNamespace>,
+    pub(crate) open_with_wrong_credentials: Option<Reopen>,
+    pub(crate) restart: Option<Restart>,
     pub(crate) write_foreign: Option<WriteForeign>,
     pub(crate) byte_order_marks_taken_off: bool,
     pub(crate) json_rewritten: bool,
     pub(crate) write_foreign_type: Option<WriteForeignType>,
     pub(crate) requests: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
     pub(crate) faults: Option<Box<dyn Faults>>,
-    pub(crate) client_clock: Option<ManualClock>,
+    pub(crate) client_clock: Option<Box<dyn ClientClock>>,
     pub(crate) secret: Option<Secret>,
     /// Declared last and so dropped last: what the rest lives in.
     _guard: Option<Box<dyn Any + Send + Sync>>,
@@ -53,6 +58,8 @@ impl Fixture {
             time: None,
             reopen: None,
             open_namespace: None,
+            open_with_wrong_credentials: None,
+            restart: None,
             write_foreign: None,
             byte_order_marks_taken_off: false,
             json_rewritten: false,
@@ -139,7 +146,9 @@ impl Fixture {
     }
 
     /// How many requests have reached the system since it was opened, so that "refused before anything is sent" can be
-    /// asserted.
+    /// asserted. Where the system has connections, a request is a round trip: what is sent together before an answer is
+    /// awaited is one. Connecting is none, with all that belongs to it, and neither is what a store does by itself in
+    /// the background.
     #[must_use]
     pub fn with_requests(mut self, requests: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         self.requests = Some(Box::new(requests));
@@ -154,10 +163,32 @@ impl Fixture {
     }
 
     /// The clock of this side, where it is another than the system's: the suite sets it wrong to show that no expiry
-    /// hangs on it (EXP-3). `with_time` must move both.
+    /// hangs on it (EXP-3, EXP-10). `with_time` must move both. [`OffsetClock`](crate::OffsetClock) is one for a system
+    /// whose time runs, or is moved by other means.
     #[must_use]
-    pub fn with_client_clock(mut self, clock: ManualClock) -> Self {
-        self.client_clock = Some(clock);
+    pub fn with_client_clock(mut self, clock: impl ClientClock) -> Self {
+        self.client_clock = Some(Box::new(clock));
+        self
+    }
+
+    /// How to open the store with credentials that are wrong, and all else right (LIFE-1).
+    #[must_use]
+    pub fn with_wrong_credentials<F>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Store>> + Send + 'static,
+    {
+        self.open_with_wrong_credentials = Some(Box::new(move || Box::pin(open())));
+        self
+    }
+
+    /// How to end the system and start it again, with all its data (LIST-3). The future ends when the system answers
+    /// again; the store stays open, and its connections may be gone.
+    #[must_use]
+    pub fn with_restart<F>(mut self, restart: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.restart = Some(Box::new(move || Box::pin(restart())));
         self
     }
 
@@ -198,6 +229,8 @@ pub trait Time: Send + Sync + 'static {
 
     /// How far [`advance`](Self::advance) may overshoot: a case leaves this much room on both sides of an expiry. Zero,
     /// the default, for a clock that stands still between two calls; then every expiry is checked to the microsecond.
+    /// For a clock that runs, a few times what a call takes: a case that fails and has come too late is tried again
+    /// with longer lives, up to eight times as long.
     fn granularity(&self) -> Duration {
         Duration::ZERO
     }

@@ -4,18 +4,21 @@
 mod check;
 mod case;
 mod cases;
+mod clock;
 mod context;
 mod expiring;
 mod harness;
 pub mod logs;
 mod model;
 mod outcome;
+mod pace;
 mod races;
 mod report;
 mod rules;
 mod samples;
 
 pub use case::Case;
+pub use clock::{ClientClock, OffsetClock};
 pub use harness::{Fault, Faults, Fixture, Harness, Time};
 pub use outcome::Outcome;
 pub use report::{Report, run_all};

@@ -88,8 +88,10 @@ caught! {
     batch_stops_at_the_first_unmet_item: BatchStopsAtTheFirstUnmetItem by batch_2_one_result_per_item_in_input_order;
     bytes_become_text: BytesBecomeText by val_2_bytes_come_back;
     circle_is_the_end: CircleIsTheEnd by list_5_a_walk_in_circles_ends, list_5_a_walk_of_empty_pages_ends;
+    claims_its_own_clock: ClaimsItsOwnClock by exp_10_the_reported_clock_ends_an_entry;
     counter_takes_back: CounterTakesBack by cnt_1_a_dropped_increment_leaves_the_counter_in_range;
     counters_are_not_implemented: CountersAreNotImplemented by cap_1_counters_are_kept_or_refused;
+    cursor_skips_after_a_restart: CursorSkipsAfterARestart by list_3_a_walk_across_a_restart_loses_nothing;
     cursor_starts_again: CursorStartsAgain by list_2_no_key_is_lost_between_pages, list_3_a_cursor_survives_the_process;
     delete_ignores_the_version: DeleteIgnoresTheVersion by del_2_a_version_guards_a_delete;
     delete_of_expired_says_deleted: DeleteOfExpiredSaysDeleted by exp_7_an_expired_entry_is_invisible_to_deletes;
@@ -104,6 +106,8 @@ caught! {
     foreign_type_fails_the_batch: ForeignTypeFailsTheBatch by val_7_a_key_of_a_foreign_type_is_there;
     foreign_type_is_missing: ForeignTypeIsMissing by val_7_a_key_of_a_foreign_type_is_there;
     garbled_is_missing: GarbledIsMissing by err_3_a_fault_that_lasts_is_told_for_what_it_is;
+    hides_by_the_clock_here: HidesByTheClockHere by exp_3_a_wrong_clock_here_moves_no_ttl,
+        exp_10_the_reported_clock_ends_an_entry;
     if_not_exists_is_refused_over_expired: IfNotExistsIsRefusedOverExpired
         by set_4_if_not_exists_is_met_over_an_expired_entry;
     increment_accepts_text: IncrementAcceptsText by cnt_1_only_a_json_integer_can_be_counted_in;
@@ -126,6 +130,7 @@ caught! {
     overwrite_keeps_the_expiry: OverwriteKeepsTheExpiry by set_1_a_set_without_expiry_never_expires;
     overwrite_keeps_the_metadata: OverwriteKeepsTheMetadata by set_1_a_set_without_metadata_has_none;
     page_is_larger_than_asked: PageIsLargerThanAsked by list_1_a_page_has_at_most_the_limit;
+    past_is_never: PastIsNever by exp_5_an_expiry_past_by_the_systems_clock_alone_leaves_no_entry;
     racy_if_exists: RacyIfExists by set_6_no_delete_of_the_store_comes_between;
     racy_if_not_exists: RacyIfNotExists by set_6_exactly_one_if_not_exists_wins,
         set_6_one_store_never_races_with_itself, set_6_no_set_of_the_store_comes_between;
@@ -144,6 +149,8 @@ caught! {
     secret_is_shown: SecretIsShown by err_2_no_secret_is_shown;
     standstill_is_the_end: StandstillIsTheEnd
         by list_3_a_cursor_that_stands_still_is_refused, list_5_a_walk_that_stands_still_ends;
+    strangers_are_asked_to_wait: StrangersAreAskedToWait by life_1_wrong_credentials_are_refused;
+    strangers_are_served: StrangersAreServed by life_1_wrong_credentials_are_refused;
     throttled_is_unknown: ThrottledIsUnknown by err_3_a_fault_that_lasts_is_told_for_what_it_is;
     torn_by_a_drop: TornByADrop by err_6_a_dropped_call_leaves_each_entry_whole;
     torn_reads: TornReads by get_1_all_parts_come_from_one_write;
@@ -196,6 +203,13 @@ async fn one_tick_late_is_allowed_and_one_tick_early_is_caught() {
         let early = case.run(&ReferenceHarness::with(Bug::EndsOneTickEarly).with_tick(TICK)).await;
         assert!(matches!(early, Outcome::Failed(_)), "{name}: {early}");
     }
+}
+
+/// A system whose walks end with it says so, and that is right too (LIST-3).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_that_a_restart_has_lost_is_said_to_be() {
+    let case = Case::find("list_3_a_walk_across_a_restart_loses_nothing").expect("a case of this name");
+    assert_eq!(case.run(&ReferenceHarness::whole().that_loses_places()).await, Outcome::Passed);
 }
 
 /// Bugs that show in what single calls do, one after the other, are found by the random sequences too.

@@ -266,7 +266,10 @@ pub(crate) async fn batch_5_a_batch_sends_no_more_than_single_calls(cx: &Context
     const ITEMS: u64 = 20;
     let Some(before) = cx.requests() else { return not_applicable("the harness counts no requests") };
     let keys: Vec<String> = (0..ITEMS).map(|number| cx.key(&format!("k{number}."))).collect();
+    // The first call of its kind may take more requests, to prepare what it sends.
+    cx.store().set(&keys[0], cx.value(0)).await?;
     let single = {
+        let before = cx.requests().unwrap_or(before);
         cx.store().set(&keys[0], cx.value(0)).await?;
         cx.requests().unwrap_or(before) - before
     };

@@ -268,7 +268,8 @@ pub(crate) async fn err_4_a_step_is_never_repeated_blindly(cx: &Context<'_>) -> 
         ensure!(error.is_outcome_unknown(), "expire whose answer was lost must say so: {error}");
     }
     if cx.declares(Feature::AllOrNothing) {
-        faults.inject(Fault::AnswerLost, 1);
+        // Where it is a transaction of several requests, what comes before its end is certainly not applied.
+        faults.inject_into_writes(Fault::AnswerLost, 1);
         let result = cx.store().set_many_all_or_nothing([SetItem::new(&*plain, cx.value(2))]).await;
         faults.inject(Fault::AnswerLost, 0);
         let error = ensure_err!(result, "an all-or-nothing batch whose answer was lost");
@@ -403,13 +404,14 @@ pub(crate) async fn err_6_a_dropped_increment_counts_once_or_not(cx: &Context<'_
     cx.with(Feature::ValueKind(ValueKind::Json)).await?;
     let key = cx.key("k");
     let mut last = store.increment(&key, 1).await?;
-    for polls in 0..24 {
-        dropped_after(polls, Box::pin(async { drop(store.increment(&key, 1).await) })).await;
+    // The first is dropped before it has begun.
+    for dropped in 0..24_u8 {
+        dropped_after(dropped.into(), Box::pin(async { drop(store.increment(&key, 1).await) })).await;
         let now = store.increment(&key, 1).await?;
-        ensure!(
-            now == last + 1 || now == last + 2,
-            "between {last} and {now} there was one dropped increment and one more"
-        );
+        ensure!(now > last, "an increment of {last} answers {now}");
+        // A dropped one may still be on its way, on a connection of its own, and be counted later.
+        let (dropped, ended) = (i64::from(dropped), i64::from(dropped) + 2);
+        ensure!(now <= dropped + ended, "{dropped} dropped increments and {ended} others have led to {now}");
         last = now;
     }
     Ok(())

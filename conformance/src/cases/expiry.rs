@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use kv_api::{
-    DeleteOutcome, EntryExpiry, ExpiryPrecedence, Feature, Metadata, MinTtl, Reason, SetItem, SetStatus, Support,
-    Timestamp,
+    DeleteOutcome, EntryExpiry, ErrorKind, ExpiryClock, ExpiryPrecedence, Feature, Metadata, MinTtl, Reason, SetItem,
+    SetStatus, Support, Timestamp,
 };
 use serde_json::json;
 
+use crate::clock::ClientClock;
 use crate::context::{Context, collected};
 use crate::expiring::{Form, Life};
 use crate::outcome::{CaseResult, Stop, not_applicable};
@@ -23,7 +24,7 @@ async fn ends_in_time(cx: &Context<'_>, form: Form) -> CaseResult {
     cx.expect(&key, Some(&cx.value(1)), "just before its expiry").await?;
     cx.pass_until_end(life).await?;
     cx.expect(&key, None, "at its expiry").await?;
-    cx.pass(life.ttl * 3).await?;
+    cx.pass(cx.long(life)?).await?;
     cx.expect(&key, None, "long after its expiry").await
 }
 
@@ -148,9 +149,7 @@ pub(crate) async fn exp_3_a_wrong_clock_here_moves_no_ttl(cx: &Context<'_>) -> C
     if cx.capabilities().ttl != Support::Native {
         return not_applicable("a ttl is declared as emulated: the backend knows absolute times alone");
     }
-    let Some(clock) = &cx.fixture.client_clock else {
-        return not_applicable("the harness has no clock of this side that could be wrong");
-    };
+    let clock = client_clock(cx)?;
     let fast = cx.now()?.checked_add(Duration::from_secs(86_400)).unwrap_or(Timestamp::YEAR_9999_END);
     for wrong in [fast, Timestamp::UNIX_EPOCH] {
         let key = cx.key("k");
@@ -171,24 +170,24 @@ pub(crate) async fn exp_3_a_wrong_clock_here_moves_no_ttl(cx: &Context<'_>) -> C
 pub(crate) async fn exp_4_rounding_never_ends_an_entry_early(cx: &Context<'_>) -> CaseResult {
     let resolution = cx.capabilities().expiry_resolution;
     let microsecond = Duration::from_micros(1);
+    let odd = [Duration::ZERO, microsecond, resolution / 2, resolution.saturating_sub(microsecond)];
+    // From a whole moment and from an odd one; a clock that runs is at an odd one anyway.
+    let starts = if cx.runs()? { &odd[..1] } else { &odd };
     for form in cx.forms().await? {
-        // From a whole moment and from an odd one, a whole ttl and odd ones.
-        for start in [Duration::ZERO, microsecond, resolution / 2, resolution.saturating_sub(microsecond)] {
-            for odd in [Duration::ZERO, microsecond, resolution / 2, resolution.saturating_sub(microsecond)] {
+        for start in starts {
+            for odd in odd {
                 let key = cx.key("k");
                 cx.align().await?;
-                cx.pass(start).await?;
-                let life = cx.life(form, 1)?;
-                let (ttl, Some(end)) = (life.ttl + odd, life.end.checked_add(odd)) else {
-                    return not_applicable("the harness's time is too near to the end of time");
-                };
-                let life = Life { form, ttl, end };
+                cx.pass(*start).await?;
+                let ttl = cx.life(form, 1)?.ttl + odd;
+                let life = cx.begin(form, ttl)?;
                 life.set(cx.store().set(&key, cx.value(1))).await?;
                 cx.pass_until_before_end(life).await?;
                 let when = format!("just before the end of {form:?} {ttl:?}, begun {start:?} after a whole moment");
                 cx.expect(&key, Some(&cx.value(1)), &when).await?;
                 // A ttl is rounded up, and where the store keeps whole moments its end is too.
-                cx.pass(cx.before()? + resolution * 2 + cx.after()?).await?;
+                cx.pass_until_end(life).await?;
+                cx.pass(resolution * 2).await?;
                 cx.expect(&key, None, &format!("two resolutions after the end of {form:?} {ttl:?}")).await?;
             }
         }
@@ -234,8 +233,9 @@ pub(crate) async fn exp_5_a_ttl_of_zero_is_refused(cx: &Context<'_>) -> CaseResu
 /// EXP-5: an absolute expiry that is not in the future is refused.
 pub(crate) async fn exp_5_an_expiry_in_the_past_is_refused(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::ExpireAt).await?;
-    let now = cx.now()?;
-    let micros = now.as_unix_micros();
+    // Where two clocks run they may differ by as much.
+    let room = i64::try_from(cx.room()?.as_micros()).unwrap_or(i64::MAX);
+    let micros = cx.now()?.as_unix_micros().saturating_sub(room);
     let past = [micros, micros - 1, micros - 1_000_000, 1, 0, -1, i64::MIN].map(Timestamp::from_unix_micros);
     for end in past {
         refused(cx, Form::At, Life { form: Form::At, ttl: Duration::ZERO, end }, &Reason::ExpiryInPast).await?;
@@ -257,10 +257,11 @@ pub(crate) async fn exp_5_an_expiry_too_late_is_refused(cx: &Context<'_>) -> Cas
             let end = cx.now()?.checked_add(ttl).unwrap_or(Timestamp::from_unix_micros(i64::MAX));
             refused(cx, form, Life { form, ttl, end }, &reason).await?;
         }
-        // The latest itself, as far as the resolution reaches it.
+        // The latest itself, as far as the resolution reaches it; a ttl that is sent later ends later.
+        let sent_within = if form == Form::Ttl && cx.runs()? { Duration::from_secs(60) } else { Duration::ZERO };
         let resolution = i64::try_from(cx.capabilities().expiry_resolution.as_micros()).unwrap_or(i64::MAX).max(1);
         let whole = Timestamp::from_unix_micros(latest.as_unix_micros().div_euclid(resolution) * resolution);
-        let life = Life { form, ttl: whole.saturating_since(cx.now()?), end: whole };
+        let life = Life { form, ttl: whole.saturating_since(cx.now()?).saturating_sub(sent_within), end: whole };
         let key = cx.key("latest");
         life.set(cx.store().set(&key, cx.value(1))).await?;
         cx.expect(&key, Some(&cx.value(1)), "with the latest expiry").await?;
@@ -277,16 +278,12 @@ pub(crate) async fn exp_6_an_expiry_below_the_minimum_is_refused(cx: &Context<'_
     }
     for form in forms {
         cx.align().await?;
-        let now = cx.now()?;
-        let at = |ttl: Duration| now.checked_add(ttl).map(|end| Life { form, ttl, end });
-        let (Some(below), Some(rounded), Some(exact)) =
-            (at(minimum - resolution), at(minimum - resolution / 2), at(minimum))
-        else {
-            return not_applicable("the harness's time is too near to the end of time");
-        };
-        refused(cx, form, below, &Reason::ExpiryTooSoon { minimum }).await?;
-        for accepted in [rounded, exact] {
+        refused(cx, form, cx.begin(form, minimum - resolution)?, &Reason::ExpiryTooSoon { minimum }).await?;
+        // On a clock that runs an absolute time comes nearer on its way.
+        let sent_within = if form == Form::At { cx.room()? * 4 } else { Duration::ZERO };
+        for accepted in [minimum - resolution / 2, minimum] {
             let key = cx.key("k");
+            let accepted = cx.begin(form, accepted + sent_within)?;
             accepted.set(cx.store().set(&key, cx.value(1))).await?;
             cx.expect(&key, Some(&cx.value(1)), "with the least expiry").await?;
         }
@@ -304,13 +301,10 @@ pub(crate) async fn exp_6_the_minimum_can_be_rounded_up_to(cx: &Context<'_>) -> 
     for form in forms {
         let key = cx.key("k");
         cx.align().await?;
-        let (now, ttl) = (cx.now()?, minimum / 2);
-        let (Some(asked), Some(end)) = (now.checked_add(ttl), now.checked_add(minimum)) else {
-            return not_applicable("the harness's time is too near to the end of time");
-        };
         let rounding = cx.store().with_min_ttl(MinTtl::RoundUp);
-        Life { form, ttl, end: asked }.set(rounding.set(&key, cx.value(1))).await?;
-        let given = Life { form, ttl: minimum, end };
+        // What is given instead counts from when it is asked for, in either form.
+        let given = cx.begin(Form::Ttl, minimum)?;
+        cx.begin(form, minimum / 2)?.set(rounding.set(&key, cx.value(1))).await?;
         cx.pass_until_before_end(given).await?;
         cx.expect(&key, Some(&cx.value(1)), "just before the minimum").await?;
         cx.pass_until_end(given).await?;
@@ -390,7 +384,7 @@ pub(crate) async fn exp_7_an_expired_entry_is_invisible_to_counters(cx: &Context
         cx.pass(life.ttl).await?;
         ensure_eq!(store.increment(&number, 1).await?, 1, "the first increment over an expired counter");
     }
-    cx.pass(cx.life(cx.form().await?, 10)?.ttl).await?;
+    cx.pass(cx.long(cx.life(cx.form().await?, 1)?)?).await?;
     ensure_eq!(store.increment(&key, 1).await?, 8, "the second increment, long after");
     Ok(())
 }
@@ -414,7 +408,7 @@ pub(crate) async fn exp_7_an_expired_entry_leaves_nothing_behind(cx: &Context<'_
     cx.store().set(&key, cx.value(3)).await?;
     let entry = cx.entry(&key).await?;
     ensure_eq!(entry.metadata(), None, "metadata after a set over an expired entry");
-    cx.pass(life.ttl * 10).await?;
+    cx.pass(cx.long(life)?).await?;
     cx.expect(&key, Some(&cx.value(3)), "long after it was set without expiry").await
 }
 
@@ -430,7 +424,7 @@ pub(crate) async fn exp_8_a_read_reports_the_expiry(cx: &Context<'_>) -> CaseRes
         cx.align().await?;
         let life = cx.life(form, 2)?;
         life.set(cx.store().set(&ending, cx.value(1))).await?;
-        let latest = life.end.checked_add(cx.capabilities().expiry_resolution * 2 + cx.after()?).unwrap_or(life.end);
+        let latest = cx.latest_reported(life)?;
         let many = cx.store().get_entry_many([&*ending]).await?.pop().flatten();
         for entry in [Some(cx.entry(&ending).await?), many] {
             let found = entry.map(|entry| entry.expiry());
@@ -483,7 +477,8 @@ pub(crate) async fn exp_9_expire_with_never_removes_the_expiry(cx: &Context<'_>)
     if cx.capabilities().expiry_read {
         ensure_eq!(cx.entry(&key).await?.expiry(), EntryExpiry::Never, "the expiry after expire with never");
     }
-    cx.pass(life.ttl * 10).await?;
+    cx.pass_until_end(life).await?;
+    cx.pass(cx.long(life)?).await?;
     cx.expect(&key, Some(&cx.value(1)), "past the expiry that was removed").await
 }
 
@@ -518,6 +513,109 @@ pub(crate) async fn exp_9_expire_needs_one_wish(cx: &Context<'_>) -> CaseResult 
     cx.expect(&key, Some(&cx.value(1)), "after expires that were refused").await
 }
 
+/// The clock of this side, which is right by now; without one the case ends.
+fn client_clock<'c>(cx: &'c Context<'_>) -> Result<&'c dyn ClientClock, Stop> {
+    match &cx.fixture.client_clock {
+        Some(clock) => Ok(&**clock),
+        None => not_applicable("the harness has no clock of this side that could be wrong"),
+    }
+}
+
+/// EXP-5: an absolute time that only the system's clock takes for past makes no entry that stays: it is gone at once,
+/// with what was there before, or it is refused and nothing has changed.
+pub(crate) async fn exp_5_an_expiry_past_by_the_systems_clock_alone_leaves_no_entry(cx: &Context<'_>) -> CaseResult {
+    cx.with(Feature::ExpireAt).await?;
+    if cx.capabilities().expiry_clock == ExpiryClock::Store {
+        return not_applicable("the store's clock is reported to decide: what it takes for past is refused");
+    }
+    let clock = client_clock(cx)?;
+    let [there, missing] = cx.keys(["there", "missing"]);
+    let day = Duration::from_secs(86_400);
+    for past in [cx.capabilities().expiry_resolution * 2 + cx.room()?, day, day * 3650] {
+        clock.set(Timestamp::UNIX_EPOCH);
+        let micros = i64::try_from(past.as_micros()).unwrap_or(i64::MAX);
+        let end = Timestamp::from_unix_micros(cx.now()?.as_unix_micros().saturating_sub(micros));
+        cx.store().set(&there, cx.value(1)).await?;
+        let before = cx.entry(&there).await?;
+        for (key, left) in [(&there, Some(&before)), (&missing, None)] {
+            let set = cx.store().set(key, cx.value(2)).expire_at(end).await;
+            match &set {
+                Ok(outcome) => ensure!(outcome.is_written(), "a set of {key:?} with a past expiry: {outcome:?}"),
+                Err(error) => ensure_eq!(error.kind(), ErrorKind::InvalidArgument, "the kind of {error}"),
+            }
+            cx.pass(cx.after()?).await?;
+            let left = left.filter(|_| set.is_err());
+            ensure_eq!(cx.store().get_entry(key).await?.as_ref(), left, "{key:?} after a set with a past expiry");
+            ensure_eq!(cx.store().exists(key).await?, left.is_some(), "exists after a set with a past expiry");
+        }
+        if cx.declares(Feature::Expire) {
+            cx.store().set(&there, cx.value(1)).await?;
+            let expire = cx.store().expire(&there).expire_at(end).await;
+            cx.pass(cx.after()?).await?;
+            let left = cx.store().get(&there).await?;
+            match expire {
+                Ok(found) => ensure!(found && left.is_none(), "expire with a past time: {found}, and left {left:?}"),
+                Err(error) => ensure!(
+                    error.kind() == ErrorKind::InvalidArgument && left == Some(cx.value(1)),
+                    "expire with a past time: {error}, and left {left:?}"
+                ),
+            }
+        }
+        clock.set(cx.now()?);
+    }
+    Ok(())
+}
+
+/// EXP-10: an entry ends by the clock that is reported to decide. Where that is the store's, it decides alone; where
+/// it is the system's, a clock that is wrong here ends nothing early, keeps nothing and hides nothing.
+pub(crate) async fn exp_10_the_reported_clock_ends_an_entry(cx: &Context<'_>) -> CaseResult {
+    let forms = cx.forms().await?;
+    let clock = client_clock(cx)?;
+    let [key, behind] = cx.keys(["k", "behind"]);
+    for form in forms {
+        cx.align().await?;
+        if cx.capabilities().expiry_clock == ExpiryClock::Store {
+            let life = cx.life(form, 2)?;
+            life.set(cx.store().set(&key, cx.value(1))).await?;
+            clock.set(cx.latest_reported(life)?);
+            cx.expect(&key, None, "past its expiry by the store's clock alone, which is reported to decide").await?;
+            clock.set(cx.now()?);
+            continue;
+        }
+        let life = cx.life(form, 2)?;
+        life.set(cx.store().set(&key, cx.value(1))).await?;
+        if form == Form::At {
+            clock.set(Timestamp::UNIX_EPOCH);
+            life.set(cx.store().set(&behind, cx.value(1))).await?;
+        }
+        clock.set(cx.latest_reported(life)?.checked_add(Duration::from_secs(86_400)).unwrap_or(life.end));
+        let when = "before its expiry by the system's clock, with one here that is a day ahead";
+        cx.expect(&key, Some(&cx.value(1)), when).await?;
+        ensure!(cx.store().exists(&key).await?, "exists says no, {when}");
+        ensure_eq!(cx.store().get_many([&*key]).await?, [Some(cx.value(1))], "get_many, {when}");
+        if cx.declares(Feature::IfNotExists) {
+            let outcome = cx.store().set(&key, cx.value(2)).if_not_exists().await?;
+            ensure_eq!(outcome.status(), SetStatus::NotMet, "IfNotExists, {when}");
+        }
+        if cx.declares(Feature::List) {
+            ensure!(cx.listed("").await?.contains(&key), "it is not listed, {when}");
+        }
+        cx.pass_until_before_end(life).await?;
+        cx.expect(&key, Some(&cx.value(1)), "just before its expiry, with a clock here that is ahead").await?;
+        clock.set(Timestamp::UNIX_EPOCH);
+        if form == Form::At {
+            cx.expect(&behind, Some(&cx.value(1)), "just before its expiry, with a clock here that is behind").await?;
+        }
+        cx.pass_until_end(life).await?;
+        for key in [&key, &behind] {
+            cx.expect(key, None, "at its expiry, with a clock here that is behind").await?;
+            ensure!(!cx.store().exists(key).await?, "exists at its expiry says yes, with a clock here that is behind");
+        }
+        clock.set(cx.now()?);
+    }
+    Ok(())
+}
+
 /// EXP-10: the store lives by the clock it was given and no other.
 pub(crate) async fn exp_10_time_comes_from_the_injected_clock(cx: &Context<'_>) -> CaseResult {
     let form = cx.form().await?;
@@ -528,10 +626,7 @@ pub(crate) async fn exp_10_time_comes_from_the_injected_clock(cx: &Context<'_>) 
     cx.align().await?;
     // Ten years of life are over in no time, and in no time without the clock nothing is over.
     let ttl = Duration::from_secs(10 * 365 * 86_400);
-    let Some(end) = cx.now()?.checked_add(ttl) else {
-        return not_applicable("the harness's time is too near to the end of time");
-    };
-    let life = Life { form, ttl, end };
+    let life = cx.begin(form, ttl)?;
     life.set(cx.store().set(&key, cx.value(1))).await?;
     cx.pass_until_before_end(life).await?;
     cx.expect(&key, Some(&cx.value(1)), "ten years later, but for a moment").await?;

@@ -2,11 +2,11 @@
 
 use std::task::{Context as TaskContext, Waker};
 
-use kv_api::{ErrorKind, Feature, SetItem};
+use kv_api::{ErrorKind, Feature, Retry, SetItem};
 
 use crate::cases::errors::dropped_after;
 use crate::context::Context;
-use crate::outcome::CaseResult;
+use crate::outcome::{CaseResult, not_applicable};
 use crate::races::race;
 
 /// LIFE-1: ping answers, and leaves no trace.
@@ -15,6 +15,40 @@ pub(crate) async fn life_1_ping_proves_the_store(cx: &Context<'_>) -> CaseResult
     if cx.declares(Feature::List) {
         ensure_eq!(cx.listed("").await?, Vec::<String>::new(), "the keys listed after ping");
     }
+    Ok(())
+}
+
+/// LIFE-1: wrong credentials are refused, on opening where that connects, and else by each call; nothing changes.
+pub(crate) async fn life_1_wrong_credentials_are_refused(cx: &Context<'_>) -> CaseResult {
+    let Some(open) = &cx.fixture.open_with_wrong_credentials else {
+        return not_applicable("the harness opens nothing with wrong credentials");
+    };
+    let key = cx.key("k");
+    cx.store().set(&key, cx.value(1)).await?;
+    match open().await {
+        Err(error) => is_refused(Err(error), "open")?,
+        Ok(store) => {
+            is_refused(store.ping().await, "ping")?;
+            is_refused(store.get(&key).await.map(drop), "get")?;
+            is_refused(store.get_many([&*key]).await.map(drop), "get_many")?;
+            is_refused(store.set(&key, cx.value(2)).await.map(drop), "set")?;
+            for result in store.set_many([SetItem::new(&*key, cx.value(2))]).await {
+                is_refused(result.map(drop), "set_many")?;
+            }
+            is_refused(store.delete(&key).await.map(drop), "delete")?;
+            if cx.declares(Feature::List) {
+                is_refused(store.list().await.map(drop), "list")?;
+            }
+        }
+    }
+    cx.expect(&key, Some(&cx.value(1)), "after calls with wrong credentials").await
+}
+
+/// The same call would be refused again, so it must not be repeated either (ERR-3).
+fn is_refused(result: kv_api::Result<()>, call: &str) -> CaseResult {
+    let error = ensure_err!(result, "{call} with wrong credentials");
+    ensure_eq!(error.kind(), ErrorKind::Unauthorized, "the kind of {call} with wrong credentials: {error}");
+    ensure_eq!(error.retry(), Retry::Never, "the retry class of {call} with wrong credentials: {error}");
     Ok(())
 }
 

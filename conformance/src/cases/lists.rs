@@ -125,7 +125,7 @@ pub(crate) async fn list_1_a_list_tells_the_expiry_it_declares(cx: &Context<'_>)
     cx.align().await?;
     let life = cx.life(form, 2)?;
     life.set(cx.store().set(&ending, cx.value(1))).await?;
-    let latest = life.end.checked_add(cx.capabilities().expiry_resolution * 2 + cx.after()?).unwrap_or(life.end);
+    let latest = cx.latest_reported(life)?;
     for item in cx.store().list().await?.items {
         let right = match (cx.capabilities().list_expiry, item.expiry) {
             (false, expiry) => expiry == EntryExpiry::Unknown,
@@ -280,6 +280,47 @@ pub(crate) async fn list_3_a_cursor_survives_the_process(cx: &Context<'_>) -> Ca
         compare(cx, found, &keys, "a page and what follows its stored cursor")?;
     }
     Ok(())
+}
+
+/// LIST-3, LIST-2: a walk across a restart of the system loses no key, or says that its place is lost.
+pub(crate) async fn list_3_a_walk_across_a_restart_loses_nothing(cx: &Context<'_>) -> CaseResult {
+    /// How many calls may fail for the connections that the restart has ended.
+    const LOST_CALLS: usize = 20;
+    cx.with(Feature::List).await?;
+    let Some(restart) = &cx.fixture.restart else { return not_applicable("the harness restarts nothing") };
+    let keys: Vec<String> = (0..500).map(|number| cx.key(&format!("k/{number:03}"))).collect();
+    set_all(cx, &keys).await?;
+    let mut found = Vec::new();
+    let mut cursor: Option<Cursor> = None;
+    let mut lost = 0;
+    for pages in 0..WALK_MAX {
+        if pages == 3 {
+            restart().await?;
+        }
+        let list = cx.store().list().prefix("k/").limit(10);
+        let page = match &cursor {
+            Some(cursor) => list.cursor(cursor.clone()).await,
+            None => list.await,
+        };
+        match page {
+            Ok(page) => {
+                found.extend(page.items.into_iter().map(|item| item.key));
+                cursor = page.cursor;
+                if cursor.is_none() {
+                    ensure!(pages >= 3, "five hundred keys are on {} pages of ten", pages + 1);
+                    compare(cx, found, &keys, "the keys of a walk across a restart")?;
+                    break;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable && pages >= 3 && lost < LOST_CALLS => lost += 1,
+            Err(error) if pages >= 3 => {
+                ensure_invalid!(Err::<(), _>(error), Reason::CursorInvalid, "a walk whose place a restart has lost");
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    compare(cx, cx.listed("k/").await?, &keys, "the keys of a walk after a restart")
 }
 
 /// LIST-3: a cursor can be used twice, and goes on at the same place.

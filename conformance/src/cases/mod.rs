@@ -145,6 +145,7 @@ macro_rules! __for_each_case {
             expiry::exp_3_a_wrong_clock_here_moves_no_ttl
             expiry::exp_4_rounding_never_ends_an_entry_early
             expiry::exp_5_an_expiry_in_the_past_is_refused
+            expiry::exp_5_an_expiry_past_by_the_systems_clock_alone_leaves_no_entry
             expiry::exp_5_an_expiry_too_late_is_refused
             expiry::exp_5_a_ttl_of_zero_is_refused
             expiry::exp_6_an_expiry_below_the_minimum_is_refused
@@ -160,6 +161,7 @@ macro_rules! __for_each_case {
             expiry::exp_9_expire_creates_and_revives_nothing
             expiry::exp_9_expire_needs_one_wish
             expiry::exp_9_expire_with_never_removes_the_expiry
+            expiry::exp_10_the_reported_clock_ends_an_entry
             expiry::exp_10_time_comes_from_the_injected_clock
             metadata::meta_1_any_json_comes_back
             metadata::meta_1_it_lies_beside_values_of_every_kind
@@ -193,6 +195,7 @@ macro_rules! __for_each_case {
             lists::list_3_a_cursor_can_be_used_again
             lists::list_3_a_cursor_that_stands_still_is_refused
             lists::list_3_a_cursor_survives_the_process
+            lists::list_3_a_walk_across_a_restart_loses_nothing
             lists::list_3_a_wrong_cursor_is_refused
             lists::list_4_entries_leave_out_what_vanished
             lists::list_5_a_walk_in_circles_ends
@@ -223,6 +226,7 @@ macro_rules! __for_each_case {
             batches::batch_6_a_failed_bulk_request_is_told_item_by_item
             batches::batch_6_an_answer_that_cannot_be_is_no_evidence
             life::life_1_ping_proves_the_store
+            life::life_1_wrong_credentials_are_refused
             life::life_2_a_dropped_close_can_be_repeated
             life::life_2_calls_after_close_are_refused
             life::life_2_close_waits_for_calls_in_flight

@@ -1,17 +1,18 @@
 //! A small backend that keeps the whole contract, and can be told to break one promise.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Consistency, Delete, DeleteMany, DeleteOutcome, Entry,
-    EntryExpiry, Error, ErrorKind, Expire, Expiry, Increment, ItemLimit, ListItem, ListOrder, ListPage, ManualClock,
-    Metadata, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Store, Support, Timestamp, Value,
-    ValueKind, ValueKinds, Version, Write, WriteMany, WriteParts, async_trait,
+    EntryExpiry, Error, ErrorKind, Expire, Expiry, ExpiryClock, Increment, ItemLimit, ListItem, ListOrder, ListPage,
+    ManualClock, Metadata, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Store, Support,
+    SystemClock, Timer, Timestamp, TokioTimer, Value, ValueKind, ValueKinds, Version, Write, WriteMany, WriteParts,
+    async_trait,
 };
-use kv_conformance::{Fault, Faults, Fixture, Harness, Time};
+use kv_conformance::{Fault, Faults, Fixture, Harness, OffsetClock, Time};
 use tokio::task::yield_now;
 
 /// A promise that is broken on purpose.
@@ -23,8 +24,10 @@ pub(crate) enum Bug {
     BatchStopsAtTheFirstUnmetItem,
     BytesBecomeText,
     CircleIsTheEnd,
+    ClaimsItsOwnClock,
     CounterTakesBack,
     CountersAreNotImplemented,
+    CursorSkipsAfterARestart,
     CursorStartsAgain,
     DeleteIgnoresTheVersion,
     DeleteOfExpiredSaysDeleted,
@@ -41,6 +44,7 @@ pub(crate) enum Bug {
     ForeignTypeFailsTheBatch,
     ForeignTypeIsMissing,
     GarbledIsMissing,
+    HidesByTheClockHere,
     IfNotExistsIsRefusedOverExpired,
     IncrementAcceptsText,
     IncrementCountsBesideMetadata,
@@ -62,6 +66,7 @@ pub(crate) enum Bug {
     OverwriteKeepsTheExpiry,
     OverwriteKeepsTheMetadata,
     PageIsLargerThanAsked,
+    PastIsNever,
     RacyIfExists,
     RacyIfNotExists,
     RacyIncrement,
@@ -74,6 +79,8 @@ pub(crate) enum Bug {
     SecondCloseFails,
     SecretIsShown,
     StandstillIsTheEnd,
+    StrangersAreAskedToWait,
+    StrangersAreServed,
     ThrottledIsUnknown,
     TornByADrop,
     TornReads,
@@ -112,11 +119,14 @@ struct System {
     /// How many pages have led in circles.
     circles: AtomicU64,
     is_closing: AtomicBool,
-    clock: ManualClock,
+    restarts: AtomicU8,
+    /// Whether a restart ends the walks that have begun.
+    loses_places: bool,
+    clock: Arc<dyn Clock>,
     /// How long the system goes by one look at its clock; zero where it looks each time.
     tick: Duration,
     /// The clock of this side, which may be wrong.
-    client_clock: ManualClock,
+    client_clock: OffsetClock,
 }
 
 const SECRET: &str = "hunter2-of-the-reference";
@@ -152,6 +162,8 @@ pub(crate) const EVERYTHING: Capabilities = Capabilities::new("reference")
 
 static CAPABILITIES: Capabilities = EVERYTHING;
 
+static WITH_ITS_OWN_CLOCK: Capabilities = EVERYTHING.with_expiry_clock(ExpiryClock::Store);
+
 #[derive(Debug)]
 struct Reference {
     system: Arc<System>,
@@ -159,6 +171,8 @@ struct Reference {
     /// Different for each handle that is opened.
     process: String,
     bug: Option<Bug>,
+    /// Opened with wrong credentials.
+    is_stranger: bool,
 }
 
 const ORIGIN: u64 = 0x0072_6566;
@@ -170,7 +184,11 @@ impl Reference {
 
     /// The time as the system takes it: that of the last tick.
     fn now(&self) -> Timestamp {
-        let now = Clock::now(&self.system.clock).as_unix_micros();
+        let now = match self.bug {
+            Some(Bug::HidesByTheClockHere) => self.system.client_clock.now(),
+            _ => self.system.clock.now(),
+        };
+        let now = now.as_unix_micros();
         let Ok(tick @ 1..) = i64::try_from(self.system.tick.as_micros()) else {
             return Timestamp::from_unix_micros(now);
         };
@@ -193,6 +211,11 @@ impl Reference {
     /// Sends one request: counts it, and lets what was ordered happen to it.
     fn request<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
         self.system.requests.fetch_add(1, Ordering::Relaxed);
+        if self.is_stranger && !self.has(Bug::StrangersAreServed) {
+            let waits = self.has(Bug::StrangersAreAskedToWait);
+            let kind = if waits { ErrorKind::Unavailable } else { ErrorKind::Unauthorized };
+            return Err(Error::new(kind, "these credentials are wrong"));
+        }
         let fault = self.fault(|fault| {
             !matches!(
                 fault,
@@ -236,10 +259,13 @@ impl Reference {
     }
 
     fn end(&self, expiry: Expiry) -> Option<Timestamp> {
-        let here = Clock::now(&self.system.client_clock);
+        let here = self.system.client_clock.now();
         // By its clock and not by its last tick, or a ttl would end early.
-        let now = Clock::now(&self.system.clock);
+        let now = self.system.clock.now();
         let end = expiry.deadline(if self.has(Bug::TtlIsMadeAbsoluteHere) { here } else { now })?;
+        if self.has(Bug::PastIsNever) && end <= now {
+            return None;
+        }
         if !self.has(Bug::RoundsTheExpiryDown) {
             return Some(end);
         }
@@ -364,7 +390,10 @@ impl Reference {
 
     fn page(&self, data: &Data, everything: &HashMap<String, Data>, page: &ListPage<'_>) -> RawPage {
         let position = page.position().filter(|_| !self.has(Bug::CursorStartsAgain));
-        let after = position.map(|position| String::from_utf8_lossy(position).into_owned());
+        let key = |position: &[u8]| String::from_utf8_lossy(position.get(1..).unwrap_or_default()).into_owned();
+        let after = position.map(key);
+        let run = self.system.restarts.load(Ordering::Relaxed);
+        let is_of_another_run = position.is_some_and(|position| position.first() != Some(&run));
         let begins = |key: &str| match self.bug {
             Some(Bug::ListPrefixIsAPattern) => begins_like(key, page.prefix()),
             _ => key.starts_with(page.prefix()),
@@ -385,11 +414,13 @@ impl Reference {
         };
         found.sort_by_cached_key(|(key, _)| order(key));
         if let Some(after) = &after {
-            let skipped = usize::from(self.has(Bug::ListLosesTheKeyAtTheBorder));
+            let skips = self.has(Bug::ListLosesTheKeyAtTheBorder)
+                || (self.has(Bug::CursorSkipsAfterARestart) && is_of_another_run);
+            let skipped = usize::from(skips);
             found = found.into_iter().skip_while(|(key, _)| order(key) <= order(after)).skip(skipped).collect();
         }
         let limit = page.limit().get().saturating_add(usize::from(self.has(Bug::PageIsLargerThanAsked)));
-        let next = (found.len() > limit).then(|| found[limit - 1].0.clone().into_bytes());
+        let next = (found.len() > limit).then(|| [&[run], found[limit - 1].0.as_bytes()].concat());
         let item = |(key, record): &(&String, &Record)| {
             ListItem::new(key.as_str())
                 .with_metadata(record.metadata.clone().into())
@@ -483,7 +514,7 @@ fn begins_like(key: &str, pattern: &str) -> bool {
 #[async_trait]
 impl Backend for Reference {
     fn capabilities(&self) -> &Capabilities {
-        &CAPABILITIES
+        if self.has(Bug::ClaimsItsOwnClock) { &WITH_ITS_OWN_CLOCK } else { &CAPABILITIES }
     }
 
     fn scope(&self) -> &str {
@@ -658,6 +689,11 @@ impl Backend for Reference {
         let everything = self.lock();
         let empty = Data::new();
         let own = everything.get(&self.namespace).unwrap_or(&empty);
+        let run = self.system.restarts.load(Ordering::Relaxed);
+        let is_lost = page.position().is_some_and(|position| position.first() != Some(&run));
+        if self.system.loses_places && is_lost {
+            return Err(Error::invalid(Reason::CursorInvalid, "the place was lost by a restart"));
+        }
         let is_of_a_list = |fault| matches!(fault, Fault::PageEmpty | Fault::PageStandsStill | Fault::PageInCircles);
         match self.fault(is_of_a_list) {
             // Before all keys, where there is no cursor yet.
@@ -736,6 +772,10 @@ impl Backend for Reference {
         })
     }
 
+    async fn ping(&self) -> Result<()> {
+        self.request(|_| Ok(()))
+    }
+
     async fn close(&self) -> Result<()> {
         if self.system.is_closing.swap(true, Ordering::Relaxed) && self.has(Bug::SecondCloseFails) {
             return Err(Error::new(ErrorKind::Internal, "it is being closed"));
@@ -759,26 +799,44 @@ impl Faults for SystemHandle {
 /// Lets [`Faults`] be implemented for what the store shares.
 struct SystemHandle(Arc<System>);
 
-/// The clock of the system and the one of this side; time passes on both.
-struct BothClocks {
-    system: ManualClock,
-    client: ManualClock,
+/// The time of the system, which that of this side follows.
+struct StillTime {
+    clock: ManualClock,
     tick: Duration,
 }
 
 #[async_trait]
-impl Time for BothClocks {
+impl Time for StillTime {
     fn now(&self) -> Timestamp {
-        Clock::now(&self.system)
+        Clock::now(&self.clock)
     }
 
     async fn advance(&self, by: Duration) {
-        self.system.advance(by);
-        self.client.advance(by);
+        self.clock.advance(by);
     }
 
     fn lateness(&self) -> Duration {
         self.tick
+    }
+}
+
+/// Real time, which nothing moves.
+struct RunningTime {
+    granularity: Duration,
+}
+
+#[async_trait]
+impl Time for RunningTime {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    async fn advance(&self, by: Duration) {
+        TokioTimer.sleep(by).await;
+    }
+
+    fn granularity(&self) -> Duration {
+        self.granularity
     }
 }
 
@@ -789,6 +847,9 @@ pub(crate) struct ReferenceHarness {
     restrict: Option<&'static Capabilities>,
     has_still_clock: bool,
     tick: Duration,
+    loses_places: bool,
+    /// Real time, with this granularity.
+    runs: Option<Duration>,
 }
 
 impl ReferenceHarness {
@@ -809,6 +870,17 @@ impl ReferenceHarness {
         Self { tick, ..self }
     }
 
+    /// On real time, which is said to have this granularity.
+    #[allow(dead_code, reason = "most tests have no use for real time")]
+    pub(crate) fn on_real_time(self, granularity: Duration) -> Self {
+        Self { runs: Some(granularity), ..self }
+    }
+
+    /// A system whose walks end with it.
+    pub(crate) fn that_loses_places(self) -> Self {
+        Self { loses_places: true, ..self }
+    }
+
     pub(crate) fn restricted_to(self, capabilities: &'static Capabilities) -> Self {
         Self { restrict: Some(capabilities), ..self }
     }
@@ -818,7 +890,9 @@ impl ReferenceHarness {
 impl Harness for ReferenceHarness {
     async fn open(&self) -> Result<Fixture> {
         let start = Timestamp::from_unix_micros(1_795_161_822_123_456);
-        let (clock, client_clock) = (ManualClock::new(start), ManualClock::new(start));
+        let still = ManualClock::new(start);
+        let clock: Arc<dyn Clock> = if self.runs.is_some() { Arc::new(SystemClock) } else { Arc::new(still.clone()) };
+        let client_clock = OffsetClock::new(Arc::clone(&clock));
         let system = Arc::new(System {
             namespaces: Mutex::default(),
             versions: AtomicU64::new(1),
@@ -827,17 +901,19 @@ impl Harness for ReferenceHarness {
             fault: Mutex::default(),
             circles: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
-            clock: clock.clone(),
+            restarts: AtomicU8::new(0),
+            loses_places: self.loses_places,
+            clock,
             client_clock: client_clock.clone(),
             tick: self.tick,
         });
         let (bug, restrict) = (self.bug, self.restrict);
         let open = {
             let system = Arc::clone(&system);
-            move |namespace: &str| {
+            move |namespace: &str, is_stranger: bool| {
                 let system = Arc::clone(&system);
                 let process = system.opened.fetch_add(1, Ordering::Relaxed).to_string();
-                let backend = Reference { system, namespace: namespace.to_owned(), process, bug };
+                let backend = Reference { system, namespace: namespace.to_owned(), process, bug, is_stranger };
                 Store::new(backend).restricted_to(restrict)
             }
         };
@@ -852,14 +928,22 @@ impl Harness for ReferenceHarness {
             }
         };
         let write_foreign_type = write_foreign.clone();
-        let counted = Arc::clone(&system);
-        let (reopen, other) = (open.clone(), open.clone());
-        let fixture = Fixture::new(open("main"));
-        let time = BothClocks { system: clock, client: client_clock.clone(), tick: self.tick };
-        let fixture = if self.has_still_clock { fixture } else { fixture.with_time(time) };
+        let (counted, restarted) = (Arc::clone(&system), Arc::clone(&system));
+        let (reopen, other, stranger) = (open.clone(), open.clone(), open.clone());
+        let fixture = Fixture::new(open("main", false));
+        let fixture = match self.runs {
+            _ if self.has_still_clock => fixture,
+            Some(granularity) => fixture.with_time(RunningTime { granularity }),
+            None => fixture.with_time(StillTime { clock: still, tick: self.tick }),
+        };
         Ok(fixture
-            .with_reopen(move || std::future::ready(Ok(reopen("main"))))
-            .with_namespaces(move |name| std::future::ready(Ok(other(&name))))
+            .with_reopen(move || std::future::ready(Ok(reopen("main", false))))
+            .with_namespaces(move |name| std::future::ready(Ok(other(&name, false))))
+            .with_wrong_credentials(move || std::future::ready(Ok(stranger("main", true))))
+            .with_restart(move || {
+                restarted.restarts.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(Ok(()))
+            })
             .with_foreign_writer(move |key, text| write_foreign(key, &text, false))
             .with_foreign_type_writer(move |key| write_foreign_type(key, "", true))
             .with_requests(move || counted.requests.load(Ordering::Relaxed))
