@@ -162,9 +162,10 @@ impl Fixture {
         self
     }
 
-    /// The clock of this side, where it is another than the system's: the suite sets it wrong to show that no expiry
-    /// hangs on it (EXP-3, EXP-10). `with_time` must move both. [`OffsetClock`](crate::OffsetClock) is one for a system
-    /// whose time runs, or is moved by other means.
+    /// The clock that the store was opened with. Where the system's decides, the suite sets this one wrong to show that
+    /// no expiry hangs on it (EXP-3); where the store's is reported to decide, that it does so alone (EXP-10).
+    /// `with_time` must move both. [`OffsetClock`](crate::OffsetClock) is one for a system whose time runs, or is moved
+    /// by other means.
     #[must_use]
     pub fn with_client_clock(mut self, clock: impl ClientClock) -> Self {
         self.client_clock = Some(Box::new(clock));

@@ -25,7 +25,8 @@ impl Harness for Memory {
         let (again, other_clock) = (store.clone(), clock.clone());
         // A clone is a second handle to the same entries; each store is a namespace of its own.
         Ok(Fixture::new(Store::new(store))
-            .with_time(clock)
+            .with_time(clock.clone())
+            .with_client_clock(clock)
             .with_reopen(move || std::future::ready(Ok(Store::new(again.clone()))))
             .with_namespaces(move |_| {
                 let config = MemoryConfig::new().with_clock(Arc::new(other_clock.clone()));

@@ -27,7 +27,8 @@ impl Harness for Sqlite {
         let (again, other) = ((path.clone(), clock.clone()), (path, clock.clone()));
         Ok(Fixture::new(store)
             .with_guard(folder)
-            .with_time(clock)
+            .with_time(clock.clone())
+            .with_client_clock(clock)
             .with_reopen(move || open(again.0.clone(), "main".to_owned(), again.1.clone()))
             .with_namespaces(move |name| open(other.0.clone(), name, other.1.clone())))
     }

@@ -47,7 +47,9 @@ pub(crate) async fn life_1_wrong_credentials_are_refused(cx: &Context<'_>) -> Ca
 /// The same call would be refused again, so it must not be repeated either (ERR-3).
 fn is_refused(result: kv_api::Result<()>, call: &str) -> CaseResult {
     let error = ensure_err!(result, "{call} with wrong credentials");
-    ensure_eq!(error.kind(), ErrorKind::Unauthorized, "the kind of {call} with wrong credentials: {error}");
+    // A system may not tell them from a place that is not there.
+    let is_named = matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Misconfigured);
+    ensure!(is_named, "the kind of {call} with wrong credentials: {:?}: {error}", error.kind());
     ensure_eq!(error.retry(), Retry::Never, "the retry class of {call} with wrong credentials: {error}");
     Ok(())
 }

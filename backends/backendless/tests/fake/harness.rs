@@ -13,6 +13,9 @@ use kv_testkit::RemoteSystem;
 pub(crate) const APP_ID: &str = "APP-ID";
 /// Planted where a secret goes: no output may show it.
 pub(crate) const API_KEY: &str = "c4nary-0f-th3-4pi-k3y";
+
+const WRONG_KEY: &str = "a-wrong-key";
+
 /// Hives that exist besides the first: the suite makes up the names of its namespaces.
 pub(crate) const HIVES: &[&str] = &["countries", "other", "ns", "ns1"];
 
@@ -139,7 +142,17 @@ impl Harness for Setup {
         let again = store.clone();
         let other = store.clone();
         let (counting, foreign, address) = (system.clone(), http_client(), system.address(HIVES[0]));
-        Ok(Fixture::new(store(HIVES[0]))
+        let fixture = Fixture::new(store(HIVES[0]));
+        let fixture = match form {
+            Form::Application => {
+                let wrong = BackendlessConfig::of_application(APP_ID, SecretString::from(WRONG_KEY), HIVES[0])?;
+                let wrong = wrong.with_base_url(system.server.base_url())?.with_remote(system.remote());
+                fixture.with_wrong_credentials(move || std::future::ready(Ok(open(wrong.clone()))))
+            }
+            // Its address is all that leads to the data.
+            Form::Domain => fixture,
+        };
+        Ok(fixture
             .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_json_rewritten()

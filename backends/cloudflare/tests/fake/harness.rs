@@ -36,7 +36,11 @@ impl System {
     }
 
     pub(crate) fn config(&self, namespace: &str) -> CloudflareConfig {
-        let token = Credentials::Token(TOKEN.into());
+        self.config_of(TOKEN, namespace)
+    }
+
+    fn config_of(&self, token: &str, namespace: &str) -> CloudflareConfig {
+        let token = Credentials::Token(token.into());
         let config = CloudflareConfig::new(ACCOUNT, namespace, token).unwrap();
         config.with_base_url(self.server.base_url()).unwrap().with_remote(self.remote())
     }
@@ -130,10 +134,12 @@ impl Harness for OnFake {
     async fn open(&self) -> Result<Fixture> {
         let system = System::start().await;
         let (again, other, foreign, counting) = (system.clone(), system.clone(), system.clone(), system.clone());
+        let stranger = system.clone();
         Ok(Fixture::new(system.store())
             .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(Ok(again.store())))
+            .with_wrong_credentials(move || ready(Ok(open(stranger.config_of("a-wrong-token", NAMESPACE)))))
             .with_namespaces(move |name| other.clone().open_namespace(name))
             .with_byte_order_marks_taken_off()
             .with_foreign_writer(move |key, text| {

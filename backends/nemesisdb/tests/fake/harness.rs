@@ -110,6 +110,7 @@ impl Harness for OnFake {
         let (again, foreign, counting) = (system.clone(), system.clone(), system.clone());
         let fixture = Fixture::new(open(setting.config(&system)?).await?)
             .with_time(system.clock.clone())
+            .with_client_clock(system.clock.clone())
             .with_reopen(move || {
                 let config = setting.config(&again);
                 async { open(config?).await }

@@ -147,11 +147,12 @@ impl Harness for Setup {
         let app = app.map(str::to_owned);
         let (again, other) = (store.clone(), store.clone());
         let (own, foreign_app) = (app.clone(), app.clone());
-        let (foreign, counting) = (system.clone(), system.clone());
+        let (foreign, counting, stranger) = (system.clone(), system.clone(), system.clone());
         Ok(Fixture::new(store(app)?)
             .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(again(own.clone())))
+            .with_wrong_credentials(move || ready(Ok(open(stranger.config_of("a-wrong-token")))))
             .with_namespaces(move |name| ready(other(Some(name))))
             .with_json_rewritten()
             .with_foreign_writer(move |key, text| {
