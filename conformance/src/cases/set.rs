@@ -560,7 +560,7 @@ pub(crate) async fn set_8_an_unknown_outcome_says_so(cx: &Context<'_>) -> CaseRe
     let faults = cx.faults()?;
     let store = cx.with(Feature::IfNotExists).await?;
     // The first call of its kind may take more requests, to prepare what it sends.
-    store.set(&cx.key("first"), cx.value(1)).if_not_exists().await?;
+    store.set(cx.key("first"), cx.value(1)).if_not_exists().await?;
     for (fault, name) in [(Fault::AnswerLost, "a1"), (Fault::RequestLost, "r1")] {
         let key = cx.key(name);
         let sent = cx.requests();
