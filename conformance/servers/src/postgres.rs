@@ -157,6 +157,11 @@ impl Postgres {
         &self.time
     }
 
+    /// The password of [`USER`](Self::USER), where one was set.
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.options.password.as_deref()
+    }
+
     /// Ends all its processes at once (SIGKILL), as a crash does. Does nothing when it is not running.
     pub fn kill(&self) {
         if let Some(process) = self.process().take() {
@@ -224,11 +229,19 @@ impl Postgres {
     /// # Errors
     /// What `psql` said.
     pub async fn sql(&self, statements: &str) -> Result<String> {
+        self.sql_through(self.address, Self::DATABASE, statements).await
+    }
+
+    /// The same in another database, or through what is between it and a client.
+    ///
+    /// # Errors
+    /// What `psql` said.
+    pub async fn sql_through(&self, address: SocketAddr, database: &str, statements: &str) -> Result<String> {
         let mut command = Command::new(System::Postgres.program("psql")?);
         command
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1"])
-            .args(["-p", &self.address.port().to_string(), "-U", Self::USER, "-d", Self::DATABASE, "-c", statements])
-            .env("PGPASSWORD", self.options.password.as_deref().unwrap_or_default())
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", &address.ip().to_string()])
+            .args(["-p", &address.port().to_string(), "-U", Self::USER, "-d", database, "-c", statements])
+            .env("PGPASSWORD", self.password().unwrap_or_default())
             .env("PGCONNECT_TIMEOUT", "10");
         let output = output(command).await?;
         Ok(output.strip_suffix('\n').unwrap_or(&output).to_owned())

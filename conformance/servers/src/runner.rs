@@ -15,6 +15,7 @@ use crate::System;
 pub struct Test {
     name: String,
     systems: Vec<System>,
+    takes_given: bool,
     body: Box<dyn FnOnce() -> BoxFuture<'static, Result<(), String>> + Send>,
 }
 
@@ -50,7 +51,15 @@ impl Test {
             let run = body();
             Box::pin(async { run.await.verdict() })
         });
-        Self { name: name.into(), systems: Vec::new(), body }
+        Self { name: name.into(), systems: Vec::new(), takes_given: false, body }
+    }
+
+    /// It is content with a server that is [given](System::given), and needs no private one then. So are the tests of
+    /// [`suite`].
+    #[must_use]
+    pub const fn takes_given(mut self) -> Self {
+        self.takes_given = true;
+        self
     }
 
     /// It needs this system too, beside the one that [`run`] is about.
@@ -92,13 +101,14 @@ pub fn suite(name: &str, harness: impl Harness + 'static) -> Vec<Test> {
                 outcome => Err(format!("{title}: {outcome}")),
             }
         })
+        .takes_given()
     };
     Case::ALL.iter().map(test).collect()
 }
 
 /// The `main` of a test with `harness = false`: runs the tests as `cargo test` asks for it, with its usual arguments.
 ///
-/// Where a program is missing that a test needs, the test is *ignored*: it counts as not run, and what to install is
+/// Where a program is missing that a test needs, it is *ignored*: it counts as not run, and what to install is
 /// said on the standard error output. `KV_TEST_REQUIRE`, a comma-separated list of the names of systems, makes that a
 /// failure.
 ///
@@ -126,7 +136,10 @@ pub fn run(system: System, tests: Vec<Test>) -> ExitCode {
     };
     let arguments = Arguments::from_args();
     let mut said = Vec::new();
-    let mut missing = |system: System| {
+    let mut missing = |system: System, takes_given: bool| {
+        if takes_given && system.given().is_some() {
+            return None;
+        }
         let text = system.available().err()?.to_string();
         if !said.contains(&text) {
             say(&format!("NOT RUN: {text}"));
@@ -136,7 +149,7 @@ pub fn run(system: System, tests: Vec<Test>) -> ExitCode {
     };
     let trials = tests.into_iter().map(|test| {
         let needed = std::iter::once(system).chain(test.systems.iter().copied());
-        let missing = needed.filter_map(&mut missing).max_by_key(|missing| missing.fails);
+        let missing = needed.filter_map(|system| missing(system, test.takes_given)).max_by_key(|missing| missing.fails);
         trial(test, missing)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
@@ -187,14 +200,52 @@ fn say(line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use kv_conformance::Fixture;
+
     use super::*;
+    use crate::Error;
 
     #[test]
     fn a_misspelt_requirement_is_an_error() {
         assert_eq!(required(""), Ok(Vec::new()));
         assert_eq!(required("redis, postgres,"), Ok(vec![System::Redis, System::Postgres]));
         let error = required("redis,postgresql").unwrap_err();
-        assert!(error.contains("postgresql") && error.contains("redis-cluster, postgres"), "{error}");
+        assert!(error.contains("postgresql") && error.contains("redis-cluster, postgres, pgbouncer"), "{error}");
+    }
+
+    /// Opens a store in memory, or fails.
+    struct Memory {
+        fails: bool,
+    }
+
+    #[kv_conformance::async_trait]
+    impl Harness for Memory {
+        async fn open(&self) -> kv_api::Result<Fixture> {
+            if self.fails {
+                return Err(Error::Missing { system: System::Redis, program: "on-purpose" }.into());
+            }
+            Ok(Fixture::new(kv_api::Store::new(kv_memory::MemoryStore::new())))
+        }
+    }
+
+    #[test]
+    fn the_suite_is_a_test_for_each_case() {
+        let tests = suite("memory", Memory { fails: false });
+        assert_eq!(tests.len(), Case::ALL.len());
+        let verdict = |fails: bool, case: &str| {
+            let tests = suite("memory", Memory { fails });
+            let test = tests.into_iter().find(|test| test.name == format!("memory::{case}")).unwrap();
+            assert!(test.takes_given);
+            run_body(test.body)
+        };
+        assert_eq!(verdict(false, "cap_3_the_declaration_makes_sense"), Ok(()));
+        // Not applicable, since the harness injects no faults.
+        assert_eq!(verdict(false, "err_3_a_fault_that_lasts_is_told_for_what_it_is"), Ok(()));
+        // Claimed, and the harness has no time to show it in.
+        let error = verdict(false, "exp_7_an_expired_entry_is_invisible_to_reads").unwrap_err();
+        assert!(error.contains("NOT EXERCISED"), "{error}");
+        let error = verdict(true, "cap_3_the_declaration_makes_sense").unwrap_err();
+        assert!(error.starts_with("memory::cap_3") && error.contains("`on-purpose`"), "{error}");
     }
 
     #[test]

@@ -16,11 +16,13 @@ pub enum System {
     RedisCluster,
     /// One `postgres`.
     Postgres,
+    /// A `pgbouncer` before it.
+    PgBouncer,
 }
 
 impl System {
     /// Every system.
-    pub const ALL: &[Self] = &[Self::Redis, Self::RedisCluster, Self::Postgres];
+    pub const ALL: &[Self] = &[Self::Redis, Self::RedisCluster, Self::Postgres, Self::PgBouncer];
 
     /// What `KV_TEST_REQUIRE` calls it.
     #[must_use]
@@ -29,6 +31,7 @@ impl System {
             Self::Redis => "redis",
             Self::RedisCluster => "redis-cluster",
             Self::Postgres => "postgres",
+            Self::PgBouncer => "pgbouncer",
         }
     }
 
@@ -38,6 +41,7 @@ impl System {
         match self {
             Self::Redis | Self::RedisCluster => "redis-server gcc libc6-dev",
             Self::Postgres => "postgresql gcc libc6-dev",
+            Self::PgBouncer => "pgbouncer",
         }
     }
 
@@ -48,7 +52,7 @@ impl System {
         let variable = match self {
             Self::Redis => "KV_TEST_REDIS_URL",
             Self::Postgres => "KV_TEST_POSTGRES_URL",
-            Self::RedisCluster => return None,
+            Self::RedisCluster | Self::PgBouncer => return None,
         };
         env::var(variable).ok().filter(|url| !url.is_empty())
     }
@@ -57,20 +61,16 @@ impl System {
         match self {
             Self::Redis | Self::RedisCluster => &["redis-server", "cc"],
             Self::Postgres => &["initdb", "postgres", "psql", "cc"],
+            Self::PgBouncer => &["pgbouncer"],
         }
     }
 
-    /// Whether servers can be started, or one is given.
+    /// Whether private servers can be started.
     ///
     /// # Errors
     /// [`Error::Missing`] names the first program that is missing, and the Debian packages.
     pub fn available(self) -> Result<()> {
-        if self.given().is_none() {
-            for program in self.programs() {
-                self.program(program)?;
-            }
-        }
-        Ok(())
+        self.programs().iter().try_for_each(|program| self.program(program).map(drop))
     }
 
     /// Where a program is: in the `PATH`, or where Debian puts those of PostgreSQL, of which the newest counts. All of
@@ -78,6 +78,8 @@ impl System {
     pub(crate) fn program(self, name: &'static str) -> Result<PathBuf> {
         let path = env::var_os("PATH").unwrap_or_default();
         let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
+        // That of PgBouncer is there, where the path of a user may not lead.
+        folders.push(PathBuf::from("/usr/sbin"));
         folders.extend(postgres_folders(Path::new("/usr/lib/postgresql")));
         if self == Self::Postgres {
             let initdb = find(&folders, "initdb").and_then(|path| path.canonicalize().ok());

@@ -1,23 +1,25 @@
 //! A private PostgreSQL: its time, its life, its pool.
 #![allow(clippy::unwrap_used, reason = "a test, which clippy cannot see: it has its own main")]
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::future::join;
 use kv_api::Clock;
-use kv_servers::{Pool, Postgres, PostgresOptions, Result, System, tests};
+use kv_servers::{PgBouncer, Pool, Postgres, PostgresOptions, Result, System, Test, tests};
 
 fn main() -> ExitCode {
-    kv_servers::run(
-        System::Postgres,
-        tests![
-            a_frozen_clock_is_the_servers_to_the_microsecond,
-            a_killed_server_starts_again_on_its_port_with_what_was_committed,
-            a_password_is_asked_for,
-            a_lease_begins_as_new,
-        ],
-    )
+    let mut tests = tests![
+        a_frozen_clock_is_the_servers_to_the_microsecond,
+        a_killed_server_starts_again_on_its_port_with_what_was_committed,
+        a_password_is_asked_for,
+        a_lease_begins_as_new,
+        nothing_of_a_server_that_was_killed_is_left,
+    ];
+    let pgbouncer = Test::new("pgbouncer_is_in_transaction_mode", pgbouncer_is_in_transaction_mode);
+    tests.push(pgbouncer.needs(System::PgBouncer));
+    kv_servers::run(System::Postgres, tests)
 }
 
 /// What `clock_timestamp()` says, in microseconds.
@@ -114,6 +116,45 @@ async fn a_lease_begins_as_new() -> Result<()> {
         if end == 1 {
             postgres.kill();
         }
+    }
+    Ok(())
+}
+
+/// The segments of shared memory that there are, of all processes of the machine.
+fn shared_memory() -> Result<HashSet<String>> {
+    let table = std::fs::read_to_string("/proc/sysvipc/shm")?;
+    Ok(table.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect())
+}
+
+async fn nothing_of_a_server_that_was_killed_is_left() -> Result<()> {
+    for killed in [false, true] {
+        let postgres = Postgres::start(PostgresOptions::new()).await?;
+        let file = format!("{}/postmaster.pid", postgres.sql("show data_directory").await?);
+        let file = std::fs::read_to_string(file)?;
+        let segment = file.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap();
+        assert!(shared_memory()?.contains(segment));
+        if killed {
+            postgres.kill();
+            assert!(shared_memory()?.contains(segment));
+        }
+        drop(postgres);
+        assert!(!shared_memory()?.contains(segment));
+    }
+    Ok(())
+}
+
+async fn pgbouncer_is_in_transaction_mode() -> Result<()> {
+    for options in [PostgresOptions::new(), PostgresOptions::new().password("hush \"'hush'\"")] {
+        let postgres = Postgres::start(options).await?;
+        let pgbouncer = PgBouncer::start(&postgres).await?;
+        let port = postgres.address().port().to_string();
+        for _ in 0..2 {
+            let found = postgres.sql_through(pgbouncer.address(), "postgres", "select inet_server_port()").await?;
+            assert_eq!(found, port);
+            postgres.restart().await?;
+        }
+        let settings = postgres.sql_through(pgbouncer.address(), "pgbouncer", "show config").await?;
+        assert!(settings.lines().any(|line| line.starts_with("pool_mode|transaction|")), "{settings}");
     }
     Ok(())
 }
