@@ -9,6 +9,7 @@ use super::orders::{Deed, Orders};
 pub(super) struct Shared {
     requests: AtomicU64,
     commands: AtomicU64,
+    prepares: AtomicU64,
     connections: AtomicU64,
     /// Of this link alone.
     pub(super) orders: Orders,
@@ -35,6 +36,10 @@ impl Shared {
         self.commands.fetch_add(1, Ordering::SeqCst);
     }
 
+    pub(super) fn count_prepare(&self) {
+        self.prepares.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub(super) fn count_connection(&self) {
         self.connections.fetch_add(1, Ordering::SeqCst);
     }
@@ -45,6 +50,10 @@ impl Shared {
 
     pub(super) fn commands(&self) -> u64 {
         self.commands.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn prepares(&self) -> u64 {
+        self.prepares.load(Ordering::SeqCst)
     }
 
     pub(super) fn connections(&self) -> u64 {

@@ -1,7 +1,12 @@
 //! The protocols, behind one face.
 
+use std::sync::Arc;
+
+use kv_conformance::Fault;
+
 use super::count::Shared;
 use super::lane::Lane;
+use super::postgres::Postgres;
 use super::protocol::Malformed;
 use super::resp::Resp;
 
@@ -11,17 +16,58 @@ use super::resp::Resp;
 pub enum Protocol {
     /// What Redis speaks, in version 2 or 3.
     Resp,
+    /// What PostgreSQL speaks, in version 3.
+    Postgres,
+}
+
+impl Protocol {
+    /// What a link answers in the server's place, in the form that an order has it.
+    ///
+    /// # Panics
+    /// For what is no SQLSTATE, where one is needed.
+    pub(super) fn answer(self, error: &str) -> Arc<[u8]> {
+        match self {
+            Self::Resp => {
+                // A line is all it can be.
+                let line: String = error.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+                Arc::from(format!("-{line}\r\n").as_bytes())
+            }
+            Self::Postgres => {
+                let is_sqlstate = error.len() == 5 && error.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                assert!(is_sqlstate, "{error:?} is no SQLSTATE");
+                Arc::from(error.as_bytes())
+            }
+        }
+    }
+
+    pub(super) const fn offers(self, fault: Fault) -> bool {
+        match fault {
+            Fault::Refused
+            | Fault::Throttled
+            | Fault::RequestLost
+            | Fault::AnswerLost
+            | Fault::AnswerTruncated
+            | Fault::AnswerGarbled
+            | Fault::FailureReported => true,
+            Fault::BulkAnswerImplausible | Fault::PageEmpty | Fault::PageStandsStill | Fault::PageInCircles => {
+                matches!(self, Self::Resp)
+            }
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) enum Dialect {
     Resp(Box<Resp>),
+    Postgres(Box<Postgres>),
 }
 
 impl Dialect {
     pub(super) fn new(protocol: Protocol) -> Self {
         match protocol {
             Protocol::Resp => Self::Resp(Box::new(Resp::new())),
+            Protocol::Postgres => Self::Postgres(Box::new(Postgres::new())),
         }
     }
 
@@ -29,6 +75,7 @@ impl Dialect {
     pub(super) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         match self {
             Self::Resp(resp) => resp.take_requests(up, shared),
+            Self::Postgres(postgres) => postgres.take_requests(up, shared),
         }
     }
 
@@ -36,6 +83,7 @@ impl Dialect {
     pub(super) fn take_answers(&mut self, down: &mut Lane) -> Result<(), Malformed> {
         match self {
             Self::Resp(resp) => resp.take_answers(down),
+            Self::Postgres(postgres) => postgres.take_answers(down),
         }
     }
 
@@ -43,6 +91,7 @@ impl Dialect {
     pub(super) fn is_idle(&self) -> bool {
         match self {
             Self::Resp(resp) => resp.is_idle(),
+            Self::Postgres(postgres) => postgres.is_idle(),
         }
     }
 
@@ -50,6 +99,7 @@ impl Dialect {
     pub(super) fn has_to_end(&self) -> bool {
         match self {
             Self::Resp(resp) => resp.has_to_end(),
+            Self::Postgres(postgres) => postgres.has_to_end(),
         }
     }
 }

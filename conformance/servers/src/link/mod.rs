@@ -5,6 +5,7 @@ mod count;
 mod dialect;
 mod lane;
 mod orders;
+mod postgres;
 mod protocol;
 mod resp;
 mod server;
@@ -39,42 +40,57 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 /// at a time; more wait until one ends.
 ///
 /// # Requests
-/// A request is what a client sends at once before it waits. With RESP it begins with a command that begins to arrive
-/// while no command of the connection waits for its answer; so a pipeline is one request, and so are the calls of
-/// several callers that share a connection at the same time. One caller makes the same number each time.
+/// A request is what a client sends before it waits. What only sets up a connection is none, is not counted and meets
+/// no fault.
 ///
-/// What sets up a connection, looks at the topology or loads a script is no request, is not counted and meets no
-/// fault: `HELLO`, `AUTH`, `CLIENT`, `SELECT`, `READONLY`, `READWRITE`, `ASKING`, `QUIT`, `INFO`, `COMMAND`, `CONFIG`,
-/// `ACL`, `ROLE`, `CLUSTER`, `SCRIPT LOAD`, `SCRIPT EXISTS` and the same of `FUNCTION`. `PING` is a request.
+/// RESP: a request begins with a command that begins to arrive while no command of the connection waits for its answer.
+/// So a pipeline is one request, and so are the calls of several callers that share a connection at the same time. One
+/// caller makes the same number each time. No requests are `HELLO`, `AUTH`, `CLIENT`, `SELECT`, `READONLY`,
+/// `READWRITE`, `ASKING`, `QUIT`, `INFO`, `COMMAND`, `CONFIG`, `ACL`, `ROLE`, `CLUSTER`, and `SCRIPT` and `FUNCTION`
+/// with `LOAD`, `EXISTS` or `LIST`. `PING` is one.
+///
+/// PostgreSQL: a request is a `Query`, a `FunctionCall`, or all messages up to a `Sync` if one of them is a `Bind` or
+/// an `Execute`. No requests are what begins a session, `SET`, `RESET`, `SHOW`, `DISCARD` and `DEALLOCATE` outside of a
+/// transaction block, and messages up to a `Sync` that only prepare, describe or close: see
+/// [`prepares`](Self::prepares).
 ///
 /// # Faults
-/// [`Faults`] says what each is; this is how they look here. One that hits a pipeline hits all of it from there on:
-/// no answer comes, or each command meets it. Between `MULTI` and `EXEC` the answer to `EXEC` is the one that is
-/// changed. Connections stay open unless the fault is about them.
+/// [`Faults`] says what each is. In RESP one that hits a pipeline hits all of it from there on, and between `MULTI` and
+/// `EXEC` the answer to `EXEC` is the one that is changed. Connections stay open unless the fault is about them.
 ///
-/// - `Refused`: the port is closed, so that to connect is refused by the operating system, until the next order. A
-///   refused attempt cannot be seen and so is not counted: every number above zero means "until then". Connections
-///   there are end as soon as nothing is under way on them. Those that are idle have been sent the end when the order
-///   returns, and their clients have had a tenth of a second to take note; where one has not, its next write fails.
-///   For that to happen the client's runtime must have a thread that is not waiting for the order.
-///   [`reset_next`](Self::reset_next) counts attempts.
-/// - `Throttled`: RESP answers `-LOADING`, and the server gets nothing. Other answers: [`answer_with`](Self::answer_with).
-/// - `RequestLost`: nothing of the request reaches the server, and the connection ends once what was sent before it has
+/// - `Refused`: the port is closed, so that the operating system refuses to connect, until the next order. A refused
+///   attempt cannot be seen and so is not counted: every number above zero means "until then". Connections there are
+///   end as soon as nothing is under way on them. Those that are idle have been sent the end when the order returns,
+///   and their clients have had a tenth of a second to take note; where one has not, its next write fails with
+///   [`BrokenPipe`](io::ErrorKind::BrokenPipe). To take note, the client's runtime needs a thread that is not waiting
+///   for the order. [`reset_next`](Self::reset_next) counts attempts.
+/// - `Throttled`: the server carries out nothing. RESP answers `-LOADING`, PostgreSQL SQLSTATE 53300
+///   (`too_many_connections`). Other answers: [`answer_with`](Self::answer_with).
+/// - `RequestLost`: nothing of the request is carried out, and the connection ends once what was sent before it has
 ///   been answered.
-/// - `AnswerLost`: the connection ends once the server has answered all that was sent.
-/// - `AnswerTruncated`: the same, and half of the first answer arrives, of one above 32 KiB half of that.
-/// - `AnswerGarbled`: RESP: `[[-7]]` in place of each answer, which is well formed and answers no command.
-/// - `FailureReported`: RESP: `-ERR` with a text of no server in place of each answer.
-/// - `BulkAnswerImplausible`: RESP: all keys of a `DEL` or `UNLINK` of several keys are removed, and the answer is -1.
-/// - `PageEmpty`, `PageStandsStill`, `PageInCircles`: RESP: answers to `SCAN`. A cursor of zero is given back as 2^51,
-///   since zero would be the end.
+/// - `AnswerLost`: the connection ends once the server has answered all of it.
+/// - `AnswerTruncated`: the same, and half of the answer arrives; of several in a pipeline, half of the first; of one
+///   above 32 KiB, 16 KiB.
+/// - `AnswerGarbled`: carried out, and in place of each answer comes what is well formed and unknown: RESP: `[[-7]]`;
+///   PostgreSQL: a message of the type `?`.
+/// - `FailureReported`: carried out, and in place of each answer comes an error that says nothing: RESP: `-ERR` with a
+///   text of no server; PostgreSQL: SQLSTATE 40003 (`statement_completion_unknown`).
+/// - `BulkAnswerImplausible`, only RESP: all keys of a `DEL` or `UNLINK` of several keys are removed, and the answer is
+///   -1.
+/// - `PageEmpty`, `PageStandsStill`, `PageInCircles`, only RESP: answers to `SCAN`. A cursor of zero is given back as
+///   2^51, since zero would be the end.
 ///
-/// For [`inject_into_writes`](Faults::inject_into_writes) a write is any command that is not known to read: so `EVAL`,
-/// `EVALSHA` and `FCALL` are writes, and with `_RO` they are not. `MULTI` counts as one.
+/// For [`inject_into_writes`](Faults::inject_into_writes) a write is, in RESP, any command that is not known to read:
+/// `EVAL`, `EVALSHA` and `FCALL` are writes, and with `_RO` they are not; `MULTI` is one. In PostgreSQL it is a
+/// statement whose first word is not known to read, and a `WITH` that has `INSERT`, `UPDATE`, `DELETE` or `MERGE`
+/// outside of what is quoted; functions that a `SELECT` calls are not looked into. In a transaction block only the
+/// `COMMIT` is a write, if something has been written in it: what is lost before that is rolled back.
 ///
 /// # Limits
-/// No TLS: what it cannot read it cannot count. After `SUBSCRIBE`, `MONITOR`, `SYNC` and `CLIENT REPLY` a connection is
-/// passed on as it is. What is no message of the protocol ends the connection.
+/// No TLS: what it cannot read it cannot count. A PostgreSQL client that asks for it is answered that there is none. In
+/// RESP a connection is passed on as it is after `SUBSCRIBE`, `MONITOR`, `SYNC` and `CLIENT REPLY`. In PostgreSQL no
+/// fault may hit a `COPY`, and only the first 32 KiB of a `Query` say whether it writes. What is no message of the
+/// protocol ends the connection.
 #[derive(Clone)]
 pub struct Link {
     running: Arc<Running>,
@@ -82,6 +98,7 @@ pub struct Link {
 
 struct Running {
     address: SocketAddr,
+    protocol: Protocol,
     shared: Arc<Shared>,
     /// `None` only while it is being dropped: its end is what ends the thread.
     orders: Option<UnboundedSender<Asked>>,
@@ -135,7 +152,9 @@ impl Link {
             };
             runtime.block_on(LocalSet::new().run_until(server.run(asked)));
         })?;
-        Ok(Self { running: Arc::new(Running { address, shared, orders: Some(orders), thread: Some(thread) }) })
+        Ok(Self {
+            running: Arc::new(Running { address, protocol, shared, orders: Some(orders), thread: Some(thread) }),
+        })
     }
 
     /// Where clients connect to.
@@ -151,10 +170,18 @@ impl Link {
         self.running.shared.requests()
     }
 
-    /// How many single commands they had. With RESP each command of a pipeline counts.
+    /// How many single commands they had: with RESP each command of a pipeline, with PostgreSQL each `Execute`, `Query`
+    /// and `FunctionCall`.
     #[must_use]
     pub fn commands(&self) -> u64 {
         self.running.shared.commands()
+    }
+
+    /// How often a statement was prepared in a round trip of its own, which is no request: `Parse` and `Sync` without
+    /// `Bind`. A connection that has the statement makes none. With RESP zero.
+    #[must_use]
+    pub fn prepares(&self) -> u64 {
+        self.running.shared.prepares()
     }
 
     /// How many connections have been taken since the link was opened.
@@ -169,18 +196,23 @@ impl Link {
         self.running.shared.orders.left()
     }
 
-    /// The next `count` requests are answered by the link, and the server gets nothing of them. With RESP `text` is the
-    /// error without its `-`, such as `READONLY You can't write against a read only replica.` and each command of the
-    /// request gets it. What was ordered before is forgotten; zero ends it.
-    pub fn answer_with(&self, text: &str, count: u32) {
-        self.accept();
-        self.running.shared.orders.give(Deed::Answer(answer(text)), count, false);
+    /// The next `count` requests are answered by the link with this error, and the server carries out none of them.
+    /// With RESP it is the error without its `-`, such as `READONLY You can't write against a read only replica.`, and
+    /// each command of the request gets it. With PostgreSQL it is an SQLSTATE, such as `40001`. What was ordered before
+    /// is forgotten; zero ends it.
+    ///
+    /// # Panics
+    /// For PostgreSQL when `error` is not five letters or digits.
+    pub fn answer_with(&self, error: &str, count: u32) {
+        self.give_answer(error, count, false);
     }
 
     /// The same for the next `count` requests that change something.
-    pub fn answer_writes_with(&self, text: &str, count: u32) {
-        self.accept();
-        self.running.shared.orders.give(Deed::Answer(answer(text)), count, true);
+    ///
+    /// # Panics
+    /// As [`answer_with`](Self::answer_with).
+    pub fn answer_writes_with(&self, error: &str, count: u32) {
+        self.give_answer(error, count, true);
     }
 
     /// The next `count` connections are taken and reset before a byte is read. Those there are stay; zero ends it, and
@@ -208,6 +240,11 @@ impl Link {
     /// Ends [`partition`](Self::partition): what was held up flows on, over the connections there were.
     pub fn heal(&self) {
         self.ask(Control::Heal);
+    }
+
+    fn give_answer(&self, error: &str, count: u32, writes_only: bool) {
+        self.accept();
+        self.running.shared.orders.give(Deed::Answer(self.running.protocol.answer(error)), count, writes_only);
     }
 
     fn give(&self, fault: Fault, count: u32, writes_only: bool) {
@@ -243,28 +280,9 @@ impl Link {
     }
 }
 
-/// An error of RESP. A line is all it can be.
-fn answer(text: &str) -> Arc<[u8]> {
-    let line: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    Arc::from(format!("-{line}\r\n").as_bytes())
-}
-
 impl Faults for Link {
     fn offers(&self, fault: Fault) -> bool {
-        matches!(
-            fault,
-            Fault::Refused
-                | Fault::Throttled
-                | Fault::RequestLost
-                | Fault::AnswerLost
-                | Fault::AnswerTruncated
-                | Fault::AnswerGarbled
-                | Fault::FailureReported
-                | Fault::BulkAnswerImplausible
-                | Fault::PageEmpty
-                | Fault::PageStandsStill
-                | Fault::PageInCircles
-        )
+        self.running.protocol.offers(fault)
     }
 
     /// # Panics

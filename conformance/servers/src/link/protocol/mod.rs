@@ -1,6 +1,8 @@
 //! Where messages begin and end. Pure and incremental: any split of the bytes gives the same borders.
 
+pub(super) mod postgres;
 pub(super) mod resp;
+pub(super) mod sql;
 
 use std::fmt;
 
