@@ -91,6 +91,14 @@ restricted! {
         refuses [set_7_a_read_after_a_write_sees_it, get_1_all_parts_come_from_one_write];
 }
 
+/// Where nothing expires there is nothing that a harness without time could not try.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_never_expires_needs_no_time() {
+    static BARE: Capabilities = Capabilities::new("bare").with_value_kinds(ValueKinds::ALL);
+    let report = run_all(&ReferenceHarness::that_cannot_move_time().restricted_to(&BARE)).await;
+    assert!(report.is_ok(), "{report}");
+}
+
 /// The capabilities to take away from are the reference's own, so that each test takes away what it says.
 #[test]
 fn nothing_is_taken_away_unsaid() {

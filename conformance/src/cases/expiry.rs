@@ -174,9 +174,10 @@ pub(crate) async fn exp_4_rounding_never_ends_an_entry_early(cx: &Context<'_>) -
     let resolution = cx.capabilities().expiry_resolution;
     let microsecond = Duration::from_micros(1);
     let odd = [Duration::ZERO, microsecond, resolution / 2, resolution.saturating_sub(microsecond)];
+    let forms = cx.forms().await?;
     // From a whole moment and from an odd one; a clock that runs is at an odd one anyway.
     let starts = if cx.runs()? { &odd[..1] } else { &odd };
-    for form in cx.forms().await? {
+    for form in forms {
         for start in starts {
             for odd in odd {
                 let key = cx.key("k");
