@@ -3,6 +3,7 @@
 //! The codes are those of <https://www.sqlite.org/rescode.html>; the low byte of an extended code is its primary code.
 
 use kv_api::{Error, ErrorKind, Reason, Retry};
+use kv_sql::damaged_row;
 use sqlx::error::DatabaseError;
 
 /// Where an error came up: what it means for a write depends on it.
@@ -200,11 +201,6 @@ pub(crate) fn row_rejected() -> Error {
     let message =
         "a trigger or constraint that another program added to the file refused the row, so it was not stored";
     Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::RowRejected)
-}
-
-/// The error of a row that this library cannot have written.
-pub(crate) fn damaged_row(what: &'static str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("a stored row is not as this library writes it: {what}"))
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! What the statement for many keys has found: one text, taken apart into a slot for each key. Pure.
 
 use bytes::Bytes;
-use kv_api::{Entry, Error, Fields, Metadata, Result, Value, ValueKind};
+use kv_api::{Entry, Error, Fields, Result, Value};
+use kv_sql::{damaged_row, entry, existing, kind_from_number, version};
 
-use crate::error::damaged_row;
-use crate::list::entry_expiry;
-use crate::operation::{kind_from_number, version};
 use crate::packed_text::PackedText;
 use crate::schema::NamespaceId;
 
@@ -70,31 +68,19 @@ fn next_entry(
         let value_bytes = text.some_number()?;
         return Ok(value(text.take(value_bytes)?).map(Entry::new));
     }
-    let (version, expires_at) = (text.some_number()?, text.number()?);
+    let (stored_version, expires_at) = (text.some_number()?, text.number()?);
     let (metadata_bytes, value_bytes) = (text.number()?, text.some_number()?);
     let metadata = metadata_bytes.map(|bytes| text.take(bytes)).transpose()?;
     let value = value(text.take(value_bytes)?);
     Ok(value.map(|value| match fields {
         Fields::Value => Entry::new(value),
-        _ => entry(value, metadata.map(<[u8]>::to_vec), expires_at, version, namespace_id),
+        _ => entry(
+            value,
+            metadata.map(Bytes::copy_from_slice),
+            expires_at,
+            version(namespace_id.file_id, stored_version),
+        ),
     }))
-}
-
-/// All that is known of an entry, from its columns.
-pub(crate) fn entry(
-    value: Value,
-    metadata: Option<Vec<u8>>,
-    expires_at: Option<i64>,
-    stored_version: i64,
-    namespace_id: NamespaceId,
-) -> Entry {
-    let metadata = metadata.map(|metadata| Metadata::from_stored(Bytes::from(metadata)));
-    Entry::with_details(value, metadata, entry_expiry(expires_at), Some(version(namespace_id.file_id, stored_version)))
-}
-
-/// An entry of which only the existence was wanted.
-pub(crate) fn existing() -> Entry {
-    Entry::new(Value::from_stored(ValueKind::Bytes, Bytes::new()))
 }
 
 pub(crate) fn not_asked_for() -> Error {
@@ -104,6 +90,8 @@ pub(crate) fn not_asked_for() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kv_api::Metadata;
+    use kv_sql::entry_expiry;
 
     const NAMESPACE: NamespaceId = NamespaceId { file_id: 7, row_id: 1 };
 

@@ -6,10 +6,9 @@
 //! ten increments of one key have ten answers and write one row.
 
 use kv_api::{DeleteOutcome, Error, ErrorKind, Result, SetOutcome, SetStatus, Timestamp, ValueKind};
+use kv_sql::{JSON, PutCondition, StoredCounter, counter_value, damaged_row, incremented, put_outcome};
 
-use crate::counter::{StoredCounter, counter_value, incremented};
-use crate::error::damaged_row;
-use crate::operation::{Action, Answer, JSON, Operation, PutCondition, deadline, put_outcome};
+use crate::operation::{Action, Answer, Operation, deadline};
 use crate::row::{Row, RowValue, StoredRow, written_row};
 
 /// The operations of a group and the distinct keys they touch, in the order of their bytes: rows that lie side by side

@@ -4,7 +4,6 @@ mod bulk;
 mod capabilities;
 mod config;
 mod connection;
-mod counter;
 mod error;
 mod files;
 mod found;

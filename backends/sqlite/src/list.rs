@@ -1,45 +1,9 @@
-//! Pages: the range of keys that a prefix means, and the text a page arrives as. Pure.
+//! Pages: the text a page arrives as. Pure.
 
-use kv_api::{EntryExpiry, Error, ListItem, ListedMetadata, Metadata, Reason, Result, Timestamp};
+use kv_api::{ListItem, ListedMetadata, Metadata, Result};
+use kv_sql::{damaged_row, entry_expiry};
 
-use crate::error::damaged_row;
 use crate::packed_text::PackedText;
-
-/// Where a page begins: at the prefix, or right after the position of the page before.
-///
-/// # Errors
-/// `InvalidArgument` when the position is not one of this library.
-pub(crate) fn first_key(prefix: &str, position: Option<&[u8]>) -> Result<String> {
-    let Some(position) = position else { return Ok(prefix.to_owned()) };
-    match std::str::from_utf8(position) {
-        // No key lies between a key and the same with a NUL behind it.
-        Ok(last) if last.starts_with(prefix) => Ok(format!("{last}\0")),
-        _ => Err(Error::invalid(Reason::CursorInvalid, "the cursor names no key of this list")),
-    }
-}
-
-/// The first key after all that begin with `prefix`; `None` when nothing lies after them. Counted in code points, whose
-/// order is that of their UTF-8 bytes, because a key bound as text must be UTF-8.
-pub(crate) fn key_after(prefix: &str) -> Option<String> {
-    let mut rest = prefix.to_owned();
-    while let Some(last) = rest.pop() {
-        if let Some(next) = next_char(last) {
-            rest.push(next);
-            return Some(rest);
-        }
-    }
-    None
-}
-
-fn next_char(last: char) -> Option<char> {
-    const BEFORE_SURROGATES: char = '\u{D7FF}';
-    const AFTER_SURROGATES: char = '\u{E000}';
-    match last {
-        char::MAX => None,
-        BEFORE_SURROGATES => Some(AFTER_SURROGATES),
-        last => char::from_u32(u32::from(last) + 1),
-    }
-}
 
 /// A page as it arrived.
 #[derive(Debug, Default)]
@@ -94,41 +58,10 @@ fn lengths(number: i64) -> Result<(u64, i64)> {
     Ok((value_bytes, number & 0xFFFF_FFFF))
 }
 
-/// A stored expiry as the callers see it.
-pub(crate) fn entry_expiry(expires_at: Option<i64>) -> EntryExpiry {
-    expires_at.map_or(EntryExpiry::Never, |millis| EntryExpiry::At(Timestamp::from_unix_millis(millis)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn list_1_the_bound_of_a_prefix_is_the_next_text_after_it() {
-        for (prefix, after) in [
-            ("", None),
-            ("a", Some("b")),
-            ("a%_*?[", Some("a%_*?\\")),
-            ("a\u{7f}", Some("a\u{80}")),
-            ("\u{D7FF}", Some("\u{E000}")),
-            ("\u{FFFF}", Some("\u{10000}")),
-            ("a\u{10FFFF}", Some("b")),
-            ("\u{10FFFF}\u{10FFFF}", None),
-            ("a\0", Some("a\u{1}")),
-        ] {
-            assert_eq!(key_after(prefix).as_deref(), after, "{prefix:?}");
-            assert!(after.is_none_or(|after| prefix < after));
-        }
-    }
-
-    #[test]
-    fn list_3_a_position_is_a_key_of_the_list() {
-        assert_eq!(first_key("a", None).unwrap(), "a");
-        assert_eq!(first_key("a", Some(b"ab")).unwrap(), "ab\0");
-        for foreign in [&b"b"[..], b"a\xff"] {
-            assert_eq!(first_key("a", Some(foreign)).unwrap_err().reason(), Some(&Reason::CursorInvalid));
-        }
-    }
+    use kv_api::{EntryExpiry, Timestamp};
 
     #[test]
     fn a_page_is_taken_apart_by_lengths_alone() {

@@ -3,8 +3,7 @@
 //! here (KEY-2, VAL-3).
 
 use kv_api::{Error, Result};
-
-use crate::error::damaged_row;
+use kv_sql::damaged_row;
 
 /// What has not been read yet.
 #[derive(Clone, Copy, Debug)]

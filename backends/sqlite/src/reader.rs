@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kv_api::{Clock, Entry, Error, ErrorKind, Fields, RawPage, Reason, Result, Retry};
+use kv_sql::{entry, existing, first_key, key_after, stored_value, version};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
@@ -11,9 +13,8 @@ use tokio::task::yield_now;
 
 use crate::connection::ReconnectingConnection;
 use crate::error::{Stage, from_sqlx, is_busy, primary_code};
-use crate::found::{Content, Slots, entry, existing, not_asked_for};
-use crate::list::{decode_page, first_key, key_after};
-use crate::operation::stored_value;
+use crate::found::{Content, Slots, not_asked_for};
+use crate::list::decode_page;
 use crate::pack::Packed;
 use crate::queries;
 use crate::schema::NamespaceId;
@@ -347,14 +348,17 @@ fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, namespace_id: Namesp
     if fields == Fields::Existence {
         return Ok(existing());
     }
-    let value = stored_value(row.try_get(at).map_err(failed)?, row.try_get(at + 1).map_err(failed)?)?;
+    let value = stored_value(
+        row.try_get(at).map_err(failed)?,
+        Bytes::from(row.try_get::<Vec<u8>, _>(at + 1).map_err(failed)?),
+    )?;
     if fields == Fields::Value {
         return Ok(Entry::new(value));
     }
-    let version = row.try_get(at + 2).map_err(failed)?;
+    let stored_version = row.try_get(at + 2).map_err(failed)?;
     let expires_at = row.try_get(at + 3).map_err(failed)?;
-    let metadata = row.try_get(at + 4).map_err(failed)?;
-    Ok(entry(value, metadata, expires_at, version, namespace_id))
+    let metadata: Option<Vec<u8>> = row.try_get(at + 4).map_err(failed)?;
+    Ok(entry(value, metadata.map(Bytes::from), expires_at, version(namespace_id.file_id, stored_version)))
 }
 
 fn failed(error: sqlx::Error) -> Error {

@@ -1,9 +1,9 @@
 //! A row of the table `kv`: as it is written, and as much of it as is read before something is decided.
 
 use kv_api::{Error, ErrorKind, Result};
+use kv_sql::{StoredCounter, kind_number};
 
-use crate::counter::StoredCounter;
-use crate::operation::{Action, Operation, kind_number};
+use crate::operation::{Action, Operation};
 use crate::packed_text::PackedText;
 
 /// A row to be written.

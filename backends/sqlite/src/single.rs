@@ -7,11 +7,11 @@
 //! if no other process came between: inside a transaction that is certain.
 
 use kv_api::{DeleteOutcome, Error, Result, Timestamp};
+use kv_sql::{PutCondition, StoredCounter, incremented, put_outcome};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use crate::counter::{StoredCounter, incremented};
-use crate::operation::{Action, Answer, Operation, PutCondition, deadline, put_outcome};
+use crate::operation::{Action, Answer, Operation, deadline};
 use crate::queries;
 use crate::row::{StoredRow, written_row};
 use crate::schema::NamespaceId;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{BatchOutcome, Clock, Error, Result, Retry};
+use kv_sql::damaged_row;
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
@@ -14,9 +15,7 @@ use tokio::task::yield_now;
 use crate::bulk::{Batch, Bulk};
 use crate::config::Durability;
 use crate::connection::ReconnectingConnection;
-use crate::error::{
-    Stage, code, damaged_row, from_sqlx, is_about_a_row, is_busy, primary_code, row_rejected, undecided,
-};
+use crate::error::{Stage, code, from_sqlx, is_about_a_row, is_busy, primary_code, row_rejected, undecided};
 use crate::group::Group;
 use crate::operation::{Answer, Operation};
 use crate::queries;
@@ -630,9 +629,10 @@ mod tests {
     use crate::config::SqliteConfig;
     use crate::connection::{BusyRetry, Opening};
     use crate::files::Files;
-    use crate::operation::{Action, PutCondition};
+    use crate::operation::Action;
     use crate::schema;
     use kv_api::{Expiry, Reason, Value};
+    use kv_sql::PutCondition;
     use std::path::Path;
 
     async fn writer(path: &Path) -> Writer {

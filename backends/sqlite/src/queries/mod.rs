@@ -61,7 +61,7 @@ mod tests {
     async fn list_1_a_page_is_a_range_of_the_key_index_whatever_the_prefix_holds() {
         let mut connection = connection().await;
         for prefix in ["", "a", "%", "_", "*", "?", "[", "a%_", "\0", "'", "\u{10FFFF}"] {
-            let beyond = crate::list::key_after(prefix);
+            let beyond = kv_sql::key_after(prefix);
             let plan = plan(&mut connection, PAGE, Some(prefix), beyond.as_deref()).await;
             assert!(plan.contains("SEARCH kv USING INDEX"), "{prefix:?}: {plan}");
             assert!(plan.contains("(namespace=? AND key>? AND key<?)"), "{prefix:?}: {plan}");

@@ -2,20 +2,25 @@
 
 use kv_api::{Error, Result, ValueKind};
 
-use crate::operation::kind_from_number;
+use crate::row::kind_from_number;
 
 /// What an increment has to know of a stored entry.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StoredCounter {
-    pub(crate) kind: i64,
-    pub(crate) has_metadata: bool,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCounter {
+    /// The number of its kind.
+    pub kind: i64,
+    /// Whether it has metadata.
+    pub has_metadata: bool,
     /// The first bytes of the value, more than the longest integer has.
-    pub(crate) head: Vec<u8>,
+    pub head: Vec<u8>,
 }
 
 impl StoredCounter {
     /// The value it counts from (CNT-1, CNT-2).
-    pub(crate) fn value(&self) -> Result<i64> {
+    ///
+    /// # Errors
+    /// `WrongType` for what is no JSON integer within 64 bits without metadata; `Protocol` for a kind without meaning.
+    pub fn value(&self) -> Result<i64> {
         if self.has_metadata {
             return Err(Error::not_a_counter("the entry has metadata"));
         }
@@ -26,13 +31,19 @@ impl StoredCounter {
     }
 }
 
-/// The new value, where it is in range (CNT-1).
-pub(crate) fn incremented(old: i64, by: i64, min: i64, max: i64) -> Result<i64> {
+/// The new value of a counter that holds `old`, where it is in range (CNT-1).
+///
+/// # Errors
+/// `InvalidArgument` with [`Reason::CounterRange`](kv_api::Reason::CounterRange) when it is out of range or overflows.
+pub fn incremented(old: i64, by: i64, min: i64, max: i64) -> Result<i64> {
     old.checked_add(by).filter(|new| (min..=max).contains(new)).ok_or_else(|| Error::counter_range(min, max))
 }
 
-/// JSON text has one form for each integer; everything else (`5.0`, `007`) is no counter.
-pub(crate) fn counter_value(json: &[u8]) -> Result<i64> {
+/// The integer that a JSON text is. It has one form for each; everything else (`5.0`, `007`) is no counter.
+///
+/// # Errors
+/// `WrongType` for any other text.
+pub fn counter_value(json: &[u8]) -> Result<i64> {
     std::str::from_utf8(json)
         .ok()
         .and_then(|text| text.parse::<i64>().ok().filter(|value| value.to_string() == text))
