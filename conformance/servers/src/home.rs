@@ -46,7 +46,8 @@ impl Home {
             .spawn()
             .when("no watcher for the servers")?;
         let stdin = watcher.stdin.take().ok_or_else(|| Error::failed("the watcher has no input"))?;
-        Ok(Self { folder: folder.keep(), watcher: Mutex::new(stdin) })
+        // Without symbolic links, as the system names the folder that a process works in.
+        Ok(Self { folder: folder.keep().canonicalize()?, watcher: Mutex::new(stdin) })
     }
 
     /// A new folder, which is removed when it is dropped.

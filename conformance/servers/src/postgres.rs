@@ -16,7 +16,7 @@ use crate::error::While;
 use crate::home::home;
 use crate::ports::free_port;
 use crate::process::{End, PATIENCE, Patience, Process, is_port_in_use};
-use crate::time::{ServerTime, move_time};
+use crate::time::{ServerTime, live_by};
 use crate::user::User;
 use crate::{Error, Result, Server, System};
 
@@ -192,9 +192,7 @@ impl Postgres {
         self.kill();
         let mut command = Command::new(System::Postgres.program("postgres")?);
         command.arg("-D").arg(self.path("data")).current_dir(self.folder.path()).env("LC_ALL", "C");
-        if !self.options.real_time {
-            move_time(&mut command, &self.path("time"), System::Postgres).await?;
-        }
+        live_by(&self.time, &self.path("time"), &mut command, System::Postgres).await?;
         let mut process = Process::start(self.user.run(&mut command), &self.path("log"), End::Quit)?;
         let mut patience = Patience::new(PATIENCE);
         while !self.is_ready(process.id()) {

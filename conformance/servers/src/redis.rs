@@ -15,7 +15,7 @@ use crate::home::home;
 use crate::ports::free_port;
 use crate::process::{End, PATIENCE, Patience, Process, is_port_in_use};
 use crate::resp::{Reply, ask};
-use crate::time::{ServerTime, move_time};
+use crate::time::{ServerTime, live_by};
 use crate::{Error, Result, Server, System};
 
 /// How a [`Redis`] is set up. The default keeps nothing on disk and asks for no password.
@@ -207,9 +207,7 @@ impl Redis {
         std::fs::write(&file, self.options.file(self.address.port())).when("redis.conf")?;
         let mut command = Command::new(System::Redis.program("redis-server")?);
         command.arg(&file).current_dir(self.path("data"));
-        if !self.options.real_time {
-            move_time(&mut command, &self.time_file, System::Redis).await?;
-        }
+        live_by(&self.time, &self.time_file, &mut command, System::Redis).await?;
         Process::start(&mut command, &self.path("log"), End::Kill)
     }
 

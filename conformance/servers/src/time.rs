@@ -47,9 +47,10 @@ enum Setting {
 const RUNNING_GRANULARITY: Duration = Duration::from_millis(500);
 
 impl ServerTime {
-    /// A clock that a server reads from this file, or the machine's, which needs none.
+    /// A clock that a server reads from this file, or the machine's, which needs none. On other systems than Linux it is
+    /// always that.
     pub(crate) fn of_server(path: &Path, is_real: bool) -> Result<Self> {
-        if is_real {
+        if is_real || !cfg!(target_os = "linux") {
             return Ok(Self::real(RUNNING_GRANULARITY));
         }
         let file = File::options().create(true).truncate(true).write(true).open(path).when("no file for the time")?;
@@ -115,8 +116,10 @@ impl ServerTime {
         }
     }
 
-    /// Whether it is the machine's, and cannot be moved.
-    pub(crate) fn is_real(&self) -> bool {
+    /// Whether it is the machine's, and cannot be moved: for measurements, for a given server, and on other systems than
+    /// Linux.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
         matches!(&*self.0, Kind::Real { .. })
     }
 
@@ -237,9 +240,11 @@ fn readable(path: &Path) -> Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(0o644)).when("permissions")
 }
 
-/// Lets `command` live by the clock in `file`.
-pub(crate) async fn move_time(command: &mut Command, file: &Path, system: System) -> Result<()> {
-    command.env("LD_PRELOAD", interposer(system).await?).env("KV_SERVERS_TIME", file);
+/// Lets `command` live by the clock `time`, which is in `file`.
+pub(crate) async fn live_by(time: &ServerTime, file: &Path, command: &mut Command, system: System) -> Result<()> {
+    if !time.is_real() {
+        command.env("LD_PRELOAD", interposer(system).await?).env("KV_SERVERS_TIME", file);
+    }
     Ok(())
 }
 

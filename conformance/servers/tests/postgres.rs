@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let mut tests = tests![
         a_frozen_clock_is_the_servers_to_the_microsecond,
         a_killed_server_starts_again_on_its_port_with_what_was_committed,
+        no_timeout_ends_while_the_clock_stands,
         a_password_is_asked_for,
         a_lease_begins_as_new,
         nothing_of_a_server_that_was_killed_is_left,
@@ -72,6 +73,17 @@ async fn a_killed_server_starts_again_on_its_port_with_what_was_committed() -> R
             assert_eq!(postgres.sql("select max(b) from a").await?, end.to_string());
         }
     }
+    Ok(())
+}
+
+async fn no_timeout_ends_while_the_clock_stands() -> Result<()> {
+    let postgres = Postgres::start(PostgresOptions::new()).await?;
+    postgres.time().freeze();
+    let busy = "set statement_timeout = 20; do 'begin for i in 1..1000000 loop perform sqrt(i); end loop; end'";
+    assert_eq!(postgres.sql(busy).await?, "");
+    postgres.time().run();
+    let error = postgres.sql("set statement_timeout = 20; do 'begin loop end loop; end'").await.unwrap_err();
+    assert!(error.to_string().contains("statement timeout"), "{error}");
     Ok(())
 }
 

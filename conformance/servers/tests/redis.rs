@@ -7,8 +7,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::try_join;
 use kv_api::{Clock, Timer, TokioTimer};
-use kv_servers::{Pool, Redis, RedisOptions, Result, ServerTime, System, tests};
+use kv_servers::{Pool, Redis, RedisOptions, Reply, Result, ServerTime, System, tests};
 
 /// Set where this program is started by one of its own tests, to be killed.
 const HELPER: &str = "KV_SERVERS_HELPER";
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
             a_frozen_clock_is_the_servers_to_the_microsecond,
             a_key_ends_when_the_time_was_moved,
             a_running_clock_can_be_moved,
+            a_blocked_client_waits_by_the_clock_that_was_moved,
+            many_keys_end_at_once_and_are_removed,
             a_killed_server_starts_again_on_its_port_and_keeps_what_it_promised,
             a_password_is_asked_for,
             a_pool_gives_no_server_twice,
@@ -79,6 +82,47 @@ async fn a_running_clock_can_be_moved() -> Result<()> {
     let second = time(&redis).await?;
     assert!(second > first + 86_400_000_000 && behind(redis.time(), second) < 60_000_000, "{second} after {first}");
     Ok(())
+}
+
+async fn a_blocked_client_waits_by_the_clock_that_was_moved() -> Result<()> {
+    let redis = Redis::start(RedisOptions::new()).await?;
+    redis.time().freeze();
+    let blocked = async {
+        let reply = redis.command(&["BLPOP", "list", "5"]).await?;
+        Ok::<_, kv_servers::Error>((reply, redis.time().now()))
+    };
+    let move_on = async {
+        while !redis.command(&["INFO", "clients"]).await?.to_string().contains("blocked_clients:1") {}
+        // More rounds of the server than the seconds it was asked to wait.
+        for _ in 0..10 {
+            redis.command(&["PING"]).await?;
+        }
+        let before = redis.time().now();
+        redis.time().advance(Duration::from_secs(6));
+        Ok::<_, kv_servers::Error>(before)
+    };
+    let ((reply, ended), before) = try_join(blocked, move_on).await?;
+    assert_eq!(reply, Reply::Nil);
+    assert!(ended > before);
+    Ok(())
+}
+
+async fn many_keys_end_at_once_and_are_removed() -> Result<()> {
+    let redis = Redis::start(RedisOptions::new()).await?;
+    redis.time().freeze();
+    let script = "for i = 1, 20000 do redis.call('SET', i, i, 'PX', 5000) end";
+    redis.command(&["EVAL", script, "0"]).await?;
+    assert_eq!(redis.command(&["DBSIZE"]).await?.as_integer(), Some(20_000));
+    redis.time().advance(Duration::from_millis(5_001));
+    assert_eq!(redis.command(&["MGET", "1", "20000"]).await?, Reply::List(vec![Reply::Nil, Reply::Nil]));
+    // The cycle that removes them has its limit by the same clock, and ends.
+    for _ in 0..2_000 {
+        if redis.command(&["DBSIZE"]).await?.as_integer() == Some(0) {
+            return Ok(());
+        }
+        TokioTimer.sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{} keys are left", redis.command(&["DBSIZE"]).await?);
 }
 
 async fn a_killed_server_starts_again_on_its_port_and_keeps_what_it_promised() -> Result<()> {
