@@ -18,7 +18,7 @@ mod user;
 
 pub use cluster::{RedisCluster, RedisClusterOptions};
 pub use error::{Error, Result};
-pub use link::{Link, Protocol};
+pub use link::{ClusterLink, Link, Protocol};
 pub use pgbouncer::PgBouncer;
 pub use pool::{Lease, Pool, Server};
 pub use postgres::{Postgres, PostgresOptions};

@@ -506,7 +506,7 @@ async fn a_cut_ends_all_and_new_ones_are_taken() -> Result<()> {
     let bench = Bench::new("cut").await?;
     let mut idle = bench.client().await;
     let mut busy = bench.client().await;
-    busy.send(&query("select pg_sleep(100)")).await;
+    busy.send(&query("select pg_sleep(101)")).await;
     while bench.link.requests() < 1 {
         tokio::task::yield_now().await;
     }
@@ -516,7 +516,7 @@ async fn a_cut_ends_all_and_new_ones_are_taken() -> Result<()> {
     assert_eq!(bench.client().await.ask(&query("select 'a'")).await.unwrap().values, ["a"]);
     bench
         .postgres
-        .sql("select pg_cancel_backend(pid) from pg_stat_activity where query like 'select pg_sleep%'")
+        .sql("select pg_cancel_backend(pid) from pg_stat_activity where query like 'select pg_sleep(101)%'")
         .await?;
     Ok(())
 }

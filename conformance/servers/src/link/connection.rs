@@ -169,7 +169,7 @@ impl Connection {
             self.server_has_ended = count? == 0;
             moved = true;
         }
-        self.dialect.take_answers(&mut self.down).map_err(malformed)?;
+        self.dialect.take_answers(&mut self.down, shared).map_err(malformed)?;
         while !self.down.is_flushed() {
             let Poll::Ready(count) = self.down.poll_send(cx, client) else { break };
             count?;

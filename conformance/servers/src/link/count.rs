@@ -1,9 +1,10 @@
 //! What the connections of a link share: what was counted, and what was ordered.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::orders::{Deed, Orders};
+use super::protocol::topology::Ports;
 
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -15,13 +16,19 @@ pub(super) struct Shared {
     pub(super) orders: Orders,
     /// Of all links to the nodes of a cluster.
     pub(super) common: Arc<Orders>,
+    /// What the ports of a cluster's nodes become in their answers.
+    ports: Arc<OnceLock<Ports>>,
     /// Gives numbers that no page of a list had before.
     cursors: AtomicU64,
 }
 
 impl Shared {
-    pub(super) fn of(common: Arc<Orders>) -> Self {
-        Self { common, ..Self::default() }
+    pub(super) fn of(common: Arc<Orders>, ports: Arc<OnceLock<Ports>>) -> Self {
+        Self { common, ports, ..Self::default() }
+    }
+
+    pub(super) fn ports(&self) -> Option<&Ports> {
+        self.ports.get()
     }
 
     pub(super) fn order(&self, is_write: bool, fits: impl Fn(&Deed) -> bool) -> Option<Deed> {

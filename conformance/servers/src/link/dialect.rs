@@ -80,9 +80,9 @@ impl Dialect {
     }
 
     /// Looks at what the server has sent, and passes it on, drops it or puts something in its place.
-    pub(super) fn take_answers(&mut self, down: &mut Lane) -> Result<(), Malformed> {
+    pub(super) fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         match self {
-            Self::Resp(resp) => resp.take_answers(down),
+            Self::Resp(resp) => resp.take_answers(down, shared),
             Self::Postgres(postgres) => postgres.take_answers(down),
         }
     }

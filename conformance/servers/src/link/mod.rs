@@ -1,5 +1,6 @@
 //! A link that breaks on purpose.
 
+mod cluster;
 mod connection;
 mod count;
 mod dialect;
@@ -14,8 +15,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -24,10 +25,12 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
+pub use cluster::ClusterLink;
 pub use dialect::Protocol;
 
 use count::Shared;
 use orders::{Deed, Orders};
+use protocol::topology::Ports;
 use server::{Asked, Control, Port, Server};
 
 /// How long an order may take. It takes far less than a second; more means that the thread of the link is gone.
@@ -46,8 +49,8 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 /// RESP: a request begins with a command that begins to arrive while no command of the connection waits for its answer.
 /// So a pipeline is one request, and so are the calls of several callers that share a connection at the same time. One
 /// caller makes the same number each time. No requests are `HELLO`, `AUTH`, `CLIENT`, `SELECT`, `READONLY`,
-/// `READWRITE`, `ASKING`, `QUIT`, `INFO`, `COMMAND`, `CONFIG`, `ACL`, `ROLE`, `CLUSTER`, and `SCRIPT` and `FUNCTION`
-/// with `LOAD`, `EXISTS` or `LIST`. `PING` is one.
+/// `READWRITE`, `ASKING`, `PING`, `QUIT`, `INFO`, `COMMAND`, `CONFIG`, `ACL`, `ROLE`, `CLUSTER`, and `SCRIPT` and
+/// `FUNCTION` with `LOAD`, `EXISTS` or `LIST`.
 ///
 /// PostgreSQL: a request is a `Query`, a `FunctionCall`, or all messages up to a `Sync` if one of them is a `Bind` or
 /// an `Execute`. No requests are what begins a session, `SET`, `RESET`, `SHOW`, `DISCARD` and `DEALLOCATE` outside of a
@@ -121,12 +124,17 @@ impl Link {
     /// # Errors
     /// What the operating system says when a port, a thread or what it waits with cannot be had.
     pub fn open(server: SocketAddr, protocol: Protocol) -> io::Result<Self> {
-        Self::with_common_orders(server, protocol, Arc::default())
+        Self::of_cluster(server, protocol, Arc::default(), Arc::default())
     }
 
-    fn with_common_orders(server: SocketAddr, protocol: Protocol, common: Arc<Orders>) -> io::Result<Self> {
+    fn of_cluster(
+        server: SocketAddr,
+        protocol: Protocol,
+        common: Arc<Orders>,
+        ports: Arc<OnceLock<Ports>>,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let shared = Arc::new(Shared::of(common));
+        let shared = Arc::new(Shared::of(common, ports));
         let (port, listener) = {
             let _inside = runtime.enter();
             let port = Port::new()?;

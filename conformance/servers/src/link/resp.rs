@@ -10,12 +10,16 @@ use super::lane::{LANE_BYTES, Lane};
 use super::orders::Deed;
 use super::protocol::Malformed;
 use super::protocol::resp::{Answers, Commands, InRequest};
+use super::protocol::topology::{announced, redirected};
 
 /// How many commands may wait for their answers; the client's next ones wait until then.
 const DUE_MAX: usize = 64 * 1024;
 
 /// How much of an answer is kept to be changed or cut.
 const HELD_MAX: usize = LANE_BYTES / 2;
+
+/// How much of an answer about the topology is kept: some hundred nodes.
+const TOPOLOGY_MAX: usize = LANE_BYTES - 4096;
 
 /// An array of an array of a number below zero: no command answers so.
 const GARBLED: &[u8] = b"*1\r\n*1\r\n:-7\r\n";
@@ -46,6 +50,8 @@ enum Fate {
     PageAgain(u64),
     /// A count below zero.
     Implausible,
+    /// The answer names nodes of a cluster.
+    Topology,
 }
 
 impl Fate {
@@ -68,8 +74,10 @@ struct Due {
 /// Kinds of commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Sets a connection up or asks for the topology: counts for nothing and meets nothing.
+    /// Sets a connection up or looks whether it lives: counts for nothing and meets nothing.
     SetUp,
+    /// The same, about the nodes of a cluster.
+    Topology,
     Read,
     Scan,
     Write,
@@ -88,24 +96,24 @@ impl Kind {
         match commands.name() {
             b"CLIENT" if first(b"REPLY") => Self::Stream,
             b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE" | b"MONITOR" | b"SYNC" | b"PSYNC" => Self::Stream,
-            b"HELLO" | b"AUTH" | b"CLIENT" | b"SELECT" | b"INFO" | b"COMMAND" | b"CLUSTER" | b"READONLY"
-            | b"READWRITE" | b"QUIT" | b"CONFIG" | b"ACL" | b"ROLE" | b"LOLWUT" => Self::SetUp,
-            b"ASKING" => Self::SetUp,
+            b"CLUSTER" => Self::Topology,
+            b"HELLO" | b"AUTH" | b"CLIENT" | b"SELECT" | b"INFO" | b"COMMAND" | b"READONLY" | b"READWRITE"
+            | b"ASKING" | b"QUIT" | b"CONFIG" | b"ACL" | b"ROLE" | b"PING" => Self::SetUp,
             b"SCRIPT" | b"FUNCTION" if first(b"LOAD") || first(b"EXISTS") || first(b"LIST") => Self::SetUp,
             b"SCAN" => Self::Scan,
             b"MULTI" => Self::Multi,
             b"EXEC" | b"DISCARD" => Self::Exec,
             b"DEL" | b"UNLINK" => Self::Removal,
-            b"PING" | b"ECHO" | b"TIME" | b"GET" | b"MGET" | b"STRLEN" | b"GETRANGE" | b"SUBSTR" | b"EXISTS"
-            | b"TYPE" | b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME" | b"KEYS" | b"RANDOMKEY" | b"DBSIZE"
-            | b"DUMP" | b"OBJECT" | b"MEMORY" | b"LCS" | b"GETBIT" | b"BITCOUNT" | b"BITPOS" | b"BITFIELD_RO"
-            | b"EVAL_RO" | b"EVALSHA_RO" | b"FCALL_RO" | b"SORT_RO" | b"HGET" | b"HMGET" | b"HGETALL" | b"HEXISTS"
-            | b"HKEYS" | b"HVALS" | b"HLEN" | b"HSTRLEN" | b"HSCAN" | b"HRANDFIELD" | b"LRANGE" | b"LINDEX"
-            | b"LLEN" | b"LPOS" | b"SMEMBERS" | b"SISMEMBER" | b"SMISMEMBER" | b"SCARD" | b"SINTER" | b"SUNION"
-            | b"SDIFF" | b"SINTERCARD" | b"SRANDMEMBER" | b"SSCAN" | b"ZRANGE" | b"ZCARD" | b"ZCOUNT" | b"ZSCORE"
-            | b"ZMSCORE" | b"ZRANK" | b"ZREVRANK" | b"ZRANGEBYSCORE" | b"ZSCAN" | b"XRANGE" | b"XREVRANGE"
-            | b"XLEN" | b"XREAD" | b"XINFO" | b"WATCH" | b"UNWATCH" | b"WAIT" | b"WAITAOF" | b"TOUCH" | b"SCRIPT"
-            | b"FUNCTION" | b"SLOWLOG" | b"LATENCY" | b"LASTSAVE" | b"DEBUG" | b"PUBSUB" => Self::Read,
+            b"ECHO" | b"TIME" | b"GET" | b"MGET" | b"STRLEN" | b"GETRANGE" | b"SUBSTR" | b"EXISTS" | b"TYPE"
+            | b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME" | b"KEYS" | b"RANDOMKEY" | b"DBSIZE" | b"DUMP"
+            | b"OBJECT" | b"MEMORY" | b"LCS" | b"GETBIT" | b"BITCOUNT" | b"BITPOS" | b"BITFIELD_RO" | b"EVAL_RO"
+            | b"EVALSHA_RO" | b"FCALL_RO" | b"SORT_RO" | b"HGET" | b"HMGET" | b"HGETALL" | b"HEXISTS" | b"HKEYS"
+            | b"HVALS" | b"HLEN" | b"HSTRLEN" | b"HSCAN" | b"HRANDFIELD" | b"LRANGE" | b"LINDEX" | b"LLEN"
+            | b"LPOS" | b"SMEMBERS" | b"SISMEMBER" | b"SMISMEMBER" | b"SCARD" | b"SINTER" | b"SUNION" | b"SDIFF"
+            | b"SINTERCARD" | b"SRANDMEMBER" | b"SSCAN" | b"ZRANGE" | b"ZCARD" | b"ZCOUNT" | b"ZSCORE" | b"ZMSCORE"
+            | b"ZRANK" | b"ZREVRANK" | b"ZRANGEBYSCORE" | b"ZSCAN" | b"XRANGE" | b"XREVRANGE" | b"XLEN" | b"XREAD"
+            | b"XINFO" | b"WATCH" | b"UNWATCH" | b"WAIT" | b"WAITAOF" | b"TOUCH" | b"SCRIPT" | b"FUNCTION"
+            | b"SLOWLOG" | b"LATENCY" | b"LASTSAVE" | b"DEBUG" | b"PUBSUB" => Self::Read,
             // What is not known may write.
             _ => Self::Write,
         }
@@ -210,8 +218,8 @@ impl Resp {
             up.release();
             return Fate::Pass;
         }
-        let is_request = kind != Kind::SetUp;
-        let mut fate = Fate::Pass;
+        let is_request = !matches!(kind, Kind::SetUp | Kind::Topology);
+        let mut fate = if kind == Kind::Topology { Fate::Topology } else { Fate::Pass };
         if is_request {
             shared.count_command();
             if !self.is_more {
@@ -294,7 +302,7 @@ impl Resp {
     }
 
     /// Looks at what the server has sent.
-    pub(super) fn take_answers(&mut self, down: &mut Lane) -> Result<(), Malformed> {
+    pub(super) fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         loop {
             while down.held().is_empty() && down.has_room() && self.is_front(Fate::Answered) {
                 down.replace(&self.answer);
@@ -314,8 +322,27 @@ impl Resp {
                 Some(due) if !self.answers.is_push() => due.fate,
                 _ => Fate::Pass,
             };
+            let ports = shared.ports();
             match fate {
-                Fate::Pass | Fate::Answered | Fate::RequestLost => down.release(),
+                // An error can lead a client past the links. Of its line there is no more than a name of a host.
+                Fate::Pass if ports.is_some() && down.held().starts_with(b"-") && down.held().len() < HELD_MAX => {
+                    if has_ended && let Some(line) = ports.and_then(|ports| redirected(down.held(), ports)) {
+                        down.replace(&line);
+                    }
+                    if has_ended {
+                        down.release();
+                    }
+                }
+                Fate::Topology if ports.is_some() => {
+                    if down.held().len() > TOPOLOGY_MAX {
+                        return Err(Malformed("an answer about more nodes than are kept"));
+                    }
+                    if has_ended && let Some(ports) = ports {
+                        let answer = announced(down.held(), ports);
+                        down.replace(&answer);
+                    }
+                }
+                Fate::Pass | Fate::Topology | Fate::Answered | Fate::RequestLost => down.release(),
                 // Cut once all of it is there.
                 Fate::AnswerTruncated => down.hold_at_most(HELD_MAX),
                 Fate::PageAgain(cursor) => self.change_cursor(down, cursor),
@@ -335,7 +362,7 @@ impl Resp {
     /// Puts in the place of an answer what its command was to meet.
     fn end_answer(&mut self, down: &mut Lane, fate: Fate) {
         match fate {
-            Fate::Pass | Fate::Answered | Fate::RequestLost | Fate::AnswerLost => {}
+            Fate::Pass | Fate::Topology | Fate::Answered | Fate::RequestLost | Fate::AnswerLost => {}
             // An error, which has no cursor.
             Fate::PageAgain(_) => down.release(),
             // The first answer of several is what breaks off.

@@ -3,6 +3,7 @@
 pub(super) mod postgres;
 pub(super) mod resp;
 pub(super) mod sql;
+pub(super) mod topology;
 
 use std::fmt;
 
