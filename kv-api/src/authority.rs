@@ -82,6 +82,18 @@ impl Authority {
         Ok(Self { user, password, host: parse_host(host)?, port })
     }
 
+    /// Takes apart several that share one user and password; at least one.
+    pub(crate) fn parse_several(raw: &str) -> impl Iterator<Item = Result<Self>> {
+        let (user_info, hosts) = match raw.rsplit_once('@') {
+            Some((user_info, hosts)) => (Some(user_info), hosts),
+            None => (None, raw),
+        };
+        hosts.split(',').map(move |host| match user_info {
+            Some(user_info) => Self::parse(&format!("{user_info}@{host}")),
+            None => Self::parse(host),
+        })
+    }
+
     /// Whether host and port may be shown. A name without a dot may be a secret in the place of a forgotten host.
     pub(crate) fn is_plainly_a_host(&self) -> bool {
         let is_lower = !self.host.contains(|c: char| c.is_ascii_uppercase() || c == '_');

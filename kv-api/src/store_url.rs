@@ -64,6 +64,27 @@ impl StoreUrl {
         self.raw_parts().0.map(Authority::parse).transpose()
     }
 
+    /// As [`authority`](Self::authority), for a system of several nodes: `USER:PASSWORD@HOST:PORT,HOST:PORT,...`. User
+    /// and password are those of each; a comma in them stands as `%2C`. `None` where no `//` follows the scheme, else
+    /// at least one.
+    ///
+    /// # Errors
+    /// As there, for the first that is not acceptable.
+    ///
+    /// ```
+    /// use kv_api::StoreUrl;
+    /// let url: StoreUrl = "example://ada:secret@10.0.0.7:7000,[::1]:7001,db".parse()?;
+    /// let nodes = url.authorities()?.expect("it begins with //");
+    /// let names: Vec<_> = nodes.iter().map(|node| node.host_and_port()).collect();
+    /// assert_eq!(names, ["10.0.0.7:7000", "[::1]:7001", "db"]);
+    /// assert!(nodes.iter().all(|node| node.user() == Some("ada")));
+    /// # Ok::<(), kv_api::Error>(())
+    /// ```
+    pub fn authorities(&self) -> Result<Option<Vec<Authority>>> {
+        let parse = |raw| Authority::parse_several(raw).collect();
+        self.raw_parts().0.map(parse).transpose()
+    }
+
     /// The path after the authority, split at its slashes and then percent-decoded: nothing for `//host`, one empty
     /// segment for `//host/`. Where no `//` follows the scheme, all of the rest is the path.
     #[must_use]

@@ -1,1 +1,17 @@
 #![doc = include_str!("../README.md")]
+
+mod capabilities;
+mod client;
+mod config;
+mod connection;
+mod driver;
+mod metered;
+mod progress;
+mod store;
+mod tls;
+mod wire;
+
+pub use capabilities::CAPABILITIES;
+pub use config::RedisConfig;
+pub use kv_remote::{RemoteSettings, RetryPolicy, SecretString};
+pub use store::RedisStore;

@@ -1,0 +1,172 @@
+//! One connection: to a socket, through TLS where it is asked for, logged in, and to a server that this backend
+//! understands. Requests and replies are matched by the driver's multiplexed connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, select};
+use kv_api::{Error, ErrorKind, Reason, Result, Retry, Timer};
+use kv_remote::{ExposeSecret, no_connection};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::config::{Login, Node};
+use crate::metered::{Meter, Metered};
+use crate::wire::error::{connection_lost, lost, not_in_time};
+use crate::wire::hello::{Hello, run_id};
+use crate::wire::reply::accepted;
+
+/// How many pipelines may wait inside the connection to be written.
+const PIPELINES_MAX: usize = 128;
+
+/// How to reach one server.
+pub(crate) struct Address {
+    pub(crate) node: Node,
+    pub(crate) tls: Option<TlsConnector>,
+    pub(crate) login: Login,
+    pub(crate) answer_bytes_max: usize,
+    pub(crate) timer: Arc<dyn Timer>,
+    /// How long one attempt of a request may take.
+    pub(crate) patience: Duration,
+}
+
+/// An open connection.
+pub(crate) struct Connection {
+    pub(crate) requests: MultiplexedConnection,
+    /// Reads and writes while it is polled; ready when the connection has ended.
+    pub(crate) driver: BoxFuture<'static, ()>,
+    pub(crate) meter: Arc<Meter>,
+    /// The run of the server: another one has other places in its lists. An error where the user may not ask.
+    pub(crate) run: Result<Arc<str>>,
+}
+
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
+impl Address {
+    /// Opens a connection, in half the time that an attempt has, so that callers that wait for it learn that nothing
+    /// was sent.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Safe` when nothing answers; `Misconfigured` when the host is unknown, or what answers is no
+    /// server that this backend understands; `Unauthorized` when it does not accept user and password.
+    pub(crate) async fn connect(&self) -> Result<Connection> {
+        let time = self.patience / 2;
+        match select(pin!(self.open(time)), self.timer.sleep(time)).await {
+            Either::Left((opened, _)) => opened.map_err(not_applied),
+            Either::Right(_) => Err(not_in_time(&self.node.authority())),
+        }
+    }
+
+    async fn open(&self, time: Duration) -> Result<Connection> {
+        let authority = self.node.authority();
+        let unreachable = |error: io::Error| no_connection(error, &authority.escape_debug().to_string());
+        let Node { host, port } = &self.node;
+        let addresses: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(unreachable)?.collect();
+        let stream = tcp(&addresses, &*self.timer, time).await.map_err(unreachable)?;
+        // A request is one small write, and must not wait for the reply to the one before.
+        stream.set_nodelay(true).map_err(unreachable)?;
+        let socket: Box<dyn Socket> = match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let name = ServerName::try_from(host.clone()).map_err(|error| {
+                    Error::new(ErrorKind::Misconfigured, "no certificate can have this host name").with_source(error)
+                })?;
+                Box::new(tls.connect(name, stream).await.map_err(unreachable)?)
+            }
+        };
+        let meter = Arc::new(Meter::new(self.answer_bytes_max));
+        let socket = Metered { socket, meter: Arc::clone(&meter) };
+        // The login is sent below, so that its refusals are read by the one table of errors.
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(PIPELINES_MAX);
+        let opened = MultiplexedConnection::new_with_config(&info, socket, settings).await;
+        let (requests, driver) = opened.map_err(|error| lost(&error))?;
+        let mut driver = driver.boxed();
+        let replies = match select(pin!(greet(requests.clone(), &self.login)), &mut driver).await {
+            Either::Left((replies, _)) => replies?,
+            Either::Right(_) => return Err(connection_lost()),
+        };
+        let run = self.check(replies)?;
+        meter.answered();
+        Ok(Connection { requests, driver, meter, run })
+    }
+
+    /// Refuses what is no server for this store (LIFE-1).
+    fn check(&self, replies: Vec<Value>) -> Result<Result<Arc<str>>> {
+        let mut replies = replies.into_iter();
+        let mut next = || replies.next().ok_or_else(connection_lost);
+        if self.login.password.is_some() {
+            accepted(next()?)?;
+        }
+        if self.login.database != 0 {
+            accepted(next()?)?;
+        }
+        let hello = Hello::read(next()?)?;
+        let authority = self.node.authority();
+        let misconfigured =
+            |message: &str| Error::new(ErrorKind::Misconfigured, format!("{} {message}", authority.escape_debug()));
+        if !hello.is_new_enough() {
+            return Err(misconfigured("is older than Redis 7.0"));
+        }
+        match hello.mode.as_str() {
+            "standalone" => {}
+            "cluster" => return Err(misconfigured("is a node of a cluster, which this address form does not name")),
+            _ => return Err(misconfigured("is a sentinel, which holds no data")),
+        }
+        if hello.is_replica {
+            let replica = misconfigured("is a replica, which only reads").with_reason(Reason::ReadOnly);
+            // After a fail-over the address may lead to another server.
+            return Err(replica.with_retry(Retry::Safe));
+        }
+        Ok(run_id(next()?))
+    }
+}
+
+/// What is sent first: who asks, for which database, and what the server is.
+async fn greet(mut requests: MultiplexedConnection, login: &Login) -> Result<Vec<Value>> {
+    let mut pipeline = Pipeline::new();
+    if let Some(password) = &login.password {
+        pipeline.cmd("AUTH");
+        if let Some(username) = &login.username {
+            pipeline.arg(username.expose_secret());
+        }
+        pipeline.arg(password.expose_secret());
+    }
+    if login.database != 0 {
+        pipeline.cmd("SELECT").arg(login.database);
+    }
+    pipeline.cmd("HELLO").cmd("INFO").arg("server");
+    let count = pipeline.len();
+    requests.send_packed_commands(&pipeline, 0, count).await.map_err(|error| lost(&error))
+}
+
+/// Nothing that was asked for was sent before the connection was there.
+fn not_applied(error: Error) -> Error {
+    kv_remote::as_not_applied(error)
+}
+
+/// Connects to the first of these addresses that takes a connection. Each but the last has an equal share of the time,
+/// so that one that never answers, such as that of a network that this machine cannot reach, leaves time for the next.
+async fn tcp(addresses: &[SocketAddr], timer: &dyn Timer, time: Duration) -> io::Result<TcpStream> {
+    let Some((last, others)) = addresses.split_last() else { return Err(io::ErrorKind::AddrNotAvailable.into()) };
+    let share = time / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in others {
+        if let Either::Left((Ok(stream), _)) = select(pin!(TcpStream::connect(address)), timer.sleep(share)).await {
+            return Ok(stream);
+        }
+    }
+    TcpStream::connect(last).await
+}

@@ -1,0 +1,76 @@
+//! A socket that counts what goes through it: what was not written was not sent, and what an answer takes is bounded.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The counts of one socket.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    written: AtomicU64,
+    /// Since the last answer that came whole.
+    read: AtomicUsize,
+    read_max: usize,
+}
+
+impl Meter {
+    pub(crate) const fn new(read_max: usize) -> Self {
+        Self { written: AtomicU64::new(0), read: AtomicUsize::new(0), read_max }
+    }
+
+    /// How many bytes the socket took.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// An answer came whole.
+    pub(crate) fn answered(&self) {
+        self.read.store(0, Ordering::Relaxed);
+    }
+
+    /// More came than an answer may take.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.read.load(Ordering::Relaxed) > self.read_max
+    }
+}
+
+/// A socket with its meter.
+#[derive(Debug)]
+pub(crate) struct Metered<S> {
+    pub(crate) socket: S,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.meter.is_exceeded() {
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        self.meter.read.fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.meter.written.fetch_add(written as u64, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,71 @@
+//! The scripts: what takes several commands and must be one step. Each is one round trip and atomic.
+
+use std::sync::LazyLock;
+
+use super::value::script_hash;
+
+/// A script, known to the server by its hash once it was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    DeleteIfVersion,
+    Increment,
+    NeverExpire,
+    ReadEntry,
+    SetIfVersion,
+    WriteAll,
+}
+
+impl Script {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::DeleteIfVersion => include_str!("scripts/delete_if_version.lua"),
+            Self::Increment => include_str!("scripts/increment.lua"),
+            Self::NeverExpire => include_str!("scripts/never_expire.lua"),
+            Self::ReadEntry => include_str!("scripts/read_entry.lua"),
+            Self::SetIfVersion => include_str!("scripts/set_if_version.lua"),
+            Self::WriteAll => include_str!("scripts/write_all.lua"),
+        }
+    }
+
+    pub(crate) fn hash(self) -> &'static str {
+        static HASHES: LazyLock<[String; 6]> = LazyLock::new(|| {
+            [
+                Script::DeleteIfVersion,
+                Script::Increment,
+                Script::NeverExpire,
+                Script::ReadEntry,
+                Script::SetIfVersion,
+                Script::WriteAll,
+            ]
+            .map(|script| script_hash(script.text()))
+        });
+        &HASHES[self as usize]
+    }
+
+    /// The commands that run it: by its hash, and by its text.
+    pub(crate) const fn commands(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ReadEntry => ("EVALSHA_RO", "EVAL_RO"),
+            _ => ("EVALSHA", "EVAL"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_script_has_its_own_hash() {
+        for script in [
+            Script::DeleteIfVersion,
+            Script::Increment,
+            Script::NeverExpire,
+            Script::ReadEntry,
+            Script::SetIfVersion,
+            Script::WriteAll,
+        ] {
+            assert_eq!(script.hash(), script_hash(script.text()), "{script:?}");
+        }
+    }
+}
