@@ -2,14 +2,22 @@
 #![allow(clippy::unwrap_used, reason = "a test, which clippy cannot see: it has its own main")]
 
 use std::collections::HashSet;
-use std::process::ExitCode;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use futures_util::future::join;
-use kv_api::Clock;
+use futures_util::future::{join, try_join};
+use kv_api::{Clock, Timer, TokioTimer};
 use kv_servers::{PgBouncer, Pool, Postgres, PostgresOptions, Result, System, Test, tests};
 
+/// Set where this program is started by one of its own tests, to be killed.
+const HELPER: &str = "KV_SERVERS_HELPER";
+
 fn main() -> ExitCode {
+    if std::env::var_os(HELPER).is_some() {
+        return kv_servers::run(System::Postgres, tests![helper]);
+    }
     let mut tests = tests![
         a_frozen_clock_is_the_servers_to_the_microsecond,
         a_killed_server_starts_again_on_its_port_with_what_was_committed,
@@ -17,6 +25,7 @@ fn main() -> ExitCode {
         a_password_is_asked_for,
         a_lease_begins_as_new,
         nothing_of_a_server_that_was_killed_is_left,
+        all_processes_end_with_a_process_that_is_killed,
     ];
     let pgbouncer = Test::new("pgbouncer_is_in_transaction_mode", pgbouncer_is_in_transaction_mode);
     tests.push(pgbouncer.needs(System::PgBouncer));
@@ -153,6 +162,43 @@ async fn nothing_of_a_server_that_was_killed_is_left() -> Result<()> {
         assert!(!shared_memory()?.contains(segment));
     }
     Ok(())
+}
+
+/// Starts a server, keeps it busy, says its folder, and waits until it is killed.
+async fn helper() -> Result<()> {
+    let postgres = Postgres::start(PostgresOptions::new()).await?;
+    let busy = postgres.sql("do 'begin loop end loop; end'");
+    let say = async {
+        while postgres.sql("select count(*) from pg_stat_activity where query like 'do %'").await? == "0" {}
+        let folder = postgres.sql("show data_directory").await?;
+        writeln!(std::io::stdout(), "\nhelper {folder}")?;
+        Ok(String::new())
+    };
+    try_join(busy, say).await.map(drop)
+}
+
+/// How many processes work in this folder.
+fn processes_in(folder: &Path) -> Result<usize> {
+    let entries = std::fs::read_dir("/proc")?.flatten();
+    Ok(entries.filter(|entry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder)).count())
+}
+
+async fn all_processes_end_with_a_process_that_is_killed() -> Result<()> {
+    let mut helper = Command::new(std::env::current_exe()?).env(HELPER, "1").stdout(Stdio::piped()).spawn()?;
+    let output = BufReader::new(helper.stdout.take().unwrap());
+    let line = output.lines().map(|line| line.unwrap()).find(|line| line.starts_with("helper ")).unwrap();
+    let folder = Path::new(line.strip_prefix("helper ").unwrap());
+    // The server, its helpers, and the one that is busy.
+    assert!(processes_in(folder)? > 4 && std::fs::exists(folder)?);
+    helper.kill()?;
+    helper.wait()?;
+    for _ in 0..4_000 {
+        if processes_in(folder)? == 0 && !std::fs::exists(folder)? {
+            return Ok(());
+        }
+        TokioTimer.sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{} processes are left, the folder: {}", processes_in(folder)?, std::fs::exists(folder)?);
 }
 
 async fn pgbouncer_is_in_transaction_mode() -> Result<()> {
