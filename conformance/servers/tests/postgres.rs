@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{join, try_join};
 use kv_api::{Clock, Timer, TokioTimer};
 use kv_servers::{PgBouncer, Pool, Postgres, PostgresOptions, Result, System, Test, tests};
@@ -109,8 +110,9 @@ async fn a_password_is_asked_for() -> Result<()> {
 async fn a_lease_begins_as_new() -> Result<()> {
     let pool = Pool::<Postgres>::new(1, PostgresOptions::new());
     let mut first = None;
-    for end in 0..3 {
+    for end in 0..5 {
         let postgres = pool.lease().await?;
+        assert_eq!(postgres.sql("select count(*) from pg_stat_activity where query like '%sleep%'").await?, "1");
         assert!(!postgres.time().is_frozen());
         let seen = postgres
             .sql(
@@ -129,13 +131,20 @@ async fn a_lease_begins_as_new() -> Result<()> {
             "create role app login; create schema app authorization app; create table app.a (b int); create table b ()",
             "grant create on schema public to app; drop view if exists c; create view c as select * from app.a",
             "create database \"a b\"",
-            "alter system set work_mem = '8MB'",
             "alter role postgres set search_path = app",
         ] {
             postgres.sql(statement).await?;
         }
-        if end == 1 {
-            postgres.kill();
+        match end {
+            0 => drop(postgres.sql("alter system set work_mem = '8MB'").await?),
+            1 => postgres.kill(),
+            _ => {}
+        }
+        // A connection that is still busy when the server is given back.
+        let mut busy = Box::pin(postgres.sql("lock table app.a; select pg_sleep(600)"));
+        assert!((&mut busy).now_or_never().is_none());
+        while end > 1 && postgres.sql("select count(*) from pg_locks where mode like 'AccessExclusive%'").await? == "0"
+        {
         }
     }
     Ok(())
