@@ -19,16 +19,22 @@ pub use kv_memory as memory;
 #[cfg(feature = "nemesisdb")]
 #[doc(inline)]
 pub use kv_nemesisdb as nemesisdb;
+#[cfg(feature = "postgres")]
+#[doc(inline)]
+pub use kv_postgres as postgres;
 #[cfg(feature = "puter")]
 #[doc(inline)]
 pub use kv_puter as puter;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use kv_redis as redis;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use kv_sqlite as sqlite;
 
 use std::sync::Arc;
 
-/// The schemes that [`open`] understands in this build: one for each backend whose feature is on.
+/// The schemes that [`open`] understands in this build: those of each backend whose feature is on.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -42,6 +48,14 @@ pub const fn schemes() -> &'static [&'static str] {
         "memory",
         #[cfg(feature = "sqlite")]
         "sqlite",
+        #[cfg(feature = "redis")]
+        "redis",
+        #[cfg(feature = "redis")]
+        "rediss",
+        #[cfg(feature = "postgres")]
+        "postgres",
+        #[cfg(feature = "postgres")]
+        "postgresql",
         #[cfg(feature = "cloudflare")]
         "cloudflare",
         #[cfg(feature = "backendless")]
@@ -95,6 +109,18 @@ async fn open_backend(url: StoreUrl) -> Result<Arc<dyn Backend>> {
             require_runtime("sqlite")?;
             Ok(Arc::new(sqlite::SqliteStore::open(config).await?))
         }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => {
+            let config = redis::RedisConfig::from_url(url)?;
+            require_runtime("redis")?;
+            Ok(Arc::new(redis::RedisStore::open(config).await?))
+        }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let config = postgres::PostgresConfig::from_url(url)?;
+            require_runtime("postgres")?;
+            Ok(Arc::new(postgres::PostgresStore::open(config).await?))
+        }
         #[cfg(feature = "cloudflare")]
         "cloudflare" => {
             let config = cloudflare::CloudflareConfig::from_url(url)?;
@@ -124,6 +150,10 @@ async fn open_backend(url: StoreUrl) -> Result<Arc<dyn Backend>> {
         "memory" => Err(switched_off("memory")),
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => Err(switched_off("sqlite")),
+        #[cfg(not(feature = "redis"))]
+        "redis" | "rediss" => Err(switched_off("redis")),
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => Err(switched_off("postgres")),
         #[cfg(not(feature = "cloudflare"))]
         "cloudflare" => Err(switched_off("cloudflare")),
         #[cfg(not(feature = "backendless"))]

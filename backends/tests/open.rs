@@ -27,11 +27,13 @@ async fn what_is_no_url_is_refused() {
 
 #[tokio::test]
 async fn a_backend_that_is_switched_off_names_its_feature() {
-    for feature in ["memory", "sqlite", "cloudflare", "backendless", "puter", "nemesisdb"] {
-        if kv_backends::schemes().contains(&feature) {
+    let same = ["memory", "sqlite", "redis", "postgres", "cloudflare", "backendless", "puter", "nemesisdb"];
+    let others = [("rediss", "redis"), ("postgresql", "postgres")];
+    for (scheme, feature) in same.map(|name| (name, name)).into_iter().chain(others) {
+        if kv_backends::schemes().contains(&scheme) {
             continue; // the tests below open it
         }
-        let error = refusal(&format!("{feature}:")).await;
+        let error = refusal(&format!("{scheme}:")).await;
         assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&Reason::UnknownScheme)));
         assert!(error.to_string().contains(&format!("enable the feature {feature:?}")), "{error}");
     }
@@ -101,6 +103,10 @@ fn outside_a_runtime_a_backend_that_needs_one_says_so() {
             }
             "sqlite" => "sqlite:never-made.db",
             "nemesisdb" => "nemesisdb://127.0.0.1:1",
+            "redis" => "redis://127.0.0.1:1",
+            "rediss" => "rediss://127.0.0.1:1",
+            "postgres" => "postgres://user@127.0.0.1:1/db",
+            "postgresql" => "postgresql://user@127.0.0.1:1/db",
             "backendless" => "backendless://xxxx.backendless.app/hive",
             // These are opened with a credential of the environment, which is asked for first.
             _ => continue,

@@ -26,6 +26,16 @@ impl Harness for Restricted {
     }
 }
 
+mod to_redis {
+    use super::*;
+    conformance_tests!(Restricted(&kv_redis::CAPABILITIES));
+}
+
+mod to_postgres {
+    use super::*;
+    conformance_tests!(Restricted(&kv_postgres::CAPABILITIES));
+}
+
 mod to_cloudflare {
     use super::*;
     conformance_tests!(Restricted(&kv_cloudflare::CAPABILITIES));

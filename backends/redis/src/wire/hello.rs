@@ -47,8 +47,7 @@ impl Hello {
     }
 }
 
-/// What answers at the address speaks otherwise.
-pub(crate) fn no_redis() -> Error {
+fn no_redis() -> Error {
     Error::new(ErrorKind::Misconfigured, "what answers is no Redis")
 }
 

@@ -10,9 +10,19 @@ struct System {
     about: &'static str,
 }
 
-const SYSTEMS: [System; 6] = [
+const SYSTEMS: [System; 8] = [
     System { scheme: "memory", example: "memory:", about: "in this process, gone with it" },
     System { scheme: "sqlite", example: "sqlite:app.db?namespace=users", about: "a file" },
+    System {
+        scheme: "redis",
+        example: "redis://HOST?namespace=users",
+        about: "Redis, or rediss:// over TLS; REDIS_USERNAME, REDIS_PASSWORD",
+    },
+    System {
+        scheme: "postgres",
+        example: "postgres://USER@HOST/DATABASE?namespace=users",
+        about: "PostgreSQL, or postgresql://; PGPASSWORD, PGPASSFILE and the like",
+    },
     System {
         scheme: "cloudflare",
         example: "cloudflare://ACCOUNT/NAMESPACE",
@@ -61,11 +71,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_scheme_has_an_example_that_begins_with_it() {
-        let schemes: Vec<_> = SYSTEMS.iter().map(|system| system.scheme).collect();
-        assert_eq!(schemes, kv_backends::schemes());
+    fn every_scheme_has_an_example_that_begins_with_it_or_is_named_beside_one() {
         for System { scheme, example, .. } in &SYSTEMS {
+            assert!(kv_backends::schemes().contains(scheme), "{scheme}");
             assert!(example.starts_with(&format!("{scheme}:")), "{example}");
+        }
+        for scheme in kv_backends::schemes() {
+            let is_named =
+                |system: &System| system.scheme == *scheme || system.about.contains(&format!(", or {scheme}://"));
+            assert!(SYSTEMS.iter().any(is_named), "{scheme}");
         }
     }
 }
