@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             faults_are_met_by_statements_that_are_prepared_on_the_way,
             preparing_meets_no_fault,
             half_an_answer_arrives,
+            what_is_answered_before_the_end_of_a_request_meets_its_fault,
             any_sqlstate_can_be_given,
             faults_for_writes_leave_reads_alone,
             a_block_is_written_by_its_commit,
@@ -392,6 +393,20 @@ async fn half_an_answer_arrives() -> Result<()> {
     bench.link.inject(Fault::AnswerTruncated, 1);
     client.send(&query("select repeat('x', 1000000)")).await;
     assert_eq!(client.rest().await.len(), 16 * 1024);
+    Ok(())
+}
+
+async fn what_is_answered_before_the_end_of_a_request_meets_its_fault() -> Result<()> {
+    let bench = Bench::new("flushed").await?;
+    let mut client = bench.client().await;
+    let request = [parse("", "insert into flushed values ('x') returning a"), bind_and_execute("", &[])].concat();
+    let before_sync = &request[..request.len() - SYNC.len()];
+    bench.link.inject(Fault::AnswerLost, 1);
+    client.send(&[before_sync, &message(b'H', b"")].concat()).await;
+    let early = tokio::time::timeout(Duration::from_millis(20), client.stream.read_u8()).await;
+    assert!(early.is_err(), "{early:?}");
+    client.send(&SYNC).await;
+    assert_eq!((client.rest().await, bench.stored("flushed").await), (Vec::new(), "x".to_owned()));
     Ok(())
 }
 

@@ -31,7 +31,8 @@ fn main() -> ExitCode {
             a_fault_hits_a_pipeline_whole,
             a_transaction_fails_at_its_end,
             faults_for_writes_leave_reads_alone,
-            a_removal_of_many_answers_what_cannot_be,
+            a_bulk_answers_what_cannot_be,
+            what_is_no_message_ends_the_connection,
             pages_are_empty_stand_still_and_go_in_circles,
             set_up_meets_no_fault,
             one_order_replaces_another,
@@ -444,14 +445,29 @@ async fn faults_for_writes_leave_reads_alone() -> Result<()> {
     Ok(())
 }
 
-async fn a_removal_of_many_answers_what_cannot_be() -> Result<()> {
+async fn a_bulk_answers_what_cannot_be() -> Result<()> {
     let bench = Bench::new().await?;
     let mut client = bench.client().await;
-    bench.link.inject(Fault::BulkAnswerImplausible, 1);
-    assert_eq!(client.ask(&["MSET", "a", "1", "b", "2"]).await, some("OK"));
+    bench.link.inject(Fault::BulkAnswerImplausible, 4);
+    assert_eq!(client.ask(&["SET", "a", "1"]).await, some("OK"));
     assert_eq!(client.ask(&["DEL", "a"]).await, some("1"));
+    assert_eq!(client.ask(&["MSET", "a", "1", "b", "2"]).await, some("-1"));
+    assert_eq!(bench.stored("b").await, "2");
     assert_eq!(client.ask(&["UNLINK", "a", "b"]).await, some("-1"));
-    assert_eq!((bench.stored("b").await, bench.link.faults_left()), (String::new(), 0));
+    assert_eq!(bench.stored("b").await, "");
+    let answers = client.ask_all(&[&["SET", "a", "1"], &["SET", "b", "2"], &["INCR", "n"], &["DEL", "a"]]).await;
+    assert_eq!(answers, ["OK", "-1", "1", "-1"].map(some));
+    let stored = (bench.stored("a").await, bench.stored("b").await, bench.link.faults_left());
+    assert_eq!(stored, (String::new(), "2".to_owned(), 0));
+    Ok(())
+}
+
+async fn what_is_no_message_ends_the_connection() -> Result<()> {
+    let bench = Bench::new().await?;
+    let mut client = bench.client().await;
+    client.stream.write_all(b"*1\r\n+GET\r\n").await.unwrap();
+    assert_eq!(client.rest().await, b"");
+    assert_eq!(bench.client().await.ask(&["PING"]).await, some("PONG"));
     Ok(())
 }
 

@@ -23,8 +23,8 @@ pub struct ClusterLink {
 }
 
 impl ClusterLink {
-    /// Opens a link to each of these nodes, which are all nodes of the cluster: the port of one that is missing stays as
-    /// it is.
+    /// Opens a link to each of these nodes, which are all nodes of the cluster: the port of one that is missing stays
+    /// as it is.
     ///
     /// # Errors
     /// As [`Link::open`].

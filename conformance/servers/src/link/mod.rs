@@ -78,8 +78,8 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 ///   PostgreSQL: a message of the type `?`.
 /// - `FailureReported`: carried out, and in place of each answer comes an error that says nothing: RESP: `-ERR` with a
 ///   text of no server; PostgreSQL: SQLSTATE 40003 (`statement_completion_unknown`).
-/// - `BulkAnswerImplausible`, only RESP: all keys of a `DEL` or `UNLINK` of several keys are removed, and the answer is
-///   -1.
+/// - `BulkAnswerImplausible`, only RESP: the answer is -1 to `MSET`, to a `DEL` or `UNLINK` of several keys, and to
+///   each `SET`, `DEL` and `UNLINK` in a pipeline but its first command. All of it is carried out.
 /// - `PageEmpty`, `PageStandsStill`, `PageInCircles`, only RESP: answers to `SCAN`. A cursor of zero is given back as
 ///   2^51, since zero would be the end.
 ///

@@ -48,7 +48,7 @@ enum Fate {
     Page(u64),
     /// The page as it is, but for this cursor.
     PageAgain(u64),
-    /// A count below zero.
+    /// A number below zero, where a count or a status belongs.
     Implausible,
     /// The answer names nodes of a cluster.
     Topology,
@@ -81,8 +81,6 @@ enum Kind {
     Read,
     Scan,
     Write,
-    /// Removes keys and answers how many.
-    Removal,
     Multi,
     /// Ends what `MULTI` began.
     Exec,
@@ -103,7 +101,6 @@ impl Kind {
             b"SCAN" => Self::Scan,
             b"MULTI" => Self::Multi,
             b"EXEC" | b"DISCARD" => Self::Exec,
-            b"DEL" | b"UNLINK" => Self::Removal,
             b"ECHO" | b"TIME" | b"GET" | b"MGET" | b"STRLEN" | b"GETRANGE" | b"SUBSTR" | b"EXISTS" | b"TYPE"
             | b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME" | b"KEYS" | b"RANDOMKEY" | b"DBSIZE" | b"DUMP"
             | b"OBJECT" | b"MEMORY" | b"LCS" | b"GETBIT" | b"BITCOUNT" | b"BITPOS" | b"BITFIELD_RO" | b"EVAL_RO"
@@ -120,7 +117,7 @@ impl Kind {
     }
 
     const fn is_write(self) -> bool {
-        matches!(self, Self::Write | Self::Removal | Self::Multi)
+        matches!(self, Self::Write | Self::Multi)
     }
 }
 
@@ -269,7 +266,14 @@ impl Resp {
                 kind == Kind::Scan && !self.in_multi
             }
             Deed::Fault(Fault::BulkAnswerImplausible) => {
-                kind == Kind::Removal && self.commands.words() > 2 && !self.in_multi
+                let is_bulk = match self.commands.name() {
+                    b"MSET" => true,
+                    b"DEL" | b"UNLINK" => self.is_more || self.commands.words() > 2,
+                    b"SET" => self.is_more,
+                    // What a script or another command answers may be any number.
+                    _ => false,
+                };
+                is_bulk && !self.in_multi
             }
             Deed::Fault(_) => true,
         }

@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn shards_have_ports_by_name() {
-        let answer = "*1\r\n*4\r\n$5\r\nslots\r\n*2\r\n:7001\r\n:7002\r\n$5\r\nnodes\r\n*1\r\n*6\r\n$4\r\nport\r\n:7001\r\n\
-                      $2\r\nip\r\n$9\r\n127.0.0.1\r\n$18\r\nreplication-offset\r\n:7001\r\n";
+        let answer = "*1\r\n*4\r\n$5\r\nslots\r\n*2\r\n:7001\r\n:7002\r\n$5\r\nnodes\r\n*1\r\n*6\r\n\
+                      $4\r\nport\r\n:7001\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n$18\r\nreplication-offset\r\n:7001\r\n";
         assert_eq!(changed(answer), answer.replacen("port\r\n:7001", "port\r\n:41001", 1));
     }
 
