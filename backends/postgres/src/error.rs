@@ -4,6 +4,8 @@
 //! its texts (`Key (key)=(...) already exists`), and names in those about the connection, which may be a secret in the
 //! wrong place. So no error shows the server's text: the code and a text of our own stand for it (ERR-2).
 
+use std::io;
+
 use kv_api::{Error, ErrorKind, Reason, Retry};
 use kv_remote::no_connection;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -144,6 +146,13 @@ pub(crate) fn failure(error: sqlx::Error, progress: Progress) -> Failure {
                 is_lost: ends_connection || matches!(code, "0A000" | "26000" | "42P05"),
             }
         }
+        // Only what writes has this error. The last that is written of a statement asks for its commit, so that a server
+        // that got no more than a part of it undoes that.
+        sqlx::Error::Io(source) if source.kind() == io::ErrorKind::BrokenPipe => {
+            let error =
+                Error::new(ErrorKind::Unavailable, "the connection had been closed before the statement was sent");
+            Failure { error: error.with_retry(Retry::Safe).with_source(source), is_lost: true }
+        }
         sqlx::Error::Io(source) => {
             let error = Error::new(ErrorKind::Unavailable, "the connection broke before the answer came");
             Failure { error: error.with_source(source), is_lost: true }
@@ -161,7 +170,7 @@ pub(crate) fn failure(error: sqlx::Error, progress: Progress) -> Failure {
 pub(crate) fn connecting(error: sqlx::Error, host: &str) -> Error {
     match error {
         error @ sqlx::Error::Database(_) => failure(error, Progress::Connecting).error,
-        sqlx::Error::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+        sqlx::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
             Error::new(ErrorKind::Unavailable, format!("{host} closed the connection before it was made"))
                 .with_retry(Retry::Safe)
         }
@@ -273,12 +282,14 @@ mod tests {
 
     #[test]
     fn err_3_a_connection_that_breaks_leaves_what_was_sent_in_doubt() {
-        let broken = || sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
+        let broken = || sqlx::Error::Io(io::ErrorKind::UnexpectedEof.into());
         for error in [broken(), sqlx::Error::Protocol("hush".to_owned())] {
             let failure = failure(error, Progress::Running);
             assert!(failure.is_lost && failure.error.is_outcome_unknown());
             assert!(!format!("{:?}", failure.error).contains("hush"));
         }
         assert_eq!(connecting(broken(), "host:5432").retry(), Retry::Safe);
+        let unsent = failure(sqlx::Error::Io(io::ErrorKind::BrokenPipe.into()), Progress::Running);
+        assert!(unsent.is_lost && unsent.error.retry() == Retry::Safe);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kv_api::{Clock, Error, ErrorKind, Result, Store, TokioTimer, async_trait};
 use kv_conformance::{Fixture, Harness, logs};
 use kv_postgres::{PostgresConfig, PostgresStore, RemoteSettings, RetryPolicy};
-use kv_servers::{BothClocks, Postgres, PostgresOptions};
+use kv_servers::{BothClocks, Link, Postgres, PostgresOptions, Protocol};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What no error and no log may show.
@@ -18,9 +18,10 @@ pub(crate) const PASSWORD: &str = "h1dden-pa55word";
 static IDLE: Mutex<Vec<Postgres>> = Mutex::new(Vec::new());
 static PLACES: Semaphore = Semaphore::const_new(3);
 
-/// A server for one test at a time.
+/// A server for one test at a time, behind a link.
 pub(crate) struct System {
     server: Option<Postgres>,
+    pub(crate) link: Link,
     pub(crate) clock: Arc<dyn Clock>,
     _place: SemaphorePermit<'static>,
 }
@@ -33,7 +34,8 @@ impl System {
             Some(server) => server,
             None => Postgres::start(PostgresOptions::new().password(PASSWORD)).await.unwrap(),
         };
-        Self { clock: Arc::new(server.time().clone()), server: Some(server), _place: place }
+        let link = Link::open(server.address(), Protocol::Postgres).unwrap();
+        Self { clock: Arc::new(server.time().clone()), server: Some(server), link, _place: place }
     }
 
     pub(crate) fn server(&self) -> &Postgres {
@@ -49,7 +51,7 @@ impl System {
     }
 
     pub(crate) fn config(&self) -> PostgresConfig {
-        let address = self.server().address();
+        let address = self.link.address();
         PostgresConfig::new()
             .with_host(address.ip().to_string(), address.port())
             .with_user(Postgres::USER)
@@ -93,6 +95,7 @@ impl Harness for OnServer {
         let namespace = format!("n{}", NAMES.fetch_add(1, Ordering::Relaxed));
         let config = system.config().with_pgbouncer(self.pgbouncer);
         let store = open(config.clone().with_namespace(&namespace)?).await?;
+        let counting = system.link.clone();
         let system = Arc::new(system);
         let (again, own, beside, foreign) = (config.clone(), namespace.clone(), namespace.clone(), Arc::clone(&system));
         Ok(Fixture::new(store)
@@ -121,6 +124,8 @@ impl Harness for OnServer {
                     system.server().sql(&sql).await.map(drop).map_err(failed)
                 }
             })
+            .with_requests(move || counting.requests())
+            .with_faults(system.link.clone())
             .with_secret(PASSWORD, || logs::seen(PASSWORD))
             .with_guard(system))
     }
