@@ -166,10 +166,27 @@ pub(crate) fn failure(error: sqlx::Error, progress: Progress) -> Failure {
     }
 }
 
+/// Whether a statement was refused for one of its rows, by its size or content or a constraint.
+pub(crate) fn is_about_a_row(error: &Error) -> bool {
+    let is_refused = error.kind() == ErrorKind::InvalidArgument || error.reason() == Some(&Reason::RowRejected);
+    is_refused && error.retry() == Retry::Never
+}
+
 /// Why there is no connection to this host and port.
 pub(crate) fn connecting(error: sqlx::Error, host: &str) -> Error {
     match error {
-        error @ sqlx::Error::Database(_) => failure(error, Progress::Connecting).error,
+        error @ sqlx::Error::Database(_) => {
+            let error = failure(error, Progress::Connecting).error;
+            match error.native_code() {
+                // PgBouncer's word for a setting in the first message that it does not know.
+                Some("08P01") => {
+                    let message = "what answers does not take the settings of a connection, as PgBouncer does not: set \
+                         pgbouncer=true";
+                    Error::new(ErrorKind::Misconfigured, message).with_native_code("08P01")
+                }
+                _ => error,
+            }
+        }
         sqlx::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
             Error::new(ErrorKind::Unavailable, format!("{host} closed the connection before it was made"))
                 .with_retry(Retry::Safe)

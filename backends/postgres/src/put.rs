@@ -7,7 +7,7 @@ use kv_sql::{PutCondition, kind_number, put_outcome};
 use sqlx::Row;
 
 use crate::arguments::Arguments;
-use crate::error::undecodable;
+use crate::error::{is_about_a_row, undecodable};
 use crate::lane::Work;
 use crate::pool::Borrowed;
 use crate::queries;
@@ -47,6 +47,10 @@ impl Put {
             PutCondition::IfNotExists => 1,
             PutCondition::IfExists | PutCondition::IfVersion(_) => 2,
         }
+    }
+
+    const fn is_plain(&self) -> bool {
+        self.metadata.is_none() && self.ttl_ms.is_none() && self.expires_at.is_none()
     }
 
     const fn expected(&self) -> Option<i64> {
@@ -123,44 +127,51 @@ impl Work for Puts {
     }
 
     async fn carry_out_all(&self, connection: &mut Borrowed, puts: &[&Put]) -> Vec<Result<Option<i64>>> {
-        let error = match self.put_many(connection, puts).await {
-            Ok(versions) => return versions.into_iter().map(Ok).collect(),
-            Err(error) => error,
-        };
-        // Nothing was applied, and what one item is refused for need not concern the others (BATCH-3).
-        let mut answers = Vec::with_capacity(puts.len());
-        for put in puts {
-            answers.push(if error.retry() == Retry::Never && connection.is_usable() {
-                self.carry_out(connection, put).await
-            } else {
-                Err(error.clone())
-            });
+        match self.put_each(connection, puts).await {
+            Ok(answers) => answers,
+            Err(error) => puts.iter().map(|_| Err(error.clone())).collect(),
         }
-        answers
     }
 }
 
 impl Puts {
+    /// Carries out puts of distinct keys and one class by one statement, or, where that is refused for one of them, each
+    /// by its own: the statement was undone, and the others are not to blame (BATCH-3).
+    pub(crate) async fn put_each(&self, connection: &mut Borrowed, puts: &[&Put]) -> Result<Vec<Result<Option<i64>>>> {
+        match self.put_many(connection, puts).await {
+            Ok(versions) => return Ok(versions.into_iter().map(Ok).collect()),
+            Err(error) if is_about_a_row(&error) && puts.len() > 1 => {}
+            Err(error) => return Err(error),
+        }
+        let mut answers = Vec::with_capacity(puts.len());
+        for put in puts {
+            answers.push(self.carry_out(connection, put).await);
+        }
+        Ok(answers)
+    }
+
     /// Carries out puts of distinct keys and one class by one statement: the new versions in their order.
     pub(crate) async fn put_many(&self, connection: &mut Borrowed, puts: &[&Put]) -> Result<Vec<Option<i64>>> {
         // In the order of the keys, so that statements at the same time wait for each other's rows in one order.
         let mut sorted: Vec<usize> = (0..puts.len()).collect();
         sorted.sort_unstable_by(|left, right| puts[*left].key.cmp(&puts[*right].key));
-        let column = |arguments| columns(arguments, &self.namespace, sorted.iter().map(|at| puts[*at]));
-        let arguments = column(connection.arguments());
-        let rows = match puts.first().map(|put| put.class()) {
-            Some(0) => connection.rows(queries::PUT_MANY, arguments).await?,
-            Some(1) => connection.rows(queries::PUT_MANY_IF_NOT_EXISTS, arguments).await?,
-            Some(_) => {
-                let expected = sorted.iter().map(|at| puts[*at].expected()).collect();
-                connection.rows(queries::PUT_MANY_OVER, arguments.optional_number_list(expected)).await?
+        let in_order = sorted.iter().map(|at| puts[*at]);
+        let class = puts.first().map_or(0, |put| put.class());
+        let is_plain = class == 0 && puts.iter().all(|put| put.is_plain());
+        let arguments = columns(connection.arguments(), &self.namespace, in_order.clone(), is_plain);
+        let rows = match class {
+            0 if is_plain => connection.rows(queries::PUT_MANY_PLAIN, arguments).await?,
+            0 => connection.rows(queries::PUT_MANY, arguments).await?,
+            1 => connection.rows(queries::PUT_MANY_IF_NOT_EXISTS, arguments).await?,
+            _ => {
+                let arguments = arguments.optional_number_list(in_order.map(Put::expected).collect());
+                connection.rows(queries::PUT_MANY_OVER, arguments).await?
             }
-            None => Vec::new(),
         };
         let mut versions = HashMap::with_capacity(rows.len());
         for row in &rows {
-            let key: &[u8] = &row.try_get::<Vec<u8>, _>(0).map_err(undecodable)?;
-            versions.insert(key.to_vec(), row.try_get::<i64, _>(1).map_err(undecodable)?);
+            let key: Vec<u8> = row.try_get(0).map_err(undecodable)?;
+            versions.insert(key, row.try_get::<i64, _>(1).map_err(undecodable)?);
         }
         Ok(puts.iter().map(|put| versions.remove(put.key.as_bytes())).collect())
     }
@@ -256,13 +267,21 @@ fn chunks(puts: &[Put]) -> Vec<Vec<usize>> {
 }
 
 /// The parameters that all statements for many have.
-fn columns<'p>(arguments: Arguments, namespace: &str, puts: impl Iterator<Item = &'p Put> + Clone) -> Arguments {
-    arguments
+fn columns<'p>(
+    arguments: Arguments,
+    namespace: &str,
+    puts: impl Iterator<Item = &'p Put> + Clone,
+    are_plain: bool,
+) -> Arguments {
+    let mut arguments = arguments
         .text(namespace)
         .bytes_list(puts.clone().map(|put| put.key.as_bytes()).collect())
-        .small_list(puts.clone().map(|put| put.kind).collect())
-        .optional_number_list(puts.clone().map(|put| put.ttl_ms).collect())
-        .optional_text_list(puts.clone().map(|put| put.expires_at.map(|at| at.to_string())).collect())
-        .optional_bytes_list(puts.clone().map(Put::metadata_bytes).collect())
-        .bytes_list(puts.map(|put| &put.value.as_bytes()[..]).collect())
+        .small_list(puts.clone().map(|put| put.kind).collect());
+    if !are_plain {
+        arguments = arguments
+            .optional_number_list(puts.clone().map(|put| put.ttl_ms).collect())
+            .optional_text_list(puts.clone().map(|put| put.expires_at.map(|at| at.to_string())).collect())
+            .optional_bytes_list(puts.clone().map(Put::metadata_bytes).collect());
+    }
+    arguments.bytes_list(puts.map(|put| &put.value.as_bytes()[..]).collect())
 }

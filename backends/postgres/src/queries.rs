@@ -54,13 +54,27 @@ macro_rules! put {
 /// As above, with arrays.
 macro_rules! put_many {
     ($version:literal, $where:literal) => {
+        put_many!(
+            $version,
+            $where,
+            deadline!("new.ttl", "new.at"),
+            "new.metadata",
+            "$4::bigint[], $5::text[], $6::bytea[], $7::bytea[]",
+            "ttl, at, metadata, value"
+        )
+    };
+    ($version:literal, $where:literal, $deadline:expr, $metadata:literal, $arrays:literal, $columns:literal) => {
         concat!(
             "INSERT INTO kv AS old (namespace, key, kind, version, expires_at, metadata, value) \
              SELECT $1, new.key, new.kind, nextval('kv_version'), ",
-            deadline!("new.ttl", "new.at"),
-            ", new.metadata, new.value FROM unnest($2::bytea[], $3::smallint[], $4::bigint[], $5::text[], \
-             $6::bytea[], $7::bytea[]) AS new (key, kind, ttl, at, metadata, value) \
-             ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = ",
+            $deadline,
+            ", ",
+            $metadata,
+            ", new.value FROM unnest($2::bytea[], $3::smallint[], ",
+            $arrays,
+            ") AS new (key, kind, ",
+            $columns,
+            ") ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = ",
             $version,
             ", expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value",
             $where,
@@ -85,6 +99,16 @@ pub(crate) const PUT_OVER: &str = concat!(
 /// Puts of distinct keys. A row for each that was carried out: key and new version.
 pub(crate) const PUT_MANY: &str =
     put_many!("excluded.version - CASE WHEN old.expires_at <= clock_timestamp() THEN 0 ELSE 1 END", "");
+/// The same where none has an expiry or metadata, which is usual: there is less to send and to work out. `$4` are the
+/// values.
+pub(crate) const PUT_MANY_PLAIN: &str = put_many!(
+    "excluded.version - CASE WHEN old.expires_at <= clock_timestamp() THEN 0 ELSE 1 END",
+    "",
+    "NULL",
+    "NULL",
+    "$4::bytea[]",
+    "value"
+);
 pub(crate) const PUT_MANY_IF_NOT_EXISTS: &str =
     put_many!("excluded.version", " WHERE old.expires_at <= clock_timestamp()");
 /// `$8` are the expected versions, or nulls.

@@ -114,13 +114,13 @@ impl PostgresStore {
         let chosen = &*chosen;
         let attempt = || async move {
             let mut connection = self.pool.borrow().await?;
-            self.puts.work().put_many(&mut connection, chosen).await
+            self.puts.work().put_each(&mut connection, chosen).await
         };
         match call.send_body(idempotency, || (bytes, attempt())).await {
             Err(error) => BulkAnswer::refused(error),
-            Ok(Reply { answer: versions, repeated }) => {
+            Ok(Reply { answer: answers, repeated }) => {
                 let outcome = |version| self.set_outcome(Reply { answer: version, repeated });
-                let known = items.iter().copied().zip(versions.into_iter().map(|version| Ok(outcome(version))));
+                let known = items.iter().copied().zip(answers.into_iter().map(|answer| answer.map(outcome)));
                 BulkAnswer { known: known.collect(), rest: None }
             }
         }

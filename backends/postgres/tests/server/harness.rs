@@ -1,5 +1,6 @@
-//! A running server, and what there is around a store on it.
+//! Running servers, and what there is around a store on one.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,57 +8,66 @@ use std::time::Duration;
 use kv_api::{Clock, Error, ErrorKind, Result, Store, TokioTimer, async_trait};
 use kv_conformance::{Fixture, Harness, logs};
 use kv_postgres::{PostgresConfig, PostgresStore, RemoteSettings, RetryPolicy};
-use kv_servers::{BothClocks, Link, Postgres, PostgresOptions, Protocol};
+use kv_servers::{BothClocks, Link, PgBouncer, Postgres, PostgresOptions, Protocol};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What no error and no log may show.
 pub(crate) const PASSWORD: &str = "h1dden-pa55word";
 
-/// Servers that cases of the suite have one after the other, each with namespaces of its own: a fresh one would take
-/// longer to start than most cases take.
-static IDLE: Mutex<Vec<Postgres>> = Mutex::new(Vec::new());
+/// Servers that tests have one after the other, each with namespaces of its own: a fresh one would take longer to start
+/// than most of them take.
+static IDLE: Mutex<Vec<Servers>> = Mutex::new(Vec::new());
 static PLACES: Semaphore = Semaphore::const_new(3);
+
+struct Servers {
+    postgres: Postgres,
+    /// Before it, once a test has asked for one.
+    bouncer: Option<PgBouncer>,
+}
 
 /// A server for one test at a time, behind a link.
 pub(crate) struct System {
-    server: Option<Postgres>,
+    servers: Option<Servers>,
     pub(crate) link: Link,
-    pub(crate) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     _place: SemaphorePermit<'static>,
 }
 
 impl System {
     pub(crate) async fn start() -> Self {
+        Self::start_behind(false).await
+    }
+
+    async fn start_behind(pgbouncer: bool) -> Self {
         let place = PLACES.acquire().await.unwrap();
         let idle = IDLE.lock().unwrap().pop();
-        let server = match idle {
-            Some(server) => server,
-            None => Postgres::start(PostgresOptions::new().password(PASSWORD)).await.unwrap(),
+        let mut servers = match idle {
+            Some(servers) => servers,
+            None => {
+                let postgres = Postgres::start(PostgresOptions::new().password(PASSWORD)).await.unwrap();
+                Servers { postgres, bouncer: None }
+            }
         };
-        let link = Link::open(server.address(), Protocol::Postgres).unwrap();
-        Self { clock: Arc::new(server.time().clone()), server: Some(server), link, _place: place }
+        if pgbouncer && servers.bouncer.is_none() {
+            servers.bouncer = Some(PgBouncer::start(&servers.postgres).await.unwrap());
+        }
+        let address = match &servers.bouncer {
+            Some(bouncer) if pgbouncer => bouncer.address(),
+            _ => servers.postgres.address(),
+        };
+        let link = Link::open(address, Protocol::Postgres).unwrap();
+        Self { clock: Arc::new(servers.postgres.time().clone()), servers: Some(servers), link, _place: place }
     }
 
     pub(crate) fn server(&self) -> &Postgres {
-        self.server.as_ref().unwrap()
-    }
-
-    /// Retries without waits.
-    pub(crate) fn remote(&self) -> RemoteSettings {
-        RemoteSettings::default()
-            .with_clock(Arc::clone(&self.clock))
-            .with_timer(Arc::new(TokioTimer))
-            .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
+        &self.servers.as_ref().unwrap().postgres
     }
 
     pub(crate) fn config(&self) -> PostgresConfig {
-        let address = self.link.address();
-        PostgresConfig::new()
-            .with_host(address.ip().to_string(), address.port())
-            .with_user(Postgres::USER)
+        config(self.link.address())
             .with_password(PASSWORD.into())
-            .with_database(Postgres::DATABASE)
-            .with_remote(self.remote())
+            .with_remote(remote().with_clock(Arc::clone(&self.clock)))
     }
 }
 
@@ -65,9 +75,32 @@ impl Drop for System {
     fn drop(&mut self) {
         // A test that has failed may have left anything.
         if !std::thread::panicking() {
-            IDLE.lock().unwrap().extend(self.server.take());
+            IDLE.lock().unwrap().extend(self.servers.take());
         }
     }
+}
+
+/// Retries without waits.
+pub(crate) fn remote() -> RemoteSettings {
+    RemoteSettings::default()
+        .with_timer(Arc::new(TokioTimer))
+        .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
+}
+
+/// The superuser of the server at this address, which asks for no password.
+pub(crate) fn config(address: SocketAddr) -> PostgresConfig {
+    PostgresConfig::new()
+        .with_host(address.ip().to_string(), address.port())
+        .with_user(Postgres::USER)
+        .with_database(Postgres::DATABASE)
+        .with_remote(remote())
+}
+
+/// For a connection past the store.
+pub(crate) fn options(system: &System) -> PgConnectOptions {
+    let port = system.server().address().port();
+    let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port);
+    options.username(Postgres::USER).database(Postgres::DATABASE).password(PASSWORD)
 }
 
 pub(crate) async fn open(config: PostgresConfig) -> Result<Store> {
@@ -78,7 +111,7 @@ fn failed(error: kv_servers::Error) -> Error {
     Error::new(ErrorKind::Internal, error.to_string())
 }
 
-/// The store on a server, with prepared statements or as behind PgBouncer.
+/// The store on a server, directly or through PgBouncer in transaction mode.
 #[derive(Clone, Copy)]
 pub(crate) struct OnServer {
     pub(crate) pgbouncer: bool,
@@ -89,16 +122,17 @@ impl Harness for OnServer {
     async fn open(&self) -> Result<Fixture> {
         static NAMES: AtomicU64 = AtomicU64::new(0);
         logs::watch(PASSWORD);
-        let mut system = System::start().await;
+        let mut system = System::start_behind(self.pgbouncer).await;
         let clocks = BothClocks::freeze(system.server().time().clone());
         system.clock = Arc::new(clocks.client.clone());
         let namespace = format!("n{}", NAMES.fetch_add(1, Ordering::Relaxed));
         let config = system.config().with_pgbouncer(self.pgbouncer);
         let store = open(config.clone().with_namespace(&namespace)?).await?;
-        let counting = system.link.clone();
         let system = Arc::new(system);
-        let (again, own, beside, foreign) = (config.clone(), namespace.clone(), namespace.clone(), Arc::clone(&system));
-        Ok(Fixture::new(store)
+        let [again, other, wrong] = [config.clone(), config.clone(), config];
+        let [own, beside] = [namespace.clone(), namespace.clone()];
+        let [foreign, restarted, counting] = [(); 3].map(|()| Arc::clone(&system));
+        let fixture = Fixture::new(store)
             .with_time(clocks.clone())
             .with_client_clock(clocks.client)
             .with_reopen(move || {
@@ -106,7 +140,7 @@ impl Harness for OnServer {
                 async { open(config?).await }
             })
             .with_namespaces(move |name| {
-                let config = config.clone().with_namespace(&format!("{beside} {name}"));
+                let config = other.clone().with_namespace(&format!("{beside} {name}"));
                 async { open(config?).await }
             })
             .with_foreign_writer(move |key, text| {
@@ -124,9 +158,15 @@ impl Harness for OnServer {
                     system.server().sql(&sql).await.map(drop).map_err(failed)
                 }
             })
-            .with_requests(move || counting.requests())
+            .with_wrong_credentials(move || open(wrong.clone().with_password("wr0ng".into())))
+            .with_restart(move || {
+                let system = Arc::clone(&restarted);
+                async move { system.server().restart().await.map_err(failed) }
+            })
+            .with_requests(move || counting.link.requests())
             .with_faults(system.link.clone())
             .with_secret(PASSWORD, || logs::seen(PASSWORD))
-            .with_guard(system))
+            .with_guard(system);
+        Ok(fixture)
     }
 }

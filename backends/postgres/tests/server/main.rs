@@ -1,14 +1,51 @@
 //! The store on private PostgreSQL servers.
 #![allow(clippy::unwrap_used, reason = "a panic is how these tests and what they share fail")]
 
+mod deadlocks;
+mod environment;
+mod grouping;
 mod harness;
+mod losses;
+mod opening;
+mod pgbouncer;
+mod processes;
+mod reclamation;
+mod roles;
 
 use std::process::ExitCode;
 
-use kv_servers::{System, suite};
+use kv_servers::{System, Test, suite, tests};
 
 fn main() -> ExitCode {
-    let mut tests = suite("suite", harness::OnServer { pgbouncer: false });
-    tests.extend(suite("without_sessions", harness::OnServer { pgbouncer: true }));
-    kv_servers::run(System::Postgres, tests)
+    // The tests are also the processes that they start.
+    if let Some(role) = roles::asked_for() {
+        return roles::play(&role);
+    }
+    let mut all = suite("suite", harness::OnServer { pgbouncer: false });
+    all.extend(tests![
+        opening::processes_that_open_a_fresh_database_at_once_share_it,
+        opening::a_missing_right_is_told_with_what_to_run,
+        opening::what_is_not_ours_is_left_as_it_is,
+        opening::a_server_that_only_reads_is_told,
+        opening::an_unknown_database_is_told_and_not_shown,
+        environment::what_the_url_leaves_out_comes_from_libpqs_variables,
+        grouping::a_lone_call_is_one_request,
+        grouping::calls_at_once_share_a_few_requests,
+        grouping::one_key_many_times_has_one_creator,
+        grouping::a_row_that_is_refused_fails_alone,
+        grouping::a_call_that_is_dropped_in_line_is_not_carried_out,
+        grouping::a_long_page_ends_early,
+        losses::an_idle_connection_that_the_server_ended_costs_nothing,
+        losses::an_idle_connection_that_is_gone_costs_nothing,
+        losses::what_is_acknowledged_survives_kills,
+        losses::what_is_acknowledged_survives_cuts,
+        losses::a_server_that_stands_still_is_given_up,
+        deadlocks::batches_that_get_into_each_others_way_are_all_written,
+        processes::each_key_has_one_creator,
+        reclamation::expired_rows_go_by_one_process_and_past_locked_ones,
+    ]);
+    let bouncing = suite("behind_pgbouncer", harness::OnServer { pgbouncer: true });
+    let bouncing = bouncing.into_iter().chain(tests![pgbouncer::without_the_option_it_is_refused_with_the_reason]);
+    all.extend(bouncing.map(|test: Test| test.needs(System::PgBouncer)));
+    kv_servers::run(System::Postgres, all)
 }

@@ -1,0 +1,136 @@
+//! Calls at once, and how many requests they take.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use kv_api::{Metadata, Reason, SetItem, SetStatus, Value};
+use sqlx::{Connection, PgConnection};
+
+use crate::harness::{System, open, options};
+
+pub(crate) async fn a_lone_call_is_one_request() {
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("lone").unwrap()).await.unwrap();
+    for round in 0..2 {
+        let before = system.link.requests();
+        store.set("k", "v").await.unwrap();
+        store.set("new", "v").if_not_exists().await.unwrap();
+        let version = store.get_entry("k").await.unwrap().unwrap().version().cloned();
+        store.set("k", "w").if_version(version).await.unwrap();
+        store.get("k").await.unwrap();
+        assert!(store.exists("k").await.unwrap());
+        store.increment("n", 1).await.unwrap();
+        store.expire("k").ttl(Duration::from_secs(9)).await.unwrap();
+        store.list().await.unwrap();
+        store.get_many(["k", "n"]).await.unwrap();
+        let items = || ["a", "b"].map(|key| SetItem::new(key, "v"));
+        store.set_many(items()).await;
+        store.set_many_all_or_nothing(items()).await.unwrap();
+        store.delete("k").await.unwrap();
+        store.delete_many(["a", "b"]).await;
+        assert_eq!(system.link.requests() - before, 14, "round {round}");
+    }
+}
+
+pub(crate) async fn calls_at_once_share_a_few_requests() {
+    const CALLERS: usize = 64;
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("crowd").unwrap()).await.unwrap();
+    let keys: Vec<String> = (0..CALLERS).map(|caller| format!("k{caller}")).collect();
+    let before = system.link.requests();
+    for outcome in join_all(keys.iter().map(|key| store.set(key, &**key))).await {
+        assert_eq!(outcome.unwrap().status(), SetStatus::Created);
+    }
+    let sets = system.link.requests() - before;
+    assert!(sets <= 4, "{sets} requests for {CALLERS} sets");
+    for (key, found) in keys.iter().zip(join_all(keys.iter().map(|key| store.get(key))).await) {
+        assert_eq!(found.unwrap(), Some(Value::from(&**key)));
+    }
+    let gets = system.link.requests() - before - sets;
+    assert!(gets <= 4, "{gets} requests for {CALLERS} gets");
+
+    // Conditions of all kinds, some met and some not.
+    let versions: Vec<_> = join_all(keys.iter().map(|key| store.get_entry(key))).await;
+    let versions: Vec<_> = versions.into_iter().map(|entry| entry.unwrap().unwrap().version().cloned()).collect();
+    let outcomes = join_all(keys.iter().zip(versions).enumerate().map(|(caller, (key, version))| {
+        let set = store.set(key, "next");
+        match caller % 4 {
+            0 => set.if_not_exists(),
+            1 => set.if_exists(),
+            2 => set.if_version(version),
+            _ => set,
+        }
+    }))
+    .await;
+    for (caller, outcome) in outcomes.into_iter().enumerate() {
+        let expected = if caller % 4 == 0 { SetStatus::NotMet } else { SetStatus::Updated };
+        assert_eq!(outcome.unwrap().status(), expected, "{caller}");
+    }
+}
+
+pub(crate) async fn one_key_many_times_has_one_creator() {
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("one key").unwrap()).await.unwrap();
+    let outcomes = join_all((0..50).map(|_| store.set("k", "v").if_not_exists())).await;
+    let created = outcomes.into_iter().filter(|outcome| outcome.as_ref().unwrap().status() == SetStatus::Created);
+    assert_eq!(created.count(), 1);
+}
+
+pub(crate) async fn a_row_that_is_refused_fails_alone() {
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("refused").unwrap()).await.unwrap();
+    let refuse = "create or replace function refuse() returns trigger language plpgsql as $$ begin \
+                  raise exception 'hush: %', new.value; end $$; \
+                  create trigger refuse before insert or update on kv for each row \
+                  when (new.namespace = 'refused' and new.key = 'bad') execute function refuse()";
+    system.server().sql(refuse).await.unwrap();
+    let keys: Vec<String> =
+        (0..30).map(|number| if number == 17 { "bad".to_owned() } else { number.to_string() }).collect();
+    let items = || keys.iter().map(|key| SetItem::new(&**key, "hush"));
+    for outcomes in [join_all(keys.iter().map(|key| store.set(key, "hush"))).await, store.set_many(items()).await] {
+        for (key, outcome) in keys.iter().zip(outcomes) {
+            match outcome {
+                Ok(outcome) => assert!(outcome.is_written() && key != "bad"),
+                Err(error) => {
+                    assert_eq!((key.as_str(), error.reason()), ("bad", Some(&Reason::RowRejected)), "{error}");
+                    assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+                }
+            }
+        }
+    }
+    system.server().sql("drop trigger refuse on kv").await.unwrap();
+}
+
+pub(crate) async fn a_call_that_is_dropped_in_line_is_not_carried_out() {
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("dropped").unwrap()).await.unwrap();
+    store.set("a", "old").await.unwrap();
+    store.set("b", "old").await.unwrap();
+    let mut other = PgConnection::connect_with(&options(&system)).await.unwrap();
+    sqlx::query("begin").execute(&mut other).await.unwrap();
+    sqlx::query("select from kv where namespace = 'dropped' for update").execute(&mut other).await.unwrap();
+    let (a, b, c) = (store.set("a", "new"), store.set("b", "new"), store.set("c", "new"));
+    let mut both = Box::pin(async { futures_util::future::join(a, b).await });
+    assert!(futures_util::poll!(&mut both).is_pending());
+    let mut third = Box::pin(c);
+    assert!(futures_util::poll!(&mut third).is_pending());
+    drop(third);
+    sqlx::query("rollback").execute(&mut other).await.unwrap();
+    let (a, b) = both.await;
+    assert!(a.unwrap().is_written() && b.unwrap().is_written());
+    assert!(!store.exists("c").await.unwrap());
+    assert_eq!(store.get("a").await.unwrap(), Some(Value::from("new")));
+}
+
+pub(crate) async fn a_long_page_ends_early() {
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("long").unwrap()).await.unwrap();
+    let metadata = Metadata::from_json_text(&format!("\"{}\"", "m".repeat(1_000_000))).unwrap();
+    for number in 0..20 {
+        store.set(format!("{number:02}"), "v").metadata(metadata.clone()).await.unwrap();
+    }
+    let page = store.list().await.unwrap();
+    assert_eq!(page.items.len(), 17, "16 MiB, and what goes beyond it");
+    let rest = store.list().cursor(page.cursor.unwrap()).await.unwrap();
+    assert_eq!((rest.items[0].key.as_str(), rest.items.len(), rest.cursor), ("17", 3, None));
+}
