@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     )
 }
 
+/// The digest of `return 1`.
+const RETURN_1: &str = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
+
 /// A key of each master.
 const KEYS: [&str; 3] = ["b", "c", "a"];
 
@@ -86,21 +89,30 @@ async fn a_replica_takes_over_when_its_master_is_killed() -> Result<()> {
 
 async fn a_lease_begins_as_new() -> Result<()> {
     let pool = Pool::<RedisCluster>::new(1, RedisClusterOptions::new());
-    let mut addresses = Vec::new();
-    for _ in 0..3 {
+    let mut first = None;
+    for end in 0..6 {
         let cluster = pool.lease().await?;
-        if addresses.is_empty() {
-            addresses = cluster.addresses();
-        }
-        assert_eq!(cluster.addresses(), addresses);
+        assert_eq!(cluster.addresses(), *first.get_or_insert_with(|| cluster.addresses()));
         assert!(!cluster.time().is_frozen() && cluster.nodes().iter().all(Redis::is_running));
+        for node in cluster.nodes() {
+            assert_eq!(node.command(&["DBSIZE"]).await?.as_integer(), Some(0));
+            assert_eq!(node.command(&["CONFIG", "GET", "maxmemory"]).await?.to_string(), "maxmemory\n0");
+            assert_eq!(node.command(&["SCRIPT", "EXISTS", RETURN_1]).await?.to_string(), "0");
+        }
         for (master, key) in KEYS.iter().enumerate() {
-            assert_eq!(cluster.nodes()[master].command(&["EXISTS", key]).await?.as_integer(), Some(0));
             assert_eq!(on_master(&cluster, key).await?, master);
         }
-        cluster.fail_over(0).await?;
+        let node = &cluster.nodes()[1];
+        node.command(&["SCRIPT", "LOAD", "return 1"]).await?;
         cluster.time().freeze();
-        cluster.nodes()[4].kill();
+        cluster.time().advance(Duration::from_secs(86_400 * 365 * 100));
+        match end {
+            0 => drop(cluster.fail_over(0).await?),
+            1 => cluster.nodes()[4].kill(),
+            2 => drop(node.command(&["CONFIG", "SET", "maxmemory", "1"]).await?),
+            3 => drop(node.command(&["CLIENT", "PAUSE", "1000000"]).await?),
+            _ => {}
+        }
     }
     Ok(())
 }
