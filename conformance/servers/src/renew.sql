@@ -1,3 +1,8 @@
+-- Makes a PostgreSQL as if nobody had used it, without starting it again.
+select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity
+    where backend_type = 'client backend' and pid <> pg_backend_pid();
+select format('drop database %I (force)', datname) from pg_database
+    where datname not in ('postgres', 'template0', 'template1') \gexec
 do $$
 declare
     name text;
@@ -13,4 +18,4 @@ begin
     grant usage on schema public to public;
     alter database postgres reset all;
     alter role current_user reset all;
-end $$
+end $$;

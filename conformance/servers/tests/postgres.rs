@@ -2,14 +2,23 @@
 #![allow(clippy::unwrap_used, reason = "a test, which clippy cannot see: it has its own main")]
 
 use std::collections::HashSet;
-use std::process::ExitCode;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use futures_util::future::join;
-use kv_api::Clock;
+use futures_util::FutureExt;
+use futures_util::future::{join, try_join};
+use kv_api::{Clock, Timer, TokioTimer};
 use kv_servers::{PgBouncer, Pool, Postgres, PostgresOptions, Result, System, Test, tests};
 
+/// Set where this program is started by one of its own tests, to be killed.
+const HELPER: &str = "KV_SERVERS_HELPER";
+
 fn main() -> ExitCode {
+    if std::env::var_os(HELPER).is_some() {
+        return kv_servers::run(System::Postgres, tests![helper]);
+    }
     let mut tests = tests![
         a_frozen_clock_is_the_servers_to_the_microsecond,
         a_killed_server_starts_again_on_its_port_with_what_was_committed,
@@ -17,6 +26,7 @@ fn main() -> ExitCode {
         a_password_is_asked_for,
         a_lease_begins_as_new,
         nothing_of_a_server_that_was_killed_is_left,
+        all_processes_end_with_a_process_that_is_killed,
     ];
     let pgbouncer = Test::new("pgbouncer_is_in_transaction_mode", pgbouncer_is_in_transaction_mode);
     tests.push(pgbouncer.needs(System::PgBouncer));
@@ -100,8 +110,9 @@ async fn a_password_is_asked_for() -> Result<()> {
 async fn a_lease_begins_as_new() -> Result<()> {
     let pool = Pool::<Postgres>::new(1, PostgresOptions::new());
     let mut first = None;
-    for end in 0..3 {
+    for end in 0..5 {
         let postgres = pool.lease().await?;
+        assert_eq!(postgres.sql("select count(*) from pg_stat_activity where query like '%sleep%'").await?, "1");
         assert!(!postgres.time().is_frozen());
         let seen = postgres
             .sql(
@@ -120,13 +131,20 @@ async fn a_lease_begins_as_new() -> Result<()> {
             "create role app login; create schema app authorization app; create table app.a (b int); create table b ()",
             "grant create on schema public to app; drop view if exists c; create view c as select * from app.a",
             "create database \"a b\"",
-            "alter system set work_mem = '8MB'",
             "alter role postgres set search_path = app",
         ] {
             postgres.sql(statement).await?;
         }
-        if end == 1 {
-            postgres.kill();
+        match end {
+            0 => drop(postgres.sql("alter system set work_mem = '8MB'").await?),
+            1 => postgres.kill(),
+            _ => {}
+        }
+        // A connection that is still busy when the server is given back.
+        let mut busy = Box::pin(postgres.sql("lock table app.a; select pg_sleep(600)"));
+        assert!((&mut busy).now_or_never().is_none());
+        while end > 1 && postgres.sql("select count(*) from pg_locks where mode like 'AccessExclusive%'").await? == "0"
+        {
         }
     }
     Ok(())
@@ -153,6 +171,53 @@ async fn nothing_of_a_server_that_was_killed_is_left() -> Result<()> {
         assert!(!shared_memory()?.contains(segment));
     }
     Ok(())
+}
+
+/// Starts a server, keeps it busy, says its folder, and waits until it is killed.
+async fn helper() -> Result<()> {
+    let postgres = Postgres::start(PostgresOptions::new()).await?;
+    let busy = postgres.sql("do 'begin loop end loop; end'");
+    let say = async {
+        while postgres.sql("select count(*) from pg_stat_activity where query like 'do %'").await? == "0" {}
+        let folder = postgres.sql("show data_directory").await?;
+        writeln!(std::io::stdout(), "\nhelper {folder}")?;
+        Ok(String::new())
+    };
+    try_join(busy, say).await.map(drop)
+}
+
+/// The processes that work in this folder.
+fn processes_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let processes = std::fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
+    Ok(processes.filter(|process| std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == folder)).collect())
+}
+
+/// Whether it has not ended. One that nobody has asked about since is none.
+fn is_alive(process: &Path) -> bool {
+    let stat = std::fs::read_to_string(process.join("stat"));
+    stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
+}
+
+async fn all_processes_end_with_a_process_that_is_killed() -> Result<()> {
+    let mut helper = Command::new(std::env::current_exe()?).env(HELPER, "1").stdout(Stdio::piped()).spawn()?;
+    let output = BufReader::new(helper.stdout.take().unwrap());
+    let line = output.lines().map(|line| line.unwrap()).find(|line| line.starts_with("helper ")).unwrap();
+    let folder = Path::new(line.strip_prefix("helper ").unwrap());
+    // The server, its helpers, and the one that is busy.
+    let processes = processes_in(folder)?;
+    assert!(processes.len() > 4 && std::fs::exists(folder)?, "{processes:?}");
+    helper.kill()?;
+    helper.wait()?;
+    for _ in 0..4_000 {
+        if !std::fs::exists(folder)? {
+            // The folder goes last. A server whose folder is gone would end by itself, but late.
+            let alive: Vec<_> = processes.iter().filter(|process| is_alive(process)).collect();
+            assert!(alive.is_empty(), "{alive:?}");
+            return Ok(());
+        }
+        TokioTimer.sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the folder is still there");
 }
 
 async fn pgbouncer_is_in_transaction_mode() -> Result<()> {

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         System::Redis,
         tests![
             a_frozen_clock_is_the_servers_to_the_microsecond,
+            a_clock_that_is_moved_meanwhile_is_read_whole,
             a_key_ends_when_the_time_was_moved,
             a_running_clock_can_be_moved,
             a_blocked_client_waits_by_the_clock_that_was_moved,
@@ -38,9 +39,12 @@ fn main() -> ExitCode {
 
 /// What `TIME` says, in microseconds.
 async fn time(redis: &Redis) -> Result<i64> {
-    let reply = redis.command(&["TIME"]).await?.to_string();
-    let (seconds, micros) = reply.split_once('\n').unwrap();
-    Ok(seconds.parse::<i64>().unwrap() * 1_000_000 + micros.parse::<i64>().unwrap())
+    Ok(micros(&redis.command(&["TIME"]).await?.to_string()))
+}
+
+fn micros(time: &str) -> i64 {
+    let (seconds, micros) = time.split_once('\n').unwrap();
+    seconds.parse::<i64>().unwrap() * 1_000_000 + micros.parse::<i64>().unwrap()
 }
 
 async fn a_frozen_clock_is_the_servers_to_the_microsecond() -> Result<()> {
@@ -52,6 +56,32 @@ async fn a_frozen_clock_is_the_servers_to_the_microsecond() -> Result<()> {
             assert_eq!(time(&redis).await?, redis.time().now().as_unix_micros());
         }
     }
+    Ok(())
+}
+
+async fn a_clock_that_is_moved_meanwhile_is_read_whole() -> Result<()> {
+    // Each byte of the number changes with a step.
+    const STEP: i64 = 0x0000_0101_0101_0101;
+    let redis = Redis::start(RedisOptions::new()).await?;
+    redis.time().freeze();
+    let start = redis.time().now().as_unix_micros();
+    let mover = redis.time().clone();
+    let moving = tokio::task::spawn_blocking(move || {
+        for _ in 0..20_000 {
+            mover.advance(Duration::from_micros(STEP.unsigned_abs()));
+        }
+    });
+    let mut last = start;
+    while !moving.is_finished() {
+        let script = "local all = {} for i = 1, 200 do all[i] = redis.call('TIME') end return all";
+        let Reply::List(times) = redis.command(&["EVAL", script, "0"]).await? else { panic!("no list") };
+        for reply in times {
+            let found = micros(&reply.to_string());
+            assert!(found >= last && (found - start) % STEP == 0, "{found} after {last}, from {start}");
+            last = found;
+        }
+    }
+    assert!(last > start);
     Ok(())
 }
 
