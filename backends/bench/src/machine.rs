@@ -8,7 +8,8 @@ use kv_api::{Clock, SystemClock};
 const LOCK: &str = include_str!("../Cargo.lock");
 
 /// The contenders and what they stand on.
-const CRATES: [&str; 8] = ["object_store", "opendal", "dashmap", "moka", "mini-moka", "sqlx", "rusqlite", "tokio"];
+const CRATES: [&str; 9] =
+    ["object_store", "opendal", "dashmap", "moka", "mini-moka", "sqlx", "rusqlite", "redis", "tokio"];
 
 /// The lines that go above saved results.
 pub(crate) fn description() -> String {

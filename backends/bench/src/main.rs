@@ -1,14 +1,23 @@
 //! Benchmarks of the backends against what a user would pick instead: one process, contenders that take turns, ratios.
 //! See README.md.
 
+#[cfg(test)]
+mod checks;
+mod database;
+mod entries;
 mod machine;
 mod measure;
 mod memory;
+mod opendal;
 mod payload;
 mod plot;
+mod postgres;
+mod redis;
 mod remote;
 mod report;
+mod row;
 mod sqlite;
+mod store;
 
 use std::fs;
 use std::path::Path;
@@ -49,6 +58,8 @@ struct Arguments {
 enum Name {
     Memory,
     Sqlite,
+    Redis,
+    Postgres,
     Remote,
 }
 
@@ -67,7 +78,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let description = machine::description();
     print(&format!("{description}\n"));
     let wanted = |name| arguments.sections.is_empty() || arguments.sections.contains(&name);
-    for name in [Name::Memory, Name::Sqlite, Name::Remote] {
+    for name in [Name::Memory, Name::Sqlite, Name::Redis, Name::Postgres, Name::Remote] {
         if !wanted(name) {
             continue;
         }
@@ -80,6 +91,14 @@ async fn run(arguments: Arguments) -> Result<()> {
             Name::Sqlite => {
                 let sizes = if arguments.quick { sqlite::Sizes::QUICK } else { sqlite::Sizes::FULL };
                 sqlite::run(sizes, only).await?
+            }
+            Name::Redis => {
+                let sizes = if arguments.quick { redis::Sizes::QUICK } else { redis::Sizes::FULL };
+                redis::run(sizes, only).await?
+            }
+            Name::Postgres => {
+                let sizes = if arguments.quick { postgres::Sizes::QUICK } else { postgres::Sizes::FULL };
+                postgres::run(sizes, only).await?
             }
             Name::Remote => {
                 let sizes = if arguments.quick { remote::Sizes::QUICK } else { remote::Sizes::FULL };

@@ -228,8 +228,20 @@ impl Spread {
 /// # Errors
 /// That of the work.
 pub(crate) async fn timed(count: usize, work: impl Future<Output = Result<()>>) -> Result<f64> {
+    timed_by_count(async {
+        work.await?;
+        Ok(count)
+    })
+    .await
+}
+
+/// The time of one piece of work, in nanoseconds, where the work answers how many there were.
+///
+/// # Errors
+/// That of the work.
+pub(crate) async fn timed_by_count(work: impl Future<Output = Result<usize>>) -> Result<f64> {
     let watch = Stopwatch::start();
-    work.await?;
+    let count = work.await?;
     Ok(watch.nanoseconds() / count as f64)
 }
 

@@ -4,12 +4,10 @@ mod bare;
 mod server;
 
 use std::future::Future;
-use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use kv_api::{Backend, SetItem, Store};
+use kv_api::{SetItem, Store};
 use kv_backendless::{BackendlessConfig, BackendlessStore};
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials};
 use kv_fakes::{FakeServer, ServerOptions};
@@ -20,6 +18,7 @@ use self::server::{KEY, VALUE};
 use crate::measure::{Program, Race, Result, Rounds, Unit, timed};
 use crate::payload::key;
 use crate::report::Section;
+use crate::store::hidden;
 
 /// Callers at once.
 const TASKS: usize = 64;
@@ -137,12 +136,6 @@ fn cloudflare(base_url: &str) -> kv_api::Result<CloudflareStore> {
 fn backendless(base_url: &str) -> kv_api::Result<BackendlessStore> {
     let config = BackendlessConfig::of_application(ACCOUNT, SecretString::from(SECRET), HIVE)?;
     BackendlessStore::open(config.with_base_url(base_url)?)
-}
-
-/// Through a type that the compiler cannot see, as in a program that chose its backend at run time.
-fn hidden(backend: impl Backend) -> Store {
-    let backend: Arc<dyn Backend> = black_box(Arc::new(backend));
-    Store::from_arc(backend)
 }
 
 /// `count` calls in all, by `tasks` callers at once: the nanoseconds a call.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use kv_api::{Store, Version};
+use kv_api::{Store, Value, Version};
 
-use super::contender::all;
-use super::row::Row;
+use crate::database::all;
 use crate::measure::{Result, timed};
 use crate::payload::{KEYS_PER_PREFIX, prefix};
+use crate::row::Row;
 
 /// One call of the mix.
 #[derive(Clone, Debug)]
@@ -24,7 +23,7 @@ enum Call {
 
 /// `count` calls: a fifth increments, a tenth deletes, of the rest seven in ten unconditional sets and one in ten each
 /// of the conditions. Every tenth call goes to one of 16 keys.
-fn calls(entries: usize, count: usize, value: &Bytes) -> Vec<Call> {
+fn calls(entries: usize, count: usize, value: &Value) -> Vec<Call> {
     const HOT_KEYS: usize = 16;
     (0..count)
         .map(|_| {
@@ -51,7 +50,7 @@ fn counter(number: usize) -> String {
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn mixed(store: &Store, tasks: usize, count: usize, entries: usize, value: &Bytes) -> Result<f64> {
+pub(crate) async fn mixed(store: &Store, tasks: usize, count: usize, entries: usize, value: &Value) -> Result<f64> {
     let work: Vec<Vec<Call>> = (0..tasks).map(|_| calls(entries, count, value)).collect();
     timed(tasks * count, async {
         let tasks = work.into_iter().map(|calls| {
@@ -97,7 +96,7 @@ async fn set<'a>(
     last: &mut Last,
     condition: impl FnOnce(kv_api::calls::Set<'a>) -> kv_api::calls::Set<'a>,
 ) -> Result<()> {
-    let mut set = condition(store.set(key, row.value.clone()));
+    let mut set = condition(store.set(key, &row.value));
     if let Some(ttl) = row.ttl {
         set = set.ttl(ttl);
     }

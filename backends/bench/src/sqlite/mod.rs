@@ -1,10 +1,7 @@
 //! The SQLite backend against rusqlite, sqlx and OpenDAL's SQLite service, all of them durable (`synchronous=FULL`).
 
-mod contender;
-mod kv;
 mod mix;
 mod opendal;
-mod row;
 mod rusqlite;
 mod sql;
 mod sqlx;
@@ -13,18 +10,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use kv_api::{Store, Value};
+use kv_sqlite::{SqliteConfig, SqliteStore};
 use tempfile::TempDir;
 
-use self::contender::{Batches, Database, gets, sets};
-use self::kv::KvSqlite;
 use self::opendal::OpenDal;
-use self::row::Row;
 use self::rusqlite::Rusqlite;
 use self::sqlx::{HeldConnection, Pool};
-use crate::measure::{Program, Race, Result, Rounds, Unit, timed};
+use crate::database::{self, Batches, Database, gets, sets};
+use crate::measure::{Program, Race, Result, Rounds, Unit};
 use crate::payload::{KEYS_PER_PREFIX, SMALL, key, prefix, random_keys};
 use crate::report::Section;
+use crate::row::Row;
+use crate::store::hidden;
 
 /// Callers at once.
 const TASKS: usize = 64;
@@ -141,15 +139,15 @@ struct Field<'a> {
     directory: &'a TempDir,
     template: PathBuf,
     entries: usize,
-    value: Bytes,
-    ours: Arc<KvSqlite>,
+    value: Value,
+    ours: Arc<Store>,
     pool: Arc<Pool>,
     rusqlite: Arc<Rusqlite>,
 }
 
 impl<'a> Field<'a> {
     async fn load(directory: &'a TempDir, entries: usize, length: usize) -> Result<Self> {
-        let value = Bytes::from(vec![b'v'; length]);
+        let value = Value::from(vec![b'v'; length]);
         let path = |name: &str| directory.path().join(format!("{name}-{length}.db"));
         let template = path("template");
         rusqlite::make_file(&template, entries, &value)?;
@@ -169,7 +167,7 @@ impl<'a> Field<'a> {
 
     /// One more file with the same entries.
     fn copy_for(&self, name: &str) -> Result<PathBuf> {
-        let path = self.directory.path().join(format!("{name}-{}.db", self.value.len()));
+        let path = self.directory.path().join(format!("{name}-{}.db", self.value.as_bytes().len()));
         fs::copy(&self.template, &path)?;
         Ok(path)
     }
@@ -183,25 +181,24 @@ impl<'a> Field<'a> {
     }
 }
 
-async fn load_ours(path: &Path, entries: usize, value: &Bytes) -> Result<KvSqlite> {
-    let ours = KvSqlite::open(path).await?;
+async fn load_ours(path: &Path, entries: usize, value: &Value) -> Result<Store> {
+    let ours = hidden(SqliteStore::open(SqliteConfig::new(path)).await?);
     for rows in Row::distinct(entries, entries, value).chunks(BATCH) {
-        ours.set_many(rows).await?;
+        Batches::set_many(&ours, rows).await?;
     }
     Ok(ours)
 }
 
 fn concurrent_small_sets<'a>(
     field: &'a Field<'a>,
-    mixed: &'a Arc<KvSqlite>,
+    mixed: &'a Arc<Store>,
     opendal: &'a Arc<OpenDal>,
     sizes: Sizes,
 ) -> Race<'a> {
     let mut race = Race::new(format!("set, {TASKS} callers at once, 100 B"), Unit::Nanoseconds);
     let ours = race.enter("kv-sqlite", move || sets(Arc::clone(&field.ours), field.rows(TASKS, sizes.sets)));
-    let mix = race.enter("kv-sqlite, mix", move || {
-        mix::mixed(&mixed.store, TASKS, sizes.sets / TASKS, field.entries, &field.value)
-    });
+    let mix =
+        race.enter("kv-sqlite, mix", move || mix::mixed(mixed, TASKS, sizes.sets / TASKS, field.entries, &field.value));
     let pool = race.enter("sqlx pool of 5", move || sets(Arc::clone(&field.pool), field.rows(TASKS, sizes.peer_sets)));
     let rusqlite =
         race.enter("rusqlite, one by one", move || sets(Arc::clone(&field.rusqlite), field.rows(1, sizes.peer_sets)));
@@ -215,7 +212,7 @@ fn concurrent_small_sets<'a>(
 }
 
 fn concurrent_sets<'a>(field: &'a Field<'a>, target: f64, sizes: Sizes) -> Race<'a> {
-    let kibibytes = field.value.len() >> 10;
+    let kibibytes = field.value.as_bytes().len() >> 10;
     // Larger values fill the log sooner, so fewer of them make as long a slice.
     let share = if kibibytes < 64 { 2 } else { 5 };
     let mut race = Race::new(format!("set, {TASKS} callers at once, {kibibytes} KiB"), Unit::Nanoseconds);
@@ -283,67 +280,40 @@ fn lone_get<'a>(
 }
 
 fn batch_sets<'a>(field: &'a Field<'a>, returning: &'a Arc<Rusqlite>, sizes: Sizes) -> Race<'a> {
-    async fn work<D: Batches>(database: Arc<D>, batches: Vec<Vec<Row>>) -> Result<f64> {
-        timed(batches.len() * BATCH, async {
-            for batch in &batches {
-                database.set_many(batch).await?;
-            }
-            Ok(())
-        })
-        .await
-    }
     let rows = move || (0..sizes.batches).map(|_| Row::distinct(field.entries, BATCH, &field.value)).collect();
     let mut race = Race::new("set_many of 1,000, per row", Unit::Nanoseconds);
-    let ours = race.enter("kv-sqlite", move || work(Arc::clone(&field.ours), rows()));
-    let plain = race.enter("rusqlite, rows in a transaction", move || work(Arc::clone(&field.rusqlite), rows()));
-    let returning = race.enter("rusqlite, returning versions", move || work(Arc::clone(returning), rows()));
+    let ours = race.enter("kv-sqlite", move || database::batch_sets(Arc::clone(&field.ours), rows()));
+    let plain = race
+        .enter("rusqlite, rows in a transaction", move || database::batch_sets(Arc::clone(&field.rusqlite), rows()));
+    let returning =
+        race.enter("rusqlite, returning versions", move || database::batch_sets(Arc::clone(returning), rows()));
     race.compare(ours, plain, 0.8);
     race.compare(ours, returning, None);
     race
 }
 
 fn batch_gets<'a>(field: &'a Field<'a>, sizes: Sizes) -> Race<'a> {
-    async fn work<D: Batches>(database: Arc<D>, batches: Vec<Vec<String>>) -> Result<f64> {
-        timed(batches.len() * BATCH, async {
-            for batch in &batches {
-                if database.get_many(batch).await? != BATCH {
-                    return Err("not every key was found".into());
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
     let keys = move || {
         let numbers = |_| fastrand::choose_multiple(0..field.entries, BATCH).into_iter().map(key).collect();
         (0..2 * sizes.batches).map(numbers).collect()
     };
     let mut race = Race::new("get_many of 1,000, per key", Unit::Nanoseconds);
-    let ours = race.enter("kv-sqlite", move || work(Arc::clone(&field.ours), keys()));
-    let rusqlite = race.enter("rusqlite, row by row", move || work(Arc::clone(&field.rusqlite), keys()));
+    let ours = race.enter("kv-sqlite", move || database::batch_gets(Arc::clone(&field.ours), keys()));
+    let rusqlite =
+        race.enter("rusqlite, row by row", move || database::batch_gets(Arc::clone(&field.rusqlite), keys()));
     race.compare(ours, rusqlite, 1.3);
     race
 }
 
 fn pages<'a>(field: &'a Field<'a>, sizes: Sizes) -> Race<'a> {
-    async fn work<D: Batches>(database: Arc<D>, prefixes: Vec<String>) -> Result<f64> {
-        timed(prefixes.len(), async {
-            for prefix in &prefixes {
-                if database.page(prefix, KEYS_PER_PREFIX).await? != KEYS_PER_PREFIX {
-                    return Err("a page is not full".into());
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
     let prefixes = move || {
         let prefixes = field.entries / KEYS_PER_PREFIX;
         (0..10 * sizes.batches).map(|_| prefix(fastrand::usize(..prefixes))).collect()
     };
     let mut race = Race::new("page of 1,000 keys below a prefix", Unit::Nanoseconds);
-    let ours = race.enter("kv-sqlite", move || work(Arc::clone(&field.ours), prefixes()));
-    let rusqlite = race.enter("rusqlite", move || work(Arc::clone(&field.rusqlite), prefixes()));
+    let ours = race.enter("kv-sqlite", move || database::pages(Arc::clone(&field.ours), prefixes(), KEYS_PER_PREFIX));
+    let rusqlite =
+        race.enter("rusqlite", move || database::pages(Arc::clone(&field.rusqlite), prefixes(), KEYS_PER_PREFIX));
     race.compare(ours, rusqlite, 0.42);
     race
 }
@@ -351,50 +321,36 @@ fn pages<'a>(field: &'a Field<'a>, sizes: Sizes) -> Race<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ENTRIES: usize = 2 * BATCH;
-
-    async fn keeps_what_it_is_given<D: Database>(database: Arc<D>) {
-        let value = Bytes::from_static(b"longer than before");
-        sets(Arc::clone(&database), vec![vec![Row::new(4, &value)], vec![Row::new(7, &value)]]).await.unwrap();
-        gets(Arc::clone(&database), vec![vec![key(4)], vec![key(7)]], value.len()).await.unwrap();
-        gets(Arc::clone(&database), vec![vec![key(5)]], 3).await.unwrap();
-        assert!(gets(Arc::clone(&database), vec![vec![key(5)]], 4).await.is_err());
-        assert!(gets(database, vec![vec![key(ENTRIES)]], 3).await.is_err());
-    }
-
-    async fn answers_batches<D: Batches>(database: &D) {
-        let rows = Row::distinct(ENTRIES, BATCH, &Bytes::from_static(b"v"));
-        database.set_many(&rows).await.unwrap();
-        let mut keys: Vec<String> = rows.into_iter().map(|row| row.key).collect();
-        keys.push(key(ENTRIES));
-        assert_eq!(database.get_many(&keys).await.unwrap(), BATCH);
-        assert_eq!(database.page(&prefix(1), KEYS_PER_PREFIX).await.unwrap(), KEYS_PER_PREFIX);
-        assert_eq!(database.page(&prefix(2), KEYS_PER_PREFIX).await.unwrap(), 0);
-    }
+    use crate::checks::{answers_batches, answers_pages, keeps_what_it_is_given};
+    use crate::entries::Entries;
 
     #[tokio::test]
     async fn every_contender_does_what_it_is_timed_for() {
+        const ENTRIES: usize = 2 * BATCH;
         let directory = tempfile::tempdir().unwrap();
-        let field = Field::load(&directory, ENTRIES, 3).await.unwrap();
-        let held = HeldConnection::open(&field.copy_for("held").unwrap()).await.unwrap();
+        let field = Field::load(&directory, ENTRIES, SMALL).await.unwrap();
+        let held = Arc::new(HeldConnection::open(&field.copy_for("held").unwrap()).await.unwrap());
+        let returning = Arc::new(Rusqlite::open(&field.copy_for("returning").unwrap(), true).unwrap());
         let opendal = OpenDal::open(&directory.path().join("opendal.db"), ENTRIES, &field.value).unwrap();
-        keeps_what_it_is_given(Arc::clone(&field.ours)).await;
-        keeps_what_it_is_given(Arc::clone(&field.pool)).await;
-        keeps_what_it_is_given(Arc::clone(&field.rusqlite)).await;
-        keeps_what_it_is_given(Arc::new(held)).await;
-        keeps_what_it_is_given(Arc::new(opendal)).await;
-        answers_batches(&*field.ours).await;
-        answers_batches(&*field.rusqlite).await;
-        answers_batches(&Rusqlite::open(&field.copy_for("returning").unwrap(), true).unwrap()).await;
-        mix::mixed(&field.ours.store, 4, 50, ENTRIES, &field.value).await.unwrap();
+        let entries = Entries::new(ENTRIES, true);
+        answers_pages(&field.ours, &entries).await;
+        answers_pages(&field.rusqlite, &entries).await;
+        keeps_what_it_is_given(&field.ours, &entries).await;
+        keeps_what_it_is_given(&field.pool, &entries).await;
+        keeps_what_it_is_given(&field.rusqlite, &entries).await;
+        keeps_what_it_is_given(&held, &entries).await;
+        keeps_what_it_is_given(&Arc::new(opendal), &entries).await;
+        answers_batches(&field.ours, &entries).await;
+        answers_batches(&field.rusqlite, &entries).await;
+        answers_batches(&returning, &entries).await;
+        mix::mixed(&field.ours, 4, 50, ENTRIES, &field.value).await.unwrap();
     }
 
     #[tokio::test]
     async fn every_peer_with_a_choice_is_durable() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("peer.db");
-        rusqlite::make_file(&path, 10, &Bytes::from_static(b"v")).unwrap();
+        rusqlite::make_file(&path, 10, &Value::from("v")).unwrap();
         let settings = [
             Rusqlite::open(&path, false).unwrap().settings().unwrap(),
             Pool::open(&path).await.unwrap().settings().await.unwrap(),

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use kv_api::{Timer, TokioTimer};
+use kv_api::{Timer, TokioTimer, Value};
 use opendal::{Operator, services};
 use rusqlite::{Connection, params};
 
-use super::contender::Database;
-use super::row::Row;
+use crate::database::Database;
 use crate::measure::Result;
+use crate::row::Row;
 
 /// An operator on a table of keys and values; the service knows neither expiry nor metadata.
 pub(crate) struct OpenDal {
@@ -26,14 +25,14 @@ impl OpenDal {
     ///
     /// # Errors
     /// SQLite's, or a path that is not UTF-8.
-    pub(crate) fn open(path: &Path, entries: usize, value: &Bytes) -> Result<Self> {
+    pub(crate) fn open(path: &Path, entries: usize, value: &Value) -> Result<Self> {
         let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.execute_batch("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB)")?;
         let transaction = connection.transaction()?;
         for row in Row::distinct(entries, entries, value) {
             let mut insert = transaction.prepare_cached("INSERT INTO kv (key, value) VALUES ($1, $2)")?;
-            insert.execute(params![row.key, &row.value[..]])?;
+            insert.execute(params![row.key, row.bytes()])?;
         }
         transaction.commit()?;
         drop(connection);
@@ -55,7 +54,7 @@ impl Database for OpenDal {
         const ATTEMPTS: usize = 100;
         let mut wait = STEP;
         for _ in 0..ATTEMPTS {
-            match self.operator.write(&row.key, row.value.clone()).await {
+            match self.operator.write(&row.key, row.value.as_bytes().clone()).await {
                 Ok(metadata) => {
                     black_box(metadata);
                     return Ok(());
@@ -67,7 +66,7 @@ impl Database for OpenDal {
                 }
             }
         }
-        self.operator.write(&row.key, row.value.clone()).await?;
+        self.operator.write(&row.key, row.value.as_bytes().clone()).await?;
         Ok(())
     }
 

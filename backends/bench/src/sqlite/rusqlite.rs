@@ -4,13 +4,13 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use kv_api::Value;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::contender::{Batches, Database};
-use super::row::{Row, now};
 use super::sql;
+use crate::database::{Batches, Database, Pages};
 use crate::measure::Result;
+use crate::row::{Row, now};
 
 /// One connection, called by one task at a time.
 pub(crate) struct Rusqlite {
@@ -54,7 +54,7 @@ fn connect(path: &Path) -> Result<Connection> {
 ///
 /// # Errors
 /// SQLite's.
-pub(crate) fn make_file(path: &Path, entries: usize, value: &Bytes) -> Result<()> {
+pub(crate) fn make_file(path: &Path, entries: usize, value: &Value) -> Result<()> {
     let mut connection = connect(path)?;
     connection.execute_batch(sql::SCHEMA)?;
     let transaction = connection.transaction()?;
@@ -69,13 +69,13 @@ pub(crate) fn make_file(path: &Path, entries: usize, value: &Bytes) -> Result<()
 
 fn upsert(connection: &Connection, row: &Row) -> Result<()> {
     let mut statement = connection.prepare_cached(sql::UPSERT)?;
-    statement.execute(params![row.key, row.expires_at(), row.metadata_text(), &row.value[..]])?;
+    statement.execute(params![row.key, row.expires_at(), row.metadata_text(), row.bytes()])?;
     Ok(())
 }
 
 fn upsert_returning(connection: &Connection, row: &Row) -> Result<i64> {
     let mut statement = connection.prepare_cached(sql::UPSERT_RETURNING)?;
-    let mut rows = statement.query(params![row.key, row.expires_at(), row.metadata_text(), &row.value[..]])?;
+    let mut rows = statement.query(params![row.key, row.expires_at(), row.metadata_text(), row.bytes()])?;
     let version = rows.next()?.ok_or("no version")?.get(0)?;
     // The commit comes with the end of the rows, and its error too.
     rows.next()?;
@@ -121,7 +121,9 @@ impl Batches for Rusqlite {
         let values: Vec<_> = keys.iter().map(|key| select(&connection, key)).collect::<Result<_>>()?;
         Ok(black_box(values).iter().flatten().count())
     }
+}
 
+impl Pages for Rusqlite {
     async fn page(&self, prefix: &str, limit: usize) -> Result<usize> {
         let connection = self.connection();
         let mut statement = connection.prepare_cached(sql::PAGE)?;

@@ -7,10 +7,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Row as _, Sqlite, SqliteConnection, SqlitePool, query::Query};
 use tokio::sync::Mutex;
 
-use super::contender::Database;
-use super::row::{Row, now};
 use super::sql;
+use crate::database::Database;
 use crate::measure::Result;
+use crate::row::{Row, now};
 
 fn options(path: &Path) -> SqliteConnectOptions {
     let options =
@@ -19,7 +19,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 fn upsert<'a>(text: &'static str, row: &'a Row) -> Query<'a, Sqlite, SqliteArguments> {
-    sqlx::query(text).bind(&row.key).bind(row.expires_at()).bind(row.metadata_text()).bind(&row.value[..])
+    sqlx::query(text).bind(&row.key).bind(row.expires_at()).bind(row.metadata_text()).bind(row.bytes())
 }
 
 /// A pool of five connections.

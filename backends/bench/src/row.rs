@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use kv_api::{Clock, Metadata, SystemClock};
+use kv_api::{Clock, Metadata, SystemClock, Value};
 
 use crate::payload::key;
 
@@ -19,7 +19,7 @@ pub(crate) struct Row {
     /// The key.
     pub(crate) key: String,
     /// The value.
-    pub(crate) value: Bytes,
+    pub(crate) value: Value,
     /// The ttl, on every second row.
     pub(crate) ttl: Option<Duration>,
     /// Metadata, on every fourth row.
@@ -28,7 +28,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// Entry number `number`.
-    pub(crate) fn new(number: usize, value: &Bytes) -> Self {
+    pub(crate) fn new(number: usize, value: &Value) -> Self {
         Self {
             key: key(number),
             value: value.clone(),
@@ -38,15 +38,25 @@ impl Row {
     }
 
     /// `count` entries out of the first `entries`, each equally likely.
-    pub(crate) fn random(entries: usize, count: usize, value: &Bytes) -> Vec<Self> {
+    pub(crate) fn random(entries: usize, count: usize, value: &Value) -> Vec<Self> {
         (0..count).map(|_| Self::new(fastrand::usize(..entries), value)).collect()
     }
 
     /// `count` different entries out of the first `entries`, in random order.
-    pub(crate) fn distinct(entries: usize, count: usize, value: &Bytes) -> Vec<Self> {
+    pub(crate) fn distinct(entries: usize, count: usize, value: &Value) -> Vec<Self> {
         let mut numbers: Vec<usize> = (0..entries).collect();
         fastrand::shuffle(&mut numbers);
         numbers.into_iter().take(count).map(|number| Self::new(number, value)).collect()
+    }
+
+    /// The bytes of the value.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.value.as_bytes()
+    }
+
+    /// The same entry without metadata, for databases that have no place for it.
+    pub(crate) fn without_metadata(self) -> Self {
+        Self { metadata: None, ..self }
     }
 
     /// When it expires, in milliseconds.
@@ -55,7 +65,12 @@ impl Row {
         expiry.map(kv_api::Timestamp::as_unix_millis_ceil)
     }
 
-    /// The metadata as SQLite gets it.
+    /// In how many milliseconds it expires.
+    pub(crate) fn ttl_millis(&self) -> Option<i64> {
+        self.ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The metadata as a database with a column for it gets it.
     pub(crate) fn metadata_text(&self) -> Option<&str> {
         self.metadata.as_ref().map(Metadata::as_json_text)
     }
