@@ -1,0 +1,41 @@
+//! 64 writers while the server is killed, and while the way to it breaks: what was acknowledged is there, nothing is
+//! there twice, and no call hangs.
+#![allow(clippy::unwrap_used, reason = "a test, which clippy cannot see: it has its own main")]
+
+mod cut;
+mod kill;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use kv_api::Store;
+use kv_postgres::{PostgresConfig, PostgresStore, RemoteSettings, RetryPolicy};
+use kv_servers::{Postgres, System, Tally, tests};
+
+/// Two stores, each with connections of its own. Their calls are repeated a few times, after short waits.
+async fn open(address: SocketAddr, request_timeout: Duration) -> [Store; 2] {
+    let retry = RetryPolicy::default().with_delays(Duration::from_millis(5), Duration::from_millis(50));
+    let remote = RemoteSettings::default().with_retry(retry).with_request_timeout(request_timeout);
+    let config = PostgresConfig::new()
+        .with_host(address.ip().to_string(), address.port())
+        .with_user(Postgres::USER)
+        .with_database(Postgres::DATABASE)
+        .with_remote(remote);
+    let store = async || Store::new(PostgresStore::open(config.clone()).await.unwrap());
+    [store().await, store().await]
+}
+
+/// What a test has seen, for those who run it by hand.
+fn say(name: &str, tally: Tally) {
+    // If it cannot be written, nobody reads.
+    let _ = writeln!(std::io::stderr(), "{name}: {tally}");
+}
+
+fn main() -> ExitCode {
+    kv_servers::run(
+        System::Postgres,
+        tests![kill::what_was_acknowledged_survives_a_killed_server, cut::a_link_that_breaks_loses_and_doubles_nothing],
+    )
+}

@@ -1,0 +1,35 @@
+//! The way to the server breaks.
+
+use std::time::Duration;
+
+use kv_servers::{Link, Load, Promise, Protocol, Redis, RedisOptions, Trouble};
+
+use crate::{open, say};
+
+const SEED: u64 = 2;
+
+/// The longest silence of the link, in milliseconds; a request gives up after half of it.
+const SILENCE: u64 = 600;
+
+pub(crate) async fn a_link_that_breaks_loses_and_doubles_nothing() -> Result<(), String> {
+    let redis = Redis::start(RedisOptions::new().real_time()).await.unwrap();
+    let link = Link::open(redis.address(), Protocol::Resp).unwrap();
+    let stores = open(link.address(), Duration::from_millis(SILENCE / 2)).await;
+    let mut load = Load::new(stores, Promise::Kept, SEED);
+    let mut trouble = Trouble::new(SEED);
+    for _ in 0..Load::rounds(50) {
+        let breaks = async {
+            for _ in 0..3 {
+                trouble.pause(5..40).await;
+                trouble.break_link(&link, SILENCE).await;
+            }
+            Trouble::mend(&link);
+            Ok::<_, String>(())
+        };
+        load.round(breaks).await?;
+    }
+    let tally = load.finish().await?;
+    say("cut", tally);
+    assert!(tally.unknown > 0, "nothing hit a write under way");
+    Ok(())
+}
