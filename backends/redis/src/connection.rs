@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, select};
+use futures_util::future::{BoxFuture, Either, join_all, select};
 use kv_api::{Error, ErrorKind, Reason, Result, Retry, Timer};
 use kv_remote::{ExposeSecret, no_connection};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, Value};
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::config::{Login, Node};
 use crate::metered::{Meter, Metered};
 use crate::wire::error::{connection_lost, lost, not_in_time};
-use crate::wire::hello::{Hello, run_id};
+use crate::wire::hello::{Hello, no_redis, run_id};
 use crate::wire::reply::accepted;
 
 /// How many pipelines may wait inside the connection to be written.
@@ -95,9 +95,14 @@ impl Address {
         let opened = MultiplexedConnection::new_with_config(&info, socket, settings).await;
         let (requests, driver) = opened.map_err(|error| lost(&error))?;
         let mut driver = driver.boxed();
-        let replies = match select(pin!(greet(requests.clone(), &self.login)), &mut driver).await {
+        let mut greeting = pin!(greet(requests.clone(), &self.login));
+        let replies = match select(&mut greeting, &mut driver).await {
             Either::Left((replies, _)) => replies?,
-            Either::Right(_) => return Err(connection_lost()),
+            Either::Right(_) => {
+                // What it has not answered by then ends with it.
+                drop(driver);
+                return Err(greeting.await.err().unwrap_or_else(connection_lost));
+            }
         };
         let run = self.check(replies)?;
         meter.answered();
@@ -135,22 +140,30 @@ impl Address {
     }
 }
 
-/// What is sent first: who asks, for which database, and what the server is.
-async fn greet(mut requests: MultiplexedConnection, login: &Login) -> Result<Vec<Value>> {
-    let mut pipeline = Pipeline::new();
+/// What is sent first, all at once: who asks, for which database, and what the server is. Not as a pipeline, since only
+/// of single commands the driver says that their reply was none.
+async fn greet(requests: MultiplexedConnection, login: &Login) -> Result<Vec<Value>> {
+    let mut commands = Vec::new();
     if let Some(password) = &login.password {
-        pipeline.cmd("AUTH");
+        let mut auth = redis::cmd("AUTH");
         if let Some(username) = &login.username {
-            pipeline.arg(username.expose_secret());
+            auth.arg(username.expose_secret());
         }
-        pipeline.arg(password.expose_secret());
+        auth.arg(password.expose_secret());
+        commands.push(auth);
     }
     if login.database != 0 {
-        pipeline.cmd("SELECT").arg(login.database);
+        commands.push(redis::cmd("SELECT").arg(login.database).take());
     }
-    pipeline.cmd("HELLO").cmd("INFO").arg("server");
-    let count = pipeline.len();
-    requests.send_packed_commands(&pipeline, 0, count).await.map_err(|error| lost(&error))
+    commands.push(redis::cmd("HELLO"));
+    commands.push(redis::cmd("INFO").arg("server").take());
+    let send = |command: Cmd| {
+        let mut requests = requests.clone();
+        async move { requests.send_packed_command(&command).await }
+    };
+    let replies = join_all(commands.into_iter().map(send)).await.into_iter();
+    let is_no_reply = |error: &redis::RedisError| error.kind() == redis::ErrorKind::Parse;
+    replies.map(|reply| reply.map_err(|error| if is_no_reply(&error) { no_redis() } else { lost(&error) })).collect()
 }
 
 /// Nothing that was asked for was sent before the connection was there.

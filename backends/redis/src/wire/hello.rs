@@ -47,7 +47,8 @@ impl Hello {
     }
 }
 
-fn no_redis() -> Error {
+/// What answers at the address speaks otherwise.
+pub(crate) fn no_redis() -> Error {
     Error::new(ErrorKind::Misconfigured, "what answers is no Redis")
 }
 

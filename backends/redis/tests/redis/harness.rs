@@ -1,5 +1,6 @@
 //! A store on a private server, and what there is around it.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use kv_redis::{RedisConfig, RedisStore, RemoteSettings, RetryPolicy, SecretStrin
 use kv_servers::{BothClocks, Lease, Link, Pool, Protocol, Redis, RedisOptions};
 
 /// The password of every server here; no output may show it.
-const PASSWORD: &str = "c4nary-0f-th3-p4ssw0rd";
+pub(crate) const PASSWORD: &str = "c4nary-0f-th3-p4ssw0rd";
 
 /// The namespace of the store itself.
-const NAMESPACE: &str = "suite";
+pub(crate) const NAMESPACE: &str = "suite";
 
 /// More than cases that run at the same time: one may hold several stores, and must not wait for one that does too.
 static SERVERS: LazyLock<Pool<Redis>> = LazyLock::new(|| Pool::new(64, RedisOptions::new().password(PASSWORD)));
@@ -53,10 +54,21 @@ impl System {
             .with_remote(self.remote())
     }
 
+    pub(crate) async fn store(&self) -> Store {
+        open(self.config().with_namespace(NAMESPACE).unwrap()).await.unwrap()
+    }
+
     /// What another client asks, past the link.
     pub(crate) async fn ask(&self, command: &[&str]) -> kv_servers::Reply {
         self.redis.command(command).await.unwrap()
     }
+}
+
+/// A server without a password, all of its keys, and no waits between attempts.
+pub(crate) fn plain(address: SocketAddr) -> RedisConfig {
+    let retry = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO);
+    let config = RedisConfig::new(address.ip().to_string(), address.port()).unwrap();
+    config.with_remote(RemoteSettings::default().with_retry(retry))
 }
 
 pub(crate) async fn open(config: RedisConfig) -> Result<Store> {

@@ -1,12 +1,49 @@
 //! The store on private servers: the suite, and what it does not ask.
 #![allow(clippy::unwrap_used, reason = "a test, which clippy cannot see: it has its own main")]
 
+mod expiry;
+mod faults;
+mod foreign;
 mod harness;
+mod life;
+mod lists;
+mod two_processes;
 
 use std::process::ExitCode;
 
-use kv_servers::System;
+use kv_servers::{System, tests};
 
 fn main() -> ExitCode {
-    kv_servers::run(System::Redis, kv_servers::suite("conformance", harness::OnRedis))
+    if two_processes::is_helper() {
+        return kv_servers::run(System::Redis, tests![two_processes::helper]);
+    }
+    let mut all = kv_servers::suite("conformance", harness::OnRedis);
+    all.extend(tests![
+        expiry::exp_7_an_entry_ends_in_the_very_millisecond_of_its_expiry,
+        expiry::exp_7_a_ttl_is_late_by_a_part_of_a_millisecond_and_never_early,
+        expiry::exp_8_the_expiry_that_another_client_set_is_reported_as_it_is,
+        expiry::exp_5_a_time_that_is_past_on_the_server_alone_ends_the_entry_at_once,
+        faults::err_3_each_refusal_is_told_for_what_it_is,
+        faults::err_3_a_connection_that_was_closed_while_idle_costs_no_error,
+        faults::err_3_a_server_that_is_gone_is_safe_to_ask_again,
+        faults::err_4_what_was_turned_away_is_asked_for_again_item_by_item,
+        faults::err_6_a_stalled_connection_is_replaced,
+        faults::a_script_that_was_flushed_is_loaded_again,
+        faults::without_the_right_to_scripts_only_scripts_are_refused,
+        faults::a_full_server_is_exhausted,
+        faults::an_answer_beyond_its_limit_is_exhausted,
+        foreign::env_1_other_clients_see_plain_data,
+        foreign::val_5_what_other_clients_wrote_reads_as_it_is,
+        foreign::val_7_nothing_but_a_set_and_a_delete_touches_another_type,
+        foreign::ns_1_namespaces_do_not_show_through_each_other,
+        life::life_1_what_is_no_server_for_the_store_is_refused_with_the_reason,
+        life::life_1_the_password_of_a_running_store_is_changed,
+        life::life_2_a_dropped_store_ends_its_connection,
+        life::life_3_after_its_runtime_has_ended_a_call_ends_with_an_error,
+        lists::list_1_a_prefix_with_the_characters_of_patterns_is_literal,
+        lists::list_3_a_walk_across_a_restart_is_an_error,
+        lists::list_5_a_few_keys_among_many_are_found,
+        two_processes::set_6_of_two_processes_exactly_one_creates_each_key,
+    ]);
+    kv_servers::run(System::Redis, all)
 }
