@@ -198,6 +198,9 @@ pub enum Reason {
         /// Position of the first item with that key.
         first_index: usize,
     },
+    /// An item of an all-or-nothing batch lies apart from the first one, in a system that writes together only what lies
+    /// together, such as the keys of one slot (BATCH-3).
+    KeysApart,
     /// A bounded store is full.
     StoreFull,
     /// The scheme of a store URL names no backend that is built in.

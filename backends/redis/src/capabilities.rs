@@ -13,7 +13,7 @@ const STRING_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How many items one pipeline of a batch holds. More of them gain little.
 pub(crate) const BATCH_ITEMS_MAX: usize = 256;
 
-/// What a store on one server supports, without a namespace (CAP-1, CAP-3).
+/// What a store supports, on one server or on a cluster, without a namespace (CAP-1, CAP-3).
 pub static CAPABILITIES: Capabilities = Capabilities::new("redis")
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)

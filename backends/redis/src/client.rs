@@ -6,7 +6,7 @@ use kv_api::{Error, ErrorKind, Result, Retry};
 use redis::{Cmd, Value};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::connection::Address;
+use crate::connection::{Address, Connection};
 use crate::driver::{Driver, Request};
 
 /// How many requests wait to be sent; then callers wait for room.
@@ -34,12 +34,21 @@ impl Client {
     /// As [`Address::connect`] has them.
     pub(crate) async fn open(address: Address) -> Result<Self> {
         let connection = address.connect().await?;
+        Ok(Self::start_with(address, Some(connection)))
+    }
+
+    /// Starts the task, which connects when it is first asked.
+    pub(crate) fn start(address: Address) -> Self {
+        Self::start_with(address, None)
+    }
+
+    fn start_with(address: Address, connection: Option<Connection>) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let closing = Arc::new(Notify::new());
         let (ends, ended) = watch::channel(());
         let driver = Driver::new(address, connection, queue, Arc::clone(&closing), ends);
         tokio::spawn(driver.run());
-        Ok(Self { requests, closing, ended })
+        Self { requests, closing, ended }
     }
 
     /// Sends one command and waits for its reply. A caller that goes away before it is sent takes it along; after that
@@ -55,18 +64,16 @@ impl Client {
 
     /// The same for several commands, which go out together, and whose replies come together.
     pub(crate) async fn many(&self, cmds: Vec<Cmd>) -> Result<Answers> {
-        let (caller, replies) = oneshot::channel();
-        self.requests.send(Request::many(cmds, None, caller)).await.map_err(closed)?;
-        replies.await.map_err(ended)?
+        self.many_in_run(cmds, None).await
     }
 
-    /// The same, only to this run of the server.
+    /// The same, only to this run of the server, if one is given.
     ///
     /// # Errors
     /// `InvalidArgument` with [`Reason::CursorInvalid`](kv_api::Reason::CursorInvalid) when it is another run.
-    pub(crate) async fn many_in_run(&self, cmds: Vec<Cmd>, run: Arc<str>) -> Result<Answers> {
+    pub(crate) async fn many_in_run(&self, cmds: Vec<Cmd>, run: Option<Arc<str>>) -> Result<Answers> {
         let (caller, replies) = oneshot::channel();
-        self.requests.send(Request::many(cmds, Some(run), caller)).await.map_err(closed)?;
+        self.requests.send(Request::many(cmds, run, caller)).await.map_err(closed)?;
         replies.await.map_err(ended)?
     }
 

@@ -33,7 +33,9 @@ const ANSWER_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(576 * 1024 * 1024).expe
 #[derive(Clone)]
 #[must_use]
 pub struct RedisConfig {
-    pub(crate) node: Node,
+    /// One server, or nodes of a cluster to begin with.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) is_cluster: bool,
     pub(crate) tls: bool,
     pub(crate) tls_ca: Option<PathBuf>,
     pub(crate) login: Login,
@@ -50,7 +52,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    fn new(host: impl Into<String>, port: u16) -> Result<Self> {
+    pub(crate) fn new(host: impl Into<String>, port: u16) -> Result<Self> {
         let host = host.into();
         if host.is_empty()
             || host.contains(['/', '\\', '@', '?', '#', ','])
@@ -79,7 +81,8 @@ pub(crate) struct Login {
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConfig")
-            .field("server", &self.node.authority())
+            .field("servers", &self.nodes.iter().map(Node::authority).collect::<Vec<_>>())
+            .field("is_cluster", &self.is_cluster)
             .field("tls", &self.tls)
             .field("tls_ca", &self.tls_ca)
             .field("has_username", &self.login.username.is_some())
@@ -98,19 +101,45 @@ impl RedisConfig {
     /// # Errors
     /// `InvalidArgument` when this is no host name and no address.
     pub fn new(host: impl Into<String>, port: u16) -> Result<Self> {
-        Ok(Self {
-            node: Node::new(host, port)?,
+        Ok(Self::of(vec![Node::new(host, port)?], false))
+    }
+
+    /// The cluster of which these are nodes, host name or address and port each: as many as are there to begin with when
+    /// some are down. The rest are found. Otherwise as [`new`](Self::new).
+    ///
+    /// # Errors
+    /// `InvalidArgument` when there is no node, or one has no host name and no address.
+    ///
+    /// ```
+    /// use kv_redis::RedisConfig;
+    /// let config = RedisConfig::cluster([("10.0.0.7", 7000), ("10.0.0.8", 7000)])?.with_namespace("sessions")?;
+    /// # let _ = config;
+    /// # Ok::<(), kv_api::Error>(())
+    /// ```
+    pub fn cluster<H: Into<String>>(nodes: impl IntoIterator<Item = (H, u16)>) -> Result<Self> {
+        let nodes: Vec<Node> = nodes.into_iter().map(|(host, port)| Node::new(host, port)).collect::<Result<_>>()?;
+        if nodes.is_empty() {
+            return Err(invalid("a cluster without a node to begin with"));
+        }
+        Ok(Self::of(nodes, true))
+    }
+
+    fn of(nodes: Vec<Node>, is_cluster: bool) -> Self {
+        Self {
+            nodes,
+            is_cluster,
             tls: false,
             tls_ca: None,
             login: Login::default(),
             namespace: None,
             answer_bytes_max: ANSWER_BYTES_MAX,
             remote: RemoteSettings::default(),
-        })
+        }
     }
 
-    /// From a URL `redis://USER:PASSWORD@HOST:PORT/DATABASE`, or `rediss://...` for TLS; all but the host may be left
-    /// out. The port is then 6379, the database 0, and user and password are in the environment variables
+    /// From a URL `redis://USER:PASSWORD@HOST:PORT/DATABASE`, or for a cluster
+    /// `redis-cluster://USER:PASSWORD@HOST:PORT,HOST:PORT,...`; for TLS `rediss://` and `rediss-cluster://`. All but one
+    /// host may be left out. The port is then 6379, the database 0, and user and password are in the environment variables
     /// `REDIS_USERNAME` and `REDIS_PASSWORD`, where there are any. The options are `namespace`
     /// ([`with_namespace`](Self::with_namespace)), `tls_ca` ([`with_tls_ca`](Self::with_tls_ca)), `answer_bytes_max`
     /// ([`with_answer_bytes_max`](Self::with_answer_bytes_max)), and those of [`RemoteSettings::take_from_url`].
@@ -132,21 +161,30 @@ impl RedisConfig {
     }
 
     fn from_url_and(mut url: StoreUrl, secret: impl Fn(&str) -> Result<Option<SecretString>>) -> Result<Self> {
-        const FORM: &str = "a Redis URL is redis://HOST:PORT/DATABASE, or rediss:// for TLS";
-        let tls = match url.scheme() {
-            "redis" => false,
-            "rediss" => true,
+        const FORM: &str =
+            "a Redis URL is redis://HOST:PORT/DATABASE or redis-cluster://HOST:PORT,HOST:PORT, with rediss for TLS";
+        let (tls, is_cluster) = match url.scheme() {
+            "redis" => (false, false),
+            "rediss" => (true, false),
+            "redis-cluster" => (false, true),
+            "rediss-cluster" => (true, true),
             _ => return Err(Error::invalid(Reason::UnknownScheme, FORM)),
         };
-        let authority = url.authority()?.ok_or_else(|| invalid(FORM))?;
-        let mut config = Self::new(authority.host(), authority.port().unwrap_or(PORT))?;
-        config.tls = tls;
+        let authorities = url.authorities()?.ok_or_else(|| invalid(FORM))?;
+        let nodes = authorities.iter().map(|node| (node.host(), node.port().unwrap_or(PORT)));
+        let mut config = Self::cluster(nodes)?;
+        (config.tls, config.is_cluster) = (tls, is_cluster);
+        if !is_cluster && config.nodes.len() > 1 {
+            return Err(invalid("a redis:// URL names one server; redis-cluster:// names nodes of a cluster"));
+        }
         config.login.database = match &url.segments()[..] {
             [] => 0,
             [database] if database.is_empty() => 0,
+            [_, ..] if is_cluster => return Err(invalid("a cluster has no numbered databases")),
             [database] => database.parse().map_err(|_| invalid("the database of a Redis URL is a number"))?,
             _ => return Err(invalid(FORM)),
         };
+        let authority = authorities.first().ok_or_else(|| invalid(FORM))?;
         let named = |secret: Option<&str>| secret.filter(|secret| !secret.is_empty()).map(SecretString::from);
         (config.login.username, config.login.password) = (named(authority.user()), named(authority.password()));
         if config.login.password.is_none() {
@@ -208,7 +246,7 @@ impl RedisConfig {
         self
     }
 
-    /// The number of the database. Default: 0.
+    /// The number of the database. Default: 0, the only one of a cluster.
     pub const fn with_database(mut self, database: u32) -> Self {
         self.login.database = database;
         self
@@ -259,8 +297,10 @@ impl RedisConfig {
 
     /// Names the data: where it is, and which part of it (NS-3).
     pub(crate) fn scope(&self) -> String {
-        let Self { node, login, namespace, .. } = self;
-        format!("{}/{} {}", node.authority(), login.database, namespace.as_deref().unwrap_or_default())
+        let Self { nodes, login, namespace, .. } = self;
+        let mut nodes: Vec<String> = nodes.iter().map(Node::authority).collect();
+        nodes.sort();
+        format!("{}/{} {}", nodes.join(","), login.database, namespace.as_deref().unwrap_or_default())
     }
 }
 
@@ -302,9 +342,13 @@ mod tests {
             ("rediss://[::1]/0", "[::1]:6379", 0),
         ] {
             let config = parsed(url).unwrap();
-            assert_eq!((config.node.authority().as_str(), config.login.database), (authority, database), "{url}");
+            assert_eq!((config.nodes[0].authority().as_str(), config.login.database), (authority, database), "{url}");
             assert_eq!(config.tls, url.starts_with("rediss"));
         }
+        let cluster = parsed("rediss-cluster://ada:s@b:7001,a,[::1]:7002?namespace=n").unwrap();
+        assert!(cluster.is_cluster && cluster.tls && !parsed("rediss://h").unwrap().is_cluster);
+        assert_eq!(cluster.nodes.iter().map(Node::authority).collect::<Vec<_>>(), ["b:7001", "a:6379", "[::1]:7002"]);
+        assert_eq!(cluster.scope(), "[::1]:7002,a:6379,b:7001/0 n");
         let config = parsed("rediss://h?namespace=a%20b&answer_bytes_max=7&tls_ca=%2Fca.pem&attempts_max=2").unwrap();
         assert_eq!((config.prefix().as_str(), config.answer_bytes_max.get()), ("a b:", 7));
         assert_eq!(config.tls_ca, Some("/ca.pem".into()));
@@ -360,6 +404,10 @@ mod tests {
             "rediss://host?tls_ca=",
             "redis://host?password=hush",
             "redis://host1,hush",
+            "redis-cluster://host/1",
+            "redis-cluster://host,",
+            "redis-cluster://",
+            "redis-cluster://host,hush:hush",
         ] {
             let error = parsed(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{url}");

@@ -27,15 +27,31 @@ use crate::wire::reply::accepted;
 /// How many pipelines may wait inside the connection to be written.
 const PIPELINES_MAX: usize = 128;
 
-/// How to reach one server.
+/// A server, and how to be let in.
 pub(crate) struct Address {
     pub(crate) node: Node,
+    pub(crate) door: Door,
+}
+
+/// What all servers of a store have in common.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) mode: Mode,
     pub(crate) tls: Option<TlsConnector>,
     pub(crate) login: Login,
     pub(crate) answer_bytes_max: usize,
     pub(crate) timer: Arc<dyn Timer>,
     /// How long one attempt of a request may take.
     pub(crate) patience: Duration,
+}
+
+/// How a server is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// By itself.
+    Standalone,
+    /// As a node of a cluster.
+    Cluster,
 }
 
 /// An open connection.
@@ -60,8 +76,8 @@ impl Address {
     /// `Unavailable` and `Safe` when nothing answers; `Misconfigured` when the host is unknown, or what answers is no
     /// server that this backend understands; `Unauthorized` when it does not accept user and password.
     pub(crate) async fn connect(&self) -> Result<Connection> {
-        let time = self.patience / 2;
-        match select(pin!(self.open(time)), self.timer.sleep(time)).await {
+        let time = self.door.patience / 2;
+        match select(pin!(self.open(time)), self.door.timer.sleep(time)).await {
             Either::Left((opened, _)) => opened.map_err(not_applied),
             Either::Right(_) => Err(not_in_time(&self.node.authority())),
         }
@@ -72,10 +88,10 @@ impl Address {
         let unreachable = |error: io::Error| no_connection(error, &authority.escape_debug().to_string());
         let Node { host, port } = &self.node;
         let addresses: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(unreachable)?.collect();
-        let stream = tcp(&addresses, &*self.timer, time).await.map_err(unreachable)?;
+        let stream = tcp(&addresses, &*self.door.timer, time).await.map_err(unreachable)?;
         // A request is one small write, and must not wait for the reply to the one before.
         stream.set_nodelay(true).map_err(unreachable)?;
-        let socket: Box<dyn Socket> = match &self.tls {
+        let socket: Box<dyn Socket> = match &self.door.tls {
             None => Box::new(stream),
             Some(tls) => {
                 let name = ServerName::try_from(host.clone()).map_err(|error| {
@@ -84,7 +100,7 @@ impl Address {
                 Box::new(tls.connect(name, stream).await.map_err(unreachable)?)
             }
         };
-        let meter = Arc::new(Meter::new(self.answer_bytes_max));
+        let meter = Arc::new(Meter::new(self.door.answer_bytes_max));
         let socket = Metered { socket, meter: Arc::clone(&meter) };
         // The login is sent below, so that its refusals are read by the one table of errors.
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -95,7 +111,7 @@ impl Address {
         let opened = MultiplexedConnection::new_with_config(&info, socket, settings).await;
         let (requests, driver) = opened.map_err(|error| lost(&error))?;
         let mut driver = driver.boxed();
-        let mut greeting = pin!(greet(requests.clone(), &self.login));
+        let mut greeting = pin!(greet(requests.clone(), &self.door.login));
         let replies = match select(&mut greeting, &mut driver).await {
             Either::Left((replies, _)) => replies?,
             Either::Right(_) => {
@@ -113,10 +129,10 @@ impl Address {
     fn check(&self, replies: Vec<Value>) -> Result<Result<Arc<str>>> {
         let mut replies = replies.into_iter();
         let mut next = || replies.next().ok_or_else(connection_lost);
-        if self.login.password.is_some() {
+        if self.door.login.password.is_some() {
             accepted(next()?)?;
         }
-        if self.login.database != 0 {
+        if self.door.login.database != 0 {
             accepted(next()?)?;
         }
         let hello = Hello::read(next()?)?;
@@ -126,12 +142,14 @@ impl Address {
         if !hello.is_new_enough() {
             return Err(misconfigured("is older than Redis 7.0"));
         }
-        match hello.mode.as_str() {
-            "standalone" => {}
-            "cluster" => return Err(misconfigured("is a node of a cluster, which this address form does not name")),
+        match (self.door.mode, hello.mode.as_str()) {
+            (Mode::Standalone, "standalone") | (Mode::Cluster, "cluster") => {}
+            (Mode::Standalone, "cluster") => return Err(misconfigured("is a node of a cluster: use redis-cluster://")),
+            (Mode::Cluster, "standalone") => return Err(misconfigured("is no node of a cluster: use redis://")),
             _ => return Err(misconfigured("is a sentinel, which holds no data")),
         }
-        if hello.is_replica {
+        // In a cluster it says itself where the master is.
+        if hello.is_replica && self.door.mode == Mode::Standalone {
             let replica = misconfigured("is a replica, which only reads").with_reason(Reason::ReadOnly);
             // After a fail-over the address may lead to another server.
             return Err(replica.with_retry(Retry::Safe));

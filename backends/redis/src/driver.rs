@@ -171,14 +171,14 @@ struct Up {
 impl Driver {
     pub(crate) fn new(
         address: Address,
-        connection: Connection,
+        connection: Option<Connection>,
         requests: mpsc::Receiver<Request>,
         closing: Arc<Notify>,
         ended: watch::Sender<()>,
     ) -> Self {
         let closing = async move { closing.notified().await }.boxed();
         let address = Arc::new(address);
-        let link = Link::Up(Box::new(Up::new(connection, &address)));
+        let link = connection.map_or(Link::Down, |connection| Link::Up(Box::new(Up::new(connection, &address))));
         Self { address, link, requests, waiting: VecDeque::new(), closing, _ended: ended }
     }
 
@@ -453,5 +453,5 @@ impl Sent {
 /// Ends after as long as an attempt of a request may take.
 fn watch(address: &Arc<Address>) -> BoxFuture<'static, ()> {
     let address = Arc::clone(address);
-    async move { address.timer.sleep(address.patience).await }.boxed()
+    async move { address.door.timer.sleep(address.door.patience).await }.boxed()
 }

@@ -2,11 +2,14 @@
 
 mod capabilities;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod driver;
+mod list;
 mod metered;
 mod progress;
+mod servers;
 mod store;
 mod tls;
 mod wire;

@@ -40,11 +40,6 @@ impl<T> Progress<T> {
         open.iter().for_each(|at| self.0[*at].is_asked = true);
     }
 
-    /// The attempt has ended, without an answer to any of these.
-    pub(crate) fn lose(&mut self, open: &[usize], error: &Error) {
-        open.iter().for_each(|at| self.0[*at].fail(error.clone()));
-    }
-
     /// The attempt has ended with these answers.
     ///
     /// # Errors
@@ -137,8 +132,10 @@ mod tests {
         let mut progress = Progress::new(3);
         let open = progress.open();
         progress.ask(&open);
-        progress.lose(&open, &refused(Retry::OutcomeUnknown));
-        progress.ask(&progress.0.iter().enumerate().map(|(at, _)| at).collect::<Vec<_>>());
+        let lost = open.iter().map(|at| (*at, Err(refused(Retry::OutcomeUnknown))));
+        progress.answer(lost, |_| true).unwrap_err();
+        let open = progress.open();
+        progress.ask(&open);
         let answers = [(0, Ok(7_u8)), (1, Err(refused(Retry::Safe))), (2, Err(refused(Retry::Never)))];
         progress.answer(answers.into_iter(), |error| error.retry() == Retry::Safe).unwrap_err();
         let results = progress.results(Some(refused(Retry::Safe)));

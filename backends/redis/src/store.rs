@@ -1,9 +1,10 @@
 //! The store: which commands a request takes, and what their answers mean.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::{FutureExt, join};
 use futures_util::{StreamExt, TryStreamExt};
@@ -18,13 +19,17 @@ use tokio::runtime::Handle;
 
 use crate::capabilities::{BATCH_ITEMS_MAX, capabilities};
 use crate::client::Client;
+use crate::cluster::Cluster;
 use crate::config::RedisConfig;
-use crate::connection::Address;
+use crate::connection::{Address, Door, Mode};
+use crate::list::Place;
 use crate::progress::{Progress, lost_track};
+use crate::servers::{Servers, Step};
 use crate::tls;
 use crate::wire::command::{self, Command, wire_bytes};
 use crate::wire::key::starts_with_pattern;
 use crate::wire::reply;
+use crate::wire::slot::slot_of;
 use crate::wire::value::{encode, version};
 
 /// What the commands of one pipeline of a batch take together; one that is longer goes alone.
@@ -40,17 +45,12 @@ const SCAN_COUNT_MAX: usize = 1000;
 /// How many steps a page takes at most. One that finds fewer keys is shorter, and the list goes on with the next.
 const SCANS_MAX: usize = 512;
 
-/// How many places a list may look at, for each key of the server and beside them, until it cannot be right any more:
-/// a table has at most ten places for a key, and while it is made larger or smaller two of them are looked at.
-const PLACES_PER_KEY_MAX: u64 = 64;
-const PLACES_MORE_MAX: u64 = 64 * 1024;
-
 /// A store on a Redis server: the keys of one database, or those of one namespace in it.
 ///
 /// Opening it connects (LIFE-1) and needs a tokio runtime, on which a task then owns the connection. All callers share
 /// it.
 pub struct RedisStore {
-    client: Client,
+    servers: Servers,
     remote: Remote,
     capabilities: Capabilities,
     scope: String,
@@ -61,7 +61,7 @@ pub struct RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("client", &self.client)
+            .field("servers", &self.servers)
             .field("remote", &self.remote)
             .field("capabilities", &self.capabilities)
             .finish_non_exhaustive()
@@ -81,7 +81,10 @@ impl RedisStore {
             Error::new(ErrorKind::Misconfigured, "a Redis store is opened within a tokio runtime").with_source(error)
         })?;
         let (capabilities, prefix, scope) = (capabilities(&config), config.prefix(), config.scope());
-        let RedisConfig { node, tls, tls_ca, login, answer_bytes_max, remote: settings, .. } = config;
+        let RedisConfig { mut nodes, is_cluster, tls, tls_ca, login, answer_bytes_max, remote: settings, .. } = config;
+        if is_cluster && login.database != 0 {
+            return Err(Error::new(ErrorKind::InvalidArgument, "a cluster has no numbered databases"));
+        }
         let tls = if tls {
             // It reads files.
             let connector = runtime.spawn_blocking(move || tls::connector(tls_ca.as_deref())).await;
@@ -92,9 +95,16 @@ impl RedisStore {
             None
         };
         let (timer, patience) = (settings.timer(), settings.request_timeout());
-        let answer_bytes_max = answer_bytes_max.get();
-        let client = Client::open(Address { node, tls, login, answer_bytes_max, timer, patience }).await?;
-        Ok(Self { client, remote: Remote::new(settings), capabilities, scope, prefix })
+        let mode = if is_cluster { Mode::Cluster } else { Mode::Standalone };
+        let door = Door { mode, tls, login, answer_bytes_max: answer_bytes_max.get(), timer, patience };
+        let servers = match nodes.pop() {
+            Some(node) if !is_cluster => Servers::One(Client::open(Address { node, door }).await?),
+            last => {
+                nodes.extend(last);
+                Servers::Cluster(Cluster::open(nodes, door).await?)
+            }
+        };
+        Ok(Self { servers, remote: Remote::new(settings), capabilities, scope, prefix })
     }
 
     /// The key as it is on the server.
@@ -108,11 +118,11 @@ impl RedisStore {
     /// One attempt of one command. A script that the server does not know is sent again as text: it was not run.
     async fn attempt(&self, command: Command) -> Result<Value> {
         if command.script.is_none() {
-            return self.client.one(command.cmd).await;
+            return self.servers.one(command.cmd).await;
         }
-        let reply = self.client.one(command.cmd.clone()).await?;
+        let reply = self.servers.one(command.cmd.clone()).await?;
         match command.with_text().filter(|_| is_no_script(&reply)) {
-            Some(by_text) => self.client.one(by_text).await,
+            Some(by_text) => self.servers.one(by_text).await,
             None => Ok(reply),
         }
     }
@@ -130,21 +140,18 @@ impl RedisStore {
     }
 
     /// One attempt of several commands, as [`attempt`](Self::attempt) makes one of one.
-    async fn attempt_many(&self, commands: Vec<Command>) -> Result<Vec<Result<Value>>> {
+    async fn attempt_many(&self, commands: Vec<Command>) -> Vec<Result<Value>> {
         let by_text: Vec<Option<Cmd>> = commands.iter().map(Command::with_text).collect();
-        let cmds = commands.into_iter().map(|command| command.cmd).collect();
-        let mut replies: Vec<Result<Value>> = self.client.many(cmds).await?.replies.into_iter().map(Ok).collect();
+        let mut replies = self.servers.many(commands.into_iter().map(|command| command.cmd).collect()).await;
         let is_unknown = |at: &usize| replies[*at].as_ref().is_ok_and(is_no_script) && by_text[*at].is_some();
         let unknown: Vec<usize> = (0..replies.len().min(by_text.len())).filter(is_unknown).collect();
         if !unknown.is_empty() {
             let again = unknown.iter().filter_map(|at| by_text[*at].clone()).collect();
-            match self.client.many(again).await {
-                Ok(answers) => unknown.iter().zip(answers.replies).for_each(|(at, reply)| replies[*at] = Ok(reply)),
-                // Of the others the answers are there.
-                Err(error) => unknown.iter().for_each(|at| replies[*at] = Err(error.clone())),
+            for (at, reply) in unknown.into_iter().zip(self.servers.many(again).await) {
+                replies[at] = reply;
             }
         }
-        Ok(replies)
+        replies
     }
 
     /// Sends a batch in pipelines, side by side, and gives the answer to each command, in order (BATCH-5). What is
@@ -186,18 +193,10 @@ impl RedisStore {
             let sending = async move {
                 let commands = open.iter().map(|at| command(begin + at)).collect();
                 locked().ask(&open);
-                match self.attempt_many(commands).await {
-                    Err(error) => {
-                        locked().lose(&open, &error);
-                        Err(error)
-                    }
-                    Ok(replies) => {
-                        let read =
-                            |at: usize, reply: Result<Value>| (at, reply.and_then(|reply| read(begin + at, reply)));
-                        let answers = open.iter().zip(replies).map(|(at, reply)| read(*at, reply));
-                        locked().answer(answers, |error| call.allows(idempotency, error))
-                    }
-                }
+                let replies = self.attempt_many(commands).await;
+                let read = |at: usize, reply: Result<Value>| (at, reply.and_then(|reply| read(begin + at, reply)));
+                let answers = open.iter().zip(replies).map(|(at, reply)| read(*at, reply));
+                locked().answer(answers, |error| call.allows(idempotency, error))
             };
             (bytes, sending)
         };
@@ -235,58 +234,54 @@ impl RedisStore {
         places.iter().copied().zip(replies).map(outcome).collect()
     }
 
+    /// Reads keys of any slots: each by itself, since one command has the keys of one slot.
+    async fn read_apart(
+        &self,
+        call: &Call<'_>,
+        keys: &[Cow<'_, str>],
+        fields: Fields,
+    ) -> Result<Vec<Option<Entry>>> {
+        let sizes: Vec<usize> = keys.iter().map(|key| self.prefix.len() + key.len() + COMMAND_BYTES).collect();
+        let command = |at: usize| command::read(&self.full_key(&keys[at]), fields);
+        let read = |_, reply| match reply::read(reply, fields, &self.scope) {
+            // What is no value is not there (VAL-7).
+            Err(error) if error.kind() == ErrorKind::WrongType => Ok(None),
+            read => read,
+        };
+        let replies = self.send_many(call, Idempotency::Read, &sizes, command, read).await;
+        let named = |(reply, key): (Result<Reply<_>>, &Cow<'_, str>)| match reply {
+            Ok(reply) => Ok(reply.answer),
+            Err(error) => Err(error.with_key(key)),
+        };
+        replies.into_iter().zip(keys).map(named).collect()
+    }
+
+    /// Refuses keys that no script can have together: those of several slots of a cluster.
+    fn check_together(&self, keys: &[Vec<u8>]) -> Result<()> {
+        let apart = keys.iter().position(|key| slot_of(key) != slot_of(&keys[0]));
+        match (&self.servers, apart) {
+            (Servers::Cluster(_), Some(index)) => {
+                let message = "its key lies in another slot of the cluster than that of the first item";
+                Err(Error::invalid(Reason::KeysApart, message).with_index(index))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The outcome of a set, with the version of what is stored now.
     fn outcome(&self, reply: Reply<SetStatus>, stored: &[u8]) -> Result<SetOutcome> {
         let outcome = reply.set_outcome();
         if outcome.is_written() { Ok(outcome.with_version(version(&self.scope, stored)?)) } else { Ok(outcome) }
     }
-
-    /// One step of a list, in this run of the server, if one is given: the run, where it goes on, keys, and how many
-    /// keys the server has.
-    async fn scan(&self, run: Option<&Arc<str>>, step: Command) -> Result<(Arc<str>, u64, Vec<Vec<u8>>, u64)> {
-        let commands = vec![step.cmd, command::size().cmd];
-        let answers = match run {
-            None => self.client.many(commands).await?,
-            Some(run) => self.client.many_in_run(commands, Arc::clone(run)).await?,
-        };
-        let run = answers.run?;
-        let mut replies = answers.replies.into_iter();
-        let mut next = || replies.next().unwrap_or_default();
-        let (cursor, keys) = reply::scanned(next())?;
-        Ok((run, cursor, keys, reply::sized(next())?))
-    }
 }
 
-/// Where a list goes on.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    /// The run of the server that knows the cursor; `None` at the beginning.
-    run: Option<Arc<str>>,
-    cursor: u64,
-    /// How many places of the server's table were looked at before.
-    looked_at: u64,
-}
-
-impl Place {
-    fn read(position: Option<&[u8]>) -> Result<Self> {
-        let Some(position) = position else { return Ok(Self { run: None, cursor: 0, looked_at: 0 }) };
-        let parsed = || {
-            let mut parts = std::str::from_utf8(position).ok()?.split(' ');
-            let run = Some(Arc::from(parts.next()?));
-            let place = Self { run, cursor: parts.next()?.parse().ok()?, looked_at: parts.next()?.parse().ok()? };
-            parts.next().is_none().then_some(place)
-        };
-        parsed().ok_or_else(|| Error::invalid(Reason::CursorInvalid, "the cursor is not one of this store"))
+/// A place that is lost while its page is made is no cursor of the caller's.
+fn of_first_page(error: Error, page: &ListPage<'_>) -> Error {
+    if page.position().is_none() && error.reason() == Some(&Reason::CursorInvalid) {
+        let message = "the servers have changed while they were listed";
+        return Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe);
     }
-
-    fn write(&self) -> Vec<u8> {
-        format!("{} {} {}", self.run.as_deref().unwrap_or_default(), self.cursor, self.looked_at).into_bytes()
-    }
-}
-
-/// The server leads a list astray.
-fn astray(message: &'static str) -> Error {
-    Error::new(ErrorKind::Protocol, message).with_retry(Retry::Safe)
+    error
 }
 
 /// What a set with this condition was answered.
@@ -359,6 +354,9 @@ impl Backend for RedisStore {
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
         let fields = reads.fields();
         let call = self.remote.call();
+        if matches!(self.servers, Servers::Cluster(_)) {
+            return self.read_apart(&call, reads.keys(), fields).await;
+        }
         let chunks = reads.keys().chunks(BATCH_ITEMS_MAX).map(|keys| {
             let keys: Vec<Vec<u8>> = keys.iter().map(|key| self.full_key(key)).collect();
             let call = &call;
@@ -407,6 +405,7 @@ impl Backend for RedisStore {
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
         let writes = writes.writes();
         let keys: Vec<Vec<u8>> = writes.iter().map(|write| self.full_key(write.key())).collect();
+        self.check_together(&keys)?;
         let (command, stored) = command::write_all(&self.scope, &keys, writes)?;
         let bytes = wire_bytes(&command.cmd);
         let answer = |reply| reply::first_unmet(reply, writes.len());
@@ -429,8 +428,10 @@ impl Backend for RedisStore {
         let mut place = Place::read(page.position())?;
         let (mut seen, mut items) = (HashSet::new(), Vec::new());
         for _ in 0..SCANS_MAX {
-            let attempt = || self.scan(place.run.as_ref(), command::scan(place.cursor, &pattern, count));
-            let (run, cursor, keys, size) = call.send(Idempotency::Read, attempt).await?.answer;
+            let attempt = || self.servers.scan(&place, &pattern, count);
+            let step = call.send(Idempotency::Read, attempt).await;
+            let Step { keys, next } = step.map_err(|error| of_first_page(error, &page))?.answer;
+            let before = items.len();
             for key in keys {
                 let Some(key) = key.strip_prefix(self.prefix.as_bytes()) else { return Err(reply::unexpected()) };
                 // What is no text, or empty, is no key here, and what comes twice is one.
@@ -439,21 +440,12 @@ impl Backend for RedisStore {
                     items.push(ListItem::new(key));
                 }
             }
-            if cursor == 0 {
-                return Ok(RawPage::new(items, None));
-            }
-            let looked_at = place.looked_at.saturating_add(count as u64);
-            if place.run.is_some() && cursor == place.cursor {
-                return Err(astray("a list does not go on"));
-            }
-            if looked_at > size.saturating_mul(PLACES_PER_KEY_MAX).saturating_add(PLACES_MORE_MAX) {
-                return Err(astray("a list has no end"));
-            }
-            place = Place { run: Some(run), cursor, looked_at };
+            let Some(next) = next else { return Ok(RawPage::new(items, None)) };
+            place = next;
             if items.len() >= limit {
                 break;
             }
-            if items.is_empty() {
+            if items.len() == before {
                 count = (2 * count).min(SCAN_COUNT_MAX);
             }
         }
@@ -480,7 +472,7 @@ impl Backend for RedisStore {
     }
 
     async fn close(&self) -> Result<()> {
-        self.client.close().await;
+        self.servers.close().await;
         Ok(())
     }
 }

@@ -6,4 +6,6 @@ pub(crate) mod hello;
 pub(crate) mod key;
 pub(crate) mod reply;
 pub(crate) mod script;
+pub(crate) mod slot;
+pub(crate) mod topology;
 pub(crate) mod value;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::value::script_hash;
+use super::value::digest;
 
 /// A script, known to the server by its hash once it was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Script {
                 Script::SetIfVersion,
                 Script::WriteAll,
             ]
-            .map(|script| script_hash(script.text()))
+            .map(|script| digest(script.text().as_bytes()))
         });
         &HASHES[self as usize]
     }
@@ -65,7 +65,7 @@ mod tests {
             Script::SetIfVersion,
             Script::WriteAll,
         ] {
-            assert_eq!(script.hash(), script_hash(script.text()), "{script:?}");
+            assert_eq!(script.hash(), digest(script.text().as_bytes()), "{script:?}");
         }
     }
 }

@@ -74,9 +74,9 @@ pub(crate) fn version(scope: &str, stored: &[u8]) -> Result<Version> {
     hex(&hasher.finalize()).parse()
 }
 
-/// The name by which the server knows a script.
-pub(crate) fn script_hash(text: &str) -> String {
-    hex(&Sha1::digest(text.as_bytes()))
+/// SHA-1, as the server spells it: the name by which it knows a script.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex(&Sha1::digest(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -160,8 +160,8 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(one.to_string().len(), 40);
         // As redis-cli says: EVAL "return redis.sha1hex('av')" 0
-        assert_eq!(one.to_string(), script_hash("av"));
-        assert_eq!(script_hash(""), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+        assert_eq!(one.to_string(), digest(b"av"));
+        assert_eq!(digest(b""), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
     }
 
     proptest! {

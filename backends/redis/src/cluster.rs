@@ -1,0 +1,317 @@
+//! A cluster: which node a command goes to, and where that sends it. A redirect is certain: the node has not carried the
+//! command out. Nothing else is repeated here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use kv_api::{Error, ErrorKind, Result, Retry};
+use redis::{Cmd, Value};
+
+use crate::client::{Answers, Client};
+use crate::config::Node;
+use crate::connection::{Address, Door};
+use crate::list::{Place, lost};
+use crate::servers::Step;
+use crate::wire::command;
+use crate::wire::reply::{scanned, sized, unexpected};
+use crate::wire::slot::slot_of_command;
+use crate::wire::topology::{self, Redirect, Topology, is_of_another_topology, redirect};
+
+/// How often one command is sent on. In a cluster at rest it takes one, while a slot is on its way two.
+const REDIRECTS_MAX: usize = 5;
+
+/// How many nodes are asked at once for the topology.
+const ASKED_MAX: usize = 16;
+
+/// The nodes of a cluster.
+pub(crate) struct Cluster(Arc<Inner>);
+
+struct Inner {
+    seeds: Vec<Node>,
+    door: Door,
+    state: Mutex<State>,
+}
+
+type Look = Shared<BoxFuture<'static, Result<Arc<Topology>>>>;
+
+struct State {
+    topology: Arc<Topology>,
+    /// It may be another one by now.
+    is_suspect: bool,
+    /// The look under way, which all that wait for it share.
+    look: Option<Look>,
+    clients: HashMap<Node, Arc<Client>>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes: Vec<String> = self.0.seeds.iter().map(Node::authority).collect();
+        f.debug_struct("Cluster").field("seeds", &nodes).finish_non_exhaustive()
+    }
+}
+
+/// A command under way, and where it goes.
+struct Routed {
+    cmd: Cmd,
+    node: Node,
+    /// The slot is on its way to that node, which is to be asked all the same.
+    asking: bool,
+}
+
+impl Cluster {
+    /// Connects to these nodes until one says what the cluster looks like.
+    ///
+    /// # Errors
+    /// The first node's where none does.
+    pub(crate) async fn open(seeds: Vec<Node>, door: Door) -> Result<Self> {
+        let state = State {
+            topology: Arc::new(Topology::unknown()),
+            is_suspect: true,
+            look: None,
+            clients: HashMap::new(),
+        };
+        let cluster = Self(Arc::new(Inner { seeds, door, state: Mutex::new(state) }));
+        cluster.topology().await?;
+        Ok(cluster)
+    }
+
+    /// Sends one command to the node of its key.
+    pub(crate) async fn one(&self, cmd: Cmd) -> Result<Value> {
+        self.many(vec![cmd]).await.pop().unwrap_or_else(|| Err(unexpected()))
+    }
+
+    /// Sends commands to the nodes of their keys, side by side: one pipeline for each node, none over several.
+    pub(crate) async fn many(&self, cmds: Vec<Cmd>) -> Vec<Result<Value>> {
+        let topology = match self.topology().await {
+            Ok(topology) => topology,
+            Err(error) => return cmds.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut results: Vec<Option<Result<Value>>> = cmds.iter().map(|_| None).collect();
+        let mut open = Vec::with_capacity(cmds.len());
+        for (at, cmd) in cmds.into_iter().enumerate() {
+            match slot_of_command(&cmd).and_then(|slot| topology.master_of(slot)) {
+                Some(master) => open.push((at, Routed { cmd, node: master.node.clone(), asking: false })),
+                None => {
+                    self.suspect();
+                    results[at] = Some(Err(unserved()));
+                }
+            }
+        }
+        for _ in 0..=REDIRECTS_MAX {
+            if open.is_empty() {
+                break;
+            }
+            open = self.round(open, &mut results).await;
+        }
+        open.into_iter().for_each(|(at, _)| results[at] = Some(Err(sent_around())));
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(unexpected()))).collect()
+    }
+
+    /// Sends each command once, and gives back those that are to be sent on.
+    async fn round(&self, open: Vec<(usize, Routed)>, results: &mut [Option<Result<Value>>]) -> Vec<(usize, Routed)> {
+        let mut groups: HashMap<Node, Vec<(usize, Routed)>> = HashMap::new();
+        for (at, routed) in open {
+            groups.entry(routed.node.clone()).or_default().push((at, routed));
+        }
+        let sending = groups.into_iter().map(|(node, group)| async move {
+            let client = self.0.client(&node);
+            let replies = send(&client, &group).await;
+            (node, group, replies)
+        });
+        let mut again = Vec::new();
+        for (node, group, replies) in join_all(sending).await {
+            let replies = match replies {
+                Ok(replies) => replies,
+                Err(error) => {
+                    // It may be gone, and another in its place.
+                    self.suspect();
+                    group.into_iter().for_each(|(at, _)| results[at] = Some(Err(error.clone())));
+                    continue;
+                }
+            };
+            for ((at, routed), reply) in group.into_iter().zip(replies) {
+                match redirect(&reply, &node) {
+                    Some(Redirect::Moved(node)) => {
+                        self.suspect();
+                        again.push((at, Routed { node, asking: false, ..routed }));
+                    }
+                    Some(Redirect::Ask(node)) => again.push((at, Routed { node, asking: true, ..routed })),
+                    None => {
+                        if is_of_another_topology(&reply) {
+                            self.suspect();
+                        }
+                        results[at] = Some(Ok(reply));
+                    }
+                }
+            }
+        }
+        again
+    }
+
+    /// Takes a step of a list, on one master after the other. Any other topology than that in which the list began could
+    /// hide keys: they move from a node that is still to come to one that was listed.
+    pub(crate) async fn scan(&self, place: &Place, pattern: &str, count: usize) -> Result<Step> {
+        let topology = self.topology().await?;
+        let master = match &place.node {
+            Some((id, _)) => topology.master(id).ok_or_else(|| self.gone())?,
+            None => topology.masters.first().ok_or_else(unserved)?,
+        };
+        let cmds = vec![command::scan(place.cursor, pattern, count).cmd, command::size().cmd, topology::ask()];
+        let client = self.0.client(&master.node);
+        let sent = client.many_in_run(cmds, place.run.clone()).await;
+        let Answers { replies, run } = sent.inspect_err(|_| self.suspect())?;
+        let mut replies = replies.into_iter();
+        let mut next = || replies.next().unwrap_or_default();
+        let (cursor, keys) = scanned(next())?;
+        let size = sized(next())?;
+        let view = Topology::read(next(), &master.node)?;
+        if view.has_open_slots {
+            let message = "slots of the cluster are on their way to another node, and a list could miss keys";
+            return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe));
+        }
+        let is_same = place.node.as_ref().is_none_or(|(_, fingerprint)| *fingerprint == view.fingerprint);
+        if !is_same || !view.is_of_master(&master.id) {
+            return Err(self.gone());
+        }
+        let on_node = |id: &str| Some((id.to_owned(), view.fingerprint.clone()));
+        let here = Place { node: on_node(&master.id), ..place.clone() };
+        let next = match here.after_step(run?, cursor, count, size)? {
+            Some(next) => Some(next),
+            None => view.master_after(&master.id).map(|next| Place { node: on_node(&next.id), ..Place::default() }),
+        };
+        Ok(Step { keys, next })
+    }
+
+    /// Waits until all connections are closed (LIFE-2).
+    pub(crate) async fn close(&self) {
+        let clients: Vec<_> = self.0.lock().clients.values().map(Arc::clone).collect();
+        join_all(clients.iter().map(|client| client.close())).await;
+    }
+
+    fn gone(&self) -> Error {
+        self.suspect();
+        lost("the cluster has other masters than when the list began")
+    }
+
+    /// Before the next command the topology is looked at.
+    fn suspect(&self) {
+        self.0.lock().is_suspect = true;
+    }
+
+    async fn topology(&self) -> Result<Arc<Topology>> {
+        let look = {
+            let mut state = self.0.lock();
+            if !state.is_suspect {
+                return Ok(Arc::clone(&state.topology));
+            }
+            state.look.get_or_insert_with(|| look(Arc::downgrade(&self.0)).boxed().shared()).clone()
+        };
+        look.await
+    }
+}
+
+/// Sends commands to one node, as one pipeline.
+async fn send(client: &Client, group: &[(usize, Routed)]) -> Result<Vec<Value>> {
+    if let [(_, Routed { cmd, asking: false, .. })] = group {
+        return Ok(vec![client.one(cmd.clone()).await?]);
+    }
+    let mut cmds = Vec::with_capacity(group.len());
+    for (_, Routed { cmd, asking, .. }) in group {
+        if *asking {
+            cmds.push(redis::cmd("ASKING"));
+        }
+        cmds.push(cmd.clone());
+    }
+    let mut replies = client.many(cmds).await?.replies.into_iter();
+    let mut own = Vec::with_capacity(group.len());
+    for (_, Routed { asking, .. }) in group {
+        if *asking {
+            drop(replies.next());
+        }
+        own.push(replies.next().ok_or_else(unexpected)?);
+    }
+    Ok(own)
+}
+
+/// Asks all nodes that are known, and takes the first answer that is whole. It holds the cluster weakly, which holds it.
+async fn look(inner: Weak<Inner>) -> Result<Arc<Topology>> {
+    let closed = || Error::new(ErrorKind::Closed, "the store was closed");
+    let (nodes, mut asked) = {
+        let inner = inner.upgrade().ok_or_else(closed)?;
+        let nodes = inner.known_nodes();
+        let ask = |node: &Node| {
+            let (client, node) = (inner.client(node), node.clone());
+            async move { Topology::read(client.one(topology::ask()).await?, &node) }
+        };
+        let asked: FuturesUnordered<_> = nodes.iter().map(ask).collect();
+        (nodes, asked)
+    };
+    let (mut part, mut refused) = (None, None);
+    while let Some(answer) = asked.next().await {
+        match answer {
+            Ok(topology) if topology.is_whole() => {
+                part = Some(topology);
+                break;
+            }
+            Ok(topology) => part = part.or(Some(topology)),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    let inner = inner.upgrade().ok_or_else(closed)?;
+    let mut state = inner.lock();
+    state.look = None;
+    match part {
+        Some(topology) => {
+            let topology = Arc::new(topology);
+            state.is_suspect = false;
+            state.topology = Arc::clone(&topology);
+            // Those of nodes that are gone end when nothing is under way on them.
+            let is_known = |node: &Node| nodes.contains(node) || topology.masters.iter().any(|own| own.node == *node);
+            state.clients.retain(|node, _| is_known(node));
+            Ok(topology)
+        }
+        None => Err(refused.unwrap_or_else(unserved)),
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic half-way, so a poisoned lock still guards a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client of a node. It connects when it is first asked.
+    fn client(&self, node: &Node) -> Arc<Client> {
+        let mut state = self.lock();
+        let client = state.clients.entry(node.clone()).or_insert_with_key(|node| {
+            Arc::new(Client::start(Address { node: node.clone(), door: self.door.clone() }))
+        });
+        Arc::clone(client)
+    }
+
+    fn known_nodes(&self) -> Vec<Node> {
+        let topology = Arc::clone(&self.lock().topology);
+        let masters = topology.masters.iter().map(|master| &master.node);
+        let mut nodes: Vec<Node> = Vec::new();
+        for node in masters.take(ASKED_MAX / 2).chain(&self.seeds) {
+            if nodes.len() < ASKED_MAX && !nodes.contains(node) {
+                nodes.push(node.clone());
+            }
+        }
+        nodes
+    }
+}
+
+/// No node is known to serve the slot.
+fn unserved() -> Error {
+    Error::new(ErrorKind::Unavailable, "no node of the cluster serves the key").with_retry(Retry::Safe)
+}
+
+fn sent_around() -> Error {
+    let message = "the nodes of the cluster send the command from one to the other";
+    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe)
+}

@@ -1,0 +1,143 @@
+//! A store on a private cluster, and what there is around it.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use kv_api::{Error, ErrorKind, Result, Store, Support, Timestamp, async_trait};
+use kv_conformance::{Fixture, Harness, Time, logs};
+use kv_redis::{RedisConfig, RedisStore, RemoteSettings, RetryPolicy, SecretString};
+use kv_servers::{BothClocks, ClusterLink, Lease, Pool, RedisCluster, RedisClusterOptions, RedisOptions, Reply};
+
+/// The password of every server here; no output may show it.
+pub(crate) const PASSWORD: &str = "c4nary-0f-th3-p4ssw0rd";
+
+/// More than cases that run at the same time: one may hold several stores, and must not wait for one that does too.
+static CLUSTERS: LazyLock<Pool<RedisCluster>> = LazyLock::new(|| Pool::new(64, options()));
+
+fn options() -> RedisClusterOptions {
+    RedisClusterOptions::new().nodes(RedisOptions::new().password(PASSWORD))
+}
+
+/// A cluster, its clock and that of this side, and the links to its nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct System {
+    pub(crate) cluster: Arc<Lease<RedisCluster>>,
+    pub(crate) link: ClusterLink,
+    pub(crate) clocks: BothClocks,
+}
+
+pub(crate) fn failed(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Internal, error.to_string())
+}
+
+impl System {
+    /// With the time standing.
+    pub(crate) async fn lease() -> Result<Self> {
+        logs::watch(PASSWORD);
+        let cluster = CLUSTERS.lease().await.map_err(failed)?;
+        let link = ClusterLink::open(&cluster.addresses()).map_err(failed)?;
+        let clocks = BothClocks::freeze(cluster.time().clone());
+        Ok(Self { cluster: Arc::new(cluster), link, clocks })
+    }
+
+    pub(crate) fn config(&self) -> RedisConfig {
+        let retry = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO);
+        let remote = RemoteSettings::default().with_retry(retry).with_clock(Arc::new(self.clocks.client.clone()));
+        config(&self.link).with_remote(remote)
+    }
+
+    /// What another client asks the master of a key, past the link.
+    pub(crate) async fn ask(&self, key: &str, command: &[&str]) -> Reply {
+        let node = self.cluster.node_of(key).await.unwrap();
+        self.cluster.nodes()[node].command(command).await.unwrap()
+    }
+}
+
+/// Two of the nodes to begin with, of which one is a replica.
+pub(crate) fn config(link: &ClusterLink) -> RedisConfig {
+    let addresses = link.addresses();
+    let seeds = [addresses[5], addresses[1]].map(|address| (address.ip().to_string(), address.port()));
+    RedisConfig::cluster(seeds).unwrap().with_password(SecretString::from(PASSWORD))
+}
+
+pub(crate) async fn open(config: RedisConfig) -> Result<Store> {
+    Ok(Store::new(RedisStore::open(config).await?))
+}
+
+/// The server looks at its clock in whole milliseconds, and a ttl counts from the one that has begun.
+struct Ticks(BothClocks);
+
+#[async_trait]
+impl Time for Ticks {
+    fn now(&self) -> Timestamp {
+        Time::now(&self.0)
+    }
+
+    async fn advance(&self, by: Duration) {
+        Time::advance(&self.0, by).await;
+    }
+
+    fn granularity(&self) -> Duration {
+        self.0.granularity()
+    }
+
+    fn lateness(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+}
+
+/// A namespace whose keys lie in all slots, or in one.
+pub(crate) struct OnCluster {
+    pub(crate) namespace: &'static str,
+}
+
+impl OnCluster {
+    fn is_in_one_slot(&self) -> bool {
+        self.namespace.starts_with('{')
+    }
+}
+
+#[async_trait]
+impl Harness for OnCluster {
+    async fn open(&self) -> Result<Fixture> {
+        let system = System::lease().await?;
+        let (own, is_in_one_slot) = (self.namespace, self.is_in_one_slot());
+        let config = system.config();
+        let store = move |name: String| {
+            let config = config.clone().with_namespace(name);
+            async move {
+                let store = open(config?).await?;
+                // The suite knows nothing of slots. What is refused for keys of several is shown by a test of its own.
+                let without = store.capabilities().clone().with_all_or_nothing(Support::None);
+                Ok(if is_in_one_slot { store } else { store.restricted_to([&without]) })
+            }
+        };
+        let (again, other) = (store.clone(), store.clone());
+        let (writing, typing, counting) = (system.clone(), system.clone(), system.link.clone());
+        let foreign = move |key: &str| format!("{own}:{key}");
+        Ok(Fixture::new(store(own.to_owned()).await?)
+            .with_time(Ticks(system.clocks.clone()))
+            .with_client_clock(system.clocks.client.clone())
+            .with_reopen(move || again(own.to_owned()))
+            .with_namespaces(other)
+            .with_foreign_writer(move |key, text| {
+                let (system, key) = (writing.clone(), foreign(&key));
+                async move {
+                    system.ask(&key, &["SET", &key, &text]).await;
+                    Ok(())
+                }
+            })
+            .with_foreign_type_writer(move |key| {
+                let (system, key) = (typing.clone(), foreign(&key));
+                async move {
+                    system.ask(&key, &["DEL", &key]).await;
+                    system.ask(&key, &["RPUSH", &key, "element"]).await;
+                    Ok(())
+                }
+            })
+            .with_requests(move || counting.requests())
+            .with_faults(system.link.clone())
+            .with_secret(PASSWORD, || logs::seen(PASSWORD))
+            .with_guard(system))
+    }
+}
