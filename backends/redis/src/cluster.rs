@@ -68,12 +68,8 @@ impl Cluster {
     /// # Errors
     /// The first node's where none does.
     pub(crate) async fn open(seeds: Vec<Node>, door: Door) -> Result<Self> {
-        let state = State {
-            topology: Arc::new(Topology::unknown()),
-            is_suspect: true,
-            look: None,
-            clients: HashMap::new(),
-        };
+        let state =
+            State { topology: Arc::new(Topology::unknown()), is_suspect: true, look: None, clients: HashMap::new() };
         let cluster = Self(Arc::new(Inner { seeds, door, state: Mutex::new(state) }));
         cluster.topology().await?;
         Ok(cluster)

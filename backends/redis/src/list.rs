@@ -102,7 +102,9 @@ mod tests {
             assert_eq!(Place::read(Some(&place.write())).unwrap(), place);
         }
         assert_eq!(Place::read(None).unwrap(), Place::default());
-        for other in [&b""[..], b"run", b"run x 0 0", b"run 1 0 0 id", b"run 1 0 0 id f more", b"run -1 0 0", b"\xff 1 0 0"] {
+        for other in
+            [&b""[..], b"run", b"run x 0 0", b"run 1 0 0 id", b"run 1 0 0 id f more", b"run -1 0 0", b"\xff 1 0 0"]
+        {
             assert_eq!(Place::read(Some(other)).unwrap_err().reason(), Some(&Reason::CursorInvalid), "{other:?}");
         }
     }

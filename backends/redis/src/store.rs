@@ -39,7 +39,7 @@ const BATCH_BYTES_MAX: u64 = 1024 * 1024;
 const COMMAND_BYTES: usize = 64;
 
 /// How many places of its table the server looks at in one step of a list: as many as keys are wanted, and twice as
-/// many after each step that finds none, up to what takes it about a millisecond, since it does nothing else meanwhile.
+/// many after each step that finds nothing new, up to what takes it about a millisecond, since it does nothing else meanwhile.
 const SCAN_COUNT_MAX: usize = 1000;
 
 /// How many steps a page takes at most. One that finds fewer keys is shorter, and the list goes on with the next.
@@ -235,12 +235,7 @@ impl RedisStore {
     }
 
     /// Reads keys of any slots: each by itself, since one command has the keys of one slot.
-    async fn read_apart(
-        &self,
-        call: &Call<'_>,
-        keys: &[Cow<'_, str>],
-        fields: Fields,
-    ) -> Result<Vec<Option<Entry>>> {
+    async fn read_apart(&self, call: &Call<'_>, keys: &[Cow<'_, str>], fields: Fields) -> Result<Vec<Option<Entry>>> {
         let sizes: Vec<usize> = keys.iter().map(|key| self.prefix.len() + key.len() + COMMAND_BYTES).collect();
         let command = |at: usize| command::read(&self.full_key(&keys[at]), fields);
         let read = |_, reply| match reply::read(reply, fields, &self.scope) {

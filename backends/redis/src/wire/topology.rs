@@ -68,7 +68,8 @@ impl Topology {
                 myself = Some(id.to_owned());
                 has_open_slots = slots.iter().any(|slots| slots.starts_with('['));
             }
-            let ranges: Vec<_> = slots.into_iter().filter(|slots| !slots.starts_with('[')).map(range).collect::<Result<_>>()?;
+            let ranges: Vec<_> =
+                slots.into_iter().filter(|slots| !slots.starts_with('[')).map(range).collect::<Result<_>>()?;
             if flags.contains(&"master") && !ranges.is_empty() {
                 masters.push(Master { id: id.to_owned(), node: address_of(address, asked)?, ranges });
             }
@@ -196,9 +197,12 @@ a :7000@17000,name.example myself,master - 0 0 1 connected 0-5459 5460 [93-<-b] 
         let topology = read(NODES).unwrap();
         let ids: Vec<_> = topology.masters.iter().map(|master| &*master.id).collect();
         assert_eq!(ids, ["a", "b", "c"]);
-        for (slot, host, port) in
-            [(0, "name.example", 7000), (5_460, "name.example", 7000), (5_461, "127.0.0.1", 7001), (16_383, "127.0.0.1", 7002)]
-        {
+        for (slot, host, port) in [
+            (0, "name.example", 7000),
+            (5_460, "name.example", 7000),
+            (5_461, "127.0.0.1", 7001),
+            (16_383, "127.0.0.1", 7002),
+        ] {
             assert_eq!(topology.master_of(slot).unwrap().node, Node::new(host, port).unwrap(), "{slot}");
         }
         assert!(topology.is_whole() && topology.has_open_slots);
@@ -216,10 +220,14 @@ a :7000@17000,name.example myself,master - 0 0 1 connected 0-5459 5460 [93-<-b] 
         let mut lines: Vec<&str> = NODES.lines().collect();
         lines.reverse();
         assert_eq!(fingerprint(&lines.join("\n")), now);
-        assert_eq!(fingerprint(&NODES.replace("1426238316232 2 connected", "7 8 disconnected").replace(" [93-<-b]", "")), now);
+        assert_eq!(
+            fingerprint(&NODES.replace("1426238316232 2 connected", "7 8 disconnected").replace(" [93-<-b]", "")),
+            now
+        );
         let moved = NODES.replace("5461-10922", "5462-10922").replace("0-5459 5460", "0-5461");
         assert_ne!(fingerprint(&moved), now);
-        let failed_over = NODES.replace("slave a 0 1 1 connected", "master - 0 1 4 connected 0-5460").replace("0-5459 5460", "");
+        let failed_over =
+            NODES.replace("slave a 0 1 1 connected", "master - 0 1 4 connected 0-5460").replace("0-5459 5460", "");
         assert_ne!(fingerprint(&failed_over), now);
         let less = read(&NODES.replace("10923-16383", "10923-16000")).unwrap();
         assert!(!less.is_whole() && less.master_of(16_383).is_none());
@@ -227,7 +235,8 @@ a :7000@17000,name.example myself,master - 0 0 1 connected 0-5459 5460 [93-<-b] 
 
     #[test]
     fn what_is_no_topology_is_refused() {
-        for text in ["", "a", "a 127.0.0.1:1@2 master - 0 0 1 connected 0-99", "a x myself,master - 0 0 1 connected 0"] {
+        for text in ["", "a", "a 127.0.0.1:1@2 master - 0 0 1 connected 0-99", "a x myself,master - 0 0 1 connected 0"]
+        {
             assert_eq!(read(text).unwrap_err().kind(), ErrorKind::Protocol, "{text}");
         }
         for slots in ["0-16384", "9-8", "x", "1-2-3"] {

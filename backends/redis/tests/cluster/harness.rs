@@ -1,6 +1,8 @@
 //! A store on a private cluster, and what there is around it.
 
-use std::sync::{Arc, LazyLock};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use kv_api::{Error, ErrorKind, Result, Store, Support, Timestamp, async_trait};
@@ -18,10 +20,32 @@ fn options() -> RedisClusterOptions {
     RedisClusterOptions::new().nodes(RedisOptions::new().password(PASSWORD))
 }
 
+/// Clusters that a case of the suite has used: the next one takes other namespaces and goes on with the time, which is
+/// sooner done than six nodes are started anew.
+static USED: Mutex<Vec<Lease<RedisCluster>>> = Mutex::new(Vec::new());
+
+/// A cluster for one holder at a time.
+#[derive(Debug)]
+pub(crate) struct Held(Option<Lease<RedisCluster>>);
+
+impl Deref for Held {
+    type Target = RedisCluster;
+
+    fn deref(&self) -> &RedisCluster {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        USED.lock().unwrap().extend(self.0.take());
+    }
+}
+
 /// A cluster, its clock and that of this side, and the links to its nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct System {
-    pub(crate) cluster: Arc<Lease<RedisCluster>>,
+    pub(crate) cluster: Arc<Held>,
     pub(crate) link: ClusterLink,
     pub(crate) clocks: BothClocks,
 }
@@ -31,13 +55,25 @@ pub(crate) fn failed(error: impl std::fmt::Display) -> Error {
 }
 
 impl System {
-    /// With the time standing.
+    /// A new one, with the time standing. What is done to its nodes must be undone.
     pub(crate) async fn lease() -> Result<Self> {
+        Self::of(CLUSTERS.lease().await.map_err(failed)?)
+    }
+
+    /// A new one, or one that was used.
+    async fn used() -> Result<Self> {
+        let used = USED.lock().unwrap().pop();
+        match used {
+            Some(used) => Self::of(used),
+            None => Self::lease().await,
+        }
+    }
+
+    fn of(cluster: Lease<RedisCluster>) -> Result<Self> {
         logs::watch(PASSWORD);
-        let cluster = CLUSTERS.lease().await.map_err(failed)?;
         let link = ClusterLink::open(&cluster.addresses()).map_err(failed)?;
         let clocks = BothClocks::freeze(cluster.time().clone());
-        Ok(Self { cluster: Arc::new(cluster), link, clocks })
+        Ok(Self { cluster: Arc::new(Held(Some(cluster))), link, clocks })
     }
 
     pub(crate) fn config(&self) -> RedisConfig {
@@ -86,40 +122,49 @@ impl Time for Ticks {
     }
 }
 
-/// A namespace whose keys lie in all slots, or in one.
-pub(crate) struct OnCluster {
-    pub(crate) namespace: &'static str,
+/// Namespaces whose keys lie in all slots, or in one each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OnCluster {
+    AllSlots,
+    OneSlot,
 }
 
 impl OnCluster {
-    fn is_in_one_slot(&self) -> bool {
-        self.namespace.starts_with('{')
+    fn namespace(self, name: &str, number: u64) -> String {
+        match self {
+            Self::AllSlots => format!("{name}-{number}"),
+            Self::OneSlot => format!("{{{name}-{number}}}"),
+        }
     }
 }
 
 #[async_trait]
 impl Harness for OnCluster {
     async fn open(&self) -> Result<Fixture> {
-        let system = System::lease().await?;
-        let (own, is_in_one_slot) = (self.namespace, self.is_in_one_slot());
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let (number, setup) = (NUMBER.fetch_add(1, Ordering::Relaxed), *self);
+        let system = System::used().await?;
         let config = system.config();
-        let store = move |name: String| {
-            let config = config.clone().with_namespace(name);
+        let store = move |name: &str| {
+            let config = config.clone().with_namespace(setup.namespace(name, number));
             async move {
                 let store = open(config?).await?;
                 // The suite knows nothing of slots. What is refused for keys of several is shown by a test of its own.
                 let without = store.capabilities().clone().with_all_or_nothing(Support::None);
-                Ok(if is_in_one_slot { store } else { store.restricted_to([&without]) })
+                Ok(match setup {
+                    Self::AllSlots => store.restricted_to([&without]),
+                    Self::OneSlot => store,
+                })
             }
         };
         let (again, other) = (store.clone(), store.clone());
         let (writing, typing, counting) = (system.clone(), system.clone(), system.link.clone());
-        let foreign = move |key: &str| format!("{own}:{key}");
-        Ok(Fixture::new(store(own.to_owned()).await?)
+        let foreign = move |key: &str| format!("{}:{key}", setup.namespace("suite", number));
+        Ok(Fixture::new(store("suite").await?)
             .with_time(Ticks(system.clocks.clone()))
             .with_client_clock(system.clocks.client.clone())
-            .with_reopen(move || again(own.to_owned()))
-            .with_namespaces(other)
+            .with_reopen(move || again("suite"))
+            .with_namespaces(move |name| other(&name))
             .with_foreign_writer(move |key, text| {
                 let (system, key) = (writing.clone(), foreign(&key));
                 async move {

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         routes::err_4_a_step_is_not_repeated_when_its_node_is_lost,
         routes::life_1_some_nodes_to_begin_with_may_be_down_and_none_may_be_no_node,
     ];
-    all.extend(kv_servers::suite("all_slots", OnCluster { namespace: "suite" }));
-    all.extend(kv_servers::suite("one_slot", OnCluster { namespace: "{suite}" }));
+    all.extend(kv_servers::suite("all_slots", OnCluster::AllSlots));
+    all.extend(kv_servers::suite("one_slot", OnCluster::OneSlot));
     kv_servers::run(System::RedisCluster, all)
 }

@@ -19,7 +19,12 @@ fn keys(count: usize) -> Vec<String> {
 
 async fn filled(system: &System, count: usize) -> (Store, Vec<String>) {
     let (store, keys) = (store(system).await, keys(count));
-    for (at, outcome) in store.set_many(keys.iter().enumerate().map(|(at, key)| SetItem::new(key, at as i64))).await.into_iter().enumerate() {
+    for (at, outcome) in store
+        .set_many(keys.iter().enumerate().map(|(at, key)| SetItem::new(key, at as u64)))
+        .await
+        .into_iter()
+        .enumerate()
+    {
         assert_eq!(outcome.unwrap().status(), SetStatus::Stored, "{at}");
     }
     (store, keys)
@@ -35,10 +40,10 @@ pub(crate) async fn batch_5_a_batch_goes_to_the_nodes_side_by_side_and_comes_bac
     let requests: Vec<u64> = system.link.nodes().iter().map(|node| node.requests()).collect();
     let found = store.get_many(&keys).await.unwrap();
     for (at, value) in found.into_iter().enumerate() {
-        assert_eq!(value, Some(Value::from(at as i64)), "{at}");
+        assert_eq!(value, Some(Value::from(at as u64)), "{at}");
     }
     let entries = store.get_entry_many(&keys).await.unwrap();
-    assert!(entries.iter().enumerate().all(|(at, entry)| *entry.as_ref().unwrap().value() == Value::from(at as i64)));
+    assert!(entries.iter().enumerate().all(|(at, entry)| *entry.as_ref().unwrap().value() == Value::from(at as u64)));
     let sent = system.link.nodes().iter().zip(requests).map(|(node, before)| node.requests() - before);
     let sent: Vec<u64> = sent.collect();
     assert!(sent[..3].iter().all(|sent| (1..=40).contains(sent)) && sent[3..] == [0; 3], "{sent:?}");
@@ -62,7 +67,9 @@ pub(crate) async fn batch_3_what_lies_in_several_slots_is_refused_before_it_is_s
     assert!(!store.set_many_all_or_nothing(together).await.unwrap().is_written());
     // A namespace in braces lies together as a whole.
     let whole = open(system.config().with_namespace("{n}").unwrap()).await.unwrap();
-    assert!(whole.set_many_all_or_nothing(["a", "b", "{c}"].map(|key| SetItem::new(key, 1))).await.unwrap().is_written());
+    assert!(
+        whole.set_many_all_or_nothing(["a", "b", "{c}"].map(|key| SetItem::new(key, 1))).await.unwrap().is_written()
+    );
 }
 
 pub(crate) async fn a_fail_over_is_followed_and_ends_a_list() {
@@ -77,8 +84,8 @@ pub(crate) async fn a_fail_over_is_followed_and_ends_a_list() {
     assert_eq!(error.reason(), Some(&Reason::CursorInvalid), "{error}");
     assert_eq!(listed(&store).await, keys.iter().cloned().collect());
     for (at, key) in keys.iter().enumerate() {
-        assert_eq!(store.get(key).await.unwrap(), Some(Value::from(at as i64)), "{key}");
-        assert_eq!(store.increment(key, 1).await.unwrap(), at as i64 + 1);
+        assert_eq!(store.get(key).await.unwrap(), Some(Value::from(at as u64)), "{key}");
+        assert_eq!(Value::from(store.increment(key, 1).await.unwrap()), Value::from(at as u64 + 1));
     }
 }
 
