@@ -5,12 +5,14 @@ mod deadlocks;
 mod environment;
 mod grouping;
 mod harness;
+mod life;
 mod losses;
 mod opening;
 mod pgbouncer;
 mod processes;
 mod reclamation;
 mod roles;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         losses::a_server_that_stands_still_is_given_up,
         deadlocks::batches_that_get_into_each_others_way_are_all_written,
         processes::each_key_has_one_creator,
+        tls::a_certificate_counts_as_sslmode_says,
+        life::a_store_outlives_its_runtime,
         reclamation::expired_rows_go_by_one_process_and_past_locked_ones,
     ]);
     let bouncing = suite("behind_pgbouncer", harness::OnServer { pgbouncer: true });
