@@ -99,8 +99,8 @@ pub(crate) async fn what_is_acknowledged_survives_kills() {
     let server = Postgres::start(PostgresOptions::new().durable().setting("max_connections", "50")).await.unwrap();
     let store = open(config(server.address()).with_remote(patient())).await.unwrap();
     hold_to_account(&store, async {
-        for round in 0..10 {
-            counted(&store, 50 + 37 * round).await;
+        for round in 0..50 {
+            counted(&store, 3 + 7 * round % 20).await;
             server.kill();
             server.restart().await.unwrap();
         }
@@ -114,7 +114,7 @@ pub(crate) async fn what_is_acknowledged_survives_cuts() {
     let store = open(config(link.address()).with_remote(patient())).await.unwrap();
     hold_to_account(&store, async {
         for round in 0..50 {
-            counted(&store, 20 + 7 * round).await;
+            counted(&store, 3 + 7 * round % 20).await;
             link.cut();
         }
     })
