@@ -52,6 +52,10 @@ pub const fn schemes() -> &'static [&'static str] {
         "redis",
         #[cfg(feature = "redis")]
         "rediss",
+        #[cfg(feature = "redis")]
+        "redis-cluster",
+        #[cfg(feature = "redis")]
+        "rediss-cluster",
         #[cfg(feature = "postgres")]
         "postgres",
         #[cfg(feature = "postgres")]
@@ -110,7 +114,7 @@ async fn open_backend(url: StoreUrl) -> Result<Arc<dyn Backend>> {
             Ok(Arc::new(sqlite::SqliteStore::open(config).await?))
         }
         #[cfg(feature = "redis")]
-        "redis" | "rediss" => {
+        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => {
             let config = redis::RedisConfig::from_url(url)?;
             require_runtime("redis")?;
             Ok(Arc::new(redis::RedisStore::open(config).await?))
@@ -151,7 +155,7 @@ async fn open_backend(url: StoreUrl) -> Result<Arc<dyn Backend>> {
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => Err(switched_off("sqlite")),
         #[cfg(not(feature = "redis"))]
-        "redis" | "rediss" => Err(switched_off("redis")),
+        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => Err(switched_off("redis")),
         #[cfg(not(feature = "postgres"))]
         "postgres" | "postgresql" => Err(switched_off("postgres")),
         #[cfg(not(feature = "cloudflare"))]

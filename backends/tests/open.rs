@@ -28,7 +28,8 @@ async fn what_is_no_url_is_refused() {
 #[tokio::test]
 async fn a_backend_that_is_switched_off_names_its_feature() {
     let same = ["memory", "sqlite", "redis", "postgres", "cloudflare", "backendless", "puter", "nemesisdb"];
-    let others = [("rediss", "redis"), ("postgresql", "postgres")];
+    let others =
+        [("rediss", "redis"), ("redis-cluster", "redis"), ("rediss-cluster", "redis"), ("postgresql", "postgres")];
     for (scheme, feature) in same.map(|name| (name, name)).into_iter().chain(others) {
         if kv_backends::schemes().contains(&scheme) {
             continue; // the tests below open it
@@ -105,6 +106,8 @@ fn outside_a_runtime_a_backend_that_needs_one_says_so() {
             "nemesisdb" => "nemesisdb://127.0.0.1:1",
             "redis" => "redis://127.0.0.1:1",
             "rediss" => "rediss://127.0.0.1:1",
+            "redis-cluster" => "redis-cluster://127.0.0.1:1",
+            "rediss-cluster" => "rediss-cluster://127.0.0.1:1",
             "postgres" => "postgres://user@127.0.0.1:1/db",
             "postgresql" => "postgresql://user@127.0.0.1:1/db",
             "backendless" => "backendless://xxxx.backendless.app/hive",

@@ -126,8 +126,8 @@ fn what_cannot_be_understood_is_code_2_and_touches_nothing() {
         ),
         (
             &["copy", "nothing.txt", "out.json"],
-            "nothing.txt: neither a store URL (memory:, sqlite:, redis:, rediss:, postgres:, postgresql:, \
-             cloudflare:, backendless:, puter:, nemesisdb:) nor a file",
+            "nothing.txt: neither a store URL (memory:, sqlite:, redis:, rediss:, redis-cluster:, rediss-cluster:, postgres:, \
+             postgresql:, cloudflare:, backendless:, puter:, nemesisdb:) nor a file",
         ),
         (
             &["copy", "memory:", "sqlite:a.db?namepsace=x"],

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use common::{FAR, with_difficult_items};
 use kv_api::{SetItem, Store, Timer, TokioTimer};
-use kv_servers::{Postgres, PostgresOptions, Redis, RedisOptions, System, tests};
+use kv_servers::{Postgres, PostgresOptions, Redis, RedisCluster, RedisClusterOptions, RedisOptions, System, tests};
 use serde_json::json;
 
 fn main() -> ExitCode {
     let mut tests = tests![sqlite_to_redis_and_back, a_killed_copy_to_redis_goes_on];
+    tests.extend(tests![sqlite_to_a_cluster_and_back].into_iter().map(|test| test.needs(System::RedisCluster)));
     let of_postgres = tests![sqlite_to_postgres_and_back, redis_to_postgres_and_back];
     tests.extend(of_postgres.into_iter().map(|test| test.needs(System::Postgres)));
     kv_servers::run(System::Redis, tests)
@@ -96,6 +97,12 @@ fn postgres_url(postgres: &Postgres) -> String {
 async fn sqlite_to_redis_and_back() {
     let redis = Redis::start(RedisOptions::new()).await.unwrap();
     there_and_back(&[&redis_url(&redis)]).await;
+}
+
+async fn sqlite_to_a_cluster_and_back() {
+    let cluster = RedisCluster::start(RedisClusterOptions::new()).await.unwrap();
+    let nodes: Vec<String> = cluster.addresses().iter().map(ToString::to_string).collect();
+    there_and_back(&[&format!("redis-cluster://{}?namespace=moved", nodes.join(","))]).await;
 }
 
 async fn sqlite_to_postgres_and_back() {

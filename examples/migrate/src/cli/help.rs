@@ -10,13 +10,18 @@ struct System {
     about: &'static str,
 }
 
-const SYSTEMS: [System; 8] = [
+const SYSTEMS: [System; 9] = [
     System { scheme: "memory", example: "memory:", about: "in this process, gone with it" },
     System { scheme: "sqlite", example: "sqlite:app.db?namespace=users", about: "a file" },
     System {
         scheme: "redis",
         example: "redis://HOST?namespace=users",
         about: "Redis, or rediss:// over TLS; REDIS_USERNAME, REDIS_PASSWORD",
+    },
+    System {
+        scheme: "redis-cluster",
+        example: "redis-cluster://HOST1,HOST2?namespace=users",
+        about: "a Redis Cluster, or rediss-cluster:// over TLS; as for Redis",
     },
     System {
         scheme: "postgres",
