@@ -196,7 +196,7 @@ impl Load {
     /// # Panics
     /// When that is no number above zero.
     #[must_use]
-    pub fn rounds(default: u64) -> u64 {
+    pub fn rounds(default: usize) -> usize {
         let Some(rounds) = env::var_os("KV_TEST_ROUNDS") else { return default };
         let parsed = rounds.to_str().and_then(|rounds| rounds.parse().ok()).filter(|rounds| *rounds > 0);
         parsed.unwrap_or_else(|| panic!("KV_TEST_ROUNDS is {}, which is no number above zero", rounds.display()))
