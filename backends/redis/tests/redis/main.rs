@@ -45,5 +45,7 @@ fn main() -> ExitCode {
         lists::list_5_a_few_keys_among_many_are_found,
         two_processes::set_6_of_two_processes_exactly_one_creates_each_key,
     ]);
+    let on_cluster = tests![two_processes::set_6_of_two_processes_on_a_cluster_exactly_one_creates_each_key];
+    all.extend(on_cluster.into_iter().map(|test| test.needs(System::RedisCluster)));
     kv_servers::run(System::Redis, all)
 }

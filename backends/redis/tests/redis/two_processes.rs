@@ -1,19 +1,19 @@
-//! Two processes on one server (SET-6).
+//! Two processes on one server, and on one cluster (SET-6).
 
 use std::env;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::Stdio;
 
 use futures_util::StreamExt;
 use kv_api::{SetItem, SetStatus};
-use kv_servers::{Redis, RedisOptions};
+use kv_redis::RedisConfig;
+use kv_servers::{Redis, RedisCluster, RedisClusterOptions, RedisOptions};
 use tokio::process::Command;
 
-use crate::harness::{open, plain};
+use crate::harness::open;
 
-/// Set in the processes that the test starts.
-const SERVER: &str = "KV_REDIS_TEST_SERVER";
+/// Set in the processes that the test starts: the URL of the store.
+const URL: &str = "KV_REDIS_TEST_STORE";
 
 const PROCESSES: usize = 2;
 const KEYS: usize = 10_000;
@@ -22,13 +22,13 @@ const KEYS: usize = 10_000;
 const CHUNK: usize = 500;
 
 pub(crate) fn is_helper() -> bool {
-    env::var_os(SERVER).is_some()
+    env::var_os(URL).is_some()
 }
 
 /// One of the processes: says which keys it created.
 pub(crate) async fn helper() {
-    let address: SocketAddr = env::var(SERVER).unwrap().parse().unwrap();
-    let store = open(plain(address)).await.unwrap();
+    let url = env::var(URL).unwrap().parse().unwrap();
+    let store = open(RedisConfig::from_url(url).unwrap()).await.unwrap();
     // Nobody begins before all are there.
     store.increment("there", 1).await.unwrap();
     while store.increment("there", 0).await.unwrap() < i64::try_from(PROCESSES).unwrap() {}
@@ -53,9 +53,19 @@ pub(crate) async fn helper() {
 
 pub(crate) async fn set_6_of_two_processes_exactly_one_creates_each_key() {
     let redis = Redis::start(RedisOptions::new()).await.unwrap();
+    race(&format!("redis://{}", redis.address())).await;
+}
+
+pub(crate) async fn set_6_of_two_processes_on_a_cluster_exactly_one_creates_each_key() {
+    let cluster = RedisCluster::start(RedisClusterOptions::new()).await.unwrap();
+    let nodes: Vec<String> = cluster.addresses().iter().map(ToString::to_string).collect();
+    race(&format!("redis-cluster://{}", nodes.join(","))).await;
+}
+
+async fn race(url: &str) {
     let start = || {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.env(SERVER, redis.address().to_string()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.env(URL, url).stdout(Stdio::piped()).kill_on_drop(true);
         command.spawn().unwrap().wait_with_output()
     };
     let mut created = vec![0; KEYS];
