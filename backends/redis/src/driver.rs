@@ -31,11 +31,27 @@ const HANDOVERS_MAX: u8 = 2;
 /// Commands that wait for their replies.
 #[derive(Debug)]
 pub(crate) struct Request {
-    commands: Vec<Cmd>,
+    commands: Commands,
     caller: Caller,
     /// What they take on the wire.
     bytes: usize,
     handovers: u8,
+}
+
+/// One without a vector around it, since most are.
+#[derive(Debug)]
+enum Commands {
+    One(Cmd),
+    Many(Vec<Cmd>),
+}
+
+impl Commands {
+    const fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(cmds) => cmds.len(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -51,12 +67,12 @@ enum Caller {
 impl Request {
     pub(crate) fn one(cmd: Cmd, caller: oneshot::Sender<Result<Value>>) -> Self {
         let bytes = wire_bytes(&cmd);
-        Self { commands: vec![cmd], caller: Caller::One(caller), bytes, handovers: 0 }
+        Self { commands: Commands::One(cmd), caller: Caller::One(caller), bytes, handovers: 0 }
     }
 
     pub(crate) fn many(commands: Vec<Cmd>, run: Option<Arc<str>>, caller: oneshot::Sender<Result<Answers>>) -> Self {
         let bytes = commands.iter().map(wire_bytes).sum();
-        Self { commands, caller: Caller::Many { caller, run }, bytes, handovers: 0 }
+        Self { commands: Commands::Many(commands), caller: Caller::Many { caller, run }, bytes, handovers: 0 }
     }
 
     /// Nobody waits for it any more.
@@ -342,8 +358,12 @@ impl Up {
             }
             let Request { commands: own, caller, bytes: own_bytes, handovers } = request;
             bytes += own_bytes;
-            members.push(Member { caller, count: own.len(), bytes: own_bytes, handovers: handovers + 1 });
-            if commands.is_empty() { commands = own } else { commands.extend(own) }
+            members.push(Member { caller, count: own.count(), bytes: own_bytes, handovers: handovers + 1 });
+            match own {
+                Commands::One(cmd) => commands.push(cmd),
+                Commands::Many(cmds) if commands.is_empty() => commands = cmds,
+                Commands::Many(cmds) => commands.extend(cmds),
+            }
         }
         if !members.is_empty() {
             self.send(members, commands, bytes);
@@ -427,7 +447,7 @@ impl Up {
         let mut commands = sent.commands();
         let mut begins_at = group.begins_at;
         for Member { caller, count, bytes, handovers } in group.members {
-            let commands: Vec<Cmd> = commands.by_ref().take(count).cloned().collect();
+            let commands = Commands::Many(commands.by_ref().take(count).cloned().collect());
             let is_sent = written > begins_at;
             begins_at += bytes as u64;
             if is_sent {
