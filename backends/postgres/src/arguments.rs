@@ -1,4 +1,4 @@
-//! The parameters of a statement, in either of the protocols: bound to a prepared statement, or as literals in its text.
+//! The parameters of a statement, in either protocol: bound to a prepared statement, or as literals in its text.
 
 use std::fmt::Write;
 

@@ -140,9 +140,9 @@ impl PostgresConfig {
     }
 
     /// From a URL `postgres://USER:PASSWORD@HOST:PORT/DATABASE` (or `postgresql://`), each part of which may be left
-    /// out, and the options `namespace`, `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `application_name`, `connections`
-    /// ([`with_connections_max`](Self::with_connections_max)), `pgbouncer` (`true` or `false`, the default:
-    /// [`with_pgbouncer`](Self::with_pgbouncer)) and those of [`RemoteSettings::take_from_url`].
+    /// out, and the options `namespace`, `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `application_name`,
+    /// `connections` ([`with_connections_max`](Self::with_connections_max)), `pgbouncer` (`true` or `false`, the
+    /// default: [`with_pgbouncer`](Self::with_pgbouncer)) and those of [`RemoteSettings::take_from_url`].
     ///
     /// # Errors
     /// `InvalidArgument` for another scheme, another form, or an option that is not one of these.

@@ -146,8 +146,8 @@ pub(crate) fn failure(error: sqlx::Error, progress: Progress) -> Failure {
                 is_lost: ends_connection || matches!(code, "0A000" | "26000" | "42P05"),
             }
         }
-        // Only what writes has this error. The last that is written of a statement asks for its commit, so that a server
-        // that got no more than a part of it undoes that.
+        // Only what writes has this error. The last part of a statement asks for its commit, so that a server that got
+        // no more than a part of it undoes that.
         sqlx::Error::Io(source) if source.kind() == io::ErrorKind::BrokenPipe => {
             let error =
                 Error::new(ErrorKind::Unavailable, "the connection had been closed before the statement was sent");
@@ -187,10 +187,9 @@ pub(crate) fn connecting(error: sqlx::Error, host: &str) -> Error {
                 _ => error,
             }
         }
-        sqlx::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-            Error::new(ErrorKind::Unavailable, format!("{host} closed the connection before it was made"))
-                .with_retry(Retry::Safe)
-        }
+        sqlx::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => closed_early(host),
+        // The driver takes the end of the connection for an answer to its question for TLS.
+        sqlx::Error::Protocol(text) if text.contains("SSLRequest: 0x00") => closed_early(host),
         sqlx::Error::Tls(source) if source.to_string() == "server does not support TLS" => {
             let message = format!("{host} offers no TLS, and sslmode asks for it");
             Error::new(ErrorKind::Misconfigured, message)
@@ -202,6 +201,11 @@ pub(crate) fn connecting(error: sqlx::Error, host: &str) -> Error {
         _ => Error::new(ErrorKind::Protocol, format!("what answers at {host} is no PostgreSQL server"))
             .with_retry(Retry::Safe),
     }
+}
+
+fn closed_early(host: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("{host} closed the connection before it was made"))
+        .with_retry(Retry::Safe)
 }
 
 /// A row or column that is not as the statement asks for it.
@@ -305,7 +309,11 @@ mod tests {
             assert!(failure.is_lost && failure.error.is_outcome_unknown());
             assert!(!format!("{:?}", failure.error).contains("hush"));
         }
-        assert_eq!(connecting(broken(), "host:5432").retry(), Retry::Safe);
+        let ended = sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00 (somewhere:60)".to_owned());
+        for error in [broken(), ended] {
+            let error = connecting(error, "host:5432");
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
+        }
         let unsent = failure(sqlx::Error::Io(io::ErrorKind::BrokenPipe.into()), Progress::Running);
         assert!(unsent.is_lost && unsent.error.retry() == Retry::Safe);
     }

@@ -202,8 +202,8 @@ impl Drop for Borrowed {
         if !connection.is_busy {
             return self.pool.give_back(connection);
         }
-        // A caller has gone away in the middle. What it has sent is carried out or not; the rest of the answer is waited
-        // for, a little, and the connection keeps its place for so long.
+        // A caller has gone away in the middle. What it has sent is carried out or not; the rest of the answer is
+        // waited for, a little, and the connection keeps its place for so long.
         let leftover = connection.is_changing.then(|| self.pool.leftovers.add());
         let (pool, place) = (Arc::clone(&self.pool), self.place.take());
         self.pool.runtime.spawn(async move {

@@ -135,8 +135,8 @@ impl Work for Puts {
 }
 
 impl Puts {
-    /// Carries out puts of distinct keys and one class by one statement, or, where that is refused for one of them, each
-    /// by its own: the statement was undone, and the others are not to blame (BATCH-3).
+    /// Carries out puts of distinct keys and one class by one statement, or, where that is refused for one of them,
+    /// each by its own: the statement was undone, and the others are not to blame (BATCH-3).
     pub(crate) async fn put_each(&self, connection: &mut Borrowed, puts: &[&Put]) -> Result<Vec<Result<Option<i64>>>> {
         match self.put_many(connection, puts).await {
             Ok(versions) => return Ok(versions.into_iter().map(Ok).collect()),

@@ -118,8 +118,8 @@ fn by_hand(error: Error) -> Error {
     let lines = CREATE.lines().filter(|line| !line.trim_start().starts_with("--"));
     let sql = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
     let message = format!(
-        "the user may not create the tables; let a user who may run: {sql} GRANT SELECT, INSERT, UPDATE, DELETE ON kv TO \
-         the_user; GRANT SELECT ON kv_meta TO the_user; GRANT USAGE ON SEQUENCE kv_version TO the_user;"
+        "the user may not create the tables; let a user who may run: {sql} GRANT SELECT, INSERT, UPDATE, DELETE ON kv \
+         TO the_user; GRANT SELECT ON kv_meta TO the_user; GRANT USAGE ON SEQUENCE kv_version TO the_user;"
     );
     Error::new(ErrorKind::Unauthorized, message).with_native_code("42501")
 }

@@ -43,7 +43,8 @@ pub fn stored_value(kind: i64, bytes: Bytes) -> Result<Value> {
     Ok(Value::from_stored(kind_from_number(kind)?, bytes))
 }
 
-/// All that is known of an entry, from its columns: the metadata as compact JSON, the expiry in milliseconds since 1970.
+/// All that is known of an entry, from its columns: the metadata as compact JSON, the expiry in milliseconds since
+/// 1970.
 #[must_use]
 pub fn entry(value: Value, metadata: Option<Bytes>, expires_at: Option<i64>, version: Version) -> Entry {
     Entry::with_details(value, metadata.map(Metadata::from_stored), entry_expiry(expires_at), Some(version))
