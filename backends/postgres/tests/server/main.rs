@@ -39,8 +39,6 @@ fn main() -> ExitCode {
         grouping::a_long_page_ends_early,
         losses::an_idle_connection_that_the_server_ended_costs_nothing,
         losses::an_idle_connection_that_is_gone_costs_nothing,
-        losses::what_is_acknowledged_survives_kills,
-        losses::what_is_acknowledged_survives_cuts,
         losses::a_server_that_stands_still_is_given_up,
         deadlocks::batches_that_get_into_each_others_way_are_all_written,
         processes::each_key_has_one_creator,
