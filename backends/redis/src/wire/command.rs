@@ -179,7 +179,7 @@ pub(crate) fn increment(key: &[u8], increment: &Increment<'_>) -> Command {
 pub(crate) fn expire(key: &[u8], expire: &Expire<'_>) -> Command {
     match expire.expiry() {
         Expiry::Never => Command::of_script(Script::NeverExpire, &[key], 0, 0),
-        Expiry::At(at) => Command::new(3, key.len() + 24, "PEXPIREAT").arg(key).arg(last_millisecond(at)),
+        Expiry::At(at) => Command::of_script(Script::ExpireAt, &[key], 1, 24).arg(last_millisecond(at)),
         Expiry::After(ttl) => Command::new(3, key.len() + 24, "PEXPIRE").arg(key).arg(millis(ttl)),
         // As in a set.
         _ => Command::new(3, key.len() + 24, "PEXPIRE").arg(key).arg(1),
@@ -282,7 +282,7 @@ mod tests {
         };
         let mut at = ExpireOptions::default();
         at.expire_at = Some(Timestamp::from_unix_millis(NOW + 10));
-        assert_eq!(words_of(at), format!("PEXPIREAT k {}", NOW + 9));
+        assert_eq!(words_of(at), format!("EVALSHA {} 1 k {}", Script::ExpireAt.hash(), NOW + 9));
         let mut ttl = ExpireOptions::default();
         ttl.ttl = Some(Duration::from_millis(10));
         assert_eq!(words_of(ttl), "PEXPIRE k 10");

@@ -8,6 +8,7 @@ use super::value::digest;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Script {
     DeleteIfVersion,
+    ExpireAt,
     Increment,
     NeverExpire,
     ReadEntry,
@@ -19,6 +20,7 @@ impl Script {
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::DeleteIfVersion => include_str!("scripts/delete_if_version.lua"),
+            Self::ExpireAt => include_str!("scripts/expire_at.lua"),
             Self::Increment => include_str!("scripts/increment.lua"),
             Self::NeverExpire => include_str!("scripts/never_expire.lua"),
             Self::ReadEntry => include_str!("scripts/read_entry.lua"),
@@ -28,9 +30,10 @@ impl Script {
     }
 
     pub(crate) fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[String; 6]> = LazyLock::new(|| {
+        static HASHES: LazyLock<[String; 7]> = LazyLock::new(|| {
             [
                 Script::DeleteIfVersion,
+                Script::ExpireAt,
                 Script::Increment,
                 Script::NeverExpire,
                 Script::ReadEntry,
@@ -59,6 +62,7 @@ mod tests {
     fn each_script_has_its_own_hash() {
         for script in [
             Script::DeleteIfVersion,
+            Script::ExpireAt,
             Script::Increment,
             Script::NeverExpire,
             Script::ReadEntry,

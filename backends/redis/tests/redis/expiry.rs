@@ -47,6 +47,27 @@ pub(crate) async fn exp_7_an_entry_ends_in_the_very_millisecond_of_its_expiry() 
     }
 }
 
+pub(crate) async fn exp_7_an_entry_that_ends_with_the_running_millisecond_is_there_until_then() {
+    let system = System::lease().await.unwrap();
+    let store = system.store().await;
+    for begin in [0, 1, 500, 999] {
+        move_to(&system, begin);
+        let end = Timestamp::from_unix_millis(now(&system).as_unix_millis_floor() + 1);
+        store.set("set", 1).expire_at(end).await.unwrap();
+        store.set("expire", 1).await.unwrap();
+        assert!(store.expire("expire").expire_at(end).await.unwrap());
+        pass(&system, 999 - begin);
+        for key in ["set", "expire"] {
+            assert!(store.exists(key).await.unwrap(), "{key}, one microsecond before, begun at {begin}");
+        }
+        // The server is late by a millisecond where it could only be early.
+        pass(&system, 1);
+        assert!(!store.exists("set").await.unwrap(), "at its end, begun at {begin}");
+        pass(&system, 1_000);
+        assert!(!store.exists("expire").await.unwrap(), "after its end, begun at {begin}");
+    }
+}
+
 pub(crate) async fn exp_7_a_ttl_is_late_by_a_part_of_a_millisecond_and_never_early() {
     let system = System::lease().await.unwrap();
     let store = system.store().await;
