@@ -27,6 +27,10 @@ const REDIRECTS_MAX: usize = 5;
 /// How many nodes are asked at once for the topology.
 const ASKED_MAX: usize = 16;
 
+/// How many nodes that are neither masters nor named at the beginning have a client at once: those that slots are on
+/// their way to.
+const STRANGERS_MAX: usize = 64;
+
 /// The nodes of a cluster.
 pub(crate) struct Cluster(Arc<Inner>);
 
@@ -233,7 +237,8 @@ async fn send(client: &Client, group: &[(usize, Routed)]) -> Result<Vec<Value>> 
     Ok(own)
 }
 
-/// Asks all nodes that are known, and takes the first answer that is whole. It holds the cluster weakly, which holds it.
+/// Asks all nodes that are known, and takes the first answer that is whole and of one that is not cut off from the others,
+/// or else the first. It holds the cluster weakly, which holds it.
 async fn look(inner: Weak<Inner>) -> Result<Arc<Topology>> {
     let closed = || Error::new(ErrorKind::Closed, "the store was closed");
     let (nodes, mut asked) = {
@@ -249,7 +254,7 @@ async fn look(inner: Weak<Inner>) -> Result<Arc<Topology>> {
     let (mut part, mut refused) = (None, None);
     while let Some(answer) = asked.next().await {
         match answer {
-            Ok(topology) if topology.is_whole() => {
+            Ok(topology) if topology.is_whole() && topology.is_of_majority => {
                 part = Some(topology);
                 break;
             }
@@ -265,12 +270,18 @@ async fn look(inner: Weak<Inner>) -> Result<Arc<Topology>> {
             let topology = Arc::new(topology);
             state.is_suspect = false;
             state.topology = Arc::clone(&topology);
-            // Those of nodes that are gone end when nothing is under way on them.
-            let is_known = |node: &Node| nodes.contains(node) || topology.masters.iter().any(|own| own.node == *node);
-            state.clients.retain(|node, _| is_known(node));
+            state.keep_known(&nodes);
             Ok(topology)
         }
         None => Err(refused.unwrap_or_else(unserved)),
+    }
+}
+
+impl State {
+    /// Lets go of the clients of all nodes but the masters and these. They end when nothing is under way on them.
+    fn keep_known(&mut self, nodes: &[Node]) {
+        let masters = &self.topology.masters;
+        self.clients.retain(|node, _| nodes.contains(node) || masters.iter().any(|master| master.node == *node));
     }
 }
 
@@ -283,6 +294,10 @@ impl Inner {
     /// The client of a node. It connects when it is first asked.
     fn client(&self, node: &Node) -> Arc<Client> {
         let mut state = self.lock();
+        let room = state.topology.masters.len() + self.seeds.len() + STRANGERS_MAX;
+        if state.clients.len() >= room && !state.clients.contains_key(node) {
+            state.keep_known(&self.seeds);
+        }
         let client = state.clients.entry(node.clone()).or_insert_with_key(|node| {
             Arc::new(Client::start(Address { node: node.clone(), door: self.door.clone() }))
         });
@@ -310,4 +325,29 @@ fn unserved() -> Error {
 fn sent_around() -> Error {
     let message = "the nodes of the cluster send the command from one to the other";
     Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RedisConfig;
+    use crate::connection::Mode;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn redirects_to_ever_new_nodes_leave_no_more_clients_than_a_few() {
+        let RedisConfig { login, .. } = RedisConfig::new("localhost", 1).unwrap();
+        let (timer, patience) = (Arc::new(kv_api::TokioTimer), Duration::from_secs(1));
+        let door = Door { mode: Mode::Cluster, tls: None, login, answer_bytes_max: 1, timer, patience };
+        let seeds = vec![Node::new("localhost", 1).unwrap()];
+        let topology = Arc::new(Topology::unknown());
+        let state = State { topology, is_suspect: false, look: None, clients: HashMap::new() };
+        let inner = Inner { seeds, door, state: Mutex::new(state) };
+        let seed = inner.client(&inner.seeds[0]);
+        for port in 2..10_000 {
+            inner.client(&Node::new("localhost", port).unwrap());
+            assert!(inner.lock().clients.len() <= 1 + STRANGERS_MAX);
+        }
+        assert!(Arc::ptr_eq(&seed, &inner.client(&inner.seeds[0])), "one that is known stays");
+    }
 }

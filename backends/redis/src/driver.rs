@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::client::Answers;
 use crate::connection::{Address, Connection};
 use crate::wire::command::wire_bytes;
-use crate::wire::error::{answer_too_long, connection_lost, lost};
+use crate::wire::error::{answer_too_long, connection_lost, lost, unreadable};
 
 /// The most requests that go out as one pipeline, and what they may take together. One that is longer goes alone.
 const GROUP_REQUESTS_MAX: usize = 128;
@@ -182,6 +182,8 @@ struct Up {
     taken: Vec<Request>,
     /// No further request is sent on it.
     is_stale: bool,
+    /// What came for the oldest group is no reply. Of a pipeline the crate does not say so.
+    is_unreadable: bool,
 }
 
 impl Driver {
@@ -284,6 +286,7 @@ impl Up {
             handed: 0,
             taken: Vec::new(),
             is_stale: false,
+            is_unreadable: false,
         }
     }
 
@@ -312,6 +315,8 @@ impl Up {
             // A group that goes out is handed to the connection when it is polled first.
             let before = self.poll_groups(cx, waiting);
             if self.connection.driver.poll_unpin(cx).is_ready() {
+                // It ends by itself when it does not understand what it reads.
+                self.is_unreadable = !self.connection.meter.has_ended();
                 return Poll::Ready(self.give_up(waiting));
             }
             let after = self.poll_groups(cx, waiting);
@@ -442,7 +447,13 @@ impl Up {
     /// What was certainly not sent goes over another connection; of the rest nothing is known.
     fn fail(&mut self, group: Group, sent: &Sent, error: &RedisError, waiting: &mut VecDeque<Request>) {
         let is_oldest = self.outstanding.front() == Some(&group.number);
-        let error = if is_oldest && self.connection.meter.is_exceeded() { answer_too_long() } else { lost(error) };
+        let error = if is_oldest && self.connection.meter.is_exceeded() {
+            answer_too_long()
+        } else if is_oldest && self.is_unreadable {
+            unreadable()
+        } else {
+            lost(error)
+        };
         let written = self.connection.meter.written() - self.greeting;
         let mut commands = sent.commands();
         let mut begins_at = group.begins_at;

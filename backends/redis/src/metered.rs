@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,11 +15,13 @@ pub(crate) struct Meter {
     /// Since the last answer that came whole.
     read: AtomicUsize,
     read_max: usize,
+    /// The other side or the network has ended it.
+    has_ended: AtomicBool,
 }
 
 impl Meter {
     pub(crate) const fn new(read_max: usize) -> Self {
-        Self { written: AtomicU64::new(0), read: AtomicUsize::new(0), read_max }
+        Self { written: AtomicU64::new(0), read: AtomicUsize::new(0), read_max, has_ended: AtomicBool::new(false) }
     }
 
     /// How many bytes the socket took.
@@ -30,6 +32,21 @@ impl Meter {
     /// An answer came whole.
     pub(crate) fn answered(&self) {
         self.read.store(0, Ordering::Relaxed);
+    }
+
+    /// The other side or the network has ended the connection: whoever gave it up before had another reason.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
+    fn watch<T>(&self, polled: &Poll<io::Result<T>>) {
+        if matches!(polled, Poll::Ready(Err(_))) {
+            self.end();
+        }
+    }
+
+    fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
     }
 
     /// More came than an answer may take.
@@ -52,7 +69,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        self.meter.read.fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
+        self.meter.watch(&polled);
+        let read = buffer.filled().len() - before;
+        if read == 0 && polled.is_ready() {
+            self.meter.end();
+        }
+        self.meter.read.fetch_add(read, Ordering::Relaxed);
         polled
     }
 }
@@ -60,6 +82,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.meter.watch(&polled);
         if let Poll::Ready(Ok(written)) = polled {
             self.meter.written.fetch_add(written as u64, Ordering::Relaxed);
         }
@@ -67,7 +90,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        let polled = Pin::new(&mut self.socket).poll_flush(cx);
+        self.meter.watch(&polled);
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -60,7 +60,9 @@ const fn unknown() -> Meaning {
 fn generic(detail: &str) -> Meaning {
     const NEVER: Retry = Retry::Never;
     let begins = |text: &str| detail.starts_with(text);
-    if begins("max number of clients reached") {
+    if begins("Protocol error: invalid bulk length") || begins("Protocol error: invalid multibulk length") {
+        (ErrorKind::InvalidArgument, NEVER, "the key, the value or the batch is longer than the server takes")
+    } else if begins("max number of clients reached") {
         (ErrorKind::Exhausted, Retry::Safe, "the server has as many clients as it takes")
     } else if begins("string exceeds maximum allowed size") {
         (ErrorKind::InvalidArgument, NEVER, "the value is longer than the server takes")
@@ -88,11 +90,13 @@ fn is_a_code(word: &str) -> bool {
 
 /// The connection was lost, or what came is no reply.
 pub(crate) fn lost(error: &redis::RedisError) -> Error {
-    if error.kind() == redis::ErrorKind::Parse {
-        let message = "the server sent what is no reply of Redis";
-        return Error::new(ErrorKind::Protocol, message).with_retry(Retry::OutcomeUnknown);
-    }
-    connection_lost()
+    if error.kind() == redis::ErrorKind::Parse { unreadable() } else { connection_lost() }
+}
+
+/// What came in place of a reply is none.
+pub(crate) fn unreadable() -> Error {
+    let message = "the server sent what is no reply of Redis";
+    Error::new(ErrorKind::Protocol, message).with_retry(Retry::OutcomeUnknown)
 }
 
 /// Sent, and no reply came.
@@ -152,6 +156,9 @@ mod tests {
             ("NOSCRIPT No matching script. Please use EVAL.", Internal, Safe),
             ("ERR max number of clients reached", Exhausted, Safe),
             ("ERR string exceeds maximum allowed size (proto-max-bulk-len)", InvalidArgument, Never),
+            ("ERR Protocol error: invalid bulk length", InvalidArgument, Never),
+            ("ERR Protocol error: invalid multibulk length", InvalidArgument, Never),
+            ("ERR Protocol error: expected '$', got 'hush'", Protocol, OutcomeUnknown),
             ("ERR invalid expire time in 'set' command", InvalidArgument, Never),
             ("ERR unknown command 'GETX', with args beginning with: 'hush'", Misconfigured, Never),
             ("ERR unknown subcommand 'X'. Try CLIENT HELP.", Misconfigured, Never),

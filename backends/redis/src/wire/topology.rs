@@ -26,6 +26,9 @@ pub(crate) struct Topology {
     myself: String,
     /// Slots are on their way from or to the node that was asked.
     pub(crate) has_open_slots: bool,
+    /// The node that was asked reaches most of the masters. One that is cut off from them still takes itself for a
+    /// master when others have taken over.
+    pub(crate) is_of_majority: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +46,9 @@ pub(crate) fn ask() -> Cmd {
 impl Topology {
     /// Nothing is known yet.
     pub(crate) fn unknown() -> Self {
-        Self::of(Vec::new(), String::new(), false)
+        let slots = vec![None; usize::from(SLOTS)];
+        let (masters, fingerprint, myself) = (Vec::new(), String::new(), String::new());
+        Self { masters, slots, fingerprint, myself, has_open_slots: false, is_of_majority: false }
     }
 
     /// Reads the answer of the node at this address.
@@ -56,7 +61,7 @@ impl Topology {
             Value::VerbatimString { text, .. } => text,
             _ => return Err(unexpected()),
         };
-        let (mut masters, mut myself, mut has_open_slots) = (Vec::new(), None, false);
+        let (mut masters, mut myself, mut has_open_slots, mut missed) = (Vec::new(), None, false, 0);
         for line in text.lines().take(NODES_MAX) {
             let mut words = line.split_ascii_whitespace();
             let mut next = || words.next().ok_or_else(unexpected);
@@ -71,24 +76,34 @@ impl Topology {
             let ranges: Vec<_> =
                 slots.into_iter().filter(|slots| !slots.starts_with('[')).map(range).collect::<Result<_>>()?;
             if flags.contains(&"master") && !ranges.is_empty() {
+                // That it is gone for the others too is "fail".
+                missed += usize::from(flags.contains(&"fail?"));
                 masters.push(Master { id: id.to_owned(), node: address_of(address, asked)?, ranges });
             }
         }
         masters.sort_by(|left, right| left.id.cmp(&right.id));
-        Ok(Self::of(masters, myself.ok_or_else(unexpected)?, has_open_slots))
+        let is_of_majority = 2 * missed < masters.len();
+        let (slots, fingerprint) = Self::slots_of(&masters)?;
+        let myself = myself.ok_or_else(unexpected)?;
+        Ok(Self { masters, slots, fingerprint, myself, has_open_slots, is_of_majority })
     }
 
-    fn of(masters: Vec<Master>, myself: String, has_open_slots: bool) -> Self {
+    /// The place in `masters` for each slot, and the fingerprint.
+    fn slots_of(masters: &[Master]) -> Result<(Vec<Option<u16>>, String)> {
         let mut slots = vec![None; usize::from(SLOTS)];
         let mut all = String::new();
         for (place, master) in masters.iter().enumerate() {
             for range in &master.ranges {
-                range.clone().for_each(|slot| slots[usize::from(slot)] = u16::try_from(place).ok());
+                for slot in range.clone() {
+                    // A slot has one master, so this is at most as long as there are slots.
+                    if slots[usize::from(slot)].replace(u16::try_from(place).map_err(|_| unexpected())?).is_some() {
+                        return Err(unexpected());
+                    }
+                }
                 all += &format!("{} {}-{}\n", master.id, range.start(), range.end());
             }
         }
-        let fingerprint = digest(all.as_bytes());
-        Self { masters, slots, fingerprint, myself, has_open_slots }
+        Ok((slots, digest(all.as_bytes())))
     }
 
     /// The master of a slot.
@@ -234,12 +249,21 @@ a :7000@17000,name.example myself,master - 0 0 1 connected 0-5459 5460 [93-<-b] 
     }
 
     #[test]
+    fn a_node_that_is_cut_off_is_not_of_the_majority() {
+        let view = |text: &str| read(text).unwrap().is_of_majority;
+        assert!(view(NODES));
+        assert!(view(&NODES.replace("b 127.0.0.1:7001@17001 master", "b 127.0.0.1:7001@17001 master,fail?")));
+        assert!(view(&NODES.replace("17001 master", "17001 master,fail").replace("=x master", "=x master,fail")));
+        assert!(!view(&NODES.replace("17001 master", "17001 master,fail?").replace("=x master", "=x master,fail?")));
+    }
+
+    #[test]
     fn what_is_no_topology_is_refused() {
         for text in ["", "a", "a 127.0.0.1:1@2 master - 0 0 1 connected 0-99", "a x myself,master - 0 0 1 connected 0"]
         {
             assert_eq!(read(text).unwrap_err().kind(), ErrorKind::Protocol, "{text}");
         }
-        for slots in ["0-16384", "9-8", "x", "1-2-3"] {
+        for slots in ["0-16384", "9-8", "x", "1-2-3", "1-2 2-3", "7 7"] {
             let text = format!("a 127.0.0.1:1@2 myself,master - 0 0 1 connected {slots}");
             assert_eq!(read(&text).unwrap_err().kind(), ErrorKind::Protocol, "{slots}");
         }

@@ -5,8 +5,11 @@ mod expiry;
 mod faults;
 mod foreign;
 mod harness;
+mod hostile;
 mod life;
 mod lists;
+mod scripted;
+mod tls;
 mod two_processes;
 
 use std::process::ExitCode;
@@ -20,6 +23,7 @@ fn main() -> ExitCode {
     let mut all = kv_servers::suite("conformance", harness::OnRedis);
     all.extend(tests![
         expiry::exp_7_an_entry_ends_in_the_very_millisecond_of_its_expiry,
+        expiry::exp_7_an_entry_that_ends_with_the_running_millisecond_is_there_until_then,
         expiry::exp_7_a_ttl_is_late_by_a_part_of_a_millisecond_and_never_early,
         expiry::exp_8_the_expiry_that_another_client_set_is_reported_as_it_is,
         expiry::exp_5_a_time_that_is_past_on_the_server_alone_ends_the_entry_at_once,
@@ -36,6 +40,10 @@ fn main() -> ExitCode {
         foreign::val_5_what_other_clients_wrote_reads_as_it_is,
         foreign::val_7_nothing_but_a_set_and_a_delete_touches_another_type,
         foreign::ns_1_namespaces_do_not_show_through_each_other,
+        hostile::batch_6_an_answer_that_cannot_be_read_is_a_protocol_error_in_a_pipeline_too,
+        hostile::err_6_what_nobody_asked_for_reaches_nobody,
+        hostile::a_length_that_cannot_be_takes_no_memory_and_ends_with_the_time_of_a_request,
+        hostile::a_node_that_is_cut_off_from_the_others_does_not_say_where_keys_are,
         life::life_1_what_is_no_server_for_the_store_is_refused_with_the_reason,
         life::life_1_the_password_of_a_running_store_is_changed,
         life::life_2_a_dropped_store_ends_its_connection,
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
         lists::list_1_a_prefix_with_the_characters_of_patterns_is_literal,
         lists::list_3_a_walk_across_a_restart_is_an_error,
         lists::list_5_a_few_keys_among_many_are_found,
+        tls::life_1_only_a_certificate_that_is_trusted_and_names_the_host_is_accepted,
         two_processes::set_6_of_two_processes_exactly_one_creates_each_key,
     ]);
     let on_cluster = tests![two_processes::set_6_of_two_processes_on_a_cluster_exactly_one_creates_each_key];
