@@ -54,8 +54,7 @@ impl Test {
         Self { name: name.into(), systems: Vec::new(), takes_given: false, body }
     }
 
-    /// It is content with a server that is [given](System::given), and needs no private one then. So are the tests of
-    /// [`suite`].
+    /// It uses the server that is [given](System::given), where one is, and needs no private one then.
     #[must_use]
     pub const fn takes_given(mut self) -> Self {
         self.takes_given = true;
@@ -85,7 +84,8 @@ macro_rules! tests {
     };
 }
 
-/// Every case of the suite on what this harness opens, as `NAME::CASE`.
+/// Every case of the suite on what this harness opens, as `NAME::CASE`. Where the harness opens a server that is given,
+/// add [`takes_given`](Test::takes_given) to each.
 pub fn suite(name: &str, harness: impl Harness + 'static) -> Vec<Test> {
     let harness: Arc<dyn Harness> = Arc::new(harness);
     let test = |case: &'static Case| {
@@ -101,7 +101,6 @@ pub fn suite(name: &str, harness: impl Harness + 'static) -> Vec<Test> {
                 outcome => Err(format!("{title}: {outcome}")),
             }
         })
-        .takes_given()
     };
     Case::ALL.iter().map(test).collect()
 }
@@ -235,7 +234,6 @@ mod tests {
         let verdict = |fails: bool, case: &str| {
             let tests = suite("memory", Memory { fails });
             let test = tests.into_iter().find(|test| test.name == format!("memory::{case}")).unwrap();
-            assert!(test.takes_given);
             run_body(test.body)
         };
         assert_eq!(verdict(false, "cap_3_the_declaration_makes_sense"), Ok(()));

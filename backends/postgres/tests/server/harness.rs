@@ -12,6 +12,8 @@ use kv_servers::{BothClocks, Link, PgBouncer, Postgres, PostgresOptions, Protoco
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::given;
+
 /// What no error and no log may show.
 pub(crate) const PASSWORD: &str = "h1dden-pa55word";
 
@@ -107,11 +109,24 @@ pub(crate) async fn open(config: PostgresConfig) -> Result<Store> {
     Ok(Store::new(PostgresStore::open(config).await?))
 }
 
-fn failed(error: kv_servers::Error) -> Error {
+pub(crate) fn failed(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Internal, error.to_string())
 }
 
-/// The store on a server, directly or through PgBouncer in transaction mode.
+/// What another client writes.
+pub(crate) fn foreign_insert(namespace: &str, key: &str, text: &str) -> String {
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!(
+        "insert into kv (namespace, key, kind, value) values \
+         ('{namespace}', decode('{}', 'hex'), 0, decode('{}', 'hex')) \
+         on conflict (namespace, key) do update set kind = 0, value = excluded.value, metadata = null, \
+         expires_at = null, version = excluded.version",
+        hex(key),
+        hex(text)
+    )
+}
+
+/// The store on a server, the given one or a private one, or on a private one through PgBouncer in transaction mode.
 #[derive(Clone, Copy)]
 pub(crate) struct OnServer {
     pub(crate) pgbouncer: bool,
@@ -120,6 +135,9 @@ pub(crate) struct OnServer {
 #[async_trait]
 impl Harness for OnServer {
     async fn open(&self) -> Result<Fixture> {
+        if let Some(url) = kv_servers::System::Postgres.given().filter(|_| !self.pgbouncer) {
+            return given::fixture(&url).await;
+        }
         static NAMES: AtomicU64 = AtomicU64::new(0);
         logs::watch(PASSWORD);
         let mut system = System::start_behind(self.pgbouncer).await;
@@ -146,15 +164,7 @@ impl Harness for OnServer {
             .with_foreign_writer(move |key, text| {
                 let (system, namespace) = (Arc::clone(&foreign), namespace.clone());
                 async move {
-                    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-                    let sql = format!(
-                        "insert into kv (namespace, key, kind, value) values \
-                         ('{namespace}', decode('{}', 'hex'), 0, decode('{}', 'hex')) \
-                         on conflict (namespace, key) do update set kind = 0, value = excluded.value, metadata = null, \
-                         expires_at = null, version = excluded.version",
-                        hex(&key),
-                        hex(&text)
-                    );
+                    let sql = foreign_insert(&namespace, &key, &text);
                     system.server().sql(&sql).await.map(drop).map_err(failed)
                 }
             })

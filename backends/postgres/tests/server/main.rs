@@ -3,6 +3,7 @@
 
 mod deadlocks;
 mod environment;
+mod given;
 mod grouping;
 mod harness;
 mod life;
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
     if let Some(role) = roles::asked_for() {
         return roles::play(&role);
     }
-    let mut all = suite("suite", harness::OnServer { pgbouncer: false });
+    let direct = suite("suite", harness::OnServer { pgbouncer: false });
+    let mut all: Vec<Test> = direct.into_iter().map(Test::takes_given).collect();
     all.extend(tests![
         opening::processes_that_open_a_fresh_database_at_once_share_it,
         opening::a_missing_right_is_told_with_what_to_run,

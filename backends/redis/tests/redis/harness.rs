@@ -9,6 +9,8 @@ use kv_conformance::{Fixture, Harness, Time, logs};
 use kv_redis::{RedisConfig, RedisStore, RemoteSettings, RetryPolicy, SecretString};
 use kv_servers::{BothClocks, Lease, Link, Pool, Protocol, Redis, RedisOptions};
 
+use crate::given;
+
 /// The password of every server here; no output may show it.
 pub(crate) const PASSWORD: &str = "c4nary-0f-th3-p4ssw0rd";
 
@@ -42,8 +44,7 @@ impl System {
 
     /// That of the tests: no waits between attempts.
     pub(crate) fn remote(&self) -> RemoteSettings {
-        let retry = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO);
-        RemoteSettings::default().with_retry(retry).with_clock(Arc::new(self.clocks.client.clone()))
+        without_waits().with_clock(Arc::new(self.clocks.client.clone()))
     }
 
     pub(crate) fn config(&self) -> RedisConfig {
@@ -66,9 +67,13 @@ impl System {
 
 /// A server without a password, all of its keys, and no waits between attempts.
 pub(crate) fn plain(address: SocketAddr) -> RedisConfig {
-    let retry = RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO);
     let config = RedisConfig::new(address.ip().to_string(), address.port()).unwrap();
-    config.with_remote(RemoteSettings::default().with_retry(retry))
+    config.with_remote(without_waits())
+}
+
+/// No waits between attempts.
+pub(crate) fn without_waits() -> RemoteSettings {
+    RemoteSettings::default().with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
 }
 
 pub(crate) async fn open(config: RedisConfig) -> Result<Store> {
@@ -81,16 +86,16 @@ pub(crate) fn foreign(key: &str) -> String {
 }
 
 /// The server looks at its clock in whole milliseconds, and a ttl counts from the one that has begun.
-struct Ticks(BothClocks);
+pub(crate) struct Ticks<T>(pub(crate) T);
 
 #[async_trait]
-impl Time for Ticks {
+impl<T: Time> Time for Ticks<T> {
     fn now(&self) -> Timestamp {
-        Time::now(&self.0)
+        self.0.now()
     }
 
     async fn advance(&self, by: Duration) {
-        Time::advance(&self.0, by).await;
+        self.0.advance(by).await;
     }
 
     fn granularity(&self) -> Duration {
@@ -102,18 +107,22 @@ impl Time for Ticks {
     }
 }
 
-/// The store in a namespace of one server.
+/// The store in a namespace of one server: the given one, or a private one.
 pub(crate) struct OnRedis;
 
 #[async_trait]
 impl Harness for OnRedis {
     async fn open(&self) -> Result<Fixture> {
+        if let Some(url) = kv_servers::System::Redis.given() {
+            return given::fixture(&url).await;
+        }
         let system = System::lease().await?;
         let config = system.config();
         let store = move |name: &str| {
             let config = config.clone().with_namespace(name);
             async move { open(config?).await }
         };
+        let wrong = system.config().with_password(SecretString::from("an0ther"));
         let (again, other) = (store.clone(), store.clone());
         let (writing, typing, counting) = (system.clone(), system.clone(), system.link.clone());
         let client_clock: ManualClock = system.clocks.client.clone();
@@ -137,6 +146,7 @@ impl Harness for OnRedis {
                     Ok(())
                 }
             })
+            .with_wrong_credentials(move || open(wrong.clone()))
             .with_requests(move || counting.requests())
             .with_faults(system.link.clone())
             .with_secret(PASSWORD, || logs::seen(PASSWORD))

@@ -4,6 +4,7 @@
 mod expiry;
 mod faults;
 mod foreign;
+mod given;
 mod harness;
 mod hostile;
 mod life;
@@ -14,13 +15,13 @@ mod two_processes;
 
 use std::process::ExitCode;
 
-use kv_servers::{System, tests};
+use kv_servers::{System, Test, suite, tests};
 
 fn main() -> ExitCode {
     if two_processes::is_helper() {
         return kv_servers::run(System::Redis, tests![two_processes::helper]);
     }
-    let mut all = kv_servers::suite("conformance", harness::OnRedis);
+    let mut all = suite("conformance", harness::OnRedis).into_iter().map(Test::takes_given).collect::<Vec<_>>();
     all.extend(tests![
         expiry::exp_7_an_entry_ends_in_the_very_millisecond_of_its_expiry,
         expiry::exp_7_an_entry_that_ends_with_the_running_millisecond_is_there_until_then,

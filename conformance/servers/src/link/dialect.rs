@@ -40,6 +40,14 @@ impl Protocol {
         }
     }
 
+    /// Where a server listens whose URL does not say.
+    pub(super) const fn port(self) -> u16 {
+        match self {
+            Self::Resp => 6_379,
+            Self::Postgres => 5_432,
+        }
+    }
+
     pub(super) const fn offers(self, fault: Fault) -> bool {
         match fault {
             Fault::Refused

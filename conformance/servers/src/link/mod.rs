@@ -20,7 +20,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use kv_api::StoreUrl;
 use kv_conformance::{Fault, Faults};
+use tokio::net::lookup_host;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
@@ -32,6 +34,9 @@ use count::Shared;
 use orders::{Deed, Orders};
 use protocol::topology::Ports;
 use server::{Asked, Control, Port, Server};
+
+use crate::error::While;
+use crate::{Error, Result};
 
 /// How long an order may take. It takes far less than a second; more means that the thread of the link is gone.
 const ORDER_MAX: Duration = Duration::from_secs(10);
@@ -125,6 +130,32 @@ impl Link {
     /// What the operating system says when a port, a thread or what it waits with cannot be had.
     pub fn open(server: SocketAddr, protocol: Protocol) -> io::Result<Self> {
         Self::of_cluster(server, protocol, Arc::default(), Arc::default())
+    }
+
+    /// Opens a link to the server that this URL names by its host and port, and gives the URL that leads through it: for a
+    /// server that is [given](crate::System::given). It must not be encrypted.
+    ///
+    /// ```no_run
+    /// # async fn example() -> kv_servers::Result<()> {
+    /// use kv_servers::{Link, Protocol};
+    /// let (link, url) = Link::to_url("redis://:hush@10.0.0.7/2", Protocol::Resp).await?;
+    /// assert_eq!(url, format!("redis://:hush@{}/2", link.address()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The URL names no host that can be found, or as [`open`](Self::open).
+    pub async fn to_url(url: &str, protocol: Protocol) -> Result<(Self, String)> {
+        // The URL may hold a password, so no error shows it.
+        let named = url.parse::<StoreUrl>().ok().and_then(|parsed| parsed.authority().ok().flatten());
+        let named = named.ok_or_else(|| Error::failed("the URL of the given server names no host"))?;
+        let port = named.port().unwrap_or(protocol.port());
+        let mut found = lookup_host((named.host(), port)).await.when("the host of the given server")?;
+        let server = found.next().ok_or_else(|| Error::failed("the host of the given server has no address"))?;
+        let link = Self::open(server, protocol)?;
+        let url = with_address(url, link.address());
+        Ok((link, url))
     }
 
     fn of_cluster(
@@ -306,8 +337,34 @@ impl Faults for Link {
     }
 }
 
+/// The URL with another host and port.
+fn with_address(url: &str, address: SocketAddr) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |at| begin + at);
+    let begin = url[begin..end].rfind('@').map_or(begin, |at| begin + at + 1);
+    format!("{}{address}{}", &url[..begin], &url[end..])
+}
+
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("address", &self.running.address).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_host_and_port_of_a_url_are_others() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7));
+        for (url, expected) in [
+            ("redis://host", "redis://127.0.0.1:7"),
+            ("redis://[::1]:6379/2", "redis://127.0.0.1:7/2"),
+            ("postgres://a:p%40:b@host:1/db?x=a@b:1/", "postgres://a:p%40:b@127.0.0.1:7/db?x=a@b:1/"),
+            ("postgres://host?x=a@b", "postgres://127.0.0.1:7?x=a@b"),
+        ] {
+            assert_eq!(with_address(url, address), expected);
+        }
     }
 }
