@@ -12,10 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::error::While;
 use crate::home::home;
 use crate::ports::free_port;
-use crate::process::{End, PATIENCE, Patience, Process, is_port_in_use};
+use crate::process::{End, PATIENCE, Patience, Process, is_port_in_use, output};
 use crate::time::{ServerTime, live_by};
 use crate::user::User;
 use crate::{Error, Result, Server, System};
@@ -247,7 +246,8 @@ impl Postgres {
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", &address.ip().to_string()])
             .args(["-p", &address.port().to_string(), "-U", Self::USER, "-d", database])
             .env("PGPASSWORD", self.password().unwrap_or_default())
-            .env("PGCONNECT_TIMEOUT", "10");
+            .env("PGCONNECT_TIMEOUT", "10")
+            .stdin(Stdio::null());
         Ok(command)
     }
 
@@ -256,7 +256,7 @@ impl Postgres {
         let data = self.path("data");
         let mut copy = Command::new("cp");
         copy.arg("-R").arg(template(self.user).await?).arg(&data).current_dir(self.folder.path());
-        self.user.run(&mut copy);
+        self.user.run(&mut copy).stdin(Stdio::null());
         output(copy).await?;
         append(&data.join("postgresql.conf"), &self.options.file(self.address.port()))?;
         if let Some(password) = &self.options.password {
@@ -330,8 +330,8 @@ impl Server for Postgres {
 async fn template(user: User) -> Result<&'static Path> {
     static MADE: OnceCell<PathBuf> = OnceCell::const_new();
     let make = || async {
-        let folder = home()?.path("postgres-template");
-        fs::create_dir_all(&folder)?;
+        // Fresh each time: one whose caller has gone may still be in the making.
+        let folder = home()?.folder("postgres-template-")?.keep();
         user.own(&folder)?;
         let mut initdb = Command::new(System::Postgres.program("initdb")?);
         initdb
@@ -340,21 +340,11 @@ async fn template(user: User) -> Result<&'static Path> {
             .arg(&folder)
             .current_dir("/")
             .env("LC_ALL", "C");
-        user.run(&mut initdb);
+        user.run(&mut initdb).stdin(Stdio::null());
         output(initdb).await?;
         Ok(folder)
     };
     MADE.get_or_try_init(make).await.map(PathBuf::as_path)
-}
-
-/// What a command prints.
-async fn output(mut command: Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = tokio::task::spawn_blocking(move || command.output()).await.when(&name)?.when(&name)?;
-    if !output.status.success() {
-        return Err(Error::Failed(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim_end())));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn append(path: &Path, text: &str) -> Result<()> {

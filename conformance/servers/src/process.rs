@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use kv_api::{Timer, TokioTimer};
@@ -120,6 +120,24 @@ impl Drop for Process {
             home.unwatch(self.child.id());
         }
     }
+}
+
+/// What a program prints that ends by itself. Should this process end first, it ends too.
+pub(crate) async fn output(mut command: Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let run = move || -> Result<Output> {
+        let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let (home, id) = (home()?, child.id());
+        home.watch(id, End::Kill.name())?;
+        let output = child.wait_with_output();
+        home.unwatch(id);
+        Ok(output?)
+    };
+    let output = tokio::task::spawn_blocking(run).await.when(&name)?.when(&name)?;
+    if !output.status.success() {
+        return Err(Error::Failed(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim_end())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whether a server has failed because another process took its port first.

@@ -126,7 +126,8 @@ pub fn suite(name: &str, harness: impl Harness + 'static) -> Vec<Test> {
 /// ```
 #[must_use]
 pub fn run(system: System, tests: Vec<Test>) -> ExitCode {
-    let required = match required(&std::env::var("KV_TEST_REQUIRE").unwrap_or_default()) {
+    let list = std::env::var_os("KV_TEST_REQUIRE").unwrap_or_default();
+    let required = match required(&list.to_string_lossy()) {
         Ok(required) => required,
         Err(error) => {
             say(&error);

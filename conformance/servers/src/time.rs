@@ -3,7 +3,7 @@
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use tokio::sync::OnceCell;
 
 use crate::error::While;
 use crate::home::home;
-use crate::{Error, Result, System};
+use crate::process::output;
+use crate::{Result, System};
 
 /// The wall clock that a server lives by. It starts as the machine's clock. Clones share it.
 ///
@@ -255,13 +256,39 @@ async fn interposer(system: System) -> Result<&'static Path> {
         let (source, object) = (home()?.path("time.c"), home()?.path("time.so"));
         std::fs::write(&source, include_str!("time.c")).when("time.c cannot be written")?;
         let mut command = Command::new(system.program("cc")?);
-        command.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&object).arg(&source);
-        let output = tokio::task::spawn_blocking(move || command.output()).await.when("cc")?.when("cc")?;
-        if !output.status.success() {
-            return Err(Error::Failed(format!("time.c: {}", String::from_utf8_lossy(&output.stderr))));
-        }
+        command.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&object).arg(&source).stdin(Stdio::null());
+        output(command).await?;
         readable(&object)?;
         Ok(object)
     };
     BUILT.get_or_try_init(build).await.map(PathBuf::as_path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_lives_by_a_file_of_the_time_that_is_not_whole() {
+        if !cfg!(target_os = "linux") || System::Redis.program("cc").is_err() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, short, missing] = ["whole", "short", "missing"].map(|name| folder.path().join(name));
+        let time = ServerTime::of_server(&whole, false).unwrap();
+        File::create(&short).unwrap().set_len(39).unwrap();
+        time.freeze();
+        for (file, is_whole) in [(&whole, true), (&short, false), (&missing, false)] {
+            let mut command = Command::new("date");
+            command.arg("+%s%6N").stdin(Stdio::null());
+            live_by(&time, file, &mut command, System::Redis).await.unwrap();
+            let said = output(command).await;
+            match said {
+                Ok(said) => {
+                    assert!(is_whole && said.trim() == Clock::now(&time).as_unix_micros().to_string(), "{said}")
+                }
+                Err(error) => assert!(!is_whole && error.to_string().contains("the file of the time"), "{error}"),
+            }
+        }
+    }
 }

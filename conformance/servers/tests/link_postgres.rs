@@ -275,9 +275,9 @@ async fn a_statement_is_cancelled_through_it() -> Result<()> {
     let bench = Bench::new("cancelled").await?;
     let mut client = bench.client().await;
     client.send(&query("select pg_sleep(100)")).await;
-    while bench.link.requests() < 1 {
-        tokio::task::yield_now().await;
-    }
+    // Before it has begun there is nothing to cancel.
+    let begun = "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'";
+    while bench.postgres.sql(begun).await? == "0" {}
     let mut other = TcpStream::connect(bench.link.address()).await.unwrap();
     let cancel = [&[0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e][..], &client.key].concat();
     other.write_all(&cancel).await.unwrap();

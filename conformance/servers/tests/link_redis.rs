@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             faults_for_writes_leave_reads_alone,
             a_bulk_answers_what_cannot_be,
             what_is_no_message_ends_the_connection,
+            what_has_no_name_for_too_long_ends_the_connection,
             pages_are_empty_stand_still_and_go_in_circles,
             set_up_meets_no_fault,
             one_order_replaces_another,
@@ -468,6 +469,19 @@ async fn what_is_no_message_ends_the_connection() -> Result<()> {
     client.stream.write_all(b"*1\r\n+GET\r\n").await.unwrap();
     assert_eq!(client.rest().await, b"");
     assert_eq!(bench.client().await.ask(&["PING"]).await, some("PONG"));
+    Ok(())
+}
+
+async fn what_has_no_name_for_too_long_ends_the_connection() -> Result<()> {
+    let bench = Bench::new().await?;
+    let long = "x".repeat(100_000);
+    for sent in [format!("*1\r\n$100000\r\n{long}\r\n"), format!("{long}\r\n"), "\r\n".repeat(100_000)] {
+        let mut client = bench.client().await;
+        // The end may come before all of it has been written.
+        let _ = client.stream.write_all(sent.as_bytes()).await;
+        assert_eq!(client.answer().await, None);
+    }
+    assert_eq!(bench.client().await.ask(&["PING"]).await.as_deref(), Some("PONG"));
     Ok(())
 }
 

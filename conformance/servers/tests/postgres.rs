@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test, which clippy cannot see: it has its own main")]
 
 use std::collections::HashSet;
+use std::fs::DirEntry;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         a_lease_begins_as_new,
         nothing_of_a_server_that_was_killed_is_left,
         all_processes_end_with_a_process_that_is_killed,
+        nothing_is_left_of_a_process_that_is_killed_while_it_begins,
     ];
     let pgbouncer = Test::new("pgbouncer_is_in_transaction_mode", pgbouncer_is_in_transaction_mode);
     tests.push(pgbouncer.needs(System::PgBouncer));
@@ -218,6 +221,45 @@ async fn all_processes_end_with_a_process_that_is_killed() -> Result<()> {
         TokioTimer.sleep(Duration::from_millis(5)).await;
     }
     panic!("the folder is still there");
+}
+
+async fn nothing_is_left_of_a_process_that_is_killed_while_it_begins() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))?;
+    let is_empty = || std::fs::read_dir(folder.path()).map(|mut entries| entries.next().is_none());
+    let mut helper = Command::new(std::env::current_exe()?)
+        .env(HELPER, "1")
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut initdb = Vec::new();
+    while initdb.is_empty() {
+        TokioTimer.sleep(Duration::from_millis(1)).await;
+        initdb = initdb_in(folder.path())?;
+    }
+    // It does not end by itself.
+    assert!(Command::new("kill").args(["-s", "STOP"]).args(&initdb).status()?.success());
+    helper.kill()?;
+    helper.wait()?;
+    for _ in 0..2_000 {
+        if is_empty()? {
+            assert_eq!(initdb_in(folder.path())?, [""; 0]);
+            return Ok(());
+        }
+        TokioTimer.sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the folder is still there");
+}
+
+/// The processes of `initdb` whose command names this folder. One that has ended has none.
+fn initdb_in(folder: &Path) -> Result<Vec<String>> {
+    let processes = std::fs::read_dir("/proc")?.flatten();
+    let is_one = |line: &str| line.contains("initdb\0") && line.contains(folder.to_str().unwrap());
+    let id = |entry: DirEntry| {
+        let line = String::from_utf8(std::fs::read(entry.path().join("cmdline")).ok()?).ok()?;
+        is_one(&line).then(|| entry.file_name().to_string_lossy().into_owned())
+    };
+    Ok(processes.filter_map(id).collect())
 }
 
 async fn pgbouncer_is_in_transaction_mode() -> Result<()> {

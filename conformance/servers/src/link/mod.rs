@@ -96,7 +96,8 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 ///
 /// # Limits
 /// No TLS: what it cannot read it cannot count. A PostgreSQL client that asks for it is answered that there is none. In
-/// RESP a connection is passed on as it is after `SUBSCRIBE`, `MONITOR`, `SYNC` and `CLIENT REPLY`. In PostgreSQL no
+/// RESP no more than 65,536 commands of a connection wait for their answers: a client that writes more before it reads
+/// waits for ever. A connection is passed on as it is after `SUBSCRIBE`, `MONITOR`, `SYNC` and `CLIENT REPLY`. In PostgreSQL no
 /// fault may hit a `COPY`, and only the first 32 KiB of a `Query` say whether it writes. What is no message of the
 /// protocol ends the connection.
 #[derive(Clone)]

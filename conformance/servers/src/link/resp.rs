@@ -187,6 +187,9 @@ impl Resp {
                 }
                 None => {
                     Self::pass_on(up, self.current);
+                    if up.held().len() > HELD_MAX {
+                        return Err(Malformed("a command without a name"));
+                    }
                     return Ok(());
                 }
             }

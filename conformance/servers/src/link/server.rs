@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use kv_api::{Timer, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -212,7 +213,8 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
         if let Ok((stream, _)) = listener.accept().await {
             return stream;
         }
-        tokio::task::yield_now().await;
+        // When there is no more room for files it fails at once, and again until one is closed.
+        TokioTimer.sleep(Duration::from_millis(5)).await;
     }
 }
 
