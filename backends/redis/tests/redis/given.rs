@@ -30,21 +30,21 @@ pub(crate) async fn fixture(url: &str) -> Result<Fixture> {
     };
     let own = Arc::new(Own::new(url)?);
     let (again, other) = (store.clone(), store.clone());
-    let (reopened, beside, writing, typing) = (own.clone(), own.clone(), own.clone(), own.clone());
+    let [reopened, beside, writing, typing] = [(); 4].map(|()| Arc::clone(&own));
     let mut fixture = Fixture::new(store(&own.namespace).await?)
         .with_time(Ticks(ServerTime::real(GRANULARITY)))
         .with_client_clock(clock)
         .with_reopen(move || again(&reopened.namespace))
         .with_namespaces(move |name| other(&format!("{}-{name}", beside.namespace)))
         .with_foreign_writer(move |key, text| {
-            let own = writing.clone();
+            let own = Arc::clone(&writing);
             async move {
                 let mut client = own.client.get_multiplexed_async_connection().await.map_err(failed)?;
                 client.set(own.key(&key), text).await.map_err(failed)
             }
         })
         .with_foreign_type_writer(move |key| {
-            let own = typing.clone();
+            let own = Arc::clone(&typing);
             async move {
                 let mut client = own.client.get_multiplexed_async_connection().await.map_err(failed)?;
                 let key = own.key(&key);
