@@ -317,7 +317,7 @@ impl PostgresConfig {
             // The settings that PgBouncer refuses in the first message of a connection.
             Connector { options: options.extra_float_digits(None), host, protocol: Protocol::Simple }
         } else {
-            Connector { options: self.with_timeouts(options), host, protocol: Protocol::Prepared }
+            Connector { options: self.with_session_settings(options), host, protocol: Protocol::Prepared }
         })
     }
 
@@ -349,14 +349,19 @@ impl PostgresConfig {
         Ok(options)
     }
 
-    /// The server gives up before this side does, so that it says what became of a statement.
-    fn with_timeouts(&self, options: PgConnectOptions) -> PgConnectOptions {
+    /// The server gives up before this side does, so that it says what became of a statement. And it sends no notices.
+    fn with_session_settings(&self, options: PgConnectOptions) -> PgConnectOptions {
         let millis = |part: u32| {
             let timeout: Duration = self.remote.request_timeout() / 4 * part;
             // Zero would be no time-out at all.
             timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into())
         };
-        options.options([("statement_timeout", millis(3)), ("lock_timeout", millis(2))])
+        options.options([
+            ("statement_timeout", millis(3).to_string()),
+            ("lock_timeout", millis(2).to_string()),
+            // The driver logs them, and a function of another program may put a value into one (ERR-2).
+            ("client_min_messages", "error".to_owned()),
+        ])
     }
 
     /// What the driver would read as its default, without a word.
@@ -416,8 +421,8 @@ mod tests {
         assert_eq!((options.get_username(), options.get_database()), ("a&b", Some("d&e")));
         assert!(matches!(options.get_ssl_mode(), PgSslMode::Require));
         assert_eq!(connector.host, "[::1]:5433");
-        let timeouts = "-c statement_timeout=22500 -c lock_timeout=15000";
-        assert!(options.get_options().unwrap().ends_with(timeouts), "{:?}", options.get_options());
+        let settings = "-c statement_timeout=22500 -c lock_timeout=15000 -c client_min_messages=error";
+        assert!(options.get_options().unwrap().ends_with(settings), "{:?}", options.get_options());
         assert!(format!("{options:?}").contains("p&q"), "the password as it is");
         let pooled = parsed("postgres://h?pgbouncer=true").unwrap().connector().unwrap();
         assert_eq!((pooled.protocol, pooled.host.as_str()), (Protocol::Simple, "h:5432"));

@@ -103,7 +103,7 @@ const TABLE: &[Row] = &[
     // 57P02, the crash of another process of the server, among them.
     row("57", ErrorKind::Unavailable, Retry::OutcomeUnknown, "the server stopped in between"),
     row("58", ErrorKind::Unavailable, Retry::OutcomeUnknown, "the system that the server runs on failed"),
-    reasoned("P0001", ErrorKind::Misconfigured, Retry::Never, Reason::RowRejected, ROW_REJECTED),
+    reasoned("P0", ErrorKind::Misconfigured, Retry::Never, Reason::RowRejected, ROW_REJECTED),
     row("XX001", ErrorKind::Protocol, Retry::OutcomeUnknown, "the data of the server is damaged"),
     row("XX002", ErrorKind::Protocol, Retry::OutcomeUnknown, "an index of the server is damaged"),
     row("XX", ErrorKind::Unavailable, Retry::OutcomeUnknown, "the server reported an internal error"),
@@ -115,6 +115,10 @@ fn from_code(code: &str, progress: Progress, ends_connection: bool) -> Error {
     let fits = |row: &&Row| if row.code.len() == 5 { code == row.code } else { code.starts_with(row.code) };
     let (kind, retry, reason, message) = match TABLE.iter().find(fits) {
         Some(Row { kind, retry, reason, message, .. }) => (*kind, *retry, reason.clone(), *message),
+        // A function of another program may raise any code, and an error undoes the statement.
+        None if code.len() == 5 && progress == Progress::Running && !ends_connection => {
+            (ErrorKind::Misconfigured, Retry::Never, Some(Reason::RowRejected), ROW_REJECTED)
+        }
         None => (ErrorKind::Protocol, Retry::OutcomeUnknown, None, "the server reported what it does not document"),
     };
     let retry = match (progress, retry) {
@@ -166,10 +170,11 @@ pub(crate) fn failure(error: sqlx::Error, progress: Progress) -> Failure {
     }
 }
 
-/// Whether a statement was refused for one of its rows, by its size or content or a constraint.
-pub(crate) fn is_about_a_row(error: &Error) -> bool {
-    let is_refused = error.kind() == ErrorKind::InvalidArgument || error.reason() == Some(&Reason::RowRejected);
-    is_refused && error.retry() == Retry::Never
+/// Whether a statement of many rows may have been refused for one of them alone: for its size or content, or by a
+/// constraint, trigger or policy, which may use any code.
+pub(crate) fn may_be_of_one_row(error: &Error) -> bool {
+    let is_of_all = matches!(error.reason(), Some(Reason::ReadOnly | Reason::StoreFull));
+    error.retry() == Retry::Never && !is_of_all
 }
 
 /// Why there is no connection to this host and port.
@@ -278,7 +283,8 @@ mod tests {
             ("XX000", Kind::Unavailable, OutcomeUnknown),
             ("XX001", Kind::Protocol, OutcomeUnknown),
             ("XX002", Kind::Protocol, OutcomeUnknown),
-            ("HV000", Kind::Protocol, OutcomeUnknown),
+            ("P0004", Kind::Misconfigured, Never),
+            ("KV001", Kind::Misconfigured, Never),
             ("", Kind::Protocol, OutcomeUnknown),
         ] {
             let error = from_code(code, Progress::Running, false);
@@ -299,6 +305,9 @@ mod tests {
         assert_eq!(retry("23505", Progress::Committing, false), Retry::Never);
         assert_eq!(retry("40001", Progress::Committing, false), Retry::Safe);
         assert_eq!(retry("XX000", Progress::Connecting, true), Retry::Safe);
+        // A code without a meaning.
+        assert_eq!(retry("KV001", Progress::Running, true), Retry::OutcomeUnknown);
+        assert_eq!(retry("KV001", Progress::Committing, false), Retry::OutcomeUnknown);
     }
 
     #[test]

@@ -34,12 +34,12 @@ impl Work for Gets {
     const KEYS_DISTINCT: bool = false;
     const CHANGES: bool = false;
 
-    fn class(get: &Get) -> u8 {
-        match get.fields {
+    fn class(get: &Get) -> Option<u8> {
+        Some(match get.fields {
             Fields::Existence => 0,
             Fields::Value => 1,
             _ => 2,
-        }
+        })
     }
 
     fn key(get: &Get) -> &str {

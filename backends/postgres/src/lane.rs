@@ -20,8 +20,13 @@ use tokio::task::yield_now;
 use crate::error::unanswered;
 use crate::pool::{Borrowed, Pool};
 
-/// How many statements of a lane are under way at once: while one waits for the disk, the next one is on its way.
-const STATEMENTS_MAX: usize = 2;
+/// How many statements of a lane are usually under way at once: while one waits for the disk, the next one is on its
+/// way.
+const STATEMENTS: usize = 2;
+
+/// How long a call waits in line before it sees to one statement more, as long as there are connections: those under
+/// way may wait for a lock, or belong to futures that nobody polls.
+const OVERDUE: Duration = Duration::from_millis(200);
 
 /// What one statement takes from the line at most.
 const ITEMS_MAX: usize = 256;
@@ -35,10 +40,11 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
     type Item: Send + Sync + 'static;
     type Answer: Send + 'static;
 
-    /// Items of one class fit into one statement.
-    fn class(item: &Self::Item) -> u8;
+    /// Items of one class fit into one statement. One without a class has a statement of its own.
+    fn class(item: &Self::Item) -> Option<u8>;
 
-    /// Whether two items of one key do not.
+    /// Whether two items of one key do not, nor into two that tasks have under way at once: the second would only wait
+    /// for the first, and have others wait with it.
     const KEYS_DISTINCT: bool;
 
     /// Whether it changes anything.
@@ -76,6 +82,9 @@ pub(crate) struct Lane<W: Work> {
 struct Line<W: Work> {
     /// Statements under way.
     statements: usize,
+    /// The keys in those of tasks, where they have to be distinct. What a caller's own future carries out is not among
+    /// them: nobody may poll it.
+    keys: HashSet<String>,
     waiting: VecDeque<Waiting<W>>,
     next_number: u64,
 }
@@ -94,7 +103,7 @@ impl<W: Work> fmt::Debug for Lane<W> {
 
 impl<W: Work> Lane<W> {
     pub(crate) fn new(work: W, pool: Arc<Pool>, timer: Arc<dyn Timer>, patience: Duration, runtime: Handle) -> Self {
-        let line = Mutex::new(Line { statements: 0, waiting: VecDeque::new(), next_number: 0 });
+        let line = Mutex::new(Line { statements: 0, keys: HashSet::new(), waiting: VecDeque::new(), next_number: 0 });
         Self { work, pool, timer, patience, runtime, line }
     }
 
@@ -107,7 +116,7 @@ impl<W: Work> Lane<W> {
     pub(crate) async fn call(self: &Arc<Self>, item: W::Item) -> Result<W::Answer> {
         let waiting = {
             let mut line = self.line();
-            if line.statements < STATEMENTS_MAX {
+            if line.statements < STATEMENTS {
                 line.statements += 1;
                 Err(item)
             } else {
@@ -127,11 +136,39 @@ impl<W: Work> Lane<W> {
             Ok((number, answer)) => {
                 let mut place = Place { lane: self, number, answer: Some(answer) };
                 let Some(waiting) = &mut place.answer else { return Err(unanswered()) };
-                let answer = waiting.await;
+                let answer = match select(&mut *waiting, self.timer.sleep(OVERDUE)).await {
+                    Either::Left((answer, _)) => answer,
+                    Either::Right(_) => {
+                        self.see_to_one_more(number);
+                        waiting.await
+                    }
+                };
                 place.answer = None;
                 answer.map_err(|_| unanswered())?
             }
         }
+    }
+
+    /// One statement more, where this one still waits and a connection may be free.
+    fn see_to_one_more(self: &Arc<Self>, number: u64) {
+        {
+            let mut line = self.line();
+            if line.position(number).is_none() || line.statements >= self.pool.connections_max() {
+                return;
+            }
+            line.statements += 1;
+        }
+        self.spawn();
+    }
+
+    /// Carries out what waits in a task of its own, in the place of a statement that has been counted.
+    fn spawn(self: &Arc<Self>) {
+        let lane = Arc::clone(self);
+        let task = Task(Some(Arc::clone(&lane)));
+        self.runtime.spawn(async move {
+            lane.go_on().await;
+            task.ended();
+        });
     }
 
     /// Carries out what waits, until nothing does.
@@ -152,6 +189,8 @@ impl<W: Work> Lane<W> {
 
     async fn answer(&self, group: Vec<Waiting<W>>) {
         let (items, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|one| (one.item, one.reply)).unzip();
+        let under_way = UnderWay { lane: self, items };
+        let items = &under_way.items;
         let failed = |error: &Error| items.iter().map(|_| Err(error.clone())).collect();
         let answers = match self.within_patience(self.pool.borrow()).await {
             Err(error) => failed(&error.with_retry(Retry::Safe)),
@@ -167,6 +206,7 @@ impl<W: Work> Lane<W> {
                 self.within_patience(answers).await.unwrap_or_else(|error| failed(&error))
             }
         };
+        drop(under_way);
         for (reply, answer) in replies.into_iter().zip(answers) {
             // A caller that has gone away changes nothing (ERR-6).
             let _ = reply.send(answer);
@@ -180,39 +220,62 @@ impl<W: Work> Lane<W> {
         }
     }
 
-    /// What fits with the first that waits, in the order of the line; the others keep their places. When nothing waits,
-    /// the statement that was under way is counted as ended.
+    /// What fits with the first that can be carried out, in the order of the line; the others keep their places. When
+    /// there is none, the statement that was under way is counted as ended. Then what is left waits for a key, and goes
+    /// out when the statement with it has ended.
     fn next_group(&self) -> Vec<Waiting<W>> {
         let mut line = self.line();
-        let Some(first) = line.waiting.pop_front() else {
-            line.statements -= 1;
-            return Vec::new();
-        };
-        let (class, mut bytes) = (W::class(&first.item), W::bytes(&first.item));
-        let mut group = vec![first];
-        if line.waiting.is_empty() {
-            return group;
-        }
-        let mut keys = HashSet::new();
-        keys.insert(W::key(&group[0].item).to_owned());
-        let mut left = VecDeque::new();
+        let (mut group, mut left) = (Vec::new(), VecDeque::new());
+        let (mut class, mut bytes) = (None, 0_usize);
         while let Some(next) = line.waiting.pop_front() {
             let longer = bytes.saturating_add(W::bytes(&next.item));
-            let fits = group.len() < ITEMS_MAX && longer <= BYTES_MAX && W::class(&next.item) == class;
-            if fits && (!W::KEYS_DISTINCT || keys.insert(W::key(&next.item).to_owned())) {
-                bytes = longer;
+            let is_alike = class.is_some() && W::class(&next.item) == class;
+            let fits = group.is_empty() || (is_alike && group.len() < ITEMS_MAX && longer <= BYTES_MAX);
+            if fits && line.admits(&next.item) {
+                (class, bytes) = (W::class(&next.item), longer);
                 group.push(next);
             } else {
                 left.push_back(next);
             }
         }
         line.waiting = left;
+        if group.is_empty() {
+            line.statements -= 1;
+        }
         group
     }
 
     fn line(&self) -> std::sync::MutexGuard<'_, Line<W>> {
         // Nothing in here can panic half-way, so a poisoned lock still guards a whole state.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: Work> Line<W> {
+    /// Whether an item can be carried out now; then its key is under way.
+    fn admits(&mut self, item: &W::Item) -> bool {
+        !W::KEYS_DISTINCT || self.keys.insert(W::key(item).to_owned())
+    }
+
+    /// Where the call of this number waits.
+    fn position(&self, number: u64) -> Option<usize> {
+        // The line is in the order of its numbers.
+        self.waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()
+    }
+}
+
+/// The items of a statement that a task has under way.
+struct UnderWay<'a, W: Work> {
+    lane: &'a Lane<W>,
+    items: Vec<W::Item>,
+}
+
+impl<W: Work> Drop for UnderWay<'_, W> {
+    fn drop(&mut self) {
+        let mut line = self.lane.line();
+        for item in &self.items {
+            line.keys.remove(W::key(item));
+        }
     }
 }
 
@@ -227,12 +290,7 @@ impl<W: Work> Drop for Turn<'_, W> {
             return;
         }
         drop(line);
-        let lane = Arc::clone(self.0);
-        let task = Task(Some(Arc::clone(&lane)));
-        self.0.runtime.spawn(async move {
-            lane.go_on().await;
-            task.ended();
-        });
+        self.0.spawn();
     }
 }
 
@@ -270,9 +328,7 @@ impl<W: Work> Drop for Place<'_, W> {
         let Some(answer) = self.answer.take() else { return };
         let left = {
             let mut line = self.lane.line();
-            // The line is in the order of its numbers.
-            let at = line.waiting.binary_search_by_key(&self.number, |waiting| waiting.number);
-            at.ok().and_then(|at| line.waiting.remove(at))
+            line.position(self.number).and_then(|at| line.waiting.remove(at))
         };
         if left.is_none() && W::CHANGES {
             // It is under way.

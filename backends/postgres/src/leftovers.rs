@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use kv_api::Timer;
 use tokio::sync::Notify;
 
@@ -58,7 +58,11 @@ impl Leftovers {
                 ended.await;
             }
         };
-        select(pin!(have_ended), timer.sleep(WAIT_MAX)).await;
+        if let Either::Right(_) = select(pin!(have_ended), timer.sleep(WAIT_MAX)).await {
+            // No other call waits for them again.
+            let mut line = self.line();
+            line.under_way = line.under_way.split_off(&later);
+        }
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -103,6 +107,7 @@ mod tests {
         assert!((&mut call).now_or_never().is_none());
         clock.advance(WAIT_MAX);
         assert!(call.now_or_never().is_some());
+        assert!(leftovers.settle(&clock).now_or_never().is_some(), "one call has waited for it long enough");
         drop(later);
     }
 }

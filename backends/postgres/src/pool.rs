@@ -21,8 +21,9 @@ use crate::leftovers::Leftovers;
 /// of a round trip: what closes idle connections counts in minutes.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
-/// How long the rest of an answer is waited for that nobody wants any more.
-const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// How long a connection is waited for that was idle, or has the rest of an answer to bring that nobody wants any more.
+/// Behind what forgets connections without a word none comes.
+const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Pool {
     connector: Connector,
@@ -64,6 +65,10 @@ impl Pool {
         self.connector.protocol
     }
 
+    pub(crate) fn connections_max(&self) -> usize {
+        usize::try_from(self.connections_max).unwrap_or(usize::MAX)
+    }
+
     /// A connection, when there is a place for one. Nothing of a call has been sent when this fails.
     pub(crate) async fn borrow(self: &Arc<Self>) -> Result<Borrowed> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| {
@@ -76,10 +81,11 @@ impl Pool {
             let is_trusted = connection.losses_seen == self.losses.load(Ordering::Relaxed)
                 && self.timer.monotonic_now().saturating_sub(connection.used_at) < IDLE_MAX;
             let connection = borrowed.connection.insert(connection);
-            if is_trusted || connection.is_alive().await {
+            if is_trusted || is_alive(connection, &*self.timer).await {
                 return Ok(borrowed);
             }
             borrowed.connection = None;
+            self.losses.fetch_add(1, Ordering::Relaxed);
         }
         borrowed.connection = Some(self.connector.connect().await?);
         Ok(borrowed)
@@ -207,12 +213,14 @@ impl Drop for Borrowed {
         let leftover = connection.is_changing.then(|| self.pool.leftovers.add());
         let (pool, place) = (Arc::clone(&self.pool), self.place.take());
         self.pool.runtime.spawn(async move {
-            let sleep = pool.timer.sleep(DRAIN_MAX);
-            let is_alive = matches!(select(pin!(connection.is_alive()), sleep).await, Either::Left((true, _)));
-            if is_alive {
+            if is_alive(&mut connection, &*pool.timer).await {
                 pool.give_back(connection);
             }
             drop((leftover, place));
         });
     }
+}
+
+async fn is_alive(connection: &mut Connection, timer: &dyn Timer) -> bool {
+    matches!(select(pin!(connection.is_alive()), timer.sleep(ALIVE_WITHIN)).await, Either::Left((true, _)))
 }

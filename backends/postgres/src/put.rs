@@ -7,7 +7,7 @@ use kv_sql::{PutCondition, kind_number, put_outcome};
 use sqlx::Row;
 
 use crate::arguments::Arguments;
-use crate::error::{is_about_a_row, undecodable};
+use crate::error::{may_be_of_one_row, undecodable};
 use crate::lane::Work;
 use crate::pool::Borrowed;
 use crate::queries;
@@ -22,6 +22,9 @@ pub(crate) struct Put {
     ttl_ms: Option<i64>,
     expires_at: Option<Timestamp>,
     pub(crate) condition: PutCondition,
+    /// Whether it has failed before. Then it is not carried out with others: what it failed of may be the trouble of
+    /// one of them, such as a row that another program keeps locked.
+    is_repeat: bool,
 }
 
 impl Put {
@@ -32,7 +35,12 @@ impl Put {
             .ok_or_else(|| Error::new(ErrorKind::Internal, "the adapter does not know this kind of value"))?;
         let (ttl_ms, expires_at) = deadline(expiry)?;
         let condition = PutCondition::new(&condition, origin)?;
-        Ok(Self { key: key.into_owned(), kind, value, metadata, ttl_ms, expires_at, condition })
+        Ok(Self { key: key.into_owned(), kind, value, metadata, ttl_ms, expires_at, condition, is_repeat: false })
+    }
+
+    /// The same again, by itself.
+    pub(crate) fn repeat(&self) -> Self {
+        Self { is_repeat: true, ..self.clone() }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -93,8 +101,8 @@ impl Work for Puts {
     const KEYS_DISTINCT: bool = true;
     const CHANGES: bool = true;
 
-    fn class(put: &Put) -> u8 {
-        put.class()
+    fn class(put: &Put) -> Option<u8> {
+        (!put.is_repeat).then(|| put.class())
     }
 
     fn key(put: &Put) -> &str {
@@ -140,7 +148,7 @@ impl Puts {
     pub(crate) async fn put_each(&self, connection: &mut Borrowed, puts: &[&Put]) -> Result<Vec<Result<Option<i64>>>> {
         match self.put_many(connection, puts).await {
             Ok(versions) => return Ok(versions.into_iter().map(Ok).collect()),
-            Err(error) if is_about_a_row(&error) && puts.len() > 1 => {}
+            Err(error) if may_be_of_one_row(&error) && puts.len() > 1 && connection.is_usable() => {}
             Err(error) => return Err(error),
         }
         let mut answers = Vec::with_capacity(puts.len());

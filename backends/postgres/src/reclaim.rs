@@ -1,9 +1,11 @@
 //! The space of expired entries is given back in small steps.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use kv_api::Timer;
 use tokio::runtime::Handle;
 
@@ -22,6 +24,7 @@ const STEPS_MAX: usize = 64;
 pub(crate) struct Reclaim {
     pool: Arc<Pool>,
     timer: Arc<dyn Timer>,
+    patience: Duration,
     runtime: Handle,
     writes: AtomicU32,
     /// When the last look was, in milliseconds of the timer.
@@ -30,9 +33,10 @@ pub(crate) struct Reclaim {
 }
 
 impl Reclaim {
-    pub(crate) fn new(pool: Arc<Pool>, timer: Arc<dyn Timer>, runtime: Handle) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, timer: Arc<dyn Timer>, patience: Duration, runtime: Handle) -> Self {
         let looked_at = AtomicU64::new(millis(timer.monotonic_now()));
-        Self { pool, timer, runtime, writes: AtomicU32::new(0), looked_at, is_under_way: AtomicBool::new(false) }
+        let (writes, is_under_way) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self { pool, timer, patience, runtime, writes, looked_at, is_under_way }
     }
 
     /// After so many writes. What is to be done is done by a task of its own, of which there is one at most.
@@ -60,6 +64,13 @@ impl Reclaim {
 
     /// Whether there may be more. The connection is given back after each step, so that calls come between.
     async fn step(&self) -> Option<bool> {
+        match select(pin!(self.remove()), self.timer.sleep(self.patience)).await {
+            Either::Left((may_be_more, _)) => may_be_more,
+            Either::Right(_) => None,
+        }
+    }
+
+    async fn remove(&self) -> Option<bool> {
         let mut connection = self.pool.borrow().await.ok()?;
         let arguments = connection.arguments().number(ROWS_MAX).number(queries::RECLAIM_LOCK);
         let removed = connection.rows(queries::RECLAIM, arguments).await.ok()?.len();

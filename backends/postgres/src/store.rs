@@ -4,9 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use futures_util::{FutureExt, StreamExt};
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
-    Increment, ListPage, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Write, WriteMany, async_trait,
+    Increment, ListPage, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Write, WriteMany,
+    async_trait,
 };
 use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, Remote, Reply, send_bulk};
 use kv_sql::{PutCondition, put_outcome};
@@ -88,7 +90,7 @@ impl PostgresStore {
         Ok(Self {
             puts: Arc::new(Lane::new(puts, Arc::clone(&pool), Arc::clone(&timer), patience, runtime.clone())),
             gets: Arc::new(Lane::new(gets, Arc::clone(&pool), Arc::clone(&timer), patience, runtime.clone())),
-            reclaim: Arc::new(Reclaim::new(Arc::clone(&pool), timer, runtime)),
+            reclaim: Arc::new(Reclaim::new(Arc::clone(&pool), timer, patience, runtime)),
             scope: format!("{origin:016x}/{namespace}"),
             pool,
             remote,
@@ -106,7 +108,17 @@ impl PostgresStore {
         }
     }
 
-    /// Writes the puts at these positions by one statement: their new versions.
+    /// Carries out one put, with others at first.
+    async fn put(&self, call: &Call<'_>, mut put: Put) -> Result<Reply<Option<i64>>> {
+        let idempotency = idempotency(std::iter::once(&put));
+        let attempt = || {
+            let repeat = put.repeat();
+            (put.bytes(), self.puts.call(std::mem::replace(&mut put, repeat)))
+        };
+        call.send_body(idempotency, attempt).await
+    }
+
+    /// Writes the puts at these positions by one statement, or, where that waited for a row in vain, each by itself.
     async fn put_chunk(&self, call: &Call<'_>, puts: &[Put], items: &[usize]) -> BulkAnswer<SetOutcome> {
         let chosen: Vec<&Put> = items.iter().filter_map(|item| puts.get(*item)).collect();
         let bytes = chosen.iter().map(|put| put.bytes()).sum();
@@ -114,17 +126,80 @@ impl PostgresStore {
         let chosen = &*chosen;
         let attempt = || async move {
             let mut connection = self.pool.borrow().await?;
-            self.puts.work().put_each(&mut connection, chosen).await
+            together(self.puts.work().put_each(&mut connection, chosen).await, chosen.len())
         };
         match call.send_body(idempotency, || (bytes, attempt())).await {
             Err(error) => BulkAnswer::refused(error),
-            Ok(Reply { answer: answers, repeated }) => {
+            Ok(Reply { answer: Some(answers), repeated }) => {
                 let outcome = |version| self.set_outcome(Reply { answer: version, repeated });
                 let known = items.iter().copied().zip(answers.into_iter().map(|answer| answer.map(outcome)));
                 BulkAnswer { known: known.collect(), rest: None }
             }
+            Ok(Reply { answer: None, repeated }) => {
+                let apart = chosen.iter().map(|put| {
+                    let put = put.repeat();
+                    async move {
+                        let reply = self.put(call, put).await.map_err(|error| after(repeated, error))?;
+                        Ok(self.set_outcome(Reply { repeated: repeated || reply.repeated, ..reply }))
+                    }
+                    .boxed()
+                });
+                let results = self.remote.in_window(apart).collect::<Vec<_>>().await;
+                BulkAnswer { known: items.iter().copied().zip(results).collect(), rest: None }
+            }
         }
     }
+
+    /// The same for deletes.
+    async fn delete_chunk(&self, call: &Call<'_>, keys: &[&str], items: &[usize]) -> BulkAnswer<DeleteOutcome> {
+        let chosen: Vec<&str> = items.iter().filter_map(|item| keys.get(*item).copied()).collect();
+        let chosen = &*chosen;
+        let attempt = || async move {
+            let mut connection = self.pool.borrow().await?;
+            together(step::delete_many(&mut connection, &self.namespace, chosen).await, chosen.len())
+        };
+        match call.send(Idempotency::Idempotent, attempt).await {
+            Err(error) => BulkAnswer::refused(error),
+            Ok(Reply { answer: Some(outcomes), repeated }) => {
+                let outcome = |answer| Ok(Reply { answer, repeated }.delete_outcome());
+                BulkAnswer { known: items.iter().copied().zip(outcomes.into_iter().map(outcome)).collect(), rest: None }
+            }
+            Ok(Reply { answer: None, repeated }) => {
+                let apart = chosen.iter().map(|key| {
+                    async move {
+                        let reply = self.delete_one(call, key, None).await.map_err(|error| after(repeated, error))?;
+                        Ok(Reply { repeated: repeated || reply.repeated, ..reply }.delete_outcome())
+                    }
+                    .boxed()
+                });
+                let results = self.remote.in_window(apart).collect::<Vec<_>>().await;
+                BulkAnswer { known: items.iter().copied().zip(results).collect(), rest: None }
+            }
+        }
+    }
+
+    async fn delete_one(&self, call: &Call<'_>, key: &str, if_version: Option<i64>) -> Result<Reply<DeleteOutcome>> {
+        let idempotency = if if_version.is_none() { Idempotency::Idempotent } else { Idempotency::NonIdempotent };
+        let attempt = || async {
+            let mut connection = self.pool.borrow().await?;
+            step::delete(&mut connection, &self.namespace, key, if_version).await
+        };
+        call.send(idempotency, attempt).await
+    }
+}
+
+/// What became of a statement for so many items; `None` where one of their rows was locked, and the statement undone:
+/// a repeat of all would only have the others wait for that row again.
+fn together<T>(ended: Result<T>, items: usize) -> Result<Option<T>> {
+    match ended {
+        Err(error) if error.reason() == Some(&Reason::Busy) && items > 1 => Ok(None),
+        ended => ended.map(Some),
+    }
+}
+
+/// The error of a request of which an earlier form may have been applied.
+fn after(maybe_applied: bool, error: Error) -> Error {
+    if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error }
 }
 
 /// Whether statements with these puts may be repeated when their outcome is unknown.
@@ -156,21 +231,14 @@ impl Backend for PostgresStore {
 
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
         let put = Put::new(write, self.origin)?;
-        let idempotency = idempotency(std::iter::once(&put));
-        let call = self.remote.call();
-        let reply = call.send_body(idempotency, || (put.bytes(), self.puts.call(put.clone()))).await?;
+        let reply = self.put(&self.remote.call(), put).await?;
         self.reclaim.after_writes(1);
         Ok(self.set_outcome(reply))
     }
 
     async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
         let version = delete.if_version().map(|version| PutCondition::number(version, self.origin));
-        let idempotency = if version.is_none() { Idempotency::Idempotent } else { Idempotency::NonIdempotent };
-        let attempt = || async {
-            let mut connection = self.pool.borrow().await?;
-            step::delete(&mut connection, &self.namespace, delete.key(), version).await
-        };
-        Ok(self.remote.call().send(idempotency, attempt).await?.delete_outcome())
+        Ok(self.delete_one(&self.remote.call(), delete.key(), version).await?.delete_outcome())
     }
 
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
@@ -227,24 +295,7 @@ impl Backend for PostgresStore {
         let call = self.remote.call();
         let send = |items: Vec<usize>| {
             let (call, keys) = (&call, &keys);
-            async move {
-                let chosen: Vec<&str> = items.iter().filter_map(|item| keys.get(*item).copied()).collect();
-                let chosen = &*chosen;
-                let attempt = || async move {
-                    let mut connection = self.pool.borrow().await?;
-                    step::delete_many(&mut connection, &self.namespace, chosen).await
-                };
-                match call.send(Idempotency::Idempotent, attempt).await {
-                    Err(error) => BulkAnswer::refused(error),
-                    Ok(Reply { answer: outcomes, repeated }) => {
-                        let outcome = |answer| Ok(Reply { answer, repeated }.delete_outcome());
-                        BulkAnswer {
-                            known: items.into_iter().zip(outcomes.into_iter().map(outcome)).collect(),
-                            rest: None,
-                        }
-                    }
-                }
-            }
+            async move { self.delete_chunk(call, keys, &items).await }
         };
         send_bulk(&call, KEYS.plan(keys.iter().map(|key| key.len() as u64)), BATCH_STATEMENTS_MAX, send).await
     }

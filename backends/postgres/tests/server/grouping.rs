@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kv_api::{Metadata, Reason, SetItem, SetStatus, Value};
+use kv_api::{ErrorKind, Metadata, Reason, Retry, SetItem, SetStatus, Value};
+use kv_servers::{Postgres, PostgresOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
-use crate::harness::{System, open, options};
+use crate::harness::{System, config, open, options, remote};
 
 pub(crate) async fn a_lone_call_is_one_request() {
     let system = System::start().await;
@@ -79,26 +81,105 @@ pub(crate) async fn one_key_many_times_has_one_creator() {
 pub(crate) async fn a_row_that_is_refused_fails_alone() {
     let system = System::start().await;
     let store = open(system.config().with_namespace("refused").unwrap()).await.unwrap();
-    let refuse = "create or replace function refuse() returns trigger language plpgsql as $$ begin \
-                  raise exception 'hush: %', new.value; end $$; \
-                  create trigger refuse before insert or update on kv for each row \
-                  when (new.namespace = 'refused' and new.key = 'bad') execute function refuse()";
-    system.server().sql(refuse).await.unwrap();
     let keys: Vec<String> =
         (0..30).map(|number| if number == 17 { "bad".to_owned() } else { number.to_string() }).collect();
     let items = || keys.iter().map(|key| SetItem::new(&**key, "hush"));
-    for outcomes in [join_all(keys.iter().map(|key| store.set(key, "hush"))).await, store.set_many(items()).await] {
-        for (key, outcome) in keys.iter().zip(outcomes) {
-            match outcome {
-                Ok(outcome) => assert!(outcome.is_written() && key != "bad"),
-                Err(error) => {
-                    assert_eq!((key.as_str(), error.reason()), ("bad", Some(&Reason::RowRejected)), "{error}");
-                    assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+    // A trigger may use any code.
+    for (code, kind) in [
+        ("P0001", ErrorKind::Misconfigured),
+        ("P0004", ErrorKind::Misconfigured),
+        ("KV001", ErrorKind::Misconfigured),
+        ("22012", ErrorKind::InvalidArgument),
+        ("42501", ErrorKind::Unauthorized),
+        ("40001", ErrorKind::Unavailable),
+    ] {
+        let refuse = format!(
+            "create or replace function refuse() returns trigger language plpgsql as $$ begin \
+             raise exception 'hush: %', new.value using errcode = '{code}'; end $$; \
+             create or replace trigger refuse before insert or update on kv for each row \
+             when (new.namespace = 'refused' and new.key = 'bad') execute function refuse()"
+        );
+        system.server().sql(&refuse).await.unwrap();
+        let together = join_all(keys.iter().map(|key| store.set(key, "hush"))).await;
+        // What can be repeated is not tried one by one in a batch.
+        let batch = if code == "40001" { Vec::new() } else { store.set_many(items()).await };
+        for outcomes in [together, batch] {
+            for (key, outcome) in keys.iter().zip(outcomes) {
+                match outcome {
+                    Ok(outcome) => assert!(outcome.is_written() && key != "bad"),
+                    Err(error) => {
+                        assert_eq!((key.as_str(), error.kind()), ("bad", kind), "{code} {error}");
+                        assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+                    }
                 }
             }
         }
     }
     system.server().sql("drop trigger refuse on kv").await.unwrap();
+}
+
+/// The others wait once, for half of the time that a request has.
+pub(crate) async fn a_locked_row_fails_alone() {
+    let server = Postgres::start(PostgresOptions::new()).await.unwrap();
+    let short = remote().with_request_timeout(Duration::from_secs(1));
+    let store = open(config(server.address()).with_remote(short)).await.unwrap();
+    store.set("locked", "old").await.unwrap();
+    let port = server.address().port();
+    let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username(Postgres::USER);
+    let mut other = PgConnection::connect_with(&options).await.unwrap();
+    sqlx::query("begin").execute(&mut other).await.unwrap();
+    sqlx::query("select from kv for update").execute(&mut other).await.unwrap();
+    let keys: Vec<String> =
+        (0..30).map(|number| if number == 17 { "locked".to_owned() } else { number.to_string() }).collect();
+    let check = |results: Vec<kv_api::Result<()>>| {
+        for (key, result) in keys.iter().zip(results) {
+            match result {
+                Ok(()) => assert_ne!(key, "locked"),
+                Err(error) => {
+                    assert_eq!((key.as_str(), error.reason()), ("locked", Some(&Reason::Busy)), "{error}");
+                    assert_eq!(error.retry(), Retry::Safe, "{error}");
+                }
+            }
+        }
+    };
+    // Some that want the locked row come first.
+    let mut locked: Vec<_> = (0..4).map(|_| Box::pin(async { store.set("locked", "new").await })).collect();
+    for call in &mut locked {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    for outcome in join_all(keys.iter().filter(|key| *key != "locked").map(|key| store.set(key, "v"))).await {
+        outcome.unwrap();
+    }
+    drop(locked);
+    check(join_all(keys.iter().map(async |key| store.set(key, "v").await.map(drop))).await);
+    let items = keys.iter().map(|key| SetItem::new(&**key, "v"));
+    check(store.set_many(items).await.into_iter().map(|result| result.map(drop)).collect());
+    check(store.delete_many(&keys).await.into_iter().map(|result| result.map(drop)).collect());
+    assert_eq!(store.get("locked").await.unwrap(), Some(Value::from("old")));
+}
+
+pub(crate) async fn calls_that_nobody_polls_hold_up_no_other() {
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("unpolled").unwrap()).await.unwrap();
+    let (keys, store) = (["a", "b"], &store);
+    let mut sets = keys.map(|key| Box::pin(async move { store.set(key, 1).await.map(drop) }));
+    let mut gets = keys.map(|key| Box::pin(async move { store.get(key).await.map(drop) }));
+    for set in &mut sets {
+        assert!(futures_util::poll!(set).is_pending());
+    }
+    for get in &mut gets {
+        assert!(futures_util::poll!(get).is_pending());
+    }
+    // Well before the end of the time that a request has.
+    let others = async {
+        store.set("a", 1).await.unwrap();
+        store.set("c", 1).await.unwrap();
+        store.get("c").await.unwrap()
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), others).await.unwrap(), Some(Value::from(1)));
+    for result in join_all(sets).await.into_iter().chain(join_all(gets).await) {
+        result.unwrap();
+    }
 }
 
 pub(crate) async fn a_call_that_is_dropped_in_line_is_not_carried_out() {

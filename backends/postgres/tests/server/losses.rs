@@ -1,9 +1,11 @@
 //! Connections and servers that go away.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use kv_api::{ErrorKind, Value};
+use futures_util::future::{BoxFuture, join_all};
+use kv_api::{ErrorKind, Timer, TokioTimer, Value};
 use kv_postgres::RetryPolicy;
 use kv_servers::{Link, Postgres, PostgresOptions, Protocol};
 
@@ -57,4 +59,43 @@ pub(crate) async fn a_server_that_stands_still_is_given_up() {
         }
     }
     panic!("the store does not recover");
+}
+
+/// A timer that can be a minute ahead.
+#[derive(Debug, Default)]
+struct Ahead(AtomicBool);
+
+impl Timer for Ahead {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        TokioTimer.sleep(duration)
+    }
+
+    fn monotonic_now(&self) -> Duration {
+        let ahead = if self.0.load(Ordering::Relaxed) { Duration::from_secs(60) } else { Duration::ZERO };
+        TokioTimer.monotonic_now() + ahead
+    }
+}
+
+/// As when a firewall forgets a connection and drops what comes over it.
+pub(crate) async fn an_idle_connection_that_stays_silent_is_replaced() {
+    let server = Postgres::start(PostgresOptions::new()).await.unwrap();
+    let link = Link::open(server.address(), Protocol::Postgres).unwrap();
+    let ahead = Arc::new(Ahead::default());
+    let timer: Arc<dyn Timer> = Arc::<Ahead>::clone(&ahead);
+    let store = open(config(link.address()).with_remote(remote().with_timer(timer))).await.unwrap();
+    store.set("a", 1).await.unwrap();
+    ahead.0.store(true, Ordering::Relaxed);
+    link.stall(true);
+    let before = link.connections();
+    let mut call = Box::pin(async { store.set("a", 2).await });
+    let replaced = async {
+        while link.connections() == before {
+            assert!(futures_util::poll!(&mut call).is_pending());
+            tokio::task::yield_now().await;
+        }
+    };
+    // Well before the end of the time that a request has.
+    tokio::time::timeout(Duration::from_secs(15), replaced).await.unwrap();
+    link.stall(false);
+    call.await.unwrap();
 }

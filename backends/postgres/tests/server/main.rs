@@ -8,6 +8,7 @@ mod grouping;
 mod harness;
 mod life;
 mod losses;
+mod notices;
 mod opening;
 mod pgbouncer;
 mod processes;
@@ -37,16 +38,21 @@ fn main() -> ExitCode {
         grouping::calls_at_once_share_a_few_requests,
         grouping::one_key_many_times_has_one_creator,
         grouping::a_row_that_is_refused_fails_alone,
+        grouping::a_locked_row_fails_alone,
+        grouping::calls_that_nobody_polls_hold_up_no_other,
         grouping::a_call_that_is_dropped_in_line_is_not_carried_out,
         grouping::a_long_page_ends_early,
         losses::an_idle_connection_that_the_server_ended_costs_nothing,
         losses::an_idle_connection_that_is_gone_costs_nothing,
+        losses::an_idle_connection_that_stays_silent_is_replaced,
         losses::a_server_that_stands_still_is_given_up,
         deadlocks::batches_that_get_into_each_others_way_are_all_written,
+        notices::a_notice_with_a_value_is_not_logged,
         processes::each_key_has_one_creator,
         tls::a_certificate_counts_as_sslmode_says,
         life::a_store_outlives_its_runtime,
         reclamation::expired_rows_go_by_one_process_and_past_locked_ones,
+        reclamation::a_look_that_gets_no_answer_is_given_up,
     ]);
     let bouncing = suite("behind_pgbouncer", harness::OnServer { pgbouncer: true });
     let bouncing = bouncing.into_iter().chain(tests![pgbouncer::without_the_option_it_is_refused_with_the_reason]);

@@ -7,7 +7,7 @@ use kv_servers::{Link, Postgres, PostgresOptions, Protocol};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
-use crate::harness::{config, open};
+use crate::harness::{config, open, remote};
 
 const EXPIRED: usize = 1_300;
 /// What leads to a look, in batches of 1,000.
@@ -17,12 +17,7 @@ pub(crate) async fn expired_rows_go_by_one_process_and_past_locked_ones() {
     let server = Postgres::start(PostgresOptions::new()).await.unwrap();
     let link = Link::open(server.address(), Protocol::Postgres).unwrap();
     let store = open(config(link.address())).await.unwrap();
-    let insert = format!(
-        "insert into kv (namespace, key, kind, expires_at, value) \
-         select 'another', convert_to('k' || n, 'UTF8'), 0, now() - interval '1 hour', '' \
-         from generate_series(1, {EXPIRED}) n"
-    );
-    server.sql(&insert).await.unwrap();
+    server.sql(&insert(EXPIRED)).await.unwrap();
     let port = server.address().port();
     let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username("postgres");
     let mut other = PgConnection::connect_with(&options).await.unwrap();
@@ -53,6 +48,28 @@ pub(crate) async fn expired_rows_go_by_one_process_and_past_locked_ones() {
     sqlx::query("rollback").execute(&mut other).await.unwrap();
     write(&store).await;
     until_left(&server, 0).await;
+}
+
+pub(crate) async fn a_look_that_gets_no_answer_is_given_up() {
+    let server = Postgres::start(PostgresOptions::new()).await.unwrap();
+    let link = Link::open(server.address(), Protocol::Postgres).unwrap();
+    let short = remote().with_request_timeout(Duration::from_millis(500));
+    let store = open(config(link.address()).with_remote(short)).await.unwrap();
+    // They take many steps.
+    server.sql(&insert(20 * EXPIRED)).await.unwrap();
+    write(&store).await;
+    link.stall(true);
+    let closed = tokio::time::timeout(Duration::from_secs(20), store.close()).await;
+    assert!(expired(&server).await > 0, "a step was under way");
+    closed.expect("it does not wait for ever").unwrap();
+}
+
+fn insert(count: usize) -> String {
+    format!(
+        "insert into kv (namespace, key, kind, expires_at, value) \
+         select 'another', convert_to('k' || n, 'UTF8'), 0, now() - interval '1 hour', '' \
+         from generate_series(1, {count}) n"
+    )
 }
 
 async fn write(store: &Store) {
