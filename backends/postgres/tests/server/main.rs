@@ -1,6 +1,8 @@
 //! The store on private PostgreSQL servers.
 #![allow(clippy::unwrap_used, reason = "a panic is how these tests and what they share fail")]
 
+mod balance;
+mod databases;
 mod deadlocks;
 mod environment;
 mod given;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         losses::an_idle_connection_that_stays_silent_is_replaced,
         losses::a_server_that_stands_still_is_given_up,
         deadlocks::batches_that_get_into_each_others_way_are_all_written,
+        balance::creations_and_deletions_balance,
+        databases::encodings_and_settings_change_nothing,
         notices::a_notice_with_a_value_is_not_logged,
         processes::each_key_has_one_creator,
         tls::a_certificate_counts_as_sslmode_says,
