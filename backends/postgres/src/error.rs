@@ -65,6 +65,13 @@ const TABLE: &[Row] = &[
     // The plan of a prepared statement does not fit the table any more; another connection makes a new one.
     row("0A000", ErrorKind::Unavailable, Retry::Safe, "the table was changed under a prepared statement"),
     row("21", ErrorKind::Internal, Retry::Never, "one statement had the same key twice"),
+    // Only the namespace is sent as a text that can hold any character.
+    row(
+        "22P05",
+        ErrorKind::InvalidArgument,
+        Retry::Never,
+        "the encoding of the database lacks a character of the namespace",
+    ),
     row("22", ErrorKind::InvalidArgument, Retry::Never, "the server does not take this data"),
     reasoned("23", ErrorKind::Misconfigured, Retry::Never, Reason::RowRejected, ROW_REJECTED),
     reasoned(

@@ -242,14 +242,14 @@ pub(crate) const BEGIN: &str = "BEGIN";
 pub(crate) const COMMIT: &str = "COMMIT";
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 
-/// What there is in the database, without touching any of it.
+/// What there is in the database, without touching any of it. `$1` is the namespace, which its encoding has to know.
 pub(crate) const IDENTITY: &str = "SELECT current_setting('server_version_num')::integer, \
      to_regclass('kv_meta') IS NOT NULL, \
      to_regclass('kv') IS NOT NULL OR to_regclass('kv_version') IS NOT NULL, \
      coalesce((SELECT string_agg(attname || ' ' || format_type(atttypid, NULL), ', ' ORDER BY attname COLLATE \"C\") \
      FROM pg_attribute WHERE attrelid = to_regclass('kv') AND attnum > 0 AND NOT attisdropped \
      AND attname IN ('namespace', 'key', 'kind', 'version', 'expires_at', 'metadata', 'value')), ''), \
-     current_setting('bytea_output')";
+     current_setting('bytea_output'), $1";
 pub(crate) const META: &str = "SELECT schema_version, store_id FROM kv_meta WHERE id = 1";
 /// Held while the tables are created: of any number of processes that try, one does it.
 pub(crate) const LOCK_SCHEMA: &str = "SELECT pg_advisory_xact_lock(7743170961228517221)";

@@ -30,14 +30,14 @@ struct Identity {
 
 /// The random number that the tables got when they were created: the origin of their versions. Creates them where there
 /// are none.
-pub(crate) async fn open(connection: &mut Borrowed) -> Result<u64> {
-    let identity = Identity::read(connection).await?;
+pub(crate) async fn open(connection: &mut Borrowed, namespace: &str) -> Result<u64> {
+    let identity = Identity::read(connection, namespace).await?;
     identity.check_server()?;
     if identity.has_meta {
         return identity.store_id(connection).await;
     }
     identity.check_room()?;
-    let created = create(connection).await;
+    let created = create(connection, namespace).await;
     if created.is_err() && connection.is_usable() {
         // Where this fails the connection is closed, which undoes the transaction too.
         let _ = connection.end(queries::ROLLBACK).await;
@@ -45,23 +45,24 @@ pub(crate) async fn open(connection: &mut Borrowed) -> Result<u64> {
     created.map_err(by_hand)
 }
 
-async fn create(connection: &mut Borrowed) -> Result<u64> {
+async fn create(connection: &mut Borrowed, namespace: &str) -> Result<u64> {
     connection.begin().await?;
     // Of all processes that are here, one goes on.
     connection.command(queries::LOCK_SCHEMA).await?;
-    let identity = Identity::read(connection).await?;
+    let identity = Identity::read(connection, namespace).await?;
     if !identity.has_meta {
         identity.check_room()?;
         connection.command(CREATE).await?;
     }
-    let store_id = Identity::read(connection).await?.store_id(connection).await?;
+    let store_id = Identity::read(connection, namespace).await?.store_id(connection).await?;
     connection.end(queries::COMMIT).await?;
     Ok(store_id)
 }
 
 impl Identity {
-    async fn read(connection: &mut Borrowed) -> Result<Self> {
-        let row = connection.row(queries::IDENTITY, connection.arguments()).await?.ok_or_else(no_row)?;
+    async fn read(connection: &mut Borrowed, namespace: &str) -> Result<Self> {
+        let arguments = connection.arguments().text(namespace);
+        let row = connection.row(queries::IDENTITY, arguments).await?.ok_or_else(no_row)?;
         Ok(Self {
             server_version: row.try_get(0).map_err(undecodable)?,
             has_meta: row.try_get(1).map_err(undecodable)?,

@@ -82,7 +82,7 @@ impl PostgresStore {
         // Opening it twice is opening it once.
         let attempt = || async {
             let mut connection = pool.borrow().await?;
-            schema::open(&mut connection).await
+            schema::open(&mut connection, &namespace).await
         };
         let origin = remote.call().send(Idempotency::Read, attempt).await?.answer;
         let puts = Puts { namespace: namespace.clone() };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Metadata, SetItem, SetStatus, Value};
+use kv_api::{ErrorKind, Metadata, SetItem, SetStatus, Value};
 use kv_servers::{Postgres, PostgresOptions};
 
 use crate::harness::{config, open};
@@ -46,5 +46,13 @@ pub(crate) async fn encodings_and_settings_change_nothing() {
             assert_eq!(listed, [key.to_owned(), counter], "{encoding}");
         }
         store.close().await.unwrap();
+    }
+
+    // But the name of a namespace is a text.
+    for pgbouncer in [false, true] {
+        let config = config(server.address()).with_database("latin1").with_pgbouncer(pgbouncer);
+        open(config.clone().with_namespace("\u{e9}").unwrap()).await.unwrap();
+        let error = open(config.with_namespace("日").unwrap()).await.unwrap_err();
+        assert_eq!((error.kind(), error.native_code()), (ErrorKind::InvalidArgument, Some("22P05")), "{error}");
     }
 }
