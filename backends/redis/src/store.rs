@@ -141,12 +141,12 @@ impl RedisStore {
 
     /// One attempt of several commands, as [`attempt`](Self::attempt) makes one of one.
     async fn attempt_many(&self, commands: Vec<Command>) -> Vec<Result<Value>> {
-        let by_text: Vec<Option<Cmd>> = commands.iter().map(Command::with_text).collect();
+        let by_text = commands.iter().enumerate().filter_map(|(at, command)| Some((at, command.with_text()?)));
+        let by_text: Vec<(usize, Cmd)> = by_text.collect();
         let mut replies = self.servers.many(commands.into_iter().map(|command| command.cmd).collect()).await;
-        let is_unknown = |at: &usize| replies[*at].as_ref().is_ok_and(is_no_script) && by_text[*at].is_some();
-        let unknown: Vec<usize> = (0..replies.len().min(by_text.len())).filter(is_unknown).collect();
+        let is_unknown = |at: usize| matches!(replies.get(at), Some(Ok(reply)) if is_no_script(reply));
+        let (unknown, again): (Vec<usize>, Vec<Cmd>) = by_text.into_iter().filter(|(at, _)| is_unknown(*at)).unzip();
         if !unknown.is_empty() {
-            let again = unknown.iter().filter_map(|at| by_text[*at].clone()).collect();
             for (at, reply) in unknown.into_iter().zip(self.servers.many(again).await) {
                 replies[at] = reply;
             }
