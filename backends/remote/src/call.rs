@@ -180,6 +180,11 @@ impl Call<'_> {
     /// # Errors
     /// `Unavailable` with `Safe` when the deadline passes first, or has passed.
     pub async fn wait_for<T>(&self, turn: impl Future<Output = T> + Send) -> Result<T> {
+        self.wait(turn).await.map(|(turn, _)| turn)
+    }
+
+    /// The same, and how much time is left then, which is more than none.
+    async fn wait<T>(&self, turn: impl Future<Output = T> + Send) -> Result<(T, Duration)> {
         let mut turn = pin!(turn);
         // Usually it has come, and no timer is needed.
         let turn = match poll_immediate(&mut turn).await {
@@ -190,7 +195,8 @@ impl Call<'_> {
             },
         };
         // When the deadline has passed, a turn is no reason to send what is left of a batch.
-        if self.time_left().is_zero() { Err(never_sent()) } else { Ok(turn) }
+        let time_left = self.time_left();
+        if time_left.is_zero() { Err(never_sent()) } else { Ok((turn, time_left)) }
     }
 
     /// Waits until this call has the key for itself: until no other call of the store holds it, alone or
@@ -231,21 +237,21 @@ impl Call<'_> {
         F: Future<Output = Result<T>> + Send,
     {
         let settings = &self.remote.settings;
-        let turn = self.turn().await?;
+        let (turn, time_left) = self.turn().await?;
         let (body_bytes, sending) = attempt();
         let body_permits = self.body_permits(body_bytes);
-        let (turn, room, sending) = match self.remote.bodies.try_acquire_many(body_permits) {
-            Ok(room) => (turn, room, sending),
+        let (turn, time_left, room, sending) = match self.remote.bodies.try_acquire_many(body_permits) {
+            Ok(room) => (turn, time_left, room, sending),
             Err(_) => {
                 // Others use the place in the window meanwhile. Then the request is made anew, as it may depend on the
                 // time.
                 drop((turn, sending));
                 let room = self.room(body_permits).await?;
-                let turn = self.turn().await?;
-                (turn, room, attempt().1)
+                let (turn, time_left) = self.turn().await?;
+                (turn, time_left, room, attempt().1)
             }
         };
-        let too_long = settings.timer.sleep(settings.request_timeout.min(self.time_left()));
+        let too_long = settings.timer.sleep(settings.request_timeout.min(time_left));
         let result = match select(pin!(sending), too_long).await {
             Either::Left((result, _)) => result,
             Either::Right(_) => Err(Error::new(ErrorKind::Unavailable, "no answer in time")),
@@ -254,12 +260,15 @@ impl Call<'_> {
         result
     }
 
-    /// A place in the window of requests.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        self.wait_for(self.remote.window.acquire()).await?.map_err(|_| {
+    /// A place in the window of requests, and how much time is left then. Reading the time is no small part of what a
+    /// call costs.
+    async fn turn(&self) -> Result<(SemaphorePermit<'_>, Duration)> {
+        let (turn, time_left) = self.wait(self.remote.window.acquire()).await?;
+        let turn = turn.map_err(|_| {
             // It is never closed.
             Error::new(ErrorKind::Internal, "the window of requests is closed")
-        })
+        })?;
+        Ok((turn, time_left))
     }
 
     /// Of how many bytes a body of so many needs permits: of all there are, where it is longer.
