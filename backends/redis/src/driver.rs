@@ -180,6 +180,10 @@ struct Up {
     /// How many bytes were handed to the connection since then.
     handed: u64,
     taken: Vec<Request>,
+    /// Several callers are at work: the last pipeline had the requests of more than one.
+    is_shared: bool,
+    /// The callers that are ready to run have had their turn since then.
+    has_yielded: bool,
     /// No further request is sent on it.
     is_stale: bool,
     /// What came for the oldest group is no reply. Of a pipeline the crate does not say so.
@@ -285,6 +289,8 @@ impl Up {
             watch: watch(address),
             handed: 0,
             taken: Vec::new(),
+            is_shared: false,
+            has_yielded: false,
             is_stale: false,
             is_unreadable: false,
         }
@@ -341,6 +347,14 @@ impl Up {
             return Poll::Pending;
         }
         if waiting.is_empty() {
+            if self.is_shared && !self.has_yielded && !requests.is_empty() {
+                // The callers whose replies came together ask again one after the other, and the first of them woke
+                // this task. When it comes to the end of the line, their requests go out as one pipeline too. A lone
+                // caller does not wait.
+                self.has_yielded = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match requests.poll_recv_many(cx, &mut self.taken, GROUP_REQUESTS_MAX) {
                 Poll::Ready(0) => return Poll::Ready(false),
                 Poll::Ready(_) => waiting.extend(self.taken.drain(..)),
@@ -370,7 +384,9 @@ impl Up {
                 Commands::Many(cmds) => commands.extend(cmds),
             }
         }
+        self.has_yielded = false;
         if !members.is_empty() {
+            self.is_shared = members.len() > 1;
             self.send(members, commands, bytes);
         }
         Poll::Ready(true)
