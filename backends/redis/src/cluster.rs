@@ -1,5 +1,5 @@
-//! A cluster: which node a command goes to, and where that sends it. A redirect is certain: the node has not carried the
-//! command out. Nothing else is repeated here.
+//! A cluster: which node a command goes to, and where that sends it. A redirect is certain: the node has not carried
+//! the command out. Nothing else is repeated here.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -152,8 +152,8 @@ impl Cluster {
         again
     }
 
-    /// Takes a step of a list, on one master after the other. Any other topology than that in which the list began could
-    /// hide keys: they move from a node that is still to come to one that was listed.
+    /// Takes a step of a list, on one master after the other. Any other topology than that in which the list began
+    /// could hide keys: they move from a node that is still to come to one that was listed.
     pub(crate) async fn scan(&self, place: &Place, pattern: &str, count: usize) -> Result<Step> {
         let topology = self.topology().await?;
         let master = match &place.node {
@@ -237,8 +237,8 @@ async fn send(client: &Client, group: &[(usize, Routed)]) -> Result<Vec<Value>> 
     Ok(own)
 }
 
-/// Asks all nodes that are known, and takes the first answer that is whole and of one that is not cut off from the others,
-/// or else the first. It holds the cluster weakly, which holds it.
+/// Asks all nodes that are known, and takes the first answer that is whole and of one that is not cut off from the
+/// others, or else the first. It holds the cluster weakly, which holds it.
 async fn look(inner: Weak<Inner>) -> Result<Arc<Topology>> {
     let closed = || Error::new(ErrorKind::Closed, "the store was closed");
     let (nodes, mut asked) = {

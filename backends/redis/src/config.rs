@@ -104,8 +104,8 @@ impl RedisConfig {
         Ok(Self::of(vec![Node::new(host, port)?], false))
     }
 
-    /// The cluster of which these are nodes, host name or address and port each: as many as are there to begin with when
-    /// some are down. The rest are found. Otherwise as [`new`](Self::new).
+    /// The cluster of which these are nodes, host name or address and port each: as many as are there to begin with
+    /// when some are down. The rest are found. Otherwise as [`new`](Self::new).
     ///
     /// # Errors
     /// `InvalidArgument` when there is no node, or one has no host name and no address.
@@ -138,9 +138,9 @@ impl RedisConfig {
     }
 
     /// From a URL `redis://USER:PASSWORD@HOST:PORT/DATABASE`, or for a cluster
-    /// `redis-cluster://USER:PASSWORD@HOST:PORT,HOST:PORT,...`; for TLS `rediss://` and `rediss-cluster://`. All but one
-    /// host may be left out. The port is then 6379, the database 0, and user and password are in the environment variables
-    /// `REDIS_USERNAME` and `REDIS_PASSWORD`, where there are any. The options are `namespace`
+    /// `redis-cluster://USER:PASSWORD@HOST:PORT,HOST:PORT,...`; for TLS `rediss://` and `rediss-cluster://`. All but
+    /// one host may be left out. The port is then 6379, the database 0, and user and password are in the environment
+    /// variables `REDIS_USERNAME` and `REDIS_PASSWORD`, where there are any. The options are `namespace`
     /// ([`with_namespace`](Self::with_namespace)), `tls_ca` ([`with_tls_ca`](Self::with_tls_ca)), `answer_bytes_max`
     /// ([`with_answer_bytes_max`](Self::with_answer_bytes_max)), and those of [`RemoteSettings::take_from_url`].
     ///

@@ -110,25 +110,23 @@ impl Address {
             .set_pipeline_buffer_size(PIPELINES_MAX);
         let opened = MultiplexedConnection::new_with_config(&info, socket, settings).await;
         let (requests, driver) = opened.map_err(|error| lost(&error))?;
-        let mut driver = driver.boxed();
-        let mut greeting = pin!(greet(requests.clone(), &self.door.login));
-        let replies = match select(&mut greeting, &mut driver).await {
-            Either::Left((replies, _)) => replies?,
-            Either::Right(_) => {
-                // What it has not answered by then ends with it.
-                drop(driver);
-                return Err(greeting.await.err().unwrap_or_else(connection_lost));
-            }
+        let greeting = pin!(greet(requests.clone(), &self.door.login));
+        let (replies, driver) = match select(greeting, driver.boxed()).await {
+            Either::Left((replies, driver)) => (replies, Some(driver)),
+            // What it has not answered by then ends with it.
+            Either::Right((_, greeting)) => (greeting.await, None),
         };
+        // A server that turns a connection away says why, and closes it.
         let run = self.check(replies)?;
+        let driver = driver.ok_or_else(connection_lost)?;
         meter.answered();
         Ok(Connection { requests, driver, meter, run })
     }
 
     /// Refuses what is no server for this store (LIFE-1).
-    fn check(&self, replies: Vec<Value>) -> Result<Result<Arc<str>>> {
+    fn check(&self, replies: Vec<Result<Value>>) -> Result<Result<Arc<str>>> {
         let mut replies = replies.into_iter();
-        let mut next = || replies.next().ok_or_else(connection_lost);
+        let mut next = || replies.next().unwrap_or_else(|| Err(connection_lost()));
         if self.door.login.password.is_some() {
             accepted(next()?)?;
         }
@@ -160,7 +158,7 @@ impl Address {
 
 /// What is sent first, all at once: who asks, for which database, and what the server is. Not as a pipeline, since only
 /// of single commands the driver says that their reply was none.
-async fn greet(requests: MultiplexedConnection, login: &Login) -> Result<Vec<Value>> {
+async fn greet(requests: MultiplexedConnection, login: &Login) -> Vec<Result<Value>> {
     let mut commands = Vec::new();
     if let Some(password) = &login.password {
         let mut auth = redis::cmd("AUTH");

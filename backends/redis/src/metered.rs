@@ -67,6 +67,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         if self.meter.is_exceeded() {
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
+        if self.meter.written() == 0 {
+            // The crate throws away what comes before a request, such as why the server turns a connection away. The
+            // first write wakes the task.
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buffer);
         self.meter.watch(&polled);
@@ -83,8 +88,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.meter.watch(&polled);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.meter.written.fetch_add(written as u64, Ordering::Relaxed);
+        if let Poll::Ready(Ok(written)) = polled
+            && self.meter.written.fetch_add(written as u64, Ordering::Relaxed) == 0
+        {
+            cx.waker().wake_by_ref();
         }
         polled
     }

@@ -39,7 +39,8 @@ const BATCH_BYTES_MAX: u64 = 1024 * 1024;
 const COMMAND_BYTES: usize = 64;
 
 /// How many places of its table the server looks at in one step of a list: as many as keys are wanted, and twice as
-/// many after each step that finds nothing new, up to what takes it about a millisecond, since it does nothing else meanwhile.
+/// many after each step that finds nothing new, up to what takes it about a millisecond, since it does nothing else
+/// meanwhile.
 const SCAN_COUNT_MAX: usize = 1000;
 
 /// How many steps a page takes at most. One that finds fewer keys is shorter, and the list goes on with the next.

@@ -29,6 +29,22 @@ async fn scripted(answer: &'static [u8]) -> SocketAddr {
     address
 }
 
+/// A server that says this to whoever connects, and closes the connection.
+async fn turning_away(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            socket.shutdown().await.unwrap();
+            // What is on the way is taken, so that the answer arrives.
+            let mut asked = Vec::new();
+            let _ = socket.read_to_end(&mut asked).await;
+        }
+    });
+    address
+}
+
 async fn refused(config: RedisConfig) -> kv_api::Error {
     let remote = kv_redis::RemoteSettings::default().with_request_timeout(Duration::from_secs(20));
     open(config.with_remote(remote)).await.map(drop).unwrap_err()
@@ -80,6 +96,19 @@ pub(crate) async fn life_1_what_is_no_server_for_the_store_is_refused_with_the_r
     let remote = kv_redis::RemoteSettings::default().with_request_timeout(Duration::from_millis(200));
     let error = open(plain(gone).with_remote(remote)).await.map(drop).unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
+}
+
+pub(crate) async fn life_1_a_server_that_turns_a_connection_away_says_why() {
+    for (answer, kind, retry) in [
+        ("-ERR max number of clients reached\r\n", ErrorKind::Exhausted, Retry::Safe),
+        ("-DENIED Redis is running in protected mode because\r\n", ErrorKind::Unauthorized, Retry::Never),
+    ] {
+        let address = turning_away(answer).await;
+        for config in [plain(address), plain(address).with_password(SecretString::from(PASSWORD))] {
+            let error = refused(config).await;
+            assert_eq!((error.kind(), error.retry()), (kind, retry), "{error}");
+        }
+    }
 }
 
 pub(crate) async fn life_1_the_password_of_a_running_store_is_changed() {

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         hostile::a_length_that_cannot_be_takes_no_memory_and_ends_with_the_time_of_a_request,
         hostile::a_node_that_is_cut_off_from_the_others_does_not_say_where_keys_are,
         life::life_1_what_is_no_server_for_the_store_is_refused_with_the_reason,
+        life::life_1_a_server_that_turns_a_connection_away_says_why,
         life::life_1_the_password_of_a_running_store_is_changed,
         life::life_2_a_dropped_store_ends_its_connection,
         life::life_3_after_its_runtime_has_ended_a_call_ends_with_an_error,
