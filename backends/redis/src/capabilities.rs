@@ -13,7 +13,7 @@ const STRING_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How many items one pipeline of a batch holds. More of them gain little.
 pub(crate) const BATCH_ITEMS_MAX: usize = 256;
 
-/// What a store supports, on one server or on a cluster, without a namespace (CAP-1, CAP-3).
+/// What a store supports, on one server or on a cluster, without a namespace and reading from masters (CAP-1, CAP-3).
 pub static CAPABILITIES: Capabilities = Capabilities::new("redis")
     .with_if_not_exists(Support::Native)
     .with_if_exists(Support::Native)
@@ -47,6 +47,9 @@ const VALUE: ItemLimit =
 pub(crate) fn capabilities(config: &RedisConfig) -> Capabilities {
     let mut capabilities = CAPABILITIES.clone();
     capabilities.key_bytes_max = STRING_BYTES_MAX - config.prefix().len();
+    if config.read_from_replicas {
+        capabilities.consistency = Consistency::Eventual { usually_within: None };
+    }
     capabilities
 }
 
@@ -60,5 +63,11 @@ mod tests {
         assert_eq!(format!("{:?}", capabilities(&config)), format!("{CAPABILITIES:?}"));
         let named = capabilities(&config.with_namespace("abc").unwrap());
         assert_eq!(named.key_bytes_max, CAPABILITIES.key_bytes_max - 4);
+    }
+
+    #[test]
+    fn set_7_replicas_make_a_store_eventually_consistent() {
+        let config = RedisConfig::cluster([("localhost", 6379)]).unwrap().with_read_from_replicas(true);
+        assert_eq!(capabilities(&config).consistency, Consistency::Eventual { usually_within: None });
     }
 }

@@ -1,12 +1,14 @@
 //! A cluster: which node a command goes to, and where that sends it. A redirect is certain: the node has not carried
-//! the command out. Nothing else is repeated here.
+//! the command out. Nothing else is repeated here but what a replica was to read, which its master then reads.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, join_all};
+use futures_util::future::{BoxFuture, Either, Shared, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use kv_api::{Error, ErrorKind, Result, Retry};
 use redis::{Cmd, Value};
@@ -16,10 +18,11 @@ use crate::config::Node;
 use crate::connection::{Address, Door};
 use crate::list::{Place, lost};
 use crate::servers::Step;
-use crate::wire::command;
+use crate::wire::command::{self, only_reads};
+use crate::wire::error::not_in_time;
 use crate::wire::reply::{scanned, sized, unexpected};
 use crate::wire::slot::slot_of_command;
-use crate::wire::topology::{self, Redirect, Topology, is_of_another_topology, redirect};
+use crate::wire::topology::{self, Master, Redirect, Topology, is_of_another_topology, redirect};
 
 /// How often one command is sent on. In a cluster at rest it takes one, while a slot is on its way two.
 const REDIRECTS_MAX: usize = 5;
@@ -27,9 +30,13 @@ const REDIRECTS_MAX: usize = 5;
 /// How many nodes are asked at once for the topology.
 const ASKED_MAX: usize = 16;
 
-/// How many nodes that are neither masters nor named at the beginning have a client at once: those that slots are on
+/// How many nodes that are neither masters, nor replicas, nor named at the beginning have a client at once: those that slots are on
 /// their way to.
 const STRANGERS_MAX: usize = 64;
+
+/// After how long the topology is looked at again where replicas are read: nothing else shows that one was added, or
+/// that a node which lost its slots has become a replica.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// The nodes of a cluster.
 pub(crate) struct Cluster(Arc<Inner>);
@@ -46,9 +53,13 @@ struct State {
     topology: Arc<Topology>,
     /// It may be another one by now.
     is_suspect: bool,
+    /// When it was looked at last, by the timer.
+    looked_at: Duration,
     /// The look under way, which all that wait for it share.
     look: Option<Look>,
     clients: HashMap<Node, Arc<Client>>,
+    /// Replicas that did not answer, and until when they are not asked, by the timer.
+    resting: HashMap<Node, Duration>,
 }
 
 impl fmt::Debug for Cluster {
@@ -64,6 +75,8 @@ struct Routed {
     node: Node,
     /// The slot is on its way to that node, which is to be asked all the same.
     asking: bool,
+    /// The node is a replica of this one, which is asked when that does not answer.
+    master: Option<Node>,
 }
 
 impl Cluster {
@@ -72,9 +85,7 @@ impl Cluster {
     /// # Errors
     /// The first node's where none does.
     pub(crate) async fn open(seeds: Vec<Node>, door: Door) -> Result<Self> {
-        let state =
-            State { topology: Arc::new(Topology::unknown()), is_suspect: true, look: None, clients: HashMap::new() };
-        let cluster = Self(Arc::new(Inner { seeds, door, state: Mutex::new(state) }));
+        let cluster = Self(Arc::new(Inner { seeds, door, state: Mutex::new(State::unknown()) }));
         cluster.topology().await?;
         Ok(cluster)
     }
@@ -93,8 +104,8 @@ impl Cluster {
         let mut results: Vec<Option<Result<Value>>> = cmds.iter().map(|_| None).collect();
         let mut open = Vec::with_capacity(cmds.len());
         for (at, cmd) in cmds.into_iter().enumerate() {
-            match slot_of_command(&cmd).and_then(|slot| topology.master_of(slot)) {
-                Some(master) => open.push((at, Routed { cmd, node: master.node.clone(), asking: false })),
+            match slot_of_command(&cmd).and_then(|slot| Some((slot, topology.master_of(slot)?))) {
+                Some((slot, master)) => open.push((at, self.0.route(cmd, slot, master))),
                 None => {
                     self.suspect();
                     results[at] = Some(Err(unserved()));
@@ -113,13 +124,15 @@ impl Cluster {
 
     /// Sends each command once, and gives back those that are to be sent on.
     async fn round(&self, open: Vec<(usize, Routed)>, results: &mut [Option<Result<Value>>]) -> Vec<(usize, Routed)> {
-        let mut groups: HashMap<Node, Vec<(usize, Routed)>> = HashMap::new();
+        // What a replica is to read goes apart from what a node gets as a master.
+        let mut groups: HashMap<(Node, bool), Vec<(usize, Routed)>> = HashMap::new();
         for (at, routed) in open {
-            groups.entry(routed.node.clone()).or_default().push((at, routed));
+            groups.entry((routed.node.clone(), routed.master.is_some())).or_default().push((at, routed));
         }
-        let sending = groups.into_iter().map(|(node, group)| async move {
+        let sending = groups.into_iter().map(|((node, is_replica), group)| async move {
             let client = self.0.client(&node);
-            let replies = send(&client, &group).await;
+            let replies =
+                if is_replica { self.send_in_time(&client, &node, &group).await } else { send(&client, &group).await };
             (node, group, replies)
         });
         let mut again = Vec::new();
@@ -129,7 +142,15 @@ impl Cluster {
                 Err(error) => {
                     // It may be gone, and another in its place.
                     self.suspect();
-                    group.into_iter().for_each(|(at, _)| results[at] = Some(Err(error.clone())));
+                    if group.iter().any(|(_, routed)| routed.master.is_some()) {
+                        self.0.rest(node);
+                    }
+                    for (at, routed) in group {
+                        match routed.instead() {
+                            Some(of_master) => again.push((at, of_master)),
+                            None => results[at] = Some(Err(error.clone())),
+                        }
+                    }
                     continue;
                 }
             };
@@ -137,12 +158,19 @@ impl Cluster {
                 match redirect(&reply, &node) {
                     Some(Redirect::Moved(node)) => {
                         self.suspect();
-                        again.push((at, Routed { node, asking: false, ..routed }));
+                        again.push((at, Routed { node, asking: false, master: None, ..routed }));
                     }
-                    Some(Redirect::Ask(node)) => again.push((at, Routed { node, asking: true, ..routed })),
+                    Some(Redirect::Ask(node)) => {
+                        again.push((at, Routed { node, asking: true, master: None, ..routed }));
+                    }
                     None => {
                         if is_of_another_topology(&reply) {
                             self.suspect();
+                            if routed.master.is_some() {
+                                self.0.rest(node.clone());
+                                again.extend(routed.instead().map(|of_master| (at, of_master)));
+                                continue;
+                            }
                         }
                         results[at] = Some(Ok(reply));
                     }
@@ -150,6 +178,15 @@ impl Cluster {
             }
         }
         again
+    }
+
+    /// Sends commands to a replica, which has half of the time of an attempt: the other half is its master's.
+    async fn send_in_time(&self, client: &Client, node: &Node, group: &[(usize, Routed)]) -> Result<Vec<Value>> {
+        let door = &self.0.door;
+        match select(pin!(send(client, group)), door.timer.sleep(door.patience / 2)).await {
+            Either::Left((replies, _)) => replies,
+            Either::Right(_) => Err(not_in_time(&node.authority())),
+        }
     }
 
     /// Takes a step of a list, on one master after the other. Any other topology than that in which the list began
@@ -205,12 +242,19 @@ impl Cluster {
     async fn topology(&self) -> Result<Arc<Topology>> {
         let look = {
             let mut state = self.0.lock();
-            if !state.is_suspect {
+            if !state.is_suspect && !self.0.is_old(&state) {
                 return Ok(Arc::clone(&state.topology));
             }
             state.look.get_or_insert_with(|| look(Arc::downgrade(&self.0)).boxed().shared()).clone()
         };
         look.await
+    }
+}
+
+impl Routed {
+    /// To the master, in place of a replica that did not answer.
+    fn instead(self) -> Option<Self> {
+        self.master.map(|node| Self { cmd: self.cmd, node, asking: false, master: None })
     }
 }
 
@@ -263,14 +307,17 @@ async fn look(inner: Weak<Inner>) -> Result<Arc<Topology>> {
         }
     }
     let inner = inner.upgrade().ok_or_else(closed)?;
+    let now = inner.now();
     let mut state = inner.lock();
     state.look = None;
     match part {
         Some(topology) => {
             let topology = Arc::new(topology);
             state.is_suspect = false;
+            state.looked_at = now;
             state.topology = Arc::clone(&topology);
             state.keep_known(&nodes);
+            state.resting.retain(|node, _| topology.masters.iter().any(|master| master.replicas.contains(node)));
             Ok(topology)
         }
         None => Err(refused.unwrap_or_else(unserved)),
@@ -278,10 +325,23 @@ async fn look(inner: Weak<Inner>) -> Result<Arc<Topology>> {
 }
 
 impl State {
-    /// Lets go of the clients of all nodes but the masters and these. They end when nothing is under way on them.
+    fn unknown() -> Self {
+        Self {
+            topology: Arc::new(Topology::unknown()),
+            is_suspect: true,
+            looked_at: Duration::ZERO,
+            look: None,
+            clients: HashMap::new(),
+            resting: HashMap::new(),
+        }
+    }
+
+    /// Lets go of the clients of all nodes but the masters, their replicas and these. They end when nothing is under way
+    /// on them.
     fn keep_known(&mut self, nodes: &[Node]) {
+        let is_of = |master: &Master, node: &Node| master.node == *node || master.replicas.contains(node);
         let masters = &self.topology.masters;
-        self.clients.retain(|node, _| nodes.contains(node) || masters.iter().any(|master| master.node == *node));
+        self.clients.retain(|node, _| nodes.contains(node) || masters.iter().any(|master| is_of(master, node)));
     }
 }
 
@@ -291,10 +351,20 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the topology is looked at though nothing says that it is another one.
+    fn is_old(&self, state: &State) -> bool {
+        self.door.read_from_replicas && self.now().saturating_sub(state.looked_at) >= LOOK_AGAIN_AFTER
+    }
+
+    fn now(&self) -> Duration {
+        self.door.timer.monotonic_now()
+    }
+
     /// The client of a node. It connects when it is first asked.
     fn client(&self, node: &Node) -> Arc<Client> {
         let mut state = self.lock();
-        let room = state.topology.masters.len() + self.seeds.len() + STRANGERS_MAX;
+        let known: usize = state.topology.masters.iter().map(|master| 1 + master.replicas.len()).sum();
+        let room = known + self.seeds.len() + STRANGERS_MAX;
         if state.clients.len() >= room && !state.clients.contains_key(node) {
             state.keep_known(&self.seeds);
         }
@@ -302,6 +372,31 @@ impl Inner {
             Arc::new(Client::start(Address { node: node.clone(), door: self.door.clone() }))
         });
         Arc::clone(client)
+    }
+
+    /// Where a command goes first: to the master of its slot, or, where that may be, to a replica of it. It is the same
+    /// replica for the same slot while nothing changes, so that what was seen of a key is not unseen by the next read.
+    fn route(&self, cmd: Cmd, slot: u16, master: &Master) -> Routed {
+        let replica = if self.door.read_from_replicas && only_reads(&cmd) { self.replica(slot, master) } else { None };
+        let of_master = || master.node.clone();
+        match replica {
+            Some(node) => Routed { cmd, node, asking: false, master: Some(of_master()) },
+            None => Routed { cmd, node: of_master(), asking: false, master: None },
+        }
+    }
+
+    fn replica(&self, slot: u16, master: &Master) -> Option<Node> {
+        let replicas = &master.replicas;
+        let first = usize::from(slot).checked_rem(replicas.len())?;
+        let (now, resting) = (self.now(), &self.lock().resting);
+        let is_awake = |node: &&Node| resting.get(*node).is_none_or(|until| *until <= now);
+        replicas[first..].iter().chain(&replicas[..first]).find(is_awake).cloned()
+    }
+
+    /// Has a replica not asked for as long as an attempt may take.
+    fn rest(&self, node: Node) {
+        let until = self.now().saturating_add(self.door.patience);
+        self.lock().resting.insert(node, until);
     }
 
     fn known_nodes(&self) -> Vec<Node> {
@@ -338,11 +433,10 @@ mod tests {
     async fn redirects_to_ever_new_nodes_leave_no_more_clients_than_a_few() {
         let RedisConfig { login, .. } = RedisConfig::new("localhost", 1).unwrap();
         let (timer, patience) = (Arc::new(kv_api::TokioTimer), Duration::from_secs(1));
-        let door = Door { mode: Mode::Cluster, tls: None, login, answer_bytes_max: 1, timer, patience };
+        let (mode, read_from_replicas) = (Mode::Cluster, false);
+        let door = Door { mode, tls: None, login, read_from_replicas, answer_bytes_max: 1, timer, patience };
         let seeds = vec![Node::new("localhost", 1).unwrap()];
-        let topology = Arc::new(Topology::unknown());
-        let state = State { topology, is_suspect: false, look: None, clients: HashMap::new() };
-        let inner = Inner { seeds, door, state: Mutex::new(state) };
+        let inner = Inner { seeds, door, state: Mutex::new(State::unknown()) };
         let seed = inner.client(&inner.seeds[0]);
         for port in 2..10_000 {
             inner.client(&Node::new("localhost", port).unwrap());

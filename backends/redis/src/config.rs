@@ -41,6 +41,7 @@ pub struct RedisConfig {
     pub(crate) login: Login,
     pub(crate) namespace: Option<String>,
     pub(crate) answer_bytes_max: NonZeroUsize,
+    pub(crate) read_from_replicas: bool,
     pub(crate) remote: RemoteSettings,
 }
 
@@ -90,6 +91,7 @@ impl fmt::Debug for RedisConfig {
             .field("database", &self.login.database)
             .field("has_namespace", &self.namespace.is_some())
             .field("answer_bytes_max", &self.answer_bytes_max)
+            .field("read_from_replicas", &self.read_from_replicas)
             .field("remote", &self.remote)
             .finish()
     }
@@ -133,6 +135,7 @@ impl RedisConfig {
             login: Login::default(),
             namespace: None,
             answer_bytes_max: ANSWER_BYTES_MAX,
+            read_from_replicas: false,
             remote: RemoteSettings::default(),
         }
     }
@@ -142,7 +145,8 @@ impl RedisConfig {
     /// one host may be left out. The port is then 6379, the database 0, and user and password are in the environment
     /// variables `REDIS_USERNAME` and `REDIS_PASSWORD`, where there are any. The options are `namespace`
     /// ([`with_namespace`](Self::with_namespace)), `tls_ca` ([`with_tls_ca`](Self::with_tls_ca)), `answer_bytes_max`
-    /// ([`with_answer_bytes_max`](Self::with_answer_bytes_max)), and those of [`RemoteSettings::take_from_url`].
+    /// ([`with_answer_bytes_max`](Self::with_answer_bytes_max)), `read_from_replicas`
+    /// ([`with_read_from_replicas`](Self::with_read_from_replicas)), and those of [`RemoteSettings::take_from_url`].
     ///
     /// # Errors
     /// `InvalidArgument` for another scheme, another form, or an option that is not one of these; `Unauthorized` when a
@@ -201,6 +205,10 @@ impl RedisConfig {
         }
         if let Some(bytes_max) = url.take_parsed("answer_bytes_max", "a whole number of bytes, at least 1")? {
             config = config.with_answer_bytes_max(bytes_max);
+        }
+        if let Some(read_from_replicas) = url.take_parsed("read_from_replicas", "true or false")? {
+            config = config.with_read_from_replicas(read_from_replicas);
+            config.check_replicas()?;
         }
         if let Some(namespace) = url.take_option("namespace") {
             config = config.with_namespace(namespace)?;
@@ -284,10 +292,38 @@ impl RedisConfig {
         self
     }
 
+    /// On a cluster, whether reads go to a replica of the node that has the key. A replica follows its master after a
+    /// delay without a bound, so the store then reports `Consistency::Eventual`: a read may not see a write that was
+    /// acknowledged before it (SET-7). Writes, conditions, counters and lists stay with the masters, which are also
+    /// read where no replica answers. Default: no. A store on one server, which names no replicas, does not open with
+    /// it.
+    ///
+    /// ```
+    /// use kv_redis::RedisConfig;
+    /// RedisConfig::from_url("redis-cluster://10.0.0.7?read_from_replicas=true".parse()?)?;
+    /// assert!(RedisConfig::from_url("redis://10.0.0.7?read_from_replicas=true".parse()?).is_err());
+    /// # Ok::<(), kv_api::Error>(())
+    /// ```
+    pub const fn with_read_from_replicas(mut self, read_from_replicas: bool) -> Self {
+        self.read_from_replicas = read_from_replicas;
+        self
+    }
+
     /// Retries, time-outs, the window of requests, clock and timer.
     pub fn with_remote(mut self, remote: RemoteSettings) -> Self {
         self.remote = remote;
         self
+    }
+
+    /// # Errors
+    /// `InvalidArgument` when replicas of one server are to be read, since nothing says where they are.
+    pub(crate) fn check_replicas(&self) -> Result<()> {
+        if self.read_from_replicas && !self.is_cluster {
+            return Err(invalid(
+                "read_from_replicas is for redis-cluster://: one server does not say where replicas are",
+            ));
+        }
+        Ok(())
     }
 
     /// What stands before every key on the server.
@@ -353,6 +389,8 @@ mod tests {
         assert_eq!((config.prefix().as_str(), config.answer_bytes_max.get()), ("a b:", 7));
         assert_eq!(config.tls_ca, Some("/ca.pem".into()));
         assert_eq!(parsed("redis://h").unwrap().prefix(), "");
+        assert!(!cluster.read_from_replicas);
+        assert!(parsed("redis-cluster://h?read_from_replicas=true").unwrap().read_from_replicas);
     }
 
     #[test]
@@ -408,6 +446,8 @@ mod tests {
             "redis-cluster://host,",
             "redis-cluster://",
             "redis-cluster://host,hush:hush",
+            "redis-cluster://host?read_from_replicas=hush",
+            "redis://host?read_from_replicas=true",
         ] {
             let error = parsed(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{url}");

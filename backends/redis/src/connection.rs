@@ -39,6 +39,8 @@ pub(crate) struct Door {
     pub(crate) mode: Mode,
     pub(crate) tls: Option<TlsConnector>,
     pub(crate) login: Login,
+    /// A replica carries out reads, rather than send them to its master.
+    pub(crate) read_from_replicas: bool,
     pub(crate) answer_bytes_max: usize,
     pub(crate) timer: Arc<dyn Timer>,
     /// How long one attempt of a request may take.
@@ -110,7 +112,7 @@ impl Address {
             .set_pipeline_buffer_size(PIPELINES_MAX);
         let opened = MultiplexedConnection::new_with_config(&info, socket, settings).await;
         let (requests, driver) = opened.map_err(|error| lost(&error))?;
-        let greeting = pin!(greet(requests.clone(), &self.door.login));
+        let greeting = pin!(greet(requests.clone(), &self.door));
         let (replies, driver) = match select(greeting, driver.boxed()).await {
             Either::Left((replies, driver)) => (replies, Some(driver)),
             // What it has not answered by then ends with it.
@@ -152,14 +154,18 @@ impl Address {
             // After a fail-over the address may lead to another server.
             return Err(replica.with_retry(Retry::Safe));
         }
-        Ok(run_id(next()?))
+        let run = run_id(next()?);
+        if self.door.read_from_replicas {
+            accepted(next()?)?;
+        }
+        Ok(run)
     }
 }
 
 /// What is sent first, all at once: who asks, for which database, and what the server is. Not as a pipeline, since only
 /// of single commands the driver says that their reply was none.
-async fn greet(requests: MultiplexedConnection, login: &Login) -> Vec<Result<Value>> {
-    let mut commands = Vec::new();
+async fn greet(requests: MultiplexedConnection, door: &Door) -> Vec<Result<Value>> {
+    let (login, mut commands) = (&door.login, Vec::new());
     if let Some(password) = &login.password {
         let mut auth = redis::cmd("AUTH");
         if let Some(username) = &login.username {
@@ -173,6 +179,9 @@ async fn greet(requests: MultiplexedConnection, login: &Login) -> Vec<Result<Val
     }
     commands.push(redis::cmd("HELLO"));
     commands.push(redis::cmd("INFO").arg("server").take());
+    if door.read_from_replicas {
+        commands.push(redis::cmd("READONLY"));
+    }
     let send = |command: Cmd| {
         let mut requests = requests.clone();
         async move { requests.send_packed_command(&command).await }

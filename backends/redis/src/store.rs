@@ -76,13 +76,16 @@ impl RedisStore {
     /// `Unavailable` when the server cannot be reached; `Unauthorized` when it does not accept user and password;
     /// `Misconfigured` when the host is unknown, when what answers there is no Redis, an older one than 7.0, a replica,
     /// a sentinel or a node of a cluster, when its certificate is not trusted, or outside a tokio runtime; `Exhausted`
-    /// when this process may open no more files.
+    /// when this process may open no more files; `InvalidArgument` for settings that do not go together.
     pub async fn open(config: RedisConfig) -> Result<Self> {
         let runtime = Handle::try_current().map_err(|error| {
             Error::new(ErrorKind::Misconfigured, "a Redis store is opened within a tokio runtime").with_source(error)
         })?;
+        config.check_replicas()?;
+        let settings = config.remote.clone();
         let (capabilities, prefix, scope) = (capabilities(&config), config.prefix(), config.scope());
-        let RedisConfig { mut nodes, is_cluster, tls, tls_ca, login, answer_bytes_max, remote: settings, .. } = config;
+        let RedisConfig { mut nodes, is_cluster, tls, tls_ca, login, answer_bytes_max, read_from_replicas, .. } =
+            config;
         if is_cluster && login.database != 0 {
             return Err(Error::new(ErrorKind::InvalidArgument, "a cluster has no numbered databases"));
         }
@@ -97,7 +100,8 @@ impl RedisStore {
         };
         let (timer, patience) = (settings.timer(), settings.request_timeout());
         let mode = if is_cluster { Mode::Cluster } else { Mode::Standalone };
-        let door = Door { mode, tls, login, answer_bytes_max: answer_bytes_max.get(), timer, patience };
+        let answer_bytes_max = answer_bytes_max.get();
+        let door = Door { mode, tls, login, read_from_replicas, answer_bytes_max, timer, patience };
         let servers = match nodes.pop() {
             Some(node) if !is_cluster => Servers::One(Client::open(Address { node, door }).await?),
             last => {

@@ -202,6 +202,12 @@ pub(crate) fn ping(key: &[u8]) -> Command {
     Command::new(2, key.len(), "EXISTS").arg(key)
 }
 
+/// Whether a command can change nothing, and so may be carried out by a replica.
+pub(crate) fn only_reads(cmd: &Cmd) -> bool {
+    let name = cmd.args_iter().next();
+    matches!(name, Some(Arg::Simple(b"GET" | b"EXISTS" | b"EVALSHA_RO" | b"EVAL_RO")))
+}
+
 /// How long a command is on the wire: an array of strings.
 pub(crate) fn wire_bytes(cmd: &Cmd) -> usize {
     let digits = |n: usize| n.checked_ilog10().unwrap_or(0) as usize + 1;

@@ -36,6 +36,8 @@ pub(crate) struct Master {
     pub(crate) id: String,
     pub(crate) node: Node,
     ranges: Vec<RangeInclusive<u16>>,
+    /// In the order of their identities.
+    pub(crate) replicas: Vec<Node>,
 }
 
 /// Asks for it.
@@ -62,13 +64,15 @@ impl Topology {
             _ => return Err(unexpected()),
         };
         let (mut masters, mut myself, mut has_open_slots, mut missed) = (Vec::new(), None, false, 0);
+        let mut replicas: Vec<(&str, &str, Node)> = Vec::new();
         for line in text.lines().take(NODES_MAX) {
             let mut words = line.split_ascii_whitespace();
             let mut next = || words.next().ok_or_else(unexpected);
             let (id, address, flags) = (next()?, next()?, next()?);
             let flags: Vec<&str> = flags.split(',').collect();
-            // The master, two times, the epoch and the state of the link.
-            let slots: Vec<&str> = words.skip(5).collect();
+            let of_master = next()?;
+            // Two times, the epoch and the state of the link.
+            let slots: Vec<&str> = words.skip(4).collect();
             if flags.contains(&"myself") {
                 myself = Some(id.to_owned());
                 has_open_slots = slots.iter().any(|slots| slots.starts_with('['));
@@ -78,10 +82,25 @@ impl Topology {
             if flags.contains(&"master") && !ranges.is_empty() {
                 // That it is gone for the others too is "fail".
                 missed += usize::from(flags.contains(&"fail?"));
-                masters.push(Master { id: id.to_owned(), node: address_of(address, asked)?, ranges });
+                masters.push(Master {
+                    id: id.to_owned(),
+                    node: address_of(address, asked)?,
+                    ranges,
+                    replicas: Vec::new(),
+                });
+            }
+            // One that has failed may be back. Where one without an address is nobody knows.
+            if flags.contains(&"slave") && !flags.contains(&"noaddr") {
+                replicas.extend(address_of(address, asked).ok().map(|node| (of_master, id, node)));
             }
         }
         masters.sort_by(|left, right| left.id.cmp(&right.id));
+        replicas.sort();
+        for (of_master, _, node) in replicas {
+            if let Ok(place) = masters.binary_search_by(|master| master.id.as_str().cmp(of_master)) {
+                masters[place].replicas.push(node);
+            }
+        }
         let is_of_majority = 2 * missed < masters.len();
         let (slots, fingerprint) = Self::slots_of(&masters)?;
         let myself = myself.ok_or_else(unexpected)?;
@@ -196,6 +215,10 @@ b 127.0.0.1:7001@17001 master - 0 1426238316232 2 connected 5461-10922
 c 127.0.0.1:7002@17002,,shard-id=x master - 0 1 3 connected 10923-16383
 d 127.0.0.1:7003@17003 slave a 0 1 1 connected
 e :0@0 master,noaddr - 0 0 9 disconnected
+g 127.0.0.1:7005@17005 slave,fail a 0 1 1 disconnected
+f :0@0 slave,noaddr a 0 0 1 disconnected
+h 127.0.0.1:7006@17006 slave gone 0 1 1 connected
+i hush slave a 0 2 1 connected
 a :7000@17000,name.example myself,master - 0 0 1 connected 0-5459 5460 [93-<-b] [77->-c]
 ";
 
@@ -212,6 +235,8 @@ a :7000@17000,name.example myself,master - 0 0 1 connected 0-5459 5460 [93-<-b] 
         let topology = read(NODES).unwrap();
         let ids: Vec<_> = topology.masters.iter().map(|master| &*master.id).collect();
         assert_eq!(ids, ["a", "b", "c"]);
+        assert_eq!(topology.masters[0].replicas, [7003, 7005].map(|port| Node::new("127.0.0.1", port).unwrap()));
+        assert!(topology.masters[1].replicas.is_empty() && topology.masters[2].replicas.is_empty());
         for (slot, host, port) in [
             (0, "name.example", 7000),
             (5_460, "name.example", 7000),

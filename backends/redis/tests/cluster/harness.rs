@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use kv_api::{Error, ErrorKind, Result, Store, Support, Timestamp, async_trait};
 use kv_conformance::{Fixture, Harness, Time, logs};
 use kv_redis::{RedisConfig, RedisStore, RemoteSettings, RetryPolicy, SecretString};
-use kv_servers::{BothClocks, ClusterLink, Lease, Pool, RedisCluster, RedisClusterOptions, RedisOptions, Reply};
+use kv_servers::{BothClocks, ClusterLink, Lease, Pool, Redis, RedisCluster, RedisClusterOptions, RedisOptions, Reply};
 
 /// The password of every server here; no output may show it.
 pub(crate) const PASSWORD: &str = "c4nary-0f-th3-p4ssw0rd";
@@ -69,6 +70,17 @@ impl System {
         }
     }
 
+    /// A new one whose replicas followed before the time stood. A master holds back what a new replica has not asked for
+    /// yet, and after a jump of the time they do not always follow again.
+    pub(crate) async fn with_replicas() -> Result<Self> {
+        let cluster = CLUSTERS.lease().await.map_err(failed)?;
+        for master in &cluster.nodes()[..3] {
+            master.command(&["FLUSHALL"]).await.map_err(failed)?;
+        }
+        catch_up(&cluster).await;
+        Self::of(cluster)
+    }
+
     fn of(cluster: Lease<RedisCluster>) -> Result<Self> {
         logs::watch(PASSWORD);
         let link = ClusterLink::open(&cluster.addresses()).map_err(failed)?;
@@ -87,6 +99,32 @@ impl System {
         let node = self.cluster.node_of(key).await.unwrap();
         self.cluster.nodes()[node].command(command).await.unwrap()
     }
+
+    /// Waits until the replicas have what the masters have.
+    pub(crate) async fn catch_up(&self) {
+        catch_up(&self.cluster).await;
+    }
+}
+
+async fn catch_up(cluster: &RedisCluster) {
+    let nodes = cluster.nodes();
+    let number = async |node: &Redis, name: &str| -> Option<u64> {
+        let info = node.command(&["INFO", "replication"]).await.unwrap().to_string();
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
+    };
+    let follows = async |node: &Redis| {
+        // A master follows nobody.
+        let Some(port) = number(node, "master_port").await else { return };
+        let master = nodes.iter().find(|master| u64::from(master.address().port()) == port).unwrap();
+        let written = number(master, "master_repl_offset").await;
+        for _ in 0..10_000 {
+            if number(node, "slave_repl_offset").await >= written {
+                return;
+            }
+        }
+        panic!("a replica does not catch up");
+    };
+    join_all(nodes.iter().map(follows)).await;
 }
 
 /// Two of the nodes to begin with, of which one is a replica.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test, which clippy cannot see: it has its own main")]
 
 mod harness;
+mod replicas;
 mod routes;
 
 use std::process::ExitCode;
@@ -17,6 +18,11 @@ fn main() -> ExitCode {
         routes::a_slot_on_its_way_is_asked_for_at_both_ends_and_no_list_misses_it,
         routes::err_4_a_step_is_not_repeated_when_its_node_is_lost,
         routes::life_1_some_nodes_to_begin_with_may_be_down_and_none_may_be_no_node,
+        replicas::set_7_reads_go_to_replicas_and_all_else_to_masters,
+        replicas::set_7_a_replica_that_does_not_answer_costs_no_error,
+        replicas::set_7_a_replica_that_has_rested_is_asked_again,
+        replicas::set_7_after_a_fail_over_the_old_master_is_read,
+        replicas::life_1_replicas_of_one_server_have_no_names,
     ];
     all.extend(kv_servers::suite("all_slots", OnCluster::AllSlots));
     all.extend(kv_servers::suite("one_slot", OnCluster::OneSlot));

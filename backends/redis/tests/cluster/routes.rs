@@ -90,7 +90,7 @@ pub(crate) async fn a_fail_over_is_followed_and_ends_a_list() {
 }
 
 pub(crate) async fn a_slot_on_its_way_is_asked_for_at_both_ends_and_no_list_misses_it() {
-    let system = System::lease().await.unwrap();
+    let system = System::with_replicas().await.unwrap();
     let (store, keys) = filled(&system, 200).await;
     for name in ["{t}a", "{t}b"] {
         store.set(name, name).await.unwrap();
@@ -107,6 +107,10 @@ pub(crate) async fn a_slot_on_its_way_is_asked_for_at_both_ends_and_no_list_miss
     let port = system.cluster.addresses()[to].port().to_string();
     let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "AUTH", PASSWORD, "KEYS", "n:{t}a"];
     ask(from, &migrate).await;
+    let reader = open(system.config().with_namespace("n").unwrap().with_read_from_replicas(true)).await.unwrap();
+    system.catch_up().await;
+    // A replica sends nobody on: what has left is absent there.
+    assert_eq!(reader.get_many(["{t}a", "{t}b"]).await.unwrap(), [None, Some(Value::from("{t}b"))]);
     // One has gone, one is there, one is new.
     for (key, value) in [("{t}a", Some("{t}a")), ("{t}b", Some("{t}b")), ("{t}c", None)] {
         assert_eq!(store.get(key).await.unwrap(), value.map(Value::from), "{key}");
