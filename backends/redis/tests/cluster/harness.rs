@@ -1,8 +1,7 @@
 //! A store on a private cluster, and what there is around it.
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,32 +20,10 @@ fn options() -> RedisClusterOptions {
     RedisClusterOptions::new().nodes(RedisOptions::new().password(PASSWORD))
 }
 
-/// Clusters that a case of the suite has used: the next one takes other namespaces and goes on with the time, which is
-/// sooner done than six nodes are started anew.
-static USED: Mutex<Vec<Lease<RedisCluster>>> = Mutex::new(Vec::new());
-
-/// A cluster for one holder at a time.
-#[derive(Debug)]
-pub(crate) struct Held(Option<Lease<RedisCluster>>);
-
-impl Deref for Held {
-    type Target = RedisCluster;
-
-    fn deref(&self) -> &RedisCluster {
-        self.0.as_ref().unwrap()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        USED.lock().unwrap().extend(self.0.take());
-    }
-}
-
 /// A cluster, its clock and that of this side, and the links to its nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct System {
-    pub(crate) cluster: Arc<Held>,
+    pub(crate) cluster: Arc<Lease<RedisCluster>>,
     pub(crate) link: ClusterLink,
     pub(crate) clocks: BothClocks,
 }
@@ -56,21 +33,12 @@ pub(crate) fn failed(error: impl std::fmt::Display) -> Error {
 }
 
 impl System {
-    /// A new one, with the time standing. What is done to its nodes must be undone.
+    /// An empty one, with the time standing.
     pub(crate) async fn lease() -> Result<Self> {
         Self::of(CLUSTERS.lease().await.map_err(failed)?)
     }
 
-    /// A new one, or one that was used.
-    async fn used() -> Result<Self> {
-        let used = USED.lock().unwrap().pop();
-        match used {
-            Some(used) => Self::of(used),
-            None => Self::lease().await,
-        }
-    }
-
-    /// A new one whose replicas followed before the time stood. A master holds back what a new replica has not asked for
+    /// One whose replicas followed before the time stood. A master holds back what a new replica has not asked for
     /// yet, and after a jump of the time they do not always follow again.
     pub(crate) async fn with_replicas() -> Result<Self> {
         let cluster = CLUSTERS.lease().await.map_err(failed)?;
@@ -85,7 +53,7 @@ impl System {
         logs::watch(PASSWORD);
         let link = ClusterLink::open(&cluster.addresses()).map_err(failed)?;
         let clocks = BothClocks::freeze(cluster.time().clone());
-        Ok(Self { cluster: Arc::new(Held(Some(cluster))), link, clocks })
+        Ok(Self { cluster: Arc::new(cluster), link, clocks })
     }
 
     pub(crate) fn config(&self) -> RedisConfig {
@@ -181,7 +149,7 @@ impl Harness for OnCluster {
     async fn open(&self) -> Result<Fixture> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let (number, setup) = (NUMBER.fetch_add(1, Ordering::Relaxed), *self);
-        let system = System::used().await?;
+        let system = System::lease().await?;
         let config = system.config();
         let store = move |name: &str| {
             let config = config.clone().with_namespace(setup.namespace(name, number));
