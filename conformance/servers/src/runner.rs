@@ -194,7 +194,7 @@ fn names_of_all() -> String {
 }
 
 /// Past what captures the output of tests. If it cannot be written, nobody reads.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

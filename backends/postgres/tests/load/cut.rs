@@ -1,10 +1,11 @@
 //! The way to the server breaks.
 
+use std::slice;
 use std::time::Duration;
 
-use kv_servers::{Link, Load, Postgres, PostgresOptions, Promise, Protocol, Trouble};
+use kv_servers::{Link, Load, Postgres, PostgresOptions, Promise, Protocol};
 
-use crate::{open, say};
+use crate::open;
 
 const SEED: u64 = 2;
 
@@ -16,20 +17,9 @@ pub(crate) async fn a_link_that_breaks_loses_and_doubles_nothing() -> Result<(),
     let link = Link::open(postgres.address(), Protocol::Postgres).unwrap();
     let stores = open(link.address(), Duration::from_millis(SILENCE / 2)).await;
     let mut load = Load::new(stores, Promise::Kept, SEED);
-    let mut trouble = Trouble::new(SEED);
-    for _ in 0..Load::rounds(50) {
-        let breaks = async {
-            for _ in 0..3 {
-                trouble.pause(5..40).await;
-                trouble.break_link(&link, SILENCE).await;
-            }
-            Trouble::mend(&link);
-            Ok::<_, String>(())
-        };
-        load.round(breaks).await?;
-    }
+    load.break_links(slice::from_ref(&link), SILENCE, Load::rounds(50)).await?;
     let tally = load.finish().await?;
-    say("cut", tally);
+    tally.report("cut");
     assert!(tally.unknown > 0, "nothing hit a write under way");
     Ok(())
 }

@@ -5,14 +5,13 @@
 mod cut;
 mod kill;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use kv_api::Store;
 use kv_postgres::{PostgresConfig, PostgresStore, RemoteSettings, RetryPolicy};
-use kv_servers::{Postgres, System, Tally, tests};
+use kv_servers::{Postgres, System, tests};
 
 /// Two stores, each with connections of its own. Their calls are repeated a few times, after short waits.
 async fn open(address: SocketAddr, request_timeout: Duration) -> [Store; 2] {
@@ -25,12 +24,6 @@ async fn open(address: SocketAddr, request_timeout: Duration) -> [Store; 2] {
         .with_remote(remote);
     let store = async || Store::new(PostgresStore::open(config.clone()).await.unwrap());
     [store().await, store().await]
-}
-
-/// What a test has seen, for those who run it by hand.
-fn say(name: &str, tally: Tally) {
-    // If it cannot be written, nobody reads.
-    let _ = writeln!(std::io::stderr(), "{name}: {tally}");
 }
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kv_servers::{Load, Promise, Redis, RedisOptions, Trouble};
 
-use crate::{open, say};
+use crate::open;
 
 const SEED: u64 = 1;
 
@@ -23,7 +23,7 @@ pub(crate) async fn what_was_acknowledged_survives_a_killed_server() -> Result<(
         load.round(crash).await?;
     }
     let tally = load.finish().await?;
-    say("killed", tally);
+    tally.report("killed");
     assert!(tally.unknown > 0, "no kill hit a write under way");
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use kv_servers::{ClusterLink, Load, Promise, RedisCluster, RedisClusterOptions, RedisOptions, Trouble};
+use kv_servers::{ClusterLink, Load, Promise, RedisCluster, RedisClusterOptions, RedisOptions};
 
-use crate::{open, say};
+use crate::open;
 
 const SEED: u64 = 3;
 
@@ -17,21 +17,9 @@ pub(crate) async fn links_that_break_lose_and_double_nothing() -> Result<(), Str
     let links = ClusterLink::open(&cluster.addresses()).unwrap();
     let stores = open(links.addresses(), Duration::from_millis(SILENCE / 2)).await;
     let mut load = Load::new(stores, Promise::Kept, SEED);
-    let mut trouble = Trouble::new(SEED);
-    for _ in 0..Load::rounds(50) {
-        let breaks = async {
-            for _ in 0..3 {
-                trouble.pause(5..40).await;
-                let node = trouble.pick(links.nodes().len());
-                trouble.break_link(&links.nodes()[node], SILENCE).await;
-            }
-            links.nodes().iter().for_each(Trouble::mend);
-            Ok::<_, String>(())
-        };
-        load.round(breaks).await?;
-    }
+    load.break_links(links.nodes(), SILENCE, Load::rounds(50)).await?;
     let tally = load.finish().await?;
-    say("cut", tally);
+    tally.report("cut");
     assert!(tally.unknown > 0, "nothing hit a write under way");
     Ok(())
 }

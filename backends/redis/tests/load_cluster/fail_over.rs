@@ -5,7 +5,7 @@ use std::time::Duration;
 use kv_api::{Timer, TokioTimer};
 use kv_servers::{Load, Promise, Redis, RedisCluster, RedisClusterOptions, RedisOptions, Trouble};
 
-use crate::{open, say};
+use crate::open;
 
 const SEED: u64 = 4;
 
@@ -37,7 +37,7 @@ pub(crate) async fn a_fail_over_in_order_loses_nothing() -> Result<(), String> {
         load.round(fail_over).await?;
     }
     let tally = load.finish().await?;
-    say("failed over", tally);
+    tally.report("failed over");
     assert!(tally.acknowledged > 0);
     Ok(())
 }
@@ -63,7 +63,7 @@ pub(crate) async fn a_killed_master_may_lose_and_doubles_nothing() -> Result<(),
         load.round(crash).await?;
     }
     let tally = load.finish().await?;
-    say("killed", tally);
+    tally.report("killed");
     assert!(tally.unknown > 0, "no kill hit a write under way");
     Ok(())
 }

@@ -4,14 +4,13 @@
 mod cut;
 mod fail_over;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use kv_api::{Retry, Store};
 use kv_redis::{RedisConfig, RedisStore, RemoteSettings, RetryPolicy};
-use kv_servers::{System, Tally, tests};
+use kv_servers::{System, tests};
 
 /// Two stores, each with connections of its own. Their calls are repeated a few times, after short waits.
 async fn open(addresses: Vec<SocketAddr>, request_timeout: Duration) -> [Store; 2] {
@@ -27,12 +26,6 @@ async fn open(addresses: Vec<SocketAddr>, request_timeout: Duration) -> [Store; 
         }
     };
     [store().await, store().await]
-}
-
-/// What a test has seen, for those who run it by hand.
-fn say(name: &str, tally: Tally) {
-    // If it cannot be written, nobody reads.
-    let _ = writeln!(std::io::stderr(), "{name}: {tally}");
 }
 
 fn main() -> ExitCode {

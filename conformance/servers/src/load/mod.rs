@@ -20,6 +20,9 @@ use tokio::task::JoinSet;
 use books::{Came, Chain, Claim, Counter, Token};
 use writer::Writer;
 
+use crate::Link;
+use crate::runner::say;
+
 pub use trouble::Trouble;
 
 /// How many write at the same time.
@@ -145,6 +148,11 @@ impl Tally {
         };
         *count += 1;
     }
+
+    /// Says on the standard error output what the test of this name has seen, for those who run it by hand.
+    pub fn report(&self, name: &str) {
+        say(&format!("{name}: {self}"));
+    }
 }
 
 impl Display for Tally {
@@ -232,6 +240,31 @@ impl Load {
             ended.map_err(|error| error.to_string())??;
         }
         self.check(|page| page.round.is_none_or(|round| round == self.round)).await
+    }
+
+    /// So many rounds, in each of which links break three times, one after the other, in the ways of
+    /// [`Trouble::break_link`] with this `silence` in milliseconds.
+    ///
+    /// # Errors
+    /// As [`round`](Self::round).
+    ///
+    /// # Panics
+    /// Without a link, and as [`Link`] does.
+    pub async fn break_links(&mut self, links: &[Link], silence: u64, rounds: usize) -> Result<(), String> {
+        let mut trouble = Trouble::new(self.seed);
+        for _ in 0..rounds {
+            let breaks = async {
+                for _ in 0..3 {
+                    trouble.pause(5..40).await;
+                    let link = &links[trouble.pick(links.len())];
+                    trouble.break_link(link, silence).await;
+                }
+                links.iter().for_each(Trouble::mend);
+                Ok::<_, String>(())
+            };
+            self.round(breaks).await?;
+        }
+        Ok(())
     }
 
     /// Checks everything again that was written in any round, and gives the sum.
