@@ -2,17 +2,14 @@
 //! earlier has been seen to end real servers), after waiting for them in vain, or when the server floods it.
 
 use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, select};
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use kv_api::{Error, Result, Timer};
-use kv_remote::no_connection;
-use tokio::net::{TcpStream, lookup_host};
+use kv_remote::connect_tcp;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -100,19 +97,6 @@ pub(crate) enum End {
     Unused,
 }
 
-/// Connects to the first of these addresses that takes a connection. Each but the last has an equal share of the time,
-/// so that one that never answers, such as that of a network that this machine cannot reach, leaves time for the next.
-async fn connect(addresses: &[SocketAddr], timer: &dyn Timer, time: Duration) -> io::Result<TcpStream> {
-    let Some((last, others)) = addresses.split_last() else { return Err(io::ErrorKind::AddrNotAvailable.into()) };
-    let share = time / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for address in others {
-        if let Either::Left((Ok(stream), _)) = select(pin!(TcpStream::connect(address)), timer.sleep(share)).await {
-            return Ok(stream);
-        }
-    }
-    TcpStream::connect(last).await
-}
-
 impl Connection {
     /// Opens one, within about this time.
     ///
@@ -126,11 +110,7 @@ impl Connection {
         budget: ReplyBudget,
     ) -> Result<Self> {
         let Address { host, port, authority, message_bytes_max, buffer_bytes_max } = address;
-        let unreachable = |error: io::Error| no_connection(error, &authority.escape_debug().to_string());
-        let addresses: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(unreachable)?.collect();
-        let stream = connect(&addresses, timer, time).await.map_err(unreachable)?;
-        // A request is one small write, and must not wait for the reply to the one before.
-        stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = connect_tcp(host, *port, authority, timer, time).await?;
         let reply_bytes_max = REPLY_BYTES_MAX.min(*buffer_bytes_max);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
@@ -344,31 +324,5 @@ impl Connection {
     fn lose(&mut self, error: &Error) -> End {
         self.matcher.give_up(error);
         End::Lost
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-    use futures_util::future::poll_immediate;
-    use kv_api::{ManualClock, Timestamp};
-    use tokio::net::{TcpListener, TcpSocket};
-
-    #[tokio::test]
-    async fn an_address_that_never_answers_leaves_time_for_the_next() {
-        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
-        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // Two connections that are not accepted fill the queue of this one, and it takes no other.
-        let full = TcpSocket::new_v4().unwrap();
-        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let full = full.listen(1).unwrap();
-        let silent = full.local_addr().unwrap();
-        let _queued = (TcpStream::connect(silent).await.unwrap(), TcpStream::connect(silent).await.unwrap());
-        let addresses = [silent, good.local_addr().unwrap()];
-        let mut connecting = pin!(connect(&addresses, &clock, Duration::from_secs(10)));
-        assert!(poll_immediate(&mut connecting).await.is_none());
-        clock.advance(Duration::from_secs(5));
-        assert_eq!(connecting.await.unwrap().peer_addr().unwrap(), addresses[1]);
-        assert!(connect(&[], &clock, Duration::ZERO).await.is_err());
     }
 }

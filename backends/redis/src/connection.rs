@@ -1,8 +1,6 @@
 //! One connection: to a socket, through TLS where it is asked for, logged in, and to a server that this backend
 //! understands. Requests and replies are matched by the driver's multiplexed connection.
 
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +8,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, join_all, select};
 use kv_api::{Error, ErrorKind, Reason, Result, Retry, Timer};
-use kv_remote::{ExposeSecret, no_connection};
+use kv_remote::{ExposeSecret, as_not_applied, connect_tcp, no_connection};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
@@ -80,26 +77,24 @@ impl Address {
     pub(crate) async fn connect(&self) -> Result<Connection> {
         let time = self.door.patience / 2;
         match select(pin!(self.open(time)), self.door.timer.sleep(time)).await {
-            Either::Left((opened, _)) => opened.map_err(not_applied),
+            // Nothing that was asked for was sent before the connection was there.
+            Either::Left((opened, _)) => opened.map_err(as_not_applied),
             Either::Right(_) => Err(not_in_time(&self.node.authority())),
         }
     }
 
     async fn open(&self, time: Duration) -> Result<Connection> {
         let authority = self.node.authority();
-        let unreachable = |error: io::Error| no_connection(error, &authority.escape_debug().to_string());
         let Node { host, port } = &self.node;
-        let addresses: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(unreachable)?.collect();
-        let stream = tcp(&addresses, &*self.door.timer, time).await.map_err(unreachable)?;
-        // A request is one small write, and must not wait for the reply to the one before.
-        stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = connect_tcp(host, *port, &authority, &*self.door.timer, time).await?;
         let socket: Box<dyn Socket> = match &self.door.tls {
             None => Box::new(stream),
             Some(tls) => {
                 let name = ServerName::try_from(host.clone()).map_err(|error| {
                     Error::new(ErrorKind::Misconfigured, "no certificate can have this host name").with_source(error)
                 })?;
-                Box::new(tls.connect(name, stream).await.map_err(unreachable)?)
+                let connected = tls.connect(name, stream).await;
+                Box::new(connected.map_err(|error| no_connection(error, &authority.escape_debug().to_string()))?)
             }
         };
         let meter = Arc::new(Meter::new(self.door.answer_bytes_max));
@@ -189,22 +184,4 @@ async fn greet(requests: MultiplexedConnection, door: &Door) -> Vec<Result<Value
     let replies = join_all(commands.into_iter().map(send)).await.into_iter();
     let is_no_reply = |error: &redis::RedisError| error.kind() == redis::ErrorKind::Parse;
     replies.map(|reply| reply.map_err(|error| if is_no_reply(&error) { no_redis() } else { lost(&error) })).collect()
-}
-
-/// Nothing that was asked for was sent before the connection was there.
-fn not_applied(error: Error) -> Error {
-    kv_remote::as_not_applied(error)
-}
-
-/// Connects to the first of these addresses that takes a connection. Each but the last has an equal share of the time,
-/// so that one that never answers, such as that of a network that this machine cannot reach, leaves time for the next.
-async fn tcp(addresses: &[SocketAddr], timer: &dyn Timer, time: Duration) -> io::Result<TcpStream> {
-    let Some((last, others)) = addresses.split_last() else { return Err(io::ErrorKind::AddrNotAvailable.into()) };
-    let share = time / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for address in others {
-        if let Either::Left((Ok(stream), _)) = select(pin!(TcpStream::connect(address)), timer.sleep(share)).await {
-            return Ok(stream);
-        }
-    }
-    TcpStream::connect(last).await
 }

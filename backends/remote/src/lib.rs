@@ -13,6 +13,8 @@ mod no_connection;
 mod redaction;
 mod retry;
 mod settings;
+#[cfg(feature = "tcp")]
+mod tcp;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
@@ -28,6 +30,8 @@ pub use redaction::Redaction;
 pub use retry::RetryPolicy;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::RemoteSettings;
+#[cfg(feature = "tcp")]
+pub use tcp::connect_tcp;
 
 /// Everything but letters, digits, `-`, `_`, `.` and `~`: nothing that is left can mean more than itself.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

@@ -17,6 +17,17 @@ pub(crate) enum Script {
 }
 
 impl Script {
+    /// Every script, in the order in which they are declared.
+    const ALL: [Self; 7] = [
+        Self::DeleteIfVersion,
+        Self::ExpireAt,
+        Self::Increment,
+        Self::NeverExpire,
+        Self::ReadEntry,
+        Self::SetIfVersion,
+        Self::WriteAll,
+    ];
+
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::DeleteIfVersion => include_str!("scripts/delete_if_version.lua"),
@@ -30,18 +41,8 @@ impl Script {
     }
 
     pub(crate) fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[String; 7]> = LazyLock::new(|| {
-            [
-                Script::DeleteIfVersion,
-                Script::ExpireAt,
-                Script::Increment,
-                Script::NeverExpire,
-                Script::ReadEntry,
-                Script::SetIfVersion,
-                Script::WriteAll,
-            ]
-            .map(|script| digest(script.text().as_bytes()))
-        });
+        static HASHES: LazyLock<[String; 7]> =
+            LazyLock::new(|| Script::ALL.map(|script| digest(script.text().as_bytes())));
         &HASHES[self as usize]
     }
 
@@ -60,15 +61,7 @@ mod tests {
 
     #[test]
     fn each_script_has_its_own_hash() {
-        for script in [
-            Script::DeleteIfVersion,
-            Script::ExpireAt,
-            Script::Increment,
-            Script::NeverExpire,
-            Script::ReadEntry,
-            Script::SetIfVersion,
-            Script::WriteAll,
-        ] {
+        for script in Script::ALL {
             assert_eq!(script.hash(), digest(script.text().as_bytes()), "{script:?}");
         }
     }
