@@ -231,7 +231,8 @@ fn err_2_nothing_in_a_key_or_a_name_reaches_the_terminal_as_it_is() {
         let raw =
             error.chars().find(|character| (character.is_control() && *character != '\n') || *character == '\u{202e}');
         assert_eq!(raw, None, "{arguments:?}: {error:?}");
-        assert!(error.contains("u{1b}[31m"), "{arguments:?}: {error}");
+        // Where clap is built with colours, by another crate's wish, it drops what looks like one.
+        assert!(error.contains("u{202e}"), "{arguments:?}: {error}");
     }
 }
 
