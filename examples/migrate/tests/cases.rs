@@ -266,7 +266,7 @@ fn err_2_what_begins_like_a_url_never_becomes_a_file_and_only_its_scheme_is_show
         ("sqllite:c4nary.json", "sqllite:... "),
         ("https://u:c4nary@h/x.jsonl", "https:... "),
         ("file:c4nary.jsonl", "file:... "),
-        ("redis://h/c4nary.json", "redis:... "),
+        ("rocksdb://h/c4nary.json", "rocksdb:... "),
         ("s3://c4nary/x.json", "s3:... "),
         ("u:c4nary@h.json", "stop "),
     ] {
