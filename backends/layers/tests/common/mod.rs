@@ -1,0 +1,105 @@
+//! The suite over a layer: on the memory store, on a file of SQLite, and on the fake of Workers KV.
+//!
+//! A layer's test file says how it wraps a backend, and [`suite!`] makes the tests:
+//! ```ignore
+//! mod common;
+//!
+//! fn wrap(inner: Arc<dyn Backend>, time: &ManualClock) -> Arc<dyn Backend> {
+//!     ReadOnly::new().layer(inner)
+//! }
+//! common::suite!(wrap);
+//! ```
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod cloudflare;
+mod memory;
+mod sqlite;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use kv_api::{Backend, ManualClock, Store, Timestamp};
+use kv_conformance::{Harness, Outcome, Report, run_all};
+use tokio::sync::OnceCell;
+
+pub(crate) use cloudflare::Cloudflare;
+pub(crate) use memory::Memory;
+pub(crate) use sqlite::Sqlite;
+
+/// How a layer, or a stack of them, wraps a backend. Called for each handle that is opened, as in another process. The
+/// clock is the one that the backend was opened with; a layer that waits or counts time takes it as its timer.
+pub(crate) type Wrap = fn(Arc<dyn Backend>, &ManualClock) -> Arc<dyn Backend>;
+
+/// A harness over what `Wrap` makes of its backends, and the suite's results without any layer.
+pub(crate) trait System: Harness + Sized {
+    /// The name of the system in messages.
+    const NAME: &'static str;
+
+    /// The stores of this harness are what `wrap` makes of the backend.
+    fn wrapped(wrap: Wrap) -> Self;
+
+    /// What becomes of each case without a layer: run once in a process.
+    fn bare_results() -> &'static OnceCell<Report>;
+}
+
+/// A handle on what `wrap` makes of the backend.
+fn wrapped(backend: impl Backend, wrap: Wrap, time: &ManualClock) -> Store {
+    Store::from_arc(wrap(Arc::new(backend), time))
+}
+
+/// A clock between two whole seconds.
+fn clock() -> ManualClock {
+    ManualClock::new(Timestamp::from_unix_micros(1_795_161_822_123_456))
+}
+
+/// Runs the suite over a layer.
+///
+/// # Panics
+/// When a case fails; when one that passes without the layer does not apply with it and is not among `lost`; and when
+/// one of `lost` passes after all.
+pub(crate) async fn check<S: System>(name: &str, wrap: Wrap, lost: &[&str]) {
+    let bare = S::bare_results().get_or_init(|| async { run_all(&S::wrapped(|inner, _| inner)).await }).await;
+    let report = run_all(&S::wrapped(wrap)).await;
+    let totals = report.to_string();
+    // Past the test runner's capture: the figures of the README. If it cannot be written, nobody reads.
+    let _ = writeln!(std::io::stderr(), "{name} on {}: {}", S::NAME, totals.lines().last().unwrap_or_default());
+    let mut complaints = Vec::new();
+    for (case, outcome) in report.results() {
+        let passes_bare = bare.outcome(case.name()) == Some(&Outcome::Passed);
+        let is_lost = lost.contains(&case.name());
+        match outcome {
+            Outcome::Passed if is_lost => complaints.push(format!("{}: passes, and is listed as lost", case.name())),
+            Outcome::NotApplicable(_) if passes_bare && !is_lost => {
+                complaints.push(format!("{}: {outcome}; it passes without the layer", case.name()));
+            }
+            outcome if !outcome.is_ok() => complaints.push(format!("{}: {outcome}", case.name())),
+            _ => {}
+        }
+    }
+    assert!(complaints.is_empty(), "{name} on {}:\n{}", S::NAME, complaints.join("\n"));
+}
+
+/// A test for each system, which runs the whole suite over `$wrap`. What comes after it are the names of the cases that
+/// pass without the layer and do not apply with it.
+macro_rules! suite {
+    ($wrap:path) => {
+        crate::common::suite!($wrap, lost: &[]);
+    };
+    ($wrap:path, lost: $lost:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn memory() {
+            crate::common::check::<crate::common::Memory>(module_path!(), $wrap, $lost).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn sqlite() {
+            crate::common::check::<crate::common::Sqlite>(module_path!(), $wrap, $lost).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn cloudflare() {
+            crate::common::check::<crate::common::Cloudflare>(module_path!(), $wrap, $lost).await;
+        }
+    };
+}
+pub(crate) use suite;
