@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::capabilities::{Capabilities, Support};
+use crate::capabilities::Capabilities;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::gate::{Gate, InFlight};
-use crate::outcome::{DeleteOutcome, SetOutcome, SetStatus};
+use crate::outcome::{DeleteOutcome, SetOutcome};
 use crate::resolver::{Policy, Resolver};
 
 /// What is behind a [`Store`](crate::Store). Calls, batches and walks work on this one; nothing here knows of them.
@@ -115,55 +115,24 @@ impl Handle {
         self.explain(error, operation).placed(at.and_then(index_of), key)
     }
 
-    /// What a restricted handle may report of an outcome (CAP-4). A met condition says it by itself (SET-5).
+    /// What a restricted handle may report of an outcome (CAP-4).
     pub(crate) fn shown_outcome(&self, outcome: SetOutcome, unconditional: bool) -> SetOutcome {
-        if !self.restricted {
-            return outcome;
-        }
-        let status = match outcome.status() {
-            SetStatus::Created | SetStatus::Updated if unconditional && !self.capabilities.reports_set_outcome => {
-                SetStatus::Stored
-            }
-            status => status,
-        };
-        let shown = SetOutcome::new(status);
-        match outcome.version() {
-            Some(version) if self.capabilities.if_version != Support::None => shown.with_version(version.clone()),
-            _ => shown,
-        }
+        if self.restricted { self.capabilities.show_outcome(outcome, unconditional) } else { outcome }
     }
 
-    /// What a restricted handle may report of a delete without a version (CAP-4). A met version says it by itself, as
-    /// in SET-5.
-    pub(crate) fn shown_delete(&self, outcome: DeleteOutcome) -> DeleteOutcome {
-        match outcome {
-            DeleteOutcome::Deleted | DeleteOutcome::NotFound if !self.capabilities.reports_delete_outcome => {
-                DeleteOutcome::Accepted
-            }
-            outcome => outcome,
-        }
+    /// What this handle may report of a delete without a version (CAP-4).
+    pub(crate) const fn shown_delete(&self, outcome: DeleteOutcome) -> DeleteOutcome {
+        self.capabilities.show_delete(outcome)
     }
 
     /// The same for one key of `delete_many`. A store that does not support it reports what it happens to know; a
     /// restricted handle reports nothing then, as the others would not.
     pub(crate) fn shown_delete_of_many(&self, outcome: DeleteOutcome) -> DeleteOutcome {
-        match outcome {
-            DeleteOutcome::Deleted | DeleteOutcome::NotFound
-                if self.restricted && !self.capabilities.reports_delete_many_outcome =>
-            {
-                DeleteOutcome::Accepted
-            }
-            outcome => outcome,
-        }
+        if self.restricted { self.capabilities.show_delete_of_many(outcome) } else { outcome }
     }
 
-    pub(crate) fn shown_entry(&self, mut entry: Entry) -> Entry {
-        if self.restricted {
-            let absent = |support| support == Support::None;
-            let capabilities = &self.capabilities;
-            entry.hide(absent(capabilities.metadata), !capabilities.expiry_read, absent(capabilities.if_version));
-        }
-        entry
+    pub(crate) fn shown_entry(&self, entry: Entry) -> Entry {
+        if self.restricted { self.capabilities.show_entry(entry) } else { entry }
     }
 }
 

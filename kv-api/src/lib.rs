@@ -15,6 +15,8 @@ mod expiry;
 mod gate;
 mod handle;
 mod json;
+#[cfg(feature = "key-locks")]
+mod key_locks;
 mod listing;
 mod metadata;
 mod outcome;
@@ -25,6 +27,7 @@ mod request_rate;
 mod resolver;
 mod seen;
 mod set_item;
+mod shown;
 mod stable_hash;
 mod store;
 mod store_url;
@@ -47,6 +50,8 @@ pub use envelope::{Envelope, JsonForm};
 pub use error::{Error, ErrorKind, Feature, Reason, Result, Retry};
 pub use expiry::{Expiry, ExpiryPrecedence, MinTtl};
 pub use json::{JsonError, JsonProblem, JsonText, NESTING_MAX, quoted as json_quoted};
+#[cfg(feature = "key-locks")]
+pub use key_locks::{KeyLocks, KeyTurn};
 pub use metadata::{IntoMetadata, Metadata};
 pub use outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
 pub use page::{ListItem, ListedMetadata, Page, RawPage};

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use crate::capabilities::ListOrder;
 use crate::cursor::CursorScope;
-use crate::entry::EntryExpiry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Handle;
-use crate::page::{ListItem, ListedMetadata, Page, RawPage};
+use crate::page::{ListItem, Page, RawPage};
 use crate::seen::Seen;
 
 /// What a cursor of this handle is bound to.
@@ -60,26 +59,16 @@ pub(crate) fn protocol(message: impl Into<Cow<'static, str>>) -> Error {
 }
 
 /// Items as the handle shows them: without the handle's prefix, and without what a restricted handle may not report.
-pub(crate) fn shown_items(handle: &Handle, mut items: Vec<ListItem>) -> Vec<ListItem> {
-    let capabilities = handle.capabilities();
-    let handle_prefix = handle.prefix();
-    for item in &mut items {
-        if !handle_prefix.is_empty() {
-            item.key.drain(..handle_prefix.len());
+pub(crate) fn shown_items(handle: &Handle, items: Vec<ListItem>) -> Vec<ListItem> {
+    let prefix_bytes = handle.prefix().len();
+    let shown = items.into_iter().map(|mut item| {
+        if prefix_bytes > 0 {
+            item.key.drain(..prefix_bytes);
         }
-        if !capabilities.list_metadata {
-            item.metadata = ListedMetadata::NotReported;
-        }
-        if !capabilities.list_expiry {
-            item.expiry = EntryExpiry::Unknown;
-        }
-        if !capabilities.list_value_bytes {
-            item.value_bytes = None;
-        }
-    }
+        handle.capabilities().show_item(item)
+    });
     // The key that is the handle's prefix and nothing more has no name here (NS-2).
-    items.retain(|item| !item.key.is_empty());
-    items
+    shown.filter(|item| !item.key.is_empty()).collect()
 }
 
 /// A single page, with a cursor that another process can use.

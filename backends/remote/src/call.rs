@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, poll_immediate, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, Result, Retry, SetOutcome, SetStatus};
+use kv_api::{Clock, DeleteOutcome, Error, ErrorKind, KeyLocks, KeyTurn, Result, Retry, SetOutcome, SetStatus};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::idempotency::Idempotency;
-use crate::key_locks::{KeyLocks, KeyTurn};
 use crate::settings::RemoteSettings;
 
 /// The answer to a request, and whether it is the whole story.

@@ -6,7 +6,6 @@ mod env;
 #[cfg(feature = "http")]
 pub mod http;
 mod idempotency;
-mod key_locks;
 mod list_position;
 mod look_then_write;
 mod no_connection;
@@ -22,7 +21,7 @@ pub use batch::{BulkAnswer, BulkLimits, rejected_batch_item, send_bulk};
 pub use call::{Call, Remote, Reply, as_not_applied};
 pub use env::secret_from_env;
 pub use idempotency::Idempotency;
-pub use key_locks::KeyTurn;
+pub use kv_api::KeyTurn;
 pub use list_position::ListPosition;
 pub use look_then_write::look_then_write;
 pub use no_connection::no_connection;

@@ -6,18 +6,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// One lock for each key that a call is at work on. A key is known by a keyed hash of 64 bits: two keys with one hash
-/// would wait for each other, and nothing worse.
+/// One lock for each key that a call is at work on: for an adapter or a layer that looks and then writes (SET-6). A key
+/// is known by a keyed hash of 64 bits: two keys with one hash would wait for each other, and nothing worse.
 ///
-/// The locks are fair: who came first is first. A waiter or holder that is dropped makes way at once.
+/// The locks are fair: who came first is first. A waiter or holder that is dropped makes way at once. They need no
+/// runtime.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use futures_util::FutureExt;
+/// let locks = kv_api::KeyLocks::default();
+/// let turn = locks.exclusive(["k"]).await;
+/// assert!(locks.shared(["a", "k"]).now_or_never().is_none()); // it would wait
+/// drop(turn);
+/// assert!(locks.shared(["a", "k"]).now_or_never().is_some());
+/// # });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct KeyLocks {
+pub struct KeyLocks {
     hasher: RandomState,
     /// Only of keys that a call holds or waits for.
     locks: Mutex<HashMap<u64, Arc<RwLock<()>>>>,
 }
 
-/// A key, or some, that no other call changes meanwhile. Ends when it is dropped.
+/// A key, or some, that no other call changes meanwhile ([`KeyLocks`]). Ends when it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct KeyTurn<'a> {
@@ -48,7 +61,7 @@ struct Entry<'a> {
 
 impl KeyLocks {
     /// Keys for one call alone. As all do, it takes several in one order, so that no two calls wait for each other.
-    pub(crate) async fn exclusive<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> KeyTurn<'_> {
+    pub async fn exclusive<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> KeyTurn<'_> {
         let hashes = self.in_order(keys);
         let mut held = Vec::with_capacity(hashes.len());
         for hash in hashes {
@@ -60,7 +73,7 @@ impl KeyLocks {
     }
 
     /// Keys together with other calls that share them.
-    pub(crate) async fn shared<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> KeyTurn<'_> {
+    pub async fn shared<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> KeyTurn<'_> {
         let hashes = self.in_order(keys);
         let mut held = Vec::with_capacity(hashes.len());
         for hash in hashes {
