@@ -2,10 +2,10 @@
 
 pub use kv_api;
 pub use kv_api::{
-    Backend, BatchOutcome, Capabilities, Clock, Condition, Consistency, Cursor, DeleteOutcome, Entry, EntryExpiry,
-    Error, ErrorKind, ExpectedVersion, ExpiryPrecedence, Feature, ListItem, ListOrder, ListedMetadata, Metadata,
-    MinTtl, Page, Reason, RequestRate, Result, Retry, SetItem, SetOutcome, SetStatus, Store, StoreUrl, Support, Timer,
-    Timestamp, Value, ValueKind, ValueKinds, Version,
+    Backend, BackendExt, BatchOutcome, Capabilities, Clock, Condition, Consistency, Cursor, DeleteOutcome, Entry,
+    EntryExpiry, Error, ErrorKind, ExpectedVersion, ExpiryPrecedence, Feature, Layer, ListItem, ListOrder,
+    ListedMetadata, Metadata, MinTtl, Page, Reason, RequestRate, Result, Retry, SetItem, SetOutcome, SetStatus, Stack,
+    Store, StoreUrl, Support, Timer, Timestamp, Value, ValueKind, ValueKinds, Version,
 };
 #[cfg(feature = "backendless")]
 #[doc(inline)]
@@ -99,11 +99,40 @@ pub async fn open(url: &str) -> Result<Store> {
     let mut url: StoreUrl = url.parse()?;
     let best_effort = url.take_parsed("best_effort", "true or false")?.unwrap_or(false);
     let min_ttl = url.take_parsed::<MinTtl>("min_ttl", "reject or round_up")?.unwrap_or_default();
-    let store = Store::from_arc(open_backend(url).await?).with_min_ttl(min_ttl);
+    let store = Store::from_arc(open_at(url).await?).with_min_ttl(min_ttl);
     Ok(if best_effort { store.allow_best_effort() } else { store })
 }
 
-async fn open_backend(url: StoreUrl) -> Result<Arc<dyn Backend>> {
+/// Opens the backend that `url` names, to put [layers](Layer) before it. It is the same as in [`open`], but for the two
+/// options that all backends know: they are choices of a handle.
+///
+/// # Errors
+/// As [`open`]. `InvalidArgument` with [`Reason::UnknownOption`] for `best_effort` and `min_ttl`.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # #[cfg(feature = "memory")] {
+/// use kv_backends::{BackendExt, Stack, open_backend};
+/// let store = open_backend("memory:").await?.layer(&Stack::new()).into_store();
+/// store.set("greeting", "hello").await?;
+/// # }
+/// # Ok::<(), kv_backends::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub async fn open_backend(url: &str) -> Result<Arc<dyn Backend>> {
+    let mut url: StoreUrl = url.parse()?;
+    for (option, choice) in [("best_effort", "allow_best_effort"), ("min_ttl", "with_min_ttl")] {
+        if url.take_option(option).is_some() {
+            let message =
+                format!("the option {option} is a choice of a store, not of its backend: call {choice} on the store");
+            return Err(Error::invalid(Reason::UnknownOption, message));
+        }
+    }
+    open_at(url).await
+}
+
+async fn open_at(url: StoreUrl) -> Result<Arc<dyn Backend>> {
     match url.scheme() {
         #[cfg(feature = "memory")]
         "memory" => Ok(Arc::new(memory::MemoryStore::with_config(memory::MemoryConfig::from_url(url)?))),

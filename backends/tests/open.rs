@@ -185,3 +185,20 @@ async fn sqlite_opens_by_its_url_and_keeps_what_it_was_given() {
     let store = kv_backends::open(&url).await.unwrap();
     assert_eq!(store.get("k").await.unwrap(), Some(kv_backends::Value::from("v")));
 }
+
+#[cfg(feature = "memory")]
+#[tokio::test]
+async fn a_backend_is_opened_by_its_url_and_a_choice_of_a_handle_is_refused() {
+    use kv_backends::{BackendExt, Stack, open_backend};
+    let store = open_backend("memory:").await.unwrap().layer(&Stack::new()).into_store();
+    store.set("k", "v").await.unwrap();
+    assert!(store.exists("k").await.unwrap());
+    for (url, named) in
+        [("memory:?best_effort=true", "allow_best_effort"), ("memory:?min_ttl=round_up", "with_min_ttl")]
+    {
+        let error = open_backend(url).await.unwrap_err();
+        assert_eq!(error.reason(), Some(&Reason::UnknownOption), "{error}");
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    assert_eq!(open_backend("gopher:x").await.unwrap_err().reason(), Some(&Reason::UnknownScheme));
+}

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kv_api::{Clock, ManualClock, Result, Store, Timestamp};
 
@@ -70,6 +71,33 @@ impl Fixture {
             secret: None,
             _guard: None,
         }
+    }
+
+    /// The same around a wrapped store. `key` is under which key the system keeps what the wrapped store shows under
+    /// one.
+    pub(crate) fn wrapped<W>(mut self, wrap: W, key: fn(String) -> String) -> Self
+    where
+        W: Fn(Store) -> Store + Clone + Send + Sync + 'static,
+    {
+        let opened = |opening: BoxFuture<'static, Result<Store>>, wrap: &W| {
+            let wrap = wrap.clone();
+            Box::pin(opening.map(move |store| store.map(wrap))) as BoxFuture<'static, Result<Store>>
+        };
+        let again = |open: Reopen| {
+            let wrap = wrap.clone();
+            Box::new(move || opened(open(), &wrap)) as Reopen
+        };
+        self.reopen = self.reopen.map(again);
+        self.open_with_wrong_credentials = self.open_with_wrong_credentials.map(again);
+        let elsewhere = wrap.clone();
+        self.open_namespace =
+            self.open_namespace.map(|open| Box::new(move |name| opened(open(name), &elsewhere)) as OpenNamespace);
+        self.write_foreign =
+            self.write_foreign.map(|write| Box::new(move |name, text| write(key(name), text)) as WriteForeign);
+        self.write_foreign_type =
+            self.write_foreign_type.map(|write| Box::new(move |name| write(key(name))) as WriteForeignType);
+        self.store = wrap(self.store);
+        self
     }
 
     /// Keeps `guard` until the case has ended: a temporary folder, a server.

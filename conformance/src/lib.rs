@@ -8,6 +8,7 @@ mod clock;
 mod context;
 mod expiring;
 mod harness;
+mod layered;
 pub mod logs;
 mod model;
 mod outcome;
@@ -16,10 +17,13 @@ mod races;
 mod report;
 mod rules;
 mod samples;
+#[doc(hidden)]
+pub mod wrappers;
 
 pub use case::Case;
 pub use clock::{ClientClock, OffsetClock};
 pub use harness::{Fault, Faults, Fixture, Harness, Time};
+pub use layered::Layered;
 pub use outcome::Outcome;
 pub use report::{Report, run_all};
 pub use rules::RULES;

@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "the bugs are planted by another test")]
 mod reference;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use kv_api::{Capabilities, Consistency, ItemLimit, ListOrder, Support, Timestamp, ValueKind, ValueKinds};
@@ -64,16 +65,16 @@ restricted! {
     bytes_only: ALL.with_value_kinds(ValueKinds::NONE.with(ValueKind::Bytes)).with_counters(Support::None, 0, 0),
         refuses [cap_1_text_is_kept_or_refused, cap_1_json_is_kept_or_refused];
     json_only: ALL.with_value_kinds(ValueKinds::NONE.with(ValueKind::Json)), refuses [cap_1_text_is_kept_or_refused];
-    keys_of_6_to_100_bytes_and_forbidden_ones: ALL.with_key_bytes(6, 100).with_forbidden_keys(&["forbidden", "..", "keys--"]),
+    keys_of_6_to_100_bytes_and_forbidden_ones: ALL.with_key_bytes(6, 100).with_forbidden_keys(const { &[Cow::Borrowed("forbidden"), Cow::Borrowed(".."), Cow::Borrowed("keys--")] }),
         refuses [];
-    small_items: ALL.with_item_limits(&[
+    small_items: ALL.with_item_limits(const { &[
         ItemLimit::metadata_bytes(1024),
         ItemLimit::new("item_bytes_max", 2048, |item| {
             let metadata = item.metadata.map_or(0, |metadata| metadata.as_bytes().len());
             (item.key.len() + item.value.as_bytes().len() + metadata) as u64
         }),
-    ]), refuses [];
-    an_item_too_large_to_write: ALL.with_item_limits(&[ItemLimit::value_bytes(5 * 1024 * 1024)]), refuses [];
+    ] }), refuses [];
+    an_item_too_large_to_write: ALL.with_item_limits(const { &[ItemLimit::value_bytes(5 * 1024 * 1024)] }), refuses [];
     everything_with_a_race_window: ALL
         .with_if_not_exists(Support::BestEffort)
         .with_if_exists(Support::BestEffort)

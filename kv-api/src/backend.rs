@@ -9,9 +9,11 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::capabilities::Capabilities;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
+use crate::forward_backend;
+use crate::methods::Methods;
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
 use crate::page::RawPage;
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
@@ -20,10 +22,10 @@ use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, Read
 /// answers with plain data; it adds native code and retry class to its errors, the handle adds store, operation and
 /// key.
 ///
-/// Required are [`capabilities`](Self::capabilities), [`read`](Self::read), [`write`](Self::write) and
-/// [`delete`](Self::delete). The `*_many` defaults call the single forms within a bounded window; the other defaults
-/// answer `Internal`, "declared but not implemented", which the conformance suite finds. So a method added later breaks
-/// no adapter.
+/// Required is what no default could get right for a wrapper of another backend. The `*_many` defaults call the single
+/// forms within a bounded window. What else has a default is optional: [`methods`](Self::methods) says what of it is
+/// implemented, and what is not is refused to callers, whatever the capabilities say. So a method that is added later
+/// breaks no adapter and leads no call around a wrapper (LAYER-1).
 ///
 /// A future that is dropped leaves each entry whole and blocks no other call (ERR-6).
 #[async_trait]
@@ -31,17 +33,20 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// What this instance supports; the same for its whole life.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Names the data this instance shows, the same in every process: a cursor made for another is refused (LIST-3). An
-    /// identity that lies with the data, or else the address and the names that lead to it; never a credential (NS-3).
-    /// The empty default is for a system with a single store.
-    fn scope(&self) -> &str {
-        ""
+    /// The optional methods that this backend implements; none by default. A capability without its method counts as
+    /// not supported, and without a method for many items each is a request of its own.
+    fn methods(&self) -> Methods {
+        Methods::NONE
     }
 
-    /// The clock that the adapter and the handle share (EXP-10).
-    fn clock(&self) -> &dyn Clock {
-        &SystemClock
-    }
+    /// Names the data this instance shows, the same in every process: a cursor made for another is refused (LIST-3). An
+    /// identity that lies with the data, or else the address and the names that lead to it; never a credential (NS-3).
+    /// Empty for a system with a single store.
+    fn scope(&self) -> &str;
+
+    /// The clock that the adapter and the handle share (EXP-10); [`SystemClock`](crate::SystemClock) unless it was
+    /// given another.
+    fn clock(&self) -> &dyn Clock;
 
     /// Reads at once, for a store that need not wait: then no future is made. `None`, the default, asks for
     /// [`read`](Self::read), and nothing must have been done. Never blocks on I/O or on a lock that is held for long.
@@ -112,15 +117,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
     }
 
     /// One cheap read that proves address, credentials and namespace (LIFE-1).
-    async fn ping(&self) -> Result<()> {
-        Ok(())
-    }
+    async fn ping(&self) -> Result<()>;
 
     /// Lets go of connections and files. The handle calls it after the last call in flight has ended (LIFE-2), and
     /// again when a caller closes again: then it finishes what a dropped call of it left, and else has nothing to do.
-    async fn close(&self) -> Result<()> {
-        Ok(())
-    }
+    async fn close(&self) -> Result<()>;
 }
 
 /// Runs the calls in order, [`WINDOW`] of them under way at once; each is made when its turn comes. The stream is
@@ -133,68 +134,21 @@ fn in_window<'a, T: Send + 'a>(calls: impl Iterator<Item = BoxFuture<'a, T>> + S
 /// How many single calls the `*_many` defaults have under way at once.
 const WINDOW: usize = 16;
 
-/// Forwards every method: one that was left out would quietly fall back to its default.
-macro_rules! forward {
+/// A pointer is the backend it points to.
+macro_rules! pointer {
     ($pointer:ident) => {
-        #[async_trait]
         #[deny(clippy::missing_trait_methods, reason = "a wrapper must not fall back to a default")]
         impl<B: Backend + ?Sized> Backend for $pointer<B> {
-            fn capabilities(&self) -> &Capabilities {
-                (**self).capabilities()
-            }
-            fn scope(&self) -> &str {
-                (**self).scope()
-            }
-            fn clock(&self) -> &dyn Clock {
-                (**self).clock()
-            }
-            fn read_now(&self, read: &Read<'_>) -> Option<Result<Option<Entry>>> {
-                (**self).read_now(read)
-            }
-            fn write_now(&self, write: &Write<'_>) -> Option<Result<SetOutcome>> {
-                (**self).write_now(write)
-            }
-            async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
-                (**self).read(read).await
-            }
-            async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
-                (**self).write(write).await
-            }
-            async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
-                (**self).delete(delete).await
-            }
-            async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
-                (**self).read_many(reads).await
-            }
-            async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
-                (**self).write_many(writes).await
-            }
-            async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
-                (**self).delete_many(deletes).await
-            }
-            async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
-                (**self).write_all_or_nothing(writes).await
-            }
-            async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
-                (**self).list(page).await
-            }
-            async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
-                (**self).increment(increment).await
-            }
-            async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
-                (**self).expire(expire).await
-            }
-            async fn ping(&self) -> Result<()> {
-                (**self).ping().await
-            }
-            async fn close(&self) -> Result<()> {
-                (**self).close().await
-            }
+            forward_backend!(@forward self, **self, capabilities);
+            forward_backend!(self => **self;
+                forward: [scope, clock, read_now, write_now, read, write, delete, read_many, write_many, delete_many,
+                    write_all_or_nothing, list, increment, expire, ping, close],
+                implement: []);
         }
     };
 }
-forward!(Arc);
-forward!(Box);
+pointer!(Arc);
+pointer!(Box);
 
 #[cfg(test)]
 mod tests {

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::error::Feature;
+use crate::error::{Error, Feature, Result};
 use crate::metadata::Metadata;
+use crate::methods::{Method, Methods};
 use crate::request_rate::RequestRate;
 use crate::value::Value;
 use crate::value_kind::ValueKind;
@@ -159,38 +161,73 @@ impl<'a> ItemParts<'a> {
 }
 
 /// A limit on the size of an item, measured in the target's own encoding by a pure function (CHK-2).
-#[derive(Clone, Copy)]
+///
+/// ```
+/// use kv_api::{ItemLimit, ItemParts, Value};
+/// let sealed = ItemLimit::measured_by("sealed_bytes_max", 100, |item| item.value.as_bytes().len() as u64 + 40);
+/// assert_eq!(sealed.measure(ItemParts::new("k", &Value::from("12345"), None, false)), 45);
+/// ```
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ItemLimit {
     /// The name an error gives, such as `value_bytes_max`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The greatest size that is accepted.
     pub max: u64,
-    /// The size of an item in the unit of `max`.
-    pub measure: fn(ItemParts<'_>) -> u64,
+    measure: Measure,
+}
+
+#[derive(Clone)]
+enum Measure {
+    Plain(fn(ItemParts<'_>) -> u64),
+    /// One that knows more than the item, such as how another limit measures it.
+    Captured(Arc<dyn Fn(ItemParts<'_>) -> u64 + Send + Sync>),
 }
 
 impl ItemLimit {
     /// A limit of this name: `max` in the unit of `measure`.
     #[must_use]
     pub const fn new(name: &'static str, max: u64, measure: fn(ItemParts<'_>) -> u64) -> Self {
-        Self { name, max, measure }
+        Self { name: Cow::Borrowed(name), max, measure: Measure::Plain(measure) }
+    }
+
+    /// The same, with a measure that captures what it needs. It must be pure all the same.
+    #[must_use]
+    pub fn measured_by(
+        name: impl Into<Cow<'static, str>>,
+        max: u64,
+        measure: impl Fn(ItemParts<'_>) -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), max, measure: Measure::Captured(Arc::new(measure)) }
     }
 
     /// A limit on the bytes of the value as it is.
     #[must_use]
     pub const fn value_bytes(max: u64) -> Self {
-        Self { name: "value_bytes_max", max, measure: |item| item.value.as_bytes().len() as u64 }
+        Self::new("value_bytes_max", max, |item| item.value.as_bytes().len() as u64)
     }
 
     /// A limit on the bytes of the metadata's compact JSON text (META-1).
     #[must_use]
     pub const fn metadata_bytes(max: u64) -> Self {
-        Self {
-            name: "metadata_bytes_max",
-            max,
-            measure: |item| item.metadata.map_or(0, |metadata| metadata.as_bytes().len() as u64),
+        Self::new("metadata_bytes_max", max, |item| {
+            item.metadata.map_or(0, |metadata| metadata.as_bytes().len() as u64)
+        })
+    }
+
+    /// The size of an item, in the unit of [`max`](Self::max).
+    #[must_use]
+    pub fn measure(&self, item: ItemParts<'_>) -> u64 {
+        match &self.measure {
+            Measure::Plain(measure) => measure(item),
+            Measure::Captured(measure) => measure(item),
         }
+    }
+
+    /// Refuses an item that is above the limit.
+    pub(crate) fn check(&self, item: ItemParts<'_>) -> Result<()> {
+        let found = self.measure(item);
+        if found > self.max { Err(Error::limit(self.name.clone(), self.max, found)) } else { Ok(()) }
     }
 }
 
@@ -209,7 +246,7 @@ impl fmt::Debug for ItemLimit {
 ///     .with_value_kinds(ValueKinds::NONE.with(ValueKind::Text))
 ///     .with_if_not_exists(Support::Native)
 ///     .with_key_bytes(1, 512)
-///     .with_item_limits(&[ItemLimit::value_bytes(1024)]);
+///     .with_item_limits(const { &[ItemLimit::value_bytes(1024)] });
 /// assert_eq!(CAPABILITIES.if_not_exists, Support::Native);
 /// assert_eq!(CAPABILITIES.counters, Support::None); // the default
 /// ```
@@ -291,7 +328,7 @@ pub struct Capabilities {
     /// When a write is seen (SET-7).
     pub consistency: Consistency,
     /// Keys the system cannot hold (KEY-2).
-    pub forbidden_keys: Cow<'static, [&'static str]>,
+    pub forbidden_keys: Cow<'static, [Cow<'static, str>]>,
     /// The least length of a key in bytes of UTF-8; at least 1 (KEY-1).
     pub key_bytes_min: usize,
     /// The greatest length of a key in bytes of UTF-8 (KEY-1).
@@ -452,8 +489,8 @@ impl Capabilities {
 
     /// Sets the keys that the system cannot hold; none by default.
     #[must_use]
-    pub const fn with_forbidden_keys(mut self, keys: &'static [&'static str]) -> Self {
-        // The old value is borrowed and owns nothing; forgetting it is what makes this possible in a `const fn`.
+    pub const fn with_forbidden_keys(mut self, keys: &'static [Cow<'static, str>]) -> Self {
+        // Forgetting the old value is what makes this possible in a `const fn`: a default owns nothing.
         mem::forget(mem::replace(&mut self.forbidden_keys, Cow::Borrowed(keys)));
         self
     }
@@ -499,6 +536,27 @@ impl Capabilities {
     #[must_use]
     pub const fn supports(&self, feature: Feature) -> bool {
         self.support(feature).is_full()
+    }
+
+    /// What is left of these capabilities where only `methods` of the optional methods are implemented (LAYER-1).
+    pub(crate) fn masked_by(mut self, methods: Methods) -> Self {
+        for (support, method) in [
+            (&mut self.all_or_nothing, Method::WriteAllOrNothing),
+            (&mut self.list, Method::List),
+            (&mut self.counters, Method::Increment),
+            (&mut self.expire, Method::Expire),
+        ] {
+            if !methods.contains(method) {
+                *support = Support::None;
+            }
+        }
+        if !methods.contains(Method::WriteMany) {
+            self.bulk_write_items = 1;
+        }
+        if !methods.contains(Method::ReadMany) {
+            self.bulk_read_items = 1;
+        }
+        self
     }
 
     /// The greatest size allowed by a limit of this name, where there is one.
@@ -558,10 +616,10 @@ impl Capabilities {
             request_rate: slower_rate(self.request_rate, other.request_rate),
             entry_snapshot: self.entry_snapshot && other.entry_snapshot,
             consistency: weaker_consistency(self.consistency, other.consistency),
-            forbidden_keys: self.forbidden_keys.iter().chain(&*other.forbidden_keys).copied().collect(),
+            forbidden_keys: self.forbidden_keys.iter().chain(&*other.forbidden_keys).cloned().collect(),
             key_bytes_min: self.key_bytes_min.max(other.key_bytes_min),
             key_bytes_max: self.key_bytes_max.min(other.key_bytes_max),
-            item_limits: self.item_limits.iter().chain(&*other.item_limits).copied().collect(),
+            item_limits: self.item_limits.iter().chain(&*other.item_limits).cloned().collect(),
         }
     }
 }

@@ -131,7 +131,7 @@ pub enum Reason {
     /// A limit was passed (CHK-2, KEY-1).
     Limit {
         /// The name of the limit as the capabilities have it, such as `key_bytes_max`.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What the limit allows.
         allowed: u64,
         /// What was found, in the same unit.
@@ -244,7 +244,7 @@ pub enum Reason {
 /// use kv_api::{Error, ErrorKind, Reason, Retry};
 /// let error = Error::limit("key_bytes_max", 512, 513).with_store("cloudflare").with_operation("set").with_key("k");
 /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-/// assert_eq!(error.reason(), Some(&Reason::Limit { name: "key_bytes_max", allowed: 512, found: 513 }));
+/// assert_eq!(error.reason(), Some(&Reason::Limit { name: "key_bytes_max".into(), allowed: 512, found: 513 }));
 /// assert_eq!(error.retry(), Retry::Never);
 /// assert_eq!(error.to_string(), r#"cloudflare: set "k": invalid argument: key_bytes_max is 512, found 513"#);
 /// ```
@@ -304,8 +304,10 @@ impl Error {
 
     /// `InvalidArgument`: a limit was passed (CHK-2). Names the limit, what is allowed and what was found.
     #[must_use]
-    pub fn limit(name: &'static str, allowed: u64, found: u64) -> Self {
-        Self::invalid(Reason::Limit { name, allowed, found }, format!("{name} is {allowed}, found {found}"))
+    pub fn limit(name: impl Into<Cow<'static, str>>, allowed: u64, found: u64) -> Self {
+        let name = name.into();
+        let message = format!("{name} is {allowed}, found {found}");
+        Self::invalid(Reason::Limit { name, allowed, found }, message)
     }
 
     /// `Unsupported`: the store does not support `feature` (CAP-1).

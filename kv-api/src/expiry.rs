@@ -124,17 +124,12 @@ impl ExpiryOptions {
     }
 
     fn resolve_expire_at(self, at: Timestamp, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
-        if capabilities.expire_at == Support::None {
-            return Err(Error::unsupported(Feature::ExpireAt));
-        }
-        if at <= now {
+        let kept = kept_time(at, capabilities);
+        // What the caller sees first is that the time is past, unless the store takes no times at all.
+        if capabilities.expire_at != Support::None && at <= now {
             return Err(Error::invalid(Reason::ExpiryInPast, format!("the expiry {at} is not in the future")));
         }
-        let latest = latest(capabilities);
-        let at = at
-            .checked_ceil_to(capabilities.expiry_resolution)
-            .filter(|at| *at <= latest)
-            .ok_or_else(|| too_late(latest))?;
+        let at = kept?;
         if at.saturating_since(now) >= capabilities.expiry_min {
             Ok(Expiry::At(at))
         } else {
@@ -158,6 +153,51 @@ impl ExpiryOptions {
             )),
         }
     }
+}
+
+/// An expiry as it was resolved, and against which minimum: so that a wrapper's request is judged anew only where it
+/// differs. Judged twice by a clock that runs, an expiry of just the minimum would be refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Judged {
+    expiry: Expiry,
+    minimum: Duration,
+}
+
+impl Judged {
+    pub(crate) const fn new(expiry: Expiry, capabilities: &Capabilities) -> Self {
+        Self { expiry, minimum: capabilities.expiry_min }
+    }
+
+    /// What `expiry` is for a backend with these capabilities (LAYER-2).
+    pub(crate) fn resolve(
+        self,
+        expiry: Expiry,
+        capabilities: &Capabilities,
+        clock: &dyn Clock,
+    ) -> Result<(Expiry, Self)> {
+        let (ttl, expire_at) = match expiry {
+            Expiry::Never => (None, None),
+            Expiry::After(ttl) => (Some(ttl), None),
+            Expiry::At(at) => (None, Some(at)),
+        };
+        let options = ExpiryOptions { ttl, expire_at, ..ExpiryOptions::default() };
+        let resolved = match expiry {
+            Expiry::At(at) if expiry == self.expiry && capabilities.expiry_min <= self.minimum => {
+                Expiry::At(kept_time(at, capabilities)?)
+            }
+            _ => options.resolve(capabilities, clock)?,
+        };
+        Ok((resolved, Self::new(resolved, capabilities)))
+    }
+}
+
+/// The time as the store keeps it (EXP-4), whenever that is.
+fn kept_time(at: Timestamp, capabilities: &Capabilities) -> Result<Timestamp> {
+    if capabilities.expire_at == Support::None {
+        return Err(Error::unsupported(Feature::ExpireAt));
+    }
+    let latest = latest(capabilities);
+    at.checked_ceil_to(capabilities.expiry_resolution).filter(|at| *at <= latest).ok_or_else(|| too_late(latest))
 }
 
 fn latest(capabilities: &Capabilities) -> Timestamp {

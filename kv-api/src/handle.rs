@@ -25,7 +25,7 @@ pub(crate) struct Handle {
 
 impl Handle {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        let capabilities = backend.capabilities().clone();
+        let capabilities = offered(&*backend);
         Self {
             backend,
             capabilities,
@@ -59,6 +59,13 @@ impl Handle {
     pub(crate) fn restrict_to(&mut self, other: &Capabilities) {
         self.capabilities = self.capabilities.restricted_to(other);
         self.restricted = true;
+    }
+
+    /// The same handle on another backend, which stands before this one's.
+    pub(crate) fn set_backend(&mut self, change: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) {
+        self.backend = change(Arc::clone(&self.backend));
+        let offered = offered(&*self.backend);
+        self.capabilities = if self.restricted { offered.restricted_to(&self.capabilities) } else { offered };
     }
 
     pub(crate) fn resolver(&self) -> Resolver<'_> {
@@ -134,6 +141,11 @@ impl Handle {
     pub(crate) fn shown_entry(&self, entry: Entry) -> Entry {
         if self.restricted { self.capabilities.show_entry(entry) } else { entry }
     }
+}
+
+/// What a backend reports and also implements (LAYER-1).
+fn offered(backend: &dyn Backend) -> Capabilities {
+    backend.capabilities().clone().masked_by(backend.methods())
 }
 
 /// An adapter that answered too little or too much: which answer is whose is not known.

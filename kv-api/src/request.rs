@@ -1,4 +1,4 @@
-//! Resolved requests: what an adapter receives. Only [`Resolver`](crate::Resolver) builds them, so none can hold an
+//! Resolved requests: what an adapter receives. Only [`Resolver`](crate::Resolver) and `parts.rs` build them, so none can hold an
 //! invalid key, two expiries, an option that is not supported, an item above its limits, an empty batch, or one key
 //! twice (CHK-1).
 
@@ -8,9 +8,10 @@ use std::num::NonZeroUsize;
 use crate::condition::Condition;
 use crate::entry::Fields;
 use crate::error::{Error, Result};
-use crate::expiry::Expiry;
+use crate::expiry::{Expiry, Judged};
 use crate::metadata::Metadata;
-use crate::set_item::SetItem;
+use crate::parts::{DeleteParts, ExpireParts, IncrementParts, ListPageParts, ReadParts, WriteParts};
+use crate::set_item::{SetItem, SetOptions};
 use crate::value::Value;
 use crate::version::Version;
 
@@ -38,6 +39,13 @@ impl<'a> Read<'a> {
     #[must_use]
     pub const fn fields(&self) -> Fields {
         self.fields
+    }
+
+    /// The parts, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> ReadParts<'a> {
+        let Self { key, fields } = self;
+        ReadParts { key, fields }
     }
 }
 
@@ -79,22 +87,6 @@ impl<'a> ReadMany<'a> {
 #[derive(Clone, Debug)]
 pub struct Write<'a>(pub(crate) SetItem<'a>);
 
-/// The parts of a [`Write`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct WriteParts<'a> {
-    /// The whole key.
-    pub key: Cow<'a, str>,
-    /// The value.
-    pub value: Value,
-    /// The metadata, if there is any.
-    pub metadata: Option<Metadata>,
-    /// The expiry.
-    pub expiry: Expiry,
-    /// The condition.
-    pub condition: Condition,
-}
-
 impl<'a> Write<'a> {
     /// The whole key.
     #[must_use]
@@ -130,16 +122,9 @@ impl<'a> Write<'a> {
     #[must_use]
     pub fn into_parts(self) -> WriteParts<'a> {
         let SetItem { key, value, options } = self.0;
-        match options {
-            None => WriteParts { key, value, metadata: None, expiry: Expiry::Never, condition: Condition::Always },
-            Some(options) => WriteParts {
-                key,
-                value,
-                metadata: options.metadata,
-                expiry: options.expiry,
-                condition: options.condition,
-            },
-        }
+        let SetOptions { metadata, expiry, judged, condition, best_effort, .. } =
+            options.map(|options| *options).unwrap_or_default();
+        WriteParts { key, value, metadata, expiry, condition, judged, best_effort }
     }
 }
 
@@ -166,6 +151,7 @@ impl<'a> WriteMany<'a> {
 pub struct Delete<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) if_version: Option<Version>,
+    pub(crate) best_effort: bool,
 }
 
 impl<'a> Delete<'a> {
@@ -185,6 +171,13 @@ impl<'a> Delete<'a> {
     #[must_use]
     pub const fn if_version(&self) -> Option<&Version> {
         self.if_version.as_ref()
+    }
+
+    /// The parts, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> DeleteParts<'a> {
+        let Self { key, if_version, best_effort } = self;
+        DeleteParts { key, if_version, best_effort }
     }
 }
 
@@ -208,7 +201,7 @@ impl<'a> DeleteMany<'a> {
     /// The same as single deletes, for an adapter without a bulk delete.
     #[must_use]
     pub fn into_deletes(self) -> impl ExactSizeIterator<Item = Delete<'a>> + Send {
-        self.0.into_iter().map(|key| Delete { key, if_version: None })
+        self.0.into_iter().map(|key| Delete { key, if_version: None, best_effort: false })
     }
 }
 
@@ -220,7 +213,7 @@ pub struct ListPage<'a> {
     pub(crate) position: Option<Vec<u8>>,
 }
 
-impl ListPage<'_> {
+impl<'a> ListPage<'a> {
     /// The whole prefix, literal; empty for everything in the namespace.
     #[must_use]
     pub fn prefix(&self) -> &str {
@@ -239,6 +232,13 @@ impl ListPage<'_> {
     pub fn position(&self) -> Option<&[u8]> {
         self.position.as_deref()
     }
+
+    /// The parts, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> ListPageParts<'a> {
+        let Self { prefix, limit, position } = self;
+        ListPageParts { prefix, limit, position }
+    }
 }
 
 /// One increment (CNT-1, CNT-2).
@@ -249,6 +249,7 @@ pub struct Increment<'a> {
     pub(crate) min: i64,
     pub(crate) max: i64,
     pub(crate) expiring_allowed: bool,
+    pub(crate) best_effort: bool,
 }
 
 impl<'a> Increment<'a> {
@@ -306,6 +307,13 @@ impl<'a> Increment<'a> {
     pub const fn expiring_allowed(&self) -> bool {
         self.expiring_allowed
     }
+
+    /// The parts, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> IncrementParts<'a> {
+        let Self { key, by, min, max, expiring_allowed, best_effort } = self;
+        IncrementParts { key, by, min, max, expiring_allowed, best_effort }
+    }
 }
 
 /// One change of only the expiry of an entry (EXP-9).
@@ -313,6 +321,8 @@ impl<'a> Increment<'a> {
 pub struct Expire<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) expiry: Expiry,
+    pub(crate) judged: Judged,
+    pub(crate) best_effort: bool,
 }
 
 impl<'a> Expire<'a> {
@@ -332,5 +342,12 @@ impl<'a> Expire<'a> {
     #[must_use]
     pub const fn expiry(&self) -> Expiry {
         self.expiry
+    }
+
+    /// The parts, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> ExpireParts<'a> {
+        let Self { key, expiry, judged, best_effort } = self;
+        ExpireParts { key, expiry, judged, best_effort }
     }
 }

@@ -11,9 +11,12 @@ use crate::clock::{Clock, Timestamp};
 use crate::condition::Condition;
 use crate::entry::Fields;
 use crate::error::{Error, ErrorKind, Feature, Reason, Result};
-use crate::expiry::{Expiry, ExpiryOptions, ExpiryPrecedence, MinTtl};
+use crate::expiry::{Expiry, ExpiryOptions, ExpiryPrecedence, Judged, MinTtl};
+use crate::metadata::Metadata;
+use crate::parts::repeated_key;
 use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
 use crate::set_item::{SetItem, SetOptions};
+use crate::value::Value;
 use crate::version::Version;
 
 /// Choices that a handle makes for all its requests; a request can choose otherwise.
@@ -80,25 +83,17 @@ impl<'p> Resolver<'p> {
         let SetItem { key, value, mut options } = item;
         let key = self.full_key(key)?;
         let checked = (|| {
-            self.require(Feature::ValueKind(value.kind()), false)?;
-            value.check()?;
+            self.check_value(&value)?;
             if let Some(options) = options.as_deref_mut() {
                 self.resolve_options(options, clock)?;
             }
             let options = options.as_deref();
-            let parts = ItemParts {
+            self.check_size(ItemParts {
                 key: &key,
                 value: &value,
                 metadata: options.and_then(|options| options.metadata.as_ref()),
                 expires: options.is_some_and(|options| options.expiry != Expiry::Never),
-            };
-            for limit in &*self.capabilities.item_limits {
-                let found = (limit.measure)(parts);
-                if found > limit.max {
-                    return Err(Error::limit(limit.name, limit.max, found));
-                }
-            }
-            Ok(())
+            })
         })();
         match checked {
             Ok(()) => Ok(Write(SetItem { key, value, options })),
@@ -146,7 +141,7 @@ impl<'p> Resolver<'p> {
         if if_version.is_some() {
             self.require(Feature::IfVersion, best_effort).map_err(|error| error.with_key(&key))?;
         }
-        Ok(Delete { key, if_version })
+        Ok(Delete { key, if_version, best_effort: best_effort || self.policy.best_effort })
     }
 
     /// Deletes of many keys, each key once, and for each input the position of its key among them, or its own error; no
@@ -174,21 +169,13 @@ impl<'p> Resolver<'p> {
         items: impl IntoIterator<Item = SetItem<'a>>,
         clock: &dyn Clock,
     ) -> Result<Option<WriteMany<'a>>> {
-        // Atomic or refused: a batch that only tries is no batch of this kind, so there is no opt-in.
-        if !self.capabilities.supports(Feature::AllOrNothing) {
-            return Err(Error::unsupported(Feature::AllOrNothing));
-        }
+        self.require_all_or_nothing()?;
         let mut first_index: HashMap<Cow<'a, str>, usize> = HashMap::new();
         let mut writes = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
             let write = self.write(item, clock).map_err(|error| error.with_index(index))?;
             if let Some(&first_index) = first_index.get(write.key()) {
-                return Err(Error::invalid(
-                    Reason::RepeatedKey { first_index },
-                    format!("the key is that of item {first_index}"),
-                )
-                .with_index(index)
-                .with_key(write.key()));
+                return Err(repeated_key(first_index, write.key()).with_index(index));
             }
             first_index.insert(write.0.key.clone(), index);
             writes.push(write);
@@ -231,7 +218,8 @@ impl<'p> Resolver<'p> {
         self.require(Feature::Counters, best_effort).map_err(|error| error.with_key(&key))?;
         let Capabilities { counter_min: min, counter_max: max, counter_expiry: expiring_allowed, .. } =
             *self.capabilities;
-        Ok(Increment { key, by, min, max, expiring_allowed })
+        let best_effort = best_effort || self.policy.best_effort;
+        Ok(Increment { key, by, min, max, expiring_allowed, best_effort })
     }
 
     /// One change of an expiry: a ttl, an absolute time, both (EXP-2), or `never`.
@@ -246,7 +234,7 @@ impl<'p> Resolver<'p> {
     ) -> Result<Expire<'a>> {
         let key = self.full_key(key.into())?;
         let expiry = (|| {
-            self.require(Feature::Expire, options.best_effort)?;
+            self.require_expire(options.best_effort)?;
             let given = options.ttl.is_some() || options.expire_at.is_some();
             match (options.never, given) {
                 (true, false) => Ok(Expiry::Never),
@@ -260,7 +248,8 @@ impl<'p> Resolver<'p> {
             }
         })()
         .map_err(|error| error.with_key(&key))?;
-        Ok(Expire { key, expiry })
+        let judged = Judged::new(expiry, self.capabilities);
+        Ok(Expire { key, expiry, judged, best_effort: options.best_effort || self.policy.best_effort })
     }
 
     /// The handle's prefix before `text`.
@@ -269,7 +258,7 @@ impl<'p> Resolver<'p> {
     }
 
     #[inline]
-    fn full_key<'a>(&self, key: Cow<'a, str>) -> Result<Cow<'a, str>> {
+    pub(crate) fn full_key<'a>(&self, key: Cow<'a, str>) -> Result<Cow<'a, str>> {
         let capabilities = self.capabilities;
         let is_plain = self.prefix.is_empty() && capabilities.forbidden_keys.is_empty() && !key.is_empty();
         // Most keys of most stores; the rest, and every error, is not on the fast path.
@@ -290,7 +279,7 @@ impl<'p> Resolver<'p> {
             Err(Error::limit("key_bytes_max", capabilities.key_bytes_max as u64, key.len() as u64))
         } else if key.len() < capabilities.key_bytes_min {
             Err(Error::limit("key_bytes_min", capabilities.key_bytes_min as u64, key.len() as u64))
-        } else if capabilities.forbidden_keys.iter().any(|forbidden| *forbidden == key) {
+        } else if capabilities.forbidden_keys.iter().any(|forbidden| **forbidden == *key) {
             Err(Error::invalid(Reason::KeyForbidden, "the system cannot hold this key"))
         } else {
             Ok(())
@@ -305,31 +294,58 @@ impl<'p> Resolver<'p> {
         if options.conflicting {
             return Err(Error::invalid(Reason::ConflictingConditions, "two different conditions were given"));
         }
-        match options.condition {
-            Condition::Always => {}
-            Condition::IfNotExists => {
-                if options.version_missing {
-                    // Where there are no versions, a missing one does not say that nothing was there.
-                    self.require(Feature::IfVersion, options.best_effort)?;
-                }
-                self.require(Feature::IfNotExists, options.best_effort)?
-            }
-            Condition::IfExists => self.require(Feature::IfExists, options.best_effort)?,
-            Condition::IfVersion(_) => self.require(Feature::IfVersion, options.best_effort)?,
+        options.best_effort |= self.policy.best_effort;
+        if options.version_missing {
+            // Where there are no versions, a missing one does not say that nothing was there.
+            self.require(Feature::IfVersion, options.best_effort)?;
         }
+        self.check_condition(&options.condition, options.best_effort)?;
         if let Some(error) = options.metadata_error.take() {
             return Err(error);
         }
         if let Some(metadata) = &options.metadata {
-            self.require(Feature::Metadata, options.best_effort)?;
-            if metadata.is_null() {
-                return Err(Error::invalid(Reason::NullValue, "metadata cannot be JSON null"));
-            }
-            metadata.check_json()?;
+            self.check_metadata(metadata, options.best_effort)?;
         }
         options.expiry =
             self.resolve_expiry(options.ttl, options.expire_at, options.precedence, options.min_ttl, clock)?;
+        options.judged = Judged::new(options.expiry, self.capabilities);
         Ok(())
+    }
+
+    pub(crate) fn check_value(&self, value: &Value) -> Result<()> {
+        self.require(Feature::ValueKind(value.kind()), false)?;
+        value.check()
+    }
+
+    pub(crate) fn check_condition(&self, condition: &Condition, best_effort: bool) -> Result<()> {
+        match condition {
+            Condition::Always => Ok(()),
+            Condition::IfNotExists => self.require(Feature::IfNotExists, best_effort),
+            Condition::IfExists => self.require(Feature::IfExists, best_effort),
+            Condition::IfVersion(_) => self.require(Feature::IfVersion, best_effort),
+        }
+    }
+
+    pub(crate) fn check_metadata(&self, metadata: &Metadata, best_effort: bool) -> Result<()> {
+        self.require(Feature::Metadata, best_effort)?;
+        if metadata.is_null() {
+            return Err(Error::invalid(Reason::NullValue, "metadata cannot be JSON null"));
+        }
+        metadata.check_json()
+    }
+
+    pub(crate) fn check_size(&self, item: ItemParts<'_>) -> Result<()> {
+        self.capabilities.item_limits.iter().try_for_each(|limit| limit.check(item))
+    }
+
+    /// Atomic or refused: a batch that only tries is no batch of this kind, so there is no opt-in.
+    pub(crate) fn require_all_or_nothing(&self) -> Result<()> {
+        let feature = Feature::AllOrNothing;
+        if self.capabilities.supports(feature) { Ok(()) } else { Err(Error::unsupported(feature)) }
+    }
+
+    pub(crate) fn require_expire(&self, best_effort: bool) -> Result<()> {
+        self.require(Feature::Expire, best_effort)
     }
 
     /// The request's own choices, and where it made none the handle's.
@@ -383,7 +399,7 @@ pub struct ExpireOptions {
 
 /// Keys in the order they first came, each once.
 #[derive(Default)]
-struct Distinct<'a> {
+pub(crate) struct Distinct<'a> {
     keys: Vec<Cow<'a, str>>,
     /// For each key pushed, its position in `keys`.
     slots: Vec<usize>,
@@ -391,7 +407,7 @@ struct Distinct<'a> {
 }
 
 impl<'a> Distinct<'a> {
-    fn push(&mut self, key: Cow<'a, str>) -> usize {
+    pub(crate) fn push(&mut self, key: Cow<'a, str>) -> usize {
         let slot = match self.positions.get(&key) {
             Some(&slot) => slot,
             None => {
@@ -431,7 +447,7 @@ mod tests {
             .with_list_page_max(10)
             .with_expire(Support::Native)
             .with_key_bytes(2, 8)
-            .with_forbidden_keys(&["..", "bad"])
+            .with_forbidden_keys(const { &[Cow::Borrowed(".."), Cow::Borrowed("bad")] })
             .with_item_limits(&ITEM_LIMITS)
     }
 
@@ -447,8 +463,8 @@ mod tests {
             assert_eq!(error.key(), Some(key));
         };
         check("", Reason::KeyEmpty);
-        check("k", Reason::Limit { name: "key_bytes_min", allowed: 2, found: 1 });
-        check("ééééé", Reason::Limit { name: "key_bytes_max", allowed: 8, found: 10 });
+        check("k", Reason::Limit { name: "key_bytes_min".into(), allowed: 2, found: 1 });
+        check("ééééé", Reason::Limit { name: "key_bytes_max".into(), allowed: 8, found: 10 });
         check("..", Reason::KeyForbidden);
         for key in ["éééé", "a\0", "...", "../x", "%2e%2e", " . "] {
             assert!(Resolver::new(&full()).read(key, Fields::Value).is_ok(), "{key:?}");
@@ -475,7 +491,7 @@ mod tests {
         assert_eq!(resolver.read("", Fields::Value).unwrap_err().reason(), Some(&Reason::KeyEmpty));
         let found =
             Resolver::with_handle(&capabilities, Policy::default(), "12345678").read("9", Fields::Value).unwrap_err();
-        assert_eq!(found.reason(), Some(&Reason::Limit { name: "key_bytes_max", allowed: 8, found: 9 }));
+        assert_eq!(found.reason(), Some(&Reason::Limit { name: "key_bytes_max".into(), allowed: 8, found: 9 }));
     }
 
     #[test]
@@ -501,8 +517,8 @@ mod tests {
 
     #[test]
     fn chk_2_every_item_limit_is_measured_and_named() {
-        let check = |item, name, allowed, found| {
-            assert_eq!(write_error(&full(), item).reason(), Some(&Reason::Limit { name, allowed, found }));
+        let check = |item, name: &'static str, allowed, found| {
+            assert_eq!(write_error(&full(), item).reason(), Some(&Reason::Limit { name: name.into(), allowed, found }));
         };
         check(SetItem::new("key", "12345"), "value_bytes_max", 4, 5);
         check(SetItem::new("key", "").metadata(json!("12345678")), "metadata_bytes_max", 7, 10);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::condition::Condition;
 use crate::error::Error;
-use crate::expiry::{Expiry, ExpiryPrecedence, MinTtl};
+use crate::expiry::{Expiry, ExpiryPrecedence, Judged, MinTtl};
 use crate::metadata::Metadata;
 use crate::value::Value;
 
@@ -130,7 +130,7 @@ pub struct SetItem<'a> {
     pub(crate) options: Option<Box<SetOptions>>,
 }
 
-/// What a plain set does without. The resolver fills in `expiry`, so that the resolved request keeps this allocation.
+/// What a plain set does without. The resolver fills in `expiry` and `judged`, so that the resolved request keeps this allocation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SetOptions {
     pub(crate) condition: Condition,
@@ -146,6 +146,7 @@ pub(crate) struct SetOptions {
     /// Why what was given cannot be metadata.
     pub(crate) metadata_error: Option<Error>,
     pub(crate) expiry: Expiry,
+    pub(crate) judged: Judged,
 }
 
 impl<'a> SetItem<'a> {

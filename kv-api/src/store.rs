@@ -15,6 +15,7 @@ use crate::entry::{Entry, Fields};
 use crate::error::Result;
 use crate::expiry::{ExpiryPrecedence, MinTtl};
 use crate::handle::Handle;
+use crate::layer::Layer;
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
 use crate::resolver::Resolver;
 use crate::set_item::SetItem;
@@ -178,6 +179,24 @@ impl Store {
     #[must_use]
     pub fn restricted_to<'p>(&self, capabilities: impl IntoIterator<Item = &'p Capabilities>) -> Self {
         self.with(|handle| capabilities.into_iter().for_each(|other| handle.restrict_to(other)))
+    }
+
+    /// A handle with a layer before the backend, with the prefix, the choices and the restrictions of this one. Clones
+    /// that are there already go on without the layer. All of them close together.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default()).with_prefix("user/");
+    /// let layered = store.layer(&kv_api::Stack::new());
+    /// layered.set("1", "Ada").await?;
+    /// assert!(store.exists("1").await?);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn layer(&self, layer: &dyn Layer) -> Self {
+        self.with(|handle| handle.set_backend(|backend| layer.layer(backend)))
     }
 
     /// The checks that this handle makes before anything is sent, with its prefix and its choices: to find out what a

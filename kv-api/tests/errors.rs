@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use futures_util::TryStreamExt;
 use kv_api::{
-    Backend, BatchOutcome, Capabilities, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire, Increment,
-    ListItem, ListOrder, ListPage, RawPage, Read, ReadMany, Result, Retry, SetItem, SetOutcome, Store, Support,
-    ValueKinds, Write, WriteMany, async_trait,
+    Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
+    Increment, ListItem, ListOrder, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetItem,
+    SetOutcome, Store, Support, SystemClock, ValueKinds, Write, WriteMany, async_trait,
 };
 
 static CAPABILITIES: Capabilities = Capabilities::new("liar")
@@ -43,6 +43,24 @@ impl Liar {
 impl Backend for Liar {
     fn capabilities(&self) -> &Capabilities {
         &CAPABILITIES
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE
+            .with(Method::ReadMany)
+            .with(Method::WriteMany)
+            .with(Method::WriteAllOrNothing)
+            .with(Method::List)
+            .with(Method::Increment)
+            .with(Method::Expire)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
     }
     async fn read(&self, _: Read<'_>) -> Result<Option<Entry>> {
         Err(self.error())
@@ -79,6 +97,10 @@ impl Backend for Liar {
     }
     async fn ping(&self) -> Result<()> {
         Err(self.error())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -204,6 +226,18 @@ impl Backend for HalfWay {
     fn capabilities(&self) -> &Capabilities {
         &CAPABILITIES
     }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::WriteAllOrNothing).with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     async fn read(&self, _: Read<'_>) -> Result<Option<Entry>> {
         Ok(None)
     }
@@ -226,6 +260,14 @@ impl Backend for HalfWay {
     }
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
         Ok(BatchOutcome::NotMet { index: writes.writes().len() })
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use kv_api::{
-    Backend, Capabilities, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
-    Fields, ListItem, ListOrder, ListPage, ListedMetadata, Metadata, RawPage, Read, ReadMany, Reason, Result, Retry,
-    SetItem, SetOutcome, SetStatus, Store, Support, Value, ValueKinds, Version, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
+    Fields, ListItem, ListOrder, ListPage, ListedMetadata, Metadata, Method, Methods, RawPage, Read, ReadMany, Reason,
+    Result, Retry, SetItem, SetOutcome, SetStatus, Store, Support, SystemClock, Value, ValueKinds, Version, Write,
+    WriteMany, async_trait,
 };
 use serde_json::json;
 
@@ -103,6 +104,18 @@ impl Recorder {
 impl Backend for Recorder {
     fn capabilities(&self) -> &Capabilities {
         &self.0.capabilities
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::ReadMany).with(Method::WriteMany).with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
     }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         self.called(format!("read {}", read.key())).await?;
@@ -390,6 +403,14 @@ impl Backend for ClosedMeanwhile {
     fn capabilities(&self) -> &Capabilities {
         &CAPABILITIES
     }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     fn write_now(&self, _: &Write<'_>) -> Option<Result<SetOutcome>> {
         *self.closed.lock().unwrap() = Some(self.store.get()?.close().now_or_never().is_some());
         Some(Ok(SetOutcome::new(SetStatus::Created)))
@@ -402,6 +423,14 @@ impl Backend for ClosedMeanwhile {
     }
     async fn delete(&self, _: Delete<'_>) -> Result<DeleteOutcome> {
         Ok(DeleteOutcome::Accepted)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

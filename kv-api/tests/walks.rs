@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt};
 use kv_api::{
-    Backend, Capabilities, Cursor, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, ListItem, ListOrder,
-    ListPage, Page, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Store, Support, Value, ValueKinds, Write,
-    async_trait,
+    Backend, Capabilities, Clock, Cursor, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, ListItem,
+    ListOrder, ListPage, Method, Methods, Page, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Store, Support,
+    SystemClock, Value, ValueKinds, Write, async_trait,
 };
 
 const fn capabilities(order: ListOrder) -> Capabilities {
@@ -49,6 +49,14 @@ impl Backend for Script {
     fn capabilities(&self) -> &Capabilities {
         self.capabilities
     }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::ReadMany).with(Method::List)
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     fn scope(&self) -> &str {
         self.scope
     }
@@ -74,6 +82,14 @@ impl Backend for Script {
         assert!(asked < PAGES_ASKED_MAX, "a walk has no end");
         let (keys, next) = (self.pages)(asked, page.position());
         Ok(RawPage::new(keys.into_iter().map(ListItem::new).collect(), next))
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the store supports. The sources are in the README.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use kv_api::{Capabilities, Consistency, ExpiryClock, ListOrder, Support, Timestamp, ValueKinds};
@@ -42,5 +43,5 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("backendless")
     .with_counters(Support::Native, -COUNTER_MAX, COUNTER_MAX)
     .with_counter_expiry(true)
     .with_consistency(Consistency::Eventual { usually_within: None })
-    .with_forbidden_keys(&[".", ".."])
+    .with_forbidden_keys(const { &[Cow::Borrowed("."), Cow::Borrowed("..")] })
     .with_key_bytes(1, KEY_BYTES_MAX);

@@ -11,8 +11,8 @@ use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use kv_api::{
     Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
-    Expire, Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
-    SetStatus, Timestamp, Value, Write, WriteMany, json_quoted,
+    Expire, Expiry, Fields, Increment, ListItem, ListPage, Method, Methods, RawPage, Read, ReadMany, Reason, Result,
+    Retry, SetOutcome, SetStatus, Timestamp, Value, Write, WriteMany, json_quoted,
 };
 use kv_remote::http::malformed;
 use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, send_bulk};
@@ -181,6 +181,15 @@ impl Backend for BackendlessStore {
         &self.capabilities
     }
 
+    fn methods(&self) -> Methods {
+        Methods::NONE
+            .with(Method::ReadMany)
+            .with(Method::WriteMany)
+            .with(Method::List)
+            .with(Method::Increment)
+            .with(Method::Expire)
+    }
+
     fn scope(&self) -> &str {
         &self.scope
     }
@@ -301,5 +310,9 @@ impl Backend for BackendlessStore {
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }

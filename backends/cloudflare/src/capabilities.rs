@@ -1,5 +1,6 @@
 //! What a store supports; the sources are in the tables of `README.md`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use kv_api::{
@@ -35,9 +36,9 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("cloudflare")
     // For a user, over all interfaces of the vendor.
     .with_request_rate(RequestRate::new(1200, Duration::from_secs(5 * 60)))
     .with_consistency(Consistency::Eventual { usually_within: Some(Duration::from_secs(60)) })
-    .with_forbidden_keys(&[".", ".."])
+    .with_forbidden_keys(const { &[Cow::Borrowed("."), Cow::Borrowed("..")] })
     .with_key_bytes(1, 512)
-    .with_item_limits(&[ItemLimit::value_bytes(26_214_400), STORED_METADATA]);
+    .with_item_limits(const { &[ItemLimit::value_bytes(26_214_400), STORED_METADATA] });
 
 /// Counts the tag of the value too, where it needs one (CHK-2, META-1).
 const STORED_METADATA: ItemLimit = ItemLimit::new("metadata_bytes_max", 1024, |item| {
@@ -62,7 +63,7 @@ mod tests {
         let check = |value: Value, letters: usize, found: Option<u64>| {
             let item = SetItem::new("k", value).metadata(metadata(letters));
             let error = Resolver::new(&CAPABILITIES).write(item, &SystemClock).err();
-            let limit = found.map(|found| Reason::Limit { name: "metadata_bytes_max", allowed: 1024, found });
+            let limit = found.map(|found| Reason::Limit { name: "metadata_bytes_max".into(), allowed: 1024, found });
             assert_eq!(error.as_ref().and_then(|error| error.reason()), limit.as_ref());
         };
         check("text".into(), 1016, None);

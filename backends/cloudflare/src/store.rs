@@ -4,8 +4,8 @@ use std::fmt;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future};
 use kv_api::{
-    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Fields, ListPage, RawPage, Read,
-    ReadMany, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Fields, ListPage, Method,
+    Methods, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
 use kv_remote::http::Answer;
 use kv_remote::{Call, Idempotency, ListPosition, Redaction, look_then_write};
@@ -58,6 +58,10 @@ impl CloudflareStore {
 impl Backend for CloudflareStore {
     fn capabilities(&self) -> &Capabilities {
         &CAPABILITIES
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::ReadMany).with(Method::WriteMany).with(Method::List)
     }
 
     fn scope(&self) -> &str {
@@ -158,6 +162,10 @@ impl Backend for CloudflareStore {
     async fn ping(&self) -> Result<()> {
         let request = self.client.requests.namespace()?;
         self.client.ask(&self.client.remote.call(), &request, Answers::namespace).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

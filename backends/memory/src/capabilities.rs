@@ -44,4 +44,6 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("memory")
     .with_entry_snapshot(true)
     .with_consistency(Consistency::Strong)
     .with_key_bytes(1, KEY_BYTES_MAX)
-    .with_item_limits(&[ItemLimit::value_bytes(VALUE_BYTES_MAX), ItemLimit::metadata_bytes(METADATA_BYTES_MAX)]);
+    .with_item_limits(
+        const { &[ItemLimit::value_bytes(VALUE_BYTES_MAX), ItemLimit::metadata_bytes(METADATA_BYTES_MAX)] },
+    );

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, Expire,
-    Fields, Increment, ListPage, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value, ValueKind, Version,
-    Write, WriteMany, async_trait,
+    Fields, Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value,
+    ValueKind, Version, Write, WriteMany, async_trait,
 };
 
 use crate::block::Block;
@@ -230,6 +230,16 @@ impl Backend for MemoryStore {
         &CAPABILITIES
     }
 
+    fn methods(&self) -> Methods {
+        Methods::NONE
+            .with(Method::ReadMany)
+            .with(Method::WriteMany)
+            .with(Method::WriteAllOrNothing)
+            .with(Method::List)
+            .with(Method::Increment)
+            .with(Method::Expire)
+    }
+
     /// Random: each store is one of its own, and a cursor of another is refused (LIST-3).
     fn scope(&self) -> &str {
         &self.inner.scope
@@ -285,5 +295,13 @@ impl Backend for MemoryStore {
 
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         Ok(self.expire_sync(&expire))
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The contract, on the memory store: as it is, and restricted to what a plain hosted store offers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,9 +52,9 @@ mod restricted {
         .with_list(Support::Native, ListOrder::Lexicographic)
         .with_list_page_max(1000)
         .with_counters(Support::Native, -9_007_199_254_740_991, 9_007_199_254_740_991)
-        .with_forbidden_keys(&[".", ".."])
+        .with_forbidden_keys(const { &[Cow::Borrowed("."), Cow::Borrowed("..")] })
         .with_key_bytes(1, 512)
-        .with_item_limits(&[ItemLimit::value_bytes(400_000), ItemLimit::metadata_bytes(1024)]);
+        .with_item_limits(const { &[ItemLimit::value_bytes(400_000), ItemLimit::metadata_bytes(1024)] });
 
     struct Hosted;
 

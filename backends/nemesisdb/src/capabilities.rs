@@ -35,7 +35,7 @@ const fn shared() -> Capabilities {
         .with_entry_snapshot(true)
         .with_consistency(Consistency::Strong)
         .with_key_bytes(SERVER_KEY_BYTES_MIN, MESSAGE_BYTES_MAX - PAIR_BYTES_LEAST)
-        .with_item_limits(&[MESSAGE])
+        .with_item_limits(const { &[MESSAGE] })
         .with_bulk_items(
             items_max(MESSAGE_BYTES_MAX, SERVER_KEY_BYTES_MIN, PAIR_BEYOND_KEY_BYTES),
             items_max(MESSAGE_BYTES_MAX, SERVER_KEY_BYTES_MIN, NAME_BEYOND_KEY_BYTES),

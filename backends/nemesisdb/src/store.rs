@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, join3};
 use kv_api::{
     Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
-    Fields, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
+    Fields, Method, Methods, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany,
+    async_trait,
 };
 use kv_remote::{Call, Idempotency, KeyTurn, Remote, Reply, as_not_applied};
 use tokio::runtime::Handle;
@@ -409,6 +410,10 @@ fn message_bytes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> usize {
 impl Backend for NemesisdbStore {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::ReadMany).with(Method::WriteMany)
     }
 
     fn scope(&self) -> &str {

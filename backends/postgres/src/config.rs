@@ -459,7 +459,10 @@ mod tests {
     #[test]
     fn key_1_a_namespace_is_short_enough_to_lie_in_an_index_with_a_key() {
         let error = PostgresConfig::new().with_namespace(&"n".repeat(256)).unwrap_err();
-        assert_eq!(error.reason(), Some(&Reason::Limit { name: "namespace_bytes_max", allowed: 255, found: 256 }));
+        assert_eq!(
+            error.reason(),
+            Some(&Reason::Limit { name: "namespace_bytes_max".into(), allowed: 255, found: 256 })
+        );
         assert!(PostgresConfig::new().with_namespace(&"n".repeat(255)).is_ok());
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::{FutureExt, StreamExt};
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
-    Increment, ListPage, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Write, WriteMany,
-    async_trait,
+    Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Write,
+    WriteMany, async_trait,
 };
 use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, Remote, Reply, send_bulk};
 use kv_sql::{PutCondition, put_outcome};
@@ -212,6 +212,16 @@ fn idempotency<'p>(mut puts: impl Iterator<Item = &'p Put>) -> Idempotency {
 impl Backend for PostgresStore {
     fn capabilities(&self) -> &Capabilities {
         &CAPABILITIES
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE
+            .with(Method::ReadMany)
+            .with(Method::WriteMany)
+            .with(Method::WriteAllOrNothing)
+            .with(Method::List)
+            .with(Method::Increment)
+            .with(Method::Expire)
     }
 
     fn scope(&self) -> &str {

@@ -40,7 +40,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("puter")
     .with_entry_snapshot(true)
     .with_consistency(Consistency::Eventual { usually_within: None })
     .with_key_bytes(1, KEY_BYTES_MAX)
-    .with_item_limits(&[VALUE, ENTRY]);
+    .with_item_limits(const { &[VALUE, ENTRY] });
 
 /// As the text of its JSON, the envelope included: 399 KiB.
 const VALUE: ItemLimit = ItemLimit::new("value_bytes_max", 399 * 1024, value_bytes);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     fn too_large(found: u64) -> Option<Reason> {
-        Some(Reason::Limit { name: "value_bytes_max", allowed: 408_576, found })
+        Some(Reason::Limit { name: "value_bytes_max".into(), allowed: 408_576, found })
     }
 
     #[test]
@@ -85,7 +85,7 @@ mod tests {
     fn chk_2_399_kib_do_not_fit_beside_a_long_key() {
         let largest = "v".repeat(408_574);
         assert_eq!(refusal(SetItem::new("k".repeat(826), largest.as_str())), None);
-        let limit = |found| Some(Reason::Limit { name: "entry_bytes_max", allowed: 409_400, found });
+        let limit = |found| Some(Reason::Limit { name: "entry_bytes_max".into(), allowed: 409_400, found });
         assert_eq!(refusal(SetItem::new("k".repeat(827), largest.as_str())), limit(409_401));
         assert_eq!(refusal(SetItem::new("k".repeat(1024), largest.as_str())), limit(409_598));
         assert_eq!(refusal(SetItem::new("k".repeat(1024), "v".repeat(408_376))), None);
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(refusal(SetItem::new("k", digits(136_465))), None);
         assert!(matches!(
             refusal(SetItem::new("k", digits(136_466))),
-            Some(Reason::Limit { name: "entry_bytes_max", .. })
+            Some(Reason::Limit { name, .. }) if name == "entry_bytes_max"
         ));
     }
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn key_1_a_key_has_1_to_1024_bytes() {
-        let limit = |found| Some(Reason::Limit { name: "key_bytes_max", allowed: 1024, found });
+        let limit = |found| Some(Reason::Limit { name: "key_bytes_max".into(), allowed: 1024, found });
         assert_eq!(refusal(SetItem::new("k".repeat(1024), "v")), None);
         assert_eq!(refusal(SetItem::new("k".repeat(1025), "v")), limit(1025));
         assert_eq!(refusal(SetItem::new("é".repeat(512), "v")), None);

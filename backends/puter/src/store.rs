@@ -7,8 +7,8 @@ use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use kv_api::{
     Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, Expire,
-    Expiry, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Result, Retry, SetOutcome, SetStatus,
-    Write, WriteMany, async_trait,
+    Expiry, Fields, Increment, ListItem, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome,
+    SetStatus, Write, WriteMany, async_trait,
 };
 use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, ListPosition, look_then_write, send_bulk};
 
@@ -130,6 +130,15 @@ impl Backend for PuterStore {
         &self.capabilities
     }
 
+    fn methods(&self) -> Methods {
+        Methods::NONE
+            .with(Method::ReadMany)
+            .with(Method::WriteMany)
+            .with(Method::List)
+            .with(Method::Increment)
+            .with(Method::Expire)
+    }
+
     fn scope(&self) -> &str {
         &self.scope
     }
@@ -231,6 +240,10 @@ impl Backend for PuterStore {
     async fn ping(&self) -> Result<()> {
         let request = self.client.requests.list(Pattern::All, 1, None);
         self.client.ask(&self.client.remote.call(), request, Reply::page).await.map(drop)
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

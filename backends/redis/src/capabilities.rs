@@ -37,7 +37,7 @@ pub static CAPABILITIES: Capabilities = Capabilities::new("redis")
     .with_entry_snapshot(true)
     .with_consistency(Consistency::Strong)
     .with_key_bytes(1, STRING_BYTES_MAX)
-    .with_item_limits(&[VALUE]);
+    .with_item_limits(const { &[VALUE] });
 
 /// The string that is stored for a value (CHK-2).
 const VALUE: ItemLimit =

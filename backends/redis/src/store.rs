@@ -10,8 +10,8 @@ use futures_util::future::{FutureExt, join};
 use futures_util::{StreamExt, TryStreamExt};
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind,
-    Expire, Fields, Increment, ListItem, ListPage, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
-    SetStatus, Write, WriteMany, async_trait,
+    Expire, Fields, Increment, ListItem, ListPage, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry,
+    SetOutcome, SetStatus, Write, WriteMany, async_trait,
 };
 use kv_remote::{BulkLimits, Call, Idempotency, Remote, Reply};
 use redis::{Cmd, Value};
@@ -316,6 +316,16 @@ fn is_no_script(reply: &Value) -> bool {
 impl Backend for RedisStore {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE
+            .with(Method::ReadMany)
+            .with(Method::WriteMany)
+            .with(Method::WriteAllOrNothing)
+            .with(Method::List)
+            .with(Method::Increment)
+            .with(Method::Expire)
     }
 
     fn scope(&self) -> &str {

@@ -361,7 +361,11 @@ mod tests {
             assert!(from_url(&format!("sqlite:a?{option}={limit}")).is_ok());
             for beyond in [limit + 1, 2_000_000_000] {
                 let error = from_url(&format!("sqlite:a?{option}={beyond}")).unwrap_err();
-                assert_eq!(error.reason(), Some(&Reason::Limit { name, allowed: limit, found: beyond }), "{option}");
+                assert_eq!(
+                    error.reason(),
+                    Some(&Reason::Limit { name: name.into(), allowed: limit, found: beyond }),
+                    "{option}"
+                );
             }
         }
         let too_many = NonZeroUsize::new(1_000_000).unwrap();
@@ -375,6 +379,9 @@ mod tests {
         assert!(SqliteConfig::new("a").with_namespace("").check().is_err());
         assert!(SqliteConfig::new("a").with_namespace(&"é".repeat(127)).check().is_ok());
         let error = SqliteConfig::new("a").with_namespace(&"é".repeat(128)).check().unwrap_err();
-        assert_eq!(error.reason(), Some(&Reason::Limit { name: "namespace_bytes_max", allowed: 255, found: 256 }));
+        assert_eq!(
+            error.reason(),
+            Some(&Reason::Limit { name: "namespace_bytes_max".into(), allowed: 255, found: 256 })
+        );
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
-    Increment, ListPage, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Write, WriteMany, async_trait,
+    Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Write, WriteMany,
+    async_trait,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -234,6 +235,16 @@ impl fmt::Debug for SqliteStore {
 impl Backend for SqliteStore {
     fn capabilities(&self) -> &Capabilities {
         &CAPABILITIES
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE
+            .with(Method::ReadMany)
+            .with(Method::WriteMany)
+            .with(Method::WriteAllOrNothing)
+            .with(Method::List)
+            .with(Method::Increment)
+            .with(Method::Expire)
     }
 
     fn scope(&self) -> &str {

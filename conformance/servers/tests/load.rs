@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kv_api::{
-    Backend, BatchOutcome, Capabilities, Delete, DeleteOutcome, Entry, Error, ErrorKind, Increment, ManualClock, Read,
-    Result, Retry, SetItem, SetOutcome, SetStatus, Store, Timestamp, Write, WriteMany, async_trait,
+    Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteOutcome, Entry, Error, ErrorKind, Increment, ManualClock,
+    Method, Methods, Read, Result, Retry, SetItem, SetOutcome, SetStatus, Store, SystemClock, Timestamp, Write,
+    WriteMany, async_trait,
 };
 use kv_memory::MemoryStore;
 use kv_servers::{Load, Promise, Tally};
@@ -74,6 +75,18 @@ impl Backend for Planted {
         self.store.capabilities()
     }
 
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::WriteAllOrNothing).with(Method::Increment)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
+
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         self.store.get_entry(read.into_key()).await
     }
@@ -103,6 +116,14 @@ impl Backend for Planted {
     async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
         let (key, by) = (increment.key(), increment.by());
         self.call(1, || async { self.store.increment(key, by).await }).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -278,7 +278,7 @@ pub(crate) async fn chk_2_each_limit_is_kept_from_both_sides(cx: &Context<'_>) -
         }
         let measure = |filler: Filler, length: usize| {
             let (value, metadata) = filler.item(cx, length);
-            (limit.measure)(ItemParts::new(&key, &value, metadata.as_ref(), false))
+            limit.measure(ItemParts::new(&key, &value, metadata.as_ref(), false))
         };
         let kinds = [ValueKind::Text, ValueKind::Json, ValueKind::Bytes].into_iter().filter(|kind| cx.has_kind(*kind));
         let fillers = kinds.map(Filler::Value).chain(cx.declares(Feature::Metadata).then_some(Filler::Metadata));
@@ -309,7 +309,7 @@ pub(crate) async fn chk_2_each_limit_is_kept_from_both_sides(cx: &Context<'_>) -
 async fn try_limit(cx: &Context<'_>, key: &str, limit: &ItemLimit, all: &[ItemLimit], filler: Filler) -> CaseResult {
     let measured = |limit: &ItemLimit, length: usize| {
         let (value, metadata) = filler.item(cx, length);
-        (limit.measure)(ItemParts::new(key, &value, metadata.as_ref(), false))
+        limit.measure(ItemParts::new(key, &value, metadata.as_ref(), false))
     };
     // The greatest filler that the limit allows.
     let max = usize::try_from(limit.max).unwrap_or(usize::MAX);
@@ -350,7 +350,7 @@ async fn try_limit(cx: &Context<'_>, key: &str, limit: &ItemLimit, all: &[ItemLi
     }
     let before = cx.store().get_entry(key).await?;
     let sent = cx.requests();
-    let reason = Reason::Limit { name: limit.name, allowed: limit.max, found: measured(limit, over) };
+    let reason = Reason::Limit { name: limit.name.clone(), allowed: limit.max, found: measured(limit, over) };
     ensure_invalid!(set(over).await, reason, "an item one step above {}", limit.name);
     cx.expect_sent(sent, 0, "an item above a limit")?;
     ensure!(cx.store().get_entry(key).await? == before, "an item above {} has changed the entry", limit.name);

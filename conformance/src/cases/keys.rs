@@ -64,7 +64,7 @@ pub(crate) async fn key_1_the_longest_key_works_and_a_longer_one_is_refused(cx: 
     cx.store().set(&neighbour, cx.value(2)).await?;
     cx.expect(&longest, Some(&cx.value(1)), "of the greatest length").await?;
     cx.expect(&neighbour, Some(&cx.value(2)), "that differs in its last byte only").await?;
-    let reason = Reason::Limit { name: "key_bytes_max", allowed: max as u64, found: max as u64 + 1 };
+    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: max as u64, found: max as u64 + 1 };
     refused_everywhere(cx, &"k".repeat(max + 1), &reason).await
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn key_1_the_shortest_key_works_and_a_shorter_one_is_refused(cx
     if min < 2 {
         return Ok(()); // what is shorter is empty, and has its own case
     }
-    let reason = Reason::Limit { name: "key_bytes_min", allowed: min as u64, found: min as u64 - 1 };
+    let reason = Reason::Limit { name: "key_bytes_min".into(), allowed: min as u64, found: min as u64 - 1 };
     refused_everywhere(cx, &"k".repeat(min - 1), &reason).await
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn key_1_length_is_counted_in_bytes(cx: &Context<'_>) -> CaseRe
     cx.expect(&fits, Some(&cx.value(1)), "of two-byte characters").await?;
     // Too long in bytes, while it has no more characters than bytes are allowed.
     let over = "é".repeat(max / 2 + 1);
-    let reason = Reason::Limit { name: "key_bytes_max", allowed: max as u64, found: over.len() as u64 };
+    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: max as u64, found: over.len() as u64 };
     refused_everywhere(cx, &over, &reason).await
 }
 
@@ -103,8 +103,9 @@ async fn set_all(cx: &Context<'_>, names: &[&str]) -> std::result::Result<Vec<(S
     let lengthened =
         |name: &&str| format!("{}{name}", "q".repeat(capabilities.key_bytes_min.saturating_sub(name.len())));
     let keys = names.iter().map(lengthened);
-    let keys = keys
-        .filter(|key| key.len() <= capabilities.key_bytes_max && !capabilities.forbidden_keys.contains(&key.as_str()));
+    let keys = keys.filter(|key| {
+        key.len() <= capabilities.key_bytes_max && !capabilities.forbidden_keys.iter().any(|forbidden| forbidden == key)
+    });
     let entries: Vec<_> = keys.enumerate().map(|(number, key)| (key, cx.value(number))).collect();
     for (key, value) in &entries {
         cx.store().set(key, value.clone()).await?;
@@ -151,8 +152,8 @@ pub(crate) async fn key_2_every_character_is_harmless(cx: &Context<'_>) -> CaseR
 /// KEY-2: a key that is declared forbidden is refused before anything is sent.
 pub(crate) async fn key_2_forbidden_keys_are_refused(cx: &Context<'_>) -> CaseResult {
     let capabilities = cx.capabilities();
-    let fits = |key: &&&str| (capabilities.key_bytes_min..=capabilities.key_bytes_max).contains(&key.len());
-    let forbidden: Vec<&str> = capabilities.forbidden_keys.iter().filter(fits).copied().collect();
+    let fits = |key: &&str| (capabilities.key_bytes_min..=capabilities.key_bytes_max).contains(&key.len());
+    let forbidden: Vec<&str> = capabilities.forbidden_keys.iter().map(|key| &**key).filter(fits).collect();
     if forbidden.is_empty() {
         return not_applicable("no key of an acceptable length is declared forbidden");
     }

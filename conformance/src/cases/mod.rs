@@ -7,6 +7,7 @@ pub(crate) mod deletes;
 pub(crate) mod errors;
 pub(crate) mod expiry;
 pub(crate) mod keys;
+pub(crate) mod layers;
 pub(crate) mod life;
 pub(crate) mod lists;
 pub(crate) mod metadata;
@@ -225,6 +226,9 @@ macro_rules! __for_each_case {
             batches::batch_5_items_with_and_without_options_mix
             batches::batch_6_a_failed_bulk_request_is_told_item_by_item
             batches::batch_6_an_answer_that_cannot_be_is_no_evidence
+            layers::layer_1_what_a_wrapper_does_not_forward_is_refused
+            layers::layer_2_a_changed_request_means_the_same
+            layers::layer_4_scope_versions_and_cursors_are_handed_through
             life::life_1_ping_proves_the_store
             life::life_1_wrong_credentials_are_refused
             life::life_2_a_dropped_close_can_be_repeated

@@ -111,7 +111,7 @@ pub(crate) async fn ns_2_limits_hold_for_the_whole_key(cx: &Context<'_>) -> Case
         handle.set(&rest, cx.value(2)).await?;
         cx.expect_through(&handle, &rest, Some(&cx.value(2)), "of the greatest length in all").await?;
     }
-    let reason = Reason::Limit { name: "key_bytes_max", allowed: max as u64, found: max as u64 + 1 };
+    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: max as u64, found: max as u64 + 1 };
     ensure_invalid!(handle.set(format!("{rest}k"), cx.value(3)).await, reason, "a whole key one byte too long");
     Ok(())
 }

@@ -223,7 +223,7 @@ fn of_acceptable_size(cx: &Context<'_>, values: Vec<Value>) -> Vec<Value> {
     let key = cx.key("m0000.");
     let fits = |value: &Value| {
         let parts = kv_api::ItemParts::new(&key, value, None, false);
-        cx.capabilities().item_limits.iter().all(|limit| (limit.measure)(parts) <= limit.max)
+        cx.capabilities().item_limits.iter().all(|limit| limit.measure(parts) <= limit.max)
     };
     values.into_iter().filter(fits).collect()
 }

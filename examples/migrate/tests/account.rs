@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{FAR, HOUR, copy_stores, export, import, memory, options};
 use kv_api::{
-    Backend, Capabilities, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListOrder, ListPage, RawPage, Read,
-    ReadMany, Result, Retry, SetItem, SetOutcome, Store, Support, Value, ValueKinds, Write, async_trait,
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListOrder, ListPage, Method, Methods,
+    RawPage, Read, ReadMany, Result, Retry, SetItem, SetOutcome, Store, Support, SystemClock, Value, ValueKinds, Write,
+    async_trait,
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{
@@ -28,6 +29,18 @@ struct Faulty {
 impl Backend for Faulty {
     fn capabilities(&self) -> &Capabilities {
         self.inner.capabilities()
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::ReadMany).with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
     }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         self.inner.read(read).await
@@ -50,6 +63,14 @@ impl Backend for Faulty {
     }
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
         self.inner.list(page).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -122,7 +143,7 @@ async fn fail_fast_stops_after_the_batch_of_the_first_failure() {
         .with_value_kinds(ValueKinds::ALL)
         .with_key_bytes(1, 100)
         .with_metadata(Support::Native)
-        .with_item_limits(&[kv_api::ItemLimit::metadata_bytes(10)]);
+        .with_item_limits(const { &[kv_api::ItemLimit::metadata_bytes(10)] });
     let to = memory().await.restricted_to([&SMALL]);
     let options = Options { fail_fast: true, ..options() };
     let summary = copy(Source::store(&from, &options).unwrap(), Sink::store(&to), &options, |_| {}).await;
@@ -254,6 +275,18 @@ impl Backend for Broken {
     fn capabilities(&self) -> &Capabilities {
         self.0.capabilities()
     }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         let broken = read.key() == "broken";
         let entry = self.0.read(read).await?;
@@ -274,6 +307,14 @@ impl Backend for Broken {
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
         self.0.list(page).await
     }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Holds what is no value under one key, such as a list: it is listed, and cannot be read.
@@ -284,6 +325,18 @@ struct Foreign(MemoryStore);
 impl Backend for Foreign {
     fn capabilities(&self) -> &Capabilities {
         self.0.capabilities()
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
     }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         if read.key() == "list" {
@@ -299,6 +352,14 @@ impl Backend for Foreign {
     }
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
         self.0.list(page).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

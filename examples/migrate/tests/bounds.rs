@@ -15,8 +15,8 @@ use std::time::Duration;
 use common::memory;
 use futures_util::future::{Either, select};
 use kv_api::{
-    Backend, Capabilities, Delete, DeleteOutcome, Entry, ListPage, RawPage, Read, Result, SetOutcome, Store, Timer,
-    TokioTimer, Write, async_trait,
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ListPage, Method, Methods, RawPage, Read, Result,
+    SetOutcome, Store, SystemClock, Timer, TokioTimer, Write, async_trait,
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{BulkReader, CheckpointFile, Event, Filter, KeyReader, Options, Sink, Source, copy};
@@ -91,6 +91,18 @@ impl Backend for Counting {
     fn capabilities(&self) -> &Capabilities {
         self.capabilities.as_ref().unwrap()
     }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         let entry = self.inner.read(read).await?;
         if entry.as_ref().is_some_and(|entry| entry.value().as_bytes().len() >= LARGE) {
@@ -110,6 +122,14 @@ impl Backend for Counting {
     }
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
         self.inner.list(page).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

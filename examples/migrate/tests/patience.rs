@@ -13,8 +13,9 @@ use std::time::Duration;
 use common::memory;
 use futures_util::FutureExt;
 use kv_api::{
-    Backend, Capabilities, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListPage, ManualClock, RawPage, Read,
-    ReadMany, Result, Retry, SetOutcome, Store, Timer, Timestamp, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, Error, ErrorKind, ListPage, ManualClock, Method,
+    Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Store, SystemClock, Timer, Timestamp, Write,
+    WriteMany, async_trait,
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{BulkReader, Error as CopyError, Event, Options, Rate, Side, Sink, Source, Summary, copy};
@@ -63,6 +64,18 @@ impl Backend for Faulty {
     fn capabilities(&self) -> &Capabilities {
         self.inner.capabilities()
     }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::ReadMany).with(Method::WriteMany).with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         self.inner.read(read).await
     }
@@ -97,6 +110,14 @@ impl Backend for Faulty {
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
         next(&self.lists)?;
         self.inner.list(page).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -350,9 +350,9 @@ async fn a_sample_stands_for_all_entries() {
         .with_value_kinds(ValueKinds::ALL)
         .with_list(Support::Native, ListOrder::Lexicographic)
         .with_expiry_read(true)
-        .with_item_limits(&[ItemLimit::value_bytes(4)]);
+        .with_item_limits(const { &[ItemLimit::value_bytes(4)] });
     let options = Options { prefix: "plain/".to_owned(), ..options };
-    let from = from.restricted_to([&HALF.clone().with_item_limits(&[])]);
+    let from = from.restricted_to([&HALF.clone().with_item_limits(const { &[] })]);
     let plan = sampled(&from, &memory().await.restricted_to([&HALF]), &options, 7).await;
     assert_eq!((plan.counts.read, plan.counts.failed, plan.counts.written), (90, 90, 0), "{plan:?}");
     assert_eq!((plan.failures.causes()[0].count, plan.value_bytes), (90, 450));

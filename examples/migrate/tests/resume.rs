@@ -252,7 +252,7 @@ async fn what_earlier_runs_could_not_copy_is_counted_and_named() {
         .with_value_kinds(ValueKinds::ALL)
         .with_metadata(Support::Native)
         .with_expire_at(Support::Native)
-        .with_item_limits(&[ItemLimit::value_bytes(7)]);
+        .with_item_limits(const { &[ItemLimit::value_bytes(7)] });
     let to = memory().await.restricted_to([&SMALL]);
     let options = resumable(directory.path());
     let source = || Source::store(&from, &options).unwrap();

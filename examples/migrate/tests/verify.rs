@@ -14,9 +14,9 @@ use std::time::Duration;
 use common::{FAR, HOUR, KEYS, copy_stores, export, import, memory, options, sqlite, with_difficult_items};
 use kv_api::async_trait;
 use kv_api::{
-    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ErrorKind, ListOrder, ListPage, ManualClock, MinTtl,
-    RawPage, Read, ReadMany, Result, Retry, SetOutcome, Store, Support, SystemClock, Timer, Timestamp, ValueKinds,
-    Write,
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ErrorKind, ListOrder, ListPage, ManualClock, Method,
+    Methods, MinTtl, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Store, Support, SystemClock, Timer, Timestamp,
+    ValueKinds, Write,
 };
 use kv_backends::memory::MemoryStore;
 use kv_migrate::{
@@ -291,6 +291,18 @@ impl Backend for Stale {
     fn capabilities(&self) -> &Capabilities {
         self.now.capabilities()
     }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         let left = self.stale_reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if left.is_ok() { self.before.read(read).await } else { self.now.read(read).await }
@@ -303,6 +315,14 @@ impl Backend for Stale {
     }
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
         self.now.list(page).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -503,6 +523,18 @@ impl Backend for Busy {
     fn capabilities(&self) -> &Capabilities {
         self.inner.capabilities()
     }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::ReadMany).with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         self.refuse()?;
         self.inner.read(read).await
@@ -520,6 +552,14 @@ impl Backend for Busy {
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
         self.refuse()?;
         self.inner.list(page).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

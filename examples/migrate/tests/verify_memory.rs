@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::options;
 use kv_api::async_trait;
 use kv_api::{
-    Backend, Capabilities, Delete, DeleteOutcome, Entry, ListPage, RawPage, Read, ReadMany, Result, SetOutcome, Store,
-    Write,
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, ListPage, Method, Methods, RawPage, Read, ReadMany,
+    Result, SetOutcome, Store, SystemClock, Write,
 };
 use kv_backends::memory::{CAPABILITIES, MemoryStore};
 use kv_migrate::{Entries, Options, VerifyOptions, verify};
@@ -41,6 +41,18 @@ impl Backend for Measured {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::ReadMany).with(Method::List)
+    }
+
+    fn scope(&self) -> &str {
+        ""
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         self.inner.read(read).await
     }
@@ -66,6 +78,14 @@ impl Backend for Measured {
             }
         }
         Ok(page)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kv_api::{
-    Backend, Capabilities, Condition, Consistency, Delete, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
-    ItemLimit, ListItem, ListOrder, ListPage, RawPage, Read, Result, SetOutcome, SetStatus, Support, Value, ValueKind,
-    ValueKinds, Write, async_trait,
+    Backend, Capabilities, Clock, Condition, Consistency, Delete, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
+    ItemLimit, ListItem, ListOrder, ListPage, Method, Methods, RawPage, Read, Result, SetOutcome, SetStatus, Support,
+    SystemClock, Value, ValueKind, ValueKinds, Write, async_trait,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -30,7 +30,7 @@ static CAPABILITIES: Capabilities = Capabilities::new("folder")
     .with_entry_snapshot(true)
     // Two digits for each byte, and a file name has 255 at most.
     .with_key_bytes(1, 127)
-    .with_item_limits(&[ItemLimit::value_bytes(1024 * 1024)]);
+    .with_item_limits(const { &[ItemLimit::value_bytes(1024 * 1024)] });
 
 /// A folder of files, one for each entry. The name is the key in hexadecimal digits, so that no key is a path and names
 /// sort as keys do; the first byte says whether the rest is text or bytes.
@@ -137,6 +137,14 @@ impl Backend for Folder {
         &CAPABILITIES
     }
 
+    fn methods(&self) -> Methods {
+        Methods::NONE.with(Method::List)
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
+
     fn scope(&self) -> &str {
         &self.scope
     }
@@ -205,5 +213,13 @@ impl Backend for Folder {
             Ok(RawPage::new(keys.into_iter().take(limit).map(ListItem::new).collect(), next))
         })
         .await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }

@@ -79,10 +79,10 @@ const fn meaning(status: u16, code: u64) -> Option<(ErrorKind, Retry)> {
 fn reason(errors: &[&NativeError]) -> Option<Reason> {
     errors.iter().find_map(|error| {
         let message = error.message.as_deref().unwrap_or_default();
-        let limit = |name, before: &str, between: &str| {
+        let limit = |name: &'static str, before: &str, between: &str| {
             let (found, allowed) = message.split_once(before)?.1.split_once(between)?;
             let allowed = allowed.trim_end_matches('.').parse().ok()?;
-            Some(Reason::Limit { name, allowed, found: found.parse().ok()? })
+            Some(Reason::Limit { name: name.into(), allowed, found: found.parse().ok()? })
         };
         if message.starts_with("Invalid expiration of ") && message.contains("greater than the current number") {
             return Some(Reason::ExpiryInPast);
@@ -226,7 +226,7 @@ mod tests {
         let text = "Invalid expiration of 1. Please specify integer greater than the current number of seconds since the \
                     UNIX epoch.";
         assert_eq!(reason(400, 10034, text), Some(Reason::ExpiryInPast));
-        let limit = |name, allowed, found| Some(Reason::Limit { name, allowed, found });
+        let limit = |name: &'static str, allowed, found| Some(Reason::Limit { name: name.into(), allowed, found });
         let text = "Value length of 26214401 exceeds limit of 26214400.";
         assert_eq!(reason(413, 10000, text), limit("value_bytes_max", 26_214_400, 26_214_401));
         let text = "Metadata length of 1025 exceeds limit of 1024.";

@@ -17,7 +17,7 @@ async fn key_2_two_dots_are_refused() {
 
 #[tokio::test]
 async fn key_1_513_bytes_are_refused() {
-    let limit = Reason::Limit { name: "key_bytes_max", allowed: 512, found: 513 };
+    let limit = Reason::Limit { name: "key_bytes_max".into(), allowed: 512, found: 513 };
     is_refused::<System>(&"k".repeat(513), limit.clone()).await;
     is_refused::<System>(&("é".repeat(256) + "k"), limit).await;
 }

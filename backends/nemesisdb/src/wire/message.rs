@@ -203,7 +203,7 @@ mod tests {
         fn val_2_pairs_arrive_whole_and_their_bytes_are_known(
             pairs in prop::collection::btree_map(".{6,20}", (any_value(), prop::option::of(any_json())), 1..10),
         ) {
-            let capabilities = CAPABILITIES.clone().with_item_limits(&[]).with_key_bytes(1, usize::MAX);
+            let capabilities = CAPABILITIES.clone().with_item_limits(const { &[] }).with_key_bytes(1, usize::MAX);
             let resolver = Resolver::new(&capabilities);
             let write = |(key, (value, metadata)): (&'static str, (Value, Option<Json>))| {
                 let mut item = SetItem::new(key, value);

@@ -98,7 +98,7 @@ async fn chk_2_an_expiry_counts_as_the_longest_there_is() {
     let fits = 1024 - around.to_string().len();
     store.set("session", text(fits)).ttl(LIFE).await.unwrap();
     let error = store.set("session", text(fits + 1)).ttl(LIFE).await.unwrap_err();
-    assert_eq!(error.reason(), Some(&Reason::Limit { name: "message_bytes_max", allowed: 1024, found: 1025 }));
+    assert_eq!(error.reason(), Some(&Reason::Limit { name: "message_bytes_max".into(), allowed: 1024, found: 1025 }));
     assert_eq!(system.server.connections(), 1);
 }
 

@@ -111,7 +111,7 @@ async fn cnt_1_a_step_no_number_can_hold_is_not_sent() {
     store.set("k", -MAX).await.unwrap();
     let error = store.increment("k", MAX + 1).await.unwrap_err();
     let limit =
-        Reason::Limit { name: "counter_step_max", allowed: 9_007_199_254_740_991, found: 9_007_199_254_740_992 };
+        Reason::Limit { name: "counter_step_max".into(), allowed: 9_007_199_254_740_991, found: 9_007_199_254_740_992 };
     assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, Some(&limit)));
     assert_eq!(store.get("k").await.unwrap(), Some(Value::from(-MAX)));
 }

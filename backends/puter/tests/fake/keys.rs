@@ -15,8 +15,10 @@ async fn listed(store: &Store, prefix: &str, limit: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn key_1_1025_bytes_are_refused() {
-    is_refused::<System>(&"k".repeat(1025), Reason::Limit { name: "key_bytes_max", allowed: 1024, found: 1025 }).await;
-    is_refused::<System>(&"é".repeat(513), Reason::Limit { name: "key_bytes_max", allowed: 1024, found: 1026 }).await;
+    is_refused::<System>(&"k".repeat(1025), Reason::Limit { name: "key_bytes_max".into(), allowed: 1024, found: 1025 })
+        .await;
+    is_refused::<System>(&"é".repeat(513), Reason::Limit { name: "key_bytes_max".into(), allowed: 1024, found: 1026 })
+        .await;
 }
 
 kv_testkit::remote_tests! { keys for System:

@@ -21,7 +21,7 @@ async fn chk_2_408_574_characters_are_kept_and_one_more_is_refused() {
     store.set("k", "v".repeat(LONGEST)).await.unwrap();
     assert_eq!(store.get("k").await.unwrap(), Some(Value::from("v".repeat(LONGEST))));
     let (refused, sent) = system.counted(store.set("k", "v".repeat(LONGEST + 1))).await;
-    let limit = Reason::Limit { name: "value_bytes_max", allowed: 408_576, found: 408_577 };
+    let limit = Reason::Limit { name: "value_bytes_max".into(), allowed: 408_576, found: 408_577 };
     assert_eq!((refused.unwrap_err().reason(), sent), (Some(&limit), 0));
     // The fake refuses it too.
     let answer = system.foreign("set", json!({"key": "k", "value": "v".repeat(LONGEST + 1)})).await;
@@ -34,7 +34,7 @@ async fn chk_2_399_kib_with_a_long_key_are_refused_and_what_fits_is_kept() {
     let store = system.store();
     let long = "k".repeat(1024);
     let (refused, sent) = system.counted(store.set(&long, "v".repeat(LONGEST))).await;
-    let limit = Reason::Limit { name: "entry_bytes_max", allowed: 409_400, found: 409_598 };
+    let limit = Reason::Limit { name: "entry_bytes_max".into(), allowed: 409_400, found: 409_598 };
     assert_eq!((refused.unwrap_err().reason(), sent), (Some(&limit), 0));
     let answer = system.foreign("set", json!({"key": long, "value": "v".repeat(LONGEST)})).await;
     assert_eq!(answer["code"], "upstream_bad_request");
@@ -51,7 +51,7 @@ async fn chk_2_what_the_storage_counts_as_too_large_is_refused_here() {
     let digits = |count: usize| json!(vec![5; count]);
     store.set("k", digits(136_465)).await.unwrap();
     let (refused, sent) = system.counted(store.set("k", digits(136_600))).await;
-    assert!(matches!(refused.unwrap_err().reason(), Some(Reason::Limit { name: "entry_bytes_max", .. })));
+    assert!(matches!(refused.unwrap_err().reason(), Some(Reason::Limit { name, .. }) if name == "entry_bytes_max"));
     assert_eq!(sent, 0);
     assert_eq!(
         system.foreign("set", json!({"key": "k", "value": digits(136_600)})).await["code"],
