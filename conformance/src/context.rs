@@ -313,7 +313,14 @@ async fn attempts(
     let life =
         store.capabilities().expiry_min.max(store.capabilities().expiry_resolution).max(Duration::from_secs(3600));
     let (single, item) = match feature {
-        Feature::IfNotExists => (set().if_not_exists(), item().if_not_exists()),
+        Feature::IfNotExists => {
+            let load = async || Ok::<_, kv_api::Error>(value.clone());
+            return vec![
+                ("set", set().if_not_exists().await.map(drop)),
+                ("set_many", set_one(store, item().if_not_exists()).await),
+                ("get_or_set", store.get_or_set(key, load).await.map(drop)),
+            ];
+        }
         Feature::IfExists => (set().if_exists(), item().if_exists()),
         Feature::IfVersion => {
             let deleted = store.delete(key).if_version(foreign_version()).await.map(drop);
@@ -322,6 +329,7 @@ async fn attempts(
                 ("delete", deleted),
                 ("set", set().if_version(version.clone()).await.map(drop)),
                 ("set_many", set_one(store, item().if_version(version)).await),
+                ("update", store.update(key, |_| Some(value)).never().await.map(drop)),
             ];
         }
         Feature::Ttl => (set().ttl(life), item().ttl(life)),
@@ -342,6 +350,7 @@ async fn attempts(
         Feature::List => {
             return vec![
                 ("list", store.list().await.map(drop)),
+                ("count", store.count(key).await.map(drop)),
                 ("delete_prefix", store.delete_prefix(key).await.map(drop)),
                 ("clear", store.clear().await.map(drop)),
             ];

@@ -105,6 +105,7 @@ caught! {
     expired_is_read_in_batches: ExpiredIsReadInBatches by exp_7_an_expired_entry_is_invisible_to_reads;
     foreign_type_fails_the_batch: ForeignTypeFailsTheBatch by val_7_a_key_of_a_foreign_type_is_there;
     foreign_type_is_missing: ForeignTypeIsMissing by val_7_a_key_of_a_foreign_type_is_there;
+    foreign_type_is_missing_in_batches: ForeignTypeIsMissingInBatches by val_7_a_key_of_a_foreign_type_is_there;
     garbled_is_missing: GarbledIsMissing by err_3_a_fault_that_lasts_is_told_for_what_it_is;
     hides_by_the_clock_here: HidesByTheClockHere by exp_3_a_wrong_clock_here_moves_no_ttl,
         exp_10_the_reported_clock_ends_an_entry;
@@ -133,13 +134,17 @@ caught! {
     past_is_never: PastIsNever by exp_5_an_expiry_past_by_the_systems_clock_alone_leaves_no_entry;
     racy_if_exists: RacyIfExists by set_6_no_delete_of_the_store_comes_between;
     racy_if_not_exists: RacyIfNotExists by set_6_exactly_one_if_not_exists_wins,
-        set_6_one_store_never_races_with_itself, set_6_no_set_of_the_store_comes_between;
+        set_6_one_store_never_races_with_itself, set_6_no_set_of_the_store_comes_between,
+        get_3_all_agree_on_one_value;
+    racy_if_version: RacyIfVersion by set_6_exactly_one_if_version_wins, set_6_compare_and_set_loops_lose_nothing,
+        set_9_concurrent_updates_lose_nothing;
     racy_increment: RacyIncrement by cnt_1_concurrent_increments_add_up;
     refused_condition_moves_the_expiry: RefusedConditionMovesTheExpiry
         by set_3_if_not_exists_not_met_leaves_everything_untouched;
     refused_condition_writes_metadata: RefusedConditionWritesMetadata
         by set_3_if_not_exists_not_met_leaves_everything_untouched;
-    repeats_conditions_blindly: RepeatsConditionsBlindly by set_8_an_unknown_outcome_says_so;
+    repeats_conditions_blindly: RepeatsConditionsBlindly by set_8_an_unknown_outcome_says_so,
+        set_9_an_unknown_outcome_ends_the_update;
     rounds_the_expiry_down: RoundsTheExpiryDown by exp_4_rounding_never_ends_an_entry_early;
     scope_is_of_the_process: ScopeIsOfTheProcess by ns_3_the_scope_is_the_same_in_every_process,
         ns_3_the_fingerprint_is_the_same_in_every_process;
@@ -162,6 +167,7 @@ caught! {
     utf_sixteen_surrogates_are_lost: UtfSixteenSurrogatesAreLost by key_2_every_character_is_harmless;
     version_ignores_metadata: VersionIgnoresMetadata by ver_1_other_content_has_another_version;
     version_is_reused_after_a_delete: VersionIsReusedAfterADelete by ver_1_a_version_does_not_outlive_a_delete;
+    versioned_set_drops_the_expiry: VersionedSetDropsTheExpiry by set_9_an_update_keeps_metadata_and_expiry;
     visible_at_its_expiry: VisibleAtItsExpiry by exp_1_a_ttl_ends_the_entry, exp_1_expire_at_ends_the_entry;
 }
 

@@ -167,6 +167,13 @@ pub enum Reason {
     BothExpiries,
     /// `expire` was given neither a ttl, nor a time, nor "never" (EXP-9).
     NoExpiryGiven,
+    /// The store does not report when an entry ends, so an update could not keep it (SET-9).
+    ExpiryNotReported,
+    /// Other writers came first each time (SET-9). Nothing was written; wait, and try again.
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
     /// Two different conditions on one request (SET-2).
     ConflictingConditions,
     /// A delete was given no version to ask for, in place of one (DEL-2).

@@ -7,6 +7,7 @@ use crate::backend::Backend;
 use crate::capabilities::Capabilities;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::flights::Flights;
 use crate::gate::{Gate, InFlight};
 use crate::outcome::{DeleteOutcome, SetOutcome};
 use crate::resolver::{Policy, Resolver};
@@ -21,6 +22,7 @@ pub(crate) struct Handle {
     pub(crate) policy: Policy,
     prefix: String,
     gate: Arc<Gate>,
+    flights: Arc<Flights>,
 }
 
 impl Handle {
@@ -33,6 +35,7 @@ impl Handle {
             policy: Policy::default(),
             prefix: String::new(),
             gate: Arc::new(Gate::default()),
+            flights: Arc::new(Flights::default()),
         }
     }
 
@@ -70,6 +73,11 @@ impl Handle {
 
     pub(crate) fn resolver(&self) -> Resolver<'_> {
         Resolver::with_handle(&self.capabilities, self.policy, &self.prefix)
+    }
+
+    /// The loads under way, of all handles on this store.
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.flights
     }
 
     /// Refuses when the store is closed; for reads that are answered at once.

@@ -1,5 +1,7 @@
 //! What writes and deletes answer: expected results, never errors (SET-3, SET-5, DEL-1).
 
+use crate::entry::Entry;
+use crate::value::Value;
 use crate::version::Version;
 
 /// What became of a set (SET-5).
@@ -59,6 +61,49 @@ impl SetOutcome {
     #[must_use]
     pub const fn is_written(&self) -> bool {
         !matches!(self.status, SetStatus::NotMet)
+    }
+}
+
+/// What became of an update (SET-9).
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpdateOutcome {
+    value: Option<Value>,
+    version: Option<Version>,
+    is_written: bool,
+}
+
+impl UpdateOutcome {
+    pub(crate) const fn written(value: Value, version: Option<Version>) -> Self {
+        Self { value: Some(value), version, is_written: true }
+    }
+
+    pub(crate) fn declined(entry: Option<Entry>) -> Self {
+        let version = entry.as_ref().and_then(Entry::version).cloned();
+        Self { value: entry.map(Entry::into_value), version, is_written: false }
+    }
+
+    /// Whether the new value was written; `false` where the closure left the entry as it is.
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
+        self.is_written
+    }
+
+    /// The new value; the old one where nothing was written, and `None` where there was none.
+    #[must_use]
+    pub const fn value(&self) -> Option<&Value> {
+        self.value.as_ref()
+    }
+
+    /// The value, by itself.
+    #[must_use]
+    pub fn into_value(self) -> Option<Value> {
+        self.value
+    }
+
+    /// The version of that value.
+    #[must_use]
+    pub const fn version(&self) -> Option<&Version> {
+        self.version.as_ref()
     }
 }
 

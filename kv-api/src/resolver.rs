@@ -348,6 +348,13 @@ impl<'p> Resolver<'p> {
         self.require(Feature::Expire, best_effort)
     }
 
+    /// Checks what is known before the first step of a call that reads and then writes with `options`.
+    pub(crate) fn check(&self, key: &str, needs: Feature, options: &SetOptions, clock: &dyn Clock) -> Result<()> {
+        self.full_key(Cow::Borrowed(key))?;
+        self.require(needs, options.best_effort)?;
+        self.resolve_options(&mut options.clone(), clock)
+    }
+
     /// The request's own choices, and where it made none the handle's.
     fn resolve_expiry(
         &self,

@@ -11,8 +11,8 @@ use crate::expiry::{Expiry, ExpiryPrecedence, Judged, MinTtl};
 use crate::metadata::Metadata;
 use crate::value::Value;
 
-/// The options of a set, said once for [`SetItem`] and [`Set`](crate::calls::Set).
-macro_rules! set_options {
+/// What an entry is written with beside its value, said once for all that write one.
+macro_rules! entry_options {
     () => {
         /// The entry ends this long after the backend stores it. Rounded up to the store's resolution (EXP-4); zero is
         /// an error (EXP-5). The last one given counts.
@@ -52,6 +52,24 @@ macro_rules! set_options {
             };
             self
         }
+
+        /// Accepts a race window for this request, where the store can do no better (SET-6).
+        pub fn allow_best_effort(mut self) -> Self {
+            self.options().best_effort = true;
+            self
+        }
+
+        fn options(&mut self) -> &mut SetOptions {
+            self.options.get_or_insert_default()
+        }
+    };
+}
+pub(crate) use entry_options;
+
+/// The options of a set, said once for [`SetItem`] and [`Set`](crate::calls::Set).
+macro_rules! set_options {
+    () => {
+        crate::set_item::entry_options!();
 
         /// Only when there is no live entry (SET-2).
         pub fn if_not_exists(self) -> Self {
@@ -98,16 +116,6 @@ macro_rules! set_options {
                 options.condition = condition;
             }
             self
-        }
-
-        /// Accepts a race window for this request, where the store can do no better (SET-6).
-        pub fn allow_best_effort(mut self) -> Self {
-            self.options().best_effort = true;
-            self
-        }
-
-        fn options(&mut self) -> &mut SetOptions {
-            self.options.get_or_insert_default()
         }
     };
 }

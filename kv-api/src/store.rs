@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::backend::Backend;
-use crate::calls::{Delete, Exists, Expire, Get, GetEntry, Increment, List, Set};
+use crate::calls::{BoxFuture, Delete, Exists, Expire, Get, GetEntry, GetOrSet, Increment, List, Set, Update};
 use crate::capabilities::Capabilities;
 use crate::entry::{Entry, Fields};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::expiry::{ExpiryPrecedence, MinTtl};
 use crate::handle::Handle;
 use crate::layer::Layer;
@@ -340,6 +340,183 @@ impl Store {
         Expire::new(&self.handle, key.into())
     }
 
+    /// Changes a value by what it is: reads it, calls the closure with it (`None` where there is no live entry), and sets
+    /// what the closure gives, only if nobody has changed the entry meanwhile (SET-9). Else it begins again, up to 16
+    /// times unless [`attempts`](Update::attempts) says otherwise; so the closure may be called several times, and
+    /// should do nothing but compute. Where the closure gives `None` the entry stays as it is.
+    ///
+    /// Metadata and expiry stay, unless the request gives others. A new entry has neither.
+    ///
+    /// # Errors
+    /// `Unsupported` where the store has no versions, and where it does not report when an entry ends and the request
+    /// does not say so either ([`Reason::ExpiryNotReported`](crate::Reason::ExpiryNotReported)): before anything is
+    /// sent. `Unavailable` with [`Reason::Contended`](crate::Reason::Contended) when other writers came first each
+    /// time; nothing was written then. An unknown outcome is reported as such and ends the loop (SET-8).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::Value;
+    /// use std::time::Duration;
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("stock", 2).ttl(Duration::from_secs(60)).await?;
+    /// let take_one = |old: Option<&Value>| match old.and_then(Value::as_i64) {
+    ///     None | Some(0) => None, // there is nothing to take
+    ///     Some(left) => Some(left - 1),
+    /// };
+    /// assert!(store.update("stock", take_one).await?.is_written());
+    /// assert_eq!(store.update("stock", take_one).await?.value(), Some(&Value::from(0)));
+    /// assert!(!store.update("stock", take_one).await?.is_written());
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update<'a, V: Into<Value>>(
+        &'a self,
+        key: impl Into<Cow<'a, str>>,
+        mut change: impl FnMut(Option<&Value>) -> Option<V> + Send + 'a,
+    ) -> Update<'a> {
+        Update::new(&self.handle, key.into(), Box::new(move |old| Ok(change(old).map(Into::into))))
+    }
+
+    /// As [`update`](Self::update), with a closure that can fail: its error ends the update and is returned as it is,
+    /// and nothing is written.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("limit", "many").await?;
+    /// let doubled = store.try_update("limit", |old| -> Result<_, Box<dyn std::error::Error>> {
+    ///     let limit: u32 = old.and_then(|old| old.as_text()).unwrap_or("1").parse()?;
+    ///     Ok(Some((limit * 2).to_string()))
+    /// });
+    /// assert_eq!(doubled.await.unwrap_err().to_string(), "invalid digit found in string");
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_update<'a, V: Into<Value>, E: From<Error>>(
+        &'a self,
+        key: impl Into<Cow<'a, str>>,
+        mut change: impl FnMut(Option<&Value>) -> Result<Option<V>, E> + Send + 'a,
+    ) -> Update<'a, E> {
+        Update::new(&self.handle, key.into(), Box::new(move |old| Ok(change(old)?.map(Into::into))))
+    }
+
+    /// As [`update`](Self::update), through serde (VAL-6).
+    ///
+    /// # Errors
+    /// As [`update`](Self::update); `WrongType` with the kind found when the value does not fit `T`.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.update_as("tags", |old: Option<Vec<String>>| {
+    ///     let mut tags = old.unwrap_or_default();
+    ///     tags.push("new".to_owned());
+    ///     Some(tags)
+    /// }).await?;
+    /// assert_eq!(store.get_as::<Vec<String>>("tags").await?, Some(vec!["new".to_owned()]));
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update_as<'a, T: Serialize + DeserializeOwned>(
+        &'a self,
+        key: impl Into<Cow<'a, str>>,
+        mut change: impl FnMut(Option<T>) -> Option<T> + Send + 'a,
+    ) -> Update<'a> {
+        let key = key.into();
+        let (handle, named) = (&self.handle, key.clone());
+        let mut through_serde = move |old: Option<&Value>| {
+            let old = old.map(Value::decode).transpose()?;
+            change(old).as_ref().map(Value::serialize).transpose()
+        };
+        let change = move |old: Option<&Value>| {
+            through_serde(old).map_err(|error| handle.explain_key(error, "update_as", &named))
+        };
+        Update::new(handle, key, Box::new(change))
+    }
+
+    /// Reads a value; where there is none, loads it and sets it (GET-3). Among the calls of one store, its clones and
+    /// the handles made from it, one loads a key at a time: the others wait and take its result. A load that fails or
+    /// is dropped makes way for the next that waits. A load must not ask the same store for the same key, since it
+    /// would wait for itself.
+    ///
+    /// What another writer has set meanwhile stays, and is the result. So all agree on one value where the condition
+    /// [`IfNotExists`](crate::Condition::IfNotExists) is atomic; where it is only best effort, the request must accept
+    /// that with [`allow_best_effort`](GetOrSet::allow_best_effort).
+    ///
+    /// # Errors
+    /// `E` is the caller's own type: the error of the load as it is, or what it makes of one of the store. The value
+    /// is loaded before it can be set, so a set that fails loses it. `Unsupported` where the store has no
+    /// `IfNotExists`, before anything is sent.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::Value;
+    /// use std::time::Duration;
+    /// async fn fetch(id: u32) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    ///     if id == 1 { Ok("Ada".to_owned()) } else { Err("there is no such user".into()) }
+    /// }
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// let name = store.get_or_set("user/1", || fetch(1)).ttl(Duration::from_secs(60)).await.unwrap();
+    /// assert_eq!(name, Value::from("Ada"));
+    /// assert_eq!(store.get("user/1").await?, Some(name));
+    /// assert_eq!(store.get_or_set("user/2", || fetch(2)).await.unwrap_err().to_string(), "there is no such user");
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_or_set<'a, V, E, F>(
+        &'a self,
+        key: impl Into<Cow<'a, str>>,
+        load: impl FnOnce() -> F + Send + 'a,
+    ) -> GetOrSet<'a, Value, E>
+    where
+        V: Into<Value> + 'a,
+        E: From<Error> + 'a,
+        F: Future<Output = Result<V, E>> + Send + 'a,
+    {
+        let load = move || -> BoxFuture<'a, _> { Box::pin(async move { Ok(load().await?.into()) }) };
+        GetOrSet::new(&self.handle, key.into(), Box::new(load), Ok)
+    }
+
+    /// As [`get_or_set`](Self::get_or_set), through serde (VAL-6).
+    ///
+    /// # Errors
+    /// As [`get_or_set`](Self::get_or_set); `WrongType` with the kind found when the value that is there does not fit
+    /// `T`.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// let primes = store.get_or_set_as("primes", async || Ok::<_, kv_api::Error>(vec![2, 3, 5])).await?;
+    /// assert_eq!(primes, [2, 3, 5]);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_or_set_as<'a, T, E, F>(
+        &'a self,
+        key: impl Into<Cow<'a, str>>,
+        load: impl FnOnce() -> F + Send + 'a,
+    ) -> GetOrSet<'a, T, E>
+    where
+        T: Serialize + DeserializeOwned + 'a,
+        E: From<Error> + 'a,
+        F: Future<Output = Result<T, E>> + Send + 'a,
+    {
+        let key = key.into();
+        let (handle, named) = (&self.handle, key.clone());
+        let load = move || -> BoxFuture<'a, _> {
+            Box::pin(async move {
+                let value = Value::serialize(&load().await?);
+                Ok(value.map_err(|error| handle.explain_key(error, "get_or_set_as", &named))?)
+            })
+        };
+        GetOrSet::new(handle, key, Box::new(load), |value| value.decode())
+    }
+
     /// Lists keys: as a future one page, as a stream all of them (LIST-1 to LIST-5).
     pub fn list(&self) -> List<'_> {
         List::new(&self.handle)
@@ -388,6 +565,35 @@ impl Store {
     {
         let keys = keys.into_iter().map(Into::into).collect();
         batch::get_many(&self.handle, keys, Fields::All, "get_entry_many")
+    }
+
+    /// Whether [`exists`](Self::exists) is true, for many keys: one answer per key in the order asked; keys may repeat
+    /// (GET-2). It moves no value where the store can tell without.
+    ///
+    /// # Errors
+    /// As a whole, with the index of the first key that is not acceptable.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("a", "1").await?;
+    /// assert_eq!(store.exists_many(["a", "b", "a"]).await?, [true, false, true]);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn exists_many<'a, 'k: 'a, K>(
+        &'a self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> impl Future<Output = Result<Vec<bool>>> + Send + 'a
+    where
+        K: Into<Cow<'k, str>>,
+    {
+        let keys = keys.into_iter().map(Into::into).collect();
+        async move {
+            let entries = batch::get_many(&self.handle, keys, Fields::Existence, "exists_many").await?;
+            Ok(entries.into_iter().map(|entry| entry.is_some()).collect())
+        }
     }
 
     /// Sets many: one result per item in input order, and no error of its own (BATCH-2). An invalid item fails alone
@@ -440,6 +646,28 @@ impl Store {
         batch::delete_many(&self.handle, keys.into_iter().map(Into::into).collect())
     }
 
+    /// How many keys begin with `prefix`, by walking the list: as many as [`list`](Self::list) would stream, none twice
+    /// (LIST-7). It takes as many requests as the list has pages, and it is no snapshot: keys that come and go meanwhile
+    /// may count or not. An empty prefix counts all.
+    ///
+    /// # Errors
+    /// As a walk over the list: `Unsupported` where listing is not supported.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// for key in ["user/1", "user/2", "users"] {
+    ///     store.set(key, "").await?;
+    /// }
+    /// assert_eq!((store.count("user/").await?, store.count("").await?), (2, 3));
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count<'a>(&'a self, prefix: impl Into<Cow<'a, str>>) -> impl Future<Output = Result<u64>> + Send + 'a {
+        walk::count(Arc::clone(&self.handle), prefix.into())
+    }
+
     /// Deletes every key that begins with `prefix`, by walking the list; not atomic. Answers how many (DEL-3).
     ///
     /// # Errors
@@ -486,6 +714,10 @@ impl Store {
     /// What letting go ran into.
     pub async fn close(&self) -> Result<()> {
         self.handle.close().await.map_err(|error| self.handle.explain(error, "close"))
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     fn with(&self, change: impl FnOnce(&mut Handle)) -> Self {

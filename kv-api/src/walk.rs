@@ -1,4 +1,4 @@
-//! What goes through a list page by page: streams, `delete_prefix`, `clear`. A walk ends,
+//! What goes through a list page by page: streams, `count`, `delete_prefix`, `clear`. A walk ends,
 //! unless the other side lists ever new keys (LIST-5).
 
 use std::borrow::Cow;
@@ -224,6 +224,18 @@ async fn read_listed(handle: &Handle, items: Vec<ListItem>, operation: &'static 
     drop(full);
     let found = items.into_iter().zip(entries);
     Ok(found.filter_map(|(item, entry)| Some((item.key, handle.shown_entry(entry?)))).collect())
+}
+
+/// As many keys as a stream would give (LIST-7).
+pub(crate) async fn count(handle: Arc<Handle>, prefix: Cow<'_, str>) -> Result<u64> {
+    let prefix = prefix.into_owned();
+    let options = Options { prefix, limit: None, cursor: None, repeats_allowed: false, operation: "count" };
+    let mut walk = Walk::new(handle, options, KEYS_DEFAULT);
+    let mut keys = 0;
+    while let Some(items) = walk.next_page().await? {
+        keys += items.len() as u64;
+    }
+    Ok(keys)
 }
 
 pub(crate) async fn delete_prefix(handle: Arc<Handle>, prefix: Cow<'_, str>) -> Result<u64> {

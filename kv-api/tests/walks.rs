@@ -113,6 +113,7 @@ async fn ends(capabilities: &'static Capabilities, pages: Pages) -> Vec<Error> {
         store().list().stream().try_collect::<Vec<_>>().await.unwrap_err(),
         store().list().pages().try_collect::<Vec<_>>().await.unwrap_err(),
         store().list().entries().try_collect::<Vec<_>>().await.unwrap_err(),
+        store().count("").await.unwrap_err(),
         store().clear().await.unwrap_err(),
         store().delete_prefix("k").await.unwrap_err(),
     ]
@@ -120,7 +121,7 @@ async fn ends(capabilities: &'static Capabilities, pages: Pages) -> Vec<Error> {
 
 async fn all_end_in_protocol(capabilities: &'static Capabilities, pages: Pages) {
     for (error, operation) in
-        ends(capabilities, pages).await.into_iter().zip(["list", "list", "list", "clear", "delete_prefix"])
+        ends(capabilities, pages).await.into_iter().zip(["list", "list", "list", "count", "clear", "delete_prefix"])
     {
         assert_eq!((error.kind(), error.operation()), (ErrorKind::Protocol, Some(operation)), "{error}");
         assert_eq!(error.store(), Some("script"));
@@ -183,6 +184,17 @@ async fn list_5_many_pages_without_a_key_are_fine_and_a_new_key_begins_the_count
     let (store, script) = Script::store(&ORDERED, |asked, _| (Vec::new(), numbered(asked)));
     store.list().stream().try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(script.asked(), 1000, "the limit that LIST-5 states");
+}
+
+#[tokio::test]
+async fn list_7_count_counts_a_key_once_whatever_pages_it_is_on() {
+    let pages: Pages = |asked, _| match asked {
+        0 => (keys(&["k1", "k2", "k1"]), numbered(1)),
+        1 => (keys(&["k2", "k3"]), numbered(2)),
+        _ => (keys(&["k3", "k4"]), None),
+    };
+    let (store, script) = Script::store(&UNORDERED, pages);
+    assert_eq!((store.count("k").await.unwrap(), script.asked()), (4, 3));
 }
 
 #[tokio::test]

@@ -364,7 +364,9 @@ impl Backend for RedisStore {
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
         let fields = reads.fields();
         let call = self.remote.call();
-        if matches!(self.servers, Servers::Cluster(_)) {
+        // `EXISTS` counts its keys, and `MGET` takes what is no value for missing (VAL-7): so one command asks for one
+        // key, and all of them go out at once.
+        if matches!(self.servers, Servers::Cluster(_)) || fields == Fields::Existence {
             return self.read_apart(&call, reads.keys(), fields).await;
         }
         let chunks = reads.keys().chunks(BATCH_ITEMS_MAX).map(|keys| {

@@ -1,4 +1,4 @@
-//! LIST-1 to LIST-6.
+//! LIST-1 to LIST-7.
 
 use std::collections::BTreeSet;
 
@@ -554,4 +554,21 @@ pub(crate) async fn list_6_a_list_reports_the_length_of_each_value(cx: &Context<
     }
     let walked = collected(store.list().stream()).await?;
     compare_lengths(store, &walked, reports, "among counters and metadata").await
+}
+
+/// LIST-7: `count` counts what a walk gives, each key once, within the prefix of the handle.
+pub(crate) async fn list_7_count_counts_each_key_once(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::List).await?;
+    let below: Vec<String> = (0..30).map(|number| cx.key(&format!("p/{number}."))).collect();
+    let beside: Vec<String> = (0..3).map(|number| cx.key(&format!("q{number}."))).collect();
+    ensure_eq!(store.count("").await?, 0, "count of nothing");
+    set_all(cx, &below).await?;
+    set_all(cx, &beside).await?;
+    ensure_eq!(store.count("p/").await?, 30, "count below a prefix");
+    ensure_eq!(store.count("").await?, 33, "count of everything");
+    ensure_eq!(store.count("p/x").await?, 0, "count below a prefix of no key");
+    ensure_eq!(store.with_prefix("p/").count("").await?, 30, "count through a handle with a prefix");
+    store.delete(&below[0]).await?;
+    ensure_eq!(store.count("p/").await?, 29, "count after a delete");
+    Ok(())
 }

@@ -10,10 +10,12 @@ pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod life;
 pub(crate) mod lists;
+pub(crate) mod loads;
 pub(crate) mod metadata;
 pub(crate) mod namespaces;
 pub(crate) mod reads;
 pub(crate) mod set;
+pub(crate) mod updates;
 pub(crate) mod values;
 pub(crate) mod versions;
 
@@ -85,6 +87,7 @@ macro_rules! __for_each_case {
             namespaces::ns_2_prefixes_add_up
             namespaces::ns_3_the_fingerprint_is_the_same_in_every_process
             namespaces::ns_3_the_scope_is_the_same_in_every_process
+            namespaces::ns_4_a_typed_view_spells_keys_and_values
             values::env_3_what_looks_like_an_envelope_comes_back
             values::val_1_a_json_string_is_text
             values::val_1_null_is_refused
@@ -130,6 +133,10 @@ macro_rules! __for_each_case {
             set::set_6_one_store_never_races_with_itself
             set::set_7_a_read_after_a_write_sees_it
             set::set_8_an_unknown_outcome_says_so
+            updates::set_9_an_unknown_outcome_ends_the_update
+            updates::set_9_an_update_creates_changes_or_leaves_alone
+            updates::set_9_an_update_keeps_metadata_and_expiry
+            updates::set_9_concurrent_updates_lose_nothing
             versions::ver_1_a_version_can_be_stored
             versions::ver_1_a_version_does_not_outlive_a_delete
             versions::ver_1_a_version_serves_another_process
@@ -172,9 +179,16 @@ macro_rules! __for_each_case {
             reads::get_1_all_parts_come_from_one_write
             reads::get_1_an_entry_has_all_its_parts
             reads::get_1_a_missing_key_is_no_error
+            reads::get_2_exists_many_says_what_exists_would
             reads::get_2_exists_says_what_get_would
             reads::get_2_many_answers_in_the_order_asked
             reads::get_2_many_fails_as_a_whole
+            loads::get_3_a_dropped_load_makes_way
+            loads::get_3_a_failed_load_changes_nothing
+            loads::get_3_all_agree_on_one_value
+            loads::get_3_one_loads_for_all
+            loads::get_3_only_what_is_missing_is_loaded
+            loads::get_3_what_is_set_meanwhile_stays
             deletes::del_1_a_repeated_key_shares_one_result
             deletes::del_1_delete_is_idempotent
             deletes::del_1_delete_many_has_one_result_per_item
@@ -203,6 +217,7 @@ macro_rules! __for_each_case {
             lists::list_5_a_walk_of_empty_pages_ends
             lists::list_5_a_walk_that_stands_still_ends
             lists::list_6_a_list_reports_the_length_of_each_value
+            lists::list_7_count_counts_each_key_once
             counters::cnt_1_a_counter_reads_as_a_json_integer
             counters::cnt_1_a_dropped_increment_leaves_the_counter_in_range
             counters::cnt_1_a_json_integer_is_a_counter

@@ -1,10 +1,13 @@
-//! NS-1 to NS-3.
+//! NS-1 to NS-4.
 
-use kv_api::{Feature, Reason, SetItem};
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use kv_api::{Error, ErrorKind, Feature, Namespace, Reason, SetItem, ValueKind};
 
 use super::sample_limit;
 use crate::cases::lists::{first_page, rest};
-use crate::context::{Context, listed};
+use crate::context::{Context, collected, listed};
 use crate::outcome::{CaseResult, not_applicable};
 
 /// NS-1: nothing in one namespace is visible or touchable through another, in any operation.
@@ -155,5 +158,42 @@ pub(crate) async fn ns_3_the_fingerprint_is_the_same_in_every_process(cx: &Conte
     let second = cx.reopen().await?;
     ensure_eq!(second.scope_fingerprint(), fingerprint, "the fingerprint of a second handle to the same data");
     ensure_eq!(second.with_prefix("k/").scope_fingerprint(), of_a_prefix, "the same with a prefix");
+    Ok(())
+}
+
+/// NS-4: a typed view spells keys and goes through serde; what it cannot read is `WrongType`.
+pub(crate) async fn ns_4_a_typed_view_spells_keys_and_values(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::ValueKind(ValueKind::Json)).await?;
+    let prefix = cx.key("typed/");
+    let view: Namespace<u64, BTreeMap<String, u32>> = Namespace::new(store, &prefix);
+    let value = |number: u32| BTreeMap::from([("n".to_owned(), number)]);
+    view.set(&7, &value(7)).await?;
+    view.set(&10, &value(10)).await?;
+    ensure_eq!(view.get(&7).await?, Some(value(7)), "get of a typed key");
+    ensure_eq!(view.get(&8).await?, None, "get of a typed key that is missing");
+    ensure!(view.exists(&10).await?, "exists of a typed key");
+    let plain = store.get_as::<BTreeMap<String, u32>>(format!("{prefix}10")).await?;
+    ensure_eq!(plain, Some(value(10)), "a typed value, read without the view");
+    if cx.declares(Feature::IfNotExists) {
+        let load = async || Ok::<_, Error>(value(8));
+        ensure_eq!(view.get_or_set(&8, load).await?, value(8), "get_or_set of a typed key");
+        view.delete(&8).await?;
+        ensure_eq!(view.get(&8).await?, None, "get of a typed key that was deleted");
+    }
+    store.set_as(format!("{prefix}07"), &value(0)).await?;
+    if cx.declares(Feature::List) {
+        let misfits = collected(view.keys().map(Ok)).await?;
+        let mut keys: Vec<u64> = misfits.iter().flatten().copied().collect();
+        keys.sort_unstable();
+        ensure_eq!((keys, misfits.len()), (vec![7, 10], 3), "the typed keys, and how many keys there are");
+        for result in misfits {
+            if let Err(error) = result {
+                ensure_eq!(error.kind(), ErrorKind::WrongType, "the error of a key of no such type");
+            }
+        }
+        store.delete(format!("{prefix}07")).await?;
+        let entries: BTreeMap<_, _> = collected(view.entries()).await?.into_iter().collect();
+        ensure_eq!(entries, BTreeMap::from([(7, value(7)), (10, value(10))]), "the typed entries");
+    }
     Ok(())
 }

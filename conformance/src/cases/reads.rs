@@ -96,6 +96,27 @@ pub(crate) async fn get_2_many_fails_as_a_whole(cx: &Context<'_>) -> CaseResult 
     cx.expect_sent(sent, 0, "get_many with a key that is not acceptable")
 }
 
+/// GET-2: `exists_many` says of each key what `exists` would, repeats included, and fails as a whole.
+pub(crate) async fn get_2_exists_many_says_what_exists_would(cx: &Context<'_>) -> CaseResult {
+    let [first, second, missing, deleted] = cx.keys(["z", "a", "none", "gone"]);
+    for key in [&first, &second, &deleted] {
+        cx.store().set(key, cx.value(1)).await?;
+    }
+    cx.store().delete(&deleted).await?;
+    let asked = [&*first, &*missing, &*second, &*first, &*deleted];
+    let mut expected = Vec::new();
+    for key in asked {
+        expected.push(cx.store().exists(key).await?);
+    }
+    ensure_eq!(expected, [true, false, true, true, false], "exists, key by key");
+    ensure_eq!(cx.store().exists_many(asked).await?, expected, "exists_many, against exists");
+    ensure!(cx.store().exists_many(Vec::<String>::new()).await?.is_empty(), "exists_many of no key");
+    let sent = cx.requests();
+    let error = ensure_err!(cx.store().exists_many([&*first, ""]).await, "exists_many with an empty key");
+    ensure_eq!((error.reason(), error.index()), (Some(&Reason::KeyEmpty), Some(1)), "reason and index");
+    cx.expect_sent(sent, 0, "exists_many with a key that is not acceptable")
+}
+
 /// GET-2: `exists` says whether `get` would give a value.
 pub(crate) async fn get_2_exists_says_what_get_would(cx: &Context<'_>) -> CaseResult {
     let key = cx.key("k");

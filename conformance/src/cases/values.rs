@@ -317,6 +317,9 @@ pub(crate) async fn val_7_a_key_of_a_foreign_type_is_there(cx: &Context<'_>) -> 
     ensure_refused!(store.get(&foreign).await, ErrorKind::WrongType, None, "get of a foreign type");
     ensure_refused!(store.get_entry(&foreign).await, ErrorKind::WrongType, None, "get_entry of a foreign type");
     ensure!(store.exists(&foreign).await?, "exists of a foreign type says no");
+    let missing = cx.key("missing");
+    let found = store.exists_many([&*foreign, &*plain, &*missing]).await?;
+    ensure_eq!(found, [true, true, false], "exists_many of a foreign type, a value and nothing");
     let found = store.get_many([&*foreign, &*plain]).await?;
     ensure_eq!(found, [None, Some(cx.value(1))], "get_many of a foreign type and a value");
     let entries = store.get_entry_many([&*foreign, &*plain]).await?;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Consistency, Delete, DeleteMany, DeleteOutcome, Entry,
-    EntryExpiry, Error, ErrorKind, Expire, Expiry, ExpiryClock, Increment, ItemLimit, ListItem, ListOrder, ListPage,
-    ManualClock, Metadata, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus,
-    Store, Support, SystemClock, Timer, Timestamp, TokioTimer, Value, ValueKind, ValueKinds, Version, Write, WriteMany,
-    WriteParts, async_trait,
+    EntryExpiry, Error, ErrorKind, Expire, Expiry, ExpiryClock, Fields, Increment, ItemLimit, ListItem, ListOrder,
+    ListPage, ManualClock, Metadata, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
+    SetStatus, Store, Support, SystemClock, Timer, Timestamp, TokioTimer, Value, ValueKind, ValueKinds, Version, Write,
+    WriteMany, WriteParts, async_trait,
 };
 use kv_conformance::{Fault, Faults, Fixture, Harness, OffsetClock, Time};
 use tokio::task::yield_now;
@@ -43,6 +43,7 @@ pub(crate) enum Bug {
     ExpiredIsReadInBatches,
     ForeignTypeFailsTheBatch,
     ForeignTypeIsMissing,
+    ForeignTypeIsMissingInBatches,
     GarbledIsMissing,
     HidesByTheClockHere,
     IfNotExistsIsRefusedOverExpired,
@@ -69,6 +70,7 @@ pub(crate) enum Bug {
     PastIsNever,
     RacyIfExists,
     RacyIfNotExists,
+    RacyIfVersion,
     RacyIncrement,
     RefusedConditionMovesTheExpiry,
     RefusedConditionWritesMetadata,
@@ -90,6 +92,7 @@ pub(crate) enum Bug {
     UpdatedOverExpired,
     UtfSixteenSurrogatesAreLost,
     VersionIgnoresMetadata,
+    VersionedSetDropsTheExpiry,
     VersionIsReusedAfterADelete,
     VisibleAtItsExpiry,
 }
@@ -561,9 +564,9 @@ impl Backend for Reference {
         }
         let look = || {
             self.request(|data| {
-                let seen = self.has(Bug::ExistsSeesExpired) && read.fields() == kv_api::Fields::Existence;
+                let seen = self.has(Bug::ExistsSeesExpired) && read.fields() == Fields::Existence;
                 let record = if seen { data.get(read.key()) } else { self.live(data, read.key()) };
-                if read.fields() == kv_api::Fields::Existence {
+                if read.fields() == Fields::Existence {
                     return Ok(record.map(|record| self.entry(record)));
                 }
                 self.found(record)
@@ -609,6 +612,20 @@ impl Backend for Reference {
                 Ok(SetOutcome::new(SetStatus::Updated))
             });
         }
+        if self.has(Bug::RacyIfVersion) && matches!(parts.condition, Condition::IfVersion(_)) {
+            if !self.request(|data| Ok(self.holds(&parts.condition, self.live(data, &parts.key))))? {
+                return Ok(SetOutcome::new(SetStatus::NotMet));
+            }
+            round_trip().await;
+            return self.request(|data| {
+                parts.condition = Condition::Always;
+                self.put(data, parts);
+                Ok(SetOutcome::new(SetStatus::Updated))
+            });
+        }
+        if self.has(Bug::VersionedSetDropsTheExpiry) && matches!(parts.condition, Condition::IfVersion(_)) {
+            parts.expiry = Expiry::Never;
+        }
         if self.has(Bug::TornByADrop) {
             let (key, metadata) = (parts.key.clone().into_owned(), parts.metadata.take());
             let outcome = self.request(|data| Ok(self.put(data, parts)))?;
@@ -642,7 +659,9 @@ impl Backend for Reference {
                 Some(Bug::ExpiredIsReadInBatches) => data.get(key),
                 _ => self.live(data, key),
             };
+            let is_enough = reads.fields() == Fields::Existence && !self.has(Bug::ForeignTypeIsMissingInBatches);
             let found = reads.keys().iter().map(|key| match self.found(record(key)) {
+                Err(_) if is_enough => Ok(record(key).map(|record| self.entry(record))),
                 Err(_) if !self.has(Bug::ForeignTypeFailsTheBatch) => Ok(None),
                 found => found,
             });

@@ -3,10 +3,12 @@
 
 mod delete;
 mod expire;
+mod get_or_set;
 mod increment;
 mod list;
 mod read;
 mod set;
+mod update;
 
 use std::fmt;
 use std::future::Future;
@@ -15,15 +17,17 @@ use std::task::{Context, Poll, ready};
 
 pub use delete::Delete;
 pub use expire::Expire;
+pub use get_or_set::GetOrSet;
 pub use increment::Increment;
 pub use list::List;
 pub use read::{Exists, Get, GetEntry};
 pub use set::Set;
+pub use update::Update;
 
 use crate::error::Result;
 use crate::gate::InFlight;
 
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How far a request has come. `T` is what the adapter answers.
 enum Phase<'a, T> {
