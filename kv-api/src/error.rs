@@ -106,6 +106,25 @@ pub enum Feature {
     AllOrNothing,
 }
 
+impl Feature {
+    /// Every feature, in the order in which a table shows them.
+    pub const ALL: &[Self] = &[
+        Self::ValueKind(ValueKind::Text),
+        Self::ValueKind(ValueKind::Json),
+        Self::ValueKind(ValueKind::Bytes),
+        Self::Metadata,
+        Self::IfNotExists,
+        Self::IfExists,
+        Self::IfVersion,
+        Self::Ttl,
+        Self::ExpireAt,
+        Self::Expire,
+        Self::List,
+        Self::Counters,
+        Self::AllOrNothing,
+    ];
+}
+
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -598,6 +617,27 @@ mod tests {
         fn shareable<T: Send + Sync + Clone + 'static>() {}
         shareable::<Error>();
         assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn every_feature_is_in_the_list_of_all() {
+        // A feature that is added does not compile here before it has its place there.
+        let place = |feature: &Feature| match feature {
+            Feature::ValueKind(ValueKind::Text) => 0,
+            Feature::ValueKind(ValueKind::Json) => 1,
+            Feature::ValueKind(ValueKind::Bytes) => 2,
+            Feature::Metadata => 3,
+            Feature::IfNotExists => 4,
+            Feature::IfExists => 5,
+            Feature::IfVersion => 6,
+            Feature::Ttl => 7,
+            Feature::ExpireAt => 8,
+            Feature::Expire => 9,
+            Feature::List => 10,
+            Feature::Counters => 11,
+            Feature::AllOrNothing => 12,
+        };
+        assert!(Feature::ALL.iter().map(place).eq(0..13));
     }
 
     #[test]
