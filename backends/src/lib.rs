@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
+
 pub use kv_api;
 pub use kv_api::{
     Backend, BackendExt, BatchOutcome, Capabilities, Clock, Condition, Consistency, Cursor, DeleteOutcome, Entry,
@@ -212,6 +215,7 @@ async fn open_at(url: StoreUrl) -> Result<Arc<dyn Backend>> {
 
 /// What would panic in the middle of a call is refused before the first.
 #[cfg(feature = "tokio")]
+#[allow(dead_code, reason = "only backends need a runtime to be there, and none may be built in")]
 fn require_runtime(scheme: &'static str) -> Result<()> {
     tokio::runtime::Handle::try_current().map(drop).map_err(|_| {
         let message = format!("a {scheme} store needs a tokio runtime with time and I/O: open and use it inside one");
