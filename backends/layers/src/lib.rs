@@ -1,13 +1,17 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "encrypted")]
+#[cfg(any(feature = "compressed", feature = "encrypted"))]
 mod carrier;
-#[cfg(feature = "encrypted")]
+#[cfg(any(feature = "compressed", feature = "encrypted"))]
 mod coded;
+#[cfg(feature = "compressed")]
+mod compressed;
 #[cfg(feature = "encrypted")]
 mod encrypted;
-#[cfg(feature = "encrypted")]
+#[cfg(any(feature = "compressed", feature = "encrypted"))]
 mod offered;
 
+#[cfg(feature = "compressed")]
+pub use compressed::Compressed;
 #[cfg(feature = "encrypted")]
 pub use encrypted::{Encrypted, EncryptionKey};
