@@ -67,6 +67,8 @@ impl Handle {
     /// The same handle on another backend, which stands before this one's.
     pub(crate) fn set_backend(&mut self, change: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) {
         self.backend = change(Arc::clone(&self.backend));
+        // What is loaded through one of them is not what the other one shows.
+        self.flights = Arc::default();
         let offered = offered(&*self.backend);
         self.capabilities = if self.restricted { offered.restricted_to(&self.capabilities) } else { offered };
     }

@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::Mutex;
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{join, pending};
 use kv_api::{
-    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, Error, ErrorKind, Read, Reason, Result, Retry,
+    Backend, Capabilities, Clock, Delete, DeleteOutcome, Entry, Error, ErrorKind, Layer, Read, Reason, Result, Retry,
     SetOutcome, Store, Support, SystemClock, Value, Write, async_trait,
 };
 use kv_memory::MemoryStore;
@@ -33,6 +34,32 @@ async fn get_3_handles_with_a_prefix_share_one_load() {
     loaded.send("once").unwrap();
     let (first, second) = join(first, second).await;
     assert_eq!((first.unwrap(), second.unwrap()), (Value::from("once"), Value::from("once")));
+}
+
+/// Changes nothing, and might.
+#[derive(Debug)]
+struct Same;
+
+impl fmt::Display for Same {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("same")
+    }
+}
+
+impl Layer for Same {
+    fn layer(&self, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
+        inner
+    }
+}
+
+#[tokio::test]
+async fn get_3_a_handle_behind_a_layer_takes_no_result_of_one_before_it() {
+    let store = memory();
+    let mut before = Box::pin(store.get_or_set("k", pending::<Result<Value>>));
+    assert!((&mut before).now_or_never().is_none());
+    let layered = store.layer(&Same);
+    let behind = layered.get_or_set("k", || async { Ok::<_, Error>("loaded behind the layer") });
+    assert_eq!(behind.now_or_never().unwrap().unwrap(), Value::from("loaded behind the layer"));
 }
 
 #[tokio::test]
