@@ -1,7 +1,7 @@
 //! What a store and its calls share: the backend, what this handle offers of it, and the way there and back.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::backend::Backend;
 use crate::capabilities::Capabilities;
@@ -23,12 +23,14 @@ pub(crate) struct Handle {
     prefix: String,
     gate: Arc<Gate>,
     flights: Arc<Flights>,
+    /// This handle, for requests that are to own it.
+    this: Weak<Self>,
 }
 
 impl Handle {
-    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Arc<Self> {
         let capabilities = offered(&*backend);
-        Self {
+        Arc::new_cyclic(|this| Self {
             backend,
             capabilities,
             restricted: false,
@@ -36,7 +38,20 @@ impl Handle {
             prefix: String::new(),
             gate: Arc::new(Gate::default()),
             flights: Arc::new(Flights::default()),
-        }
+            this: Weak::clone(this),
+        })
+    }
+
+    /// Another handle, as this one but for what `change` makes of it.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Self)) -> Arc<Self> {
+        let mut handle = self.clone();
+        change(&mut handle);
+        Arc::new_cyclic(|this| Self { this: Weak::clone(this), ..handle })
+    }
+
+    /// This handle, to be kept. It is always in an `Arc`; a copy would serve as well.
+    pub(crate) fn to_arc(&self) -> Arc<Self> {
+        self.this.upgrade().unwrap_or_else(|| self.with(|_| {}))
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {

@@ -29,7 +29,8 @@ use crate::{batch, listing, walk};
 /// never retries and never waits by itself (ERR-4).
 ///
 /// Single requests are builders that are futures: they do nothing until polled, and dropping one leaves each entry
-/// whole (ERR-6). A store in memory answers at its first poll and never yields: a long loop of such calls should.
+/// whole (ERR-6). They borrow the store; [`into_owned`](Get::into_owned) makes of one a future that keeps it, to be
+/// spawned or returned. Streams keep the store anyway. A store in memory answers at its first poll and never yields: a long loop of such calls should.
 ///
 /// Two handles made with [`Store::new`] on one backend close apart: closing one lets go of what both use. Clone
 /// instead.
@@ -63,7 +64,7 @@ impl Store {
     /// A handle on a backend that is shared already.
     #[must_use]
     pub fn from_arc(backend: Arc<dyn Backend>) -> Self {
-        Self { handle: Arc::new(Handle::new(backend)) }
+        Self { handle: Handle::new(backend) }
     }
 
     /// What this handle offers: capabilities and limits (CAP-1).
@@ -721,9 +722,7 @@ impl Store {
     }
 
     fn with(&self, change: impl FnOnce(&mut Handle)) -> Self {
-        let mut handle = Handle::clone(&self.handle);
-        change(&mut handle);
-        Self { handle: Arc::new(handle) }
+        Self { handle: self.handle.with(change) }
     }
 }
 

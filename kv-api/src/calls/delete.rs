@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::owned::into_owned;
 use super::{Phase, Start};
 use crate::error::{Error, Reason, Result};
 use crate::handle::Handle;
@@ -93,3 +94,5 @@ impl Future for Delete<'_> {
         })
     }
 }
+
+into_owned!(Delete { if_version, conflicting, version_missing, best_effort } -> DeleteOutcome, "delete");

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::owned::into_owned;
 use super::{Phase, Start};
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -80,3 +81,5 @@ impl Future for Expire<'_> {
         Poll::Ready(answer.map_err(|error| handle.explain_key(error, "expire", key)))
     }
 }
+
+into_owned!(Expire { options } -> bool, "expire");

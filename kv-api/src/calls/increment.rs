@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::owned::into_owned;
 use super::{Phase, Start};
 use crate::error::Result;
 use crate::handle::Handle;
@@ -45,3 +46,5 @@ impl Future for Increment<'_> {
         Poll::Ready(answer.map_err(|error| handle.explain_key(error, "increment", key)))
     }
 }
+
+into_owned!(Increment { by, best_effort } -> i64, "increment");

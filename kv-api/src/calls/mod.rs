@@ -6,6 +6,7 @@ mod expire;
 mod get_or_set;
 mod increment;
 mod list;
+mod owned;
 mod read;
 mod set;
 mod update;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::{Phase, Start};
+use super::{Phase, Start, owned};
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -71,6 +71,22 @@ macro_rules! read_call {
         impl<'a> $name<'a> {
             pub(crate) const fn new(handle: &'a Handle, key: Cow<'a, str>) -> Self {
                 Self(ReadCall { handle, key, phase: Phase::Fresh })
+            }
+        }
+
+        impl $name<'_> {
+            /// The same request as a future that borrows nothing: it keeps the store by itself, so it can be spawned or
+            /// returned. It does nothing until it is polled.
+            ///
+            /// # Errors
+            /// As the request; `InvalidArgument` when it was polled before.
+            pub fn into_owned(self) -> impl Future<Output = Result<$output>> + Send + use<> {
+                let ReadCall { handle, key, phase } = self.0;
+                let kept = owned::keep(handle, key, phase, $operation);
+                async move {
+                    let (handle, key) = kept?;
+                    $name::new(&handle, key).await
+                }
             }
         }
 

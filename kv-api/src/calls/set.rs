@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::owned::into_owned;
 use super::{Phase, Start};
 use crate::condition::Condition;
 use crate::error::Result;
@@ -57,3 +58,5 @@ impl Future for Set<'_> {
         })
     }
 }
+
+into_owned!(Set { value, options, unconditional } -> SetOutcome, "set");
