@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[path = "guide.rs"]
+pub mod _guide;
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
