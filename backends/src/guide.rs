@@ -17,6 +17,7 @@ pages! {
     sessions: "memory";
     idempotency: "memory";
     leases: "memory";
+    flags: "memory";
     adapter: "memory";
     layer: "memory";
 }
