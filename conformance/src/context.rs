@@ -277,14 +277,27 @@ pub(crate) fn support(capabilities: &Capabilities, feature: Feature) -> Support 
         Feature::Ttl => capabilities.ttl,
         Feature::ExpireAt => capabilities.expire_at,
         Feature::Expire => capabilities.expire,
+        Feature::ExpireIfVersion => {
+            given(capabilities.expire_if_version, &[capabilities.expire, capabilities.if_version])
+        }
+        Feature::Touch => given(capabilities.touch, &[capabilities.ttl]),
+        Feature::GetAndDelete => capabilities.get_and_delete,
         Feature::Metadata => capabilities.metadata,
         Feature::ValueKind(kind) => native_if(capabilities.value_kinds.contains(kind)),
         Feature::List => capabilities.list,
         Feature::Counters => capabilities.counters,
+        Feature::CounterTtl if capabilities.counter_expiry => {
+            given(capabilities.counter_ttl, &[capabilities.counters, capabilities.ttl])
+        }
         // Atomic or refused: there is no opt-in to a batch that only tries.
         Feature::AllOrNothing => native_if(capabilities.all_or_nothing.is_full()),
         _ => Support::None,
     }
+}
+
+/// What builds on others is not there without them.
+fn given(support: Support, needed: &[Support]) -> Support {
+    if needed.contains(&Support::None) { Support::None } else { support }
 }
 
 /// Whether best effort is refused without an opt-in. An expiry has no race to lose.
@@ -343,7 +356,26 @@ async fn attempts(
         }
         Feature::ValueKind(kind) => (store.set(key, value_of(kind)), SetItem::new(key.to_owned(), value_of(kind))),
         Feature::Expire => return vec![("expire", store.expire(key).never().await.map(drop))],
+        Feature::ExpireIfVersion => {
+            let expire = store.expire(key).never().if_version(foreign_version());
+            return vec![("expire", expire.await.map(drop))];
+        }
+        Feature::Touch => {
+            return vec![
+                ("get", store.get(key).touch(life).await.map(drop)),
+                ("get_entry", store.get_entry(key).touch(life).await.map(drop)),
+            ];
+        }
+        Feature::GetAndDelete => {
+            return vec![
+                ("get_and_delete", store.get_and_delete(key).await.map(drop)),
+                ("get_and_delete", store.get_and_delete(key).entry().await.map(drop)),
+            ];
+        }
         Feature::Counters => return vec![("increment", store.increment(key, 1).await.map(drop))],
+        Feature::CounterTtl => {
+            return vec![("increment", store.increment(key, 1).ttl_if_created(life).await.map(drop))];
+        }
         Feature::AllOrNothing => {
             return vec![("set_many_all_or_nothing", store.set_many_all_or_nothing([item()]).await.map(drop))];
         }

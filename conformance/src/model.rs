@@ -273,7 +273,7 @@ impl<'c> World<'c> {
     }
 
     async fn call(&mut self, seed: &Seed, calls: &mut Vec<String>) -> CaseResult {
-        match seed[0] % 16 {
+        match seed[0] % 19 {
             0..=2 => self.call_set(seed, calls).await,
             3 => self.call_delete(seed, calls).await,
             4 => self.call_get(seed, calls).await,
@@ -284,6 +284,8 @@ impl<'c> World<'c> {
             11 => self.call_all_or_nothing(seed, calls).await,
             12 | 13 => self.call_advance(seed, calls).await,
             14 => self.call_delete_many(seed, calls).await,
+            15 | 16 => self.call_touch(seed, calls).await,
+            17 => self.call_get_and_delete(seed, calls).await,
             _ => self.call_delete_prefix(seed, calls).await,
         }
     }
@@ -393,8 +395,16 @@ impl<'c> World<'c> {
     async fn call_increment(&mut self, seed: &Seed, calls: &mut Vec<String>) -> CaseResult {
         let key = self.key(seed[1]);
         let by = [1, -3, 100, 1, 2, i64::MAX, i64::MIN][usize::from(seed[2]) % 7];
-        calls.push(format!("increment {key:?} by {by}"));
-        let result = self.cx.store().increment(&key, by).await;
+        let life = if seed[3].is_multiple_of(2) { None } else { self.ttl(seed[4])? };
+        calls.push(format!("increment {key:?} by {by}, if it is created for {:?}", life.map(|life| life.ttl)));
+        let increment = self.cx.store().increment(&key, by);
+        let result = match life {
+            Some(life) => increment.ttl_if_created(life.ttl).await,
+            None => increment.await,
+        };
+        if life.is_some() && !self.cx.declares(Feature::CounterTtl) {
+            return refused(result, Feature::CounterTtl, "increment");
+        }
         if !self.cx.declares(Feature::Counters) {
             return refused(result, Feature::Counters, "increment");
         }
@@ -415,7 +425,7 @@ impl<'c> World<'c> {
             return Ok(());
         };
         ensure_eq!(result?, sum, "increment");
-        let end = live.and_then(|entry| entry.end);
+        let end = live.map_or(life.map(|life| life.end), |entry| entry.end);
         let version = self.cx.store().get_entry(&key).await?.and_then(|entry| entry.version().cloned());
         self.remove(&key);
         self.entries.insert(key, Modelled { value: Value::from(sum), metadata: None, end, version });
@@ -430,12 +440,23 @@ impl<'c> World<'c> {
             (3, Some(_)) => Some(self.cx.life(Form::Ttl, 3)?),
             _ => None,
         };
-        calls.push(format!("expire {key:?} {life:?}"));
-        let expire = self.cx.store().expire(&key);
+        let version = match seed[3] % 4 {
+            1 => Some(self.current_version(&key)),
+            2 => Some(self.old_versions.last().cloned().unwrap_or_else(foreign_version)),
+            _ => None,
+        };
+        calls.push(format!("expire {key:?} {life:?} if version {version:?}"));
+        let mut expire = self.cx.store().expire(&key);
+        if let Some(version) = version.clone() {
+            expire = expire.if_version(version);
+        }
         let result = match life {
             Some(life) => life.expire(expire).await,
             None => expire.never().await,
         };
+        if version.is_some() && !self.cx.declares(Feature::ExpireIfVersion) {
+            return refused(result, Feature::ExpireIfVersion, "expire");
+        }
         if !self.cx.declares(Feature::Expire) {
             return refused(result, Feature::Expire, "expire");
         }
@@ -443,11 +464,42 @@ impl<'c> World<'c> {
         if let Some(feature) = form.filter(|feature| !self.cx.declares(*feature)) {
             return refused(result, feature, "expire");
         }
-        let live = self.live(&key)?;
-        ensure_eq!(result?, live.is_some(), "whether expire found an entry");
-        if let Some(entry) = live {
+        let met = self.live(&key)?.filter(|entry| version.is_none() || entry.version == version);
+        ensure_eq!(result?, met.is_some(), "whether expire found an entry");
+        if let Some(entry) = met {
             entry.end = life.map(|life| life.end);
         }
+        Ok(())
+    }
+
+    /// A life of one to three, for calls that take a ttl alone; none where nothing can show its end.
+    fn ttl(&self, byte: u8) -> Result<Option<Life>, Stop> {
+        self.life.map(|_| self.cx.life(Form::Ttl, 1 + u32::from(byte % 3))).transpose()
+    }
+
+    async fn call_touch(&mut self, seed: &Seed, calls: &mut Vec<String>) -> CaseResult {
+        let key = self.key(seed[1]);
+        let Some(life) = self.ttl(seed[2])? else { return Ok(()) };
+        calls.push(format!("touch {key:?} for {:?}", life.ttl));
+        let result = self.cx.store().get_entry(&key).touch(life.ttl).await;
+        if !self.cx.declares(Feature::Touch) {
+            return refused(result, Feature::Touch, "touch");
+        }
+        if let Some(entry) = self.live(&key)? {
+            entry.end = Some(life.end);
+        }
+        self.compare(&key, result?.as_ref())
+    }
+
+    async fn call_get_and_delete(&mut self, seed: &Seed, calls: &mut Vec<String>) -> CaseResult {
+        let key = self.key(seed[1]);
+        calls.push(format!("get_and_delete {key:?}"));
+        let result = self.cx.store().get_and_delete(&key).entry().await;
+        if !self.cx.declares(Feature::GetAndDelete) {
+            return refused(result, Feature::GetAndDelete, "get_and_delete");
+        }
+        self.compare(&key, result?.as_ref())?;
+        self.remove(&key);
         Ok(())
     }
 

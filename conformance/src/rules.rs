@@ -7,10 +7,10 @@ pub const RULES: &[&str] = &[
     "CHK-1", "CHK-2", "ERR-1", "ERR-2", "ERR-3", "ERR-4", "ERR-5", "ERR-6", "ERR-7", "KEY-1", "KEY-2", "KEY-3", "NS-1",
     "NS-2", "NS-3", "NS-4", "VAL-1", "VAL-2", "VAL-3", "VAL-4", "VAL-5", "VAL-6", "VAL-7", "SET-1", "SET-2", "SET-3",
     "SET-4", "SET-5", "SET-6", "SET-7", "SET-8", "SET-9", "VER-1", "VER-2", "EXP-1", "EXP-2", "EXP-3", "EXP-4",
-    "EXP-5", "EXP-6", "EXP-7", "EXP-8", "EXP-9", "EXP-10", "META-1", "META-2", "GET-1", "GET-2", "GET-3", "DEL-1",
-    "DEL-2", "DEL-3", "LIST-1", "LIST-2", "LIST-3", "LIST-4", "LIST-5", "LIST-6", "LIST-7", "CNT-1", "CNT-2",
-    "BATCH-1", "BATCH-2", "BATCH-3", "BATCH-4", "BATCH-5", "BATCH-6", "LIFE-1", "LIFE-2", "ENV-3", "CAP-1", "CAP-2",
-    "CAP-3", "CAP-4", "CAP-5", "LAYER-1", "LAYER-2", "LAYER-4", "MODEL",
+    "EXP-5", "EXP-6", "EXP-7", "EXP-8", "EXP-9", "EXP-10", "EXP-11", "EXP-12", "META-1", "META-2", "GET-1", "GET-2",
+    "GET-3", "GET-4", "DEL-1", "DEL-2", "DEL-3", "LIST-1", "LIST-2", "LIST-3", "LIST-4", "LIST-5", "LIST-6", "LIST-7",
+    "CNT-1", "CNT-2", "CNT-3", "BATCH-1", "BATCH-2", "BATCH-3", "BATCH-4", "BATCH-5", "BATCH-6", "LIFE-1", "LIFE-2",
+    "ENV-3", "CAP-1", "CAP-2", "CAP-3", "CAP-4", "CAP-5", "LAYER-1", "LAYER-2", "LAYER-4", "MODEL",
 ];
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kv_api::{
-    Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Expire, Increment, ItemLimit,
-    ItemParts, Layer, ListPage, RawPage, Read, ReadMany, Resolver, Result, SetOutcome, Slots, Write, WriteMany,
-    WriteParts, forward_backend,
+    Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Expire, GetAndDelete,
+    Increment, ItemLimit, ItemParts, Layer, ListPage, RawPage, Read, ReadMany, Resolver, Result, SetOutcome, Slots,
+    Touch, Write, WriteMany, WriteParts, forward_backend,
 };
 
 /// A wrapper as one would write it who has not read the manual: it forwards what it must, and the capabilities as they
@@ -88,7 +88,7 @@ struct TransparentBackend(Arc<dyn Backend>);
 impl Backend for TransparentBackend {
     forward_backend!(self => self.0;
         forward: [scope, clock, read_now, write_now, read, write, delete, read_many, write_many, delete_many,
-            write_all_or_nothing, list, increment, expire, ping, close],
+            write_all_or_nothing, list, increment, expire, touch, get_and_delete, ping, close],
         implement: []);
 
     fn capabilities(&self) -> &Capabilities {
@@ -166,7 +166,7 @@ impl Backend for RenamedBackend {
     forward_backend!(self => self.inner;
         forward: [clock, ping, close],
         implement: [scope, read_now, write_now, read, write, delete, read_many, write_many, delete_many,
-            write_all_or_nothing, list, increment, expire]);
+            write_all_or_nothing, list, increment, expire, touch, get_and_delete]);
 
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
@@ -266,5 +266,17 @@ impl Backend for RenamedBackend {
         let mut parts = expire.into_parts();
         parts.key = self.key(&parts.key).into();
         self.inner.expire(parts.resolve(&*self.inner)?).await
+    }
+
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        let mut parts = touch.into_parts();
+        parts.key = self.key(&parts.key).into();
+        self.inner.touch(parts.resolve(&*self.inner)?).await
+    }
+
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        let mut parts = get_and_delete.into_parts();
+        parts.key = self.key(&parts.key).into();
+        self.inner.get_and_delete(parts.resolve(&*self.inner)?).await
     }
 }

@@ -90,6 +90,10 @@ caught! {
     circle_is_the_end: CircleIsTheEnd by list_5_a_walk_in_circles_ends, list_5_a_walk_of_empty_pages_ends;
     claims_its_own_clock: ClaimsItsOwnClock by exp_10_the_reported_clock_ends_an_entry;
     counter_takes_back: CounterTakesBack by cnt_1_a_dropped_increment_leaves_the_counter_in_range;
+    counter_ttl_is_a_step_of_its_own: CounterTtlIsAStepOfItsOwn
+        by cnt_3_counters_that_are_created_at_once_have_an_end, cnt_3_a_dropped_increment_leaves_no_counter_without_end;
+    counter_ttl_is_ignored: CounterTtlIsIgnored by cnt_3_a_new_counter_gets_the_ttl;
+    counter_ttl_moves_the_end: CounterTtlMovesTheEnd by cnt_3_a_counter_that_exists_keeps_its_end;
     counters_are_not_implemented: CountersAreNotImplemented by cap_1_counters_are_kept_or_refused;
     cursor_skips_after_a_restart: CursorSkipsAfterARestart by list_3_a_walk_across_a_restart_loses_nothing;
     cursor_starts_again: CursorStartsAgain by list_2_no_key_is_lost_between_pages, list_3_a_cursor_survives_the_process;
@@ -100,13 +104,18 @@ caught! {
     exists_sees_expired: ExistsSeesExpired by exp_7_an_expired_entry_is_invisible_to_reads;
     expire_changes_the_version: ExpireChangesTheVersion by ver_1_reads_and_expire_leave_the_version;
     expire_creates: ExpireCreates by exp_9_expire_creates_and_revives_nothing;
+    expire_ignores_the_version: ExpireIgnoresTheVersion by exp_11_a_version_guards_an_expire;
+    expire_looks_at_the_version_first: ExpireLooksAtTheVersionFirst by exp_11_no_set_comes_between;
     expired_is_counted: ExpiredIsCounted by exp_7_an_expired_entry_is_invisible_to_counters;
     expired_is_listed: ExpiredIsListed by exp_7_an_expired_entry_is_invisible_to_lists;
     expired_is_read_in_batches: ExpiredIsReadInBatches by exp_7_an_expired_entry_is_invisible_to_reads;
     foreign_type_fails_the_batch: ForeignTypeFailsTheBatch by val_7_a_key_of_a_foreign_type_is_there;
     foreign_type_is_missing: ForeignTypeIsMissing by val_7_a_key_of_a_foreign_type_is_there;
     foreign_type_is_missing_in_batches: ForeignTypeIsMissingInBatches by val_7_a_key_of_a_foreign_type_is_there;
+    foreign_type_is_taken: ForeignTypeIsTaken by val_7_a_key_of_a_foreign_type_is_there;
+    foreign_type_is_touched: ForeignTypeIsTouched by val_7_a_key_of_a_foreign_type_is_there;
     garbled_is_missing: GarbledIsMissing by err_3_a_fault_that_lasts_is_told_for_what_it_is;
+    get_and_delete_leaves_the_entry: GetAndDeleteLeavesTheEntry by get_4_get_and_delete_takes_everything;
     hides_by_the_clock_here: HidesByTheClockHere by exp_3_a_wrong_clock_here_moves_no_ttl,
         exp_10_the_reported_clock_ends_an_entry;
     if_not_exists_is_refused_over_expired: IfNotExistsIsRefusedOverExpired
@@ -156,9 +165,16 @@ caught! {
         by list_3_a_cursor_that_stands_still_is_refused, list_5_a_walk_that_stands_still_ends;
     strangers_are_asked_to_wait: StrangersAreAskedToWait by life_1_wrong_credentials_are_refused;
     strangers_are_served: StrangersAreServed by life_1_wrong_credentials_are_refused;
+    takes_what_another_took: TakesWhatAnotherTook by get_4_exactly_one_caller_gets_the_value;
+    takes_what_expired: TakesWhatExpired by get_4_nothing_is_taken_where_nothing_is;
+    takes_what_it_did_not_read: TakesWhatItDidNotRead by get_4_nothing_is_deleted_that_nobody_got;
     throttled_is_unknown: ThrottledIsUnknown by err_3_a_fault_that_lasts_is_told_for_what_it_is;
     torn_by_a_drop: TornByADrop by err_6_a_dropped_call_leaves_each_entry_whole;
     torn_reads: TornReads by get_1_all_parts_come_from_one_write;
+    touch_creates: TouchCreates by exp_12_touch_creates_and_revives_nothing;
+    touch_is_a_read: TouchIsARead by exp_12_touch_gives_a_new_end;
+    touch_looks_first: TouchLooksFirst by exp_12_no_set_comes_between;
+    touch_reports_the_old_end: TouchReportsTheOldEnd by exp_12_touch_reads_all_that_is_there;
     ttl_is_made_absolute_here: TtlIsMadeAbsoluteHere by exp_3_a_wrong_clock_here_moves_no_ttl;
     unknown_is_called_safe: UnknownIsCalledSafe
         by err_3_a_fault_that_lasts_is_told_for_what_it_is, err_5_a_repeated_write_claims_nothing, batch_6_a_failed_bulk_request_is_told_item_by_item;
@@ -232,6 +248,10 @@ async fn the_model_finds_them_by_itself() {
         Bug::BatchAnswersOutOfOrder,
         Bug::AllOrNothingIsHalfApplied,
         Bug::ExpireChangesTheVersion,
+        Bug::CounterTtlMovesTheEnd,
+        Bug::ExpireIgnoresTheVersion,
+        Bug::TouchIsARead,
+        Bug::GetAndDeleteLeavesTheEntry,
         Bug::ListLosesTheKeyAtTheBorder,
         Bug::ListPrefixIsAPattern,
         Bug::KeysAreCaseFolded,

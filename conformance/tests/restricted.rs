@@ -80,14 +80,24 @@ restricted! {
         .with_if_exists(Support::BestEffort)
         .with_if_version(Support::BestEffort)
         .with_expire(Support::BestEffort)
+        .with_expire_if_version(Support::BestEffort)
+        .with_touch(Support::BestEffort)
+        .with_get_and_delete(Support::BestEffort)
+        .with_counter_ttl(Support::BestEffort)
         .with_counters(Support::BestEffort, -1000, 1000)
         .with_all_or_nothing(Support::BestEffort),
         refuses [set_6_exactly_one_if_not_exists_wins, cnt_1_concurrent_increments_add_up,
+            get_4_exactly_one_caller_gets_the_value,
             cap_1_all_or_nothing_is_kept_or_refused];
     counters_that_do_not_expire: ALL.with_counter_expiry(false).with_counters(Support::Emulated, -9_007_199_254_740_991,
-        9_007_199_254_740_991), refuses [cnt_1_increment_keeps_the_expiry];
+        9_007_199_254_740_991), refuses [cnt_1_increment_keeps_the_expiry, cap_1_counter_ttl_is_kept_or_refused];
     only_a_ttl: ALL.with_expire_at(Support::None), refuses [cap_1_expire_at_is_kept_or_refused, exp_2_expire_at_wins_over_ttl];
-    only_an_absolute_expiry: ALL.with_ttl(Support::None), refuses [cap_1_ttl_is_kept_or_refused];
+    only_an_absolute_expiry: ALL.with_ttl(Support::None), refuses [cap_1_ttl_is_kept_or_refused,
+        cap_1_touch_is_kept_or_refused, cap_1_counter_ttl_is_kept_or_refused];
+    no_steps_that_look: ALL.with_expire_if_version(Support::None).with_touch(Support::None)
+        .with_get_and_delete(Support::None).with_counter_ttl(Support::None),
+        refuses [cap_1_expire_if_version_is_kept_or_refused, cap_1_touch_is_kept_or_refused,
+            cap_1_get_and_delete_is_kept_or_refused, cap_1_counter_ttl_is_kept_or_refused];
     eventual_and_in_parts: ALL.with_entry_snapshot(false).with_consistency(Consistency::Eventual { usually_within: None }),
         refuses [set_7_a_read_after_a_write_sees_it, get_1_all_parts_come_from_one_write];
 }

@@ -16,7 +16,9 @@ use crate::forward_backend;
 use crate::methods::Methods;
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome};
 use crate::page::RawPage;
-use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
+use crate::request::{
+    Delete, DeleteMany, Expire, GetAndDelete, Increment, ListPage, Read, ReadMany, Touch, Write, WriteMany,
+};
 
 /// A backend: the few things an adapter must do, and the many it may. It receives resolved requests only (CHK-1) and
 /// answers with plain data; it adds native code and retry class to its errors, the handle adds store, operation and
@@ -104,16 +106,28 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Err(Error::not_implemented("list"))
     }
 
-    /// Increments a counter and answers its new value (CNT-1, CNT-2).
+    /// Increments a counter and answers its new value (CNT-1 to CNT-3).
     async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
         drop(increment);
         Err(Error::not_implemented("increment"))
     }
 
-    /// Changes only the expiry of a live entry; `false` without one (EXP-9).
+    /// Changes only the expiry of a live entry; `false` without one (EXP-9, EXP-11).
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         drop(expire);
         Err(Error::not_implemented("expire"))
+    }
+
+    /// Reads a live entry and gives it a new expiry in one step; `None` without one (EXP-12).
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        drop(touch);
+        Err(Error::not_implemented("touch"))
+    }
+
+    /// Reads a live entry and deletes it in one step; `None` without one (GET-4).
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        drop(get_and_delete);
+        Err(Error::not_implemented("get_and_delete"))
     }
 
     /// One cheap read that proves address, credentials and namespace (LIFE-1).
@@ -142,7 +156,7 @@ macro_rules! pointer {
             forward_backend!(@forward self, **self, capabilities);
             forward_backend!(self => **self;
                 forward: [scope, clock, read_now, write_now, read, write, delete, read_many, write_many, delete_many,
-                    write_all_or_nothing, list, increment, expire, ping, close],
+                    write_all_or_nothing, list, increment, expire, touch, get_and_delete, ping, close],
                 implement: []);
         }
     };

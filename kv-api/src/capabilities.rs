@@ -35,6 +35,11 @@ impl Support {
     pub const fn is_full(self) -> bool {
         matches!(self, Self::Native | Self::Emulated)
     }
+
+    /// This, where what it needs is supported at all.
+    const fn given(self, needed: Self) -> Self {
+        if matches!(needed, Self::None) { Self::None } else { self }
+    }
 }
 
 impl fmt::Display for Support {
@@ -284,6 +289,13 @@ pub struct Capabilities {
     pub expiry_read: bool,
     /// Changing only the expiry of an entry (EXP-9).
     pub expire: Support,
+    /// The condition `IfVersion` on `expire`. It needs `expire` and `if_version`, as `counter_ttl` needs others
+    /// (EXP-11).
+    pub expire_if_version: Support,
+    /// A new ttl for an entry in the step that reads it. It needs `ttl` (EXP-12).
+    pub touch: Support,
+    /// Reading an entry and deleting it in one step (GET-4).
+    pub get_and_delete: Support,
     /// Metadata (META-1).
     pub metadata: Support,
     /// The kinds of values it keeps (VAL-2).
@@ -311,6 +323,9 @@ pub struct Capabilities {
     pub counter_range_atomic: bool,
     /// An entry with an expiry can be counted in (CNT-2).
     pub counter_expiry: bool,
+    /// A ttl for a counter in the step that creates it. It needs `counters`, `counter_expiry` and `ttl`: without one of
+    /// them [`support`](Self::support) answers `None` (CNT-3).
+    pub counter_ttl: Support,
     /// Batches that are written whole or not at all (BATCH-3).
     pub all_or_nothing: Support,
     /// The most items that one request, or transaction, of the system writes; 1 where each is a request of its own.
@@ -368,6 +383,9 @@ impl Capabilities {
             expire_at_max: Timestamp::YEAR_9999_END,
             expiry_read: false,
             expire: Support::None,
+            expire_if_version: Support::None,
+            touch: Support::None,
+            get_and_delete: Support::None,
             metadata: Support::None,
             value_kinds: ValueKinds::NONE,
             list: Support::None,
@@ -381,6 +399,7 @@ impl Capabilities {
             counter_max: i64::MAX,
             counter_range_atomic: false,
             counter_expiry: false,
+            counter_ttl: Support::None,
             all_or_nothing: Support::None,
             bulk_write_items: 1,
             bulk_read_items: 1,
@@ -423,6 +442,12 @@ impl Capabilities {
         with_expiry_read, expiry_read: bool;
         /// Sets the support of `expire`.
         with_expire, expire: Support;
+        /// Sets the support of the condition `IfVersion` on `expire`.
+        with_expire_if_version, expire_if_version: Support;
+        /// Sets the support of a new ttl in the step that reads.
+        with_touch, touch: Support;
+        /// Sets the support of reading and deleting in one step.
+        with_get_and_delete, get_and_delete: Support;
         /// Sets the support of metadata.
         with_metadata, metadata: Support;
         /// Sets the kinds of values.
@@ -439,6 +464,8 @@ impl Capabilities {
         with_counter_range_atomic, counter_range_atomic: bool;
         /// Sets whether an entry with an expiry can be counted in.
         with_counter_expiry, counter_expiry: bool;
+        /// Sets the support of a ttl for a counter in the step that creates it.
+        with_counter_ttl, counter_ttl: Support;
         /// Sets the support of batches that are written whole or not at all.
         with_all_or_nothing, all_or_nothing: Support;
         /// Sets whether all parts of an entry come from one write.
@@ -513,11 +540,16 @@ impl Capabilities {
             Feature::Ttl => self.ttl,
             Feature::ExpireAt => self.expire_at,
             Feature::Expire => self.expire,
+            Feature::ExpireIfVersion => self.expire_if_version.given(self.expire).given(self.if_version),
+            Feature::Touch => self.touch.given(self.ttl),
+            Feature::GetAndDelete => self.get_and_delete,
             Feature::Metadata => self.metadata,
             Feature::ValueKind(kind) if self.value_kinds.contains(kind) => Support::Native,
             Feature::ValueKind(_) => Support::None,
             Feature::List => self.list,
             Feature::Counters => self.counters,
+            Feature::CounterTtl if self.counter_expiry => self.counter_ttl.given(self.counters).given(self.ttl),
+            Feature::CounterTtl => Support::None,
             Feature::AllOrNothing => self.all_or_nothing,
         }
     }
@@ -545,6 +577,8 @@ impl Capabilities {
             (&mut self.list, Method::List),
             (&mut self.counters, Method::Increment),
             (&mut self.expire, Method::Expire),
+            (&mut self.touch, Method::Touch),
+            (&mut self.get_and_delete, Method::GetAndDelete),
         ] {
             if !methods.contains(method) {
                 *support = Support::None;
@@ -597,6 +631,9 @@ impl Capabilities {
             expire_at_max: self.expire_at_max.min(other.expire_at_max),
             expiry_read: self.expiry_read && other.expiry_read,
             expire: self.expire.min(other.expire),
+            expire_if_version: self.expire_if_version.min(other.expire_if_version),
+            touch: self.touch.min(other.touch),
+            get_and_delete: self.get_and_delete.min(other.get_and_delete),
             metadata: self.metadata.min(other.metadata),
             value_kinds: ValueKinds(self.value_kinds.0 & other.value_kinds.0),
             list: self.list.min(other.list),
@@ -610,6 +647,7 @@ impl Capabilities {
             counter_max: self.counter_max.min(other.counter_max),
             counter_range_atomic: self.counter_range_atomic && other.counter_range_atomic,
             counter_expiry: self.counter_expiry && other.counter_expiry,
+            counter_ttl: self.counter_ttl.min(other.counter_ttl),
             all_or_nothing: self.all_or_nothing.min(other.all_or_nothing),
             bulk_write_items: self.bulk_write_items.min(other.bulk_write_items),
             bulk_read_items: self.bulk_read_items.min(other.bulk_read_items),

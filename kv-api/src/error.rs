@@ -74,7 +74,7 @@ pub enum Retry {
     /// Certainly not applied: any operation may be repeated.
     Safe,
     /// Sent, with no trustworthy answer: it may have been applied. Only what asks for a state may be repeated, never a
-    /// condition, an increment, `expire` or an all-or-nothing batch (ERR-4).
+    /// condition, an increment, `expire`, `touch`, `get_and_delete` or an all-or-nothing batch (ERR-4).
     OutcomeUnknown,
 }
 
@@ -94,6 +94,12 @@ pub enum Feature {
     ExpireAt,
     /// Changing only the expiry of an entry.
     Expire,
+    /// The condition `IfVersion` on `expire` (EXP-11).
+    ExpireIfVersion,
+    /// A new ttl for an entry in the step that reads it (EXP-12).
+    Touch,
+    /// Reading an entry and deleting it in one step (GET-4).
+    GetAndDelete,
     /// Metadata beside a value.
     Metadata,
     /// Values of this kind.
@@ -102,6 +108,8 @@ pub enum Feature {
     List,
     /// Atomic counters.
     Counters,
+    /// A ttl for a counter in the step that creates it (CNT-3).
+    CounterTtl,
     /// Batches that are written whole or not at all.
     AllOrNothing,
 }
@@ -119,8 +127,12 @@ impl Feature {
         Self::Ttl,
         Self::ExpireAt,
         Self::Expire,
+        Self::ExpireIfVersion,
+        Self::Touch,
+        Self::GetAndDelete,
         Self::List,
         Self::Counters,
+        Self::CounterTtl,
         Self::AllOrNothing,
     ];
 }
@@ -134,10 +146,14 @@ impl fmt::Display for Feature {
             Self::Ttl => f.write_str("a relative ttl"),
             Self::ExpireAt => f.write_str("an absolute expiry"),
             Self::Expire => f.write_str("expire"),
+            Self::ExpireIfVersion => f.write_str("expire with a version"),
+            Self::Touch => f.write_str("touch"),
+            Self::GetAndDelete => f.write_str("get_and_delete"),
             Self::Metadata => f.write_str("metadata"),
             Self::ValueKind(kind) => write!(f, "a value of kind {kind}"),
             Self::List => f.write_str("list"),
             Self::Counters => f.write_str("increment"),
+            Self::CounterTtl => f.write_str("increment with a ttl for a new counter"),
             Self::AllOrNothing => f.write_str("set_many_all_or_nothing"),
         }
     }
@@ -195,7 +211,7 @@ pub enum Reason {
     },
     /// Two different conditions on one request (SET-2).
     ConflictingConditions,
-    /// A delete was given no version to ask for, in place of one (DEL-2).
+    /// A delete or an `expire` was given no version to ask for, in place of one (DEL-2, EXP-11).
     NoVersionGiven,
     /// The cursor is damaged, of another store or namespace, of another prefix, or the system lost its place (LIST-3).
     CursorInvalid,
@@ -633,11 +649,15 @@ mod tests {
             Feature::Ttl => 7,
             Feature::ExpireAt => 8,
             Feature::Expire => 9,
-            Feature::List => 10,
-            Feature::Counters => 11,
-            Feature::AllOrNothing => 12,
+            Feature::ExpireIfVersion => 10,
+            Feature::Touch => 11,
+            Feature::GetAndDelete => 12,
+            Feature::List => 13,
+            Feature::Counters => 14,
+            Feature::CounterTtl => 15,
+            Feature::AllOrNothing => 16,
         };
-        assert!(Feature::ALL.iter().map(place).eq(0..13));
+        assert!(Feature::ALL.iter().map(place).eq(0..17));
     }
 
     #[test]

@@ -24,7 +24,7 @@
 /// impl Backend for NoDeletes {
 ///     forward_backend!(self => self.0;
 ///         forward: [scope, clock, read_now, write_now, read, write, read_many, write_many, write_all_or_nothing,
-///             list, increment, expire, ping, close],
+///             list, increment, expire, touch, get_and_delete, ping, close],
 ///         implement: [delete, delete_many]);
 ///
 ///     fn capabilities(&self) -> &Capabilities {
@@ -130,6 +130,14 @@ macro_rules! forward_backend {
     (@forward $this:ident, $inner:expr, expire) => {
         $crate::forward_backend!(@call $this, $inner, expire(Expire) -> $crate::Result<bool>);
     };
+    (@forward $this:ident, $inner:expr, touch) => {
+        $crate::forward_backend!(@call $this, $inner, touch(Touch) -> $crate::Result<Option<$crate::Entry>>);
+    };
+    (@forward $this:ident, $inner:expr, get_and_delete) => {
+        $crate::forward_backend!(
+            @call $this, $inner, get_and_delete(GetAndDelete) -> $crate::Result<Option<$crate::Entry>>
+        );
+    };
     (@forward $this:ident, $inner:expr, ping) => {
         $crate::forward_backend!(@call $this, $inner, ping() -> $crate::Result<()>);
     };
@@ -169,6 +177,8 @@ macro_rules! forward_backend {
     (@method list) => { $crate::Methods::NONE.with($crate::Method::List) };
     (@method increment) => { $crate::Methods::NONE.with($crate::Method::Increment) };
     (@method expire) => { $crate::Methods::NONE.with($crate::Method::Expire) };
+    (@method touch) => { $crate::Methods::NONE.with($crate::Method::Touch) };
+    (@method get_and_delete) => { $crate::Methods::NONE.with($crate::Method::GetAndDelete) };
     // What every backend has, or what falls back to the wrapper's own calls.
     (@method scope) => { $crate::Methods::NONE };
     (@method clock) => { $crate::Methods::NONE };

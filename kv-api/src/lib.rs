@@ -68,11 +68,16 @@ pub use methods::{Method, Methods};
 pub use namespace::Namespace;
 pub use outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus, UpdateOutcome};
 pub use page::{ListItem, ListedMetadata, Page, RawPage};
-pub use parts::{DeleteParts, ExpireParts, IncrementParts, ListPageParts, ReadParts, Slots, WriteParts};
+pub use parts::{
+    DeleteParts, ExpireParts, GetAndDeleteParts, IncrementParts, ListPageParts, ReadParts, Slots, TouchParts,
+    WriteParts,
+};
 pub use printing::Escaped;
-pub use request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
+pub use request::{
+    Delete, DeleteMany, Expire, GetAndDelete, Increment, ListPage, Read, ReadMany, Touch, Write, WriteMany,
+};
 pub use request_rate::RequestRate;
-pub use resolver::{ExpireOptions, Resolver};
+pub use resolver::{ExpireOptions, IncrementOptions, Resolver, TouchOptions};
 pub use set_item::SetItem;
 pub use store::Store;
 pub use store_url::StoreUrl;

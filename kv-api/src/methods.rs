@@ -19,11 +19,23 @@ pub enum Method {
     Increment,
     /// [`Backend::expire`](crate::Backend::expire).
     Expire,
+    /// [`Backend::touch`](crate::Backend::touch).
+    Touch,
+    /// [`Backend::get_and_delete`](crate::Backend::get_and_delete).
+    GetAndDelete,
 }
 
 impl Method {
-    const ALL: [Self; 6] =
-        [Self::ReadMany, Self::WriteMany, Self::WriteAllOrNothing, Self::List, Self::Increment, Self::Expire];
+    const ALL: [Self; 8] = [
+        Self::ReadMany,
+        Self::WriteMany,
+        Self::WriteAllOrNothing,
+        Self::List,
+        Self::Increment,
+        Self::Expire,
+        Self::Touch,
+        Self::GetAndDelete,
+    ];
 }
 
 /// A set of [`Method`]s: what [`Backend::methods`](crate::Backend::methods) answers (LAYER-1).

@@ -12,8 +12,8 @@ use crate::error::{Error, Reason, Result, Retry};
 use crate::expiry::{Expiry, Judged};
 use crate::handle::wrong_count;
 use crate::metadata::Metadata;
-use crate::request::{Delete, Expire, Increment, ListPage, Read, Write, WriteMany};
-use crate::resolver::{Distinct, Resolver};
+use crate::request::{Delete, Expire, GetAndDelete, Increment, ListPage, Read, Touch, Write, WriteMany};
+use crate::resolver::{Distinct, IncrementOptions, Resolver};
 use crate::set_item::{SetItem, SetOptions};
 use crate::value::Value;
 use crate::version::Version;
@@ -214,9 +214,12 @@ pub struct IncrementParts<'a> {
     pub key: Cow<'a, str>,
     /// What to add.
     pub by: i64,
+    /// The expiry of a counter that this step creates (CNT-3); as in [`WriteParts`].
+    pub created_expiry: Expiry,
     pub(crate) min: i64,
     pub(crate) max: i64,
     pub(crate) expiring_allowed: bool,
+    pub(crate) judged: Judged,
     pub(crate) best_effort: bool,
 }
 
@@ -226,7 +229,13 @@ impl<'a> IncrementParts<'a> {
     /// # Errors
     /// As [`Resolver::increment`].
     pub fn resolve(self, inner: &dyn Backend) -> Result<Increment<'a>> {
-        let mut request = Resolver::new(inner.capabilities()).increment(self.key, self.by, self.best_effort)?;
+        let resolver = Resolver::new(inner.capabilities());
+        let options = IncrementOptions { best_effort: self.best_effort, ..IncrementOptions::default() };
+        let mut request = resolver.increment(self.key, self.by, options, inner.clock())?;
+        (request.created_expiry, request.judged) = resolver
+            .require_counters(self.created_expiry != Expiry::Never, self.best_effort)
+            .and_then(|()| self.judged.resolve(self.created_expiry, inner.capabilities(), inner.clock()))
+            .map_err(|error| error.with_key(&request.key))?;
         request.min = request.min.max(self.min);
         request.max = request.max.min(self.max);
         request.expiring_allowed &= self.expiring_allowed;
@@ -242,6 +251,8 @@ pub struct ExpireParts<'a> {
     pub key: Cow<'a, str>,
     /// The new expiry; as in [`WriteParts`].
     pub expiry: Expiry,
+    /// Only a live entry of this version is to be changed (EXP-11).
+    pub if_version: Option<Version>,
     pub(crate) judged: Judged,
     pub(crate) best_effort: bool,
 }
@@ -252,14 +263,66 @@ impl<'a> ExpireParts<'a> {
     /// # Errors
     /// As [`Resolver::expire`].
     pub fn resolve(self, inner: &dyn Backend) -> Result<Expire<'a>> {
-        let Self { key, expiry, judged, best_effort } = self;
+        let Self { key, expiry, if_version, judged, best_effort } = self;
         let resolver = Resolver::new(inner.capabilities());
         let key = resolver.full_key(key)?;
         let resolved = resolver
-            .require_expire(best_effort)
+            .require_expire(if_version.is_some(), best_effort)
             .and_then(|()| judged.resolve(expiry, inner.capabilities(), inner.clock()));
         let (expiry, judged) = resolved.map_err(|error| error.with_key(&key))?;
-        Ok(Expire { key, expiry, judged, best_effort })
+        Ok(Expire { key, expiry, if_version, judged, best_effort })
+    }
+}
+
+/// The parts of a [`Touch`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TouchParts<'a> {
+    /// The whole key.
+    pub key: Cow<'a, str>,
+    /// What is wanted of the entry.
+    pub fields: Fields,
+    /// The new expiry; as in [`WriteParts`].
+    pub expiry: Expiry,
+    pub(crate) judged: Judged,
+    pub(crate) best_effort: bool,
+}
+
+impl<'a> TouchParts<'a> {
+    /// The request that these parts make for `inner`.
+    ///
+    /// # Errors
+    /// As [`Resolver::touch`].
+    pub fn resolve(self, inner: &dyn Backend) -> Result<Touch<'a>> {
+        let Self { key, fields, expiry, judged, best_effort } = self;
+        let resolver = Resolver::new(inner.capabilities());
+        let key = resolver.full_key(key)?;
+        let resolved = resolver
+            .require_touch(best_effort)
+            .and_then(|()| judged.resolve(expiry, inner.capabilities(), inner.clock()));
+        let (expiry, judged) = resolved.map_err(|error| error.with_key(&key))?;
+        Ok(Touch { key, fields, expiry, judged, best_effort })
+    }
+}
+
+/// The parts of a [`GetAndDelete`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GetAndDeleteParts<'a> {
+    /// The whole key.
+    pub key: Cow<'a, str>,
+    /// What is wanted of the entry.
+    pub fields: Fields,
+    pub(crate) best_effort: bool,
+}
+
+impl<'a> GetAndDeleteParts<'a> {
+    /// The request that these parts make for `inner`.
+    ///
+    /// # Errors
+    /// As [`Resolver::get_and_delete`].
+    pub fn resolve(self, inner: &dyn Backend) -> Result<GetAndDelete<'a>> {
+        Resolver::new(inner.capabilities()).get_and_delete(self.key, self.fields, self.best_effort)
     }
 }
 

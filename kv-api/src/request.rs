@@ -10,7 +10,9 @@ use crate::entry::Fields;
 use crate::error::{Error, Result};
 use crate::expiry::{Expiry, Judged};
 use crate::metadata::Metadata;
-use crate::parts::{DeleteParts, ExpireParts, IncrementParts, ListPageParts, ReadParts, WriteParts};
+use crate::parts::{
+    DeleteParts, ExpireParts, GetAndDeleteParts, IncrementParts, ListPageParts, ReadParts, TouchParts, WriteParts,
+};
 use crate::set_item::{SetItem, SetOptions};
 use crate::value::Value;
 use crate::version::Version;
@@ -241,7 +243,7 @@ impl<'a> ListPage<'a> {
     }
 }
 
-/// One increment (CNT-1, CNT-2).
+/// One increment (CNT-1 to CNT-3).
 #[derive(Clone, Debug)]
 pub struct Increment<'a> {
     pub(crate) key: Cow<'a, str>,
@@ -249,6 +251,8 @@ pub struct Increment<'a> {
     pub(crate) min: i64,
     pub(crate) max: i64,
     pub(crate) expiring_allowed: bool,
+    pub(crate) created_expiry: Expiry,
+    pub(crate) judged: Judged,
     pub(crate) best_effort: bool,
 }
 
@@ -308,19 +312,26 @@ impl<'a> Increment<'a> {
         self.expiring_allowed
     }
 
+    /// The expiry of a counter that this step creates; one that exists keeps its own (CNT-3).
+    #[must_use]
+    pub const fn created_expiry(&self) -> Expiry {
+        self.created_expiry
+    }
+
     /// The parts, by themselves.
     #[must_use]
     pub fn into_parts(self) -> IncrementParts<'a> {
-        let Self { key, by, min, max, expiring_allowed, best_effort } = self;
-        IncrementParts { key, by, min, max, expiring_allowed, best_effort }
+        let Self { key, by, min, max, expiring_allowed, created_expiry, judged, best_effort } = self;
+        IncrementParts { key, by, created_expiry, min, max, expiring_allowed, judged, best_effort }
     }
 }
 
-/// One change of only the expiry of an entry (EXP-9).
+/// One change of only the expiry of an entry (EXP-9, EXP-11).
 #[derive(Clone, Debug)]
 pub struct Expire<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) expiry: Expiry,
+    pub(crate) if_version: Option<Version>,
     pub(crate) judged: Judged,
     pub(crate) best_effort: bool,
 }
@@ -344,10 +355,94 @@ impl<'a> Expire<'a> {
         self.expiry
     }
 
+    /// Only a live entry of this version is to be changed (EXP-11).
+    #[must_use]
+    pub const fn if_version(&self) -> Option<&Version> {
+        self.if_version.as_ref()
+    }
+
     /// The parts, by themselves.
     #[must_use]
     pub fn into_parts(self) -> ExpireParts<'a> {
-        let Self { key, expiry, judged, best_effort } = self;
-        ExpireParts { key, expiry, judged, best_effort }
+        let Self { key, expiry, if_version, judged, best_effort } = self;
+        ExpireParts { key, expiry, if_version, judged, best_effort }
+    }
+}
+
+/// One read that gives the entry a new ttl in the same step (EXP-12).
+#[derive(Clone, Debug)]
+pub struct Touch<'a> {
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) fields: Fields,
+    pub(crate) expiry: Expiry,
+    pub(crate) judged: Judged,
+    pub(crate) best_effort: bool,
+}
+
+impl<'a> Touch<'a> {
+    /// The whole key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The key, by itself.
+    #[must_use]
+    pub fn into_key(self) -> Cow<'a, str> {
+        self.key
+    }
+
+    /// What the caller wants of the entry; its expiry is the new one.
+    #[must_use]
+    pub const fn fields(&self) -> Fields {
+        self.fields
+    }
+
+    /// The new expiry.
+    #[must_use]
+    pub const fn expiry(&self) -> Expiry {
+        self.expiry
+    }
+
+    /// The parts, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> TouchParts<'a> {
+        let Self { key, fields, expiry, judged, best_effort } = self;
+        TouchParts { key, fields, expiry, judged, best_effort }
+    }
+}
+
+/// One read that deletes the entry in the same step (GET-4).
+#[derive(Clone, Debug)]
+pub struct GetAndDelete<'a> {
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) fields: Fields,
+    pub(crate) best_effort: bool,
+}
+
+impl<'a> GetAndDelete<'a> {
+    /// The whole key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The key, by itself.
+    #[must_use]
+    pub fn into_key(self) -> Cow<'a, str> {
+        self.key
+    }
+
+    /// What the caller wants of the entry.
+    #[must_use]
+    pub const fn fields(&self) -> Fields {
+        self.fields
+    }
+
+    /// The parts, by themselves.
+    #[must_use]
+    pub fn into_parts(self) -> GetAndDeleteParts<'a> {
+        let Self { key, fields, best_effort } = self;
+        GetAndDeleteParts { key, fields, best_effort }
     }
 }

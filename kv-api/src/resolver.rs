@@ -14,7 +14,9 @@ use crate::error::{Error, ErrorKind, Feature, Reason, Result};
 use crate::expiry::{Expiry, ExpiryOptions, ExpiryPrecedence, Judged, MinTtl};
 use crate::metadata::Metadata;
 use crate::parts::repeated_key;
-use crate::request::{Delete, DeleteMany, Expire, Increment, ListPage, Read, ReadMany, Write, WriteMany};
+use crate::request::{
+    Delete, DeleteMany, Expire, GetAndDelete, Increment, ListPage, Read, ReadMany, Touch, Write, WriteMany,
+};
 use crate::set_item::{SetItem, SetOptions};
 use crate::value::Value;
 use crate::version::Version;
@@ -209,23 +211,73 @@ impl<'p> Resolver<'p> {
         Ok(ListPage { prefix, limit, position })
     }
 
+    /// One read that deletes.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the key is not acceptable; `Unsupported` when it is not supported.
+    pub fn get_and_delete<'a>(
+        &self,
+        key: impl Into<Cow<'a, str>>,
+        fields: Fields,
+        best_effort: bool,
+    ) -> Result<GetAndDelete<'a>> {
+        let key = self.full_key(key.into())?;
+        self.require(Feature::GetAndDelete, best_effort).map_err(|error| error.with_key(&key))?;
+        Ok(GetAndDelete { key, fields, best_effort: best_effort || self.policy.best_effort })
+    }
+
     /// One increment.
     ///
     /// # Errors
-    /// `InvalidArgument` when the key is not acceptable; `Unsupported` when counters are not supported.
-    pub fn increment<'a>(&self, key: impl Into<Cow<'a, str>>, by: i64, best_effort: bool) -> Result<Increment<'a>> {
+    /// `InvalidArgument` when the key or the ttl of a new counter is not acceptable (EXP-5, EXP-6); `Unsupported` when
+    /// counters, or a ttl for a new one, are not supported.
+    pub fn increment<'a>(
+        &self,
+        key: impl Into<Cow<'a, str>>,
+        by: i64,
+        options: IncrementOptions,
+        clock: &dyn Clock,
+    ) -> Result<Increment<'a>> {
         let key = self.full_key(key.into())?;
-        self.require(Feature::Counters, best_effort).map_err(|error| error.with_key(&key))?;
+        let IncrementOptions { ttl_if_created, min_ttl, best_effort } = options;
+        let created_expiry = self
+            .require_counters(ttl_if_created.is_some(), best_effort)
+            .and_then(|()| self.resolve_expiry(ttl_if_created, None, None, min_ttl, clock))
+            .map_err(|error| error.with_key(&key))?;
         let Capabilities { counter_min: min, counter_max: max, counter_expiry: expiring_allowed, .. } =
             *self.capabilities;
+        let judged = Judged::new(created_expiry, self.capabilities);
         let best_effort = best_effort || self.policy.best_effort;
-        Ok(Increment { key, by, min, max, expiring_allowed, best_effort })
+        Ok(Increment { key, by, min, max, expiring_allowed, created_expiry, judged, best_effort })
+    }
+
+    /// One read that gives the entry a new ttl.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the key or the ttl is not acceptable (EXP-5, EXP-6); `Unsupported` when it is not
+    /// supported.
+    pub fn touch<'a>(
+        &self,
+        key: impl Into<Cow<'a, str>>,
+        fields: Fields,
+        options: TouchOptions,
+        clock: &dyn Clock,
+    ) -> Result<Touch<'a>> {
+        let key = self.full_key(key.into())?;
+        let TouchOptions { ttl, min_ttl, best_effort } = options;
+        let expiry = self
+            .require_touch(best_effort)
+            .and_then(|()| self.resolve_expiry(Some(ttl), None, None, min_ttl, clock))
+            .map_err(|error| error.with_key(&key))?;
+        let judged = Judged::new(expiry, self.capabilities);
+        Ok(Touch { key, fields, expiry, judged, best_effort: best_effort || self.policy.best_effort })
     }
 
     /// One change of an expiry: a ttl, an absolute time, both (EXP-2), or `never`.
     ///
     /// # Errors
-    /// As for [`write`](Self::write); `InvalidArgument` when nothing, or "never" and an expiry, is given (EXP-9).
+    /// As for [`write`](Self::write); `InvalidArgument` when nothing, or "never" and an expiry, is given (EXP-9);
+    /// `Unsupported` when `expire`, or a version with it, is not supported (EXP-11).
     pub fn expire<'a>(
         &self,
         key: impl Into<Cow<'a, str>>,
@@ -234,7 +286,7 @@ impl<'p> Resolver<'p> {
     ) -> Result<Expire<'a>> {
         let key = self.full_key(key.into())?;
         let expiry = (|| {
-            self.require_expire(options.best_effort)?;
+            self.require_expire(options.if_version.is_some(), options.best_effort)?;
             let given = options.ttl.is_some() || options.expire_at.is_some();
             match (options.never, given) {
                 (true, false) => Ok(Expiry::Never),
@@ -249,7 +301,8 @@ impl<'p> Resolver<'p> {
         })()
         .map_err(|error| error.with_key(&key))?;
         let judged = Judged::new(expiry, self.capabilities);
-        Ok(Expire { key, expiry, judged, best_effort: options.best_effort || self.policy.best_effort })
+        let best_effort = options.best_effort || self.policy.best_effort;
+        Ok(Expire { key, expiry, if_version: options.if_version, judged, best_effort })
     }
 
     /// The handle's prefix before `text`.
@@ -344,7 +397,10 @@ impl<'p> Resolver<'p> {
         if self.capabilities.supports(feature) { Ok(()) } else { Err(Error::unsupported(feature)) }
     }
 
-    pub(crate) fn require_expire(&self, best_effort: bool) -> Result<()> {
+    pub(crate) fn require_expire(&self, if_version: bool, best_effort: bool) -> Result<()> {
+        if if_version {
+            self.require(Feature::ExpireIfVersion, best_effort)?;
+        }
         self.require(Feature::Expire, best_effort)
     }
 
@@ -353,6 +409,17 @@ impl<'p> Resolver<'p> {
         self.full_key(Cow::Borrowed(key))?;
         self.require(needs, options.best_effort)?;
         self.resolve_options(&mut options.clone(), clock)
+    }
+
+    pub(crate) fn require_counters(&self, ends_if_created: bool, best_effort: bool) -> Result<()> {
+        if ends_if_created {
+            self.require(Feature::CounterTtl, best_effort)?;
+        }
+        self.require(Feature::Counters, best_effort)
+    }
+
+    pub(crate) fn require_touch(&self, best_effort: bool) -> Result<()> {
+        self.require(Feature::Touch, best_effort)
     }
 
     /// The request's own choices, and where it made none the handle's.
@@ -387,7 +454,7 @@ impl<'p> Resolver<'p> {
 }
 
 /// What a caller of [`Resolver::expire`] asks for. Unset choices are the handle's.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ExpireOptions {
     /// A relative ttl.
@@ -400,8 +467,42 @@ pub struct ExpireOptions {
     pub precedence: Option<ExpiryPrecedence>,
     /// What happens to an expiry below the store's minimum (EXP-6).
     pub min_ttl: Option<MinTtl>,
+    /// Only a live entry of this version (EXP-11).
+    pub if_version: Option<Version>,
     /// Accept a race window (SET-6).
     pub best_effort: bool,
+}
+
+/// What a caller of [`Resolver::increment`] asks for. Unset choices are the handle's.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct IncrementOptions {
+    /// The ttl of a counter that this increment creates (CNT-3).
+    pub ttl_if_created: Option<Duration>,
+    /// What happens to a ttl below the store's minimum (EXP-6).
+    pub min_ttl: Option<MinTtl>,
+    /// Accept a race window (SET-6).
+    pub best_effort: bool,
+}
+
+/// What a caller of [`Resolver::touch`] asks for. Unset choices are the handle's.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TouchOptions {
+    /// The new ttl.
+    pub ttl: Duration,
+    /// What happens to a ttl below the store's minimum (EXP-6).
+    pub min_ttl: Option<MinTtl>,
+    /// Accept a race window (SET-6).
+    pub best_effort: bool,
+}
+
+impl TouchOptions {
+    /// A touch with this ttl, and the handle's choices.
+    #[must_use]
+    pub const fn new(ttl: Duration) -> Self {
+        Self { ttl, min_ttl: None, best_effort: false }
+    }
 }
 
 /// Keys in the order they first came, each once.
@@ -482,11 +583,53 @@ mod tests {
     fn cnt_1_there_is_room_where_a_million_such_steps_stay_in_the_range() {
         let room = |max: i64, old: i64, by: i64| {
             let capabilities = full().with_counters(Support::Native, -max, max);
-            Resolver::new(&capabilities).increment("key", by, true).unwrap().has_room(old)
+            let resolver = Resolver::new(&capabilities);
+            resolver.increment("key", by, IncrementOptions::default(), &SystemClock).unwrap().has_room(old)
         };
         let million = 1 << 20;
         assert!(room(million, 0, 1) && room(million, 0, -1) && room(i64::MAX, 0, i64::MAX >> 20) && room(9, 9, 0));
         assert!(!room(million, 1, 1) && !room(million, -1, 1) && !room(9, 0, 1) && !room(i64::MAX, 0, i64::MIN));
+    }
+
+    #[test]
+    fn cnt_3_and_exp_12_a_ttl_follows_the_rules_and_choices_of_any_other() {
+        let minimum = Duration::from_secs(60);
+        let capabilities = full()
+            .with_ttl(Support::Native)
+            .with_expiry_min(minimum)
+            .with_counter_expiry(true)
+            .with_counter_ttl(Support::Native)
+            .with_touch(Support::Native);
+        let policy = Policy { min_ttl: MinTtl::RoundUp, ..Policy::default() };
+        let resolvers = [Resolver::new(&capabilities), Resolver::with_handle(&capabilities, policy, "")];
+        let ends = |resolver: Resolver<'_>, ttl: Duration, min_ttl: Option<MinTtl>| {
+            let options = IncrementOptions { ttl_if_created: Some(ttl), min_ttl, best_effort: false };
+            let created = resolver.increment("key", 1, options, &SystemClock).map(|made| made.created_expiry());
+            let options = TouchOptions { ttl, min_ttl, best_effort: false };
+            let touched = resolver.touch("key", Fields::Value, options, &SystemClock).map(|made| made.expiry());
+            assert_eq!(created.as_ref().ok(), touched.as_ref().ok());
+            created.map_err(|error| error.reason().cloned())
+        };
+        let [strict, rounding] = resolvers;
+        let too_soon = Err(Some(Reason::ExpiryTooSoon { minimum }));
+        let short = Duration::from_millis(500);
+        assert_eq!(ends(strict, Duration::from_millis(60_500), None), Ok(Expiry::After(Duration::from_secs(61))));
+        assert_eq!(ends(strict, short, None), too_soon);
+        assert_eq!(ends(strict, short, Some(MinTtl::RoundUp)), Ok(Expiry::After(minimum)));
+        assert_eq!(ends(rounding, short, None), Ok(Expiry::After(minimum)));
+        assert_eq!(ends(rounding, short, Some(MinTtl::Reject)), too_soon);
+        assert_eq!(ends(strict, Duration::ZERO, None), Err(Some(Reason::TtlZero)));
+        let plain = strict.increment("key", 1, IncrementOptions::default(), &SystemClock).unwrap();
+        assert_eq!(plain.created_expiry(), Expiry::Never);
+        for lacking in [
+            capabilities.clone().with_counter_expiry(false),
+            capabilities.clone().with_ttl(Support::None),
+            capabilities.clone().with_counters(Support::None, 0, 0),
+        ] {
+            assert_eq!(lacking.support(Feature::CounterTtl), Support::None);
+        }
+        assert_eq!(capabilities.support(Feature::CounterTtl), Support::Native);
+        assert_eq!(capabilities.with_ttl(Support::None).support(Feature::Touch), Support::None);
     }
 
     #[test]
@@ -575,7 +718,18 @@ mod tests {
         assert_eq!(feature_of(write_error(&text, item().if_version(version.clone()))), Feature::IfVersion);
         assert_eq!(feature_of(write_error(&text, item().metadata(Metadata::from(json!(1))))), Feature::Metadata);
         assert_eq!(feature_of(resolver.delete("key", Some(version), false).unwrap_err()), Feature::IfVersion);
-        assert_eq!(feature_of(resolver.increment("key", 1, true).unwrap_err()), Feature::Counters);
+        assert_eq!(
+            feature_of(resolver.increment("key", 1, IncrementOptions::default(), &SystemClock).unwrap_err()),
+            Feature::Counters
+        );
+        let window = IncrementOptions { ttl_if_created: Some(Duration::from_secs(1)), ..IncrementOptions::default() };
+        let touch = TouchOptions::new(Duration::from_secs(1));
+        let renewed = ExpireOptions { if_version: Some(Version::numbered(1, 1)), ..ExpireOptions::default() };
+        assert_eq!(feature_of(resolver.increment("key", 1, window, &SystemClock).unwrap_err()), Feature::CounterTtl);
+        assert_eq!(feature_of(resolver.touch("key", Fields::All, touch, &SystemClock).unwrap_err()), Feature::Touch);
+        assert_eq!(feature_of(resolver.expire("key", renewed, &SystemClock).unwrap_err()), Feature::ExpireIfVersion);
+        let taken = resolver.get_and_delete("key", Fields::All, false);
+        assert_eq!(feature_of(taken.unwrap_err()), Feature::GetAndDelete);
         assert_eq!(feature_of(resolver.list("", 1, None).unwrap_err()), Feature::List);
         assert_eq!(feature_of(resolver.all_or_nothing([], &SystemClock).unwrap_err()), Feature::AllOrNothing);
         let never = ExpireOptions { never: true, ..ExpireOptions::default() };

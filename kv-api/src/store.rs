@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::backend::Backend;
-use crate::calls::{BoxFuture, Delete, Exists, Expire, Get, GetEntry, GetOrSet, Increment, List, Set, Update};
+use crate::calls::{
+    BoxFuture, Delete, Exists, Expire, Get, GetAndDelete, GetEntry, GetOrSet, Increment, List, Set, Update,
+};
 use crate::capabilities::Capabilities;
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, Result};
@@ -253,6 +255,29 @@ impl Store {
         GetEntry::new(&self.handle, key.into())
     }
 
+    /// Reads a value and deletes the entry in one step; `None` when there is no live entry. Of any number of callers
+    /// exactly one gets the value (GET-4), so it hands out what may be used once: a token, a job, an invitation.
+    ///
+    /// # Errors
+    /// `Unsupported` where the store does not support it; `WrongType` when the key holds what is no value, which stays
+    /// (VAL-7). Where the outcome is unknown, the entry may be deleted and its value lost; this is never repeated
+    /// (ERR-4).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use kv_api::Value;
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("invitation", "Ada").await?;
+    /// assert_eq!(store.get_and_delete("invitation").await?, Some(Value::from("Ada")));
+    /// assert_eq!(store.get_and_delete("invitation").await?, None);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_and_delete<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> GetAndDelete<'a> {
+        GetAndDelete::new(&self.handle, key.into())
+    }
+
     /// Whether [`get`](Self::get) would give a value, without moving it where possible (GET-2).
     pub fn exists<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> Exists<'a> {
         Exists::new(&self.handle, key.into())
@@ -301,7 +326,7 @@ impl Store {
     }
 
     /// Adds `by` to a counter and answers its new value (CNT-1). A missing or expired key counts from 0; the expiry
-    /// stays.
+    /// stays. A new counter never ends, unless [`ttl_if_created`](Increment::ttl_if_created) gives it an end (CNT-3).
     ///
     /// # Errors
     /// `WrongType` when the entry is anything but a JSON integer without metadata (CNT-2); `InvalidArgument` with

@@ -27,6 +27,8 @@ async fn a_request_that_keeps_the_store_outlives_the_handle_and_can_be_spawned()
         (narrow.get("Ada").into_owned(), narrow.get_entry("Ada").into_owned(), narrow.exists("Ada").into_owned());
     let expire = narrow.expire("Ada").never().into_owned();
     let (increment, delete) = (narrow.increment("n", 2).into_owned(), narrow.delete("Ada").into_owned());
+    let touch = narrow.get("n").touch(Duration::from_secs(60)).into_owned();
+    let take = narrow.get_and_delete("n").entry().into_owned();
     drop((store, narrow));
     assert!(!watching.exists("user/Ada").await.unwrap(), "nothing happens until it is polled");
     assert!(tokio::spawn(set).await.unwrap().unwrap().is_written());
@@ -37,6 +39,9 @@ async fn a_request_that_keeps_the_store_outlives_the_handle_and_can_be_spawned()
     assert_eq!(tokio::spawn(increment).await.unwrap().unwrap(), 2);
     assert_eq!(tokio::spawn(delete).await.unwrap().unwrap(), DeleteOutcome::Deleted);
     assert_eq!(watching.get("user/n").await.unwrap(), Some(Value::from(2)), "the prefix is kept");
+    assert_eq!(tokio::spawn(touch).await.unwrap().unwrap(), Some(Value::from(2)));
+    assert_eq!(tokio::spawn(take).await.unwrap().unwrap().map(|entry| entry.into_value()), Some(Value::from(2)));
+    assert!(!watching.exists("user/n").await.unwrap());
 }
 
 #[tokio::test]

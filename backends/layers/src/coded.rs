@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use kv_api::{
-    Backend, BatchOutcome, Capabilities, Entry, Error, ErrorKind, Fields, Read, ReadMany, Result, SetOutcome, Write,
-    WriteMany, WriteParts, async_trait, forward_backend,
+    Backend, BatchOutcome, Capabilities, Entry, Error, ErrorKind, Fields, GetAndDelete, Read, ReadMany, Resolver,
+    Result, Retry, SetOutcome, Touch, Write, WriteMany, WriteParts, async_trait, forward_backend,
 };
 
 /// The form in which items are stored.
@@ -46,7 +46,8 @@ impl<C: Codec> Coded<C> {
 impl<C: Codec> Backend for Coded<C> {
     forward_backend!(self => self.inner;
         forward: [scope, clock, delete, delete_many, list, increment, expire, ping, close],
-        implement: [read_now, write_now, read, read_many, write, write_many, write_all_or_nothing]);
+        implement: [read_now, write_now, read, read_many, write, write_many, write_all_or_nothing, touch,
+            get_and_delete]);
 
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
@@ -102,6 +103,28 @@ impl<C: Codec> Backend for Coded<C> {
         let items = writes.into_writes().into_iter().map(|write| self.codec.encode(write.into_parts()));
         let writes = WriteParts::resolve_all_or_nothing(items, &*self.inner)?;
         self.inner.write_all_or_nothing(writes).await
+    }
+
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        let (key, fields) = (touch.key().to_owned(), touch.fields());
+        let found = self.inner.touch(touch).await?;
+        self.decoded(&key, found, fields)
+    }
+
+    /// Looks first: what cannot be read stays where it is. What is taken then is what is there then.
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        let (key, fields) = (get_and_delete.key().to_owned(), get_and_delete.fields());
+        let look = Resolver::new(self.inner.capabilities()).read(&*key, fields)?;
+        // A look changes nothing, so its outcome is never unknown.
+        let seen = self.read(look).await.map_err(|error| match error.retry() {
+            Retry::OutcomeUnknown => error.with_retry(Retry::Safe),
+            _ => error,
+        })?;
+        if seen.is_none() {
+            return Ok(None);
+        }
+        let taken = self.inner.get_and_delete(get_and_delete).await?;
+        self.decoded(&key, taken, fields)
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) fn offered_by(inner: &dyn Backend) -> Capabilities {
         (&mut capabilities.all_or_nothing, Method::WriteAllOrNothing),
         (&mut capabilities.counters, Method::Increment),
         (&mut capabilities.expire, Method::Expire),
+        (&mut capabilities.touch, Method::Touch),
+        (&mut capabilities.get_and_delete, Method::GetAndDelete),
     ] {
         if !methods.contains(method) {
             *support = Support::None;

@@ -148,7 +148,7 @@ struct Restricted(MemoryStore, &'static Capabilities);
 impl Backend for Restricted {
     kv_api::forward_backend!(self => self.0;
         forward: [scope, clock, read_now, write_now, read, write, delete, read_many, write_many, delete_many,
-            write_all_or_nothing, list, increment, expire, ping, close],
+            write_all_or_nothing, list, increment, expire, touch, get_and_delete, ping, close],
         implement: []);
 
     fn capabilities(&self) -> &Capabilities {

@@ -8,7 +8,7 @@ use crate::store::MemoryStore;
 
 impl MemoryStore {
     /// Adds to a counter and returns its new value: atomic, from 0 for a missing or expired key, keeping the expiry
-    /// (CNT-1).
+    /// (CNT-1), or with that of a new counter (CNT-3).
     ///
     /// # Errors
     /// [`WrongType`](kv_api::ErrorKind::WrongType) with [`Reason::NotACounter`](kv_api::Reason::NotACounter) for
@@ -24,7 +24,7 @@ impl MemoryStore {
             let time = CallTime::new(&*inner.clock);
             let slot = shard.find(hash, key.as_bytes());
             let (count, expires_at) = match shard.live_at(slot, &time) {
-                None => (0, None),
+                None => (0, self.deadline(&time, increment.created_expiry())),
                 Some(block) => (count(block, increment)?, block.expires_at()),
             };
             let count = increment.apply(count)?;

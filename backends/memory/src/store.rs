@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, Expire,
-    Fields, Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value,
-    ValueKind, Version, Write, WriteMany, async_trait,
+    Expiry, Fields, GetAndDelete, Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, SetOutcome,
+    SetStatus, Touch, Value, ValueKind, Version, Write, WriteMany, async_trait,
 };
 
 use crate::block::Block;
@@ -95,11 +95,17 @@ impl MemoryStore {
             self.remove_expired(hash, key);
             return None;
         }
-        Some(match fields {
+        Some(self.shown(block, fields))
+    }
+
+    /// What a caller gets of a block.
+    #[inline]
+    fn shown(&self, block: &Block, fields: Fields) -> Entry {
+        match fields {
             Fields::Existence => Entry::new(Value::from_stored(ValueKind::Bytes, Bytes::new())),
             Fields::Value => Entry::new(block.value()),
-            _ => block.entry(inner.origin),
-        })
+            _ => block.entry(self.inner.origin),
+        }
     }
 
     /// Writes one entry: value, expiry and metadata together (SET-1), deciding the condition and writing at one moment
@@ -134,7 +140,7 @@ impl MemoryStore {
     }
 
     /// The absolute form of an expiry in milliseconds. Remembers that there is one.
-    pub(crate) fn deadline(&self, time: &CallTime<'_>, expiry: kv_api::Expiry) -> Option<i64> {
+    pub(crate) fn deadline(&self, time: &CallTime<'_>, expiry: Expiry) -> Option<i64> {
         let at = time.deadline_millis(expiry)?;
         // Asked first: a line that is only read can stay in every core's cache.
         if !self.inner.expiring.load(Ordering::Relaxed) {
@@ -173,23 +179,63 @@ impl MemoryStore {
         outcome
     }
 
-    /// Changes only the expiry of a live entry; `false` without one (EXP-9).
+    /// Reads one entry and deletes it at one moment; `None` when there is no live one (GET-4).
     #[must_use]
-    pub fn expire_sync(&self, expire: &Expire<'_>) -> bool {
+    pub fn get_and_delete_sync(&self, get_and_delete: &GetAndDelete<'_>) -> Option<Entry> {
         let inner = &*self.inner;
-        let key = expire.key();
+        let key = get_and_delete.key();
         let hash = inner.shards.hash(key);
         let mut shard = inner.shards.write(hash);
         let time = CallTime::new(&*inner.clock);
-        let Some(slot) = shard.find(hash, key.as_bytes()) else { return false };
-        if shard.live_at(Some(slot), &time).is_none() {
-            return false;
+        let slot = shard.find(hash, key.as_bytes())?;
+        let live = shard.live_at(Some(slot), &time);
+        let found = live.map(|block| self.shown(block, get_and_delete.fields()));
+        let mut index = inner.index.writer();
+        // As in `remove`, an expired entry goes as well.
+        let removed = shard.remove(slot, hash, &mut index);
+        if let Some(block) = &removed {
+            inner.capacity.release(block.size());
+        }
+        self.finish_write(shard, index, &time, 0);
+        drop(removed);
+        found
+    }
+
+    /// Changes only the expiry of a live entry, if it has the version asked for; `false` without one (EXP-9, EXP-11).
+    #[must_use]
+    pub fn expire_sync(&self, expire: &Expire<'_>) -> bool {
+        self.set_expiry(expire.key(), expire.expiry(), expire.if_version(), |_| ()).is_some()
+    }
+
+    /// Reads one entry and gives it a new expiry at one moment; `None` when there is no live one (EXP-12).
+    #[must_use]
+    pub fn touch_sync(&self, touch: &Touch<'_>) -> Option<Entry> {
+        self.set_expiry(touch.key(), touch.expiry(), None, |block| self.shown(block, touch.fields()))
+    }
+
+    /// Changes the expiry of a live entry, and answers what `look` sees of it after that.
+    fn set_expiry<T>(
+        &self,
+        key: &str,
+        expiry: Expiry,
+        if_version: Option<&Version>,
+        look: impl FnOnce(&Block) -> T,
+    ) -> Option<T> {
+        let inner = &*self.inner;
+        let hash = inner.shards.hash(key);
+        let mut shard = inner.shards.write(hash);
+        let time = CallTime::new(&*inner.clock);
+        let slot = shard.find(hash, key.as_bytes())?;
+        let live = shard.live_at(Some(slot), &time)?;
+        if if_version.is_some_and(|version| !is_version(live, version, inner.origin)) {
+            return None;
         }
         let mut index = inner.index.writer();
-        let expires_at = self.deadline(&time, expire.expiry());
+        let expires_at = self.deadline(&time, expiry);
         shard.set_expiry(slot, hash, expires_at, &mut index);
+        let seen = shard.at(slot).map(look);
         self.finish_write(shard, index, &time, 1);
-        true
+        seen
     }
 }
 
@@ -238,6 +284,8 @@ impl Backend for MemoryStore {
             .with(Method::List)
             .with(Method::Increment)
             .with(Method::Expire)
+            .with(Method::Touch)
+            .with(Method::GetAndDelete)
     }
 
     /// Random: each store is one of its own, and a cursor of another is refused (LIST-3).
@@ -295,6 +343,14 @@ impl Backend for MemoryStore {
 
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         Ok(self.expire_sync(&expire))
+    }
+
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        Ok(self.touch_sync(&touch))
+    }
+
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        Ok(self.get_and_delete_sync(&get_and_delete))
     }
 
     async fn ping(&self) -> Result<()> {

@@ -8,7 +8,7 @@ pub enum Idempotency {
     Read,
     /// Sending it twice leaves the same state as sending it once: an unconditional set or delete.
     Idempotent,
-    /// A step from one state to the next: a condition, an increment, `expire`, an all-or-nothing batch. Never repeated
-    /// unless it was certainly not applied.
+    /// A step from one state to the next: a condition, an increment, `expire`, `touch`, `get_and_delete`, an
+    /// all-or-nothing batch. Never repeated unless it was certainly not applied.
     NonIdempotent,
 }

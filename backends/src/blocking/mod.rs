@@ -27,7 +27,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 
-use kv_api::calls::{Delete, Exists, Expire, Get, GetEntry, GetOrSet, Increment, List, Set, Update};
+use kv_api::calls::{Delete, Exists, Expire, Get, GetAndDelete, GetEntry, GetOrSet, Increment, List, Set, Update};
 use kv_api::{BatchOutcome, Capabilities, DeleteOutcome, Entry, Error, Result, SetItem, SetOutcome, Store, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -137,6 +137,11 @@ impl BlockingStore {
     /// As [`Store::get_entry`].
     pub fn get_entry<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> Request<'a, GetEntry<'a>> {
         self.request(self.store.get_entry(key))
+    }
+
+    /// As [`Store::get_and_delete`].
+    pub fn get_and_delete<'a>(&'a self, key: impl Into<Cow<'a, str>>) -> Request<'a, GetAndDelete<'a>> {
+        self.request(self.store.get_and_delete(key))
     }
 
     /// As [`Store::exists`].

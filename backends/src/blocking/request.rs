@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::calls::{Delete, Expire, GetOrSet, Increment, List, Set, Update};
+use kv_api::calls::{Delete, Expire, Get, GetAndDelete, GetEntry, GetOrSet, Increment, List, Set, Touch, Update};
 use kv_api::{
     Condition, Cursor, Entry, ExpectedVersion, ExpiryPrecedence, IntoMetadata, ListItem, MinTtl, Page, Timestamp,
 };
@@ -81,10 +81,22 @@ options! { [] Expire<'a>, "Expire":
     never();
     expiry_precedence(precedence: ExpiryPrecedence);
     min_ttl(min_ttl: MinTtl);
+    if_version(version: impl Into<ExpectedVersion>);
+    allow_best_effort();
+}
+
+options! { [T] Touch<'a, T>, "Touch":
+    min_ttl(min_ttl: MinTtl);
+    allow_best_effort();
+}
+
+options! { [T] GetAndDelete<'a, T>, "GetAndDelete":
     allow_best_effort();
 }
 
 options! { [] Increment<'a>, "Increment":
+    ttl_if_created(ttl: Duration);
+    min_ttl(min_ttl: MinTtl);
     allow_best_effort();
 }
 
@@ -114,6 +126,27 @@ options! { [] List<'a>, "List":
     limit(limit: usize);
     cursor(cursor: Cursor);
     allow_repeats();
+}
+
+impl<'a> Request<'a, Get<'a>> {
+    /// As [`Get::touch`].
+    pub fn touch(self, ttl: Duration) -> Request<'a, Touch<'a>> {
+        Request { runtime: self.runtime, call: self.call.touch(ttl) }
+    }
+}
+
+impl<'a> Request<'a, GetEntry<'a>> {
+    /// As [`GetEntry::touch`].
+    pub fn touch(self, ttl: Duration) -> Request<'a, Touch<'a, Entry>> {
+        Request { runtime: self.runtime, call: self.call.touch(ttl) }
+    }
+}
+
+impl<'a> Request<'a, GetAndDelete<'a>> {
+    /// As [`GetAndDelete::entry`].
+    pub fn entry(self) -> Request<'a, GetAndDelete<'a, Entry>> {
+        Request { runtime: self.runtime, call: self.call.entry() }
+    }
 }
 
 impl Request<'_, List<'_>> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Cursor, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind,
-    Expire, Expiry, Fields, Increment, ListPage, ManualClock, Methods, RawPage, Read, ReadMany, Result, SetItem,
-    SetOutcome, Store, Timestamp, Value, Write, WriteMany, async_trait,
+    Expire, Expiry, Fields, GetAndDelete, Increment, ListPage, ManualClock, Methods, RawPage, Read, ReadMany, Result,
+    SetItem, SetOutcome, Store, Timestamp, Touch, Value, Write, WriteMany, async_trait,
 };
 use kv_backends::blocking::BlockingStore;
 use kv_conformance::{Fixture, Harness};
@@ -135,14 +135,37 @@ impl Backend for Through {
         Ok(RawPage::new(page.items, page.cursor.map(|cursor| cursor.to_string().into_bytes())))
     }
     async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
-        self.store.increment(increment.key(), increment.by()).wait()
+        let request = self.store.increment(increment.key(), increment.by());
+        match increment.created_expiry() {
+            Expiry::After(ttl) => request.ttl_if_created(ttl).wait(),
+            _ => request.wait(),
+        }
     }
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
-        let request = self.store.expire(expire.key());
+        let mut request = self.store.expire(expire.key());
+        if let Some(version) = expire.if_version() {
+            request = request.if_version(version);
+        }
         match expire.expiry() {
             Expiry::After(ttl) => request.ttl(ttl).wait(),
             Expiry::At(at) => request.expire_at(at).wait(),
             _ => request.never().wait(),
+        }
+    }
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        let Expiry::After(ttl) = touch.expiry() else {
+            return Err(Error::new(ErrorKind::Internal, "a touch gives a ttl"));
+        };
+        match touch.fields() {
+            Fields::Value => Ok(self.store.get(touch.key()).touch(ttl).wait()?.map(Entry::new)),
+            _ => self.store.get_entry(touch.key()).touch(ttl).wait(),
+        }
+    }
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        let request = self.store.get_and_delete(get_and_delete.key());
+        match get_and_delete.fields() {
+            Fields::Value => Ok(request.wait()?.map(Entry::new)),
+            _ => request.entry().wait(),
         }
     }
     async fn ping(&self) -> Result<()> {

@@ -9,7 +9,7 @@ use kv_api::{
 use serde_json::json;
 
 use super::sample_limit::{LARGEST_ITEM, LARGEST_REFUSED_ITEM};
-use crate::context::{Context, value_of};
+use crate::context::{Context, support, value_of};
 use crate::outcome::{CaseResult, Stop, not_applicable, not_exercised};
 
 /// A case for each feature: declared it does not fail, undeclared it is refused and changes nothing.
@@ -25,14 +25,21 @@ macro_rules! declared_or_refused {
                 Feature::IfNotExists => drop(set.if_not_exists().await?),
                 Feature::IfExists => drop(set.if_exists().await?),
                 Feature::IfVersion => drop(set.if_version(crate::context::foreign_version()).await?),
-                Feature::Ttl => drop(set.ttl(cx.capabilities().expiry_min.max(Duration::from_secs(3600))).await?),
+                Feature::Ttl => drop(set.ttl(a_while(cx)).await?),
                 Feature::ExpireAt => {
                     drop(crate::expiring::Life::set(cx.life(crate::expiring::Form::At, 1)?, set).await?);
                 }
                 Feature::Metadata => drop(set.metadata(json!({ "m": 1 })).await?),
                 Feature::ValueKind(kind) => drop(store.set(&key, value_of(kind)).await?),
                 Feature::Expire => drop(store.expire(&key).never().await?),
+                Feature::ExpireIfVersion => {
+                    let version = crate::context::foreign_version();
+                    ensure!(!store.expire(&key).never().if_version(version).await?, "expire with a foreign version");
+                }
+                Feature::Touch => drop(store.get(&key).touch(a_while(cx)).await?),
+                Feature::GetAndDelete => drop(store.get_and_delete(&key).await?),
                 Feature::Counters => drop(store.increment(&key, 1).await?),
+                Feature::CounterTtl => drop(store.increment(&key, 1).ttl_if_created(a_while(cx)).await?),
                 Feature::AllOrNothing => {
                     drop(store.set_many_all_or_nothing([SetItem::new(&*key, cx.value(1))]).await?);
                 }
@@ -41,6 +48,11 @@ macro_rules! declared_or_refused {
             Ok(())
         }
     )*};
+}
+
+/// A ttl that every store with ttls accepts.
+pub(crate) fn a_while(cx: &Context<'_>) -> Duration {
+    cx.capabilities().expiry_min.max(Duration::from_secs(3600))
 }
 
 declared_or_refused! {
@@ -56,6 +68,12 @@ declared_or_refused! {
     cap_1_expire_at_is_kept_or_refused, Feature::ExpireAt;
     /// CAP-1: `expire` works where it is declared and is refused where it is not.
     cap_1_expire_is_kept_or_refused, Feature::Expire;
+    /// CAP-1: `expire` with a version works where it is declared and is refused where it is not.
+    cap_1_expire_if_version_is_kept_or_refused, Feature::ExpireIfVersion;
+    /// CAP-1: a touch works where it is declared and is refused where it is not.
+    cap_1_touch_is_kept_or_refused, Feature::Touch;
+    /// CAP-1: `get_and_delete` works where it is declared and is refused where it is not.
+    cap_1_get_and_delete_is_kept_or_refused, Feature::GetAndDelete;
     /// CAP-1: metadata works where it is declared and is refused where it is not.
     cap_1_metadata_is_kept_or_refused, Feature::Metadata;
     /// CAP-1: text works where it is declared and is refused where it is not.
@@ -68,6 +86,8 @@ declared_or_refused! {
     cap_1_list_is_kept_or_refused, Feature::List;
     /// CAP-1: counters work where they are declared and are refused where they are not.
     cap_1_counters_are_kept_or_refused, Feature::Counters;
+    /// CAP-1: a ttl for a new counter works where it is declared and is refused where it is not.
+    cap_1_counter_ttl_is_kept_or_refused, Feature::CounterTtl;
     /// CAP-1: all-or-nothing batches work where they are declared and are refused where they are not.
     cap_1_all_or_nothing_is_kept_or_refused, Feature::AllOrNothing;
 }
@@ -121,6 +141,9 @@ pub(crate) async fn cap_3_the_declaration_makes_sense(cx: &Context<'_>) -> CaseR
     ensure!(!counts || cx.has_kind(ValueKind::Json), "counters read as JSON integers, and JSON is not declared");
     let expires = capabilities.ttl != Support::None || capabilities.expire_at != Support::None;
     ensure!(expires || capabilities.expire == Support::None, "expire is declared, and no form of expiry is");
+    for feature in [Feature::CounterTtl, Feature::ExpireIfVersion, Feature::Touch, Feature::GetAndDelete] {
+        ensure_eq!(capabilities.support(feature), support(capabilities, feature), "the support of {feature}");
+    }
     for limit in &*capabilities.item_limits {
         ensure!(!limit.name.is_empty(), "a limit without a name");
     }
@@ -174,6 +197,8 @@ pub(crate) async fn cap_4_a_restricted_handle_hides_what_others_cannot_tell(cx: 
     ensure_refused!(restrict.increment(&key, 1).await, ErrorKind::Unsupported, None, "increment");
     ensure_refused!(restrict.list().await, ErrorKind::Unsupported, None, "list");
     ensure_refused!(restrict.expire(&key).never().await, ErrorKind::Unsupported, None, "expire");
+    ensure_refused!(restrict.get_and_delete(&key).await, ErrorKind::Unsupported, None, "get_and_delete");
+    ensure_refused!(restrict.get(&key).touch(a_while(cx)).await, ErrorKind::Unsupported, None, "touch");
     let short = restrict.set("k", cx.value(3)).await;
     ensure_refused!(short, ErrorKind::InvalidArgument, None, "a key below the tighter limit");
     ensure_eq!(restrict.delete(&key).await?, DeleteOutcome::Accepted, "a delete");

@@ -1,4 +1,6 @@
-//! CNT-1 and CNT-2.
+//! CNT-1 to CNT-3.
+
+use std::time::Duration;
 
 use kv_api::{EntryExpiry, ErrorKind, Feature, Reason, Store, Value, ValueKind};
 use serde_json::json;
@@ -6,6 +8,7 @@ use serde_json::json;
 use crate::cases::errors::dropped_after_requests;
 use crate::check::show;
 use crate::context::{Context, value_of};
+use crate::expiring::Form;
 use crate::outcome::{CaseResult, not_applicable};
 use crate::races::race;
 
@@ -205,5 +208,129 @@ pub(crate) async fn cnt_2_an_entry_with_metadata_is_no_counter(cx: &Context<'_>)
     let result = store.increment(&key, 1).await;
     ensure_refused!(result, ErrorKind::WrongType, None, "increment of an entry with metadata");
     ensure_eq!(cx.entry(&key).await?, before, "the entry after a refused increment");
+    Ok(())
+}
+
+/// CNT-3: the increment that creates a counter, over nothing or over an expired one, gives it the ttl.
+pub(crate) async fn cnt_3_a_new_counter_gets_the_ttl(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::CounterTtl).await?;
+    let key = cx.key("k");
+    for window in 0..2 {
+        cx.align().await?;
+        let life = cx.life(Form::Ttl, 1)?;
+        ensure_eq!(store.increment(&key, 5).ttl_if_created(life.ttl).await?, 5, "the first step of window {window}");
+        if cx.capabilities().expiry_read {
+            let expiry = cx.entry(&key).await?.expiry();
+            ensure!(matches!(expiry, EntryExpiry::At(_)), "the expiry of a new counter: {expiry:?}");
+        }
+        cx.pass_until_before_end(life).await?;
+        ensure_eq!(store.increment(&key, 1).await?, 6, "a step just before the end of window {window}");
+        cx.pass_until_end(life).await?;
+        cx.expect(&key, None, "at the end of a window").await?;
+    }
+    Ok(())
+}
+
+/// CNT-3: a counter that exists keeps its end, and that it has none.
+pub(crate) async fn cnt_3_a_counter_that_exists_keeps_its_end(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::CounterTtl).await?;
+    let [lasting, ending] = cx.keys(["lasting", "ending"]);
+    store.increment(&lasting, 1).await?;
+    cx.align().await?;
+    let (life, long) = (cx.life(Form::Ttl, 1)?, cx.life(Form::Ttl, 9)?);
+    store.increment(&ending, 1).ttl_if_created(life.ttl).await?;
+    for key in [&lasting, &ending] {
+        ensure_eq!(store.increment(key, 1).ttl_if_created(long.ttl).await?, 2, "a second step on {key:?}");
+    }
+    cx.pass_until_before_end(life).await?;
+    ensure_eq!(store.increment(&ending, 1).ttl_if_created(long.ttl).await?, 3, "a step just before the end");
+    ensure_eq!(store.increment(&lasting, 1).ttl_if_created(life.ttl).await?, 3, "a step on a lasting counter");
+    cx.pass_until_end(life).await?;
+    cx.expect(&ending, None, "at the end that its first step gave it").await?;
+    cx.pass(cx.long(life)?).await?;
+    cx.expect(&lasting, Some(&Value::from(3)), "a counter that was created without an end").await
+}
+
+/// CNT-3, EXP-5: the ttl is checked before anything is sent, and a refused step creates nothing.
+pub(crate) async fn cnt_3_the_ttl_is_checked_as_any(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::CounterTtl).await?;
+    let key = cx.key("k");
+    let sent = cx.requests();
+    let zero = store.increment(&key, 1).ttl_if_created(Duration::ZERO).await;
+    ensure_invalid!(zero, Reason::TtlZero, "a new counter with a ttl of zero");
+    let error = ensure_err!(store.increment(&key, 1).ttl_if_created(Duration::MAX).await, "the longest ttl");
+    ensure!(matches!(error.reason(), Some(Reason::ExpiryTooLate { .. })), "the longest ttl: {error}");
+    let minimum = cx.capabilities().expiry_min;
+    let below = minimum.saturating_sub(cx.capabilities().expiry_resolution);
+    if !below.is_zero() {
+        let result = store.increment(&key, 1).ttl_if_created(below).await;
+        ensure_invalid!(result, Reason::ExpiryTooSoon { minimum }, "a ttl below the minimum");
+    }
+    cx.expect_sent(sent, 0, "an increment with a ttl that is not acceptable")?;
+    cx.expect(&key, None, "after increments that were refused").await?;
+    if !below.is_zero() {
+        let rounded = store.increment(&key, 1).ttl_if_created(below).min_ttl(kv_api::MinTtl::RoundUp).await?;
+        ensure_eq!(rounded, 1, "an increment with a ttl rounded up to the minimum");
+    }
+    Ok(())
+}
+
+/// CNT-3: of callers that meet over nothing none sees a counter without its end, also over two handles.
+pub(crate) async fn cnt_3_counters_that_are_created_at_once_have_an_end(cx: &Context<'_>) -> CaseResult {
+    const CALLERS: usize = 16;
+    let mut handles: Vec<Store> = vec![cx.with_atomic(Feature::CounterTtl).await?.clone()];
+    handles.extend(cx.reopened().await?);
+    let is_read = cx.capabilities().expiry_read;
+    let key = cx.key("k");
+    for _ in 0..4 {
+        cx.align().await?;
+        let life = cx.life(Form::Ttl, 1)?;
+        let call = |caller: usize| {
+            let (store, key) = (handles[caller % handles.len()].clone(), key.clone());
+            async move {
+                let count = store.increment(&key, 1).ttl_if_created(life.ttl).await?;
+                Ok::<_, kv_api::Error>((count, store.get_entry(&key).await?))
+            }
+        };
+        let mut counts = Vec::new();
+        for result in race((0..CALLERS).map(call).collect()).await? {
+            let (count, entry) = result?;
+            let has_end = entry.is_none_or(|entry| matches!(entry.expiry(), EntryExpiry::At(_)));
+            ensure!(has_end || !is_read, "the caller who counted {count} sees a counter without an end");
+            counts.push(count);
+        }
+        counts.sort_unstable();
+        let all = i64::try_from(CALLERS).unwrap_or(i64::MAX);
+        ensure_eq!(counts, (1..=all).collect::<Vec<_>>(), "the answers of concurrent increments");
+        cx.pass_until_end(life).await?;
+        cx.expect(&key, None, "at the end of a window that many began").await?;
+    }
+    Ok(())
+}
+
+/// CNT-3, ERR-6: an increment that is dropped, after whichever of its requests, leaves no counter without its end.
+pub(crate) async fn cnt_3_a_dropped_increment_leaves_no_counter_without_end(cx: &Context<'_>) -> CaseResult {
+    const REQUESTS_MAX: u64 = 8;
+    let store = cx.with(Feature::CounterTtl).await?;
+    cx.align().await?;
+    let life = cx.life(Form::Ttl, 1)?;
+    let mut keys = Vec::new();
+    for requests in 0..REQUESTS_MAX {
+        let key = cx.key(&format!("k{requests}."));
+        let call = Box::pin(async { drop(store.increment(&key, 1).ttl_if_created(life.ttl).await) });
+        let ended = dropped_after_requests(cx, requests, call).await;
+        keys.push(key.clone());
+        if ended {
+            break;
+        }
+    }
+    // What was on its way has arrived, and may have begun its life only now.
+    for key in &keys {
+        cx.store().get(key).await?;
+    }
+    cx.pass(life.ttl + cx.after()?).await?;
+    for key in &keys {
+        cx.expect(key, None, "a life after a dropped increment").await?;
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use kv_api::{
 };
 use serde_json::json;
 
+use crate::cases::capabilities::a_while;
 use crate::context::{Context, foreign_version};
 use crate::harness::Fault;
 use crate::outcome::{CaseResult, Stop, not_applicable};
@@ -139,6 +140,9 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
         if cx.declares(Feature::Expire) {
             writes.push(("expire", store.expire(&there).never().await.map(drop)));
         }
+        if cx.declares(Feature::Touch) {
+            writes.push(("touch", store.get(&there).touch(a_while(&cx)).await.map(drop)));
+        }
         let ends_certain = |calls: &[(&str, kv_api::Result<()>)]| -> CaseResult {
             for (call, result) in calls {
                 let error = ensure_err!(result, "{call} while each request meets {fault:?}");
@@ -156,10 +160,13 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
         };
         ends_certain(&reads)?;
         ends_certain(&writes)?;
-        let deletes = [
+        let mut deletes = vec![
             ("delete", store.delete(&there).await.map(drop)),
             ("delete_many", store.delete_many([&*there]).await.remove(0).map(drop)),
         ];
+        if cx.declares(Feature::GetAndDelete) {
+            deletes.push(("get_and_delete", store.get_and_delete(&there).await.map(drop)));
+        }
         ends_certain(&deletes)?;
         faults.inject(fault, 0);
 
@@ -167,6 +174,8 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
         let looks_first = |call: &str| match call {
             "set if_not_exists" => !cx.capabilities().if_not_exists.is_full(),
             "expire" => !cx.capabilities().expire.is_full(),
+            "touch" => !cx.capabilities().touch.is_full(),
+            "get_and_delete" => !cx.capabilities().get_and_delete.is_full(),
             // The range is checked first.
             "increment" => !cx.capabilities().counter_range_atomic,
             // What may have expired is looked at before it is deleted.
@@ -268,6 +277,22 @@ pub(crate) async fn err_4_a_step_is_never_repeated_blindly(cx: &Context<'_>) -> 
         faults.inject(Fault::AnswerLost, 0);
         let error = ensure_err!(result, "expire whose answer was lost");
         ensure!(error.is_outcome_unknown(), "expire whose answer was lost must say so: {error}");
+    }
+    if cx.declares(Feature::Touch) {
+        cx.store().set(&ending, cx.value(1)).await?;
+        faults.inject_into_writes(Fault::AnswerLost, 1);
+        let result = cx.store().get(&ending).touch(a_while(cx)).await;
+        faults.inject(Fault::AnswerLost, 0);
+        let error = ensure_err!(result, "a touch whose answer was lost");
+        ensure!(error.is_outcome_unknown(), "a touch whose answer was lost must say so: {error}");
+    }
+    if cx.declares(Feature::GetAndDelete) {
+        cx.store().set(&ending, cx.value(1)).await?;
+        faults.inject_into_writes(Fault::AnswerLost, 1);
+        let result = cx.store().get_and_delete(&ending).await;
+        faults.inject(Fault::AnswerLost, 0);
+        let error = ensure_err!(result, "get_and_delete whose answer was lost");
+        ensure!(error.is_outcome_unknown(), "get_and_delete whose answer was lost must say so: {error}");
     }
     if cx.declares(Feature::AllOrNothing) {
         // Where it is a transaction of several requests, what comes before its end is certainly not applied.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use kv_api::{ErrorKind, Feature, Reason, SetItem, Store, Support};
+use kv_api::{Entry, EntryExpiry, ErrorKind, Feature, Reason, SetItem, Store, Support};
 
+use crate::cases::capabilities::a_while;
 use crate::cases::lists::rest;
-use crate::context::Context;
+use crate::context::{Context, foreign_version};
 use crate::outcome::CaseResult;
 use crate::wrappers::{Naive, Renamed, Transparent};
 
@@ -23,6 +24,8 @@ pub(crate) async fn layer_1_what_a_wrapper_does_not_forward_is_refused(cx: &Cont
         (Feature::List, wrapped.list().await.err()),
         (Feature::Counters, wrapped.increment(&other, 1).await.err()),
         (Feature::Expire, wrapped.expire(&key).never().await.err()),
+        (Feature::Touch, wrapped.get(&key).touch(a_while(cx)).await.err()),
+        (Feature::GetAndDelete, wrapped.get_and_delete(&key).await.err()),
         (Feature::AllOrNothing, wrapped.set_many_all_or_nothing([SetItem::new(&*other, cx.value(2))]).await.err()),
     ] {
         ensure_eq!(wrapped.capabilities().support(feature), Support::None, "the support of {feature} by a wrapper");
@@ -65,7 +68,7 @@ pub(crate) async fn layer_2_a_changed_request_means_the_same(cx: &Context<'_>) -
         ensure_eq!(through, bare, "an entry with an expiry, through a wrapper");
         if cx.capabilities().expiry_read {
             ensure!(
-                bare.is_some_and(|entry| entry.expiry() != kv_api::EntryExpiry::Never),
+                bare.is_some_and(|entry| entry.expiry() != EntryExpiry::Never),
                 "an expiry through a wrapper was lost"
             );
         }
@@ -96,6 +99,26 @@ pub(crate) async fn layer_2_a_changed_request_means_the_same(cx: &Context<'_>) -
         ensure_eq!(wrapped.increment(&counter, 5).await?, 5, "a counter through a wrapper");
         ensure_eq!(cx.store().increment(inner(&counter), 1).await?, 6, "the counter of the store inside");
         wrapped.delete(&counter).await?;
+        if cx.declares(Feature::CounterTtl) {
+            wrapped.increment(&counter, 1).ttl_if_created(a_while(cx)).await?;
+            let entry = cx.entry(&inner(&counter)).await?;
+            ensure!(entry.expiry() != EntryExpiry::Never, "the ttl of a new counter was lost by a wrapper");
+            wrapped.delete(&counter).await?;
+        }
+    }
+    if cx.declares(Feature::ExpireIfVersion) {
+        let expire = wrapped.expire(&key).never().if_version(foreign_version());
+        ensure!(!expire.await?, "the version of an expire was lost by a wrapper");
+    }
+    if cx.declares(Feature::Touch) {
+        let touched = wrapped.get_entry(&key).touch(a_while(cx)).await?;
+        ensure_eq!(touched.as_ref().map(Entry::value), Some(&cx.value(1)), "a touch through a wrapper");
+        let entry = cx.entry(&inner(&key)).await?;
+        ensure!(entry.expiry() != EntryExpiry::Never, "the ttl of a touch was lost by a wrapper");
+    }
+    if cx.declares(Feature::GetAndDelete) {
+        ensure_eq!(wrapped.get_and_delete(&key).await?, Some(cx.value(1)), "get_and_delete through a wrapper");
+        cx.expect(&inner(&key), None, "after get_and_delete through a wrapper").await?;
     }
     for result in wrapped.delete_many([&*key, &*other, &*third]).await {
         result?;

@@ -15,6 +15,7 @@ pub(crate) mod metadata;
 pub(crate) mod namespaces;
 pub(crate) mod reads;
 pub(crate) mod set;
+pub(crate) mod touches;
 pub(crate) mod updates;
 pub(crate) mod values;
 pub(crate) mod versions;
@@ -42,9 +43,12 @@ macro_rules! __for_each_case {
             [$($argument)*]
             capabilities::cap_1_all_or_nothing_is_kept_or_refused
             capabilities::cap_1_bytes_are_kept_or_refused
+            capabilities::cap_1_counter_ttl_is_kept_or_refused
             capabilities::cap_1_counters_are_kept_or_refused
             capabilities::cap_1_expire_at_is_kept_or_refused
+            capabilities::cap_1_expire_if_version_is_kept_or_refused
             capabilities::cap_1_expire_is_kept_or_refused
+            capabilities::cap_1_get_and_delete_is_kept_or_refused
             capabilities::cap_1_if_exists_is_kept_or_refused
             capabilities::cap_1_if_not_exists_is_kept_or_refused
             capabilities::cap_1_if_version_is_kept_or_refused
@@ -52,6 +56,7 @@ macro_rules! __for_each_case {
             capabilities::cap_1_list_is_kept_or_refused
             capabilities::cap_1_metadata_is_kept_or_refused
             capabilities::cap_1_text_is_kept_or_refused
+            capabilities::cap_1_touch_is_kept_or_refused
             capabilities::cap_1_ttl_is_kept_or_refused
             capabilities::cap_2_the_refusal_of_best_effort_tells_the_way
             capabilities::cap_3_nothing_is_told_that_is_not_declared
@@ -171,6 +176,14 @@ macro_rules! __for_each_case {
             expiry::exp_9_expire_with_never_removes_the_expiry
             expiry::exp_10_the_reported_clock_ends_an_entry
             expiry::exp_10_time_comes_from_the_injected_clock
+            touches::exp_11_a_version_guards_an_expire
+            touches::exp_11_no_set_comes_between
+            touches::exp_11_one_version_is_needed
+            touches::exp_12_no_set_comes_between
+            touches::exp_12_the_ttl_is_checked_as_any
+            touches::exp_12_touch_creates_and_revives_nothing
+            touches::exp_12_touch_gives_a_new_end
+            touches::exp_12_touch_reads_all_that_is_there
             metadata::meta_1_any_json_comes_back
             metadata::meta_1_it_lies_beside_values_of_every_kind
             metadata::meta_1_null_is_refused
@@ -189,6 +202,10 @@ macro_rules! __for_each_case {
             loads::get_3_one_loads_for_all
             loads::get_3_only_what_is_missing_is_loaded
             loads::get_3_what_is_set_meanwhile_stays
+            reads::get_4_exactly_one_caller_gets_the_value
+            reads::get_4_get_and_delete_takes_everything
+            reads::get_4_nothing_is_deleted_that_nobody_got
+            reads::get_4_nothing_is_taken_where_nothing_is
             deletes::del_1_a_repeated_key_shares_one_result
             deletes::del_1_delete_is_idempotent
             deletes::del_1_delete_many_has_one_result_per_item
@@ -227,6 +244,11 @@ macro_rules! __for_each_case {
             counters::cnt_1_only_a_json_integer_can_be_counted_in
             counters::cnt_1_the_range_is_kept
             counters::cnt_2_an_entry_with_metadata_is_no_counter
+            counters::cnt_3_a_counter_that_exists_keeps_its_end
+            counters::cnt_3_a_dropped_increment_leaves_no_counter_without_end
+            counters::cnt_3_a_new_counter_gets_the_ttl
+            counters::cnt_3_counters_that_are_created_at_once_have_an_end
+            counters::cnt_3_the_ttl_is_checked_as_any
             batches::batch_1_any_number_of_items
             batches::batch_2_one_result_per_item_in_input_order
             batches::batch_3_all_or_nothing_writes_all

@@ -1,6 +1,9 @@
-//! GET-1 and GET-2.
+//! GET-1, GET-2 and GET-4.
 
-use kv_api::{Feature, Metadata, Reason, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kv_api::{Feature, Metadata, Reason, Store, Value};
 use serde_json::json;
 
 use crate::context::Context;
@@ -130,4 +133,116 @@ pub(crate) async fn get_2_exists_says_what_get_would(cx: &Context<'_>) -> CaseRe
     same(true, "after a set").await?;
     cx.store().delete(&key).await?;
     same(false, "after a delete").await
+}
+
+/// GET-4: `get_and_delete` answers the whole entry and leaves nothing of it.
+pub(crate) async fn get_4_get_and_delete_takes_everything(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::GetAndDelete).await?;
+    let [key, kept] = cx.keys(["k", "kept"]);
+    store.set(&kept, cx.value(9)).await?;
+    for number in 0..3 {
+        let mut set = store.set(&key, cx.value(number));
+        if cx.declares(Feature::Metadata) && number > 0 {
+            set = set.metadata(json!({ "number": number }));
+        }
+        set.await?;
+        let before = cx.entry(&key).await?;
+        if number == 1 {
+            ensure_eq!(store.get_and_delete(&key).entry().await?, Some(before), "the entry that was taken");
+        } else {
+            ensure_eq!(store.get_and_delete(&key).await?, Some(cx.value(number)), "the value that was taken");
+        }
+        cx.expect(&key, None, "after it was taken").await?;
+        ensure!(!store.exists(&key).await?, "exists of what was taken says yes");
+        if cx.declares(Feature::List) {
+            ensure_eq!(cx.listed("").await?, std::slice::from_ref(&kept), "the keys listed after one was taken");
+        }
+        ensure_eq!(store.get_and_delete(&key).await?, None, "a second get_and_delete");
+    }
+    store.set(&key, cx.value(4)).await?;
+    ensure_eq!(cx.entry(&key).await?.metadata(), None, "metadata after an entry was taken and set again");
+    cx.expect(&kept, Some(&cx.value(9)), "which was not taken").await
+}
+
+/// GET-4: of a missing or expired entry nothing is taken.
+pub(crate) async fn get_4_nothing_is_taken_where_nothing_is(cx: &Context<'_>) -> CaseResult {
+    let store = cx.with(Feature::GetAndDelete).await?;
+    let [missing, expired] = cx.keys(["missing", "expired"]);
+    ensure_eq!(store.get_and_delete(&missing).await?, None, "get_and_delete of nothing");
+    ensure_eq!(store.get_and_delete(&missing).entry().await?, None, "get_and_delete of nothing, as an entry");
+    cx.set_expired(&expired, 1).await?;
+    ensure_eq!(store.get_and_delete(&expired).await?, None, "get_and_delete of an expired entry");
+    Ok(())
+}
+
+/// GET-4: of any number of callers exactly one gets the value, also over two handles.
+pub(crate) async fn get_4_exactly_one_caller_gets_the_value(cx: &Context<'_>) -> CaseResult {
+    const CALLERS: usize = 64;
+    let mut handles: Vec<Store> = vec![cx.with_atomic(Feature::GetAndDelete).await?.clone()];
+    handles.extend(cx.reopened().await?);
+    let key = cx.key("k");
+    for round in 0..4 {
+        cx.store().set(&key, cx.value(round)).await?;
+        let call = |caller: usize| {
+            let (store, key) = (handles[caller % handles.len()].clone(), key.clone());
+            async move { store.get_and_delete(&key).await }
+        };
+        let mut taken = Vec::new();
+        for found in race((0..CALLERS).map(call).collect()).await? {
+            taken.extend(found?);
+        }
+        ensure_eq!(taken, [cx.value(round)], "what {CALLERS} concurrent callers got of one value");
+    }
+    Ok(())
+}
+
+/// GET-4: what is written while others take is taken in its turn: no delete takes a value that its caller did not get.
+pub(crate) async fn get_4_nothing_is_deleted_that_nobody_got(cx: &Context<'_>) -> CaseResult {
+    const TAKERS: usize = 4;
+    const VALUES: usize = 32;
+    const TRIES: usize = 100_000;
+    let store = cx.with_atomic(Feature::GetAndDelete).await?.clone();
+    cx.with_atomic(Feature::IfNotExists).await?;
+    let key = cx.key("k");
+    let values: Vec<Value> = (0..VALUES).map(|number| cx.value(number)).collect();
+    let ended = Arc::new(AtomicBool::new(false));
+    let call = |caller: usize| {
+        let (store, key, values, ended) = (store.clone(), key.clone(), values.clone(), Arc::clone(&ended));
+        async move {
+            let put_all = async {
+                for value in &values {
+                    let mut tries = 0;
+                    while !store.set(&key, value.clone()).if_not_exists().await?.is_written() {
+                        tries += 1;
+                        ensure!(tries < TRIES, "a value is there that nobody takes");
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Ok::<_, Stop>(Vec::new())
+            };
+            if caller == 0 {
+                let result = put_all.await;
+                ended.store(true, Ordering::SeqCst);
+                return result;
+            }
+            let mut taken = Vec::new();
+            loop {
+                let is_last = ended.load(Ordering::SeqCst);
+                match store.get_and_delete(&key).await? {
+                    Some(value) => taken.push(value),
+                    None if is_last => return Ok(taken),
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        }
+    };
+    let mut taken = Vec::new();
+    for found in race((0..=TAKERS).map(call).collect()).await? {
+        taken.extend(found?);
+    }
+    for value in &values {
+        let times = taken.iter().filter(|found| *found == value).count();
+        ensure_eq!(times, 1, "how many callers got {value:?}");
+    }
+    Ok(())
 }

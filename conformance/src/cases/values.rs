@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::check::show;
 use crate::context::{Context, collected};
+use crate::expiring::Form;
 use crate::outcome::{CaseResult, Stop, not_applicable, not_exercised};
 use crate::samples::{
     MEMBERS_IN_ORDER, NUMBERS_AS_SPELLED, ODD_TEXTS, REFUSED_JSON, RESERVED_MEMBERS, like_envelopes, odd_bytes,
@@ -331,6 +332,18 @@ pub(crate) async fn val_7_a_key_of_a_foreign_type_is_there(cx: &Context<'_>) -> 
     if cx.declares(Feature::Counters) {
         let result = store.increment(&foreign, 1).await;
         ensure_refused!(result, ErrorKind::WrongType, None, "increment of a foreign type");
+    }
+    if cx.declares(Feature::GetAndDelete) {
+        let result = store.get_and_delete(&foreign).await;
+        ensure_refused!(result, ErrorKind::WrongType, None, "get_and_delete of a foreign type");
+        ensure!(store.exists(&foreign).await?, "get_and_delete has taken a foreign type");
+    }
+    if cx.declares(Feature::Touch) && cx.fixture.time.is_some() {
+        let life = cx.life(Form::Ttl, 1)?;
+        let result = store.get(&foreign).touch(life.ttl).await;
+        ensure_refused!(result, ErrorKind::WrongType, None, "a touch of a foreign type");
+        cx.pass(life.ttl + cx.after()?).await?;
+        ensure!(store.exists(&foreign).await?, "a touch has given a foreign type an end");
     }
     if cx.declares(Feature::List) {
         let entries = collected(store.list().entries()).await?;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Consistency, Delete, DeleteMany, DeleteOutcome, Entry,
-    EntryExpiry, Error, ErrorKind, Expire, Expiry, ExpiryClock, Fields, Increment, ItemLimit, ListItem, ListOrder,
-    ListPage, ManualClock, Metadata, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
-    SetStatus, Store, Support, SystemClock, Timer, Timestamp, TokioTimer, Value, ValueKind, ValueKinds, Version, Write,
-    WriteMany, WriteParts, async_trait,
+    EntryExpiry, Error, ErrorKind, Expire, Expiry, ExpiryClock, Fields, GetAndDelete, Increment, ItemLimit, ListItem,
+    ListOrder, ListPage, ManualClock, Metadata, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry,
+    SetOutcome, SetStatus, Store, Support, SystemClock, Timer, Timestamp, TokioTimer, Touch, Value, ValueKind,
+    ValueKinds, Version, Write, WriteMany, WriteParts, async_trait,
 };
 use kv_conformance::{Fault, Faults, Fixture, Harness, OffsetClock, Time};
 use tokio::task::yield_now;
@@ -26,6 +26,9 @@ pub(crate) enum Bug {
     CircleIsTheEnd,
     ClaimsItsOwnClock,
     CounterTakesBack,
+    CounterTtlIsAStepOfItsOwn,
+    CounterTtlIsIgnored,
+    CounterTtlMovesTheEnd,
     CountersAreNotImplemented,
     CursorSkipsAfterARestart,
     CursorStartsAgain,
@@ -38,14 +41,19 @@ pub(crate) enum Bug {
     ExistsSeesExpired,
     ExpireChangesTheVersion,
     ExpireCreates,
+    ExpireIgnoresTheVersion,
+    ExpireLooksAtTheVersionFirst,
     ExpiredIsCounted,
     ExpiredIsListed,
     ExpiredIsReadInBatches,
     ForeignTypeFailsTheBatch,
     ForeignTypeIsMissing,
     ForeignTypeIsMissingInBatches,
+    ForeignTypeIsTaken,
+    ForeignTypeIsTouched,
     GarbledIsMissing,
     HidesByTheClockHere,
+    GetAndDeleteLeavesTheEntry,
     IfNotExistsIsRefusedOverExpired,
     IncrementAcceptsText,
     IncrementCountsBesideMetadata,
@@ -84,8 +92,15 @@ pub(crate) enum Bug {
     StrangersAreAskedToWait,
     StrangersAreServed,
     ThrottledIsUnknown,
+    TakesWhatItDidNotRead,
+    TakesWhatAnotherTook,
+    TakesWhatExpired,
     TornByADrop,
     TornReads,
+    TouchCreates,
+    TouchIsARead,
+    TouchLooksFirst,
+    TouchReportsTheOldEnd,
     TtlIsMadeAbsoluteHere,
     UnknownIsCalledSafe,
     UnwrapsReservedMembers,
@@ -150,6 +165,9 @@ pub(crate) const EVERYTHING: Capabilities = Capabilities::new("reference")
     .with_expiry_resolution(Duration::from_millis(1))
     .with_expiry_read(true)
     .with_expire(Support::Native)
+    .with_expire_if_version(Support::Native)
+    .with_touch(Support::Native)
+    .with_get_and_delete(Support::Native)
     .with_metadata(Support::Native)
     .with_list(Support::Native, ListOrder::Lexicographic)
     .with_list_metadata(true)
@@ -159,6 +177,7 @@ pub(crate) const EVERYTHING: Capabilities = Capabilities::new("reference")
     .with_counters(Support::Native, i64::MIN, i64::MAX)
     .with_counter_range_atomic(true)
     .with_counter_expiry(true)
+    .with_counter_ttl(Support::Native)
     .with_all_or_nothing(Support::Native)
     .with_entry_snapshot(true)
     .with_consistency(Consistency::Strong)
@@ -488,7 +507,14 @@ impl Reference {
             None if self.has(Bug::IncrementWraps) => count.wrapping_add(increment.by()),
             None => return Err(Error::invalid(Reason::CounterRange { min, max }, "beyond the range of counters")),
         };
-        let end = before.as_ref().and_then(|record| record.end).filter(|_| !self.has(Bug::IncrementDropsTheExpiry));
+        let is_created = before.is_none() || self.has(Bug::CounterTtlMovesTheEnd);
+        let has_ttl = increment.created_expiry() != Expiry::Never;
+        let end = match self.bug {
+            Some(Bug::IncrementDropsTheExpiry) => None,
+            Some(Bug::CounterTtlIsIgnored | Bug::CounterTtlIsAStepOfItsOwn) if before.is_none() => None,
+            _ if is_created && has_ttl => self.end(increment.created_expiry()),
+            _ => before.as_ref().and_then(|record| record.end),
+        };
         let metadata = before.as_ref().and_then(|record| record.metadata.clone());
         let version = self.next_version(before.as_ref());
         let value = Value::from(sum);
@@ -542,6 +568,8 @@ impl Backend for Reference {
             .with(Method::List)
             .with(Method::Increment)
             .with(Method::Expire)
+            .with(Method::Touch)
+            .with(Method::GetAndDelete)
     }
 
     fn scope(&self) -> &str {
@@ -789,13 +817,34 @@ impl Backend for Reference {
                 Ok(())
             })?;
         }
-        self.request(|data| self.count(data, &increment))
+        let count = self.request(|data| self.count(data, &increment))?;
+        if self.has(Bug::CounterTtlIsAStepOfItsOwn) && count == increment.by() {
+            round_trip().await;
+            self.request(|data| {
+                let record = data.get_mut(&self.key(increment.key()));
+                record.into_iter().for_each(|record| record.end = self.end(increment.created_expiry()));
+                Ok(())
+            })?;
+        }
+        Ok(count)
     }
 
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
+        let is_met = |data: &Data| {
+            let version = expire.if_version().filter(|_| !self.has(Bug::ExpireIgnoresTheVersion));
+            let condition = version.map_or(Condition::IfExists, |version| Condition::IfVersion(version.clone()));
+            self.holds(&condition, self.live(data, expire.key()))
+        };
+        let looks_first = self.has(Bug::ExpireLooksAtTheVersionFirst) && expire.if_version().is_some();
+        if looks_first {
+            if !self.request(|data| Ok(is_met(data)))? {
+                return Ok(false);
+            }
+            round_trip().await;
+        }
         self.request(|data| {
             let key = self.key(expire.key());
-            if self.live(data, expire.key()).is_none() && !self.has(Bug::ExpireCreates) {
+            if !is_met(data) && !self.has(Bug::ExpireCreates) && !looks_first {
                 return Ok(false);
             }
             let fresh = || Record {
@@ -812,6 +861,56 @@ impl Backend for Reference {
                 record.version = self.next_version(None);
             }
             Ok(true)
+        })
+    }
+
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        let key = self.key(touch.key());
+        let first = if self.has(Bug::TouchLooksFirst) {
+            let first = self.request(|data| self.found(self.live(data, touch.key())))?;
+            round_trip().await;
+            first
+        } else {
+            None
+        };
+        self.request(|data| {
+            if self.has(Bug::TouchCreates) && self.live(data, touch.key()).is_none() {
+                let (value, version) = (Value::from(""), self.next_version(None));
+                let record = Record { value, metadata: None, end: None, version, listed_bytes: 0, is_foreign: false };
+                data.insert(key.clone(), record);
+            }
+            let before = self.found(self.live(data, touch.key()));
+            if before.is_err() && !self.has(Bug::ForeignTypeIsTouched) || matches!(before, Ok(None)) {
+                return before;
+            }
+            if let Some(record) = data.get_mut(&key).filter(|_| !self.has(Bug::TouchIsARead)) {
+                record.end = self.end(touch.expiry());
+            }
+            if self.has(Bug::TouchReportsTheOldEnd) {
+                return before;
+            }
+            Ok(first.or(self.found(data.get(&key))?))
+        })
+    }
+
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        let key = self.key(get_and_delete.key());
+        let seen = |data: &Data| match self.bug {
+            Some(Bug::TakesWhatExpired) => self.found(data.get(&key)),
+            _ => self.found(self.live(data, get_and_delete.key())),
+        };
+        if self.has(Bug::TakesWhatAnotherTook) || self.has(Bug::TakesWhatItDidNotRead) {
+            let found = self.request(|data| seen(data))?;
+            round_trip().await;
+            let deleted = self.request(|data| Ok(data.remove(&key).is_some()))?;
+            return Ok(found.filter(|_| deleted || self.has(Bug::TakesWhatAnotherTook)));
+        }
+        self.request(|data| {
+            let found = seen(data);
+            if (found.is_ok() || self.has(Bug::ForeignTypeIsTaken)) && !self.has(Bug::GetAndDeleteLeavesTheEntry) {
+                data.remove(&key);
+            }
+            found
         })
     }
 

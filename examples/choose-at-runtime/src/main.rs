@@ -55,9 +55,13 @@ fn print_capabilities(capabilities: &Capabilities) {
         ("ttl", capabilities.ttl),
         ("expire at", capabilities.expire_at),
         ("expire", capabilities.expire),
+        ("expire if version", capabilities.expire_if_version),
+        ("touch", capabilities.touch),
+        ("get and delete", capabilities.get_and_delete),
         ("metadata", capabilities.metadata),
         ("list", capabilities.list),
         ("counters", capabilities.counters),
+        ("counter ttl", capabilities.counter_ttl),
         ("all or nothing", capabilities.all_or_nothing),
     ] {
         println!("{name:<22} {}", if support == Support::None { "-".to_owned() } else { support.to_string() });

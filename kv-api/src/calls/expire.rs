@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::owned::into_owned;
 use super::{Phase, Start};
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Reason, Result};
 use crate::expiry::{ExpiryPrecedence, MinTtl};
 use crate::handle::Handle;
 use crate::resolver::ExpireOptions;
+use crate::version::ExpectedVersion;
 
 /// Changes only the expiry of an entry; see [`Store::expire`](crate::Store::expire). One of [`ttl`](Self::ttl),
 /// [`expire_at`](Self::expire_at) and [`never`](Self::never) must be given.
@@ -22,12 +23,15 @@ pub struct Expire<'a> {
     handle: &'a Handle,
     key: Cow<'a, str>,
     options: ExpireOptions,
+    conflicting: bool,
+    version_missing: bool,
     phase: Phase<'a, bool>,
 }
 
 impl<'a> Expire<'a> {
     pub(crate) fn new(handle: &'a Handle, key: Cow<'a, str>) -> Self {
-        Self { handle, key, options: ExpireOptions::default(), phase: Phase::Fresh }
+        let options = ExpireOptions::default();
+        Self { handle, key, options, conflicting: false, version_missing: false, phase: Phase::Fresh }
     }
 
     /// The entry ends this long after the backend carries this out; rounded up to its resolution (EXP-4).
@@ -61,6 +65,34 @@ impl<'a> Expire<'a> {
         self
     }
 
+    /// Only a live entry of this version, so that a lease is renewed by its holder alone (EXP-11); otherwise the answer
+    /// is `false`. A second, different one is `InvalidArgument` when the request is carried out, and so is `None`.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use std::time::Duration;
+    /// const LEASE: Duration = Duration::from_secs(30);
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// let taken = store.set("lease", "me").ttl(LEASE).if_not_exists().await?;
+    /// let mine = taken.version().cloned().expect("memory has versions");
+    /// assert!(store.expire("lease").ttl(LEASE).if_version(mine.clone()).await?);
+    /// store.set("lease", "another client").ttl(LEASE).await?;
+    /// assert!(!store.expire("lease").ttl(LEASE).if_version(mine).await?);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn if_version(mut self, version: impl Into<ExpectedVersion>) -> Self {
+        match version.into().0 {
+            None => self.version_missing = true,
+            Some(version) => {
+                self.conflicting |= self.options.if_version.as_ref().is_some_and(|given| *given != version);
+                self.options.if_version = Some(version);
+            }
+        }
+        self
+    }
+
     /// Accepts a race window for this request, where the store can do no better (SET-6).
     pub fn allow_best_effort(mut self) -> Self {
         self.options.best_effort = true;
@@ -72,9 +104,15 @@ impl Future for Expire<'_> {
     type Output = Result<bool>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { handle, ref key, options, ref mut phase } = *self;
+        let Self { handle, ref key, ref options, conflicting, version_missing, ref mut phase } = *self;
         let answer = ready!(phase.poll(cx, || {
-            let expire = handle.resolver().expire(key.clone(), options, handle.backend().clock())?;
+            if conflicting {
+                return Err(Error::invalid(Reason::ConflictingConditions, "two different versions were given"));
+            }
+            if version_missing {
+                return Err(Error::invalid(Reason::NoVersionGiven, "there is no version that the entry must have"));
+            }
+            let expire = handle.resolver().expire(key.clone(), options.clone(), handle.backend().clock())?;
             let call = handle.enter()?;
             Ok(Start::Waiting(handle.backend().expire(expire), call))
         }));
@@ -82,4 +120,4 @@ impl Future for Expire<'_> {
     }
 }
 
-into_owned!(Expire { options } -> bool, "expire");
+into_owned!(Expire { options, conflicting, version_missing } -> bool, "expire");

@@ -3,12 +3,14 @@
 
 mod delete;
 mod expire;
+mod get_and_delete;
 mod get_or_set;
 mod increment;
 mod list;
 mod owned;
 mod read;
 mod set;
+mod touch;
 mod update;
 
 use std::fmt;
@@ -18,11 +20,13 @@ use std::task::{Context, Poll, ready};
 
 pub use delete::Delete;
 pub use expire::Expire;
+pub use get_and_delete::GetAndDelete;
 pub use get_or_set::GetOrSet;
 pub use increment::Increment;
 pub use list::List;
 pub use read::{Exists, Get, GetEntry};
 pub use set::Set;
+pub use touch::Touch;
 pub use update::Update;
 
 use crate::error::Result;

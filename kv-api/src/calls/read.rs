@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use super::{Phase, Start, owned};
+use super::{Phase, Start, Touch, owned};
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -102,10 +103,42 @@ macro_rules! read_call {
     };
 }
 
-impl Get<'_> {
+impl<'a> Get<'a> {
+    /// Gives the entry this ttl in the same step, rounded up to the store's resolution (EXP-4), whatever expiry it has.
+    /// A missing entry is `None`, and nothing is created (EXP-12). As `expire` does, it asks for a step: its outcome can
+    /// be unknown (ERR-4).
+    ///
+    /// # Errors
+    /// `Unsupported` where the store does not support it; as [`Store::get`](crate::Store::get), and `InvalidArgument`
+    /// for a ttl that is not acceptable (EXP-5, EXP-6).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// use std::time::Duration;
+    /// use kv_api::{EntryExpiry, Value};
+    /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
+    /// store.set("session", "Ada").await?;
+    /// assert_eq!(store.get("session").touch(Duration::from_secs(1800)).await?, Some(Value::from("Ada")));
+    /// let entry = store.get_entry("session").await?.expect("it was just read");
+    /// assert!(matches!(entry.expiry(), EntryExpiry::At(_)));
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn touch(self, ttl: Duration) -> Touch<'a> {
+        Touch::value(self.0.handle, self.0.key, ttl)
+    }
+
     /// Adds to an error of what was read which request it was.
     pub(crate) fn explain(&self, error: Error, operation: &'static str) -> Error {
         self.0.explain(error, operation)
+    }
+}
+
+impl<'a> GetEntry<'a> {
+    /// Gives the entry this ttl in the same step, as [`Get::touch`] does; the expiry that is answered is the new one.
+    pub fn touch(self, ttl: Duration) -> Touch<'a, Entry> {
+        Touch::entry(self.0.handle, self.0.key, ttl)
     }
 }
 

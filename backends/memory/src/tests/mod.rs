@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{
-    BatchOutcome, Clock, DeleteOutcome, Entry, ExpireOptions, Fields, ManualClock, RawPage, Resolver, Result, SetItem,
-    SetOutcome, SetStatus, Timestamp, Version,
+    BatchOutcome, Clock, DeleteOutcome, Entry, ExpireOptions, Fields, IncrementOptions, ManualClock, RawPage, Resolver,
+    Result, SetItem, SetOutcome, SetStatus, Timestamp, TouchOptions, Version,
 };
 
 use crate::capacity::Size;
@@ -76,13 +76,34 @@ impl Fixture {
     }
 
     fn add(&self, key: &str, by: i64) -> Result<i64> {
-        self.store.increment_sync(&Resolver::new(&CAPABILITIES).increment(key, by, false).unwrap())
+        self.add_for(key, by, None)
+    }
+
+    fn add_for(&self, key: &str, by: i64, ttl_if_created: Option<Duration>) -> Result<i64> {
+        let mut options = IncrementOptions::default();
+        options.ttl_if_created = ttl_if_created;
+        self.store.increment_sync(&Resolver::new(&CAPABILITIES).increment(key, by, options, &self.clock).unwrap())
+    }
+
+    fn get_and_delete(&self, key: &str) -> Option<Entry> {
+        let get_and_delete = Resolver::new(&CAPABILITIES).get_and_delete(key, Fields::All, false).unwrap();
+        self.store.get_and_delete_sync(&get_and_delete)
+    }
+
+    fn touch(&self, key: &str, ttl: Duration) -> Option<Entry> {
+        let options = TouchOptions::new(ttl);
+        self.store.touch_sync(&Resolver::new(&CAPABILITIES).touch(key, Fields::All, options, &self.clock).unwrap())
     }
 
     fn expire(&self, key: &str, ttl: Option<Duration>) -> bool {
+        self.expire_if(key, ttl, None)
+    }
+
+    fn expire_if(&self, key: &str, ttl: Option<Duration>, if_version: Option<Version>) -> bool {
         let mut options = ExpireOptions::default();
         options.ttl = ttl;
         options.never = ttl.is_none();
+        options.if_version = if_version;
         self.store.expire_sync(&Resolver::new(&CAPABILITIES).expire(key, options, &self.clock).unwrap())
     }
 

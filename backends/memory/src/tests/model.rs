@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kv_api::{BatchOutcome, DeleteOutcome, EntryExpiry, Metadata, SetItem, SetStatus, Timestamp, Version};
+use kv_api::{BatchOutcome, DeleteOutcome, Entry, EntryExpiry, Metadata, SetItem, SetStatus, Timestamp, Version};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -14,8 +14,10 @@ enum Call {
     Set { key: usize, value: i64, ttl: Option<u64>, metadata: bool, condition: u8 },
     Batch { first: usize, count: usize, value: i64, ttl: Option<u64>, if_exists: bool },
     Delete { key: usize, if_version: bool },
-    Increment { key: usize, by: i64 },
-    Expire { key: usize, ttl: Option<u64> },
+    GetAndDelete { key: usize },
+    Increment { key: usize, by: i64, ttl: Option<u64> },
+    Expire { key: usize, ttl: Option<u64>, if_version: bool },
+    Touch { key: usize, ttl: u64 },
     Advance { micros: u64 },
     List { limit: usize },
 }
@@ -40,8 +42,10 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
             Call::Batch { first, count, value, ttl, if_exists }
         }),
         2 => (0..KEYS, any::<bool>()).prop_map(|(key, if_version)| Call::Delete { key, if_version }),
-        2 => (0..KEYS, -3..3_i64).prop_map(|(key, by)| Call::Increment { key, by }),
-        2 => (0..KEYS, ttl()).prop_map(|(key, ttl)| Call::Expire { key, ttl }),
+        1 => (0..KEYS).prop_map(|key| Call::GetAndDelete { key }),
+        2 => (0..KEYS, -3..3_i64, ttl()).prop_map(|(key, by, ttl)| Call::Increment { key, by, ttl }),
+        2 => (0..KEYS, ttl(), any::<bool>()).prop_map(|(key, ttl, if_version)| Call::Expire { key, ttl, if_version }),
+        2 => (0..KEYS, 1_u64..6).prop_map(|(key, ttl)| Call::Touch { key, ttl }),
         3 => (0..2500_u64).prop_map(|micros| Call::Advance { micros }),
         1 => (1..5_usize).prop_map(|limit| Call::List { limit }),
     ];
@@ -145,24 +149,43 @@ impl Model {
                     self.entries.remove(&key);
                 }
             }
-            Call::Increment { key: number, by } => {
+            Call::GetAndDelete { key: number } => {
+                let key = key(number);
+                let found = self.fixture.get_and_delete(&key).map(Self::modelled);
+                assert_eq!(found, self.entries.remove(&key));
+            }
+            Call::Increment { key: number, by, ttl } => {
                 let key = key(number);
                 let live = self.entries.get(&key).cloned();
-                let result = self.fixture.add(&key, by);
+                let (created, result) = (self.deadline(ttl), self.fixture.add_for(&key, by, ttl.map(millis)));
                 if live.as_ref().is_some_and(|live| live.metadata) {
                     assert!(result.is_err());
                 } else {
-                    let (value, expires_at) = live.map_or((0, None), |live| (live.value, live.expires_at));
+                    let (value, expires_at) = live.map_or((0, created), |live| (live.value, live.expires_at));
                     assert_eq!(result.unwrap(), value + by);
                     self.record(key, value + by, false, expires_at);
                 }
             }
-            Call::Expire { key: number, ttl } => {
+            Call::Expire { key: number, ttl, if_version } => {
                 let key = key(number);
                 let expires_at = self.deadline(ttl);
-                assert_eq!(self.fixture.expire(&key, ttl.map(millis)), self.entries.contains_key(&key));
-                if let Some(live) = self.entries.get_mut(&key) {
+                let version = if if_version { self.last_seen.get(&key).cloned() } else { None };
+                let live = self.entries.get_mut(&key);
+                let live = live.filter(|live| version.as_ref().is_none_or(|version| live.version == *version));
+                assert_eq!(self.fixture.expire_if(&key, ttl.map(millis), version), live.is_some());
+                if let Some(live) = live {
                     live.expires_at = expires_at;
+                }
+            }
+            Call::Touch { key: number, ttl } => {
+                let key = key(number);
+                let expires_at = self.deadline(Some(ttl));
+                let found = self.fixture.touch(&key, millis(ttl)).map(Self::modelled);
+                let live = self.entries.get_mut(&key);
+                assert_eq!(found.is_some(), live.is_some());
+                if let Some(live) = live {
+                    live.expires_at = expires_at;
+                    assert_eq!(found.as_ref(), Some(&*live));
                 }
             }
             Call::Advance { micros } => self.fixture.clock.advance(Duration::from_micros(micros)),
@@ -173,19 +196,23 @@ impl Model {
         }
     }
 
+    fn modelled(entry: Entry) -> Modelled {
+        Modelled {
+            value: entry.value().as_i64().unwrap(),
+            metadata: entry.metadata().is_some_and(|metadata| *metadata == Metadata::from(json!(1))),
+            expires_at: match entry.expiry() {
+                EntryExpiry::At(at) => Some(at.as_unix_millis_floor()),
+                _ => None,
+            },
+            version: entry.version().unwrap().clone(),
+        }
+    }
+
     fn check(&mut self) {
         self.forget_expired();
         for number in 0..KEYS + 6 {
             let key = key(number);
-            let found = self.fixture.entry(&key).map(|entry| Modelled {
-                value: entry.value().as_i64().unwrap(),
-                metadata: entry.metadata().is_some_and(|metadata| *metadata == Metadata::from(json!(1))),
-                expires_at: match entry.expiry() {
-                    EntryExpiry::At(at) => Some(at.as_unix_millis_floor()),
-                    _ => None,
-                },
-                version: entry.version().unwrap().clone(),
-            });
+            let found = self.fixture.entry(&key).map(Self::modelled);
             assert_eq!(found.as_ref(), self.entries.get(&key), "{key}");
         }
         assert_eq!(self.fixture.audit(), self.entries.len(), "every expired entry was read, and so taken out");

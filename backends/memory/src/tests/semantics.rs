@@ -1,8 +1,8 @@
 //! The contract, rule by rule, where this store decides itself; the conformance suite checks all of it.
 
 use kv_api::{
-    Backend, BatchOutcome, DeleteOutcome, EntryExpiry, ErrorKind, Fields, Metadata, Reason, Resolver, Retry, SetItem,
-    SetStatus, SystemClock, Timestamp, Value, ValueKind, Version,
+    Backend, BatchOutcome, DeleteOutcome, EntryExpiry, ErrorKind, Fields, IncrementOptions, Metadata, Reason, Resolver,
+    Retry, SetItem, SetStatus, SystemClock, Timestamp, Value, ValueKind, Version,
 };
 use serde_json::json;
 
@@ -137,7 +137,8 @@ fn exp_10_the_clock_is_not_read_where_nothing_expires() {
     assert!(store.read_sync(&resolver.read("k", Fields::All).unwrap()).is_some());
     assert_eq!(store.list_sync(&resolver.list("", 9, None).unwrap()).unwrap().items.len(), 1);
     assert_eq!(store.delete_sync(&resolver.delete("k", None, false).unwrap()), DeleteOutcome::Deleted);
-    assert_eq!(store.increment_sync(&resolver.increment("n", 1, false).unwrap()).unwrap(), 1);
+    let increment = resolver.increment("n", 1, IncrementOptions::default(), &NoClock).unwrap();
+    assert_eq!(store.increment_sync(&increment).unwrap(), 1);
 }
 
 #[test]
@@ -215,7 +216,10 @@ fn cnt_1_and_2_what_is_no_counter_is_refused_and_left_alone() {
 fn cnt_2_a_restricted_handle_may_refuse_expiring_counters_and_a_wider_range() {
     let fixture = Fixture::new();
     let restrict = CAPABILITIES.clone().with_counters(kv_api::Support::Native, -3, 3).with_counter_expiry(false);
-    let add = |by| fixture.store.increment_sync(&Resolver::new(&restrict).increment("n", by, false).unwrap());
+    let add = |by| {
+        let options = IncrementOptions::default();
+        fixture.store.increment_sync(&Resolver::new(&restrict).increment("n", by, options, &fixture.clock).unwrap())
+    };
     assert_eq!(add(3).unwrap(), 3);
     assert_eq!(add(1).unwrap_err().reason(), Some(&Reason::CounterRange { min: -3, max: 3 }));
     fixture.expire("n", Some(seconds(1)));
@@ -270,7 +274,13 @@ async fn the_trait_answers_as_the_synchronous_methods_do() {
     let (reads, _) = resolver.read_many(keys(), Fields::Value).unwrap().unwrap();
     let values: Vec<_> = backend.read_many(reads).await.unwrap().into_iter().map(|e| e?.value().as_i64()).collect();
     assert_eq!(values, [Some(1), None, Some(2)]);
-    assert_eq!(backend.increment(resolver.increment("a", 1, false).unwrap()).await.unwrap(), 3);
+    assert_eq!(
+        backend
+            .increment(resolver.increment("a", 1, IncrementOptions::default(), &SystemClock).unwrap())
+            .await
+            .unwrap(),
+        3
+    );
     assert_eq!(backend.list(resolver.list("", 9, None).unwrap()).await.unwrap().items.len(), 3);
     let deletes = resolver.delete_many(keys()).0.unwrap();
     let outcomes: Vec<_> = backend.delete_many(deletes).await.into_iter().map(kv_api::Result::unwrap).collect();
