@@ -5,8 +5,12 @@
 //! cell, and has an answer for each. [`Group::plan`] says what has to be written for the cells that have changed. So
 //! ten increments of one key have ten answers and write one row.
 
-use kv_api::{DeleteOutcome, Error, ErrorKind, Result, SetOutcome, SetStatus, Timestamp, ValueKind};
-use kv_sql::{JSON, PutCondition, StoredCounter, counter_value, damaged_row, incremented, put_outcome};
+use kv_api::{
+    DeleteOutcome, Entry, Error, ErrorKind, Fields, Result, SetOutcome, SetStatus, Timestamp, Value, ValueKind,
+};
+use kv_sql::{
+    JSON, PutCondition, StoredCounter, counter_value, damaged_row, entry_expiry, incremented, put_outcome, version,
+};
 
 use crate::operation::{Action, Answer, Operation, deadline};
 use crate::row::{Row, RowValue, StoredRow, written_row};
@@ -31,6 +35,10 @@ struct Cell {
     live: Option<Live>,
     /// Whether an operation counts in it, so that more has to be read.
     counted: bool,
+    /// Whether an operation answers the entry, so that all of it has to be read.
+    wanted: bool,
+    /// The entry as the file holds it, where it is wanted.
+    stored: Option<Result<Entry>>,
     /// What the file holds has to change.
     dirty: bool,
 }
@@ -83,8 +91,11 @@ impl<'a> Group<'a> {
                 cells.push(Cell::default());
             }
             slots[index] = keys.len() - 1;
-            if let (Action::Increment { .. }, Some(cell)) = (&operation.action, cells.last_mut()) {
-                cell.counted = true;
+            let Some(cell) = cells.last_mut() else { continue };
+            match operation.action {
+                Action::Increment { .. } => cell.counted = true,
+                Action::Touch { .. } | Action::GetAndDelete { .. } => cell.wanted = true,
+                Action::Put { .. } | Action::Delete { .. } | Action::Expire { .. } => {}
             }
         }
         Self { operations, keys, slots, cells }
@@ -112,6 +123,21 @@ impl<'a> Group<'a> {
             });
         }
         Ok(())
+    }
+
+    /// The positions and rows of the live entries of which all has to be read.
+    pub(crate) fn wanted_rows(&self) -> Vec<(usize, i64)> {
+        let wanted = |(position, cell): (usize, &Cell)| {
+            cell.row_id.filter(|_| cell.wanted && cell.live.is_some()).map(|row| (position, row))
+        };
+        self.cells.iter().enumerate().filter_map(wanted).collect()
+    }
+
+    /// Takes in the entry that the file holds under the key at `position`.
+    pub(crate) fn load_entry(&mut self, position: usize, entry: Result<Entry>) {
+        if let Some(cell) = self.cells.get_mut(position) {
+            cell.stored = Some(entry);
+        }
     }
 
     /// Decides every operation in order. `numbers` gives each a number that no other write of the file ever gets.
@@ -193,9 +219,9 @@ fn decide(
             };
             Ok(Answer::Delete(outcome))
         }
-        Action::Increment { by, min, max, expiring_allowed } => {
+        Action::Increment { by, min, max, expiring_allowed, created_expiry } => {
             let (old, expires_at) = match &cell.live {
-                None => (0, None),
+                None => (0, deadline(*created_expiry, now)),
                 Some(live) => {
                     if live.expires_at.is_some() && !expiring_allowed {
                         return Err(Error::not_a_counter("the entry has an expiry"));
@@ -208,12 +234,19 @@ fn decide(
             cell.replace(Live { version, expires_at, content: Content::Counter(new) }, now);
             Ok(Answer::Count(new))
         }
-        Action::Expire { expiry } => {
-            let Some(live) = &mut cell.live else { return Ok(Answer::Expire(false)) };
-            live.expires_at = deadline(*expiry, now);
-            cell.dirty = true;
-            cell.end_if_over(now);
-            Ok(Answer::Expire(true))
+        Action::Expire { if_version: Some(version), .. } if !cell.has_version(*version) => Ok(Answer::Expire(false)),
+        Action::Expire { expiry, .. } => Ok(Answer::Expire(cell.set_expiry(deadline(*expiry, now), now))),
+        Action::Touch { expiry, fields } => {
+            let expires_at = deadline(*expiry, now);
+            // First: what cannot be read is not touched.
+            let entry = cell.entry(operations, *fields, file_id, |_| expires_at)?;
+            cell.set_expiry(expires_at, now);
+            Ok(Answer::Entry(entry))
+        }
+        Action::GetAndDelete { fields } => {
+            let entry = cell.entry(operations, *fields, file_id, |live| live.expires_at)?;
+            cell.dirty |= cell.live.take().is_some();
+            Ok(Answer::Entry(entry))
         }
     }
 }
@@ -226,6 +259,45 @@ impl Cell {
     /// Twice the number, plus 1 where the write creates the entry: the same as single statements give.
     const fn next_version(&self, number: i64) -> i64 {
         number * 2 + if self.live.is_none() { 1 } else { 0 }
+    }
+
+    /// Whether there was a live entry to change.
+    fn set_expiry(&mut self, expires_at: Option<i64>, now: Timestamp) -> bool {
+        let Some(live) = &mut self.live else { return false };
+        live.expires_at = expires_at;
+        self.dirty = true;
+        self.end_if_over(now);
+        true
+    }
+
+    /// The live entry as a caller gets it, with an expiry made of what it is.
+    fn entry(
+        &self,
+        operations: &[&Operation],
+        fields: Fields,
+        file_id: u64,
+        expires_at: impl FnOnce(&Live) -> Option<i64>,
+    ) -> Result<Option<Entry>> {
+        let Some(live) = &self.live else { return Ok(None) };
+        let (value, metadata) = match &live.content {
+            Content::Counter(count) => (Value::from(*count), None),
+            Content::Written(index) => match &operations[*index].action {
+                Action::Put { value, metadata, .. } => (value.clone(), metadata.clone()),
+                _ => return Err(Error::new(ErrorKind::Internal, "only a put has a value")),
+            },
+            Content::Stored(_) => {
+                let not_read = || Err(Error::new(ErrorKind::Internal, "the entry was not read"));
+                let stored = self.stored.clone().unwrap_or_else(not_read)?;
+                (stored.value().clone(), stored.metadata().cloned())
+            }
+        };
+        Ok(Some(match fields {
+            Fields::Value => Entry::new(value),
+            _ => {
+                let expiry = entry_expiry(expires_at(live));
+                Entry::with_details(value, metadata, expiry, Some(version(file_id, live.version)))
+            }
+        }))
     }
 
     fn replace(&mut self, live: Live, now: Timestamp) {
@@ -305,7 +377,7 @@ mod tests {
     #[test]
     fn exp_9_a_new_expiry_of_a_stored_entry_moves_no_value() {
         let expiry = Expiry::After(Duration::from_millis(5));
-        let operations = [Operation { key: "a".to_owned(), action: Action::Expire { expiry } }];
+        let operations = [Operation { key: "a".to_owned(), action: Action::Expire { expiry, if_version: None } }];
         let operations: Vec<_> = operations.iter().collect();
         let mut group = Group::new(&operations);
         group.load(0, stored(3), 1_000).unwrap();

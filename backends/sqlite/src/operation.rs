@@ -1,7 +1,8 @@
 //! What the writer is asked to do, in the file's own terms, and what it answers.
 
 use kv_api::{
-    Delete, DeleteOutcome, Expire, Expiry, Increment, Metadata, Result, SetOutcome, Timestamp, Value, Write, WriteParts,
+    Delete, DeleteOutcome, Entry, Expire, Expiry, Fields, GetAndDelete, Increment, Metadata, Result, SetOutcome,
+    Timestamp, Touch, Value, Write, WriteParts,
 };
 use kv_sql::PutCondition;
 
@@ -29,9 +30,19 @@ pub(crate) enum Action {
         min: i64,
         max: i64,
         expiring_allowed: bool,
+        created_expiry: Expiry,
     },
+    /// With a version: only a live entry of that version.
     Expire {
         expiry: Expiry,
+        if_version: Option<i64>,
+    },
+    Touch {
+        expiry: Expiry,
+        fields: Fields,
+    },
+    GetAndDelete {
+        fields: Fields,
     },
 }
 
@@ -43,6 +54,8 @@ pub(crate) enum Answer {
     Count(i64),
     /// Whether there was a live entry.
     Expire(bool),
+    /// What a touch or a get-and-delete has read.
+    Entry(Option<Entry>),
 }
 
 impl Operation {
@@ -63,13 +76,25 @@ impl Operation {
             min: increment.min(),
             max: increment.max(),
             expiring_allowed: increment.expiring_allowed(),
+            created_expiry: increment.created_expiry(),
         };
         Self { key: increment.into_key().into_owned(), action }
     }
 
-    pub(crate) fn expire(expire: Expire<'_>) -> Self {
-        let action = Action::Expire { expiry: expire.expiry() };
+    pub(crate) fn expire(expire: Expire<'_>, file_id: u64) -> Self {
+        let if_version = expire.if_version().map(|version| PutCondition::number(version, file_id));
+        let action = Action::Expire { expiry: expire.expiry(), if_version };
         Self { key: expire.into_key().into_owned(), action }
+    }
+
+    pub(crate) fn touch(touch: Touch<'_>) -> Self {
+        let action = Action::Touch { expiry: touch.expiry(), fields: touch.fields() };
+        Self { key: touch.into_key().into_owned(), action }
+    }
+
+    pub(crate) fn get_and_delete(get_and_delete: GetAndDelete<'_>) -> Self {
+        let action = Action::GetAndDelete { fields: get_and_delete.fields() };
+        Self { key: get_and_delete.into_key().into_owned(), action }
     }
 
     /// The bytes it carries: what the size of a group is counted by.
@@ -78,7 +103,11 @@ impl Operation {
             Action::Put { value, metadata, .. } => {
                 value.as_bytes().len() + metadata.as_ref().map_or(0, |metadata| metadata.as_bytes().len())
             }
-            Action::Delete { .. } | Action::Increment { .. } | Action::Expire { .. } => 0,
+            Action::Delete { .. }
+            | Action::Increment { .. }
+            | Action::Expire { .. }
+            | Action::Touch { .. }
+            | Action::GetAndDelete { .. } => 0,
         };
         self.key.len() + content
     }

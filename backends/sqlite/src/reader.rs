@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use kv_api::{Clock, Entry, Error, ErrorKind, Fields, RawPage, Reason, Result, Retry};
-use kv_sql::{entry, existing, first_key, key_after, stored_value, version};
+use kv_sql::{first_key, key_after};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +16,7 @@ use crate::found::{Content, Slots, not_asked_for};
 use crate::list::decode_page;
 use crate::pack::Packed;
 use crate::queries;
+use crate::row::decode_entry;
 use crate::schema::NamespaceId;
 use crate::statement::{Statement, fetch_rows};
 
@@ -341,24 +341,6 @@ fn changing() -> Error {
     Error::new(ErrorKind::Unavailable, "the file was changed by another process each time it was read")
         .with_reason(Reason::Busy)
         .with_retry(Retry::Safe)
-}
-
-/// The entry in the columns of a row that begin at `at`: kind, value, version, expiry, metadata.
-fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, namespace_id: NamespaceId) -> Result<Entry> {
-    if fields == Fields::Existence {
-        return Ok(existing());
-    }
-    let value = stored_value(
-        row.try_get(at).map_err(failed)?,
-        Bytes::from(row.try_get::<Vec<u8>, _>(at + 1).map_err(failed)?),
-    )?;
-    if fields == Fields::Value {
-        return Ok(Entry::new(value));
-    }
-    let stored_version = row.try_get(at + 2).map_err(failed)?;
-    let expires_at = row.try_get(at + 3).map_err(failed)?;
-    let metadata: Option<Vec<u8>> = row.try_get(at + 4).map_err(failed)?;
-    Ok(entry(value, metadata.map(Bytes::from), expires_at, version(namespace_id.file_id, stored_version)))
 }
 
 fn failed(error: sqlx::Error) -> Error {

@@ -1,10 +1,15 @@
-//! A row of the table `kv`: as it is written, and as much of it as is read before something is decided.
+//! A row of the table `kv`: as it is written, as it is read, and as much of it as is read before something is decided.
 
-use kv_api::{Error, ErrorKind, Result};
-use kv_sql::{StoredCounter, kind_number};
+use bytes::Bytes;
+use kv_api::{Entry, Error, ErrorKind, Fields, Result};
+use kv_sql::{StoredCounter, entry, existing, kind_number, stored_value, version};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
+use crate::error::{Stage, from_sqlx};
 use crate::operation::{Action, Operation};
 use crate::packed_text::PackedText;
+use crate::schema::NamespaceId;
 
 /// A row to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,4 +84,26 @@ impl StoredRow {
         };
         Ok(Self { row_id, version, expires_at, counter })
     }
+}
+
+/// The entry in the columns of a row that begin at `at`: kind, value, version, expiry, metadata.
+pub(crate) fn decode_entry(row: &SqliteRow, at: usize, fields: Fields, namespace_id: NamespaceId) -> Result<Entry> {
+    if fields == Fields::Existence {
+        return Ok(existing());
+    }
+    let value = stored_value(
+        row.try_get(at).map_err(unreadable)?,
+        Bytes::from(row.try_get::<Vec<u8>, _>(at + 1).map_err(unreadable)?),
+    )?;
+    if fields == Fields::Value {
+        return Ok(Entry::new(value));
+    }
+    let stored_version = row.try_get(at + 2).map_err(unreadable)?;
+    let expires_at = row.try_get(at + 3).map_err(unreadable)?;
+    let metadata: Option<Vec<u8>> = row.try_get(at + 4).map_err(unreadable)?;
+    Ok(entry(value, metadata.map(Bytes::from), expires_at, version(namespace_id.file_id, stored_version)))
+}
+
+fn unreadable(error: sqlx::Error) -> Error {
+    from_sqlx(error, Stage::Read)
 }

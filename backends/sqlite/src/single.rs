@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::operation::{Action, Answer, Operation, deadline};
 use crate::queries;
-use crate::row::{StoredRow, written_row};
+use crate::row::{StoredRow, decode_entry, written_row};
 use crate::schema::NamespaceId;
 use crate::statement::{Statement, fetch_rows};
 use crate::transaction::bind_row;
@@ -45,14 +45,22 @@ pub(crate) async fn execute(
         Action::Delete { if_version: Some(version) } => {
             addressed(queries::single::DELETE_IF_VERSION).bind(now_ms).bind(*version)
         }
-        Action::Expire { expiry } => addressed(queries::single::EXPIRE).bind(now_ms).bind(deadline(*expiry, now)),
-        Action::Increment { by, min, max, expiring_allowed } => addressed(queries::single::INCREMENT)
+        Action::Expire { expiry, if_version: None } => {
+            addressed(queries::single::EXPIRE).bind(now_ms).bind(deadline(*expiry, now))
+        }
+        Action::Expire { expiry, if_version: Some(version) } => {
+            addressed(queries::single::EXPIRE_IF_VERSION).bind(now_ms).bind(deadline(*expiry, now)).bind(*version)
+        }
+        Action::Touch { expiry, .. } => addressed(queries::single::TOUCH).bind(now_ms).bind(deadline(*expiry, now)),
+        Action::GetAndDelete { .. } => addressed(queries::single::GET_AND_DELETE).bind(now_ms),
+        Action::Increment { by, min, max, expiring_allowed, created_expiry } => addressed(queries::single::INCREMENT)
             .bind(*by)
             .bind(number * 2 + 1)
             .bind(*min)
             .bind(*max)
             .bind(*expiring_allowed)
-            .bind(now_ms),
+            .bind(now_ms)
+            .bind(deadline(*created_expiry, now)),
     };
     let Some(row) = fetch_rows(connection, statement).await?.into_iter().next() else { return Ok(None) };
     Ok(Some(match &operation.action {
@@ -60,6 +68,10 @@ pub(crate) async fn execute(
         Action::Delete { if_version: None } if !row.try_get::<bool, _>(0)? => Answer::Delete(DeleteOutcome::NotFound),
         Action::Delete { .. } => Answer::Delete(DeleteOutcome::Deleted),
         Action::Expire { .. } => Answer::Expire(true),
+        Action::Touch { fields, .. } | Action::GetAndDelete { fields } => {
+            let entry = decode_entry(&row, 0, *fields, namespace_id);
+            Answer::Entry(Some(entry.map_err(|error| sqlx::Error::Decode(Box::new(error)))?))
+        }
         Action::Increment { .. } => {
             let value = std::str::from_utf8(row.try_get(0)?).ok().and_then(|text| text.parse().ok());
             Answer::Count(value.ok_or_else(|| sqlx::Error::Decode("a counter is no integer".into()))?)
@@ -92,8 +104,10 @@ pub(crate) async fn unmet(
         }
         Action::Delete { if_version: None } => (live.is_none(), Answer::Delete(DeleteOutcome::NotFound)),
         Action::Delete { if_version: Some(version) } => (!has_version(*version), Answer::Delete(DeleteOutcome::NotMet)),
-        Action::Expire { .. } => (live.is_none(), Answer::Expire(false)),
-        Action::Increment { by, min, max, expiring_allowed } => {
+        Action::Expire { if_version: None, .. } => (live.is_none(), Answer::Expire(false)),
+        Action::Expire { if_version: Some(version), .. } => (!has_version(*version), Answer::Expire(false)),
+        Action::Touch { .. } | Action::GetAndDelete { .. } => (live.is_none(), Answer::Entry(None)),
+        Action::Increment { by, min, max, expiring_allowed, .. } => {
             let counted = match live {
                 Some(StoredRow { expires_at: Some(_), .. }) if !expiring_allowed => {
                     Err(Error::not_a_counter("the entry has an expiry"))

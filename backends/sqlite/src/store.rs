@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
-    Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Write, WriteMany,
-    async_trait,
+    GetAndDelete, Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Touch,
+    Write, WriteMany, async_trait,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -245,6 +245,8 @@ impl Backend for SqliteStore {
             .with(Method::List)
             .with(Method::Increment)
             .with(Method::Expire)
+            .with(Method::Touch)
+            .with(Method::GetAndDelete)
     }
 
     fn scope(&self) -> &str {
@@ -331,10 +333,18 @@ impl Backend for SqliteStore {
     }
 
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
-        match self.carry_out(Operation::expire(expire)).await? {
+        match self.carry_out(Operation::expire(expire, self.namespace_id.file_id)).await? {
             Answer::Expire(found) => Ok(found),
             _ => Err(wrong_answer()),
         }
+    }
+
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        read_entry(self.carry_out(Operation::touch(touch)).await)
+    }
+
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        read_entry(self.carry_out(Operation::get_and_delete(get_and_delete)).await)
     }
 
     async fn ping(&self) -> Result<()> {
@@ -362,6 +372,13 @@ fn set_outcome(answer: Result<Answer>) -> Result<SetOutcome> {
 fn delete_outcome(answer: Result<Answer>) -> Result<DeleteOutcome> {
     match answer? {
         Answer::Delete(outcome) => Ok(outcome),
+        _ => Err(wrong_answer()),
+    }
+}
+
+fn read_entry(answer: Result<Answer>) -> Result<Option<Entry>> {
+    match answer? {
+        Answer::Entry(entry) => Ok(entry),
         _ => Err(wrong_answer()),
     }
 }

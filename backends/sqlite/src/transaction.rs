@@ -1,7 +1,7 @@
 //! One transaction of the writer: two to four hops to the connection's thread, however many operations it holds.
 
 use futures_util::TryStreamExt;
-use kv_api::{Clock, Error, Timestamp};
+use kv_api::{Clock, Error, Fields, Timestamp};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Either, Executor, Row as _};
 
@@ -10,7 +10,7 @@ use crate::group::{Group, Plan};
 use crate::pack::{PACKED_BYTES_MAX, Packed};
 use crate::packed_text::PackedText;
 use crate::queries;
-use crate::row::{Row, StoredRow};
+use crate::row::{Row, StoredRow, decode_entry};
 use crate::schema::NamespaceId;
 use crate::statement::{Statement, changed_rows, fetch_row, fetch_rows};
 
@@ -112,6 +112,12 @@ pub(crate) async fn begin(
     let now = clock.now();
     for (position, stored) in found {
         group.load(position, stored, now.as_unix_millis_floor()).map_err(Failure::Other)?;
+    }
+    for (position, row_id) in group.wanted_rows() {
+        let query = sqlx::query(queries::read::GET_ROW).bind(row_id);
+        let row = fetch_row(connection, query).await.map_err(Failure::in_transaction)?;
+        // One that cannot be read is an error of those who asked for it.
+        group.load_entry(position, decode_entry(&row, 0, Fields::All, namespace_id));
     }
     Ok(now)
 }

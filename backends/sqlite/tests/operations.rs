@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use kv_api::{
-    Backend, BatchOutcome, Clock, DeleteOutcome, EntryExpiry, ErrorKind, Fields, ManualClock, Metadata, Reason, Retry,
-    SetItem, SetStatus, Timestamp, Value,
+    Backend, BatchOutcome, Clock, DeleteOutcome, EntryExpiry, ErrorKind, Fields, IncrementOptions, ManualClock,
+    Metadata, Reason, Retry, SetItem, SetStatus, Timestamp, Value,
 };
 use kv_sqlite::{CAPABILITIES, SqliteConfig, SqliteStore};
 use serde_json::json;
 use sqlx::Connection;
 use support::{
-    Place, RESOLVER, all_keys, all_or_nothing, delete, delete_many, exists, expiring, get, get_many, increment, list,
-    set, set_many, told,
+    Place, RESOLVER, all_keys, all_or_nothing, delete, delete_many, exists, expiring, get, get_and_delete, get_many,
+    increment, list, set, set_many, told, touch,
 };
 
 #[tokio::test]
@@ -274,7 +274,8 @@ async fn cnt_2_a_restricted_handle_narrows_the_range_and_refuses_expiry() {
     let store = place.open().await;
     let restrict = CAPABILITIES.clone().with_counters(kv_api::Support::Native, -10, 10).with_counter_expiry(false);
     let restrict = kv_api::Resolver::new(&restrict);
-    let count = |key, by| store.increment(restrict.increment(key, by, false).unwrap());
+    let count =
+        |key, by| store.increment(restrict.increment(key, by, IncrementOptions::default(), store.clock()).unwrap());
     let range = Some(Reason::CounterRange { min: -10, max: 10 });
     assert_eq!(count("a", 11).await.unwrap_err().reason(), range.as_ref());
     assert!(!exists(&store, "a").await);
@@ -637,6 +638,71 @@ async fn rows_that_this_library_did_not_write_are_told() {
     assert_eq!(get(&store, "kind").await.unwrap().value(), &Value::from("mended"));
 }
 
+#[tokio::test]
+async fn val_7_what_cannot_be_read_is_neither_touched_nor_taken() {
+    let place = Place::new();
+    let store = place.open().await;
+    set(&store, SetItem::new("damaged", "v")).await.unwrap();
+    set(&store, SetItem::new("fine", "v")).await.unwrap();
+    place.run("UPDATE kv SET kind = 99 WHERE key = 'damaged'").await;
+    let second = Duration::from_secs(1);
+    // Alone, and in a group.
+    assert_eq!(touch(&store, "damaged", second).await.unwrap_err().kind(), ErrorKind::Protocol);
+    assert_eq!(get_and_delete(&store, "damaged").await.unwrap_err().kind(), ErrorKind::Protocol);
+    let (touched, taken, fine) = tokio::join!(
+        touch(&store, "damaged", second),
+        get_and_delete(&store, "damaged"),
+        touch(&store, "fine", second)
+    );
+    assert_eq!(touched.unwrap_err().kind(), ErrorKind::Protocol);
+    assert_eq!(taken.unwrap_err().kind(), ErrorKind::Protocol);
+    assert!(fine.unwrap().is_some());
+    assert_eq!(place.number("SELECT count(*) FROM kv WHERE key = 'damaged' AND expires_at IS NULL").await, 1);
+}
+
+/// Each call sees what those before it in the group have left, wherever that is by then.
+#[tokio::test]
+async fn get_4_and_exp_12_calls_of_one_group_see_what_those_before_left() {
+    let place = Place::new();
+    let store = place.open().await;
+    let second = Duration::from_secs(1);
+    let end = EntryExpiry::At(place.clock.now().checked_add(second).unwrap());
+    let large = vec![7_u8; 100_000];
+    set(&store, SetItem::new("stored", large.clone()).metadata(json!(1))).await.unwrap();
+    let before = get(&store, "stored").await.unwrap();
+    // Two rounds: read out of the file, and as the group itself has left it.
+    let (touched, taken, again, missing) = tokio::join!(
+        touch(&store, "stored", second),
+        get_and_delete(&store, "stored"),
+        get_and_delete(&store, "stored"),
+        touch(&store, "stored", second)
+    );
+    let touched = touched.unwrap().unwrap();
+    assert_eq!((touched.value(), touched.metadata()), (before.value(), before.metadata()));
+    assert_eq!((touched.version(), touched.expiry()), (before.version(), end));
+    assert_eq!(taken.unwrap(), Some(touched));
+    assert_eq!((again.unwrap(), missing.unwrap()), (None, None));
+    assert_eq!(place.number("SELECT count(*) FROM kv").await, 0);
+
+    let (count, counted, written, touched, taken) = tokio::join!(
+        increment(&store, "counter", 5),
+        touch(&store, "counter", second),
+        set(&store, SetItem::new("fresh", "v").metadata(json!(2))),
+        touch(&store, "fresh", second),
+        get_and_delete(&store, "counter")
+    );
+    assert_eq!(count.unwrap(), 5);
+    assert_eq!(counted.unwrap(), taken.unwrap());
+    let touched = touched.unwrap().unwrap();
+    assert_eq!((touched.expiry(), touched.version()), (end, written.unwrap().version()));
+    assert_eq!(get(&store, "fresh").await, Some(touched));
+    assert_eq!(all_keys(&store, "", 10).await, ["fresh"]);
+    place.clock.advance(second);
+    assert_eq!(get_and_delete(&store, "fresh").await.unwrap(), None);
+    let (expired, _) = tokio::join!(touch(&store, "fresh", second), increment(&store, "other", 1));
+    assert_eq!(expired.unwrap(), None);
+}
+
 /// What a group gives that has to be done again, one by one.
 #[tokio::test]
 async fn cnt_1_an_expired_counter_beside_a_refused_row_begins_at_zero() {
@@ -653,7 +719,7 @@ async fn cnt_1_an_expired_counter_beside_a_refused_row_begins_at_zero() {
         let restrict = kv_api::Resolver::new(&capabilities);
         let (refused, counted) = tokio::join!(
             set(&store, SetItem::new("no", "v")),
-            store.increment(restrict.increment("n", 11, false).unwrap())
+            store.increment(restrict.increment("n", 11, IncrementOptions::default(), store.clock()).unwrap())
         );
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Misconfigured);
         let range = Reason::CounterRange { min: -10, max: 10 };

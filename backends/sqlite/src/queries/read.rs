@@ -7,6 +7,9 @@ pub(crate) const GET_VALUE: &str =
 pub(crate) const GET_ENTRY: &str = "SELECT kind, value, version, expires_at, metadata FROM kv \
      WHERE namespace = $1 AND key = $2 AND (expires_at IS NULL OR expires_at > $3)";
 
+/// The same by the id of the row, `$1`, which is known to be live.
+pub(crate) const GET_ROW: &str = "SELECT kind, value, version, expires_at, metadata FROM kv WHERE id = $1";
+
 /// Many keys, packed as for the state of a group; `$4` is now. Of a key marked by a negative number only the existence
 /// is wanted.
 macro_rules! get_many {

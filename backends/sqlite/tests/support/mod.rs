@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kv_api::{
-    Backend, BatchOutcome, DeleteOutcome, Entry, Error, Expire, ExpireOptions, Fields, Increment, ManualClock, RawPage,
-    Resolver, Result, SetItem, SetOutcome, Timestamp, Version, Write,
+    Backend, BatchOutcome, DeleteOutcome, Entry, Error, Expire, ExpireOptions, Fields, Increment, IncrementOptions,
+    ManualClock, RawPage, Resolver, Result, SetItem, SetOutcome, SystemClock, Timestamp, TouchOptions, Version, Write,
 };
 use kv_sqlite::{CAPABILITIES, Durability, SqliteConfig, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -117,7 +117,7 @@ fn batch<'a>(store: &SqliteStore, items: Vec<SetItem<'a>>) -> kv_api::WriteMany<
 }
 
 pub(crate) fn incrementing(key: &str, by: i64) -> Increment<'_> {
-    RESOLVER.increment(key, by, false).unwrap()
+    RESOLVER.increment(key, by, IncrementOptions::default(), &SystemClock).unwrap()
 }
 
 pub(crate) async fn increment(store: &SqliteStore, key: &str, by: i64) -> Result<i64> {
@@ -129,6 +129,14 @@ pub(crate) fn expiring<'a>(store: &SqliteStore, key: &'a str, ttl: Option<std::t
     options.ttl = ttl;
     options.never = ttl.is_none();
     RESOLVER.expire(key, options, store.clock()).unwrap()
+}
+
+pub(crate) async fn touch(store: &SqliteStore, key: &str, ttl: std::time::Duration) -> Result<Option<Entry>> {
+    store.touch(RESOLVER.touch(key, Fields::All, TouchOptions::new(ttl), store.clock()).unwrap()).await
+}
+
+pub(crate) async fn get_and_delete(store: &SqliteStore, key: &str) -> Result<Option<Entry>> {
+    store.get_and_delete(RESOLVER.get_and_delete(key, Fields::All, false).unwrap()).await
 }
 
 pub(crate) async fn list(store: &SqliteStore, prefix: &str, limit: usize, position: Option<Vec<u8>>) -> RawPage {
