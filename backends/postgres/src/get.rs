@@ -100,7 +100,7 @@ impl Gets {
     }
 
     /// The entry in the columns from `at` on: kind, value, version, expiry, metadata.
-    fn entry(&self, row: &PgRow, at: usize, fields: Fields) -> Result<Entry> {
+    pub(crate) fn entry(&self, row: &PgRow, at: usize, fields: Fields) -> Result<Entry> {
         if fields == Fields::Existence {
             return Ok(existing());
         }

@@ -138,6 +138,38 @@ pub(crate) const EXPIRE: &str = concat!(
     live!(),
     " RETURNING true"
 );
+/// The same with `$5`, the expected version. No row: no live entry of that version.
+pub(crate) const EXPIRE_IF_VERSION: &str = concat!(
+    "UPDATE kv SET expires_at = ",
+    deadline!("$3::bigint", "$4::text"),
+    " WHERE namespace = $1 AND key = $2 AND version = $5 AND ",
+    live!(),
+    " RETURNING true"
+);
+
+/// Changes a live entry and returns it. What no read can make an entry of is returned too, and left as it is.
+macro_rules! returning_entry {
+    ($statement:expr) => {
+        concat!(
+            "WITH changed AS (",
+            $statement,
+            " WHERE namespace = $1 AND key = $2 AND kind BETWEEN 0 AND 2 AND ",
+            live!(),
+            " RETURNING kind, value, ",
+            details!(),
+            ") SELECT * FROM changed UNION ALL SELECT kind, value, ",
+            details!(),
+            " FROM kv WHERE namespace = $1 AND key = $2 AND kind NOT BETWEEN 0 AND 2 AND ",
+            live!()
+        )
+    };
+}
+
+/// `$3` ttl, `$4` time. The row returned has the new expiry. No row: no live entry.
+pub(crate) const TOUCH: &str =
+    returning_entry!(concat!("UPDATE kv SET expires_at = ", deadline!("$3::bigint", "$4::text")));
+/// The row returned is the entry as it was. No row: no live entry.
+pub(crate) const GET_AND_DELETE: &str = returning_entry!("DELETE FROM kv");
 
 /// Whether the value is a JSON integer within 64 bits that stays in the range. The texts of such integers have at most
 /// 20 bytes, one form, and are not looked at as numbers before that is known.
@@ -159,14 +191,16 @@ macro_rules! counted {
 }
 
 /// One increment from zero or of what is there: `$3` by, which is in the range, `$4` and `$5` the range, `$6` whether
-/// an expiring entry may be counted in. The row returned holds the new value. No row: refused, and [`COUNTER`] says
+/// an expiring entry may be counted in, `$7` the ttl of a new counter and `$8` its time. The row returned holds the new value. No row: refused, and [`COUNTER`] says
 /// why.
 pub(crate) const INCREMENT: &str = concat!(
-    "INSERT INTO kv AS old (namespace, key, kind, version, value) \
-     VALUES ($1, $2, 1, nextval('kv_version'), convert_to($3::bigint::text, 'UTF8')) \
+    "INSERT INTO kv AS old (namespace, key, kind, version, expires_at, value) \
+     VALUES ($1, $2, 1, nextval('kv_version'), ",
+    deadline!("$7::bigint", "$8::text"),
+    ", convert_to($3::bigint::text, 'UTF8')) \
      ON CONFLICT (namespace, key) DO UPDATE SET (kind, version, expires_at, metadata, value) = (SELECT 1, \
      CASE WHEN state.ended THEN excluded.version ELSE excluded.version - 1 END, \
-     CASE WHEN state.ended THEN NULL ELSE old.expires_at END, NULL::bytea, \
+     CASE WHEN state.ended THEN excluded.expires_at ELSE old.expires_at END, NULL::bytea, \
      CASE WHEN state.ended THEN excluded.value ELSE ",
     counted!(),
     " END FROM (SELECT coalesce(old.expires_at <= clock_timestamp(), false) AS ended) AS state) \

@@ -1,12 +1,14 @@
-//! What changes one key by a step: deletes, changes of the expiry, counters. And deletes of many keys.
+//! What changes one key by a step: deletes, changes of the expiry, reads that change, counters. And deletes of many keys.
 
 use std::collections::HashMap;
 
-use kv_api::{DeleteOutcome, Error, ErrorKind, Expire, Increment, Result, Retry};
+use kv_api::{DeleteOutcome, Entry, Error, ErrorKind, Expire, Expiry, GetAndDelete, Increment, Result, Retry, Touch};
 use kv_sql::StoredCounter;
 use sqlx::Row;
 
+use crate::arguments::Arguments;
 use crate::error::undecodable;
+use crate::get::Gets;
 use crate::pool::Borrowed;
 use crate::put::deadline;
 use crate::queries;
@@ -50,20 +52,48 @@ pub(crate) async fn delete_many(
     Ok(keys.iter().map(outcome).collect())
 }
 
-/// Changes only the expiry of a live entry; `false` without one (EXP-9).
-pub(crate) async fn expire(connection: &mut Borrowed, namespace: &str, expire: &Expire<'_>) -> Result<bool> {
-    let (ttl_ms, expires_at) = deadline(expire.expiry())?;
-    let expires_at = expires_at.map(|at| at.to_string());
-    let arguments = connection
-        .arguments()
-        .text(namespace)
-        .bytes(expire.key().as_bytes())
-        .optional_number(ttl_ms)
-        .optional_text(expires_at.as_deref());
-    Ok(connection.row(queries::EXPIRE, arguments).await?.is_some())
+/// Changes only the expiry of a live entry, or of that version of it; `false` without one (EXP-9, EXP-11).
+pub(crate) async fn expire(
+    connection: &mut Borrowed,
+    namespace: &str,
+    expire: &Expire<'_>,
+    if_version: Option<i64>,
+) -> Result<bool> {
+    let arguments = connection.arguments().text(namespace).bytes(expire.key().as_bytes());
+    let arguments = ending(arguments, expire.expiry())?;
+    let row = match if_version {
+        None => connection.row(queries::EXPIRE, arguments).await?,
+        Some(version) => connection.row(queries::EXPIRE_IF_VERSION, arguments.number(version)).await?,
+    };
+    Ok(row.is_some())
 }
 
-/// Increments a counter and gives its new value (CNT-1, CNT-2).
+/// Reads a live entry and gives it a new expiry; `None` without one (EXP-12).
+pub(crate) async fn touch(connection: &mut Borrowed, gets: &Gets, touch: &Touch<'_>) -> Result<Option<Entry>> {
+    let arguments = connection.arguments().text(&gets.namespace).bytes(touch.key().as_bytes());
+    let row = connection.row(queries::TOUCH, ending(arguments, touch.expiry())?).await?;
+    row.map(|row| gets.entry(&row, 0, touch.fields())).transpose()
+}
+
+/// Reads a live entry and deletes it; `None` without one (GET-4).
+pub(crate) async fn get_and_delete(
+    connection: &mut Borrowed,
+    gets: &Gets,
+    get_and_delete: &GetAndDelete<'_>,
+) -> Result<Option<Entry>> {
+    let arguments = connection.arguments().text(&gets.namespace).bytes(get_and_delete.key().as_bytes());
+    let row = connection.row(queries::GET_AND_DELETE, arguments).await?;
+    row.map(|row| gets.entry(&row, 0, get_and_delete.fields())).transpose()
+}
+
+/// Adds an expiry: a ttl and a time, of which one at most is not null.
+fn ending(arguments: Arguments, expiry: Expiry) -> Result<Arguments> {
+    let (ttl_ms, expires_at) = deadline(expiry)?;
+    let expires_at = expires_at.map(|at| at.to_string());
+    Ok(arguments.optional_number(ttl_ms).optional_text(expires_at.as_deref()))
+}
+
+/// Increments a counter and gives its new value (CNT-1 to CNT-3).
 pub(crate) async fn increment(connection: &mut Borrowed, namespace: &str, step: &Increment<'_>) -> Result<i64> {
     let key = step.key().as_bytes();
     let arguments = connection
@@ -75,7 +105,10 @@ pub(crate) async fn increment(connection: &mut Borrowed, namespace: &str, step: 
         .number(step.max())
         .flag(step.expiring_allowed());
     let from_zero = step.apply(0);
-    let sql = if from_zero.is_ok() { queries::INCREMENT } else { queries::INCREMENT_EXISTING };
+    let (sql, arguments) = match from_zero {
+        Ok(_) => (queries::INCREMENT, ending(arguments, step.created_expiry())?),
+        Err(_) => (queries::INCREMENT_EXISTING, arguments),
+    };
     if let Some(row) = connection.row(sql, arguments).await? {
         return row.try_get(0).map_err(undecodable);
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::{FutureExt, StreamExt};
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
-    Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome, SetStatus, Write,
-    WriteMany, async_trait,
+    GetAndDelete, Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry, SetOutcome,
+    SetStatus, Touch, Write, WriteMany, async_trait,
 };
 use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, Remote, Reply, send_bulk};
 use kv_sql::{PutCondition, put_outcome};
@@ -222,6 +222,8 @@ impl Backend for PostgresStore {
             .with(Method::List)
             .with(Method::Increment)
             .with(Method::Expire)
+            .with(Method::Touch)
+            .with(Method::GetAndDelete)
     }
 
     fn scope(&self) -> &str {
@@ -342,9 +344,26 @@ impl Backend for PostgresStore {
     }
 
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
+        let version = expire.if_version().map(|version| PutCondition::number(version, self.origin));
         let attempt = || async {
             let mut connection = self.pool.borrow().await?;
-            step::expire(&mut connection, &self.namespace, &expire).await
+            step::expire(&mut connection, &self.namespace, &expire, version).await
+        };
+        Ok(self.remote.call().send(Idempotency::NonIdempotent, attempt).await?.answer)
+    }
+
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        let attempt = || async {
+            let mut connection = self.pool.borrow().await?;
+            step::touch(&mut connection, self.gets.work(), &touch).await
+        };
+        Ok(self.remote.call().send(Idempotency::NonIdempotent, attempt).await?.answer)
+    }
+
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        let attempt = || async {
+            let mut connection = self.pool.borrow().await?;
+            step::get_and_delete(&mut connection, self.gets.work(), &get_and_delete).await
         };
         Ok(self.remote.call().send(Idempotency::NonIdempotent, attempt).await?.answer)
     }

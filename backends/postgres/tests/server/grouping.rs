@@ -203,6 +203,24 @@ pub(crate) async fn a_call_that_is_dropped_in_line_is_not_carried_out() {
     assert_eq!(store.get("a").await.unwrap(), Some(Value::from("new")));
 }
 
+pub(crate) async fn what_cannot_be_read_is_neither_touched_nor_taken() {
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("newer").unwrap()).await.unwrap();
+    store.set("k", "v").await.unwrap();
+    system.server().sql("update kv set kind = 9 where namespace = 'newer'").await.unwrap();
+    let minute = Duration::from_secs(60);
+    for error in [
+        store.get("k").touch(minute).await.unwrap_err(),
+        store.get_entry("k").touch(minute).await.unwrap_err(),
+        store.get_and_delete("k").await.unwrap_err(),
+        store.get_and_delete("k").entry().await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+    }
+    let left = "select count(*) from kv where namespace = 'newer' and expires_at is null";
+    assert_eq!(system.server().sql(left).await.unwrap().trim(), "1");
+}
+
 pub(crate) async fn a_long_page_ends_early() {
     let system = System::start().await;
     let store = open(system.config().with_namespace("long").unwrap()).await.unwrap();

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         grouping::a_locked_row_fails_alone,
         grouping::calls_that_nobody_polls_hold_up_no_other,
         grouping::a_call_that_is_dropped_in_line_is_not_carried_out,
+        grouping::what_cannot_be_read_is_neither_touched_nor_taken,
         grouping::a_long_page_ends_early,
         losses::an_idle_connection_that_the_server_ended_costs_nothing,
         losses::an_idle_connection_that_is_gone_costs_nothing,
