@@ -10,8 +10,8 @@ use futures_util::future::{FutureExt, join};
 use futures_util::{StreamExt, TryStreamExt};
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind,
-    Expire, Fields, Increment, ListItem, ListPage, Method, Methods, RawPage, Read, ReadMany, Reason, Result, Retry,
-    SetOutcome, SetStatus, Write, WriteMany, async_trait,
+    Expire, Fields, GetAndDelete, Increment, ListItem, ListPage, Method, Methods, RawPage, Read, ReadMany, Reason,
+    Result, Retry, SetOutcome, SetStatus, Touch, Write, WriteMany, async_trait,
 };
 use kv_remote::{BulkLimits, Call, Idempotency, Remote, Reply};
 use redis::{Cmd, Value};
@@ -326,6 +326,8 @@ impl Backend for RedisStore {
             .with(Method::List)
             .with(Method::Increment)
             .with(Method::Expire)
+            .with(Method::Touch)
+            .with(Method::GetAndDelete)
     }
 
     fn scope(&self) -> &str {
@@ -473,8 +475,22 @@ impl Backend for RedisStore {
 
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
         let key = self.full_key(expire.key());
-        let command = || command::expire(&key, &expire);
+        let command = || command::expire(&self.scope, &key, &expire);
         Ok(self.send(Idempotency::NonIdempotent, 0, command, reply::expired).await?.answer)
+    }
+
+    async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
+        let key = self.full_key(touch.key());
+        let command = || command::touch(&key, &touch);
+        let answer = |reply| reply::read_and_changed(reply, touch.fields(), &self.scope);
+        Ok(self.send(Idempotency::NonIdempotent, 0, command, answer).await?.answer)
+    }
+
+    async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
+        let key = self.full_key(get_and_delete.key());
+        let command = || command::get_and_delete(&key);
+        let answer = |reply| reply::read_and_changed(reply, get_and_delete.fields(), &self.scope);
+        Ok(self.send(Idempotency::NonIdempotent, 0, command, answer).await?.answer)
     }
 
     async fn ping(&self) -> Result<()> {

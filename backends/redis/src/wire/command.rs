@@ -1,7 +1,7 @@
 //! What is asked of the server, as commands.
 
 use kv_api::{
-    Condition, Delete, Error, ErrorKind, Expire, Expiry, Fields, Increment, Result, Timestamp, Version, Write,
+    Condition, Delete, Error, ErrorKind, Expire, Expiry, Fields, Increment, Result, Timestamp, Touch, Version, Write,
 };
 use redis::{Arg, Cmd, ToRedisArgs};
 
@@ -112,10 +112,7 @@ pub(crate) fn write(scope: &str, key: &[u8], write: &Write<'_>, stored: &[u8]) -
         }
         _ => Command::new(6, key.len() + stored.len() + 24, "SET").arg(key).arg(stored),
     };
-    let command = match expiry {
-        None => command,
-        Some((form, millis)) => command.arg(form).arg(millis),
-    };
+    let command = ending(command, expiry);
     match write.condition() {
         Condition::IfNotExists => command.arg("NX"),
         Condition::IfExists => command.arg("XX"),
@@ -168,15 +165,39 @@ pub(crate) fn unlink(key: &[u8]) -> Command {
 /// Counts. The server's own command knows one range, that of 64 bits.
 pub(crate) fn increment(key: &[u8], increment: &Increment<'_>) -> Command {
     let (min, max) = (increment.min(), increment.max());
-    if (min, max) == (i64::MIN, i64::MAX) && increment.expiring_allowed() {
+    let created = set_expiry(increment.created_expiry());
+    if (min, max) == (i64::MIN, i64::MAX) && increment.expiring_allowed() && created.is_none() {
         return Command::new(3, key.len() + 24, "INCRBY").arg(key).arg(increment.by());
     }
-    let command = Command::of_script(Script::Increment, &[key], 4, 64).arg(increment.by()).arg(min).arg(max);
-    command.arg(i64::from(increment.expiring_allowed()))
+    let command = Command::of_script(Script::Increment, &[key], 6, 96).arg(increment.by()).arg(min).arg(max);
+    ending(command.arg(i64::from(increment.expiring_allowed())), created)
+}
+
+/// Adds how an entry ends, where it ends.
+fn ending(command: Command, expiry: Option<(&'static str, i64)>) -> Command {
+    match expiry {
+        None => command,
+        Some((form, millis)) => command.arg(form).arg(millis),
+    }
+}
+
+/// Reads an entry and gives it another expiry.
+pub(crate) fn touch(key: &[u8], touch: &Touch<'_>) -> Command {
+    ending(Command::of_script(Script::ReadAndChange, &[key], 2, 24), set_expiry(touch.expiry()))
+}
+
+/// Reads an entry and deletes it.
+pub(crate) fn get_and_delete(key: &[u8]) -> Command {
+    Command::of_script(Script::ReadAndChange, &[key], 0, 0)
 }
 
 /// Changes the expiry of an entry.
-pub(crate) fn expire(key: &[u8], expire: &Expire<'_>) -> Command {
+pub(crate) fn expire(scope: &str, key: &[u8], expire: &Expire<'_>) -> Command {
+    if let Some(version) = expire.if_version() {
+        let room = scope.len() + Version::BYTES_MAX + 24;
+        let command = Command::of_script(Script::ExpireIfVersion, &[key], 4, room);
+        return ending(command.arg(scope).arg(version.to_string()), set_expiry(expire.expiry()));
+    }
     match expire.expiry() {
         Expiry::Never => Command::of_script(Script::NeverExpire, &[key], 0, 0),
         Expiry::At(at) => Command::of_script(Script::ExpireAt, &[key], 1, 24).arg(last_millisecond(at)),
@@ -228,7 +249,7 @@ pub(crate) fn wire_bytes(cmd: &Cmd) -> usize {
 mod tests {
     use super::*;
     use crate::capabilities::CAPABILITIES;
-    use kv_api::{ExpireOptions, ManualClock, Resolver, SetItem};
+    use kv_api::{ExpireOptions, IncrementOptions, ManualClock, Resolver, SetItem, SystemClock, TouchOptions};
     use std::time::Duration;
 
     const NOW: i64 = 1_800_000_000_000;
@@ -284,29 +305,52 @@ mod tests {
         let resolver = Resolver::new(&CAPABILITIES);
         let words_of = |options: ExpireOptions| {
             let resolved = resolver.expire("k", options, &clock()).unwrap();
-            words(&expire(b"k", &resolved)).join(" ")
+            words(&expire("scope", b"k", &resolved)).join(" ")
         };
         let mut at = ExpireOptions::default();
         at.expire_at = Some(Timestamp::from_unix_millis(NOW + 10));
-        assert_eq!(words_of(at), format!("EVALSHA {} 1 k {}", Script::ExpireAt.hash(), NOW + 9));
+        assert_eq!(words_of(at.clone()), format!("EVALSHA {} 1 k {}", Script::ExpireAt.hash(), NOW + 9));
         let mut ttl = ExpireOptions::default();
         ttl.ttl = Some(Duration::from_millis(10));
-        assert_eq!(words_of(ttl), "PEXPIRE k 10");
+        assert_eq!(words_of(ttl.clone()), "PEXPIRE k 10");
         let mut never = ExpireOptions::default();
         never.never = true;
-        assert_eq!(words_of(never), format!("EVALSHA {} 1 k", Script::NeverExpire.hash()));
+        assert_eq!(words_of(never.clone()), format!("EVALSHA {} 1 k", Script::NeverExpire.hash()));
+        let script = format!("EVALSHA {} 1 k scope abc", Script::ExpireIfVersion.hash());
+        let guarded = |mut options: ExpireOptions| {
+            options.if_version = Some("abc".parse().unwrap());
+            words_of(options)
+        };
+        assert_eq!(guarded(at), format!("{script} PXAT {}", NOW + 9));
+        assert_eq!(guarded(ttl), format!("{script} PX 10"));
+        assert_eq!(guarded(never), script);
     }
 
     #[test]
-    fn cnt_1_only_another_range_needs_the_script() {
-        let full = Resolver::new(&CAPABILITIES).increment("k", -5, false).unwrap();
+    fn a_read_that_changes_is_one_script() {
+        let ttl = TouchOptions::new(Duration::from_micros(1_001));
+        let resolved = Resolver::new(&CAPABILITIES).touch("k", Fields::Value, ttl, &clock()).unwrap();
+        let script = format!("EVALSHA {} 1 k", Script::ReadAndChange.hash());
+        assert_eq!(words(&touch(b"k", &resolved)).join(" "), format!("{script} PX 2"));
+        assert_eq!(words(&get_and_delete(b"k")).join(" "), script);
+        assert!(!only_reads(&get_and_delete(b"k").cmd));
+    }
+
+    #[test]
+    fn cnt_1_only_another_range_or_a_ttl_needs_the_script() {
+        let full = Resolver::new(&CAPABILITIES).increment("k", -5, IncrementOptions::default(), &SystemClock).unwrap();
         assert_eq!(words(&increment(b"k", &full)).join(" "), "INCRBY k -5");
         let narrow = CAPABILITIES.clone().with_counters(kv_api::Support::Native, -10, 10);
-        let narrow = Resolver::new(&narrow).increment("k", 1, false).unwrap();
+        let narrow = Resolver::new(&narrow).increment("k", 1, IncrementOptions::default(), &SystemClock).unwrap();
         let hash = Script::Increment.hash();
         assert_eq!(words(&increment(b"k", &narrow)).join(" "), format!("EVALSHA {hash} 1 k 1 -10 10 1"));
+        let mut window = IncrementOptions::default();
+        window.ttl_if_created = Some(Duration::from_secs(1));
+        let window = Resolver::new(&CAPABILITIES).increment("k", 1, window, &SystemClock).unwrap();
+        let range = format!("{} {}", i64::MIN, i64::MAX);
+        assert_eq!(words(&increment(b"k", &window)).join(" "), format!("EVALSHA {hash} 1 k 1 {range} 1 PX 1000"));
         let lasting = CAPABILITIES.clone().with_counter_expiry(false);
-        let lasting = Resolver::new(&lasting).increment("k", 1, false).unwrap();
+        let lasting = Resolver::new(&lasting).increment("k", 1, IncrementOptions::default(), &SystemClock).unwrap();
         assert_eq!(
             words(&increment(b"k", &lasting)).join(" "),
             format!("EVALSHA {hash} 1 k 1 {} {} 0", i64::MIN, i64::MAX)

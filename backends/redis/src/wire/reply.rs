@@ -68,6 +68,17 @@ pub(crate) fn read(reply: Reply, fields: Fields, scope: &str) -> Result<Option<E
     }
 }
 
+/// The answer to [`touch`](super::command::touch) and [`get_and_delete`](super::command::get_and_delete).
+pub(crate) fn read_and_changed(reply: Reply, fields: Fields, scope: &str) -> Result<Option<Entry>> {
+    let mut parts = array(reply, 2)?.into_iter();
+    let (Some(stored), Some(expiry)) = (parts.next(), parts.next()) else { return Err(unexpected()) };
+    let Some(stored) = string(stored)? else { return Ok(None) };
+    match fields {
+        Fields::Value => value_entry(stored).map(Some),
+        _ => entry(stored, expiry, scope).map(Some),
+    }
+}
+
 /// The answer to [`read_values`](super::command::read_values).
 pub(crate) fn values(reply: Reply, count: usize) -> Result<Vec<Option<Entry>>> {
     array(reply, count)?.into_iter().map(|reply| string(reply)?.map(value_entry).transpose()).collect()
@@ -195,7 +206,7 @@ pub(crate) fn scanned(reply: Reply) -> Result<(u64, Vec<Vec<u8>>)> {
 mod tests {
     use super::*;
     use crate::capabilities::CAPABILITIES;
-    use kv_api::{Resolver, Support, Timestamp};
+    use kv_api::{IncrementOptions, Resolver, Support, SystemClock, Timestamp};
 
     fn bulk(text: &str) -> Reply {
         Reply::BulkString(text.as_bytes().to_vec())
@@ -225,7 +236,14 @@ mod tests {
         let lasting = Reply::Array(vec![bulk("v"), Reply::Int(-1)]);
         assert_eq!(read(lasting, Fields::All, "s").unwrap().unwrap().expiry(), EntryExpiry::Never);
         let gone = Reply::Array(vec![Reply::Nil, Reply::Nil]);
-        assert_eq!(read(gone, Fields::All, "s").unwrap(), None);
+        assert_eq!(read(gone.clone(), Fields::All, "s").unwrap(), None);
+        for fields in [Fields::Value, Fields::All] {
+            assert_eq!(read_and_changed(gone.clone(), fields, "s").unwrap(), None);
+            let found = Reply::Array(vec![bulk("v"), Reply::Int(999)]);
+            let entry = read_and_changed(found, fields, "s").unwrap().unwrap();
+            assert_eq!((entry.value(), entry.version().is_some()), (&Value::from("v"), fields == Fields::All));
+            assert!(is_unexpected(read_and_changed(bulk("v"), fields, "s")));
+        }
     }
 
     #[test]
@@ -252,7 +270,7 @@ mod tests {
 
     #[test]
     fn cnt_1_a_counter_is_an_integer_within_its_range() {
-        let full = Resolver::new(&CAPABILITIES).increment("k", 1, false).unwrap();
+        let full = Resolver::new(&CAPABILITIES).increment("k", 1, IncrementOptions::default(), &SystemClock).unwrap();
         assert_eq!(incremented(Reply::Int(0), &full).unwrap(), 0);
         assert_eq!(incremented(bulk("-9223372036854775808"), &full).unwrap(), i64::MIN);
         for refused in ["ERR value is not an integer or out of range", "WRONGTYPE Operation against a key"] {
@@ -262,7 +280,7 @@ mod tests {
         assert_eq!(overflow.reason(), Error::counter_range(i64::MIN, i64::MAX).reason());
         assert!(is_unexpected(incremented(bulk("1.5"), &full)));
         let narrow = CAPABILITIES.clone().with_counters(Support::Native, 0, 9).with_counter_expiry(false);
-        let narrow = Resolver::new(&narrow).increment("k", 1, false).unwrap();
+        let narrow = Resolver::new(&narrow).increment("k", 1, IncrementOptions::default(), &SystemClock).unwrap();
         assert_eq!(incremented(Reply::Nil, &narrow).unwrap_err().reason(), Error::counter_range(0, 9).reason());
         assert_eq!(incremented(Reply::Int(0), &narrow).unwrap_err().kind(), ErrorKind::WrongType);
         assert!(is_unexpected(incremented(bulk("10"), &narrow)));

@@ -9,8 +9,10 @@ use super::value::digest;
 pub(crate) enum Script {
     DeleteIfVersion,
     ExpireAt,
+    ExpireIfVersion,
     Increment,
     NeverExpire,
+    ReadAndChange,
     ReadEntry,
     SetIfVersion,
     WriteAll,
@@ -18,11 +20,13 @@ pub(crate) enum Script {
 
 impl Script {
     /// Every script, in the order in which they are declared.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::DeleteIfVersion,
         Self::ExpireAt,
+        Self::ExpireIfVersion,
         Self::Increment,
         Self::NeverExpire,
+        Self::ReadAndChange,
         Self::ReadEntry,
         Self::SetIfVersion,
         Self::WriteAll,
@@ -32,8 +36,10 @@ impl Script {
         match self {
             Self::DeleteIfVersion => include_str!("scripts/delete_if_version.lua"),
             Self::ExpireAt => include_str!("scripts/expire_at.lua"),
+            Self::ExpireIfVersion => include_str!("scripts/expire_if_version.lua"),
             Self::Increment => include_str!("scripts/increment.lua"),
             Self::NeverExpire => include_str!("scripts/never_expire.lua"),
+            Self::ReadAndChange => include_str!("scripts/read_and_change.lua"),
             Self::ReadEntry => include_str!("scripts/read_entry.lua"),
             Self::SetIfVersion => include_str!("scripts/set_if_version.lua"),
             Self::WriteAll => include_str!("scripts/write_all.lua"),
@@ -41,7 +47,7 @@ impl Script {
     }
 
     pub(crate) fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[String; 7]> =
+        static HASHES: LazyLock<[String; 9]> =
             LazyLock::new(|| Script::ALL.map(|script| digest(script.text().as_bytes())));
         &HASHES[self as usize]
     }

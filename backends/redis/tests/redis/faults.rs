@@ -139,6 +139,15 @@ pub(crate) async fn a_script_that_was_flushed_is_loaded_again() {
         assert!(store.set_many_all_or_nothing([SetItem::new("c", 1)]).await.unwrap().is_written());
         system.ask(&["SCRIPT", "FLUSH"]).await;
         assert_eq!(store.get_entry_many(["a", "c"]).await.unwrap().iter().flatten().count(), 2);
+        let minute = Duration::from_secs(60);
+        system.ask(&["SCRIPT", "FLUSH"]).await;
+        assert_eq!(store.increment("n", 1).ttl_if_created(minute).await.unwrap(), 1);
+        system.ask(&["SCRIPT", "FLUSH"]).await;
+        assert!(!store.expire("a").ttl(minute).if_version(version).await.unwrap());
+        system.ask(&["SCRIPT", "FLUSH"]).await;
+        assert_eq!(store.get("n").touch(minute).await.unwrap(), Some(Value::from(1)));
+        system.ask(&["SCRIPT", "FLUSH"]).await;
+        assert_eq!(store.get_and_delete("n").await.unwrap(), Some(Value::from(1)));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Other clients of the server (ENV-1, VAL-5, VAL-7, NS-1).
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use kv_api::{DeleteOutcome, ErrorKind, SetStatus, Value};
 use serde_json::json;
@@ -66,8 +68,16 @@ pub(crate) async fn val_7_nothing_but_a_set_and_a_delete_touches_another_type() 
     }
     assert_eq!(store.set("list", 2).if_not_exists().await.unwrap().status(), SetStatus::NotMet);
     assert_eq!(store.set("list", 2).if_version(version.clone()).await.unwrap().status(), SetStatus::NotMet);
+    let stale = version.clone();
     assert_eq!(store.delete("list").if_version(version).await.unwrap(), DeleteOutcome::NotMet);
-    for result in [store.get("list").await.map(drop), store.increment("list", 1).await.map(drop)] {
+    assert!(!store.expire("list").never().if_version(stale).await.unwrap());
+    for result in [
+        store.get("list").await.map(drop),
+        store.increment("list", 1).await.map(drop),
+        store.increment("list", 1).ttl_if_created(Duration::from_secs(1)).await.map(drop),
+        store.get("list").touch(Duration::from_secs(1)).await.map(drop),
+        store.get_and_delete("list").await.map(drop),
+    ] {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::WrongType);
     }
     assert_eq!(store.get_many(["value", "list"]).await.unwrap(), [Some(Value::from(1)), None]);
@@ -78,6 +88,27 @@ pub(crate) async fn val_7_nothing_but_a_set_and_a_delete_touches_another_type() 
     assert_eq!(store.set("list", 2).if_exists().await.unwrap().status(), SetStatus::Updated);
     assert_eq!(store.get("list").await.unwrap(), Some(Value::from(2)));
     assert_eq!(store.delete("set").await.unwrap(), DeleteOutcome::Deleted);
+}
+
+pub(crate) async fn env_3_what_a_newer_version_wrote_is_neither_touched_nor_taken() {
+    let system = System::lease().await.unwrap();
+    let store = system.store().await;
+    for newer in [r#"{"$kv-envelope":2}"#, r#"{"$kv-envelope":10,"kind":"text","value":"v"}"#] {
+        system.ask(&["SET", &foreign("k"), newer]).await;
+        assert_eq!(store.get("k").touch(Duration::from_secs(60)).await.unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(store.get_entry("k").touch(Duration::from_secs(60)).await.unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(store.get_and_delete("k").await.unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(store.get_and_delete("k").entry().await.unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(system.ask(&["GET", &foreign("k")]).await.to_string(), newer);
+        assert_eq!(system.ask(&["PTTL", &foreign("k")]).await.as_integer(), Some(-1));
+    }
+    // What is almost an envelope is a text.
+    for text in [r#"{"$kv-envelope":"2"}"#, r#"{"$kv-envelope":1}"#, r#"{"$kv-envelope":"#] {
+        system.ask(&["SET", &foreign("k"), text]).await;
+        assert_eq!(store.get("k").touch(Duration::from_secs(60)).await.unwrap(), Some(Value::from(text)));
+        assert_eq!(store.get_and_delete("k").await.unwrap(), Some(Value::from(text)));
+        assert_eq!(system.ask(&["EXISTS", &foreign("k")]).await.as_integer(), Some(0));
+    }
 }
 
 pub(crate) async fn ns_1_namespaces_do_not_show_through_each_other() {

@@ -1,5 +1,5 @@
 -- KEYS: the counter. ARGV: the step, the least and the greatest result, and 1 where an entry with an expiry may be
--- counted in. The new value as text, since a number of a script is a double; nil when it would be out of range; 0 for an
+-- counted in; then, where a new counter ends, how: PX and a ttl or PXAT and a time. The new value as text, since a number of a script is a double; nil when it would be out of range; 0 for an
 -- entry with an expiry where it may have none.
 local function less(a, b)
     local a_negative, b_negative = a:sub(1, 1) == '-', b:sub(1, 1) == '-'
@@ -12,7 +12,10 @@ local old = redis.call('GET', KEYS[1])
 if ARGV[4] ~= '1' and redis.call('PTTL', KEYS[1]) >= 0 then return 0 end
 redis.call('INCRBY', KEYS[1], ARGV[1])
 local new = redis.call('GET', KEYS[1])
-if not less(new, ARGV[2]) and not less(ARGV[3], new) then return new end
+if not less(new, ARGV[2]) and not less(ARGV[3], new) then
+    if not old and ARGV[5] then redis.call(ARGV[5] == 'PX' and 'PEXPIRE' or 'PEXPIREAT', KEYS[1], ARGV[6]) end
+    return new
+end
 if old then
     redis.call('SET', KEYS[1], old, 'KEEPTTL')
 else
