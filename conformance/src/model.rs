@@ -389,6 +389,12 @@ impl<'c> World<'c> {
         self.compare(&keys[0], single.as_ref())?;
         let exists = self.cx.store().exists(&keys[0]).await?;
         ensure_eq!(exists, self.live(&keys[0])?.is_some(), "exists {:?}", keys[0]);
+        let mut there = Vec::new();
+        for key in &keys {
+            there.push(self.live(key)?.is_some());
+        }
+        let found = self.cx.store().exists_many(keys.iter().map(String::as_str)).await?;
+        ensure_eq!(found, there, "exists_many of {keys:?}");
         Ok(())
     }
 
@@ -516,6 +522,8 @@ impl<'c> World<'c> {
             found.dedup();
         }
         ensure_eq!(found, self.live_keys(prefix)?, "the keys listed");
+        let count = self.cx.store().count(prefix).await?;
+        ensure_eq!(count, self.live_keys(prefix)?.len() as u64, "count of {prefix:?}");
         Ok(())
     }
 
