@@ -16,6 +16,7 @@ pages! {
     errors: "memory";
     sessions: "memory";
     idempotency: "memory";
+    rate_limits: "memory";
     leases: "memory";
     flags: "memory";
     adapter: "memory";

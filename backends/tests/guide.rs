@@ -41,7 +41,7 @@ fn cap_1_the_table_of_choosing_is_what_the_capabilities_say() {
     let names = cells(lines.next().expect("the table is there"));
     assert_eq!(names[2..], BACKENDS.map(|(name, _)| name));
     let rows: Vec<_> = lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
-    assert_eq!(rows.len(), 8, "{rows:?}");
+    assert_eq!(rows.len(), 11, "{rows:?}");
     for row in rows {
         for (found, (name, capabilities)) in row[2..].iter().zip(BACKENDS) {
             assert_eq!(*found, expected(row[1], capabilities), "{} of {name}", row[1]);
@@ -66,7 +66,10 @@ fn expected(need: &str, capabilities: &Capabilities) -> &'static str {
         }
         "ttl" => support(Feature::Ttl),
         "expire" => support(Feature::Expire),
+        "touch" => support(Feature::Touch),
+        "get-and-delete" => support(Feature::GetAndDelete),
         "counters" => support(Feature::Counters),
+        "counter-ttl" => support(Feature::CounterTtl),
         "list" if capabilities.supports(Feature::List) && capabilities.list_order == ListOrder::Lexicographic => {
             "ordered"
         }
