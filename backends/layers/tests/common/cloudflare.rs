@@ -7,13 +7,12 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use kv_api::{Result, Store, TokioTimer, async_trait};
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
-use kv_conformance::{Fixture, Harness, Report, logs};
+use kv_conformance::{Fixture, Harness, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_testkit::BothClocks;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value as Json, json};
-use tokio::sync::OnceCell;
 
 use super::{System, Wrap, clock, wrapped};
 
@@ -27,11 +26,6 @@ impl System for Cloudflare {
 
     fn wrapped(wrap: Wrap) -> Self {
         Self(wrap)
-    }
-
-    fn bare_results() -> &'static OnceCell<Report> {
-        static BARE: OnceCell<Report> = OnceCell::const_new();
-        &BARE
     }
 }
 

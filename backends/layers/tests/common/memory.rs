@@ -4,9 +4,8 @@ use std::future::ready;
 use std::sync::Arc;
 
 use kv_api::{Result, async_trait};
-use kv_conformance::{Fixture, Harness, Report};
+use kv_conformance::{Fixture, Harness};
 use kv_memory::{MemoryConfig, MemoryStore};
-use tokio::sync::OnceCell;
 
 use super::{System, Wrap, clock, wrapped};
 
@@ -17,11 +16,6 @@ impl System for Memory {
 
     fn wrapped(wrap: Wrap) -> Self {
         Self(wrap)
-    }
-
-    fn bare_results() -> &'static OnceCell<Report> {
-        static BARE: OnceCell<Report> = OnceCell::const_new();
-        &BARE
     }
 }
 

@@ -19,8 +19,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use kv_api::{Backend, ManualClock, Store, Timestamp};
-use kv_conformance::{Harness, Outcome, Report, run_all};
-use tokio::sync::OnceCell;
+use kv_conformance::{Case, Harness, Outcome, run_all};
 
 pub(crate) use cloudflare::Cloudflare;
 pub(crate) use memory::Memory;
@@ -30,16 +29,13 @@ pub(crate) use sqlite::Sqlite;
 /// clock is the one that the backend was opened with; a layer that waits or counts time takes it as its timer.
 pub(crate) type Wrap = fn(Arc<dyn Backend>, &ManualClock) -> Arc<dyn Backend>;
 
-/// A harness over what `Wrap` makes of its backends, and the suite's results without any layer.
+/// A harness over what `Wrap` makes of its backends.
 pub(crate) trait System: Harness + Sized {
     /// The name of the system in messages.
     const NAME: &'static str;
 
     /// The stores of this harness are what `wrap` makes of the backend.
     fn wrapped(wrap: Wrap) -> Self;
-
-    /// What becomes of each case without a layer: run once in a process.
-    fn bare_results() -> &'static OnceCell<Report>;
 }
 
 /// A handle on what `wrap` makes of the backend.
@@ -58,18 +54,16 @@ fn clock() -> ManualClock {
 /// When a case fails; when one that passes without the layer does not apply with it and is not among `lost`; and when
 /// one of `lost` passes after all.
 pub(crate) async fn check<S: System>(name: &str, wrap: Wrap, lost: &[&str]) {
-    let bare = S::bare_results().get_or_init(|| async { run_all(&S::wrapped(|inner, _| inner)).await }).await;
     let report = run_all(&S::wrapped(wrap)).await;
     let totals = report.to_string();
     // Past the test runner's capture: the figures of the README. If it cannot be written, nobody reads.
     let _ = writeln!(std::io::stderr(), "{name} on {}: {}", S::NAME, totals.lines().last().unwrap_or_default());
     let mut complaints = Vec::new();
     for (case, outcome) in report.results() {
-        let passes_bare = bare.outcome(case.name()) == Some(&Outcome::Passed);
         let is_lost = lost.contains(&case.name());
         match outcome {
             Outcome::Passed if is_lost => complaints.push(format!("{}: passes, and is listed as lost", case.name())),
-            Outcome::NotApplicable(_) if passes_bare && !is_lost => {
+            Outcome::NotApplicable(_) if !is_lost && passes_without::<S>(case).await => {
                 complaints.push(format!("{}: {outcome}; it passes without the layer", case.name()));
             }
             outcome if !outcome.is_ok() => complaints.push(format!("{}: {outcome}", case.name())),
@@ -77,6 +71,10 @@ pub(crate) async fn check<S: System>(name: &str, wrap: Wrap, lost: &[&str]) {
         }
     }
     assert!(complaints.is_empty(), "{name} on {}:\n{}", S::NAME, complaints.join("\n"));
+}
+
+async fn passes_without<S: System>(case: &Case) -> bool {
+    case.run(&S::wrapped(|inner, _| inner)).await == Outcome::Passed
 }
 
 /// A test for each system, which runs the whole suite over `$wrap`. What comes after it are the names of the cases that
