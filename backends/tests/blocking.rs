@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use kv_api::{DeleteOutcome, Error, ErrorKind, Namespace, Result, SetItem, SetStatus, Store, Value};
 use kv_backends::blocking::BlockingStore;
+use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials};
 use kv_conformance::conformance_tests;
+use kv_fakes::ServerOptions;
+use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_memory::MemoryStore;
 use kv_sqlite::{SqliteConfig, SqliteStore};
 use through::{Memory, Sqlite};
@@ -146,6 +149,22 @@ fn it_works_inside_every_kind_of_runtime_and_can_be_dropped_there() {
         // The last handle ends here, on a thread where a wait would panic.
         runtime.block_on(async move { drop(store) });
     }
+}
+
+#[test]
+fn the_connections_of_a_store_over_a_network_live_in_its_runtime() {
+    const TOKEN: &str = "token";
+    let elsewhere = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let fake = elsewhere.block_on(Fake::new().with_token(TOKEN).serve(ServerOptions::new())).unwrap();
+    let open = async {
+        let config = CloudflareConfig::new(ACCOUNT, NAMESPACE, Credentials::Token(TOKEN.into()))?;
+        Ok(Store::new(CloudflareStore::open(config.with_base_url(fake.base_url())?)?))
+    };
+    let store = BlockingStore::open_with(open).unwrap();
+    call_it(&store);
+    elsewhere.block_on(async { call_it(&store) });
+    let loaded = store.get_or_set("k", || store.count("").wait()).allow_best_effort().wait();
+    assert_eq!(loaded.unwrap(), Value::from(0));
 }
 
 #[test]
