@@ -19,6 +19,7 @@ pages! {
     rate_limits: "memory";
     leases: "memory";
     flags: "memory";
+    encryption: "memory";
     adapter: "memory";
     layer: "memory";
 }
