@@ -571,7 +571,14 @@ impl Capabilities {
     }
 
     /// What is left of these capabilities where only `methods` of the optional methods are implemented (LAYER-1).
-    pub(crate) fn masked_by(mut self, methods: Methods) -> Self {
+    ///
+    /// ```
+    /// use kv_api::{Capabilities, Methods, Support};
+    /// let counts = Capabilities::new("example").with_counters(Support::Native, 0, 9);
+    /// assert_eq!(counts.masked_by(Methods::NONE).counters, Support::None);
+    /// ```
+    #[must_use]
+    pub fn masked_by(mut self, methods: Methods) -> Self {
         for (support, method) in [
             (&mut self.all_or_nothing, Method::WriteAllOrNothing),
             (&mut self.list, Method::List),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod batch;
 mod call;
 #[cfg(any(feature = "compressed", feature = "encrypted"))]
 mod carrier;
@@ -10,12 +11,19 @@ mod coded;
 mod compressed;
 #[cfg(feature = "encrypted")]
 mod encrypted;
+mod fallback;
 mod intercepted;
-#[cfg(any(feature = "compressed", feature = "encrypted"))]
+#[cfg(feature = "like")]
+mod like;
+#[cfg(feature = "mirrored")]
+mod mirrored;
+mod mounted;
 mod offered;
 #[cfg(feature = "rate-limited")]
 mod rate_limited;
 mod read_only;
+mod scope;
+mod shown;
 #[cfg(feature = "traced")]
 mod traced;
 
@@ -24,7 +32,13 @@ pub use call::{Operation, Outcome};
 pub use compressed::Compressed;
 #[cfg(feature = "encrypted")]
 pub use encrypted::{Encrypted, EncryptionKey};
+pub use fallback::{Fallback, FallbackCounts};
 pub use intercepted::{Call, Intercept, Intercepted};
+#[cfg(feature = "like")]
+pub use like::Like;
+#[cfg(feature = "mirrored")]
+pub use mirrored::{MirrorCounts, MirrorEvent, MirrorEventKind, Mirrored, SecondaryFailure};
+pub use mounted::Mounted;
 #[cfg(feature = "rate-limited")]
 pub use rate_limited::RateLimited;
 pub use read_only::ReadOnly;

@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use super::{System, Wrap, clock, wrapped};
 
 /// The token that every store here is opened with; no output may show it.
-const TOKEN: &str = "c4nary-0f-th3-t0ken";
+pub(super) const TOKEN: &str = "c4nary-0f-th3-t0ken";
 
 pub(crate) struct Cloudflare(Wrap);
 
@@ -31,15 +31,15 @@ impl System for Cloudflare {
 
 /// A running fake, its clock, the clock of this side, and how the stores on it are wrapped.
 #[derive(Clone)]
-struct Running {
-    server: FakeServer,
-    clocks: BothClocks,
+pub(super) struct Running {
+    pub(super) server: FakeServer,
+    pub(super) clocks: BothClocks,
     http: reqwest::Client,
     wrap: Wrap,
 }
 
 impl Running {
-    async fn start(wrap: Wrap) -> Self {
+    pub(super) async fn start(wrap: Wrap) -> Self {
         logs::watch(TOKEN);
         let clocks = BothClocks { system: clock(), client: clock() };
         let options = ServerOptions::new().with_clock(Arc::new(clocks.system.clone()));
@@ -48,13 +48,17 @@ impl Running {
     }
 
     fn open(&self, token: &str, namespace: &str) -> Store {
+        wrapped(self.backend(token, namespace), self.wrap, &self.clocks.client)
+    }
+
+    pub(super) fn backend(&self, token: &str, namespace: &str) -> CloudflareStore {
         let remote = RemoteSettings::default()
             .with_clock(Arc::new(self.clocks.client.clone()))
             .with_timer(Arc::new(TokioTimer))
             .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO));
         let config = CloudflareConfig::new(ACCOUNT, namespace, Credentials::Token(token.into())).unwrap();
         let config = config.with_base_url(self.server.base_url()).unwrap().with_remote(remote);
-        wrapped(CloudflareStore::open(config).unwrap(), self.wrap, &self.clocks.client)
+        CloudflareStore::open(config).unwrap()
     }
 
     /// Another client's request, for a path below those of the account's namespaces.
@@ -64,11 +68,15 @@ impl Running {
         request.header("content-type", "application/json").body(body.to_string())
     }
 
-    /// A new namespace of this title, made over the API.
     async fn open_namespace(self, title: String) -> Result<Store> {
+        Ok(self.open(TOKEN, &self.make_namespace(&title).await))
+    }
+
+    /// The id of a new namespace of this title, made over the API.
+    pub(super) async fn make_namespace(&self, title: &str) -> String {
         let answer = self.request(Method::POST, "", &json!({"title": title})).send().await.unwrap();
         let answer: Json = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-        Ok(self.open(TOKEN, answer["result"]["id"].as_str().unwrap()))
+        answer["result"]["id"].as_str().unwrap().to_owned()
     }
 
     /// Another client's plain write.

@@ -12,7 +12,11 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cloudflare;
+#[allow(dead_code, reason = "not every layer is tried before what fails")]
+pub(crate) mod faulty;
 mod memory;
+#[allow(dead_code, reason = "not every layer stands before two backends")]
+pub(crate) mod pair;
 mod sqlite;
 
 use std::io::Write;

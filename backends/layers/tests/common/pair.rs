@@ -1,0 +1,161 @@
+//! The suite over a layer that stands before two backends.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use kv_api::{Backend, ManualClock, Result, Store, async_trait};
+use kv_conformance::{Fixture, Harness, Outcome, logs, run_all};
+use kv_fakes::cloudflare::NAMESPACE;
+use kv_memory::{MemoryConfig, MemoryStore};
+use kv_sqlite::{Durability, SqliteConfig, SqliteStore};
+use kv_testkit::BothClocks;
+
+use super::clock;
+use super::cloudflare::{Running, TOKEN};
+
+/// What a backend is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum System {
+    Memory,
+    Sqlite,
+    Cloudflare,
+}
+
+/// How two backends become a store. Called for each handle that is opened, as in another process.
+pub(crate) type Join = fn(Arc<dyn Backend>, Arc<dyn Backend>) -> Store;
+
+/// Two systems, and what stands before them.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) first: System,
+    pub(crate) second: System,
+    /// Whether a store that is embedded goes by the clock of this side. If not, it goes by that of the system beside it.
+    pub(crate) by_client_clock: bool,
+    pub(crate) join: Join,
+}
+
+/// Namespaces of one system, by their names.
+enum Place {
+    Memory { stores: Mutex<HashMap<String, MemoryStore>>, clock: ManualClock },
+    Sqlite { folder: tempfile::TempDir, clock: ManualClock },
+    Cloudflare { running: Running, ids: tokio::sync::Mutex<HashMap<String, String>> },
+}
+
+const MAIN: &str = "main";
+
+impl Place {
+    async fn start(system: System, clock: &ManualClock, running: Option<&Running>) -> Self {
+        match (system, running) {
+            (System::Memory, _) => Self::Memory { stores: Mutex::default(), clock: clock.clone() },
+            (System::Sqlite, _) => Self::Sqlite { folder: tempfile::tempdir().unwrap(), clock: clock.clone() },
+            (System::Cloudflare, Some(running)) => {
+                let ids = HashMap::from([(MAIN.to_owned(), NAMESPACE.to_owned())]);
+                Self::Cloudflare { running: running.clone(), ids: ids.into() }
+            }
+            (System::Cloudflare, None) => panic!("the fake was not started"),
+        }
+    }
+
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn Backend>> {
+        Ok(match self {
+            Self::Memory { stores, clock } => {
+                let new = || MemoryStore::with_config(MemoryConfig::new().with_clock(Arc::new(clock.clone())));
+                Arc::new(stores.lock().unwrap().entry(namespace.to_owned()).or_insert_with(new).clone())
+            }
+            Self::Sqlite { folder, clock } => {
+                let config = SqliteConfig::new(folder.path().join("layers.db")).with_namespace(namespace);
+                let config = config.with_durability(Durability::Normal).with_clock(Arc::new(clock.clone()));
+                Arc::new(SqliteStore::open(config).await?)
+            }
+            Self::Cloudflare { running, ids } => {
+                let mut ids = ids.lock().await;
+                if !ids.contains_key(namespace) {
+                    ids.insert(namespace.to_owned(), running.make_namespace(namespace).await);
+                }
+                Arc::new(running.backend(TOKEN, &ids[namespace]))
+            }
+        })
+    }
+}
+
+struct Places {
+    first: Place,
+    second: Place,
+    join: Join,
+}
+
+impl Places {
+    async fn open(&self, namespace: &str) -> Result<Store> {
+        Ok((self.join)(self.first.open(namespace).await?, self.second.open(namespace).await?))
+    }
+}
+
+#[async_trait]
+impl Harness for Pair {
+    async fn open(&self) -> Result<Fixture> {
+        let is_on_fake = [self.first, self.second].contains(&System::Cloudflare);
+        let running = if is_on_fake { Some(Running::start(|inner, _| inner).await) } else { None };
+        let clocks = running.as_ref().map(|running| running.clocks.clone());
+        let one = clock();
+        let embedded = match &clocks {
+            Some(BothClocks { client, .. }) if self.by_client_clock => client,
+            Some(BothClocks { system, .. }) => system,
+            None => &one,
+        };
+        let places = Arc::new(Places {
+            first: Place::start(self.first, embedded, running.as_ref()).await,
+            second: Place::start(self.second, embedded, running.as_ref()).await,
+            join: self.join,
+        });
+        let (again, other) = (Arc::clone(&places), Arc::clone(&places));
+        let fixture = Fixture::new(places.open(MAIN).await?)
+            .with_reopen(move || {
+                let places = Arc::clone(&again);
+                async move { places.open(MAIN).await }
+            })
+            .with_namespaces(move |name| {
+                let places = Arc::clone(&other);
+                async move { places.open(&name).await }
+            });
+        Ok(match (clocks, running) {
+            (Some(clocks), Some(running)) => {
+                let fixture = fixture.with_client_clock(clocks.client.clone()).with_time(clocks);
+                let fixture = fixture.with_secret(TOKEN, || logs::seen(TOKEN));
+                // Where every call comes to the fake, and in the end is its own.
+                let is_in_front = self.first == System::Cloudflare && self.by_client_clock;
+                let fixture = if is_in_front { fixture.with_faults(running.server.clone()) } else { fixture };
+                fixture.with_guard(running)
+            }
+            _ => fixture.with_client_clock(one.clone()).with_time(one),
+        })
+    }
+}
+
+/// Runs the suite over a pair.
+///
+/// # Panics
+/// When a case fails, and when one that passes with `bare` in front does not apply and is not among `lost`, or the other
+/// way round.
+pub(crate) async fn check(name: &str, pair: Pair, bare: Join, lost: &[&str]) {
+    let bare = run_all(&Pair { join: bare, ..pair }).await;
+    let report = run_all(&pair).await;
+    let totals = report.to_string();
+    let last = totals.lines().last().unwrap_or_default();
+    // Past the test runner's capture: the figures of the README. If it cannot be written, nobody reads.
+    let _ = writeln!(std::io::stderr(), "{name} over {:?} and {:?}: {last}", pair.first, pair.second);
+    let complaint = |(case, outcome): &(&'static kv_conformance::Case, Outcome)| {
+        let passes_bare = bare.outcome(case.name()) == Some(&Outcome::Passed);
+        let is_lost = lost.contains(&case.name());
+        match outcome {
+            Outcome::Passed if is_lost => Some(format!("{}: passes, and is listed as lost", case.name())),
+            Outcome::NotApplicable(_) if passes_bare && !is_lost => {
+                Some(format!("{}: {outcome}; it passes without the layer", case.name()))
+            }
+            outcome if !outcome.is_ok() => Some(format!("{}: {outcome}", case.name())),
+            _ => None,
+        }
+    };
+    let complaints: Vec<String> = report.results().iter().filter_map(complaint).collect();
+    assert!(complaints.is_empty(), "{name} over {:?} and {:?}:\n{}", pair.first, pair.second, complaints.join("\n"));
+}
