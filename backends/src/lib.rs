@@ -6,6 +6,8 @@ pub mod _guide;
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
+#[cfg(all(feature = "layers", feature = "memory"))]
+mod like;
 
 pub use kv_api;
 pub use kv_api::{
@@ -20,6 +22,9 @@ pub use kv_backendless as backendless;
 #[cfg(feature = "cloudflare")]
 #[doc(inline)]
 pub use kv_cloudflare as cloudflare;
+#[cfg(feature = "layers")]
+#[doc(inline)]
+pub use kv_layers as layers;
 #[cfg(feature = "memory")]
 #[doc(inline)]
 pub use kv_memory as memory;
@@ -83,6 +88,10 @@ pub const fn schemes() -> &'static [&'static str] {
 /// options more: `best_effort=true` is [`Store::allow_best_effort`] (default: `false`), `min_ttl=round_up` is
 /// [`Store::with_min_ttl`] (default: `reject`).
 ///
+/// `memory:?like=cloudflare` is a store in memory that behaves like Workers KV, so that a test fails where production
+/// would: it refuses, limits and hides as that system does, and has its race windows. With `stale_reads=3` the next
+/// three reads of a key after a change are old. It needs the feature `layers` and that of the system; see `Like` there.
+///
 /// # Errors
 /// `InvalidArgument` for what is not a store URL of that backend; with [`Reason::UnknownScheme`] when the scheme names
 /// no backend, or one whose feature is off in this build: the message names the feature. `Misconfigured` outside a
@@ -142,7 +151,17 @@ pub async fn open_backend(url: &str) -> Result<Arc<dyn Backend>> {
 async fn open_at(url: StoreUrl) -> Result<Arc<dyn Backend>> {
     match url.scheme() {
         #[cfg(feature = "memory")]
-        "memory" => Ok(Arc::new(memory::MemoryStore::with_config(memory::MemoryConfig::from_url(url)?))),
+        "memory" => {
+            let mut url = url;
+            #[cfg(feature = "layers")]
+            let like = like::Options::take(&mut url)?;
+            #[cfg(not(feature = "layers"))]
+            refuse_like(&mut url)?;
+            let store = Arc::new(memory::MemoryStore::with_config(memory::MemoryConfig::from_url(url)?));
+            #[cfg(feature = "layers")]
+            let store = like.layer(store);
+            Ok(store)
+        }
         #[cfg(feature = "sqlite")]
         "sqlite" => {
             let config = sqlite::SqliteConfig::from_url(url)?;
@@ -225,6 +244,17 @@ fn require_runtime(scheme: &'static str) -> Result<()> {
         let message = format!("a {scheme} store needs a tokio runtime with time and I/O: open and use it inside one");
         Error::new(ErrorKind::Misconfigured, message)
     })
+}
+
+/// What imitates another system is not in this build.
+#[cfg(all(feature = "memory", not(feature = "layers")))]
+fn refuse_like(url: &mut StoreUrl) -> Result<()> {
+    let given = ["like", "stale_reads"].map(|option| url.take_option(option).is_some());
+    if given.contains(&true) {
+        let message = "the options like and stale_reads are not built in: enable the feature \"layers\" of kv-backends";
+        return Err(Error::invalid(Reason::UnknownOption, message));
+    }
+    Ok(())
 }
 
 /// The backend exists, but not in this build.

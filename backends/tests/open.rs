@@ -66,6 +66,8 @@ async fn err_2_no_part_of_a_url_is_shown_wherever_a_secret_stands() {
             "//host/a?hunter2",
             "//host/a?best_effort=hunter2",
             "//host/a?min_ttl=hunter2",
+            "?like=hunter2",
+            "?like=cloudflare&stale_reads=hunter2",
             "//host/a?namespace=hunter2:/hunter2&hunter2=1",
             "//host/a?base_url=hunter2",
             "//host/a?base_url=ftp://host/hunter2",
@@ -201,4 +203,14 @@ async fn a_backend_is_opened_by_its_url_and_a_choice_of_a_handle_is_refused() {
         assert!(error.to_string().contains(named), "{error}");
     }
     assert_eq!(open_backend("gopher:x").await.unwrap_err().reason(), Some(&Reason::UnknownScheme));
+}
+
+#[cfg(all(feature = "memory", not(feature = "layers")))]
+#[tokio::test]
+async fn what_memory_cannot_be_like_without_layers_names_the_feature() {
+    for url in ["memory:?like=cloudflare", "memory:?stale_reads=1"] {
+        let error = refusal(url).await;
+        assert_eq!(error.reason(), Some(&Reason::UnknownOption));
+        assert!(error.to_string().contains("\"layers\""), "{error}");
+    }
 }

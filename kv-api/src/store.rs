@@ -164,8 +164,10 @@ impl Store {
 
     /// A handle that offers only what all of these capabilities offer too (CAP-4): every limit the tighter, every
     /// capability the weaker; what the others do not report is hidden (`Stored`, `Accepted`, expiry `Unknown`, no
-    /// version, no metadata). A program tested on it meets the refusals and limits of those systems. It does not meet
-    /// their staleness, their races or their failures: test those on the systems themselves.
+    /// version, no metadata). A program tested on it meets the refusals and limits of those systems, and nothing more:
+    /// a read is as new, and a condition as certain, as here. The layer `Like` of kv-layers, which is
+    /// `memory:?like=SYSTEM` as a URL, imitates their race windows and stale reads too. Failures, time-outs and rates are
+    /// neither's: test those on the systems themselves.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
