@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{Backend, Layer, ManualClock, RequestRate, Stack};
-use kv_layers::{Intercept, Intercepted, RateLimited, Traced};
+use kv_layers::{Compressed, Intercept, Intercepted, RateLimited, Traced};
 
 struct Nothing;
 impl Intercept for Nothing {}
@@ -18,6 +18,7 @@ fn stack(time: &ManualClock) -> Stack {
     Stack::new()
         .with(Traced::new().with_timer(Arc::new(time.clone())))
         .with(Intercepted::new(Nothing))
+        .with(Compressed::new())
         .with(RateLimited::new(rate).with_burst(NonZeroU32::new(3).unwrap()))
 }
 
@@ -34,6 +35,7 @@ fn a_stack_prints_its_layers() {
     let time = ManualClock::new(kv_api::Timestamp::UNIX_EPOCH);
     assert_eq!(
         stack(&time).to_string(),
-        "traced > intercepted > rate_limited(1000000 in 1s, 3 at once, wait at most 10s)"
+        "traced > intercepted > compressed(zstd level 3, from 1024 bytes) > rate_limited(1000000 in 1s, 3 at once, wait at \
+         most 10s)"
     );
 }
