@@ -39,6 +39,17 @@ impl<C: Codec> Coded<C> {
             found => Ok(found),
         }
     }
+
+    /// Whether there is an entry, which can then be read.
+    async fn look(&self, key: &str, fields: Fields) -> Result<bool> {
+        let look = Resolver::new(self.inner.capabilities()).read(key, fields)?;
+        // A look changes nothing, so its outcome is never unknown.
+        let seen = self.read(look).await.map_err(|error| match error.retry() {
+            Retry::OutcomeUnknown => error.with_retry(Retry::Safe),
+            _ => error,
+        })?;
+        Ok(seen.is_some())
+    }
 }
 
 #[async_trait]
@@ -105,8 +116,12 @@ impl<C: Codec> Backend for Coded<C> {
         self.inner.write_all_or_nothing(writes).await
     }
 
+    /// Looks first, as [`get_and_delete`](Self::get_and_delete) does: what cannot be read keeps its expiry.
     async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
         let (key, fields) = (touch.key().to_owned(), touch.fields());
+        if !self.look(&key, fields).await? {
+            return Ok(None);
+        }
         let found = self.inner.touch(touch).await?;
         self.decoded(&key, found, fields)
     }
@@ -114,13 +129,7 @@ impl<C: Codec> Backend for Coded<C> {
     /// Looks first: what cannot be read stays where it is. What is taken then is what is there then.
     async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
         let (key, fields) = (get_and_delete.key().to_owned(), get_and_delete.fields());
-        let look = Resolver::new(self.inner.capabilities()).read(&*key, fields)?;
-        // A look changes nothing, so its outcome is never unknown.
-        let seen = self.read(look).await.map_err(|error| match error.retry() {
-            Retry::OutcomeUnknown => error.with_retry(Retry::Safe),
-            _ => error,
-        })?;
-        if seen.is_none() {
+        if !self.look(&key, fields).await? {
             return Ok(None);
         }
         let taken = self.inner.get_and_delete(get_and_delete).await?;

@@ -192,6 +192,41 @@ async fn val_7_a_plain_value_is_no_value_unless_it_is_allowed() {
     assert_eq!(store.get("plain").await.unwrap(), Some(Value::from("of ours")));
 }
 
+/// Whatever the reason, such as a key that this program does not have.
+#[tokio::test]
+async fn val_7_what_cannot_be_read_is_neither_touched_nor_deleted() {
+    let (store, inner) = stores(&encrypted());
+    let other = inner.layer(&Encrypted::new(key("k2", 2)));
+    for (name, kind) in [
+        ("plain", ErrorKind::WrongType),
+        ("cut", ErrorKind::Protocol),
+        ("moved", ErrorKind::Protocol),
+        ("of another key", ErrorKind::Unauthorized),
+    ] {
+        match kind {
+            ErrorKind::WrongType => drop(inner.set(name, "of another client").await.unwrap()),
+            ErrorKind::Unauthorized => drop(other.set(name, "sealed").await.unwrap()),
+            _ => {
+                store.set("source", "sealed").await.unwrap();
+                let sealed = inner.get("source").await.unwrap().unwrap().into_bytes();
+                let length = if name == "cut" { sealed.len() - 1 } else { sealed.len() };
+                inner.set(name, sealed.slice(..length)).await.unwrap();
+            }
+        }
+        let before = inner.get_entry(name).await.unwrap().unwrap();
+        let minute = std::time::Duration::from_secs(60);
+        for error in [
+            store.get(name).touch(minute).await.unwrap_err(),
+            store.get_entry(name).touch(minute).await.unwrap_err(),
+            store.get_and_delete(name).await.unwrap_err(),
+        ] {
+            assert_eq!((error.kind(), error.key()), (kind, Some(name)));
+        }
+        assert_eq!(inner.get_entry(name).await.unwrap(), Some(before), "{name}");
+    }
+    assert_eq!(store.get("missing").touch(std::time::Duration::from_secs(60)).await.unwrap(), None);
+}
+
 #[tokio::test]
 async fn cap_1_counters_cannot_be_sealed() {
     let (store, _) = stores(&encrypted());
