@@ -216,6 +216,12 @@ impl<'h> Context<'h> {
         }
     }
 
+    /// A handle that has read nothing yet, where the harness opens one. After writes through several handles it sees the
+    /// last of them also where each may answer with what it has read before (SET-7).
+    pub(crate) async fn unread(&self) -> Result<Store, Stop> {
+        Ok(self.reopened().await?.unwrap_or_else(|| self.store().clone()))
+    }
+
     /// A second handle to the same data; without one the case ends.
     pub(crate) async fn reopen(&self) -> Result<Store, Stop> {
         match self.reopened().await? {

@@ -2,6 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
+#[cfg(feature = "cached")]
+mod cached;
 mod call;
 #[cfg(any(feature = "compressed", feature = "encrypted"))]
 mod carrier;
@@ -27,6 +29,8 @@ mod shown;
 #[cfg(feature = "traced")]
 mod traced;
 
+#[cfg(feature = "cached")]
+pub use cached::Cached;
 pub use call::{Operation, Outcome};
 #[cfg(feature = "compressed")]
 pub use compressed::Compressed;

@@ -118,10 +118,11 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
         }
 
         faults.inject(fault, FOR_EVER);
+        // Of a key that nothing is known of, so that a request has to be sent.
         let mut reads = vec![
-            ("get", store.get(&there).await.map(drop)),
-            ("get_entry", store.get_entry(&there).await.map(drop)),
-            ("exists", store.exists(&there).await.map(drop)),
+            ("get", store.get(&new).await.map(drop)),
+            ("get_entry", store.get_entry(&new).await.map(drop)),
+            ("exists", store.exists(&new).await.map(drop)),
             ("get_many", store.get_many([&*there, &*new]).await.map(drop)),
         ];
         if cx.declares(Feature::List) {

@@ -500,7 +500,7 @@ pub(crate) async fn set_6_compare_and_set_loops_lose_nothing(cx: &Context<'_>) -
     for result in race((0..LOOPS).map(raise).collect()).await? {
         result?;
     }
-    cx.expect(&key, values.last(), "after all steps of all loops").await
+    cx.expect_through(&cx.unread().await?, &key, values.last(), "after all steps of all loops").await
 }
 
 /// SET-6: what is declared as best effort is refused until the caller opts in, for the handle or the request.

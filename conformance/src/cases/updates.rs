@@ -148,7 +148,7 @@ pub(crate) async fn set_9_concurrent_updates_lose_nothing(cx: &Context<'_>) -> C
     for result in race((0..CALLERS).map(raise).collect()).await? {
         result?;
     }
-    cx.expect(&key, values.last(), "after all steps of all callers").await
+    cx.expect_through(&cx.unread().await?, &key, values.last(), "after all steps of all callers").await
 }
 
 /// SET-9: an unknown outcome ends an update as unknown.

@@ -277,8 +277,9 @@ pub(crate) async fn val_5_foreign_data_is_readable(cx: &Context<'_>) -> CaseResu
     let Some(write) = &cx.fixture.write_foreign else {
         return not_applicable("the harness has no other client to write with");
     };
-    let key = cx.key("k");
-    for text in ODD_TEXTS.iter().copied().chain(["plain", ""]) {
+    for (number, text) in ODD_TEXTS.iter().copied().chain(["plain", ""]).enumerate() {
+        // Another one for each: when a store sees that others have replaced a value is left open (SET-7).
+        let key = cx.key(&format!("k{number}."));
         write(key.clone(), text.to_owned()).await?;
         let found = cx.store().get(&key).await?;
         let same = match &found {
