@@ -20,6 +20,8 @@ pages! {
     leases: "memory";
     flags: "memory";
     encryption: "memory";
+    testing: "cloudflare" "layers" "memory";
+    many_machines: "memory";
     adapter: "memory";
     layer: "memory";
 }
