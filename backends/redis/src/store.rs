@@ -26,9 +26,9 @@ use crate::list::Place;
 use crate::progress::{Progress, lost_track};
 use crate::servers::{Servers, Step};
 use crate::tls;
-use crate::wire::command::{self, Command, wire_bytes};
+use crate::wire::command::{self, Change, Command, wire_bytes};
 use crate::wire::key::starts_with_pattern;
-use crate::wire::reply;
+use crate::wire::reply::{self, ReadAndChanged};
 use crate::wire::slot::slot_of;
 use crate::wire::value::{encode, version};
 
@@ -45,6 +45,9 @@ const SCAN_COUNT_MAX: usize = 1000;
 
 /// How many steps a page takes at most. One that finds fewer keys is shorter, and the list goes on with the next.
 const SCANS_MAX: usize = 512;
+
+/// How often a read that changes tries again, because what it could not change at first has changed meanwhile.
+const READ_AND_CHANGE_STEPS_MAX: u32 = 16;
 
 /// A store on a Redis server: the keys of one database, or those of one namespace in it.
 ///
@@ -142,6 +145,27 @@ impl RedisStore {
     ) -> Result<Reply<T>> {
         let attempt = || async { read(self.attempt(command()).await?) };
         self.remote.call().send_body(idempotency, || (body_bytes, attempt())).await
+    }
+
+    /// Reads an entry and changes it in one step. What may be of a newer version is left alone at first; when it turns
+    /// out that it can be read, a second step changes it, if it is still the same.
+    async fn read_and_change(&self, key: &str, fields: Fields, change: Change) -> Result<Option<Entry>> {
+        let key = self.full_key(key);
+        let call = self.remote.call();
+        let mut readable = String::new();
+        for _ in 0..READ_AND_CHANGE_STEPS_MAX {
+            let attempt = || async {
+                let reply = self.attempt(command::read_and_change(&key, change, &readable)).await?;
+                reply::read_and_changed(reply, fields, &self.scope)
+            };
+            match call.send(Idempotency::NonIdempotent, attempt).await?.answer {
+                ReadAndChanged::Done(entry) => return Ok(entry),
+                ReadAndChanged::Left(digest) => readable = digest,
+            }
+        }
+        let contended = Reason::Contended { attempts: READ_AND_CHANGE_STEPS_MAX };
+        let message = "other writers changed the entry each time between two steps";
+        Err(Error::new(ErrorKind::Unavailable, message).with_reason(contended).with_retry(Retry::Safe))
     }
 
     /// One attempt of several commands, as [`attempt`](Self::attempt) makes one of one.
@@ -480,17 +504,11 @@ impl Backend for RedisStore {
     }
 
     async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
-        let key = self.full_key(touch.key());
-        let command = || command::touch(&key, &touch);
-        let answer = |reply| reply::read_and_changed(reply, touch.fields(), &self.scope);
-        Ok(self.send(Idempotency::NonIdempotent, 0, command, answer).await?.answer)
+        self.read_and_change(touch.key(), touch.fields(), Change::Expiry(touch.expiry())).await
     }
 
     async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
-        let key = self.full_key(get_and_delete.key());
-        let command = || command::get_and_delete(&key);
-        let answer = |reply| reply::read_and_changed(reply, get_and_delete.fields(), &self.scope);
-        Ok(self.send(Idempotency::NonIdempotent, 0, command, answer).await?.answer)
+        self.read_and_change(get_and_delete.key(), get_and_delete.fields(), Change::Delete).await
     }
 
     async fn ping(&self) -> Result<()> {

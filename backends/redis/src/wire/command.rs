@@ -1,7 +1,7 @@
 //! What is asked of the server, as commands.
 
 use kv_api::{
-    Condition, Delete, Error, ErrorKind, Expire, Expiry, Fields, Increment, Result, Timestamp, Touch, Version, Write,
+    Condition, Delete, Error, ErrorKind, Expire, Expiry, Fields, Increment, Result, Timestamp, Version, Write,
 };
 use redis::{Arg, Cmd, ToRedisArgs};
 
@@ -181,14 +181,24 @@ fn ending(command: Command, expiry: Option<(&'static str, i64)>) -> Command {
     }
 }
 
-/// Reads an entry and gives it another expiry.
-pub(crate) fn touch(key: &[u8], touch: &Touch<'_>) -> Command {
-    ending(Command::of_script(Script::ReadAndChange, &[key], 2, 24), set_expiry(touch.expiry()))
+/// What is done to an entry in the step that reads it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    Expiry(Expiry),
+    Delete,
 }
 
-/// Reads an entry and deletes it.
-pub(crate) fn get_and_delete(key: &[u8]) -> Command {
-    Command::of_script(Script::ReadAndChange, &[key], 0, 0)
+/// Reads an entry and changes it. What may be of a newer version is left alone, unless its digest is `readable`.
+pub(crate) fn read_and_change(key: &[u8], change: Change, readable: &str) -> Command {
+    let command = Command::of_script(Script::ReadAndChange, &[key], 3, readable.len() + 40).arg(readable);
+    match change {
+        Change::Delete => command.arg("UNLINK"),
+        Change::Expiry(expiry) => match set_expiry(expiry) {
+            None => command.arg("PERSIST"),
+            Some(("PXAT", millis)) => command.arg("PEXPIREAT").arg(millis),
+            Some((_, millis)) => command.arg("PEXPIRE").arg(millis),
+        },
+    }
 }
 
 /// Changes the expiry of an entry.
@@ -331,9 +341,13 @@ mod tests {
         let ttl = TouchOptions::new(Duration::from_micros(1_001));
         let resolved = Resolver::new(&CAPABILITIES).touch("k", Fields::Value, ttl, &clock()).unwrap();
         let script = format!("EVALSHA {} 1 k", Script::ReadAndChange.hash());
-        assert_eq!(words(&touch(b"k", &resolved)).join(" "), format!("{script} PX 2"));
-        assert_eq!(words(&get_and_delete(b"k")).join(" "), script);
-        assert!(!only_reads(&get_and_delete(b"k").cmd));
+        let words_of = |change, readable| words(&read_and_change(b"k", change, readable)).join(" ");
+        assert_eq!(words_of(Change::Expiry(resolved.expiry()), ""), format!("{script}  PEXPIRE 2"));
+        let at = Expiry::At(Timestamp::from_unix_millis(NOW));
+        assert_eq!(words_of(Change::Expiry(at), "abc"), format!("{script} abc PEXPIREAT {}", NOW - 1));
+        assert_eq!(words_of(Change::Expiry(Expiry::Never), ""), format!("{script}  PERSIST"));
+        assert_eq!(words_of(Change::Delete, ""), format!("{script}  UNLINK"));
+        assert!(!only_reads(&read_and_change(b"k", Change::Delete, "").cmd));
     }
 
     #[test]

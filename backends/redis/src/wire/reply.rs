@@ -6,7 +6,7 @@ use redis::Value as Reply;
 
 use super::command::expiry_of;
 use super::error::refusal;
-use super::value::{decode, version};
+use super::value::{decode, digest, version};
 
 /// A reply that no document of the server knows for this command.
 pub(crate) fn unexpected() -> Error {
@@ -68,15 +68,31 @@ pub(crate) fn read(reply: Reply, fields: Fields, scope: &str) -> Result<Option<E
     }
 }
 
-/// The answer to [`touch`](super::command::touch) and [`get_and_delete`](super::command::get_and_delete).
-pub(crate) fn read_and_changed(reply: Reply, fields: Fields, scope: &str) -> Result<Option<Entry>> {
-    let mut parts = array(reply, 2)?.into_iter();
-    let (Some(stored), Some(expiry)) = (parts.next(), parts.next()) else { return Err(unexpected()) };
-    let Some(stored) = string(stored)? else { return Ok(None) };
-    match fields {
-        Fields::Value => value_entry(stored).map(Some),
-        _ => entry(stored, expiry, scope).map(Some),
+/// What became of [`read_and_change`](super::command::read_and_change).
+#[derive(Debug, PartialEq)]
+pub(crate) enum ReadAndChanged {
+    Done(Option<Entry>),
+    /// Nothing was changed. The value can be read; this is its digest.
+    Left(String),
+}
+
+/// The answer to [`read_and_change`](super::command::read_and_change).
+pub(crate) fn read_and_changed(reply: Reply, fields: Fields, scope: &str) -> Result<ReadAndChanged> {
+    let mut parts = array(reply, 3)?.into_iter();
+    let (Some(stored), Some(expiry), Some(done)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(unexpected());
+    };
+    let stored = string(stored)?;
+    if !flag(done)? {
+        let stored = stored.ok_or_else(unexpected)?;
+        let digest = digest(&stored);
+        return decode(stored).map(|_| ReadAndChanged::Left(digest));
     }
+    let entry = stored.map(|stored| match fields {
+        Fields::Value => value_entry(stored),
+        _ => entry(stored, expiry, scope),
+    });
+    entry.transpose().map(ReadAndChanged::Done)
 }
 
 /// The answer to [`read_values`](super::command::read_values).
@@ -237,12 +253,21 @@ mod tests {
         assert_eq!(read(lasting, Fields::All, "s").unwrap().unwrap().expiry(), EntryExpiry::Never);
         let gone = Reply::Array(vec![Reply::Nil, Reply::Nil]);
         assert_eq!(read(gone.clone(), Fields::All, "s").unwrap(), None);
+        let changed = |stored, expiry, done| Reply::Array(vec![stored, expiry, Reply::Int(done)]);
         for fields in [Fields::Value, Fields::All] {
-            assert_eq!(read_and_changed(gone.clone(), fields, "s").unwrap(), None);
-            let found = Reply::Array(vec![bulk("v"), Reply::Int(999)]);
-            let entry = read_and_changed(found, fields, "s").unwrap().unwrap();
+            let read = |reply| read_and_changed(reply, fields, "s");
+            assert_eq!(read(changed(Reply::Nil, Reply::Nil, 1)).unwrap(), ReadAndChanged::Done(None));
+            let found = read(changed(bulk("v"), Reply::Int(999), 1)).unwrap();
+            let ReadAndChanged::Done(Some(entry)) = found else { panic!("it was changed") };
             assert_eq!((entry.value(), entry.version().is_some()), (&Value::from("v"), fields == Fields::All));
-            assert!(is_unexpected(read_and_changed(bulk("v"), fields, "s")));
+            let left = read(changed(bulk("v"), Reply::Int(999), 0)).unwrap();
+            assert_eq!(left, ReadAndChanged::Left(digest(b"v")));
+            let newer = read(changed(bulk(r#"{"$kv-envelope":2}"#), Reply::Int(-1), 0)).unwrap_err();
+            assert_eq!((newer.kind(), newer.is_outcome_unknown()), (ErrorKind::Protocol, false));
+            for odd in [gone.clone(), bulk("v"), changed(Reply::Nil, Reply::Nil, 0), changed(bulk("v"), Reply::Nil, 2)]
+            {
+                assert!(is_unexpected(read(odd)));
+            }
         }
     }
 

@@ -93,7 +93,13 @@ pub(crate) async fn val_7_nothing_but_a_set_and_a_delete_touches_another_type() 
 pub(crate) async fn env_3_what_a_newer_version_wrote_is_neither_touched_nor_taken() {
     let system = System::lease().await.unwrap();
     let store = system.store().await;
-    for newer in [r#"{"$kv-envelope":2}"#, r#"{"$kv-envelope":10,"kind":"text","value":"v"}"#] {
+    for newer in [
+        r#"{"$kv-envelope":2}"#,
+        r#"{"$kv-envelope":10,"kind":"text","value":"v"}"#,
+        r#" { "kind": "text", "$kv-envelope": 2.0 }"#,
+        r#"{"\u0024kv-envelope":2}"#,
+        r#"{"$kv-envelope":1,"kind":"text","value":"v","metadata":{"$kv-envelope":2}}"#,
+    ] {
         system.ask(&["SET", &foreign("k"), newer]).await;
         assert_eq!(store.get("k").touch(Duration::from_secs(60)).await.unwrap_err().kind(), ErrorKind::Protocol);
         assert_eq!(store.get_entry("k").touch(Duration::from_secs(60)).await.unwrap_err().kind(), ErrorKind::Protocol);
@@ -108,6 +114,26 @@ pub(crate) async fn env_3_what_a_newer_version_wrote_is_neither_touched_nor_take
         assert_eq!(store.get("k").touch(Duration::from_secs(60)).await.unwrap(), Some(Value::from(text)));
         assert_eq!(store.get_and_delete("k").await.unwrap(), Some(Value::from(text)));
         assert_eq!(system.ask(&["EXISTS", &foreign("k")]).await.as_integer(), Some(0));
+    }
+}
+
+pub(crate) async fn get_4_a_text_that_begins_like_a_newer_envelope_is_taken_once() {
+    let system = System::lease().await.unwrap();
+    let store = system.store().await;
+    let minute = Duration::from_secs(60);
+    for text in [
+        r#"{"$kv-envelope":2"#,
+        r#"{"$kv-envelope":2.5}"#,
+        r#"{"$kv-envelope":2 no JSON}"#,
+        r#" {"\u0024kv-envelope":"2"}"#,
+        r#"{"$kv-envelope":1,"kind":"text","value":"$kv-envelope"}"#,
+        r#"{"é":"\u00e9"}"#,
+    ] {
+        store.set("k", text).await.unwrap();
+        assert_eq!(store.get("k").touch(minute).await.unwrap(), Some(Value::from(text)));
+        assert!(system.ask(&["PTTL", &foreign("k")]).await.as_integer().unwrap() > 0, "{text} was not touched");
+        assert_eq!(store.get_and_delete("k").await.unwrap(), Some(Value::from(text)));
+        assert_eq!(store.get_and_delete("k").await.unwrap(), None, "{text} was taken twice");
     }
 }
 

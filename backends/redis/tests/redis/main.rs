@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         foreign::val_5_what_other_clients_wrote_reads_as_it_is,
         foreign::val_7_nothing_but_a_set_and_a_delete_touches_another_type,
         foreign::env_3_what_a_newer_version_wrote_is_neither_touched_nor_taken,
+        foreign::get_4_a_text_that_begins_like_a_newer_envelope_is_taken_once,
         foreign::ns_1_namespaces_do_not_show_through_each_other,
         hostile::batch_6_an_answer_that_cannot_be_read_is_a_protocol_error_in_a_pipeline_too,
         hostile::err_6_what_nobody_asked_for_reaches_nobody,

@@ -1,15 +1,18 @@
--- KEYS: the key. ARGV: how it ends, PX and a ttl or PXAT and a time; nothing where it is to be deleted. The value with
--- its expiry: the new one, or that of what was deleted. What a newer version of this library has put into an envelope
--- is left as it is: the caller cannot read it.
-local value = redis.call('GET', KEYS[1])
-if not value then return {false, false} end
-local expiry = redis.call('PEXPIRETIME', KEYS[1])
-local envelope = value:match('^{"%$kv%-envelope":(%d+)')
-if envelope and tonumber(envelope) > 1 then return {value, expiry} end
-if ARGV[1] then
-    redis.call(ARGV[1] == 'PX' and 'PEXPIRE' or 'PEXPIREAT', KEYS[1], ARGV[2])
-    expiry = redis.call('PEXPIRETIME', KEYS[1])
-else
-    redis.call('UNLINK', KEYS[1])
+-- KEYS: the key. ARGV: the digest of a value that the caller can read, or nothing; what changes the key (PEXPIRE,
+-- PEXPIREAT, PERSIST or UNLINK); and the ttl or time. The value, its expiry (the new one, or that of what was deleted),
+-- and 1; or 0 in its place where nothing was changed. That is so for what a newer version of this library may have put
+-- into an envelope, unless it is the value that the caller has read already.
+local function may_be_newer(value)
+    if not value:find('^%s*{') then return false end
+    local _, known = value:find('^{"%$kv%-envelope":1,')
+    return value:find('$kv-envelope', (known or 0) + 1, true) or value:find('\\u', 1, true)
 end
-return {value, expiry}
+local value = redis.call('GET', KEYS[1])
+if not value then return {false, false, 1} end
+local expiry = redis.call('PEXPIRETIME', KEYS[1])
+if may_be_newer(value) and redis.sha1hex(value) ~= ARGV[1] then return {value, expiry, 0} end
+redis.call(ARGV[2], KEYS[1], unpack(ARGV, 3))
+if ARGV[2] ~= 'UNLINK' then expiry = redis.call('PEXPIRETIME', KEYS[1]) end
+-- A time that is past has ended it.
+if expiry == -2 then return {false, false, 1} end
+return {value, expiry, 1}
