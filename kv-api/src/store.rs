@@ -373,7 +373,9 @@ impl Store {
     /// times unless [`attempts`](Update::attempts) says otherwise; so the closure may be called several times, and
     /// should do nothing but compute. Where the closure gives `None` the entry stays as it is.
     ///
-    /// Metadata and expiry stay, unless the request gives others. A new entry has neither.
+    /// Metadata and expiry stay as they were read, unless the request gives others. A new entry has neither. An
+    /// [`expire`](Self::expire) or [`touch`](Get::touch) of another caller meanwhile is undone, since it changes no
+    /// version; where that matters, give the request the expiry.
     ///
     /// # Errors
     /// `Unsupported` where the store has no versions, and where it does not report when an entry ends and the request

@@ -84,6 +84,40 @@ async fn set_9_only_a_new_entry_gets_the_ttl_for_new_ones() {
 }
 
 #[tokio::test]
+async fn set_9_a_ttl_for_new_entries_is_judged_before_anything_is_sent() {
+    let (store, _) = memory();
+    store.set("k", 1).await.unwrap();
+    let changed = |_: Option<&Value>| -> Option<Value> { panic!("nothing was to be read") };
+    for key in ["k", "missing"] {
+        let error = store.update(key, changed).ttl_if_created(Duration::ZERO).await.unwrap_err();
+        assert_eq!((error.reason(), error.key()), (Some(&Reason::TtlZero), Some(key)));
+    }
+    static ENDLESS: Capabilities = BARE.with_if_version(Support::Native);
+    let script = Arc::new(Script::new(&ENDLESS, EntryExpiry::Never));
+    let update = Store::new(Arc::clone(&script));
+    let error = update.update("k", |_| Some(2)).ttl_if_created(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!((error.kind(), script.calls()), (ErrorKind::Unsupported, (0, 0)));
+    // The request's own expiry is the one that counts.
+    assert!(store.update("k", |_| Some(2)).ttl_if_created(Duration::ZERO).never().await.unwrap().is_written());
+}
+
+#[tokio::test]
+async fn set_9_an_update_that_other_writers_beat_at_last_is_contended() {
+    let (store, clock) = memory();
+    store.set("k", 1).ttl(Duration::from_secs(10)).await.unwrap();
+    let update = store.update("k", |old| {
+        if old.is_some() {
+            clock.advance(Duration::from_secs(10));
+        } else {
+            store.set("k", 3).now_or_never().unwrap().unwrap();
+        }
+        Some(2)
+    });
+    let error = update.attempts(2).await.unwrap_err();
+    assert_eq!((error.retry(), error.reason()), (Retry::Safe, Some(&Reason::Contended { attempts: 2 })));
+}
+
+#[tokio::test]
 async fn set_9_the_error_of_the_closure_is_the_callers_own() {
     #[derive(Debug, PartialEq)]
     enum Failure {

@@ -103,7 +103,7 @@ impl<'a, E: From<Error> + 'a> Update<'a, E> {
                     Ok(outcome) if outcome.is_written() => {
                         return Ok(UpdateOutcome::written(new, outcome.version().cloned()));
                     }
-                    Ok(_) => {}
+                    Ok(_) => ended = None,
                     // The entry has ended since it was read.
                     Err(error) if error.is_expired() && wish.keeps_expiry() => ended = Some(error),
                     // An unknown outcome too: a condition is never repeated blindly (SET-8).
@@ -132,8 +132,11 @@ impl Wish {
         if self.never && (self.options.ttl.is_some() || self.options.expire_at.is_some()) {
             return Err(Error::invalid(Reason::BothExpiries, "an expiry and \"never\" were given"));
         }
-        let clock = handle.backend().clock();
-        handle.resolver().check(key, Feature::IfVersion, &self.options, clock)?;
+        let mut options = self.options.clone();
+        if self.keeps_expiry() {
+            options.ttl = self.ttl_if_created;
+        }
+        handle.resolver().check(key, Feature::IfVersion, &options, handle.backend().clock())?;
         if self.keeps_expiry() && !handle.capabilities().expiry_read {
             self.expiry_not_reported(handle)?;
         }
