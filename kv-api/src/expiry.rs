@@ -155,17 +155,25 @@ impl ExpiryOptions {
     }
 }
 
-/// An expiry as it was resolved, and against which minimum: so that a wrapper's request is judged anew only where it
-/// differs. Judged twice by a clock that runs, an expiry of just the minimum would be refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// An expiry as it was resolved, and against which limits: so that a wrapper's request is judged anew only where it
+/// differs. Judged twice by a clock that runs, an expiry of just the minimum or up to the latest would be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Judged {
     expiry: Expiry,
     minimum: Duration,
+    latest: Timestamp,
+}
+
+/// No expiry.
+impl Default for Judged {
+    fn default() -> Self {
+        Self { expiry: Expiry::Never, minimum: Duration::ZERO, latest: Timestamp::YEAR_9999_END }
+    }
 }
 
 impl Judged {
-    pub(crate) const fn new(expiry: Expiry, capabilities: &Capabilities) -> Self {
-        Self { expiry, minimum: capabilities.expiry_min }
+    pub(crate) fn new(expiry: Expiry, capabilities: &Capabilities) -> Self {
+        Self { expiry, minimum: capabilities.expiry_min, latest: latest(capabilities) }
     }
 
     /// What `expiry` is for a backend with these capabilities (LAYER-2).
@@ -181,9 +189,15 @@ impl Judged {
             Expiry::At(at) => (None, Some(at)),
         };
         let options = ExpiryOptions { ttl, expire_at, ..ExpiryOptions::default() };
+        let holds = expiry == self.expiry && capabilities.expiry_min <= self.minimum;
+        let is_kept = |ttl| ceil_to(ttl, capabilities.expiry_resolution) == Some(ttl);
         let resolved = match expiry {
-            Expiry::At(at) if expiry == self.expiry && capabilities.expiry_min <= self.minimum => {
-                Expiry::At(kept_time(at, capabilities)?)
+            Expiry::At(at) if holds => Expiry::At(kept_time(at, capabilities)?),
+            Expiry::After(ttl) if holds && self.latest <= latest(capabilities) && is_kept(ttl) => {
+                if capabilities.ttl == Support::None {
+                    return Err(Error::unsupported(Feature::Ttl));
+                }
+                expiry
             }
             _ => options.resolve(capabilities, clock)?,
         };
@@ -245,6 +259,31 @@ mod tests {
     fn at_millis(millis_from_now: i64) -> ExpiryOptions {
         let at = Timestamp::from_unix_millis(NOW.as_unix_millis_floor() + millis_from_now);
         ExpiryOptions { expire_at: Some(at), ..ExpiryOptions::default() }
+    }
+
+    #[test]
+    fn layer_2_a_ttl_that_was_judged_is_not_judged_by_the_clock_again() {
+        let (capabilities, clock) = (whole_seconds(), ManualClock::new(NOW));
+        let seconds = Timestamp::YEAR_9999_END.saturating_since(NOW).as_secs();
+        let longest = ExpiryOptions { ttl: Some(Duration::from_secs(seconds)), ..ExpiryOptions::default() };
+        let expiry = longest.resolve(&capabilities, &clock).unwrap();
+        let judged = Judged::new(expiry, &capabilities);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(judged.resolve(expiry, &capabilities, &clock).unwrap(), (expiry, judged));
+        // What differs is.
+        let reason = |error: Error| error.reason().cloned();
+        let earlier = whole_seconds().with_expire_at_max(Timestamp::from_unix_seconds(2_000_000));
+        let error = judged.resolve(expiry, &earlier, &clock).unwrap_err();
+        assert!(matches!(reason(error), Some(Reason::ExpiryTooLate { .. })));
+        let longer = Expiry::After(Duration::from_secs(seconds + 1));
+        let error = judged.resolve(longer, &capabilities, &clock).unwrap_err();
+        assert!(matches!(reason(error), Some(Reason::ExpiryTooLate { .. })));
+        let coarse = whole_seconds().with_expiry_resolution(Duration::from_secs(60));
+        let second = Expiry::After(Duration::from_secs(1));
+        let judged = Judged::new(second, &capabilities);
+        assert_eq!(judged.resolve(second, &coarse, &clock).unwrap().0, Expiry::After(Duration::from_secs(60)));
+        let error = judged.resolve(second, &Capabilities::new("test"), &clock).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 
     #[test]
