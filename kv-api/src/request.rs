@@ -1,6 +1,6 @@
-//! Resolved requests: what an adapter receives. Only [`Resolver`](crate::Resolver) and `parts.rs` build them, so none can hold an
-//! invalid key, two expiries, an option that is not supported, an item above its limits, an empty batch, or one key
-//! twice (CHK-1).
+//! Resolved requests: what an adapter receives. Only [`Resolver`](crate::Resolver) and `parts.rs` build them, so none
+//! can hold an invalid key, two expiries, an option that is not supported, an item above its limits, an empty batch, or
+//! one key twice (CHK-1).
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;

@@ -191,8 +191,8 @@ macro_rules! counted {
 }
 
 /// One increment from zero or of what is there: `$3` by, which is in the range, `$4` and `$5` the range, `$6` whether
-/// an expiring entry may be counted in, `$7` the ttl of a new counter and `$8` its time. The row returned holds the new value. No row: refused, and [`COUNTER`] says
-/// why.
+/// an expiring entry may be counted in, `$7` the ttl of a new counter and `$8` its time. The row returned holds the new
+/// value. No row: refused, and [`COUNTER`] says why.
 pub(crate) const INCREMENT: &str = concat!(
     "INSERT INTO kv AS old (namespace, key, kind, version, expires_at, value) \
      VALUES ($1, $2, 1, nextval('kv_version'), ",

@@ -1,4 +1,5 @@
-//! What changes one key by a step: deletes, changes of the expiry, reads that change, counters. And deletes of many keys.
+//! What changes one key by a step: deletes, changes of the expiry, reads that change, counters. And deletes of many
+//! keys.
 
 use std::collections::HashMap;
 

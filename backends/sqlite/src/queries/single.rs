@@ -67,8 +67,8 @@ pub(crate) const TOUCH: &str = returning_entry!("UPDATE kv SET expires_at = $4")
 pub(crate) const GET_AND_DELETE: &str = returning_entry!("DELETE FROM kv");
 
 /// One increment. `$3` by, `$4` version, `$5` and `$6` the range, `$7` whether an expiring entry may be counted in,
-/// `$8` now, `$9` the expiry of a new counter. The row returned holds the new value. No row: refused, and [`COUNTER`] says why. A sum that overflows 64
-/// bits becomes a real number in SQLite, hence `typeof`.
+/// `$8` now, `$9` the expiry of a new counter. The row returned holds the new value. No row: refused, and [`COUNTER`]
+/// says why. A sum that overflows 64 bits becomes a real number in SQLite, hence `typeof`.
 pub(crate) const INCREMENT: &str = "INSERT INTO kv (namespace, key, kind, version, expires_at, metadata, value) \
      SELECT $1, $2, 1, $4, $9, NULL, CAST(CAST($3 AS TEXT) AS BLOB) \
      WHERE $3 BETWEEN $5 AND $6 OR EXISTS (SELECT 1 FROM kv WHERE namespace = $1 AND key = $2 \

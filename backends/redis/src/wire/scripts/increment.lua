@@ -1,6 +1,7 @@
 -- KEYS: the counter. ARGV: the step, the least and the greatest result, and 1 where an entry with an expiry may be
--- counted in; then, where a new counter ends, how: PX and a ttl or PXAT and a time. The new value as text, since a number of a script is a double; nil when it would be out of range; 0 for an
--- entry with an expiry where it may have none.
+-- counted in; then, where a new counter ends, how: PX and a ttl or PXAT and a time. The new value as text, since a
+-- number of a script is a double; nil when it would be out of range; 0 for an entry with an expiry where it may have
+-- none.
 local function less(a, b)
     local a_negative, b_negative = a:sub(1, 1) == '-', b:sub(1, 1) == '-'
     if a_negative ~= b_negative then return a_negative end
