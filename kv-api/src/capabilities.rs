@@ -574,8 +574,9 @@ impl Capabilities {
     ///
     /// ```
     /// use kv_api::{Capabilities, Methods, Support};
-    /// let counts = Capabilities::new("example").with_counters(Support::Native, 0, 9);
-    /// assert_eq!(counts.masked_by(Methods::NONE).counters, Support::None);
+    /// let counts = Capabilities::new("example").with_counters(Support::Native, 0, 9).with_counter_ttl(Support::Native);
+    /// let masked = counts.masked_by(Methods::NONE);
+    /// assert_eq!((masked.counters, masked.counter_ttl), (Support::None, Support::None));
     /// ```
     #[must_use]
     pub fn masked_by(mut self, methods: Methods) -> Self {
@@ -583,7 +584,9 @@ impl Capabilities {
             (&mut self.all_or_nothing, Method::WriteAllOrNothing),
             (&mut self.list, Method::List),
             (&mut self.counters, Method::Increment),
+            (&mut self.counter_ttl, Method::Increment),
             (&mut self.expire, Method::Expire),
+            (&mut self.expire_if_version, Method::Expire),
             (&mut self.touch, Method::Touch),
             (&mut self.get_and_delete, Method::GetAndDelete),
         ] {
