@@ -90,11 +90,7 @@ impl<K: KeyCodec, V: Serialize + DeserializeOwned> Namespace<K, V> {
 
     /// Sets a value, with the ttl of this view unless the request gives an expiry (SET-1).
     pub fn set<'a>(&'a self, key: &'a K, value: &V) -> Set<'a> {
-        let set = self.store.set_as(key.encode_key(), value);
-        match self.ttl {
-            Some(ttl) => set.ttl(ttl),
-            None => set,
-        }
+        self.store.set_as(key.encode_key(), value).default_ttl(self.ttl)
     }
 
     /// Deletes an entry (DEL-1).
@@ -116,18 +112,14 @@ impl<K: KeyCodec, V: Serialize + DeserializeOwned> Namespace<K, V> {
     }
 
     /// Reads a value, or loads and sets it, as [`Store::get_or_set_as`] does (GET-3). What is loaded has the ttl of
-    /// this view.
+    /// this view, unless the request gives an expiry.
     pub fn get_or_set<'a, E, F>(&'a self, key: &'a K, load: impl FnOnce() -> F + Send + 'a) -> GetOrSet<'a, V, E>
     where
         V: 'a,
         E: From<Error> + 'a,
         F: Future<Output = Result<V, E>> + Send + 'a,
     {
-        let call = self.store.get_or_set_as(key.encode_key(), load);
-        match self.ttl {
-            Some(ttl) => call.ttl(ttl),
-            None => call,
-        }
+        self.store.get_or_set_as(key.encode_key(), load).default_ttl(self.ttl)
     }
 
     /// All keys, as [`List::stream`](crate::calls::List::stream) gives them. It keeps the store by itself.

@@ -359,8 +359,8 @@ impl<'p> Resolver<'p> {
         if let Some(metadata) = &options.metadata {
             self.check_metadata(metadata, options.best_effort)?;
         }
-        options.expiry =
-            self.resolve_expiry(options.ttl, options.expire_at, options.precedence, options.min_ttl, clock)?;
+        let ttl = options.ttl.or(if options.expire_at.is_none() { options.default_ttl } else { None });
+        options.expiry = self.resolve_expiry(ttl, options.expire_at, options.precedence, options.min_ttl, clock)?;
         options.judged = Judged::new(options.expiry, self.capabilities);
         Ok(())
     }

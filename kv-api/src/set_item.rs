@@ -138,7 +138,8 @@ pub struct SetItem<'a> {
     pub(crate) options: Option<Box<SetOptions>>,
 }
 
-/// What a plain set does without. The resolver fills in `expiry` and `judged`, so that the resolved request keeps this allocation.
+/// What a plain set does without. The resolver fills in `expiry` and `judged`, so that the resolved request keeps this
+/// allocation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SetOptions {
     pub(crate) condition: Condition,
@@ -147,6 +148,8 @@ pub(crate) struct SetOptions {
     pub(crate) version_missing: bool,
     pub(crate) ttl: Option<Duration>,
     pub(crate) expire_at: Option<Timestamp>,
+    /// Of a typed view: counts where neither form is given (NS-4).
+    pub(crate) default_ttl: Option<Duration>,
     pub(crate) precedence: Option<ExpiryPrecedence>,
     pub(crate) min_ttl: Option<MinTtl>,
     pub(crate) best_effort: bool,

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::BoxFuture;
 use crate::condition::Condition;
@@ -42,6 +43,14 @@ impl<'a, T, E> GetOrSet<'a, T, E> {
         finish: fn(Value) -> Result<T>,
     ) -> Self {
         Self { handle, key, options: None, load: Some(load), finish, steps: None }
+    }
+
+    /// The ttl of a typed view: for a request that gives no expiry (NS-4).
+    pub(crate) fn default_ttl(mut self, ttl: Option<Duration>) -> Self {
+        if ttl.is_some() {
+            self.options().default_ttl = ttl;
+        }
+        self
     }
 
     entry_options!();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::owned::into_owned;
 use super::{Phase, Start};
@@ -30,6 +31,14 @@ pub struct Set<'a> {
 impl<'a> Set<'a> {
     pub(crate) const fn new(handle: &'a Handle, key: Cow<'a, str>, value: Result<Value>) -> Self {
         Self { handle, key, value: Some(value), options: None, unconditional: true, phase: Phase::Fresh }
+    }
+
+    /// The ttl of a typed view: for a request that gives no expiry (NS-4).
+    pub(crate) fn default_ttl(mut self, ttl: Option<Duration>) -> Self {
+        if ttl.is_some() {
+            self.options().default_ttl = ttl;
+        }
+        self
     }
 
     set_options!();
