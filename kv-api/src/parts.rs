@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::capabilities::ItemParts;
 use crate::condition::Condition;
 use crate::entry::Fields;
-use crate::error::{Error, Reason, Result, Retry};
+use crate::error::{Error, ErrorKind, Reason, Result, Retry};
 use crate::expiry::{Expiry, Judged};
 use crate::handle::wrong_count;
 use crate::metadata::Metadata;
@@ -139,7 +139,8 @@ impl<'a> WriteParts<'a> {
     ///
     /// # Errors
     /// `Unsupported` when `inner` has no such batches; else the error of the first item that is one, that is not
-    /// acceptable to `inner`, or whose key came before, with its index (BATCH-3).
+    /// acceptable to `inner`, or whose key came before, with its index (BATCH-3). `Internal` for no items: the wrapper
+    /// has nothing to send (CHK-1).
     pub fn resolve_all_or_nothing(
         items: impl IntoIterator<Item = Result<Self>>,
         inner: &dyn Backend,
@@ -154,7 +155,11 @@ impl<'a> WriteParts<'a> {
             }
             Ok(write)
         };
-        items.into_iter().enumerate().map(place).collect::<Result<_>>().map(WriteMany)
+        let writes = items.into_iter().enumerate().map(place).collect::<Result<Vec<_>>>()?;
+        if writes.is_empty() {
+            return Err(Error::new(ErrorKind::Internal, "a wrapper made a batch of no items"));
+        }
+        Ok(WriteMany(writes))
     }
 }
 

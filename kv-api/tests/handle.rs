@@ -11,7 +11,7 @@ use kv_api::{
     Backend, Capabilities, Clock, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
     Fields, ListItem, ListOrder, ListPage, ListedMetadata, Metadata, Method, Methods, RawPage, Read, ReadMany, Reason,
     Result, Retry, SetItem, SetOutcome, SetStatus, Store, Support, SystemClock, Value, ValueKinds, Version, Write,
-    WriteMany, async_trait,
+    WriteMany, WriteParts, async_trait,
 };
 use serde_json::json;
 
@@ -638,4 +638,11 @@ fn requests_are_futures_that_any_executor_takes() {
     sendable(store.set_many([]));
     sendable(store.clear());
     sendable(store.list().entries());
+}
+
+#[test]
+fn chk_1_a_wrapper_cannot_make_a_batch_of_no_items() {
+    let inner = kv_memory::MemoryStore::default();
+    assert!(WriteParts::resolve_many([], &inner).0.is_none());
+    assert_eq!(WriteParts::resolve_all_or_nothing([], &inner).unwrap_err().kind(), ErrorKind::Internal);
 }
