@@ -251,7 +251,7 @@ async fn a_read_of_more_than_can_be_had_in_time_is_refused_before_anything_is_se
     let limited = Limited::over(Narrow::default(), limit);
     let keys: Vec<String> = (0..18).map(|n| format!("k{n}")).collect();
     let error = limited.store.get_many(keys.iter().map(String::as_str)).await.unwrap_err();
-    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::RateLimited, Some(4 * SECOND)));
+    assert_eq!((error.kind(), error.retry(), error.retry_after()), (ErrorKind::RateLimited, Retry::Never, None));
     assert_eq!(limited.sent(), 0);
     // Of sets the parts that can be had go.
     let mut sets = pin!(limited.store.set_many(keys.iter().map(|key| SetItem::new(key, 1))));
@@ -263,6 +263,19 @@ async fn a_read_of_more_than_can_be_had_in_time_is_refused_before_anything_is_se
     };
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 12);
     assert!(results[12..].iter().all(|result| result.as_ref().is_err_and(|error| error.retry() == Retry::Safe)));
+}
+
+#[tokio::test]
+async fn err_3_a_call_that_can_never_go_is_not_to_be_repeated() {
+    let limited = Limited::over(Narrow::default(), RateLimited::new(rate(1, 60)).with_max_wait(5 * SECOND));
+    // A look and a write are two requests, a minute apart.
+    let error = limited.store.set("k", 1).if_not_exists().await.unwrap_err();
+    assert_eq!((error.kind(), error.retry(), error.retry_after()), (ErrorKind::RateLimited, Retry::Never, None));
+    let items = (0..4).map(|n| SetItem::new(n.to_string(), 1));
+    let error = limited.store.set_many_all_or_nothing(items).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry(), error.retry_after()), (ErrorKind::RateLimited, Retry::Never, None));
+    limited.store.set("k", 1).await.unwrap();
+    assert_eq!(limited.store.set("k", 1).await.unwrap_err().retry(), Retry::Safe, "later it can go");
 }
 
 #[tokio::test]

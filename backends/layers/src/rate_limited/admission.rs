@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{Error, ErrorKind, RequestRate, Result, Timer};
+use kv_api::{Error, ErrorKind, RequestRate, Result, Retry, Timer};
 
 use super::keys::KeyRests;
 use super::requests::RequestTurns;
@@ -45,10 +45,18 @@ impl Admission {
         self.requests.as_ref().map_or(u32::MAX, |requests| requests.burst().get())
     }
 
-    /// Refuses a call of so many requests that cannot end within the longest wait even if nobody else is there.
+    /// Refuses a call of so many requests that cannot end within the longest wait even if nobody else is there. To
+    /// repeat it is of no use.
     pub(super) fn check_possible(&self, requests: u32) -> Result<()> {
-        match self.requests.as_ref().map(|turns| turns.least_time(requests)) {
-            Some(least) if least > self.max_wait => Err(self.refused("requests", least)),
+        match &self.requests {
+            Some(turns) if turns.least_time(requests) > self.max_wait => {
+                let message = format!(
+                    "by its own rate the call of {requests} requests takes {:?} at least, and may wait {:?}",
+                    turns.least_time(requests),
+                    self.max_wait
+                );
+                Err(Error::new(ErrorKind::RateLimited, message).with_retry(Retry::Never))
+            }
             _ => Ok(()),
         }
     }
@@ -116,6 +124,7 @@ impl Admission {
     async fn take(&self, requests: u32, deadline: Duration) -> Result<()> {
         match (&self.requests, NonZeroU32::new(requests)) {
             (Some(turns), Some(requests)) => {
+                self.check_possible(requests.get())?;
                 turns.take(requests, deadline).await.map_err(|wait| self.refused("requests", wait))
             }
             _ => Ok(()),

@@ -22,7 +22,8 @@ use cost::Costs;
 
 /// A layer that keeps to a rate of requests. A call waits until it may be sent. If that would take longer than the
 /// [longest wait](Self::with_max_wait), it is `RateLimited` at once, before anything is sent, with the wait as
-/// `retry_after` and the retry class `Safe` (ERR-3).
+/// `retry_after` and the retry class `Safe` (ERR-3). The retry class is `Never`, and there is no `retry_after`, where the
+/// call takes so many requests that it would wait too long even if nobody else were there.
 ///
 /// No stretch of time as long as the rate's holds more than its requests. So what may go at once is taken off what may
 /// go steadily: of 1,200 requests in five minutes, 240 at once and 3.2 a second thereafter, unless
