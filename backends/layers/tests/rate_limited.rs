@@ -279,6 +279,27 @@ async fn err_3_a_call_that_can_never_go_is_not_to_be_repeated() {
 }
 
 #[tokio::test]
+async fn a_call_of_more_requests_than_go_at_once_is_refused_at_once_and_takes_nothing() {
+    let limit = RateLimited::new(rate(11, 10)).with_burst(burst(2)).with_max_wait(3 * SECOND);
+    let limited = Limited::over(Narrow::default(), limit);
+    for _ in 0..2 {
+        limited.store.exists("k").await.unwrap();
+    }
+    // Four requests take two seconds of a rate that rests, and four of this one.
+    let items = || (0..12).map(|n| SetItem::new(n.to_string(), 1));
+    let refused = limited.store.set_many_all_or_nothing(items()).into_future().now_or_never();
+    let error = refused.expect("it does not wait").unwrap_err();
+    assert_eq!((error.retry(), error.retry_after()), (Retry::Safe, Some(4 * SECOND)));
+    limited.clock.advance(SECOND);
+    limited.store.exists("k").await.unwrap();
+    limited.clock.advance(2 * SECOND);
+    let mut written = pin!(limited.store.set_many_all_or_nothing(items()).into_future());
+    assert!(written.as_mut().now_or_never().is_none());
+    limited.clock.advance(2 * SECOND);
+    assert!(written.now_or_never().expect("its time has come").unwrap().is_written());
+}
+
+#[tokio::test]
 async fn the_documented_rate_is_kept_to_and_own_numbers_are_reported() {
     let documented = Limited::over(Narrow::default(), RateLimited::documented().with_max_wait(Duration::ZERO));
     assert_eq!(documented.store.capabilities().request_rate, Some(rate(10, 1)));

@@ -33,7 +33,7 @@ use cost::Costs;
 /// and `bulk_read_items`, and twice for what is not done natively, which is a look and a write: a condition, an
 /// increment, `expire`, `touch`, `get_and_delete`. What the backend repeats by itself is not counted. A batch of more
 /// requests than may go at once goes in parts, and a part that would have to wait for too long fails without the others;
-/// a read of many fails as a whole, before anything is sent. Callers are served in the order in which they come.
+/// a read of many fails as a whole. Callers are served in the order in which they come.
 /// Dropping a call that waits takes nothing from the others.
 ///
 /// `capabilities().request_rate` is what the layer keeps to. Clock, scope, versions and list positions are handed

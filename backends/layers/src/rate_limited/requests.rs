@@ -72,8 +72,8 @@ impl RequestTurns {
     /// Takes so many requests off the rate, and waits until it allows them.
     ///
     /// # Errors
-    /// How long that would take at least, when it is not before `deadline`. Then, and when it is dropped, only what was
-    /// let through already is taken: that happens only with more requests than may go at once.
+    /// How long that would take at least, when it is not before `deadline`; then nothing is taken. When it is dropped,
+    /// only what was let through already is taken: that happens only with more requests than may go at once.
     pub(super) async fn take(&self, requests: NonZeroU32, deadline: Duration) -> Result<(), Duration> {
         // Nobody waits, so nobody is overtaken.
         if self.next.available_permits() > 0 && requests <= self.burst && self.try_take(requests).is_ok() {
@@ -102,9 +102,13 @@ impl RequestTurns {
         while let Some(part) = NonZeroU32::new(missing.min(self.burst.get())) {
             match self.try_take(part) {
                 Ok(()) => missing -= part.get(),
-                Err(wait) if wait > self.left(deadline) => return Err(wait),
                 Err(wait) => {
-                    self.announce(wait.saturating_add(self.interval.saturating_mul(missing - part.get())));
+                    // Nobody else takes anything meanwhile: so long until the last of them may go.
+                    let wait_for_all = wait.saturating_add(self.interval.saturating_mul(missing - part.get()));
+                    if wait_for_all > self.left(deadline) {
+                        return Err(wait_for_all);
+                    }
+                    self.announce(wait_for_all);
                     self.timer.sleep(wait).await;
                 }
             }
