@@ -300,6 +300,23 @@ async fn a_call_of_more_requests_than_go_at_once_is_refused_at_once_and_takes_no
 }
 
 #[tokio::test]
+async fn a_rate_of_any_numbers_is_a_rate() {
+    for (requests, seconds) in [(1_000_000, 86_400), (u32::MAX, u64::MAX), (1, u64::MAX), (u32::MAX, 1), (0, 0)] {
+        let limit = RateLimited::new(rate(requests, seconds)).with_max_wait(Duration::ZERO);
+        for limit in [limit.clone(), limit.with_burst(NonZeroU32::MAX)] {
+            let limited = Limited::new(limit);
+            let keys: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+            for _ in 0..3 {
+                limited.clock.advance(SECOND);
+                let _ = limited.store.exists("k").await;
+                let _ = limited.store.get_many(keys.iter().map(String::as_str)).await;
+            }
+            assert!(limited.sent() >= 1);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_documented_rate_is_kept_to_and_own_numbers_are_reported() {
     let documented = Limited::over(Narrow::default(), RateLimited::documented().with_max_wait(Duration::ZERO));
     assert_eq!(documented.store.capabilities().request_rate, Some(rate(10, 1)));

@@ -99,7 +99,8 @@ impl RateLimited {
     /// How many requests may go at once after a pause: at most those of the rate, at least 1. A fifth of them by
     /// default.
     ///
-    /// So many go at once; the rest of the rate is what goes steadily. A burst of 1 spreads all of them evenly.
+    /// So many go at once; the rest of the rate is what goes steadily. A burst of 1 spreads all of them evenly. It is
+    /// smaller than asked for where it would otherwise take more than a century to come back.
     #[must_use]
     pub const fn with_burst(mut self, requests: NonZeroU32) -> Self {
         self.burst = Some(requests);

@@ -14,6 +14,9 @@ use governor::{Quota, RateLimiter};
 use kv_api::{RequestRate, Timer};
 use tokio::sync::Semaphore;
 
+/// 146 years: the limiter adds up some times of this length in 64 bits, without a check.
+const NANOS_MAX: u64 = u64::MAX / 4;
+
 /// Lets requests through, no more than the rate allows in any stretch of time as long as its own.
 pub(super) struct RequestTurns {
     limiter: RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Duration>>,
@@ -46,6 +49,7 @@ impl RequestTurns {
         let fifth = NonZeroU32::new(requests.get() / 5).unwrap_or(NonZeroU32::MIN);
         let burst = burst.unwrap_or(fifth).min(requests);
         let interval = interval(requests, burst, rate.per);
+        let burst = burst_within(burst, interval);
         // A period that is not zero makes a quota.
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
         Self {
@@ -150,8 +154,14 @@ impl RequestTurns {
 /// it: from its first instant on, the burst and one for each interval that begins in it.
 fn interval(requests: NonZeroU32, burst: NonZeroU32, per: Duration) -> Duration {
     let steadily = u128::from(requests.get() - burst.get() + 1);
-    let nanos = per.as_nanos().div_ceil(steadily).clamp(1, u128::from(u64::MAX));
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    let nanos = per.as_nanos().div_ceil(steadily).clamp(1, u128::from(NANOS_MAX));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(NANOS_MAX))
+}
+
+/// As much of the burst as comes back in [`NANOS_MAX`].
+fn burst_within(burst: NonZeroU32, interval: Duration) -> NonZeroU32 {
+    let most = u128::from(NANOS_MAX) / interval.as_nanos().max(1);
+    u32::try_from(most).ok().and_then(NonZeroU32::new).map_or(burst, |most| burst.min(most))
 }
 
 /// A place among those who wait to be the next; given up when it is dropped.
