@@ -316,6 +316,35 @@ async fn a_rate_of_any_numbers_is_a_rate() {
     }
 }
 
+/// What says how many items it takes in one request, and has no method for it.
+#[derive(Debug, Default)]
+struct Singly(Narrow);
+
+#[kv_api::async_trait]
+impl Backend for Singly {
+    forward_backend!(self => self.0;
+        forward: [scope, clock, read, write, delete, ping, close],
+        implement: []);
+
+    fn capabilities(&self) -> &Capabilities {
+        self.0.capabilities()
+    }
+}
+
+#[tokio::test]
+async fn without_a_method_for_many_items_each_counts() {
+    let limit = RateLimited::new(rate(4, 1)).with_burst(burst(4)).with_max_wait(Duration::ZERO);
+    let limited = Limited::over(Singly::default(), limit.clone());
+    limited.store.get_many(["a", "b", "c"]).await.unwrap();
+    limited.store.exists("d").await.unwrap();
+    assert_eq!(limited.store.exists("e").await.unwrap_err().kind(), ErrorKind::RateLimited);
+    let limited = Limited::over(Singly::default(), limit);
+    let results = limited.store.set_many(["a", "b", "c"].map(|key| SetItem::new(key, 1))).await;
+    assert!(results.iter().all(Result::is_ok));
+    limited.store.exists("d").await.unwrap();
+    assert!(limited.store.exists("e").await.is_err());
+}
+
 #[tokio::test]
 async fn the_documented_rate_is_kept_to_and_own_numbers_are_reported() {
     let documented = Limited::over(Narrow::default(), RateLimited::documented().with_max_wait(Duration::ZERO));

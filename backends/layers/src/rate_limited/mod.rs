@@ -17,6 +17,7 @@ use kv_api::{
     Touch, Write, WriteMany, WriteParts, async_trait, forward_backend,
 };
 
+use crate::offered::offered_by;
 use admission::Admission;
 use cost::Costs;
 
@@ -135,7 +136,7 @@ impl Layer for RateLimited {
         let rate = self.rate.or(inner.capabilities().request_rate);
         let mut capabilities = inner.capabilities().clone();
         capabilities.request_rate = rate;
-        let costs = Costs::of(inner.capabilities());
+        let costs = Costs::of(&offered_by(&*inner));
         let admission = Admission::new(rate, self.burst, self.key_write_interval, self.max_wait, &self.timer);
         Arc::new(RateLimitedBackend { inner, capabilities, costs, admission })
     }
