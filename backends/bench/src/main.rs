@@ -5,6 +5,7 @@
 mod checks;
 mod database;
 mod entries;
+mod layers;
 mod machine;
 mod measure;
 mod memory;
@@ -61,6 +62,7 @@ enum Name {
     Redis,
     Postgres,
     Remote,
+    Layers,
 }
 
 fn main() -> Result<()> {
@@ -78,7 +80,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let description = machine::description();
     print(&format!("{description}\n"));
     let wanted = |name| arguments.sections.is_empty() || arguments.sections.contains(&name);
-    for name in [Name::Memory, Name::Sqlite, Name::Redis, Name::Postgres, Name::Remote] {
+    for name in [Name::Memory, Name::Sqlite, Name::Redis, Name::Postgres, Name::Remote, Name::Layers] {
         if !wanted(name) {
             continue;
         }
@@ -103,6 +105,10 @@ async fn run(arguments: Arguments) -> Result<()> {
             Name::Remote => {
                 let sizes = if arguments.quick { remote::Sizes::QUICK } else { remote::Sizes::FULL };
                 remote::run(sizes, only).await?
+            }
+            Name::Layers => {
+                let sizes = if arguments.quick { layers::Sizes::QUICK } else { layers::Sizes::FULL };
+                layers::run(sizes, only).await?
             }
         };
         let table = format!("{}\n{}", section.table(), machine::load());
