@@ -324,7 +324,9 @@ pub(crate) async fn cnt_3_a_dropped_increment_leaves_no_counter_without_end(cx: 
             break;
         }
     }
-    // What was on its way has arrived, and may have begun its life only now.
+    // What was on its way has arrived, and may have begun its life only now: also in a store whose reads overtake its
+    // writes.
+    cx.store().set(cx.key("behind"), cx.value(1)).await?;
     for key in &keys {
         cx.store().get(key).await?;
     }
