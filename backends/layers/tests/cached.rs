@@ -14,8 +14,8 @@ use futures_util::task::noop_waker;
 use futures_util::{FutureExt, poll};
 use kv_api::{
     Backend, BackendExt, Capabilities, Clock, Consistency, Entry, EntryExpiry, Error, ErrorKind, ExpiryClock, Fields,
-    Layer, ManualClock, Metadata, Read, ReadMany, Result, SetItem, SetOutcome, Store, Support, Timer, Timestamp,
-    TokioTimer, Value, ValueKinds, Write, async_trait, forward_backend,
+    Layer, ManualClock, Metadata, Read, ReadMany, Result, SetItem, SetOutcome, Store, Support, Timestamp, Value,
+    ValueKinds, Write, async_trait, forward_backend,
 };
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
@@ -767,27 +767,11 @@ async fn of_64_callers_on_one_key_one_asks() {
         for found in join_all(callers).await {
             assert_eq!(found.unwrap().is_some(), key == "there");
         }
-        assert_eq!(server.requests() - before, 1, "{key}");
+        store.get(key).await.unwrap();
+        assert_eq!(server.requests() - before, 1, "{key}: one for all, and none for a hit");
         // For the second round: another client's entry, which is in no cache.
         let (_, other) = (&server, CloudflareConfig::new(ACCOUNT, NAMESPACE, Credentials::Token("token".into())));
         let other = CloudflareStore::open(other.unwrap().with_base_url(server.base_url()).unwrap()).unwrap();
         other.into_store().set("there", "v").await.unwrap();
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hit_is_at_least_20_times_as_fast_as_a_request() {
-    let (_server, backend) = cloudflare().await;
-    let backend: Arc<dyn Backend> = Arc::new(backend);
-    let (bare, store) = (Store::from_arc(Arc::clone(&backend)), Store::from_arc(Cached::new().layer(backend)));
-    store.set("k", "v").await.unwrap();
-    let time = async |store: &Store| {
-        let started = TokioTimer.monotonic_now();
-        for _ in 0..100 {
-            assert_eq!(store.get("k").await.unwrap(), Some(Value::from("v")));
-        }
-        TokioTimer.monotonic_now() - started
-    };
-    let (requests, hits) = (time(&bare).await, time(&store).await);
-    assert!(hits * 20 <= requests, "100 hits took {hits:?}, 100 requests {requests:?}");
 }

@@ -1,5 +1,7 @@
 //! The service in memory, within what production can do, and on stores chosen by URL.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
