@@ -19,6 +19,7 @@ pages! {
     rate_limits: "memory";
     leases: "memory";
     flags: "memory";
+    caching: "memory";
     encryption: "memory";
     testing: "cloudflare" "layers" "memory";
     many_machines: "memory";
