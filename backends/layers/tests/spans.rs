@@ -312,3 +312,16 @@ fn prints_itself_and_what_it_wraps() {
     let wrapped = both.layer(Arc::new(MemoryStore::default()));
     assert!(format!("{wrapped:?}").starts_with("Traced(MemoryStore"), "{wrapped:?}");
 }
+
+/// A filter may know the spans by their documented name.
+#[tokio::test]
+async fn a_filter_by_the_name_of_the_spans_finds_them() {
+    use tracing_subscriber::Layer as _;
+    use tracing_subscriber::filter::filter_fn;
+    let ended = Ended::default();
+    let subscriber = Registry::default().with(ended.clone().with_filter(filter_fn(|span| span.name() == "kv_call")));
+    let _guard = set_default(subscriber);
+    let store = MemoryStore::default().layer(&Traced::new()).into_store();
+    store.set("k", "v").await.unwrap();
+    assert_eq!(ended.0.lock().unwrap().len(), 1);
+}

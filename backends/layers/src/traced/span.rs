@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use tracing::field::{Empty, debug, display};
-use tracing::{Level, Span, debug_span, span_enabled};
+use tracing::callsite::{DefaultCallsite, Identifier};
+use tracing::dispatcher::get_default;
+use tracing::field::{Empty, FieldSet, debug, display};
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+use tracing::metadata::Kind;
+use tracing::{Level, Metadata, Span, debug_span};
 
 use super::TracedBackend;
 use super::key_shown::KeyHash;
@@ -12,9 +16,27 @@ use crate::call::{Outcome, Request};
 /// What filters know the spans by.
 const TARGET: &str = "kv_layers::traced";
 
+/// Stands for the spans where one is asked for: `span_enabled!` asks by a name of its own, and a filter may know them by
+/// theirs.
+static ASKED: DefaultCallsite = DefaultCallsite::new(&METADATA);
+static METADATA: Metadata<'static> = Metadata::new(
+    "kv_call",
+    TARGET,
+    Level::DEBUG,
+    Some(file!()),
+    Some(line!()),
+    Some(module_path!()),
+    FieldSet::new(&[], Identifier(&ASKED)),
+    Kind::SPAN,
+);
+
 /// Whether a subscriber wants the spans. Without one this is a look at one number.
 pub(super) fn is_wanted() -> bool {
-    span_enabled!(target: TARGET, Level::DEBUG)
+    if Level::DEBUG > STATIC_MAX_LEVEL || Level::DEBUG > LevelFilter::current() {
+        return false;
+    }
+    let interest = ASKED.interest();
+    !interest.is_never() && (interest.is_always() || get_default(|subscriber| subscriber.enabled(&METADATA)))
 }
 
 /// The span, with all that is known before the call is made.
