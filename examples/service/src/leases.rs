@@ -9,6 +9,7 @@ use kv_backends::{DeleteOutcome, Error, Feature, Result, Store, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::secret::secret;
 
 /// How long a lease lasts unless it is renewed.
 const LIFE: Duration = Duration::from_secs(60);
@@ -34,7 +35,9 @@ pub(crate) async fn take(
         // Before it is taken: without a version nobody could give it back.
         return Err(Error::unsupported(Feature::IfVersion).into());
     }
-    let outcome = store.set(key(&job), worker.worker).ttl(LIFE).if_not_exists().await?;
+    // A version can be that of the content (VER-1): so no two leases have the same, not even of one worker.
+    let holder = format!("{} {}", worker.worker, secret());
+    let outcome = store.set(key(&job), holder).ttl(LIFE).if_not_exists().await?;
     let lease = outcome.version().map(|version| Json(Lease { token: version.to_string() }));
     Ok(lease.map(|lease| (StatusCode::CREATED, lease)).ok_or(StatusCode::CONFLICT))
 }

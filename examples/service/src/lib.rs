@@ -11,6 +11,7 @@ mod failure;
 mod flags;
 mod leases;
 mod orders;
+mod secret;
 mod sessions;
 
 use axum::Router;

@@ -1,6 +1,5 @@
 //! Sessions: an entry that lives as long as it is used.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
+use crate::secret::{hex, secret};
 
 /// How long a session lives without being used.
 const LIFE: Duration = Duration::from_secs(30 * 60);
@@ -70,18 +70,4 @@ pub(crate) async fn user_of(store: &Store, session: &str) -> Result<Option<Strin
 /// The id of a session is a password, and keys are shown in errors and lists: so it is kept as a hash.
 fn key(session: &str) -> String {
     format!("session/{}", hex(&Sha256::digest(session)))
-}
-
-/// 128 random bits.
-fn secret() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).unwrap_or_else(|error| panic!("the system has no random numbers: {error}"));
-    hex(&bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
