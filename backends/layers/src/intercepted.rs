@@ -33,6 +33,7 @@ impl Call {
 /// Each method does nothing by default.
 pub trait Intercept: Send + Sync + 'static {
     /// Before the call is made. With an error it is not made: the caller gets the error, of a batch once for each item.
+    /// A `close` cannot be refused.
     ///
     /// # Errors
     /// What the caller is to get. [`after`](Self::after) is then called with it, too.
@@ -149,8 +150,9 @@ impl InterceptedBackend {
         Box::pin(async move {
             let mut watched = Watched { hook: &*self.hook, call: Call::of(&request, Q::OPERATION), has_ended: false };
             let answer = match self.hook.before(&watched.call) {
-                Ok(()) => call(&*self.inner, request).await,
-                Err(error) => A::refused(error, watched.call.keys.len()),
+                // What is inside is let go of whatever the hook says (LAYER-5).
+                Err(error) if Q::OPERATION != Operation::Close => A::refused(error, watched.call.keys.len()),
+                _ => call(&*self.inner, request).await,
             };
             watched.end(&answer.outcome());
             answer

@@ -177,3 +177,22 @@ fn prints_itself_and_what_it_wraps() {
     let wrapped = MemoryStore::default().layer(&layer);
     assert!(format!("{wrapped:?}").starts_with("Intercepted(MemoryStore"), "{wrapped:?}");
 }
+
+/// Refuses everything.
+struct Never;
+
+impl Intercept for Never {
+    fn before(&self, _: &Call) -> Result<()> {
+        Err(Error::new(ErrorKind::Unauthorized, "nothing is allowed"))
+    }
+}
+
+#[tokio::test]
+async fn layer_5_a_hook_that_refuses_everything_does_not_keep_the_store_open() {
+    let audit = Arc::new(Audit::default());
+    let inside = MemoryStore::default().layer(&Intercepted::new(Arc::clone(&audit)));
+    let store = inside.layer(&Intercepted::new(Never)).into_store();
+    assert_eq!(store.ping().await.unwrap_err().kind(), ErrorKind::Unauthorized);
+    store.close().await.unwrap();
+    assert_eq!(*audit.begun.lock().unwrap(), [Operation::Close]);
+}
