@@ -45,7 +45,8 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     /// For results that are kept.
-    pub(crate) const FULL: Self = Self { calls: 100_000, remote_calls: 500, rounds: Rounds { warm_up: 1, counted: 15 } };
+    pub(crate) const FULL: Self =
+        Self { calls: 100_000, remote_calls: 500, rounds: Rounds { warm_up: 1, counted: 15 } };
 
     /// For trying out.
     pub(crate) const QUICK: Self = Self { calls: 25_000, remote_calls: 100, rounds: Rounds { warm_up: 1, counted: 3 } };
@@ -94,7 +95,11 @@ fn stacks() -> Result<Vec<Stack>> {
         behind("Intercepted", &Intercepted::new(Nothing)),
         behind("Like", &Like::new(kv_memory::CAPABILITIES.clone())),
         behind("Fallback", &Fallback::to(MemoryStore::new())),
-        Stack { name: "Mounted", store: hidden(Mounted::new(MemoryStore::new(), [("other/", memory())])?), target: None },
+        Stack {
+            name: "Mounted",
+            store: hidden(Mounted::new(MemoryStore::new(), [("other/", memory())])?),
+            target: None,
+        },
         behind("Mirrored", &Mirrored::to(MemoryStore::new())),
         behind("Cached", &Cached::new()),
         behind("Compressed", &Compressed::new()),
@@ -114,16 +119,15 @@ enum Operation {
 }
 
 /// The same calls on every stack, each compared with the bare store.
-fn race(title: &str, operation: Operation, stacks: &[Stack], calls: usize) -> Race<'_> {
+fn race<'a>(title: &str, operation: Operation, stacks: &'a [Stack], calls: usize) -> Race<'a> {
     let mut race = Race::new(title, Unit::Nanoseconds);
-    let mut enter = |stack: &'_ Stack| {
-        let store = stack.store.clone();
+    let enter = |stack: &'a Stack| {
         race.enter(stack.name, move || {
-            let (store, keys) = (store.clone(), random_keys(ENTRIES, calls));
-            timed(calls, async move { call(&store, &keys, operation).await })
+            let keys = random_keys(ENTRIES, calls);
+            timed(calls, async move { call(&stack.store, &keys, operation).await })
         })
     };
-    let entrants: Vec<_> = stacks.iter().map(&mut enter).collect();
+    let entrants: Vec<_> = stacks.iter().map(enter).collect();
     for (entrant, stack) in entrants.iter().zip(stacks).skip(1) {
         race.compare(*entrant, entrants[0], stack.target);
     }
