@@ -88,7 +88,7 @@ struct Stack {
 fn stacks() -> Result<Vec<Stack>> {
     let memory = || -> Arc<dyn Backend> { Arc::new(MemoryStore::new()) };
     let behind = |name, layer: &dyn Layer| Stack { name, store: hidden(layer.layer(memory())), target: None };
-    let key = EncryptionKey::from_base64("bench", &SecretString::from("a".repeat(43) + "="))?;
+    let key = EncryptionKey::from_base64("bench", &SecretString::from("A".repeat(43) + "="))?;
     Ok(vec![
         Stack { name: "bare", store: hidden(memory()), target: None },
         Stack { target: Some(TRACED_TARGET), ..behind("Traced", &Traced::new()) },
