@@ -171,7 +171,7 @@ fn notes() -> Vec<String> {
         "The stores are in memory, with 10,000 entries of 24 bytes a key and 100 a value: a call that takes as little as \
          any does, so that whatever a layer adds is the greatest share that it can be.",
         "Nobody listens to Traced: no subscriber and no recorder. Compressed leaves values of 100 bytes as they are. The \
-         other side of Fallback, Mounted and Mirrored is in memory too; Mirrored compares one read in a hundred.",
+         other side of Fallback, Mounted and Mirrored is in memory too; Mirrored compares no reads.",
         "The fake of Cloudflare and its caller share this process; a real system takes far longer.",
     ]
     .map(str::to_owned)
