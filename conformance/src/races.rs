@@ -19,7 +19,10 @@ where
         tokio::spawn(async move {
             // All of them run already when the last one comes. Those that a barrier wakes begin one after the other,
             // and on a busy machine the first has ended before the second begins.
-            at_the_line.fetch_add(1, Ordering::AcqRel);
+            if at_the_line.fetch_add(1, Ordering::AcqRel) + 1 == racers {
+                // It came last and would run at once, before its rivals.
+                tokio::task::yield_now().await;
+            }
             while at_the_line.load(Ordering::Acquire) < racers {
                 tokio::task::yield_now().await;
             }
