@@ -108,9 +108,7 @@ impl ExpiryOptions {
     }
 
     fn resolve_ttl(self, ttl: Duration, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
-        if capabilities.ttl == Support::None {
-            return Err(Error::unsupported(Feature::Ttl));
-        }
+        require(Feature::Ttl, capabilities)?;
         if ttl.is_zero() {
             return Err(Error::invalid(Reason::TtlZero, "a ttl of zero"));
         }
@@ -124,12 +122,11 @@ impl ExpiryOptions {
     }
 
     fn resolve_expire_at(self, at: Timestamp, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
-        let kept = kept_time(at, capabilities);
-        // What the caller sees first is that the time is past, unless the store takes no times at all.
-        if capabilities.expire_at != Support::None && at <= now {
+        require(Feature::ExpireAt, capabilities)?;
+        if at <= now {
             return Err(Error::invalid(Reason::ExpiryInPast, format!("the expiry {at} is not in the future")));
         }
-        let at = kept?;
+        let at = kept_time(at, capabilities)?;
         if at.saturating_since(now) >= capabilities.expiry_min {
             Ok(Expiry::At(at))
         } else {
@@ -192,11 +189,12 @@ impl Judged {
         let holds = expiry == self.expiry && capabilities.expiry_min <= self.minimum;
         let is_kept = |ttl| ceil_to(ttl, capabilities.expiry_resolution) == Some(ttl);
         let resolved = match expiry {
-            Expiry::At(at) if holds => Expiry::At(kept_time(at, capabilities)?),
+            Expiry::At(at) if holds => {
+                require(Feature::ExpireAt, capabilities)?;
+                Expiry::At(kept_time(at, capabilities)?)
+            }
             Expiry::After(ttl) if holds && self.latest <= latest(capabilities) && is_kept(ttl) => {
-                if capabilities.ttl == Support::None {
-                    return Err(Error::unsupported(Feature::Ttl));
-                }
+                require(Feature::Ttl, capabilities)?;
                 expiry
             }
             _ => options.resolve(capabilities, clock)?,
@@ -205,11 +203,13 @@ impl Judged {
     }
 }
 
+/// A form of expiry needs no opt-in: any support will do.
+fn require(form: Feature, capabilities: &Capabilities) -> Result<()> {
+    if capabilities.support(form) == Support::None { Err(Error::unsupported(form)) } else { Ok(()) }
+}
+
 /// The time as the store keeps it (EXP-4), whenever that is.
 fn kept_time(at: Timestamp, capabilities: &Capabilities) -> Result<Timestamp> {
-    if capabilities.expire_at == Support::None {
-        return Err(Error::unsupported(Feature::ExpireAt));
-    }
     let latest = latest(capabilities);
     at.checked_ceil_to(capabilities.expiry_resolution).filter(|at| *at <= latest).ok_or_else(|| too_late(latest))
 }
