@@ -31,28 +31,6 @@ fn stores(layer: &dyn Layer) -> (Store, Store) {
     (inner.clone().layer(layer).into_store(), inner.into_store())
 }
 
-/// The system cannot count in sealed values.
-const LOST: &[&str] = &[
-    "cap_1_counter_ttl_is_kept_or_refused",
-    "cap_1_counters_are_kept_or_refused",
-    "err_6_a_dropped_increment_counts_once_or_not",
-    "exp_7_an_expired_entry_is_invisible_to_counters",
-    "cnt_1_a_counter_reads_as_a_json_integer",
-    "cnt_1_a_dropped_increment_leaves_the_counter_in_range",
-    "cnt_1_a_json_integer_is_a_counter",
-    "cnt_1_concurrent_increments_add_up",
-    "cnt_1_increment_answers_the_new_value",
-    "cnt_1_increment_keeps_the_expiry",
-    "cnt_1_only_a_json_integer_can_be_counted_in",
-    "cnt_1_the_range_is_kept",
-    "cnt_2_an_entry_with_metadata_is_no_counter",
-    "cnt_3_a_counter_that_exists_keeps_its_end",
-    "cnt_3_a_dropped_increment_leaves_no_counter_without_end",
-    "cnt_3_a_new_counter_gets_the_ttl",
-    "cnt_3_counters_that_are_created_at_once_have_an_end",
-    "cnt_3_the_ttl_is_checked_as_any",
-];
-
 /// By default, where the suite has no other client, which writes plain values.
 mod strict {
     use super::*;
@@ -63,12 +41,12 @@ mod strict {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn memory() {
-        common::check::<common::Memory>(module_path!(), encrypted, LOST).await;
+        common::check::<common::Memory>(module_path!(), encrypted, common::COUNTER_CASES).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sqlite() {
-        common::check::<common::Sqlite>(module_path!(), encrypted, LOST).await;
+        common::check::<common::Sqlite>(module_path!(), encrypted, common::COUNTER_CASES).await;
     }
 }
 
@@ -80,7 +58,7 @@ mod with_plain_reads_as_base64 {
         super::encrypted().allow_plain_reads(true).as_base64(true).layer(inner)
     }
 
-    common::suite!(encrypted, lost: LOST);
+    common::suite!(encrypted, lost: common::COUNTER_CASES);
 }
 
 #[tokio::test]

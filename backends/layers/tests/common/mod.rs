@@ -29,6 +29,29 @@ pub(crate) use cloudflare::Cloudflare;
 pub(crate) use memory::Memory;
 pub(crate) use sqlite::Sqlite;
 
+/// The cases of counters. The system cannot count in sealed values.
+#[allow(dead_code, reason = "not every layer seals values")]
+pub(crate) const COUNTER_CASES: &[&str] = &[
+    "cap_1_counter_ttl_is_kept_or_refused",
+    "cap_1_counters_are_kept_or_refused",
+    "err_6_a_dropped_increment_counts_once_or_not",
+    "exp_7_an_expired_entry_is_invisible_to_counters",
+    "cnt_1_a_counter_reads_as_a_json_integer",
+    "cnt_1_a_dropped_increment_leaves_the_counter_in_range",
+    "cnt_1_a_json_integer_is_a_counter",
+    "cnt_1_concurrent_increments_add_up",
+    "cnt_1_increment_answers_the_new_value",
+    "cnt_1_increment_keeps_the_expiry",
+    "cnt_1_only_a_json_integer_can_be_counted_in",
+    "cnt_1_the_range_is_kept",
+    "cnt_2_an_entry_with_metadata_is_no_counter",
+    "cnt_3_a_counter_that_exists_keeps_its_end",
+    "cnt_3_a_dropped_increment_leaves_no_counter_without_end",
+    "cnt_3_a_new_counter_gets_the_ttl",
+    "cnt_3_counters_that_are_created_at_once_have_an_end",
+    "cnt_3_the_ttl_is_checked_as_any",
+];
+
 /// How a layer, or a stack of them, wraps a backend. Called for each handle that is opened, as in another process. The
 /// clock is the one that the backend was opened with; a layer that waits or counts time takes it as its timer.
 pub(crate) type Wrap = fn(Arc<dyn Backend>, &ManualClock) -> Arc<dyn Backend>;
