@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::condition::Condition;
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::handle::{Handle, wrong_count};
+use crate::handle::Handle;
 use crate::outcome::{BatchOutcome, DeleteOutcome, SetOutcome, SetStatus};
 use crate::request::{Write, WriteMany};
 use crate::set_item::SetItem;
@@ -23,11 +22,11 @@ pub(crate) async fn get_many(
     let Some((reads, slots)) = resolved else { return Ok(Vec::new()) };
     let asked: Vec<Cow<'_, str>> = reads.keys().to_vec();
     let mut entries = handle.backend().read_many(reads).await.map_err(|error| {
-        handle.explain_batch(error.of_read(), operation, &asked, |at| slots.iter().position(|slot| *slot == at))
+        handle.explain_batch(error.not_applied(), operation, &asked, |at| slots.iter().position(|slot| *slot == at))
     })?;
     let asked = asked.len();
     if entries.len() != asked {
-        return Err(explain(wrong_count(asked, entries.len(), Retry::Never)));
+        return Err(explain(Error::wrong_count(asked, entries.len())));
     }
     entries.iter_mut().for_each(|entry| *entry = entry.take().map(|entry| handle.shown_entry(entry)));
     if slots.len() == asked {
@@ -54,7 +53,7 @@ pub(crate) async fn delete_many(handle: &Handle, keys: Vec<Cow<'_, str>>) -> Vec
             if answered == asked {
                 outcomes.into_iter().zip(keys).map(named).collect()
             } else {
-                let unknown = || Err(wrong_count(asked, answered, Retry::OutcomeUnknown));
+                let unknown = || Err(Error::wrong_count(asked, answered).with_retry(Retry::OutcomeUnknown));
                 keys.into_iter().map(|key| named((unknown(), key))).collect()
             }
         }
@@ -73,13 +72,13 @@ pub(crate) async fn set_many_all_or_nothing(handle: &Handle, items: Vec<SetItem<
     let resolved = handle.resolver().all_or_nothing(items, handle.backend().clock()).map_err(explain)?;
     let _call = handle.enter().map_err(explain)?;
     let Some(writes) = resolved else { return Ok(BatchOutcome::Written(Vec::new())) };
-    let unconditional: Vec<bool> = writes.writes().iter().map(is_unconditional).collect();
+    let unconditional: Vec<bool> = writes.writes().iter().map(Write::is_unconditional).collect();
     let keys: Vec<Cow<'_, str>> = writes.writes().iter().map(|write| write.0.key.clone()).collect();
     let answer = handle.backend().write_all_or_nothing(writes).await;
     // No key comes twice here, so the positions are the caller's.
     match answer.map_err(|error| handle.explain_batch(error, OPERATION, &keys, Some))? {
         BatchOutcome::Written(outcomes) if outcomes.len() != unconditional.len() => {
-            Err(explain(wrong_count(unconditional.len(), outcomes.len(), Retry::OutcomeUnknown)))
+            Err(explain(Error::wrong_count(unconditional.len(), outcomes.len()).with_retry(Retry::OutcomeUnknown)))
         }
         BatchOutcome::Written(outcomes) => {
             let shown = outcomes.into_iter().zip(unconditional);
@@ -115,7 +114,7 @@ pub(crate) async fn set_many(handle: &Handle, items: Vec<SetItem<'_>>) -> Vec<Re
                 plan.slots[sent.index] = Slot::Done(result);
             }
         } else {
-            let error = wrong_count(sent.len(), outcomes.len(), Retry::OutcomeUnknown);
+            let error = Error::wrong_count(sent.len(), outcomes.len()).with_retry(Retry::OutcomeUnknown);
             for sent in sent {
                 plan.slots[sent.index] = Slot::Done(Err(error.clone().placed(None, Some(sent.key.into_owned()))));
             }
@@ -136,12 +135,8 @@ struct Sent<'a> {
 
 impl<'a> Sent<'a> {
     fn new(index: usize, write: &Write<'a>) -> Self {
-        Self { index, key: write.0.key.clone(), unconditional: is_unconditional(write) }
+        Self { index, key: write.0.key.clone(), unconditional: write.is_unconditional() }
     }
-}
-
-fn is_unconditional(write: &Write<'_>) -> bool {
-    *write.condition() == Condition::Always
 }
 
 /// In which rounds the items of a batch go out (BATCH-4): an item follows the one before it on its key into the next
@@ -170,7 +165,7 @@ impl<'a> Plan<'a> {
                     slots.push(Slot::Sent); // replaced by its own error below
                     continue;
                 };
-                let unconditional = is_unconditional(write);
+                let unconditional = write.is_unconditional();
                 match latest.insert(write.key(), (index, unconditional)) {
                     Some((before, true)) if unconditional => {
                         slots[before] = Slot::ReplacedBy(index);

@@ -6,6 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::Backend;
 use crate::clock::Timestamp;
 use crate::error::{Error, Feature, Result};
 use crate::metadata::Metadata;
@@ -570,16 +571,21 @@ impl Capabilities {
         self.support(feature).is_full()
     }
 
-    /// What is left of these capabilities where only `methods` of the optional methods are implemented (LAYER-1).
+    /// What a backend reports and also implements: a capability without its method is not supported (LAYER-1). What a
+    /// handle offers, and what a layer starts from.
     ///
     /// ```
-    /// use kv_api::{Capabilities, Methods, Support};
-    /// let counts = Capabilities::new("example").with_counters(Support::Native, 0, 9).with_counter_ttl(Support::Native);
-    /// let masked = counts.masked_by(Methods::NONE);
-    /// assert_eq!((masked.counters, masked.counter_ttl), (Support::None, Support::None));
+    /// use kv_api::Capabilities;
+    /// let memory = kv_memory::MemoryStore::default();
+    /// assert_eq!(Capabilities::offered_by(&memory).counters, kv_memory::CAPABILITIES.counters);
     /// ```
     #[must_use]
-    pub fn masked_by(mut self, methods: Methods) -> Self {
+    pub fn offered_by(backend: &dyn Backend) -> Self {
+        backend.capabilities().clone().masked_by(backend.methods())
+    }
+
+    /// What is left of these capabilities where only `methods` of the optional methods are implemented.
+    fn masked_by(mut self, methods: Methods) -> Self {
         for (support, method) in [
             (&mut self.all_or_nothing, Method::WriteAllOrNothing),
             (&mut self.list, Method::List),
@@ -687,5 +693,18 @@ fn weaker_consistency(left: Consistency, right: Consistency) -> Consistency {
             // No word about the time is the weakest word.
             Consistency::Eventual { usually_within: left.zip(right).map(|(left, right)| left.max(right)) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layer_1_a_capability_without_its_method_is_not_supported() {
+        let counts =
+            Capabilities::new("example").with_counters(Support::Native, 0, 9).with_counter_ttl(Support::Native);
+        let masked = counts.masked_by(Methods::NONE);
+        assert_eq!((masked.counters, masked.counter_ttl), (Support::None, Support::None));
     }
 }

@@ -379,6 +379,12 @@ impl Error {
         Self::new(ErrorKind::Internal, format!("declared but not implemented by the adapter: {method}"))
     }
 
+    /// `Internal`: a backend answered too little or too much, so that which answer is whose is not known.
+    #[must_use]
+    pub fn wrong_count(asked: usize, answered: usize) -> Self {
+        Self::new(ErrorKind::Internal, format!("the adapter answered {answered} of {asked} items"))
+    }
+
     /// Adds the machine-readable reason.
     #[must_use]
     pub fn with_reason(mut self, reason: Reason) -> Self {
@@ -441,8 +447,18 @@ impl Error {
         self
     }
 
-    /// Of a read, which changes nothing: whatever the adapter said, its outcome is never unknown (ERR-3).
-    pub(crate) fn of_read(self) -> Self {
+    /// Of a call that certainly changed nothing, such as a read: whatever was said of it, its outcome is not unknown
+    /// (ERR-3).
+    ///
+    /// ```
+    /// use kv_api::{Error, ErrorKind, Retry};
+    /// let lost = Error::new(ErrorKind::Unavailable, "no answer").with_retry(Retry::OutcomeUnknown);
+    /// assert_eq!(lost.not_applied().retry(), Retry::Safe);
+    /// let refused = Error::new(ErrorKind::Unauthorized, "no");
+    /// assert_eq!(refused.not_applied().retry(), Retry::Never);
+    /// ```
+    #[must_use]
+    pub fn not_applied(self) -> Self {
         if self.is_outcome_unknown() { self.with_retry(Retry::Safe) } else { self }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::backend::Backend;
 use crate::capabilities::Capabilities;
 use crate::entry::Entry;
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, Result};
 use crate::flights::Flights;
 use crate::gate::{Gate, InFlight};
 use crate::outcome::{DeleteOutcome, SetOutcome};
@@ -29,7 +29,7 @@ pub(crate) struct Handle {
 
 impl Handle {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Arc<Self> {
-        let capabilities = offered(&*backend);
+        let capabilities = Capabilities::offered_by(&*backend);
         Arc::new_cyclic(|this| Self {
             backend,
             capabilities,
@@ -84,7 +84,7 @@ impl Handle {
         self.backend = change(Arc::clone(&self.backend));
         // What is loaded through one of them is not what the other one shows.
         self.flights = Arc::default();
-        let offered = offered(&*self.backend);
+        let offered = Capabilities::offered_by(&*self.backend);
         self.capabilities = if self.restricted { offered.restricted_to(&self.capabilities) } else { offered };
     }
 
@@ -120,7 +120,7 @@ impl Handle {
 
     /// The same for a read (ERR-3).
     pub(crate) fn explain_read(&self, error: Error, operation: &'static str) -> Error {
-        self.explain(error.of_read(), operation)
+        self.explain(error.not_applied(), operation)
     }
 
     /// The error of a call for one key of the caller (ERR-7).
@@ -166,14 +166,4 @@ impl Handle {
     pub(crate) fn shown_entry(&self, entry: Entry) -> Entry {
         if self.restricted { self.capabilities.show_entry(entry) } else { entry }
     }
-}
-
-/// What a backend reports and also implements (LAYER-1).
-fn offered(backend: &dyn Backend) -> Capabilities {
-    backend.capabilities().clone().masked_by(backend.methods())
-}
-
-/// An adapter that answered too little or too much: which answer is whose is not known.
-pub(crate) fn wrong_count(asked: usize, answered: usize, retry: Retry) -> Error {
-    Error::new(ErrorKind::Internal, format!("the adapter answered {answered} of {asked} items")).with_retry(retry)
 }

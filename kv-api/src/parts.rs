@@ -10,10 +10,9 @@ use crate::condition::Condition;
 use crate::entry::Fields;
 use crate::error::{Error, ErrorKind, Reason, Result, Retry};
 use crate::expiry::{Expiry, Judged};
-use crate::handle::wrong_count;
 use crate::metadata::Metadata;
 use crate::request::{Delete, Expire, GetAndDelete, Increment, ListPage, Read, Touch, Write, WriteMany};
-use crate::resolver::{Distinct, IncrementOptions, Resolver};
+use crate::resolver::{Distinct, IncrementOptions, Resolver, distinct_writes};
 use crate::set_item::{SetItem, SetOptions};
 use crate::value::Value;
 use crate::version::Version;
@@ -146,16 +145,7 @@ impl<'a> WriteParts<'a> {
         inner: &dyn Backend,
     ) -> Result<WriteMany<'a>> {
         Resolver::new(inner.capabilities()).require_all_or_nothing()?;
-        let mut distinct = Distinct::default();
-        let place = |(index, item): (usize, Result<Self>)| {
-            let write = item.and_then(|parts| parts.resolve(inner)).map_err(|error| error.with_index(index))?;
-            let first_index = distinct.push(write.0.key.clone());
-            if first_index < index {
-                return Err(repeated_key(first_index, write.key()).with_index(index));
-            }
-            Ok(write)
-        };
-        let writes = items.into_iter().enumerate().map(place).collect::<Result<Vec<_>>>()?;
+        let writes = distinct_writes(items.into_iter().map(|item| item?.resolve(inner)))?;
         if writes.is_empty() {
             return Err(Error::new(ErrorKind::Internal, "a wrapper made a batch of no items"));
         }
@@ -345,7 +335,7 @@ impl Slots {
         let answered = answers.len();
         let answer = |slot: usize| match answers.get(slot) {
             Some(answer) if answered == asked => answer.clone(),
-            _ => Err(wrong_count(asked, answered, Retry::OutcomeUnknown)),
+            _ => Err(Error::wrong_count(asked, answered).with_retry(Retry::OutcomeUnknown)),
         };
         self.0.into_iter().map(|slot| slot.and_then(answer)).collect()
     }

@@ -17,6 +17,26 @@ use crate::set_item::{SetItem, SetOptions};
 use crate::value::Value;
 use crate::version::Version;
 
+/// What every request for one key has.
+macro_rules! keyed {
+    ($($request:ident),+) => {$(
+        impl<'a> $request<'a> {
+            /// The whole key.
+            #[must_use]
+            pub fn key(&self) -> &str {
+                &self.key
+            }
+
+            /// The key, by itself.
+            #[must_use]
+            pub fn into_key(self) -> Cow<'a, str> {
+                self.key
+            }
+        }
+    )+};
+}
+keyed!(Read, Delete, Increment, Expire, Touch, GetAndDelete);
+
 /// One read.
 #[derive(Clone, Debug)]
 pub struct Read<'a> {
@@ -25,18 +45,6 @@ pub struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    /// The whole key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The key, by itself.
-    #[must_use]
-    pub fn into_key(self) -> Cow<'a, str> {
-        self.key
-    }
-
     /// What the caller wants of the entry.
     #[must_use]
     pub const fn fields(&self) -> Fields {
@@ -120,6 +128,12 @@ impl<'a> Write<'a> {
         self.0.options.as_ref().map_or(&Condition::Always, |options| &options.condition)
     }
 
+    /// Whether it is to be carried out whatever is there.
+    #[must_use]
+    pub fn is_unconditional(&self) -> bool {
+        *self.condition() == Condition::Always
+    }
+
     /// The parts, by themselves.
     #[must_use]
     pub fn into_parts(self) -> WriteParts<'a> {
@@ -157,18 +171,6 @@ pub struct Delete<'a> {
 }
 
 impl<'a> Delete<'a> {
-    /// The whole key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The key, by itself.
-    #[must_use]
-    pub fn into_key(self) -> Cow<'a, str> {
-        self.key
-    }
-
     /// Only a live entry of this version is to be deleted (DEL-2).
     #[must_use]
     pub const fn if_version(&self) -> Option<&Version> {
@@ -257,18 +259,6 @@ pub struct Increment<'a> {
 }
 
 impl<'a> Increment<'a> {
-    /// The whole key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The key, by itself.
-    #[must_use]
-    pub fn into_key(self) -> Cow<'a, str> {
-        self.key
-    }
-
     /// What to add.
     #[must_use]
     pub const fn by(&self) -> i64 {
@@ -337,18 +327,6 @@ pub struct Expire<'a> {
 }
 
 impl<'a> Expire<'a> {
-    /// The whole key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The key, by itself.
-    #[must_use]
-    pub fn into_key(self) -> Cow<'a, str> {
-        self.key
-    }
-
     /// The new expiry.
     #[must_use]
     pub const fn expiry(&self) -> Expiry {
@@ -380,18 +358,6 @@ pub struct Touch<'a> {
 }
 
 impl<'a> Touch<'a> {
-    /// The whole key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The key, by itself.
-    #[must_use]
-    pub fn into_key(self) -> Cow<'a, str> {
-        self.key
-    }
-
     /// What the caller wants of the entry; its expiry is the new one.
     #[must_use]
     pub const fn fields(&self) -> Fields {
@@ -421,18 +387,6 @@ pub struct GetAndDelete<'a> {
 }
 
 impl<'a> GetAndDelete<'a> {
-    /// The whole key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The key, by itself.
-    #[must_use]
-    pub fn into_key(self) -> Cow<'a, str> {
-        self.key
-    }
-
     /// What the caller wants of the entry.
     #[must_use]
     pub const fn fields(&self) -> Fields {

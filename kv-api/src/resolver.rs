@@ -172,16 +172,7 @@ impl<'p> Resolver<'p> {
         clock: &dyn Clock,
     ) -> Result<Option<WriteMany<'a>>> {
         self.require_all_or_nothing()?;
-        let mut first_index: HashMap<Cow<'a, str>, usize> = HashMap::new();
-        let mut writes = Vec::new();
-        for (index, item) in items.into_iter().enumerate() {
-            let write = self.write(item, clock).map_err(|error| error.with_index(index))?;
-            if let Some(&first_index) = first_index.get(write.key()) {
-                return Err(repeated_key(first_index, write.key()).with_index(index));
-            }
-            first_index.insert(write.0.key.clone(), index);
-            writes.push(write);
-        }
+        let writes = distinct_writes(items.into_iter().map(|item| self.write(item, clock)))?;
         Ok(if writes.is_empty() { None } else { Some(WriteMany(writes)) })
     }
 
@@ -503,6 +494,21 @@ impl TouchOptions {
     pub const fn new(ttl: Duration) -> Self {
         Self { ttl, min_ttl: None, best_effort: false }
     }
+}
+
+/// The items of a batch that is written whole or not at all, or the error of the first that is one, or whose key came
+/// before, with its index (BATCH-3).
+pub(crate) fn distinct_writes<'a>(items: impl IntoIterator<Item = Result<Write<'a>>>) -> Result<Vec<Write<'a>>> {
+    let mut distinct = Distinct::default();
+    let place = |(index, item): (usize, Result<Write<'a>>)| {
+        let write = item.map_err(|error| error.with_index(index))?;
+        let first_index = distinct.push(write.0.key.clone());
+        if first_index < index {
+            return Err(repeated_key(first_index, write.key()).with_index(index));
+        }
+        Ok(write)
+    };
+    items.into_iter().enumerate().map(place).collect()
 }
 
 /// Keys in the order they first came, each once.

@@ -14,7 +14,7 @@ pub(crate) async fn read(handle: &Handle, key: &str, fields: Fields) -> Result<O
         Some(answer) => answer,
         None => handle.backend().read(read).await,
     };
-    let entry = answer.map_err(Error::of_read)?;
+    let entry = answer.map_err(Error::not_applied)?;
     Ok(entry.map(|entry| handle.shown_entry(entry)))
 }
 

@@ -9,7 +9,7 @@ use futures_util::{Stream, TryStreamExt, stream};
 use crate::cursor::Cursor;
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, Reason, Result, Retry};
-use crate::handle::{Handle, wrong_count};
+use crate::handle::Handle;
 use crate::listing::{self, Asked};
 use crate::outcome::DeleteOutcome;
 use crate::page::{ListItem, Page};
@@ -217,9 +217,9 @@ async fn read_listed(handle: &Handle, items: Vec<ListItem>, operation: &'static 
     let full: Vec<_> = items.iter().map(|item| handle.resolver().prefixed(Cow::Borrowed(&*item.key))).collect();
     let reads = ReadMany { keys: full.clone(), fields: Fields::All };
     let entries = handle.backend().read_many(reads).await;
-    let entries = entries.map_err(|error| handle.explain_batch(error.of_read(), operation, &full, |_| None))?;
+    let entries = entries.map_err(|error| handle.explain_batch(error.not_applied(), operation, &full, |_| None))?;
     if entries.len() != items.len() {
-        return Err(explain(wrong_count(items.len(), entries.len(), Retry::Never)));
+        return Err(explain(Error::wrong_count(items.len(), entries.len())));
     }
     drop(full);
     let found = items.into_iter().zip(entries);
@@ -272,7 +272,8 @@ async fn delete_pages(walk: &mut Walk, operation: &'static str, deleted: &mut u6
         let keys: Vec<_> = items.into_iter().map(|item| handle.resolver().prefixed(Cow::Owned(item.key))).collect();
         let outcomes = handle.backend().delete_many(DeleteMany(keys.clone())).await;
         if outcomes.len() != keys.len() {
-            return Err(handle.explain(wrong_count(keys.len(), outcomes.len(), Retry::OutcomeUnknown), operation));
+            return Err(handle
+                .explain(Error::wrong_count(keys.len(), outcomes.len()).with_retry(Retry::OutcomeUnknown), operation));
         }
         let mut failed = None;
         for (outcome, key) in outcomes.into_iter().zip(keys) {

@@ -152,7 +152,7 @@ impl fmt::Debug for BackendlessStore {
 
 /// Whether all that is asked for is in what a bulk set can carry.
 fn is_plain(write: &Write<'_>) -> bool {
-    *write.condition() == Condition::Always && write.expiry() == Expiry::Never
+    write.is_unconditional() && write.expiry() == Expiry::Never
 }
 
 /// Sends planned bodies of keys or members, and gives one result for each, in order (BATCH-6).

@@ -4,8 +4,8 @@ use std::fmt;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future};
 use kv_api::{
-    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Fields, ListPage, Method,
-    Methods, RawPage, Read, ReadMany, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Fields, ListPage, Method, Methods, RawPage,
+    Read, ReadMany, Result, SetOutcome, SetStatus, Value, Write, WriteMany, async_trait,
 };
 use kv_remote::http::Answer;
 use kv_remote::{Call, Idempotency, ListPosition, Redaction, look_then_write};
@@ -94,7 +94,7 @@ impl Backend for CloudflareStore {
 
     async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
         let call = self.client.remote.call();
-        let is_bulk = |write: &Write<'_>| *write.condition() == Condition::Always;
+        let is_bulk = |write: &Write<'_>| write.is_unconditional();
         let (mut bulk, mut single): (Vec<_>, Vec<_>) =
             (0..writes.writes().len()).partition(|index| is_bulk(&writes.writes()[*index]));
         if bulk.len() == 1 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Entry, Error, ErrorKind, Fields, GetAndDelete, Read, ReadMany, Resolver,
-    Result, Retry, SetOutcome, Touch, Write, WriteMany, WriteParts, async_trait, forward_backend,
+    Result, SetOutcome, Touch, Write, WriteMany, WriteParts, async_trait, forward_backend,
 };
 
 /// The form in which items are stored.
@@ -43,12 +43,7 @@ impl<C: Codec> Coded<C> {
     /// Whether there is an entry, which can then be read.
     async fn look(&self, key: &str, fields: Fields) -> Result<bool> {
         let look = Resolver::new(self.inner.capabilities()).read(key, fields)?;
-        // A look changes nothing, so its outcome is never unknown.
-        let seen = self.read(look).await.map_err(|error| match error.retry() {
-            Retry::OutcomeUnknown => error.with_retry(Retry::Safe),
-            _ => error,
-        })?;
-        Ok(seen.is_some())
+        Ok(self.read(look).await.map_err(Error::not_applied)?.is_some())
     }
 }
 
@@ -84,8 +79,7 @@ impl<C: Codec> Backend for Coded<C> {
         let (keys, fields) = (reads.keys().to_vec(), reads.fields());
         let found = self.inner.read_many(reads).await?;
         if found.len() != keys.len() {
-            let message = format!("the backend answered {} of {} items", found.len(), keys.len());
-            return Err(Error::new(ErrorKind::Internal, message));
+            return Err(Error::wrong_count(keys.len(), found.len()));
         }
         let decode = |(key, found)| match self.decoded(key, found, fields) {
             // As a missing key, so that it costs the others nothing (VAL-7).

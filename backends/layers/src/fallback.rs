@@ -10,7 +10,6 @@ use kv_api::{
     Read, ReadMany, Reason, Resolver, Result, SetOutcome, Touch, Write, WriteMany, async_trait,
 };
 
-use crate::offered::offered_by;
 use crate::scope::scope_of;
 use crate::shown::Shown;
 
@@ -133,7 +132,7 @@ const SECOND: u8 = 1;
 impl FallbackBackend {
     fn new(first: Arc<dyn Backend>, fallback: Fallback) -> Self {
         let second = &fallback.second;
-        let capabilities = capabilities(&offered_by(&*first), &offered_by(&**second));
+        let capabilities = capabilities(&Capabilities::offered_by(&*first), &Capabilities::offered_by(&**second));
         let scope =
             scope_of([first.capabilities().system, first.scope(), second.capabilities().system, second.scope()]);
         Self { first, fallback, capabilities, scope }

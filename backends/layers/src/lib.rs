@@ -20,7 +20,6 @@ mod like;
 #[cfg(feature = "mirrored")]
 mod mirrored;
 mod mounted;
-mod offered;
 #[cfg(feature = "rate-limited")]
 mod rate_limited;
 mod read_only;

@@ -2,13 +2,9 @@
 //! the answers (CAP-4).
 
 use kv_api::{
-    Backend, BatchOutcome, Capabilities, Condition, Delete, DeleteOutcome, Entry, GetAndDelete, ListPage, RawPage,
-    Read, ReadMany, Result, SetOutcome, Touch, Write, WriteMany,
+    Backend, BatchOutcome, Capabilities, Delete, DeleteOutcome, Entry, GetAndDelete, ListPage, RawPage, Read, ReadMany,
+    Result, SetOutcome, Touch, Write, WriteMany,
 };
-
-pub(crate) fn is_unconditional(write: &Write<'_>) -> bool {
-    *write.condition() == Condition::Always
-}
 
 /// A backend, and what the layer before it reports.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +24,7 @@ impl Shown<'_> {
 
     pub(crate) fn write_now(&self, write: &Write<'_>) -> Option<Result<SetOutcome>> {
         let outcome = self.inner.write_now(write)?;
-        Some(outcome.map(|outcome| self.capabilities.show_outcome(outcome, is_unconditional(write))))
+        Some(outcome.map(|outcome| self.capabilities.show_outcome(outcome, write.is_unconditional())))
     }
 
     pub(crate) async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
@@ -36,7 +32,7 @@ impl Shown<'_> {
     }
 
     pub(crate) async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
-        let is_unconditional = is_unconditional(&write);
+        let is_unconditional = write.is_unconditional();
         let outcome = self.inner.write(write).await?;
         Ok(self.capabilities.show_outcome(outcome, is_unconditional))
     }
@@ -54,7 +50,7 @@ impl Shown<'_> {
 
     /// Answers of another number are handed on: the handle refuses them.
     pub(crate) async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
-        let mut unconditional = writes.writes().iter().map(is_unconditional).collect::<Vec<_>>().into_iter();
+        let mut unconditional = writes.writes().iter().map(Write::is_unconditional).collect::<Vec<_>>().into_iter();
         let outcomes = self.inner.write_many(writes).await.into_iter();
         let show = |outcome: Result<SetOutcome>| {
             let is_unconditional = unconditional.next().unwrap_or(true);
@@ -64,7 +60,7 @@ impl Shown<'_> {
     }
 
     pub(crate) async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
-        let mut unconditional = writes.writes().iter().map(is_unconditional).collect::<Vec<_>>().into_iter();
+        let mut unconditional = writes.writes().iter().map(Write::is_unconditional).collect::<Vec<_>>().into_iter();
         Ok(match self.inner.write_all_or_nothing(writes).await? {
             BatchOutcome::Written(outcomes) => {
                 let show = |outcome| self.capabilities.show_outcome(outcome, unconditional.next().unwrap_or(true));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kv_api::{BatchOutcome, Error, ErrorKind, Expiry, Metadata, Result, Retry, Timestamp, Value, Write, WriteParts};
+use kv_api::{BatchOutcome, Error, ErrorKind, Expiry, Metadata, Result, Timestamp, Value, Write, WriteParts};
 use kv_sql::{PutCondition, kind_number, put_outcome};
 use sqlx::Row;
 
@@ -203,10 +203,7 @@ impl Puts {
             ));
         }
         // Before the commit nothing is applied.
-        let done = self.put_in_transaction(connection, puts, &chunks).await.map_err(|error| match error.retry() {
-            Retry::OutcomeUnknown => error.with_retry(Retry::Safe),
-            _ => error,
-        });
+        let done = self.put_in_transaction(connection, puts, &chunks).await.map_err(Error::not_applied);
         if let Ok(Ok(versions)) = done {
             connection.end(queries::COMMIT).await?;
             return Ok(BatchOutcome::Written(

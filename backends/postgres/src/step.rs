@@ -116,11 +116,7 @@ pub(crate) async fn increment(connection: &mut Borrowed, namespace: &str, step: 
     // It was refused, so that what is there has to say why.
     let arguments = connection.arguments().text(namespace).bytes(key);
     // Nothing was applied, whatever becomes of this look.
-    let not_applied = |error: Error| match error.retry() {
-        Retry::OutcomeUnknown => error.with_retry(Retry::Safe),
-        _ => error,
-    };
-    let refused = match connection.row(queries::COUNTER, arguments).await.map_err(not_applied)? {
+    let refused = match connection.row(queries::COUNTER, arguments).await.map_err(Error::not_applied)? {
         None => from_zero.err(),
         Some(row) => {
             let kind: i16 = row.try_get(0).map_err(undecodable)?;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use kv_api::{
-    Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, Expire,
-    Expiry, Fields, Increment, ListItem, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome,
-    SetStatus, Write, WriteMany, async_trait,
+    Backend, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, Expire, Expiry, Fields,
+    Increment, ListItem, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome, SetStatus,
+    Write, WriteMany, async_trait,
 };
 use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, ListPosition, look_then_write, send_bulk};
 
@@ -168,7 +168,7 @@ impl Backend for PuterStore {
         let call = self.client.remote.call();
         let writes = writes.writes();
         let (bulk, single): (Vec<usize>, Vec<usize>) =
-            (0..writes.len()).partition(|index| *writes[*index].condition() == Condition::Always);
+            (0..writes.len()).partition(|index| writes[*index].is_unconditional());
         let items: Vec<Item<'_>> = bulk.iter().map(|index| Item::of(&writes[*index])).collect();
         let singly = single.iter().map(|index| self.write_one(&call, &writes[*index]).boxed());
         let singly = self.client.remote.in_window(singly).collect::<Vec<_>>();

@@ -49,7 +49,7 @@ impl<'a> ReadCall<'a> {
 
     #[cold]
     fn explain(&self, error: Error, operation: &'static str) -> Error {
-        self.handle.explain_key(error.of_read(), operation, &self.key)
+        self.handle.explain_key(error.not_applied(), operation, &self.key)
     }
 }
 

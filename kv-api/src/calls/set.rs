@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::owned::into_owned;
 use super::{Phase, Start};
-use crate::condition::Condition;
 use crate::error::Result;
 use crate::handle::Handle;
 use crate::outcome::SetOutcome;
@@ -53,7 +52,7 @@ impl Future for Set<'_> {
             let Some(value) = value.take() else { unreachable!("a request starts once") };
             let item = SetItem { key: key.clone(), value: value?, options: options.take() };
             let write = handle.resolver().write(item, handle.backend().clock())?;
-            *unconditional = *write.condition() == Condition::Always;
+            *unconditional = write.is_unconditional();
             // Counted also when it is answered at once: nothing is written any more when `close` has ended (LIFE-2).
             let call = handle.enter()?;
             match handle.backend().write_now(&write) {

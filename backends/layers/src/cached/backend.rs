@@ -16,7 +16,6 @@ use moka::sync::Cache;
 use super::kept::{Answer, End, Found, Kept, Lifetimes, earlier, later, reduced};
 use super::turns::{Loads, Turns};
 use super::{Bound, Cached};
-use crate::offered::offered_by;
 
 /// What an entry is counted with beside key, value and metadata.
 const ENTRY_BYTES: usize = 256;
@@ -51,7 +50,7 @@ enum Expiries {
 
 impl CachedBackend {
     pub(crate) fn new(layer: &Cached, inner: Arc<dyn Backend>) -> Self {
-        let mut capabilities = offered_by(&*inner);
+        let mut capabilities = Capabilities::offered_by(&*inner);
         let Lifetimes { ttl, stale, .. } = layer.lifetimes;
         capabilities.consistency = weakened(capabilities.consistency, ttl.saturating_add(stale));
         let expires = capabilities.ttl != Support::None || capabilities.expire_at != Support::None;
@@ -279,8 +278,7 @@ impl Backend for CachedBackend {
             loaded => loaded?,
         };
         if loaded.len() != missing.len() {
-            let message = format!("the backend answered {} of {} items", loaded.len(), missing.len());
-            return Err(Error::new(ErrorKind::Internal, message));
+            return Err(Error::wrong_count(missing.len(), loaded.len()));
         }
         for (place, (at, entry)) in missing.into_iter().zip(loaded).enumerate() {
             let kept = match &entry {

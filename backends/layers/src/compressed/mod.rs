@@ -10,7 +10,6 @@ use kv_api::{Backend, Capabilities, Entry, Fields, ItemLimit, ItemParts, Layer, 
 use self::envelope::{MAGIC, compress, store, unpack};
 use crate::carrier::{Carrier, envelope_in};
 use crate::coded::{Codec, Coded, with_content};
-use crate::offered::offered_by;
 
 /// Compresses values with zstd, from a length on and where that makes them shorter. All other values are stored as they
 /// are, so that counters count and other clients read them. Metadata is never compressed.
@@ -104,7 +103,7 @@ impl fmt::Display for Compressed {
 
 impl Layer for Compressed {
     fn layer(&self, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
-        let capabilities = offered_by(&*inner);
+        let capabilities = Capabilities::offered_by(&*inner);
         // Without bytes and text nothing is compressed, and nothing can be taken for an envelope.
         let Some(carrier) = Carrier::of(capabilities.value_kinds, self.as_base64) else { return inner };
         let packing =

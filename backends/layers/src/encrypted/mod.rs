@@ -16,7 +16,6 @@ pub use self::key::EncryptionKey;
 use self::envelope::{MAGIC, open, random_nonce, seal, sealed_bytes};
 use crate::carrier::{Carrier, envelope_in};
 use crate::coded::{Codec, Coded, with_content};
-use crate::offered::offered_by;
 
 /// Seals value and metadata of every entry with XChaCha20-Poly1305. The system then cannot read them, and no change of
 /// them, nor a move to another key, goes unnoticed. Keys, expiries, versions and lengths stay readable.
@@ -99,7 +98,7 @@ impl Layer for Encrypted {
     fn layer(&self, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
         let carrier = Carrier::of(inner.capabilities().value_kinds, self.as_base64);
         let sealing = Sealing { layer: self.clone(), carrier };
-        let capabilities = sealing.capabilities(offered_by(&*inner));
+        let capabilities = sealing.capabilities(Capabilities::offered_by(&*inner));
         Arc::new(Coded::new(inner, capabilities, sealing))
     }
 }

@@ -16,7 +16,6 @@ use kv_api::{
 use super::Like;
 use super::stale::Stale;
 use crate::batch::joined;
-use crate::offered::offered_by;
 use crate::shown::Shown;
 
 /// How many conditional items of a batch are under way at once.
@@ -34,7 +33,7 @@ pub(super) struct LikeBackend {
 
 impl LikeBackend {
     pub(super) fn new(inner: Arc<dyn Backend>, other: &Capabilities, stale_reads: u32) -> Self {
-        let own = offered_by(&*inner);
+        let own = Capabilities::offered_by(&*inner);
         let mut capabilities = own.restricted_to(other);
         // Time is not imitated (LAYER-3).
         capabilities.expiry_clock = own.expiry_clock;

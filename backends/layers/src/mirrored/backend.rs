@@ -13,7 +13,6 @@ use kv_api::{
 
 use super::compared::{Verdict, compare};
 use super::{MirrorEventKind, SecondaryFailure, Settings};
-use crate::offered::offered_by;
 use crate::shown::Shown;
 
 pub(super) struct MirroredBackend {
@@ -30,7 +29,7 @@ impl MirroredBackend {
     pub(super) fn new(primary: Arc<dyn Backend>, secondary: Arc<dyn Backend>, settings: Settings) -> Self {
         // An expiry that the primary can give and the secondary not becomes the least that it can.
         let secondary = Store::from_arc(secondary).with_min_ttl(MinTtl::RoundUp);
-        let capabilities = capabilities(&offered_by(&*primary), secondary.capabilities());
+        let capabilities = capabilities(&Capabilities::offered_by(&*primary), secondary.capabilities());
         Self { primary, secondary, capabilities, settings, keys: KeyLocks::default() }
     }
 

@@ -17,7 +17,6 @@ use kv_api::{
 };
 
 use crate::batch::joined;
-use crate::offered::offered_by;
 use crate::scope::scope_of;
 use crate::shown::Shown;
 use merge::{Merge, Place, Progress, Step};
@@ -79,10 +78,10 @@ impl Mounted {
             };
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        let mut capabilities = offered_by(&*all[0].backend);
+        let mut capabilities = Capabilities::offered_by(&*all[0].backend);
         capabilities.system = "mounted";
         for mount in &all[1..] {
-            capabilities = capabilities.restricted_to(&offered_by(&*mount.backend));
+            capabilities = capabilities.restricted_to(&Capabilities::offered_by(&*mount.backend));
         }
         let clock_of = Self::clock_of(&all, capabilities.expiry_clock)?;
         let named =

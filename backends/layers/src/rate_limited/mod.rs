@@ -17,7 +17,6 @@ use kv_api::{
     Touch, Write, WriteMany, WriteParts, async_trait, forward_backend,
 };
 
-use crate::offered::offered_by;
 use admission::Admission;
 use cost::Costs;
 
@@ -136,7 +135,7 @@ impl Layer for RateLimited {
         let rate = self.rate.or(inner.capabilities().request_rate);
         let mut capabilities = inner.capabilities().clone();
         capabilities.request_rate = rate;
-        let costs = Costs::of(&offered_by(&*inner));
+        let costs = Costs::of(&Capabilities::offered_by(&*inner));
         let admission = Admission::new(rate, self.burst, self.key_write_interval, self.max_wait, &self.timer);
         Arc::new(RateLimitedBackend { inner, capabilities, costs, admission })
     }
