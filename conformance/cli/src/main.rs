@@ -1,0 +1,7 @@
+//! The command `kv-conformance`; see the README.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kv_conformance_cli::main()
+}
