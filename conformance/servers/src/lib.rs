@@ -3,7 +3,6 @@
 mod cluster;
 mod error;
 mod home;
-mod link;
 mod load;
 mod pgbouncer;
 mod pool;
@@ -19,7 +18,7 @@ mod user;
 
 pub use cluster::{RedisCluster, RedisClusterOptions};
 pub use error::{Error, Result};
-pub use link::{ClusterLink, Link, Protocol};
+pub use kv_link::{ClusterLink, Link, Protocol};
 pub use load::{Load, Promise, Tally, Trouble};
 pub use pgbouncer::PgBouncer;
 pub use pool::{Lease, Pool, Server};

@@ -21,7 +21,11 @@ const GRANULARITY: Duration = Duration::from_millis(300);
 pub(crate) async fn fixture(url: &str) -> Result<Fixture> {
     let mode = url.parse::<StoreUrl>()?.take_option("sslmode").unwrap_or_default();
     let is_encrypted = mode == "require" || mode.starts_with("verify");
-    let link = if is_encrypted { None } else { Some(Link::to_url(url, Protocol::Postgres).await?) };
+    let link = if is_encrypted {
+        None
+    } else {
+        Some(Link::to_url(url, Protocol::Postgres).await.map_err(kv_servers::Error::from)?)
+    };
     let (link, through) = link.map_or((None, url.to_owned()), |(link, through)| (Some(link), through));
     let clock = OffsetClock::new(Arc::new(SystemClock));
     let config = PostgresConfig::from_url(through.parse()?)?.with_remote(remote().with_clock(Arc::new(clock.clone())));

@@ -18,7 +18,11 @@ const GRANULARITY: Duration = Duration::from_millis(300);
 /// A store in a namespace that nothing else uses. Where the connection is encrypted there is no link in between: no
 /// fault, and no count of requests.
 pub(crate) async fn fixture(url: &str) -> Result<Fixture> {
-    let link = if url.starts_with("rediss:") { None } else { Some(Link::to_url(url, Protocol::Resp).await?) };
+    let link = if url.starts_with("rediss:") {
+        None
+    } else {
+        Some(Link::to_url(url, Protocol::Resp).await.map_err(kv_servers::Error::from)?)
+    };
     let (link, through) = link.map_or((None, url.to_owned()), |(link, through)| (Some(link), through));
     let clock = OffsetClock::new(Arc::new(SystemClock));
     let remote = without_waits().with_clock(Arc::new(clock.clone()));

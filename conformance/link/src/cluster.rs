@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use kv_conformance::{Fault, Faults};
 
-use super::orders::{Deed, Orders};
-use super::protocol::topology::Ports;
-use super::{Control, Link, Protocol};
+use crate::orders::{Deed, Orders};
+use crate::protocol::topology::Ports;
+use crate::{Control, Link, Protocol};
 
 /// A [`Link`] to each node of a Redis Cluster. Clients that begin at one of its addresses never get past it: where an
 /// answer names a node by its port (`MOVED`, `ASK`, `CLUSTER SLOTS`, `CLUSTER SHARDS`, `CLUSTER NODES`), the port of

@@ -8,28 +8,28 @@ const TAG_BYTES: usize = 64;
 
 /// What the statements of a text do, as far as their words say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Effects {
+pub(crate) struct Effects {
     /// It changes something, or may.
-    pub(in super::super) writes: bool,
+    pub(crate) writes: bool,
     /// It begins a transaction block.
-    pub(in super::super) begins: bool,
+    pub(crate) begins: bool,
     /// It commits one.
-    pub(in super::super) commits: bool,
+    pub(crate) commits: bool,
     /// It ends one without.
-    pub(in super::super) rolls_back: bool,
+    pub(crate) rolls_back: bool,
     /// It sets up the session.
-    pub(in super::super) sets: bool,
+    pub(crate) sets: bool,
     /// It looks at something.
-    pub(in super::super) reads: bool,
+    pub(crate) reads: bool,
 }
 
 impl Effects {
     /// Of a text that is not known.
-    pub(in super::super) const UNKNOWN: Self =
+    pub(crate) const UNKNOWN: Self =
         Self { writes: true, begins: false, commits: false, rolls_back: false, sets: false, reads: false };
 
     /// Whether it does nothing but set up the session.
-    pub(in super::super) const fn only_sets(self) -> bool {
+    pub(crate) const fn only_sets(self) -> bool {
         self.sets && !self.writes && !self.begins && !self.commits && !self.rolls_back && !self.reads
     }
 }
@@ -57,7 +57,7 @@ enum In {
 
 /// Reads a text as it comes.
 #[derive(Debug)]
-pub(in super::super) struct Sql {
+pub(crate) struct Sql {
     state: In,
     word: [u8; WORD_BYTES],
     word_length: usize,
@@ -72,7 +72,7 @@ pub(in super::super) struct Sql {
 }
 
 impl Sql {
-    pub(in super::super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             state: In::Text,
             word: [0; WORD_BYTES],
@@ -93,14 +93,14 @@ impl Sql {
         }
     }
 
-    pub(in super::super) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.step(*byte);
         }
     }
 
     /// What it does, up to here.
-    pub(in super::super) fn effects(&mut self) -> Effects {
+    pub(crate) fn effects(&mut self) -> Effects {
         if self.state == In::Word {
             self.end_word();
             self.state = In::Text;

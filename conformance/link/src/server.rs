@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use super::connection::Connection;
-use super::count::Shared;
-use super::dialect::{Dialect, Protocol};
+use crate::connection::Connection;
+use crate::count::Shared;
+use crate::dialect::{Dialect, Protocol};
 
 /// How many connections there can be at a time; the next waits until one ends.
 const CONNECTIONS_MAX: usize = 1_000;
@@ -32,7 +32,7 @@ const LINGER_OF_ORDERS: Duration = Duration::from_millis(100);
 
 /// What a link is asked to do, while the one who asks waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Control {
+pub(crate) enum Control {
     /// Ends all connections as soon as nothing is under way on them, and closes the port.
     Refuse,
     /// Opens the port, if it is closed.
@@ -47,24 +47,24 @@ pub(super) enum Control {
     Heal,
 }
 
-pub(super) type Asked = (Control, mpsc::SyncSender<io::Result<()>>);
+pub(crate) type Asked = (Control, mpsc::SyncSender<io::Result<()>>);
 
 /// A port of 127.0.0.1 that can be closed and opened, and is nobody else's meanwhile.
 #[derive(Debug)]
-pub(super) struct Port {
-    pub(super) address: SocketAddr,
+pub(crate) struct Port {
+    pub(crate) address: SocketAddr,
     /// Bound, and never listened on.
     _kept: TcpSocket,
 }
 
 impl Port {
     /// A free one, closed.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let kept = bound(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         Ok(Self { address: kept.local_addr()?, _kept: kept })
     }
 
-    pub(super) fn open(&self) -> io::Result<TcpListener> {
+    pub(crate) fn open(&self) -> io::Result<TcpListener> {
         bound(self.address)?.listen(BACKLOG)
     }
 }
@@ -79,24 +79,24 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
 
 /// What the thread of a link holds.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) server: SocketAddr,
-    pub(super) protocol: Protocol,
-    pub(super) port: Port,
-    pub(super) listener: Option<TcpListener>,
-    pub(super) shared: Arc<Shared>,
+pub(crate) struct Server {
+    pub(crate) server: SocketAddr,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: Port,
+    pub(crate) listener: Option<TcpListener>,
+    pub(crate) shared: Arc<Shared>,
     /// Some connection is gone.
-    pub(super) gone: Rc<Notify>,
-    pub(super) open: Vec<Weak<RefCell<Connection>>>,
-    pub(super) resets: u32,
-    pub(super) is_stalled: bool,
-    pub(super) is_refusing: bool,
-    pub(super) is_partitioned: bool,
+    pub(crate) gone: Rc<Notify>,
+    pub(crate) open: Vec<Weak<RefCell<Connection>>>,
+    pub(crate) resets: u32,
+    pub(crate) is_stalled: bool,
+    pub(crate) is_refusing: bool,
+    pub(crate) is_partitioned: bool,
 }
 
 impl Server {
     /// Runs until the last handle is gone.
-    pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Asked>) {
+    pub(crate) async fn run(mut self, mut orders: UnboundedReceiver<Asked>) {
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {

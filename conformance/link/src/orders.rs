@@ -6,7 +6,7 @@ use kv_conformance::Fault;
 
 /// What becomes of a request that meets an order.
 #[derive(Clone, Debug)]
-pub(super) enum Deed {
+pub(crate) enum Deed {
     Fault(Fault),
     /// The link answers in the server's place, with these bytes.
     Answer(Arc<[u8]>),
@@ -14,7 +14,7 @@ pub(super) enum Deed {
 
 /// The order that was given last, until all that were to meet it have.
 #[derive(Debug, Default)]
-pub(super) struct Orders(Mutex<Option<Order>>);
+pub(crate) struct Orders(Mutex<Option<Order>>);
 
 #[derive(Clone, Debug)]
 struct Order {
@@ -25,16 +25,16 @@ struct Order {
 
 impl Orders {
     /// What was ordered before is forgotten.
-    pub(super) fn give(&self, deed: Deed, left: u32, writes_only: bool) {
+    pub(crate) fn give(&self, deed: Deed, left: u32, writes_only: bool) {
         *self.lock() = (left > 0).then_some(Order { deed, left, writes_only });
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         *self.lock() = None;
     }
 
     /// What the request that has just come meets: it counts as met.
-    pub(super) fn next(&self, is_write: bool, fits: impl FnOnce(&Deed) -> bool) -> Option<Deed> {
+    pub(crate) fn next(&self, is_write: bool, fits: impl FnOnce(&Deed) -> bool) -> Option<Deed> {
         let mut guard = self.lock();
         let order = guard.as_mut().filter(|order| (is_write || !order.writes_only) && fits(&order.deed))?;
         order.left -= 1;
@@ -46,7 +46,7 @@ impl Orders {
     }
 
     /// How many requests are still to meet it.
-    pub(super) fn left(&self) -> u32 {
+    pub(crate) fn left(&self) -> u32 {
         self.lock().as_ref().map_or(0, |order| order.left)
     }
 

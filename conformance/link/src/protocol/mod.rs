@@ -1,15 +1,15 @@
 //! Where messages begin and end. Pure and incremental: any split of the bytes gives the same borders.
 
-pub(super) mod postgres;
-pub(super) mod resp;
-pub(super) mod sql;
-pub(super) mod topology;
+pub(crate) mod postgres;
+pub(crate) mod resp;
+pub(crate) mod sql;
+pub(crate) mod topology;
 
 use std::fmt;
 
 /// What is no message of the protocol. The link ends such a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
+pub(crate) struct Malformed(pub(super) &'static str);
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use kv_conformance::Fault;
 
-use super::count::Shared;
-use super::lane::Lane;
-use super::postgres::Postgres;
-use super::protocol::Malformed;
-use super::resp::Resp;
+use crate::count::Shared;
+use crate::lane::Lane;
+use crate::postgres::Postgres;
+use crate::protocol::Malformed;
+use crate::resp::Resp;
 
 /// What goes through a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Protocol {
     ///
     /// # Panics
     /// For what is no SQLSTATE, where one is needed.
-    pub(super) fn answer(self, error: &str) -> Arc<[u8]> {
+    pub(crate) fn answer(self, error: &str) -> Arc<[u8]> {
         match self {
             Self::Resp => {
                 // A line is all it can be.
@@ -41,14 +41,14 @@ impl Protocol {
     }
 
     /// Where a server listens whose URL does not say.
-    pub(super) const fn port(self) -> u16 {
+    pub(crate) const fn port(self) -> u16 {
         match self {
             Self::Resp => 6_379,
             Self::Postgres => 5_432,
         }
     }
 
-    pub(super) const fn offers(self, fault: Fault) -> bool {
+    pub(crate) const fn offers(self, fault: Fault) -> bool {
         match fault {
             Fault::Refused
             | Fault::Throttled
@@ -66,13 +66,13 @@ impl Protocol {
 }
 
 #[derive(Debug)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     Resp(Box<Resp>),
     Postgres(Box<Postgres>),
 }
 
 impl Dialect {
-    pub(super) fn new(protocol: Protocol) -> Self {
+    pub(crate) fn new(protocol: Protocol) -> Self {
         match protocol {
             Protocol::Resp => Self::Resp(Box::new(Resp::new())),
             Protocol::Postgres => Self::Postgres(Box::new(Postgres::new())),
@@ -80,7 +80,7 @@ impl Dialect {
     }
 
     /// Looks at what the client has sent, and passes it on or drops it.
-    pub(super) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
+    pub(crate) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         match self {
             Self::Resp(resp) => resp.take_requests(up, shared),
             Self::Postgres(postgres) => postgres.take_requests(up, shared),
@@ -88,7 +88,7 @@ impl Dialect {
     }
 
     /// Looks at what the server has sent, and passes it on, drops it or puts something in its place.
-    pub(super) fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
+    pub(crate) fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         match self {
             Self::Resp(resp) => resp.take_answers(down, shared),
             Self::Postgres(postgres) => postgres.take_answers(down),
@@ -96,7 +96,7 @@ impl Dialect {
     }
 
     /// Whether nothing is under way: no request begun, and none without its answer.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         match self {
             Self::Resp(resp) => resp.is_idle(),
             Self::Postgres(postgres) => postgres.is_idle(),
@@ -104,7 +104,7 @@ impl Dialect {
     }
 
     /// Whether what the connection met ends it now.
-    pub(super) fn has_to_end(&self) -> bool {
+    pub(crate) fn has_to_end(&self) -> bool {
         match self {
             Self::Resp(resp) => resp.has_to_end(),
             Self::Postgres(postgres) => postgres.has_to_end(),

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 /// What each port becomes.
-pub(in super::super) type Ports = HashMap<u16, u16>;
+pub(crate) type Ports = HashMap<u16, u16>;
 
 /// An error that sends a client to another node; any other line as it is.
-pub(in super::super) fn redirected(line: &[u8], ports: &Ports) -> Option<Vec<u8>> {
+pub(crate) fn redirected(line: &[u8], ports: &Ports) -> Option<Vec<u8>> {
     if !line.starts_with(b"-MOVED ") && !line.starts_with(b"-ASK ") {
         return None;
     }
@@ -17,7 +17,7 @@ pub(in super::super) fn redirected(line: &[u8], ports: &Ports) -> Option<Vec<u8>
 
 /// A whole answer to a command of `CLUSTER`. A port is a number right after a text, and what is between `:` and `@` in
 /// a text of several words: slots are neither.
-pub(in super::super) fn announced(answer: &[u8], ports: &Ports) -> Vec<u8> {
+pub(crate) fn announced(answer: &[u8], ports: &Ports) -> Vec<u8> {
     let mut out = Vec::with_capacity(answer.len());
     let mut rest = answer;
     let mut before: Option<&[u8]> = None;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use kv_conformance::Fault;
 
-use super::count::Shared;
-use super::lane::{LANE_BYTES, Lane};
-use super::orders::Deed;
-use super::protocol::Malformed;
-use super::protocol::postgres::{Messages, Opening, Piece, SYNC, error, ready};
-use super::protocol::sql::{Effects, Sql};
+use crate::count::Shared;
+use crate::lane::{LANE_BYTES, Lane};
+use crate::orders::Deed;
+use crate::protocol::Malformed;
+use crate::protocol::postgres::{Messages, Opening, Piece, SYNC, error, ready};
+use crate::protocol::sql::{Effects, Sql};
 
 /// How many requests may wait for their answers; the client's next ones wait until then.
 const DUE_MAX: usize = 16 * 1024;
@@ -27,7 +27,7 @@ const STATEMENTS_MAX: usize = 10_000;
 const GARBLED: [u8; 9] = *b"?\0\0\0\x08what";
 
 /// `too_many_connections`: the server has not begun.
-pub(super) const THROTTLED: &str = "53300";
+pub(crate) const THROTTLED: &str = "53300";
 
 /// `statement_completion_unknown`: what PostgreSQL has for a statement of which nothing is known.
 const FAILED: &str = "40003";
@@ -100,7 +100,7 @@ type Name = <RandomState as BuildHasher>::Hasher;
 
 /// What a connection that speaks PostgreSQL's protocol is in the middle of.
 #[derive(Debug)]
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     client: Messages,
     server: Messages,
     message: Message,
@@ -131,7 +131,7 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             client: Messages::of_client(),
             server: Messages::of_server(),
@@ -154,7 +154,7 @@ impl Postgres {
     }
 
     /// Looks at what the client has sent.
-    pub(super) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
+    pub(crate) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         loop {
             if self.is_cancel {
                 up.advance(up.unseen().len());
@@ -402,7 +402,7 @@ impl Postgres {
     }
 
     /// Looks at what the server has sent.
-    pub(super) fn take_answers(&mut self, down: &mut Lane) -> Result<(), Malformed> {
+    pub(crate) fn take_answers(&mut self, down: &mut Lane) -> Result<(), Malformed> {
         loop {
             if down.held().is_empty() && self.due.front() == Some(&Fate::NoEncryption) {
                 down.replace(b"N");
@@ -475,12 +475,12 @@ impl Postgres {
     }
 
     /// Whether nothing is under way.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.due.is_empty() && !self.has_begun && self.client.at_border()
     }
 
     /// Whether the connection has to end now.
-    pub(super) fn has_to_end(&self) -> bool {
+    pub(crate) fn has_to_end(&self) -> bool {
         self.ends && self.due.is_empty() && (!self.has_begun || self.fate == Some(Fate::RequestLost))
     }
 }

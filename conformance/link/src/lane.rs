@@ -8,11 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// How much is read ahead of what can be written.
-pub(super) const LANE_BYTES: usize = 64 * 1024;
+pub(crate) const LANE_BYTES: usize = 64 * 1024;
 
 /// `sent <= ready <= seen <= filled`: written, decided, looked at, read.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     bytes: Vec<u8>,
     sent: usize,
     ready: usize,
@@ -21,46 +21,46 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: vec![0; LANE_BYTES], sent: 0, ready: 0, seen: 0, filled: 0 }
     }
 
     /// Whether there is room to read into.
-    pub(super) const fn has_room(&self) -> bool {
+    pub(crate) const fn has_room(&self) -> bool {
         self.filled - self.sent < LANE_BYTES
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.filled == self.sent
     }
 
     /// Whether all that was decided to pass on has been written.
-    pub(super) const fn is_flushed(&self) -> bool {
+    pub(crate) const fn is_flushed(&self) -> bool {
         self.ready == self.sent
     }
 
     /// What has not been looked at.
-    pub(super) fn unseen(&self) -> &[u8] {
+    pub(crate) fn unseen(&self) -> &[u8] {
         &self.bytes[self.seen..self.filled]
     }
 
     /// What has been looked at and not been decided on.
-    pub(super) fn held(&self) -> &[u8] {
+    pub(crate) fn held(&self) -> &[u8] {
         &self.bytes[self.ready..self.seen]
     }
 
     /// The next `count` bytes have been looked at.
-    pub(super) fn advance(&mut self, count: usize) {
+    pub(crate) fn advance(&mut self, count: usize) {
         self.seen = (self.seen + count).min(self.filled);
     }
 
     /// What is held will be written.
-    pub(super) const fn release(&mut self) {
+    pub(crate) const fn release(&mut self) {
         self.ready = self.seen;
     }
 
     /// What is held is dropped, but for its first `kept` bytes, which will be written.
-    pub(super) fn discard_after(&mut self, kept: usize) {
+    pub(crate) fn discard_after(&mut self, kept: usize) {
         let from = (self.ready + kept).min(self.seen);
         self.bytes.copy_within(self.seen..self.filled, from);
         self.filled -= self.seen - from;
@@ -68,7 +68,7 @@ impl Lane {
     }
 
     /// Drops the end of what is held, if it is more than `most`.
-    pub(super) fn hold_at_most(&mut self, most: usize) {
+    pub(crate) fn hold_at_most(&mut self, most: usize) {
         if self.seen - self.ready > most {
             let from = self.ready + most;
             self.bytes.copy_within(self.seen..self.filled, from);
@@ -78,7 +78,7 @@ impl Lane {
     }
 
     /// Writes `text` in the place of what is held.
-    pub(super) fn replace(&mut self, text: &[u8]) {
+    pub(crate) fn replace(&mut self, text: &[u8]) {
         self.discard_after(0);
         let filled = self.filled + text.len();
         if self.bytes.len() < filled {
@@ -92,7 +92,7 @@ impl Lane {
     }
 
     /// Reads what has come; zero at the end of the stream.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
         if self.sent == self.filled {
             (self.sent, self.ready, self.seen, self.filled) = (0, 0, 0, 0);
             // It grew for texts of the link's own.
@@ -112,7 +112,7 @@ impl Lane {
     }
 
     /// Writes what was decided to pass on; how much went, `Pending` when nothing can go now.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
         let count = ready!(Pin::new(stream).poll_write(cx, &self.bytes[self.sent..self.ready]))?;
         self.sent += count;
         Poll::Ready(Ok(count))

@@ -57,7 +57,7 @@ impl Number {
 
 /// Finds commands in what a client sends.
 #[derive(Debug, Default)]
-pub(in super::super) struct Commands {
+pub(crate) struct Commands {
     state: InCommand,
     /// How many words the command has, its name among them.
     words: u64,
@@ -87,7 +87,7 @@ enum InCommand {
 
 /// What has been found in a client's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum InRequest {
+pub(crate) enum InRequest {
     /// Name and first argument of a command are known, the argument up to its first bytes.
     Named,
     /// The command that was named before has ended.
@@ -99,7 +99,7 @@ impl Commands {
     ///
     /// # Errors
     /// What no command looks like.
-    pub(in super::super) fn scan(&mut self, bytes: &[u8]) -> Result<(usize, Option<InRequest>), Malformed> {
+    pub(crate) fn scan(&mut self, bytes: &[u8]) -> Result<(usize, Option<InRequest>), Malformed> {
         let mut at = 0;
         if matches!(self.state, InCommand::Ended) {
             self.state = InCommand::Between;
@@ -219,29 +219,29 @@ impl Commands {
     }
 
     /// Whether no command has begun that has not ended.
-    pub(in super::super) const fn at_border(&self) -> bool {
+    pub(crate) const fn at_border(&self) -> bool {
         matches!(self.state, InCommand::Between)
     }
 
     /// The name of the command that was named last, in upper case.
-    pub(in super::super) fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         self.name.as_bytes()
     }
 
     /// The first bytes of its first argument; empty without one.
-    pub(in super::super) fn first(&self) -> &[u8] {
+    pub(crate) fn first(&self) -> &[u8] {
         self.first.as_bytes()
     }
 
     /// How many words it has, its name among them.
-    pub(in super::super) const fn words(&self) -> u64 {
+    pub(crate) const fn words(&self) -> u64 {
         self.words
     }
 }
 
 /// Finds answers in what a server sends.
 #[derive(Debug, Default)]
-pub(in super::super) struct Answers {
+pub(crate) struct Answers {
     state: InElement,
     /// How many elements are still to end, in all arrays that are open.
     left: u64,
@@ -272,7 +272,7 @@ impl Answers {
     ///
     /// # Errors
     /// What no answer looks like.
-    pub(in super::super) fn scan(&mut self, bytes: &[u8]) -> Result<(usize, bool), Malformed> {
+    pub(crate) fn scan(&mut self, bytes: &[u8]) -> Result<(usize, bool), Malformed> {
         let mut at = 0;
         while at < bytes.len() {
             match &mut self.state {
@@ -339,7 +339,7 @@ impl Answers {
     }
 
     /// Whether what was looked at last is a push: it answers nothing.
-    pub(in super::super) const fn is_push(&self) -> bool {
+    pub(crate) const fn is_push(&self) -> bool {
         self.push
     }
 }

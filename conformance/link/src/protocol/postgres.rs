@@ -10,7 +10,7 @@ const LENGTH_BYTES: u32 = 4;
 
 /// What comes before the first message with a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Opening {
+pub(crate) enum Opening {
     /// Asks for TLS or GSSAPI, and waits for one byte.
     Encryption,
     /// Asks to cancel another connection's statement: nothing else comes, and no answer.
@@ -21,7 +21,7 @@ pub(in super::super) enum Opening {
 
 /// A part of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Piece {
+pub(crate) enum Piece {
     /// A client's first messages have no tag; their head is length and code.
     Opening(Opening),
     /// Tag and length have been read.
@@ -42,7 +42,7 @@ enum State {
 
 /// Finds messages.
 #[derive(Debug)]
-pub(in super::super) struct Messages {
+pub(crate) struct Messages {
     state: State,
     head: [u8; 8],
     head_length: usize,
@@ -53,12 +53,12 @@ pub(in super::super) struct Messages {
 
 impl Messages {
     /// Of a client: the first ones have no tag.
-    pub(in super::super) const fn of_client() -> Self {
+    pub(crate) const fn of_client() -> Self {
         Self { state: State::Head, head: [0; 8], head_length: 0, left: 0, is_opening: true }
     }
 
     /// Of a server.
-    pub(in super::super) const fn of_server() -> Self {
+    pub(crate) const fn of_server() -> Self {
         Self { is_opening: false, ..Self::of_client() }
     }
 
@@ -66,7 +66,7 @@ impl Messages {
     ///
     /// # Errors
     /// A length that cannot be.
-    pub(in super::super) fn scan(&mut self, bytes: &[u8]) -> Result<(usize, Piece), Malformed> {
+    pub(crate) fn scan(&mut self, bytes: &[u8]) -> Result<(usize, Piece), Malformed> {
         match self.state {
             State::Body if self.left == 0 => {
                 self.state = State::Head;
@@ -116,21 +116,21 @@ impl Messages {
     }
 
     /// Whether no message has begun that has not ended.
-    pub(in super::super) const fn at_border(&self) -> bool {
+    pub(crate) const fn at_border(&self) -> bool {
         matches!(self.state, State::Head) && self.head_length == 0
     }
 }
 
 /// A message that ends an answer, with the transaction's state.
-pub(in super::super) const fn ready(status: u8) -> [u8; 6] {
+pub(crate) const fn ready(status: u8) -> [u8; 6] {
     [b'Z', 0, 0, 0, 5, status]
 }
 
 /// A message that asks for nothing but the end of an answer.
-pub(in super::super) const SYNC: [u8; 5] = [b'S', 0, 0, 0, 4];
+pub(crate) const SYNC: [u8; 5] = [b'S', 0, 0, 0, 4];
 
 /// An error of this SQLSTATE.
-pub(in super::super) fn error(sqlstate: &str, message: &str) -> Vec<u8> {
+pub(crate) fn error(sqlstate: &str, message: &str) -> Vec<u8> {
     let fields = format!("SERROR\0VERROR\0C{sqlstate}\0M{message}\0\0");
     let length = u32::try_from(fields.len()).unwrap_or(LENGTH_MAX).saturating_add(LENGTH_BYTES);
     [&b"E"[..], &length.to_be_bytes(), fields.as_bytes()].concat()

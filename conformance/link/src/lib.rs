@@ -1,4 +1,4 @@
-//! A link that breaks on purpose.
+#![doc = include_str!("../README.md")]
 
 mod cluster;
 mod connection;
@@ -34,9 +34,6 @@ use count::Shared;
 use orders::{Deed, Orders};
 use protocol::topology::Ports;
 use server::{Asked, Control, Port, Server};
-
-use crate::error::While;
-use crate::{Error, Result};
 
 /// How long an order may take. It takes far less than a second; more means that the thread of the link is gone.
 const ORDER_MAX: Duration = Duration::from_secs(10);
@@ -134,11 +131,11 @@ impl Link {
     }
 
     /// Opens a link to the server that this URL names by its host and port, and gives the URL that leads through it: for a
-    /// server that is [given](crate::System::given). It must not be encrypted.
+    /// server that was not started by the test. It must not be encrypted.
     ///
     /// ```no_run
-    /// # async fn example() -> kv_servers::Result<()> {
-    /// use kv_servers::{Link, Protocol};
+    /// # async fn example() -> std::io::Result<()> {
+    /// use kv_link::{Link, Protocol};
     /// let (link, url) = Link::to_url("redis://:hush@10.0.0.7/2", Protocol::Resp).await?;
     /// assert_eq!(url, format!("redis://:hush@{}/2", link.address()));
     /// # Ok(())
@@ -147,13 +144,14 @@ impl Link {
     ///
     /// # Errors
     /// The URL names no host that can be found, or as [`open`](Self::open).
-    pub async fn to_url(url: &str, protocol: Protocol) -> Result<(Self, String)> {
+    pub async fn to_url(url: &str, protocol: Protocol) -> io::Result<(Self, String)> {
         // The URL may hold a password, so no error shows it.
+        let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidInput, what);
         let named = url.parse::<StoreUrl>().ok().and_then(|parsed| parsed.authority().ok().flatten());
-        let named = named.ok_or_else(|| Error::failed("the URL of the given server names no host"))?;
+        let named = named.ok_or_else(|| invalid("the URL names no host"))?;
         let port = named.port().unwrap_or(protocol.port());
-        let mut found = lookup_host((named.host(), port)).await.when("the host of the given server")?;
-        let server = found.next().ok_or_else(|| Error::failed("the host of the given server has no address"))?;
+        let server = lookup_host((named.host(), port)).await?.next();
+        let server = server.ok_or_else(|| invalid("the host of the URL has no address"))?;
         let link = Self::open(server, protocol)?;
         let url = with_address(url, link.address());
         Ok((link, url))

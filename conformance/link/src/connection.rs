@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::count::Shared;
-use super::dialect::Dialect;
-use super::lane::Lane;
+use crate::count::Shared;
+use crate::dialect::Dialect;
+use crate::lane::Lane;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ enum Phase {
 }
 
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// `None` once the connection is gone.
     client: Option<TcpStream>,
     /// `None` before the server has been reached and after the end.
@@ -39,7 +39,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(client: TcpStream, dialect: Dialect, is_stalled: bool) -> Self {
+    pub(crate) fn new(client: TcpStream, dialect: Dialect, is_stalled: bool) -> Self {
         Self {
             client: Some(client),
             server: None,
@@ -57,24 +57,24 @@ impl Connection {
     }
 
     /// The server has been reached.
-    pub(super) fn serve_by(&mut self, server: TcpStream) {
+    pub(crate) fn serve_by(&mut self, server: TcpStream) {
         if self.phase == Phase::Open {
             self.server = Some(server);
         }
     }
 
-    pub(super) const fn is_gone(&self) -> bool {
+    pub(crate) const fn is_gone(&self) -> bool {
         matches!(self.phase, Phase::Gone)
     }
 
     /// Stops or lets flow what goes through.
-    pub(super) fn stall(&mut self, stall: bool) {
+    pub(crate) fn stall(&mut self, stall: bool) {
         self.is_stalled = stall;
         self.wake();
     }
 
     /// Ends the connection as soon as nothing is under way: at once, if nothing is. Whether it was at once.
-    pub(super) fn end_when_idle(&mut self) -> bool {
+    pub(crate) fn end_when_idle(&mut self) -> bool {
         self.ends_when_idle = true;
         self.wake();
         if self.phase == Phase::Open && self.is_idle() {
@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// Ends the connection now, so that the client's next read or write fails.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         if let Some(client) = self.client.take() {
             // Where it cannot be set the client has gone already.
             let _ = client.set_zero_linger();
@@ -116,7 +116,7 @@ impl Connection {
     }
 
     /// Passes on what comes, until the connection begins to end or is gone.
-    pub(super) fn poll_flow(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
+    pub(crate) fn poll_flow(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
         self.remember(cx);
         while self.phase == Phase::Open {
             if self.is_stalled {
@@ -141,7 +141,7 @@ impl Connection {
     /// One turn in both directions; whether anything moved.
     fn flow(&mut self, cx: &mut Context<'_>, shared: &Shared) -> io::Result<bool> {
         let (Some(client), Some(server)) = (&mut self.client, &mut self.server) else { return Ok(false) };
-        let malformed = |malformed: super::protocol::Malformed| io::Error::other(malformed.to_string());
+        let malformed = |malformed: crate::protocol::Malformed| io::Error::other(malformed.to_string());
         let mut moved = false;
 
         if !self.client_has_ended
@@ -186,7 +186,7 @@ impl Connection {
 
     /// Drops what the client still sends, until it ends as well. What it was sent last can be lost to it otherwise: a
     /// socket that is closed with something unread in it takes back what has not been delivered.
-    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.remember(cx);
         let mut dropped = [0; 4096];
         while self.phase == Phase::Ending {

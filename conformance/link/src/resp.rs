@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use kv_conformance::Fault;
 
-use super::count::Shared;
-use super::lane::{LANE_BYTES, Lane};
-use super::orders::Deed;
-use super::protocol::Malformed;
-use super::protocol::resp::{Answers, Commands, InRequest};
-use super::protocol::topology::{announced, redirected};
+use crate::count::Shared;
+use crate::lane::{LANE_BYTES, Lane};
+use crate::orders::Deed;
+use crate::protocol::Malformed;
+use crate::protocol::resp::{Answers, Commands, InRequest};
+use crate::protocol::topology::{announced, redirected};
 
 /// How many commands may wait for their answers; the client's next ones wait until then.
 const DUE_MAX: usize = 64 * 1024;
@@ -28,7 +28,7 @@ const GARBLED: &[u8] = b"*1\r\n*1\r\n:-7\r\n";
 const FAILED: &[u8] = b"-ERR unexplained failure\r\n";
 
 /// What a server says before it has read its data: nothing is carried out.
-pub(super) const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
+pub(crate) const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
 
 /// What a cursor of zero becomes where it is to be given back: zero would be the end.
 const STANDING_CURSOR: u64 = 1 << 51;
@@ -123,7 +123,7 @@ impl Kind {
 
 /// What a connection that speaks RESP is in the middle of.
 #[derive(Debug)]
-pub(super) struct Resp {
+pub(crate) struct Resp {
     commands: Commands,
     answers: Answers,
     due: VecDeque<Due>,
@@ -144,7 +144,7 @@ pub(super) struct Resp {
 }
 
 impl Resp {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             commands: Commands::default(),
             answers: Answers::default(),
@@ -161,7 +161,7 @@ impl Resp {
     }
 
     /// Looks at what the client has sent.
-    pub(super) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
+    pub(crate) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         while !up.unseen().is_empty() || self.current.is_some() {
             if self.is_stream {
                 up.advance(up.unseen().len());
@@ -309,7 +309,7 @@ impl Resp {
     }
 
     /// Looks at what the server has sent.
-    pub(super) fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
+    pub(crate) fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         loop {
             while down.held().is_empty() && down.has_room() && self.is_front(Fate::Answered) {
                 down.replace(&self.answer);
@@ -409,12 +409,12 @@ impl Resp {
     }
 
     /// Whether nothing is under way.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.due.is_empty() && self.commands.at_border()
     }
 
     /// Whether the connection has to end now.
-    pub(super) fn has_to_end(&self) -> bool {
+    pub(crate) fn has_to_end(&self) -> bool {
         self.ends && self.due.is_empty() && (self.batch == Some(Fate::RequestLost) || self.commands.at_border())
     }
 }
