@@ -1,17 +1,26 @@
 //! A case: a named function, and the ways to run it.
 
 use std::fmt;
+use std::future::pending;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, Shared, select};
 
 use crate::context::Context;
 use crate::harness::Harness;
-use crate::outcome::{CaseResult, Outcome};
+use crate::outcome::{CaseResult, Outcome, Stop, Verdict};
 use crate::pace::Pace;
+use crate::trail::Trail;
+
+/// Ready when the run is to stop.
+pub(crate) type Stopped = Shared<BoxFuture<'static, ()>>;
+
+/// What a case says that the run stopped, or did not begin any more.
+pub(crate) const STOPPED: &str = "the run was stopped";
 
 /// What a case says that came too late each time.
 const TOO_LATE: &str = "also with lives eight times as long: the harness states too small a granularity";
@@ -41,29 +50,61 @@ impl Case {
     }
 
     /// Runs it on a fresh store. A panic is a failure. Where the harness's clock runs, a case that fails and has come
-    /// too late for an end is run again with longer lives, a bounded number of times.
+    /// too late for an end is run again with longer lives, a bounded number of times. What the harness wants to undo is
+    /// undone when it returns; a caller that may have to stop in the middle uses [`Suite`](crate::Suite).
     pub async fn run(&self, harness: &dyn Harness) -> Outcome {
+        self.run_until(harness, &pending().boxed().shared()).await.0
+    }
+
+    /// The same, until `stopped` is ready; with the number of requests, where they are counted.
+    pub(crate) async fn run_until(&self, harness: &dyn Harness, stopped: &Stopped) -> (Outcome, Option<u64>) {
         let mut pace = Pace::new();
+        let mut requests = None;
         loop {
-            let (outcome, slower) = self.run_at(harness, pace).await;
+            let trail = Arc::new(Trail::default());
+            let (mut outcome, slower) = self.run_at(harness, pace, &trail, stopped).await;
+            requests = requests.into_iter().chain(trail.requests()).reduce(|sum: u64, more| sum + more);
+            if let Err(error) = trail.tear_down().await {
+                outcome = match outcome {
+                    Outcome::Failed(text) => Outcome::Failed(format!("{text}; and it could not be undone: {error}")),
+                    _ => Outcome::Failed(format!("it could not be undone: {error}")),
+                };
+            }
             match slower {
                 Some(slower) => pace = slower,
-                None => return outcome,
+                None => return (outcome, requests),
             }
         }
     }
 
     /// Runs it once, and answers at which pace to try it again if this run shows nothing.
-    async fn run_at(&self, harness: &dyn Harness, pace: Pace) -> (Outcome, Option<Pace>) {
+    async fn run_at(
+        &self,
+        harness: &dyn Harness,
+        pace: Pace,
+        trail: &Arc<Trail>,
+        stopped: &Stopped,
+    ) -> (Outcome, Option<Pace>) {
         let pace = Arc::new(pace);
         let mut is_late = false;
         let run = async {
-            let context = Context::open(harness, Arc::clone(&pace)).await?;
+            let context = Context::open(harness, Arc::clone(&pace), Arc::clone(trail)).await?;
             let result = (self.body)(&context).await;
             is_late = context.is_late();
-            result
+            match result {
+                Err(Stop::NotShown(means, reason)) => match context.fixture.absence(means) {
+                    Some(why) => Err(Stop::NotApplicable(why.to_owned())),
+                    None => Err(Stop::NotShown(means, reason)),
+                },
+                result => result,
+            }
         };
-        let outcome = match AssertUnwindSafe(run).catch_unwind().await {
+        let run = AssertUnwindSafe(run).catch_unwind();
+        let ended = match select(pin!(run), stopped.clone()).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(((), _)) => return (Outcome::LeftOut(STOPPED.to_owned()), None),
+        };
+        let outcome = match ended {
             Ok(result) => Outcome::from(result),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -97,14 +138,14 @@ pub fn test(harness: &dyn Harness, module: &str, name: &str) {
         (None, _) => Outcome::Failed("there is no case of this name".to_owned()),
         (_, Err(error)) => Outcome::Failed(format!("no runtime for the test: {error}")),
     };
-    match outcome {
-        Outcome::Passed => {}
-        Outcome::NotApplicable(reason) => {
+    match outcome.verdict() {
+        Verdict::Kept => {}
+        Verdict::Said => {
             // Past the test runner's capture, so that nobody takes this for a pass. If it cannot be written, nobody
             // reads.
-            let _ = writeln!(std::io::stderr(), "{module}::{name}: not applicable: {reason}");
+            let _ = writeln!(std::io::stderr(), "{module}::{name}: {outcome}");
         }
-        outcome => panic!("{module}::{name}: {outcome}"),
+        Verdict::Broken => panic!("{module}::{name}: {outcome}"),
     }
 }
 

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::show;
-use crate::harness::{Faults, Fixture, Harness};
-use crate::outcome::{CaseResult, Stop, not_applicable};
+use crate::harness::{Fault, Faults, Fixture, Harness};
+use crate::means::Means;
+use crate::outcome::{CaseResult, Stop, not_applicable, not_shown, refused};
 use crate::pace::Pace;
+use crate::trail::Trail;
 
 /// What a case works with.
 pub(crate) struct Context<'h> {
@@ -21,18 +23,32 @@ pub(crate) struct Context<'h> {
     /// The store, with every race window accepted: what is tried one call after the other is the same with one.
     willing: Store,
     pub(crate) pace: Arc<Pace>,
+    trail: Arc<Trail>,
+    /// How many requests had been counted when it was opened.
+    requests_before: Option<u64>,
+}
+
+/// What was sent counts however the case ends.
+impl Drop for Context<'_> {
+    fn drop(&mut self) {
+        if let (Some(before), Some(now)) = (self.requests_before, self.requests()) {
+            self.trail.add_requests(now.saturating_sub(before));
+        }
+    }
 }
 
 impl<'h> Context<'h> {
-    pub(crate) async fn open(harness: &'h dyn Harness, pace: Arc<Pace>) -> Result<Self, Stop> {
-        let fixture = harness.open().await?;
+    pub(crate) async fn open(harness: &'h dyn Harness, pace: Arc<Pace>, trail: Arc<Trail>) -> Result<Self, Stop> {
+        let mut fixture = harness.open().await?;
+        trail.keep_teardown(&mut fixture);
         let willing = fixture.store.allow_best_effort();
-        Ok(Self { harness, fixture, willing, pace })
+        let requests_before = fixture.requests.as_ref().map(|requests| requests());
+        Ok(Self { harness, fixture, willing, pace, trail, requests_before })
     }
 
     /// The same on another fresh store.
     pub(crate) async fn fresh(&self) -> Result<Self, Stop> {
-        Self::open(self.harness, Arc::clone(&self.pace)).await
+        Self::open(self.harness, Arc::clone(&self.pace), Arc::clone(&self.trail)).await
     }
 
     /// The handle as the harness gave it.
@@ -77,12 +93,12 @@ impl<'h> Context<'h> {
     }
 
     /// A handle on which `feature` works. Where it is declared as best effort its refusal without the opt-in is checked
-    /// first; where it is not declared its refusal is checked, and the case ends there as not applicable.
+    /// first; where it is not declared its refusal is checked, and the case ends there as refused.
     pub(crate) async fn with(&self, feature: Feature) -> Result<&Store, Stop> {
         match support(self.capabilities(), feature) {
             Support::None => {
                 self.check_refused(feature, self.store(), Reason::Unsupported(feature)).await?;
-                not_applicable(format!("{feature} is declared absent; the refusal was checked"))
+                refused(format!("{feature} is not supported; the refusal was checked"))
             }
             Support::BestEffort if needs_opt_in(feature) => {
                 self.check_refused(feature, self.strict(), Reason::BestEffortNotAllowed(feature)).await?;
@@ -226,14 +242,14 @@ impl<'h> Context<'h> {
     pub(crate) async fn reopen(&self) -> Result<Store, Stop> {
         match self.reopened().await? {
             Some(store) => Ok(store),
-            None => not_applicable("the harness opens no second handle to the same data"),
+            None => not_shown(Means::Reopen, "the harness opens no second handle to the same data"),
         }
     }
 
     pub(crate) async fn namespace(&self, name: &str) -> Result<Store, Stop> {
         match &self.fixture.open_namespace {
             Some(open) => Ok(self.like_fixture(open(name.to_owned()).await?)),
-            None => not_applicable("the harness opens no other namespace"),
+            None => not_shown(Means::Namespaces, "the harness opens no other namespace"),
         }
     }
 
@@ -245,7 +261,16 @@ impl<'h> Context<'h> {
     pub(crate) fn faults(&self) -> Result<&dyn Faults, Stop> {
         match &self.fixture.faults {
             Some(faults) => Ok(&**faults),
-            None => not_applicable("the harness injects no faults"),
+            None => not_shown(Means::Faults, "the harness injects no faults"),
+        }
+    }
+
+    /// The faults, of which the harness can make this one; without it the case ends.
+    pub(crate) fn faults_like(&self, fault: Fault) -> Result<&dyn Faults, Stop> {
+        let missing = || not_shown(Means::Fault(fault), format!("the harness makes no fault like {fault:?}"));
+        match &self.fixture.faults {
+            Some(faults) if faults.offers(fault) => Ok(&**faults),
+            _ => missing(),
         }
     }
 

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use kv_api::{Clock, ManualClock, Result, Store, Timestamp};
 
 use crate::clock::ClientClock;
+use crate::means::Means;
 
 /// Opens stores for the suite. One value stands for one way to set up a backend: settings that change its capabilities
 /// are harnesses of their own.
@@ -28,6 +29,7 @@ type OpenNamespace = Box<dyn Fn(String) -> BoxFuture<'static, Result<Store>> + S
 type Restart = Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
 type WriteForeign = Box<dyn Fn(String, String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 type WriteForeignType = Box<dyn Fn(String) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+pub(crate) type Teardown = Box<dyn FnOnce() -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 /// A fresh store, and what can be done around it. Everything but the store is optional: a case that needs what is
 /// absent says so in its outcome and does not pass.
@@ -46,8 +48,11 @@ pub struct Fixture {
     pub(crate) faults: Option<Box<dyn Faults>>,
     pub(crate) client_clock: Option<Box<dyn ClientClock>>,
     pub(crate) secret: Option<Secret>,
+    /// What the system has nothing of, and why.
+    absent: Vec<(Means, &'static str)>,
+    pub(crate) teardown: Option<Teardown>,
     /// Declared last and so dropped last: what the rest lives in.
-    _guard: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) guard: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Fixture {
@@ -69,8 +74,16 @@ impl Fixture {
             faults: None,
             client_clock: None,
             secret: None,
-            _guard: None,
+            absent: Vec::new(),
+            teardown: None,
+            guard: None,
         }
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The same around a wrapped store. `key` is under which key the system keeps what the wrapped store shows under
@@ -103,8 +116,38 @@ impl Fixture {
     /// Keeps `guard` until the case has ended: a temporary folder, a server.
     #[must_use]
     pub fn with_guard(mut self, guard: impl Any + Send + Sync) -> Self {
-        self._guard = Some(Box::new(guard));
+        self.guard = Some(Box::new(guard));
         self
+    }
+
+    /// What undoes all that [`open`](Harness::open) has done outside this process, such as a namespace that was made for
+    /// the case. It runs once when the case has ended, whatever became of it, and also when the run is stopped in the
+    /// middle. A case that passed fails when it fails.
+    #[must_use]
+    pub fn with_teardown<F>(mut self, teardown: impl FnOnce() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.teardown = Some(Box::new(move || Box::pin(teardown())));
+        self
+    }
+
+    /// Says that the system has nothing of the kind, and why: a store inside the process has no credentials. Cases that
+    /// need it are not applicable then, and count as no gap of the harness. What is given all the same counts as given.
+    #[must_use]
+    pub fn without(mut self, means: Means, why: &'static str) -> Self {
+        self.absent.push((means, why));
+        self
+    }
+
+    /// Why the system has nothing of the kind, if that was said.
+    pub(crate) fn absence(&self, means: Means) -> Option<&'static str> {
+        let of_it = |of: Means| self.absent.iter().find(|(absent, _)| *absent == of).map(|(_, why)| *why);
+        match means {
+            // Without any faults there is none of each kind.
+            Means::Fault(_) => of_it(means).or_else(|| of_it(Means::Faults)),
+            _ => of_it(means),
+        }
     }
 
     /// How to let time pass. Without it every case of a declared expiry ends as claimed but not exercised.
@@ -284,7 +327,7 @@ impl Time for ManualClock {
 }
 
 /// What can happen to a request on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
     /// It never leaves, and the client knows: a connection refused.

@@ -10,6 +10,7 @@ mod expiring;
 mod harness;
 mod layered;
 pub mod logs;
+mod means;
 mod model;
 mod outcome;
 mod pace;
@@ -17,6 +18,8 @@ mod races;
 mod report;
 mod rules;
 mod samples;
+mod suite;
+mod trail;
 #[doc(hidden)]
 pub mod wrappers;
 
@@ -24,9 +27,11 @@ pub use case::Case;
 pub use clock::{ClientClock, OffsetClock};
 pub use harness::{Fault, Faults, Fixture, Harness, Time};
 pub use layered::Layered;
-pub use outcome::Outcome;
-pub use report::{Report, run_all};
+pub use means::Means;
+pub use outcome::{Outcome, Verdict};
+pub use report::{CaseReport, Report};
 pub use rules::RULES;
+pub use suite::{Event, Suite, run_all};
 
 pub use kv_api;
 pub use kv_api::async_trait;

@@ -16,7 +16,7 @@ use crate::cases::deletes::exactly_counted;
 use crate::check::show;
 use crate::context::{Context, collected, foreign_version, value_of};
 use crate::expiring::{Form, Life};
-use crate::outcome::{CaseResult, Stop};
+use crate::outcome::{CaseResult, Outcome, Stop};
 
 /// How many sequences are tried, and how many calls each has at most. The sequences are the same in every run.
 const SEQUENCES: usize = 64;
@@ -77,9 +77,9 @@ async fn agree(cx: &Context<'_>, seeds: &[Seed]) -> Result<(), Failure> {
     };
     match result.await {
         Ok(()) => Ok(()),
-        Err(Stop::Failed(found) | Stop::NotApplicable(found) | Stop::NotExercised(found)) => {
-            Err(Failure { calls, found })
-        }
+        Err(Stop::Failed(found)) => Err(Failure { calls, found }),
+        // A sequence asks only for what the store supports, so none of the rest is an answer.
+        Err(stop) => Err(Failure { calls, found: Outcome::from(Err(stop)).to_string() }),
     }
 }
 

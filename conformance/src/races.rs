@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::task::JoinHandle;
+
 use crate::outcome::Stop;
 
 /// Runs `calls` on tasks of their own, which start together, and answers what they gave, in order.
@@ -29,10 +31,19 @@ where
             call.await
         })
     };
-    let tasks: Vec<_> = calls.into_iter().map(spawn).collect();
+    let mut tasks: Vec<_> = calls.into_iter().map(|call| Racer(spawn(call))).collect();
     let mut results = Vec::with_capacity(tasks.len());
-    for task in tasks {
+    for Racer(task) in &mut tasks {
         results.push(task.await.map_err(|error| Stop::Failed(format!("a concurrent call did not end: {error}")))?);
     }
     Ok(results)
+}
+
+/// Ends with the case, also where that is stopped in the middle.
+struct Racer<T>(JoinHandle<T>);
+
+impl<T> Drop for Racer<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }

@@ -1,63 +1,98 @@
-//! The whole suite at once, for a command.
+//! What became of each case of a run.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::case::Case;
-use crate::harness::Harness;
+use serde::{Deserialize, Serialize};
+
 use crate::outcome::Outcome;
 
-/// What became of each case.
-#[derive(Clone, Debug)]
+/// What became of each case of a run, in the order of the contract. It can be written and read with serde.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Report {
-    results: Vec<(&'static Case, Outcome)>,
+    /// The name of the system, as the store's capabilities have it; empty when no store could be opened.
+    pub system: String,
+    /// The version of this package, whose cases they are.
+    pub suite_version: String,
+    /// When the run began, in microseconds since the beginning of 1970, by the clock of this machine.
+    pub began_unix_micros: i64,
+    /// How long the run took.
+    pub elapsed_micros: u64,
+    /// The cases.
+    pub cases: Vec<CaseReport>,
 }
 
-/// Runs every case, one after the other, each on a fresh store. Needs a tokio runtime; the races find more on one with
-/// several threads.
-pub async fn run_all(harness: &dyn Harness) -> Report {
-    let mut results = Vec::with_capacity(Case::ALL.len());
-    for case in Case::ALL {
-        results.push((case, case.run(harness).await));
-    }
-    Report { results }
+/// What became of one case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// The rule that it shows: `SET-3`.
+    pub rule: String,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// How long it took, opening and undoing included.
+    pub elapsed_micros: u64,
+    /// How many requests were sent, where the harness counts them.
+    pub requests: Option<u64>,
 }
 
 impl Report {
-    /// Each case with its outcome, in the order of the rules.
-    #[must_use]
-    pub fn results(&self) -> &[(&'static Case, Outcome)] {
-        &self.results
-    }
-
     /// Whether no case failed and none was claimed but not exercised.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.results.iter().all(|(_, outcome)| outcome.is_ok())
+        self.cases.iter().all(|case| case.outcome.is_ok())
     }
 
     /// The outcome of the case of this name.
     #[must_use]
     pub fn outcome(&self, name: &str) -> Option<&Outcome> {
-        self.results.iter().find(|(case, _)| case.name() == name).map(|(_, outcome)| outcome)
+        self.cases.iter().find(|case| case.name == name).map(|case| &case.outcome)
+    }
+
+    /// How many cases ended in a way that [`Outcome::label`] calls so.
+    #[must_use]
+    pub fn count(&self, label: &str) -> usize {
+        self.cases.iter().filter(|case| case.outcome.label() == label).count()
+    }
+
+    /// How long the run took.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.elapsed_micros)
+    }
+}
+
+impl CaseReport {
+    /// How long the case took.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.elapsed_micros)
     }
 }
 
 /// A line for each case, and the totals.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.results.iter().map(|(case, _)| case.name().len()).max().unwrap_or(0);
-        for (case, outcome) in &self.results {
-            writeln!(f, "{:8} {:width$}  {outcome}", case.rule(), case.name())?;
+        let width = self.cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
+        for case in &self.cases {
+            writeln!(f, "{:8} {:width$}  {}", case.rule, case.name, case.outcome)?;
         }
-        let count = |wanted: fn(&Outcome) -> bool| self.results.iter().filter(|(_, outcome)| wanted(outcome)).count();
-        write!(
-            f,
-            "{} cases: {} passed, {} failed, {} not applicable, {} claimed but not exercised",
-            self.results.len(),
-            count(|outcome| matches!(outcome, Outcome::Passed)),
-            count(|outcome| matches!(outcome, Outcome::Failed(_))),
-            count(|outcome| matches!(outcome, Outcome::NotApplicable(_))),
-            count(|outcome| matches!(outcome, Outcome::NotExercised(_))),
-        )
+        write!(f, "{} cases: ", self.cases.len())?;
+        // Those that say something about the store always, the others where there are any.
+        let labels = ["passed", "refused", "FAILED", "not applicable"].map(|label| (label, true));
+        let others = ["not shown", "left out", "CLAIMED BUT NOT EXERCISED"].map(|label| (label, false));
+        let mut separator = "";
+        for (label, is_always_said) in labels.into_iter().chain(others) {
+            let count = self.count(label);
+            if is_always_said || count > 0 {
+                write!(f, "{separator}{count} {}", label.to_lowercase())?;
+                separator = ", ";
+            }
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use kv_conformance::{Case, Harness, Outcome};
+use kv_conformance::{Case, Harness, Verdict};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::System;
@@ -92,13 +92,14 @@ pub fn suite(name: &str, harness: impl Harness + 'static) -> Vec<Test> {
         let name = format!("{name}::{}", case.name());
         let (title, harness) = (name.clone(), Arc::clone(&harness));
         Test::new(name, move || async move {
-            match case.run(&*harness).await {
-                Outcome::Passed => Ok(()),
-                Outcome::NotApplicable(reason) => {
-                    say(&format!("{title}: not applicable: {reason}"));
+            let outcome = case.run(&*harness).await;
+            match outcome.verdict() {
+                Verdict::Kept => Ok(()),
+                Verdict::Said => {
+                    say(&format!("{title}: {outcome}"));
                     Ok(())
                 }
-                outcome => Err(format!("{title}: {outcome}")),
+                Verdict::Broken => Err(format!("{title}: {outcome}")),
             }
         })
     };

@@ -10,7 +10,8 @@ use serde_json::json;
 use crate::cases::errors::FOR_EVER;
 use crate::context::Context;
 use crate::harness::Fault;
-use crate::outcome::{CaseResult, Stop, not_applicable};
+use crate::means::Means;
+use crate::outcome::{CaseResult, Stop, not_shown};
 
 fn statuses(results: Vec<Result<SetOutcome>>) -> std::result::Result<Vec<SetStatus>, Stop> {
     results.into_iter().map(|result| Ok(result?.status())).collect()
@@ -264,7 +265,7 @@ pub(crate) async fn batch_5_items_with_and_without_options_mix(cx: &Context<'_>)
 /// BATCH-5: a batch sends no more requests than single calls would.
 pub(crate) async fn batch_5_a_batch_sends_no_more_than_single_calls(cx: &Context<'_>) -> CaseResult {
     const ITEMS: u64 = 20;
-    let Some(before) = cx.requests() else { return not_applicable("the harness counts no requests") };
+    let Some(before) = cx.requests() else { return not_shown(Means::Requests, "the harness counts no requests") };
     let keys: Vec<String> = (0..ITEMS).map(|number| cx.key(&format!("k{number}."))).collect();
     // The first call of its kind may take more requests, to prepare what it sends.
     cx.store().set(&keys[0], cx.value(0)).await?;
@@ -336,10 +337,7 @@ pub(crate) async fn batch_6_a_failed_bulk_request_is_told_item_by_item(cx: &Cont
 
 /// BATCH-6: an answer that cannot be says nothing of any item: none is reported as done by it, and none as not done.
 pub(crate) async fn batch_6_an_answer_that_cannot_be_is_no_evidence(cx: &Context<'_>) -> CaseResult {
-    let faults = cx.faults()?;
-    if !faults.offers(Fault::BulkAnswerImplausible) {
-        return not_applicable("the harness offers no such answer, or the system has no bulk requests");
-    }
+    let faults = cx.faults_like(Fault::BulkAnswerImplausible)?;
     let keys: Vec<String> = (0..8).map(|number| cx.key(&format!("k{number}."))).collect();
     let unknown = |results: &[Result<()>], call: &str| -> CaseResult {
         for error in results.iter().filter_map(|result| result.as_ref().err()) {

@@ -9,7 +9,7 @@ use crate::cases::errors::dropped_after_requests;
 use crate::check::show;
 use crate::context::{Context, value_of};
 use crate::expiring::Form;
-use crate::outcome::{CaseResult, not_applicable};
+use crate::outcome::{CaseResult, refused};
 use crate::races::race;
 
 /// CNT-1: increment starts at 0, adds, subtracts, and answers the new value.
@@ -83,7 +83,7 @@ pub(crate) async fn cnt_1_increment_keeps_the_expiry(cx: &Context<'_>) -> CaseRe
             "increment of an entry with an expiry"
         );
         cx.expect(&key, Some(&Value::from(5)), "after a refused increment").await?;
-        return not_applicable("counter_expiry is declared absent; the refusal was checked");
+        return refused("counter_expiry is not supported; the refusal was checked");
     }
     ensure_eq!(store.increment(&key, 1).await?, 6, "increment of an entry with an expiry");
     if cx.capabilities().expiry_read {

@@ -11,7 +11,8 @@ use serde_json::json;
 use crate::cases::capabilities::a_while;
 use crate::context::{Context, foreign_version};
 use crate::harness::Fault;
-use crate::outcome::{CaseResult, Stop, not_applicable};
+use crate::means::Means;
+use crate::outcome::{CaseResult, Stop, not_shown};
 use crate::races::race;
 
 /// ERR-1: an error tells by kind and reason what to do next, and an outcome is no error.
@@ -202,7 +203,7 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
 
 /// ERR-2: whatever goes wrong, the secret that the store was opened with is in no error, no `Debug` and no log.
 pub(crate) async fn err_2_no_secret_is_shown(cx: &Context<'_>) -> CaseResult {
-    let Some(secret) = &cx.fixture.secret else { return not_applicable("the harness has planted no secret") };
+    let Some(secret) = &cx.fixture.secret else { return not_shown(Means::Secret, "the harness has planted no secret") };
     let key = cx.key("k");
     let mut shown = vec![format!("{:?} {:#?} {:?}", cx.store(), cx.strict(), cx.capabilities())];
     let mut look = |result: kv_api::Result<String>| match result {

@@ -11,7 +11,8 @@ use serde_json::json;
 use crate::clock::ClientClock;
 use crate::context::{Context, collected};
 use crate::expiring::{Form, Life};
-use crate::outcome::{CaseResult, Stop, not_applicable};
+use crate::means::Means;
+use crate::outcome::{CaseResult, Stop, not_applicable, not_shown};
 
 /// Sets with a form of expiry, and looks just before and just after the end.
 async fn ends_in_time(cx: &Context<'_>, form: Form) -> CaseResult {
@@ -44,7 +45,7 @@ pub(crate) async fn exp_1_expire_at_ends_the_entry(cx: &Context<'_>) -> CaseResu
 pub(crate) async fn exp_1_without_expiry_it_never_ends(cx: &Context<'_>) -> CaseResult {
     cx.forms().await?;
     if !cx.time()?.granularity().is_zero() {
-        return not_applicable("the harness cannot wait for a hundred years");
+        return not_shown(Means::MovedTime, "the harness cannot wait for a hundred years");
     }
     let key = cx.key("k");
     cx.store().set(&key, cx.value(1)).await?;
@@ -521,7 +522,7 @@ pub(crate) async fn exp_9_expire_needs_one_wish(cx: &Context<'_>) -> CaseResult 
 fn client_clock<'c>(cx: &'c Context<'_>) -> Result<&'c dyn ClientClock, Stop> {
     match &cx.fixture.client_clock {
         Some(clock) => Ok(&**clock),
-        None => not_applicable("the harness has no clock of this side that could be wrong"),
+        None => not_shown(Means::ClientClock, "the harness has no clock of this side that could be wrong"),
     }
 }
 
@@ -624,7 +625,7 @@ pub(crate) async fn exp_10_the_reported_clock_ends_an_entry(cx: &Context<'_>) ->
 pub(crate) async fn exp_10_time_comes_from_the_injected_clock(cx: &Context<'_>) -> CaseResult {
     let form = cx.form().await?;
     if !cx.time()?.granularity().is_zero() {
-        return not_applicable("the store lives by real time here");
+        return not_shown(Means::MovedTime, "the store lives by real time here");
     }
     let key = cx.key("k");
     cx.align().await?;

@@ -6,7 +6,8 @@ use kv_api::{ErrorKind, Feature, Retry, SetItem};
 
 use crate::cases::errors::dropped_after;
 use crate::context::Context;
-use crate::outcome::{CaseResult, not_applicable};
+use crate::means::Means;
+use crate::outcome::{CaseResult, not_shown};
 use crate::races::race;
 
 /// LIFE-1: ping answers, and leaves no trace.
@@ -21,7 +22,7 @@ pub(crate) async fn life_1_ping_proves_the_store(cx: &Context<'_>) -> CaseResult
 /// LIFE-1: wrong credentials are refused, on opening where that connects, and else by each call; nothing changes.
 pub(crate) async fn life_1_wrong_credentials_are_refused(cx: &Context<'_>) -> CaseResult {
     let Some(open) = &cx.fixture.open_with_wrong_credentials else {
-        return not_applicable("the harness opens nothing with wrong credentials");
+        return not_shown(Means::WrongCredentials, "the harness opens nothing with wrong credentials");
     };
     let key = cx.key("k");
     cx.store().set(&key, cx.value(1)).await?;

@@ -7,8 +7,9 @@ use kv_api::{Cursor, EntryExpiry, ErrorKind, Feature, ListItem, ListOrder, Reaso
 use serde_json::json;
 
 use crate::context::{Context, WALK_MAX, collected};
-use crate::harness::{Fault, Faults};
-use crate::outcome::{CaseResult, Stop, not_applicable};
+use crate::harness::Fault;
+use crate::means::Means;
+use crate::outcome::{CaseResult, Stop, not_applicable, not_shown};
 
 async fn set_all<S: AsRef<str>>(cx: &Context<'_>, keys: &[S]) -> CaseResult {
     let items = keys.iter().enumerate().map(|(number, key)| SetItem::new(key.as_ref(), cx.value(number)));
@@ -287,7 +288,7 @@ pub(crate) async fn list_3_a_walk_across_a_restart_loses_nothing(cx: &Context<'_
     /// How many calls may fail for the connections that the restart has ended.
     const LOST_CALLS: usize = 20;
     cx.with(Feature::List).await?;
-    let Some(restart) = &cx.fixture.restart else { return not_applicable("the harness restarts nothing") };
+    let Some(restart) = &cx.fixture.restart else { return not_shown(Means::Restart, "the harness restarts nothing") };
     let keys: Vec<String> = (0..500).map(|number| cx.key(&format!("k/{number:03}"))).collect();
     set_all(cx, &keys).await?;
     let mut found = Vec::new();
@@ -375,16 +376,10 @@ const PAGES: u32 = 4_000;
 /// How many requests a walk that gets nowhere may send: the pages that LIST-5 allows, and some to spare.
 const REQUESTS_MAX: u64 = 1_100;
 
-/// Lists with a fault, whose pages must be made by the harness.
-fn offered<'a>(cx: &'a Context<'_>, fault: Fault) -> Result<&'a dyn Faults, Stop> {
-    let faults = cx.faults()?;
-    if faults.offers(fault) { Ok(faults) } else { not_applicable("the harness offers no such pages") }
-}
-
 /// LIST-3: a page whose cursor leads back to where the page began is an error, and no page.
 pub(crate) async fn list_3_a_cursor_that_stands_still_is_refused(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::List).await?;
-    let faults = offered(cx, Fault::PageStandsStill)?;
+    let faults = cx.faults_like(Fault::PageStandsStill)?;
     let (_, _, mut cursor) = first_page(cx, "k/").await?;
     faults.inject(Fault::PageStandsStill, PAGES);
     // The place where a page begins can have two cursors: that of the page before, and the one that leads back.
@@ -409,7 +404,7 @@ pub(crate) async fn list_3_a_cursor_that_stands_still_is_refused(cx: &Context<'_
 /// LIST-5: a walk over pages that stand still ends, as an error.
 pub(crate) async fn list_5_a_walk_that_stands_still_ends(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::List).await?;
-    offered(cx, Fault::PageStandsStill)?;
+    cx.faults_like(Fault::PageStandsStill)?;
     let keys: Vec<String> = (0..8).map(|number| cx.key(&format!("k{number}."))).collect();
     set_all(cx, &keys).await?;
     let store = cx.store();
@@ -442,7 +437,7 @@ async fn ends<T>(
 /// LIST-5: a walk over empty pages with ever new cursors ends, as an error.
 pub(crate) async fn list_5_a_walk_of_empty_pages_ends(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::List).await?;
-    offered(cx, Fault::PageEmpty)?;
+    cx.faults_like(Fault::PageEmpty)?;
     set_all(cx, &[cx.key("k")]).await?;
     ends(cx, Fault::PageEmpty, "stream", cx.store().list().stream().take(WALK_MAX).try_collect::<Vec<_>>()).await?;
     ensure_eq!(cx.listed("").await?, [cx.key("k")], "the keys, after a walk that got nowhere");
@@ -452,7 +447,7 @@ pub(crate) async fn list_5_a_walk_of_empty_pages_ends(cx: &Context<'_>) -> CaseR
 /// LIST-5, LIST-2: a walk over known keys with ever new cursors ends, as an error; no key is passed on twice.
 pub(crate) async fn list_5_a_walk_in_circles_ends(cx: &Context<'_>) -> CaseResult {
     cx.with(Feature::List).await?;
-    offered(cx, Fault::PageInCircles)?;
+    cx.faults_like(Fault::PageInCircles)?;
     let keys: Vec<String> = (0..24).map(|number| cx.key(&format!("k{number:02}."))).collect();
     set_all(cx, &keys).await?;
     let mut found = Vec::new();

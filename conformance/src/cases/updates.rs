@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::expiring::Form;
 use crate::harness::Fault;
-use crate::outcome::{CaseResult, Stop, not_applicable};
+use crate::outcome::{CaseResult, Stop, refused};
 use crate::races::race;
 
 /// A handle on which updates work without saying more: where expiries are not reported that is refused, nothing is
@@ -26,7 +26,7 @@ async fn updating<'c>(cx: &'c Context<'_>) -> Result<&'c Store, Stop> {
     cx.expect(&key, Some(&cx.value(1)), "after a refused update").await?;
     ensure!(store.update(&key, |_| Some(cx.value(2))).never().await?.is_written(), "an update with never");
     cx.expect(&key, Some(&cx.value(2)), "after an update with never").await?;
-    not_applicable("expiries are not reported, so an update says which one an entry gets; that was checked")
+    refused("expiries are not reported, so an update has to say which one an entry gets; that was checked")
 }
 
 /// SET-9: an update gives the old value to the caller and sets the new one; what is declined or fails changes nothing.

@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 use crate::check::show;
 use crate::context::{Context, collected};
 use crate::expiring::Form;
-use crate::outcome::{CaseResult, Stop, not_applicable, not_exercised};
+use crate::means::Means;
+use crate::outcome::{CaseResult, Stop, not_applicable, not_exercised, not_shown};
 use crate::samples::{
     MEMBERS_IN_ORDER, NUMBERS_AS_SPELLED, ODD_TEXTS, REFUSED_JSON, RESERVED_MEMBERS, like_envelopes, odd_bytes,
     odd_json, random_json,
@@ -275,7 +276,7 @@ pub(crate) async fn val_4_an_empty_value_is_a_value(cx: &Context<'_>) -> CaseRes
 /// VAL-5: reading what another client wrote never fails for its kind.
 pub(crate) async fn val_5_foreign_data_is_readable(cx: &Context<'_>) -> CaseResult {
     let Some(write) = &cx.fixture.write_foreign else {
-        return not_applicable("the harness has no other client to write with");
+        return not_shown(Means::ForeignWriter, "the harness has no other client to write with");
     };
     for (number, text) in ODD_TEXTS.iter().copied().chain(["plain", ""]).enumerate() {
         // Another one for each: when a store sees that others have replaced a value is left open (SET-7).
@@ -305,9 +306,7 @@ pub(crate) async fn val_5_foreign_data_is_readable(cx: &Context<'_>) -> CaseResu
 /// VAL-7: a key of a foreign type is there, and costs the others nothing.
 pub(crate) async fn val_7_a_key_of_a_foreign_type_is_there(cx: &Context<'_>) -> CaseResult {
     let Some(write) = &cx.fixture.write_foreign_type else {
-        return not_applicable(
-            "the system has no types but values, or the harness has no client to write another with",
-        );
+        return not_shown(Means::ForeignTypeWriter, "the harness has no client to write another type with");
     };
     let store = cx.store();
     let [foreign, plain] = cx.keys(["foreign", "plain"]);

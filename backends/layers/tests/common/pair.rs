@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use kv_api::{Backend, ManualClock, Result, Store, async_trait};
-use kv_conformance::{Fixture, Harness, Outcome, logs, run_all};
+use kv_conformance::{CaseReport, Fixture, Harness, Outcome, logs, run_all};
 use kv_fakes::cloudflare::NAMESPACE;
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_sqlite::{Durability, SqliteConfig, SqliteStore};
@@ -144,18 +144,18 @@ pub(crate) async fn check(name: &str, pair: Pair, bare: Join, lost: &[&str]) {
     let last = totals.lines().last().unwrap_or_default();
     // Past the test runner's capture: the figures of the README. If it cannot be written, nobody reads.
     let _ = writeln!(std::io::stderr(), "{name} over {:?} and {:?}: {last}", pair.first, pair.second);
-    let complaint = |(case, outcome): &(&'static kv_conformance::Case, Outcome)| {
-        let passes_bare = bare.outcome(case.name()) == Some(&Outcome::Passed);
-        let is_lost = lost.contains(&case.name());
+    let complaint = |CaseReport { name, outcome, .. }: &CaseReport| {
+        let passes_bare = bare.outcome(name) == Some(&Outcome::Passed);
+        let is_lost = lost.contains(&name.as_str());
         match outcome {
-            Outcome::Passed if is_lost => Some(format!("{}: passes, and is listed as lost", case.name())),
-            Outcome::NotApplicable(_) if passes_bare && !is_lost => {
-                Some(format!("{}: {outcome}; it passes without the layer", case.name()))
+            Outcome::Passed if is_lost => Some(format!("{name}: passes, and is listed as lost")),
+            outcome if !outcome.is_ok() => Some(format!("{name}: {outcome}")),
+            outcome if *outcome != Outcome::Passed && passes_bare && !is_lost => {
+                Some(format!("{name}: {outcome}; it passes without the layer"))
             }
-            outcome if !outcome.is_ok() => Some(format!("{}: {outcome}", case.name())),
             _ => None,
         }
     };
-    let complaints: Vec<String> = report.results().iter().filter_map(complaint).collect();
+    let complaints: Vec<String> = report.cases.iter().filter_map(complaint).collect();
     assert!(complaints.is_empty(), "{name} over {:?} and {:?}:\n{}", pair.first, pair.second, complaints.join("\n"));
 }
