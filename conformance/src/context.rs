@@ -2,8 +2,8 @@
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use kv_api::{
-    Capabilities, Consistency, Cursor, Entry, ErrorKind, Feature, Metadata, Reason, SetItem, Store, Support, Value,
-    ValueKind, Version,
+    Capabilities, Consistency, Cursor, Entry, ErrorKind, Feature, ItemParts, Metadata, Reason, SetItem, Store, Support,
+    Value, ValueKind, Version,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -75,6 +75,44 @@ impl<'h> Context<'h> {
     /// Keys of these names, each made long enough at its end.
     pub(crate) fn keys<const N: usize>(&self, names: [&str; N]) -> [String; N] {
         names.map(|name| self.key(name))
+    }
+
+    /// Keys of these names that an all-or-nothing batch writes, which may be refused where they lie apart (BATCH-3);
+    /// nothing is left there. Where no such keys are found the case ends.
+    pub(crate) async fn keys_together<const N: usize>(&self, names: [&str; N]) -> Result<[String; N], Stop> {
+        const TRIES: usize = 32;
+        let mut keys = self.keys(names);
+        for at in 1..N {
+            let mut tries = 0;
+            loop {
+                let items = keys[..=at].iter().map(|key| SetItem::new(key, self.value(0)));
+                match self.store().set_many_all_or_nothing(items).await {
+                    Err(error) if error.reason() == Some(&Reason::KeysApart) && tries < TRIES => {
+                        keys[at] = self.key(&format!("{}{tries}.", names[at]));
+                        tries += 1;
+                    }
+                    Err(error) if error.reason() == Some(&Reason::KeysApart) => {
+                        return not_applicable(
+                            "the system writes together what lies together, and no such keys were found",
+                        );
+                    }
+                    outcome => {
+                        ensure!(outcome?.is_written(), "an all-or-nothing batch over nothing was not written");
+                        break;
+                    }
+                }
+            }
+        }
+        for result in self.store().delete_many(keys.iter().map(String::as_str)).await {
+            result?;
+        }
+        Ok(keys)
+    }
+
+    /// Whether an item is within the limits of the store.
+    pub(crate) fn fits(&self, key: &str, value: &Value, metadata: Option<&Metadata>) -> bool {
+        let parts = ItemParts::new(key, value, metadata, false);
+        self.capabilities().item_limits.iter().all(|limit| limit.measure(parts) <= limit.max)
     }
 
     pub(crate) fn has_kind(&self, kind: ValueKind) -> bool {

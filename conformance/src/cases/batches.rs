@@ -101,7 +101,7 @@ pub(crate) async fn batch_3_an_invalid_item_fails_alone(cx: &Context<'_>) -> Cas
 /// BATCH-3: an all-or-nothing batch writes all, each item with what it carries.
 pub(crate) async fn batch_3_all_or_nothing_writes_all(cx: &Context<'_>) -> CaseResult {
     let store = cx.with(Feature::AllOrNothing).await?;
-    let [z, a, m] = cx.keys(["z", "a", "m"]);
+    let [z, a, m] = cx.keys_together(["z", "a", "m"]).await?;
     store.set(&a, cx.value(0)).await?;
     let mut with_metadata = SetItem::new(&*m, cx.value(3));
     if cx.declares(Feature::Metadata) {
@@ -138,7 +138,7 @@ pub(crate) async fn batch_3_one_unmet_condition_and_nothing_is_written(cx: &Cont
     if !unmet_over_entry {
         cx.with(Feature::IfExists).await?;
     }
-    let [free, there, other, last] = cx.keys(["free", "there", "other", "last"]);
+    let [free, there, other, last] = cx.keys_together(["free", "there", "other", "last"]).await?;
     store.set(&there, cx.value(0)).await?;
     store.set(&last, cx.value(0)).await?;
     let before = (cx.entry(&there).await?, cx.entry(&last).await?);
@@ -370,7 +370,7 @@ pub(crate) async fn batch_3_one_of_competing_batches_is_written_whole(cx: &Conte
     cx.with_atomic(Feature::IfNotExists).await?;
     let mut handles = vec![store];
     handles.extend(cx.reopened().await?);
-    let keys: Vec<String> = (0..4).map(|number| cx.key(&format!("k{number}."))).collect();
+    let keys = cx.keys_together(["k0.", "k1.", "k2.", "k3."]).await?;
     let call = |caller: usize| {
         let (store, mut keys, value) = (handles[caller % handles.len()].clone(), keys.clone(), cx.value(caller));
         if caller % 2 == 1 {

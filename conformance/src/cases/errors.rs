@@ -386,7 +386,7 @@ pub(crate) async fn err_6_a_dropped_call_leaves_each_entry_whole(cx: &Context<'_
     set(99).await?;
     cx.expect(&key, Some(&cx.value(99)), "after dropped sets").await?;
     if cx.declares(Feature::AllOrNothing) {
-        let keys: Vec<String> = (0..4).map(|number| cx.key(&format!("all{number}."))).collect();
+        let keys = cx.keys_together(["all0.", "all1.", "all2.", "all3."]).await?;
         for polls in 0..24 {
             let items = keys.iter().map(|key| SetItem::new(key, cx.value(polls)));
             dropped_after(polls, Box::pin(async { drop(cx.store().set_many_all_or_nothing(items).await) })).await;

@@ -164,7 +164,7 @@ pub(crate) async fn set_9_an_unknown_outcome_ends_the_update(cx: &Context<'_>) -
         let change = |_: Option<&Value>| {
             calls += 1;
             // After the read, for the write.
-            faults.inject(fault, 1);
+            faults.inject_into_writes(fault, 1);
             Some(cx.value(2))
         };
         let result = store.update(&key, change).await;
