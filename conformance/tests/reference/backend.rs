@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::future::join_all;
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind,
     Expire, Expiry, ExpiryClock, Fields, GetAndDelete, Increment, ListItem, ListPage, Method, Methods, RawPage, Read,
@@ -12,9 +13,9 @@ use tokio::task::yield_now;
 
 use super::EVERYTHING;
 use super::bug::Bug;
+use super::lists::hash;
+use super::odd::Odd;
 use super::system::{Data, Record, Reference};
-
-static CAPABILITIES: Capabilities = EVERYTHING;
 
 static WITH_ITS_OWN_CLOCK: Capabilities = EVERYTHING.with_expiry_clock(ExpiryClock::Store);
 
@@ -37,17 +38,45 @@ async fn round_trip_beside_another(looks: &AtomicU64) {
     round_trip().await;
 }
 
+impl Reference {
+    /// Waits for all other writes of this store, where they must not come between a look and a write.
+    async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if self.is(Odd::LooksThenWrites) { Some(self.turn.lock().await) } else { None }
+    }
+
+    /// A step on one entry: one request, or a look and a write as if no other process had written meanwhile.
+    async fn step<T>(&self, key: &str, carry_out: impl FnOnce(&mut Data) -> Result<T> + Send) -> Result<T> {
+        let turn = self.turn().await;
+        if turn.is_none() {
+            return self.request(carry_out).await;
+        }
+        let key = self.key(key);
+        let seen = self.look(|data| Ok(data.get(&key).cloned())).await?;
+        yield_now().await;
+        self.request(|data| {
+            let mut own: Data = seen.iter().map(|record| (key.clone(), record.clone())).collect();
+            let answer = carry_out(&mut own)?;
+            match own.remove(&key) {
+                changed if changed == seen => {}
+                Some(record) => drop(data.insert(key, record)),
+                None => drop(data.remove(&key)),
+            }
+            Ok(answer)
+        })
+        .await
+    }
+}
+
 #[async_trait]
 impl Backend for Reference {
     fn capabilities(&self) -> &Capabilities {
-        if self.has(Bug::ClaimsItsOwnClock) { &WITH_ITS_OWN_CLOCK } else { &CAPABILITIES }
+        if self.has(Bug::ClaimsItsOwnClock) { &WITH_ITS_OWN_CLOCK } else { self.reported }
     }
 
     fn methods(&self) -> Methods {
-        Methods::NONE
-            .with(Method::ReadMany)
-            .with(Method::WriteMany)
-            .with(Method::WriteAllOrNothing)
+        let bulk = Methods::NONE.with(Method::ReadMany).with(Method::WriteMany);
+        let bulk = if self.is(Odd::SinglesOnly) { Methods::NONE } else { bulk };
+        bulk.with(Method::WriteAllOrNothing)
             .with(Method::List)
             .with(Method::Increment)
             .with(Method::Expire)
@@ -59,7 +88,7 @@ impl Backend for Reference {
         match self.bug {
             Some(Bug::ScopeIsOfTheProcess) => &self.process,
             Some(Bug::ScopeIsShared) => "reference",
-            _ => &self.namespace,
+            _ => &self.scope,
         }
     }
 
@@ -73,7 +102,7 @@ impl Backend for Reference {
         if self.has(Bug::GarbledIsMissing) && matches!(fault, Some((Fault::AnswerGarbled, _))) {
             return Ok(None);
         }
-        let look = || {
+        let look = async || {
             self.request(|data| {
                 let seen = self.has(Bug::ExistsSeesExpired) && read.fields() == Fields::Existence;
                 let record = if seen { data.get(read.key()) } else { self.live(data, read.key()) };
@@ -82,13 +111,14 @@ impl Backend for Reference {
                 }
                 self.found(record)
             })
+            .await
         };
-        let first = look()?;
-        if !self.has(Bug::TornReads) {
+        let first = look().await?;
+        if !self.has(Bug::TornReads) && !self.is(Odd::ReadsInTwoSteps) {
             return Ok(first);
         }
         round_trip().await;
-        let (first, second) = (first, look()?);
+        let (first, second) = (first, look().await?);
         Ok(second.zip(first).map(|(second, first)| {
             let metadata = first.metadata().cloned();
             Entry::with_details(second.value().clone(), metadata, second.expiry(), second.version().cloned())
@@ -97,68 +127,86 @@ impl Backend for Reference {
 
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
         let mut parts = write.into_parts();
+        self.check_end(parts.expiry)?;
         if self.has(Bug::TornReads) {
             // A write that takes its time, so that reads find one to be torn by.
             round_trip().await;
         }
         if self.has(Bug::RacyIfNotExists) && parts.condition == Condition::IfNotExists {
-            if self.request(|data| Ok(self.live(data, &parts.key).is_some()))? {
+            if self.request(|data| Ok(self.live(data, &parts.key).is_some())).await? {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
             }
             round_trip_beside_another(&self.system.looks).await;
-            return self.request(|data| {
-                parts.condition = Condition::Always;
-                self.put(data, parts);
-                Ok(SetOutcome::new(SetStatus::Created))
-            });
+            return self
+                .request(|data| {
+                    parts.condition = Condition::Always;
+                    self.put(data, parts);
+                    Ok(SetOutcome::new(SetStatus::Created))
+                })
+                .await;
         }
         if self.has(Bug::RacyIfExists) && parts.condition == Condition::IfExists {
-            if !self.request(|data| Ok(self.live(data, &parts.key).is_some()))? {
+            if !self.request(|data| Ok(self.live(data, &parts.key).is_some())).await? {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
             }
             round_trip_beside_another(&self.system.looks).await;
-            return self.request(|data| {
-                parts.condition = Condition::Always;
-                self.put(data, parts);
-                Ok(SetOutcome::new(SetStatus::Updated))
-            });
+            return self
+                .request(|data| {
+                    parts.condition = Condition::Always;
+                    self.put(data, parts);
+                    Ok(SetOutcome::new(SetStatus::Updated))
+                })
+                .await;
         }
         if self.has(Bug::RacyIfVersion) && matches!(parts.condition, Condition::IfVersion(_)) {
-            if !self.request(|data| Ok(self.holds(&parts.condition, self.live(data, &parts.key))))? {
+            if !self.request(|data| Ok(self.holds(&parts.condition, self.live(data, &parts.key)))).await? {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
             }
             round_trip().await;
-            return self.request(|data| {
-                parts.condition = Condition::Always;
-                self.put(data, parts);
-                Ok(SetOutcome::new(SetStatus::Updated))
-            });
+            return self
+                .request(|data| {
+                    parts.condition = Condition::Always;
+                    self.put(data, parts);
+                    Ok(SetOutcome::new(SetStatus::Updated))
+                })
+                .await;
         }
         if self.has(Bug::VersionedSetDropsTheExpiry) && matches!(parts.condition, Condition::IfVersion(_)) {
             parts.expiry = Expiry::Never;
         }
         if self.has(Bug::TornByADrop) {
             let (key, metadata) = (parts.key.clone().into_owned(), parts.metadata.take());
-            let outcome = self.request(|data| Ok(self.put(data, parts)))?;
+            let outcome = self.request(|data| Ok(self.put(data, parts))).await?;
             yield_now().await;
-            return self.request(|data| {
-                if let Some(record) = data.get_mut(&key).filter(|_| outcome.is_written()) {
-                    record.metadata = metadata;
-                }
-                Ok(outcome)
-            });
+            return self
+                .request(|data| {
+                    if let Some(record) = data.get_mut(&key).filter(|_| outcome.is_written()) {
+                        record.metadata = metadata;
+                    }
+                    Ok(outcome)
+                })
+                .await;
         }
         if self.has(Bug::RepeatsConditionsBlindly) {
-            let first = self.request(|data| Ok(self.put(data, parts.clone())));
+            let first = self.request(|data| Ok(self.put(data, parts.clone()))).await;
             if !matches!(&first, Err(error) if error.is_outcome_unknown()) {
                 return first;
             }
         }
-        self.request(|data| Ok(self.put(data, parts)))
+        if parts.condition == Condition::Always {
+            let _turn = self.turn().await;
+            return self.request(|data| Ok(self.put(data, parts))).await;
+        }
+        let key = parts.key.clone().into_owned();
+        self.step(&key, |data| Ok(self.put(data, parts))).await
     }
 
     async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
-        self.request(|data| Ok(self.remove(data, &delete)))
+        if delete.if_version().is_some() {
+            return self.step(delete.key(), |data| Ok(self.remove(data, &delete))).await;
+        }
+        let _turn = self.turn().await;
+        self.request(|data| Ok(self.remove(data, &delete))).await
     }
 
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
@@ -178,6 +226,7 @@ impl Backend for Reference {
             });
             found.collect()
         })
+        .await
     }
 
     async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
@@ -187,44 +236,69 @@ impl Backend for Reference {
             let put = |data: &mut Data, write: Write<'_>| drop(self.put(data, write.into_parts()));
             return self.half_done(writes, put, SetOutcome::new(SetStatus::Stored));
         }
-        let result = self.request(|data| {
-            let mut outcomes: Vec<Result<SetOutcome>> = Vec::new();
-            for write in writes {
-                let outcome = self.put(data, write.into_parts());
-                let stop = self.has(Bug::BatchStopsAtTheFirstUnmetItem) && !outcome.is_written();
-                outcomes.push(Ok(outcome));
-                if stop {
-                    break;
+        let _turn = self.turn().await;
+        let result = self
+            .request(|data| {
+                let mut outcomes: Vec<Result<SetOutcome>> = Vec::new();
+                for write in writes {
+                    let parts = write.into_parts();
+                    if let Err(refused) = self.check_end(parts.expiry) {
+                        outcomes.push(Err(refused));
+                        continue;
+                    }
+                    let outcome = self.put(data, parts);
+                    let stop = self.has(Bug::BatchStopsAtTheFirstUnmetItem) && !outcome.is_written();
+                    outcomes.push(Ok(outcome));
+                    if stop {
+                        break;
+                    }
                 }
-            }
-            outcomes.resize_with(asked, || Ok(SetOutcome::new(SetStatus::NotMet)));
-            if self.has(Bug::BatchAnswersOutOfOrder) {
-                outcomes.reverse();
-            }
-            Ok(outcomes)
-        });
+                outcomes.resize_with(asked, || Ok(SetOutcome::new(SetStatus::NotMet)));
+                if self.has(Bug::BatchAnswersOutOfOrder) {
+                    outcomes.reverse();
+                }
+                Ok(outcomes)
+            })
+            .await;
         result.unwrap_or_else(|error| vec![Err(error); asked])
     }
 
     async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
         let asked = deletes.keys().len();
+        if self.is(Odd::SinglesOnly) {
+            return join_all(deletes.into_deletes().map(|delete| self.delete(delete))).await;
+        }
         if self.fault(|fault| fault == Fault::BulkAnswerImplausible).is_some() {
             let remove = |data: &mut Data, delete: Delete<'_>| {
                 self.remove(data, &delete);
             };
             return self.half_done(deletes.into_deletes().collect(), remove, DeleteOutcome::Deleted);
         }
-        let result =
-            self.request(|data| Ok(deletes.into_deletes().map(|delete| Ok(self.remove(data, &delete))).collect()));
+        let _turn = self.turn().await;
+        let result = self
+            .request(|data| {
+                Ok(deletes.into_deletes().map(|delete| Ok(self.remove_one_of_many(data, &delete))).collect())
+            })
+            .await;
         result.unwrap_or_else(|error| vec![Err(error); asked])
     }
 
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
+        let writes = writes.into_writes();
+        let first = writes.first().map_or(0, |write| hash(write.key()) % 2);
+        if let Some(index) = writes.iter().position(|write| hash(write.key()) % 2 != first)
+            && self.is(Odd::RefusesKeysApart)
+        {
+            return Err(Error::invalid(Reason::KeysApart, "it lies apart from the first item").with_index(index));
+        }
+        let _turn = self.turn().await;
         self.request(|data| {
             let mut changed = data.clone();
             let mut outcomes = Vec::new();
-            for (index, write) in writes.into_writes().into_iter().enumerate() {
-                let outcome = self.put(&mut changed, write.into_parts());
+            for (index, write) in writes.into_iter().enumerate() {
+                let parts = write.into_parts();
+                self.check_end(parts.expiry).map_err(|refused| refused.with_index(index))?;
+                let outcome = self.put(&mut changed, parts);
                 if !outcome.is_written() {
                     if self.has(Bug::AllOrNothingIsHalfApplied) {
                         *data = changed;
@@ -236,18 +310,16 @@ impl Backend for Reference {
             *data = changed;
             Ok(BatchOutcome::Written(outcomes))
         })
+        .await
     }
 
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
-        self.request(|_| Ok(()))?;
+        self.request(|_| Ok(())).await?;
         let everything = self.lock();
         let empty = Data::new();
-        let own = everything.get(&self.namespace).unwrap_or(&empty);
+        let own = everything.get(&self.place).unwrap_or(&empty);
         let run = self.system.restarts.load(Ordering::Relaxed);
         let is_lost = page.position().is_some_and(|position| position.first() != Some(&run));
-        if self.system.loses_places && is_lost {
-            return Err(Error::invalid(Reason::CursorInvalid, "the place was lost by a restart"));
-        }
         let is_of_a_list = |fault| matches!(fault, Fault::PageEmpty | Fault::PageStandsStill | Fault::PageInCircles);
         match self.fault(is_of_a_list) {
             // Before all keys, where there is no cursor yet.
@@ -256,12 +328,15 @@ impl Backend for Reference {
                 Ok(RawPage::new(Vec::new(), Some(next).filter(|_| !self.has(Bug::StandstillIsTheEnd))))
             }
             Some(fault) => {
-                let begins = |key: &&String| key.starts_with(page.prefix());
                 let limit = if fault == Fault::PageEmpty { 0 } else { page.limit().get() };
-                let items = own.keys().filter(begins).take(limit).map(|key| ListItem::new(key.as_str())).collect();
+                let found = self.listed(own, &everything, page.prefix()).into_iter().take(limit);
+                let items = found.map(|(key, _)| ListItem::new(key)).collect();
                 let circle = self.system.circles.fetch_add(1, Ordering::Relaxed);
                 let next = Some(format!("\0{circle}").into_bytes()).filter(|_| !self.has(Bug::CircleIsTheEnd));
                 Ok(RawPage::new(items, next))
+            }
+            None if is_lost && self.is(Odd::LosesPlaces) => {
+                Err(Error::invalid(Reason::CursorInvalid, "the place was lost by a restart"))
             }
             None => Ok(self.page(own, &everything, &page)),
         }
@@ -272,47 +347,54 @@ impl Backend for Reference {
             return Err(Error::not_implemented("increment"));
         }
         if self.has(Bug::RacyIncrement) {
-            let before = self.request(|data| Ok(data.clone()))?;
+            let before = self.request(|data| Ok(data.clone())).await?;
             yield_now().await;
-            return self.request(|data| {
-                let mut seen = before;
-                let sum = self.count(&mut seen, &increment)?;
-                data.extend(seen.remove_entry(increment.key()));
-                Ok(sum)
-            });
+            return self
+                .request(|data| {
+                    let mut seen = before;
+                    let sum = self.count(&mut seen, &increment)?;
+                    data.extend(seen.remove_entry(increment.key()));
+                    Ok(sum)
+                })
+                .await;
         }
         if self.has(Bug::CounterTakesBack) {
             let key = self.key(increment.key());
-            let before = self.request(|data| {
-                let before = data.get(&key).cloned();
-                if let Some(record) = data.get_mut(&key)
-                    && let Some(count) = record.value.as_i64()
-                    && count.checked_add(increment.by()).is_none()
-                {
-                    let beyond = i128::from(count) + i128::from(increment.by());
-                    record.value = Value::from_stored(ValueKind::Json, beyond.to_string().into());
-                }
-                Ok(before)
-            })?;
+            let before = self
+                .request(|data| {
+                    let before = data.get(&key).cloned();
+                    if let Some(record) = data.get_mut(&key)
+                        && let Some(count) = record.value.as_i64()
+                        && count.checked_add(increment.by()).is_none()
+                    {
+                        let beyond = i128::from(count) + i128::from(increment.by());
+                        record.value = Value::from_stored(ValueKind::Json, beyond.to_string().into());
+                    }
+                    Ok(before)
+                })
+                .await?;
             yield_now().await;
             self.request(|data| {
                 data.extend(before.map(|before| (key, before)));
                 Ok(())
-            })?;
+            })
+            .await?;
         }
-        let count = self.request(|data| self.count(data, &increment))?;
+        let count = self.step(increment.key(), |data| self.count(data, &increment)).await?;
         if self.has(Bug::CounterTtlIsAStepOfItsOwn) && count == increment.by() {
             round_trip().await;
             self.request(|data| {
                 let record = data.get_mut(&self.key(increment.key()));
                 record.into_iter().for_each(|record| record.end = self.end(increment.created_expiry()));
                 Ok(())
-            })?;
+            })
+            .await?;
         }
         Ok(count)
     }
 
     async fn expire(&self, expire: Expire<'_>) -> Result<bool> {
+        self.check_end(expire.expiry())?;
         let is_met = |data: &Data| {
             let version = expire.if_version().filter(|_| !self.has(Bug::ExpireIgnoresTheVersion));
             let condition = version.map_or(Condition::IfExists, |version| Condition::IfVersion(version.clone()));
@@ -320,12 +402,12 @@ impl Backend for Reference {
         };
         let looks_first = self.has(Bug::ExpireLooksAtTheVersionFirst) && expire.if_version().is_some();
         if looks_first {
-            if !self.request(|data| Ok(is_met(data)))? {
+            if !self.request(|data| Ok(is_met(data))).await? {
                 return Ok(false);
             }
             round_trip().await;
         }
-        self.request(|data| {
+        self.step(expire.key(), |data| {
             let key = self.key(expire.key());
             if !is_met(data) && !self.has(Bug::ExpireCreates) && !looks_first {
                 return Ok(false);
@@ -345,18 +427,19 @@ impl Backend for Reference {
             }
             Ok(true)
         })
+        .await
     }
 
     async fn touch(&self, touch: Touch<'_>) -> Result<Option<Entry>> {
         let key = self.key(touch.key());
         let first = if self.has(Bug::TouchLooksFirst) {
-            let first = self.request(|data| self.found(self.live(data, touch.key())))?;
+            let first = self.request(|data| self.found(self.live(data, touch.key()))).await?;
             round_trip().await;
             first
         } else {
             None
         };
-        self.request(|data| {
+        self.step(touch.key(), |data| {
             if self.has(Bug::TouchCreates) && self.live(data, touch.key()).is_none() {
                 let (value, version) = (Value::from(""), self.next_version(None));
                 let record = Record { value, metadata: None, end: None, version, listed_bytes: 0, is_foreign: false };
@@ -374,6 +457,7 @@ impl Backend for Reference {
             }
             Ok(first.or(self.found(data.get(&key))?))
         })
+        .await
     }
 
     async fn get_and_delete(&self, get_and_delete: GetAndDelete<'_>) -> Result<Option<Entry>> {
@@ -383,22 +467,23 @@ impl Backend for Reference {
             _ => self.found(self.live(data, get_and_delete.key())),
         };
         if self.has(Bug::TakesWhatAnotherTook) || self.has(Bug::TakesWhatItDidNotRead) {
-            let found = self.request(|data| seen(data))?;
+            let found = self.request(|data| seen(data)).await?;
             round_trip().await;
-            let deleted = self.request(|data| Ok(data.remove(&key).is_some()))?;
+            let deleted = self.request(|data| Ok(data.remove(&key).is_some())).await?;
             return Ok(found.filter(|_| deleted || self.has(Bug::TakesWhatAnotherTook)));
         }
-        self.request(|data| {
+        self.step(get_and_delete.key(), |data| {
             let found = seen(data);
             if (found.is_ok() || self.has(Bug::ForeignTypeIsTaken)) && !self.has(Bug::GetAndDeleteLeavesTheEntry) {
                 data.remove(&key);
             }
             found
         })
+        .await
     }
 
     async fn ping(&self) -> Result<()> {
-        self.request(|_| Ok(()))
+        self.request(|_| Ok(())).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -1,16 +1,18 @@
 //! What one request does to entries and counters.
 
 use kv_api::{
-    Condition, Delete, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Expiry, Increment, Reason, Result, Retry,
-    SetOutcome, SetStatus, Value, ValueKind, Version, WriteParts,
+    Condition, Delete, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Expiry, Increment, Metadata, Reason,
+    Result, Retry, SetOutcome, SetStatus, Value, ValueKind, WriteParts,
 };
 
 use super::bug::Bug;
-use super::system::{Data, ORIGIN, Record, Reference};
+use super::odd::Odd;
+use super::system::{Data, Record, Reference};
 
 impl Reference {
     pub(super) fn entry(&self, record: &Record) -> Entry {
         let expiry = record.end.map_or(EntryExpiry::Never, EntryExpiry::At);
+        let expiry = if self.reported.expiry_read { expiry } else { EntryExpiry::Unknown };
         let value = match (&record.metadata, record.value.as_i64()) {
             (Some(metadata), _) if self.has(Bug::MetadataLeaksIntoTheValue) => Value::from(metadata.as_json_text()),
             (_, Some(integer)) if self.has(Bug::IntegersBecomeFloats) => {
@@ -31,17 +33,14 @@ impl Reference {
             },
             _ => record.value.clone(),
         };
-        let version = Version::numbered(ORIGIN, record.version);
-        Entry::with_details(value, record.metadata.clone(), expiry, Some(version))
+        Entry::with_details(value, record.metadata.clone(), expiry, self.version(record))
     }
 
     pub(super) fn holds(&self, condition: &Condition, live: Option<&Record>) -> bool {
         match condition {
             Condition::IfNotExists => live.is_none(),
             Condition::IfExists => live.is_some(),
-            Condition::IfVersion(version) => {
-                live.is_some_and(|record| version.number_from(ORIGIN) == Some(record.version))
-            }
+            Condition::IfVersion(version) => live.is_some_and(|record| self.version(record).as_ref() == Some(version)),
             _ => true,
         }
     }
@@ -53,7 +52,12 @@ impl Reference {
         }
     }
 
-    pub(super) fn put(&self, data: &mut Data, parts: WriteParts<'_>) -> SetOutcome {
+    pub(super) fn put(&self, data: &mut Data, mut parts: WriteParts<'_>) -> SetOutcome {
+        if self.is(Odd::RewritesJson) {
+            let json = parts.value.to_json().ok().filter(|_| parts.value.kind() == ValueKind::Json);
+            parts.value = json.map_or(parts.value, Value::from);
+            parts.metadata = parts.metadata.and_then(|metadata| Some(Metadata::from(metadata.to_json().ok()?)));
+        }
         let there = data.get(&self.key(&parts.key)).cloned();
         let live = self.live(data, &parts.key).cloned();
         let mut met = self.holds(&parts.condition, live.as_ref());
@@ -94,10 +98,18 @@ impl Reference {
             }
         }
         let updated = live.is_some() || (self.has(Bug::UpdatedOverExpired) && there.is_some());
-        let status = if updated { SetStatus::Updated } else { SetStatus::Created };
-        let version = Version::numbered(ORIGIN, record.version);
+        let status = match parts.condition {
+            Condition::Always if !self.reported.reports_set_outcome => SetStatus::Stored,
+            _ if updated => SetStatus::Updated,
+            _ => SetStatus::Created,
+        };
+        let version = self.version(&record);
         data.insert(self.key(&parts.key), record);
-        SetOutcome::new(status).with_version(version)
+        let outcome = SetOutcome::new(status);
+        match version {
+            Some(version) => outcome.with_version(version),
+            None => outcome,
+        }
     }
 
     pub(super) fn remove(&self, data: &mut Data, delete: &Delete<'_>) -> DeleteOutcome {
@@ -110,11 +122,18 @@ impl Reference {
             }
         }
         let there = data.remove(&self.key(delete.key())).is_some();
-        if live.is_some() || (there && self.has(Bug::DeleteOfExpiredSaysDeleted)) {
+        if delete.if_version().is_none() && !self.reported.reports_delete_outcome {
+            DeleteOutcome::Accepted
+        } else if live.is_some() || (there && self.has(Bug::DeleteOfExpiredSaysDeleted)) {
             DeleteOutcome::Deleted
         } else {
             DeleteOutcome::NotFound
         }
+    }
+
+    pub(super) fn remove_one_of_many(&self, data: &mut Data, delete: &Delete<'_>) -> DeleteOutcome {
+        let outcome = self.remove(data, delete);
+        if self.reported.reports_delete_many_outcome { outcome } else { DeleteOutcome::Accepted }
     }
 
     /// What a read gives.
@@ -135,7 +154,7 @@ impl Reference {
     ) -> Vec<Result<D>> {
         let asked = items.len();
         let mut namespaces = self.lock();
-        let data = namespaces.entry(self.namespace.clone()).or_default();
+        let data = namespaces.entry(self.place.clone()).or_default();
         items.into_iter().step_by(2).for_each(|item| carry_out(data, item));
         let implausible = || Error::new(ErrorKind::Protocol, "-3 items were done").with_retry(Retry::OutcomeUnknown);
         let begins_as_done = self.has(Bug::BatchBeginsAsStored);

@@ -5,25 +5,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kv_api::{
-    Capabilities, Clock, ManualClock, Result, Store, SystemClock, Timer, Timestamp, TokioTimer, Value, async_trait,
+    Capabilities, Clock, Error, ErrorKind, ManualClock, Result, Store, SystemClock, Timer, Timestamp, TokioTimer,
+    Value, async_trait,
 };
-use kv_conformance::{Fault, Faults, Fixture, Harness, OffsetClock, Time};
+use kv_conformance::{Fault, Faults, Fixture, Harness, Means, OffsetClock, Time};
 
+use super::EVERYTHING;
 use super::bug::Bug;
+use super::odd::Odd;
 use super::system::{Record, Reference, SECRET, System};
 
-impl Faults for SystemHandle {
-    fn offers(&self, _: Fault) -> bool {
-        true
-    }
+/// Lets [`Faults`] be implemented for what the store shares.
+struct SystemHandle {
+    system: Arc<System>,
+    has_bulk_requests: bool,
+}
 
-    fn inject(&self, fault: Fault, count: u32) {
-        *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner) = (count > 0).then_some((fault, count));
+impl SystemHandle {
+    fn order(&self, fault: Fault, count: u32, spares_looks: bool) {
+        self.system.spares_looks.store(spares_looks, Ordering::Relaxed);
+        *self.system.fault.lock().unwrap_or_else(PoisonError::into_inner) = (count > 0).then_some((fault, count));
     }
 }
 
-/// Lets [`Faults`] be implemented for what the store shares.
-struct SystemHandle(Arc<System>);
+impl Faults for SystemHandle {
+    fn offers(&self, fault: Fault) -> bool {
+        self.has_bulk_requests || fault != Fault::BulkAnswerImplausible
+    }
+
+    fn inject(&self, fault: Fault, count: u32) {
+        self.order(fault, count, false);
+    }
+
+    fn inject_into_writes(&self, fault: Fault, count: u32) {
+        self.order(fault, count, true);
+    }
+}
 
 /// The time of the system, which that of this side follows.
 struct StillTime {
@@ -66,14 +83,18 @@ impl Time for RunningTime {
     }
 }
 
+static EVERYTHING_THERE_IS: Capabilities = EVERYTHING;
+
 /// Opens the reference, whole or with a bug, as it is or restricted.
 #[derive(Default)]
 pub(crate) struct ReferenceHarness {
     bug: Option<Bug>,
+    odd: &'static [Odd],
+    /// What the store reports, where that is not everything.
+    reports: Option<&'static Capabilities>,
     restrict: Option<&'static Capabilities>,
     has_still_clock: bool,
     tick: Duration,
-    loses_places: bool,
     /// Real time, with this granularity.
     runs: Option<Duration>,
 }
@@ -102,9 +123,16 @@ impl ReferenceHarness {
         Self { runs: Some(granularity), ..self }
     }
 
-    /// A system whose walks end with it.
-    pub(crate) fn that_loses_places(self) -> Self {
-        Self { loses_places: true, ..self }
+    /// A store that is odd, and right.
+    #[allow(dead_code, reason = "most tests have no use for what is odd")]
+    pub(crate) fn odd(odd: &'static [Odd]) -> Self {
+        Self { odd, ..Self::default() }
+    }
+
+    /// A store that can do no more than this.
+    #[allow(dead_code, reason = "most tests have no use for what is odd")]
+    pub(crate) fn reporting(self, capabilities: &'static Capabilities) -> Self {
+        Self { reports: Some(capabilities), ..self }
     }
 
     pub(crate) fn restricted_to(self, capabilities: &'static Capabilities) -> Self {
@@ -126,31 +154,47 @@ impl Harness for ReferenceHarness {
             requests: AtomicU64::new(0),
             looks: AtomicU64::new(0),
             fault: Mutex::default(),
+            spares_looks: AtomicBool::new(false),
             circles: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
             restarts: AtomicU8::new(0),
-            loses_places: self.loses_places,
             clock,
             client_clock: client_clock.clone(),
             tick: self.tick,
         });
-        let (bug, restrict) = (self.bug, self.restrict);
+        let (bug, odd, restrict) = (self.bug, self.odd, self.restrict);
+        let reported = self.reports.unwrap_or(&EVERYTHING_THERE_IS);
+        let place = move |namespace: &str| match odd.contains(&Odd::NamespacesArePrefixes) {
+            true => (String::new(), format!("{namespace}\0")),
+            false => (namespace.to_owned(), String::new()),
+        };
         let open = {
             let system = Arc::clone(&system);
             move |namespace: &str, is_stranger: bool| {
                 let system = Arc::clone(&system);
                 let process = system.opened.fetch_add(1, Ordering::Relaxed).to_string();
-                let backend = Reference { system, namespace: namespace.to_owned(), process, bug, is_stranger };
+                let (place, root) = place(namespace);
+                let scope = match odd.contains(&Odd::ScopeIsAnAddress) {
+                    true => format!("reference://[2001:db8::1]:6379/0/é {namespace}?tls=yes#{}", "long".repeat(100)),
+                    false => namespace.to_owned(),
+                };
+                let turn = tokio::sync::Mutex::new(());
+                let backend = Reference { system, scope, place, root, process, bug, odd, reported, turn, is_stranger };
                 Store::new(backend).restricted_to(restrict)
             }
         };
         let write_foreign = {
             let system = Arc::clone(&system);
             move |key: String, text: &str, is_foreign: bool| {
+                let text = match text.strip_prefix('\u{feff}') {
+                    Some(rest) if odd.contains(&Odd::TakesOffByteOrderMarks) => rest,
+                    _ => text,
+                };
                 let (value, listed_bytes) = (Value::from(text), text.len());
                 let record = Record { value, metadata: None, end: None, version: 0, listed_bytes, is_foreign };
                 let mut namespaces = system.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-                namespaces.entry("main".to_owned()).or_default().insert(key, record);
+                let (place, root) = place("main");
+                namespaces.entry(place).or_default().insert(format!("{root}{key}"), record);
                 std::future::ready(Ok(()))
             }
         };
@@ -163,10 +207,24 @@ impl Harness for ReferenceHarness {
             Some(granularity) => fixture.with_time(RunningTime { granularity }),
             None => fixture.with_time(StillTime { clock: still, tick: self.tick }),
         };
+        let fixture = match odd {
+            odd if odd.contains(&Odd::RewritesJson) => fixture.with_json_rewritten(),
+            odd if odd.contains(&Odd::TakesOffByteOrderMarks) => fixture.with_byte_order_marks_taken_off(),
+            _ => fixture,
+        };
+        let fixture = match odd.contains(&Odd::SinglesOnly) {
+            true => fixture.without(Means::Fault(Fault::BulkAnswerImplausible), "it has no bulk requests"),
+            false => fixture,
+        };
+        let faults = SystemHandle { system, has_bulk_requests: !odd.contains(&Odd::SinglesOnly) };
         Ok(fixture
             .with_reopen(move || std::future::ready(Ok(reopen("main", false))))
             .with_namespaces(move |name| std::future::ready(Ok(other(&name, false))))
-            .with_wrong_credentials(move || std::future::ready(Ok(stranger("main", true))))
+            .with_wrong_credentials(move || {
+                let refused = || Error::new(ErrorKind::Unauthorized, "these credentials are wrong");
+                let is_refused = odd.contains(&Odd::RefusesStrangersAtOnce);
+                std::future::ready(if is_refused { Err(refused()) } else { Ok(stranger("main", true)) })
+            })
             .with_restart(move || {
                 restarted.restarts.fetch_add(1, Ordering::Relaxed);
                 std::future::ready(Ok(()))
@@ -174,7 +232,7 @@ impl Harness for ReferenceHarness {
             .with_foreign_writer(move |key, text| write_foreign(key, &text, false))
             .with_foreign_type_writer(move |key| write_foreign_type(key, "", true))
             .with_requests(move || counted.requests.load(Ordering::Relaxed))
-            .with_faults(SystemHandle(system))
+            .with_faults(faults)
             .with_client_clock(client_clock)
             .with_secret(SECRET, String::new))
     }

@@ -5,11 +5,14 @@ mod bug;
 mod entries;
 mod harness;
 mod lists;
+mod odd;
 mod system;
 
 #[allow(unused_imports, reason = "some tests plant no bug")]
 pub(crate) use bug::Bug;
 pub(crate) use harness::ReferenceHarness;
+#[allow(unused_imports, reason = "most tests have no use for what is odd")]
+pub(crate) use odd::Odd;
 
 use std::time::Duration;
 

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kv_api::{Clock, Error, ErrorKind, Expiry, Metadata, Result, Retry, Timestamp, Value};
+use kv_api::{
+    Capabilities, Clock, Error, ErrorKind, Expiry, Metadata, Reason, Result, Retry, Support, Timestamp, Value, Version,
+};
 use kv_conformance::{Fault, OffsetClock};
+use tokio::task::yield_now;
 
 use super::bug::Bug;
+use super::odd::Odd;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub(super) value: Value,
     pub(super) metadata: Option<Metadata>,
@@ -34,12 +38,12 @@ pub(super) struct System {
     /// How often a racy condition looked before it wrote.
     pub(super) looks: AtomicU64,
     pub(super) fault: Mutex<Option<(Fault, u32)>>,
+    /// Whether the fault is not for the look of a step that looks and writes.
+    pub(super) spares_looks: AtomicBool,
     /// How many pages have led in circles.
     pub(super) circles: AtomicU64,
     pub(super) is_closing: AtomicBool,
     pub(super) restarts: AtomicU8,
-    /// Whether a restart ends the walks that have begun.
-    pub(super) loses_places: bool,
     pub(super) clock: Arc<dyn Clock>,
     /// How long the system goes by one look at its clock; zero where it looks each time.
     pub(super) tick: Duration,
@@ -54,10 +58,18 @@ pub(super) const ORIGIN: u64 = 0x0072_6566;
 #[derive(Debug)]
 pub(super) struct Reference {
     pub(super) system: Arc<System>,
-    pub(super) namespace: String,
+    pub(super) scope: String,
+    /// Under which name the system keeps the entries of the namespace, and what stands before their keys there.
+    pub(super) place: String,
+    pub(super) root: String,
     /// Different for each handle that is opened.
     pub(super) process: String,
     pub(super) bug: Option<Bug>,
+    pub(super) odd: &'static [Odd],
+    /// What it reports, and so what it does.
+    pub(super) reported: &'static Capabilities,
+    /// Held by a write of this store where each is a look and a write.
+    pub(super) turn: tokio::sync::Mutex<()>,
     /// Opened with wrong credentials.
     pub(super) is_stranger: bool,
 }
@@ -67,10 +79,15 @@ impl Reference {
         self.bug == Some(bug)
     }
 
+    pub(super) fn is(&self, odd: Odd) -> bool {
+        self.odd.contains(&odd)
+    }
+
     /// The time as the system takes it: that of the last tick.
     pub(super) fn now(&self) -> Timestamp {
         let now = match self.bug {
             Some(Bug::HidesByTheClockHere) => self.system.client_clock.now(),
+            _ if self.is(Odd::OwnClock) => self.system.client_clock.now(),
             _ => self.system.clock.now(),
         };
         let now = now.as_unix_micros();
@@ -93,19 +110,59 @@ impl Reference {
         Some(fault)
     }
 
-    /// Sends one request: counts it, and lets what was ordered happen to it.
-    pub(super) fn request<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
+    /// Sends one request.
+    pub(super) async fn request<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
+        self.send(carry_out, false).await
+    }
+
+    /// Sends the look of a step that looks and writes.
+    pub(super) async fn look<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
+        self.send(carry_out, true).await
+    }
+
+    async fn send<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>, is_look: bool) -> Result<T> {
+        let number = self.system.requests.load(Ordering::Relaxed);
+        self.travel(number).await;
+        if self.is(Odd::TurnsAwayFirst) {
+            self.system.requests.fetch_add(1, Ordering::Relaxed);
+            yield_now().await;
+        }
+        let answer = self.arrive(carry_out, is_look);
+        self.travel(number).await;
+        answer
+    }
+
+    /// How long a request is on its way.
+    async fn travel(&self, number: u64) {
+        let steps = if self.is(Odd::AnswersSlowly) {
+            50
+        } else if self.is(Odd::AnswersOutOfOrder) {
+            // The later of eight, the sooner.
+            (7 - number % 8) * 8
+        } else {
+            0
+        };
+        for _ in 0..steps {
+            yield_now().await;
+        }
+    }
+
+    /// Counts a request, and lets what was ordered happen to it.
+    fn arrive<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>, is_look: bool) -> Result<T> {
+        let is_spared = is_look && self.system.spares_looks.load(Ordering::Relaxed);
         self.system.requests.fetch_add(1, Ordering::Relaxed);
         if self.is_stranger && !self.has(Bug::StrangersAreServed) {
             let waits = self.has(Bug::StrangersAreAskedToWait);
-            let kind = if waits { ErrorKind::Unavailable } else { ErrorKind::Unauthorized };
+            let lost = if self.is(Odd::StrangersAreLost) { ErrorKind::Misconfigured } else { ErrorKind::Unauthorized };
+            let kind = if waits { ErrorKind::Unavailable } else { lost };
             return Err(Error::new(kind, "these credentials are wrong"));
         }
         let fault = self.fault(|fault| {
-            !matches!(
+            let is_of_one_call = matches!(
                 fault,
                 Fault::BulkAnswerImplausible | Fault::PageEmpty | Fault::PageStandsStill | Fault::PageInCircles
-            )
+            );
+            !is_of_one_call && !is_spared
         });
         let gone = |retry| {
             let secret = if self.has(Bug::SecretIsShown) { SECRET } else { "..." };
@@ -115,22 +172,29 @@ impl Reference {
         };
         let throttled = if self.has(Bug::ThrottledIsUnknown) { Retry::OutcomeUnknown } else { Retry::Safe };
         let unknown = if self.has(Bug::UnknownIsCalledSafe) { Retry::Safe } else { Retry::OutcomeUnknown };
+        let carry_out = |data: &mut Data| {
+            if self.is(Odd::SweepsAlways) {
+                data.retain(|_, record| self.is_live(record));
+            }
+            carry_out(data)
+        };
         match fault {
             Some(Fault::Refused) => gone(Retry::Safe),
             Some(Fault::RequestLost) => gone(unknown),
             Some(Fault::Throttled) => Err(Error::new(ErrorKind::RateLimited, "").with_retry(throttled)),
-            Some(_) => carry_out(self.lock().entry(self.namespace.clone()).or_default()).and_then(|_| gone(unknown)),
-            None => carry_out(self.lock().entry(self.namespace.clone()).or_default()),
+            Some(_) => carry_out(self.lock().entry(self.place.clone()).or_default()).and_then(|_| gone(unknown)),
+            None => carry_out(self.lock().entry(self.place.clone()).or_default()),
         }
     }
 
     pub(super) fn key(&self, key: &str) -> String {
-        match self.bug {
+        let key = match self.bug {
             Some(Bug::KeysAreTrimmed) => key.trim().to_owned(),
             Some(Bug::KeysAreCaseFolded) => key.to_lowercase(),
             Some(Bug::UtfSixteenSurrogatesAreLost) => key.chars().filter(|c| u32::from(*c) < 0x1_0000).collect(),
             _ => key.to_owned(),
-        }
+        };
+        format!("{}{key}", self.root)
     }
 
     pub(super) fn is_live(&self, record: &Record) -> bool {
@@ -146,7 +210,7 @@ impl Reference {
     pub(super) fn end(&self, expiry: Expiry) -> Option<Timestamp> {
         let here = self.system.client_clock.now();
         // By its clock and not by its last tick, or a ttl would end early.
-        let now = self.system.clock.now();
+        let now = if self.is(Odd::OwnClock) { here } else { self.system.clock.now() };
         let end = expiry.deadline(if self.has(Bug::TtlIsMadeAbsoluteHere) { here } else { now })?;
         if self.has(Bug::PastIsNever) && end <= now {
             return None;
@@ -155,6 +219,28 @@ impl Reference {
             return Some(end);
         }
         Some(Timestamp::from_unix_millis(end.as_unix_millis_floor()))
+    }
+
+    /// Refuses what is past by the system's clock, where it does not end the entry at once (EXP-5).
+    pub(super) fn check_end(&self, expiry: Expiry) -> Result<()> {
+        let is_past = self.end(expiry).is_some_and(|end| end <= self.now());
+        if is_past && self.is(Odd::RefusesThePast) {
+            return Err(Error::invalid(Reason::ExpiryInPast, "by the clock of the system it is past"));
+        }
+        Ok(())
+    }
+
+    /// The version as it is reported, where versions are.
+    pub(super) fn version(&self, record: &Record) -> Option<Version> {
+        if self.reported.if_version == Support::None {
+            None
+        } else if self.is(Odd::VersionsAreDigests) {
+            Some(Version::digest(&record.value, record.metadata.as_ref()))
+        } else if self.is(Odd::VersionsAreLong) {
+            format!("{:~>1$}", record.version, Version::BYTES_MAX).parse().ok()
+        } else {
+            Some(Version::numbered(ORIGIN, record.version))
+        }
     }
 
     pub(super) fn next_version(&self, before: Option<&Record>) -> u64 {
