@@ -13,6 +13,22 @@ pub const RULES: &[&str] = &[
     "ENV-3", "CAP-1", "CAP-2", "CAP-3", "CAP-4", "CAP-5", "LAYER-1", "LAYER-2", "LAYER-4", "MODEL",
 ];
 
+/// What the contract says under the id of a rule, as Markdown of one line.
+///
+/// ```
+/// let rule = kv_conformance::rule_text("SET-4").expect("the contract has this rule");
+/// assert_eq!(rule, "An expired entry does not exist, for conditions too.");
+/// assert_eq!(kv_conformance::rule_text("SET-99"), None);
+/// ```
+#[must_use]
+pub fn rule_text(id: &str) -> Option<&'static str> {
+    if id == "MODEL" {
+        return Some("All rules together, in random sequences of calls that are compared with a model of the contract.");
+    }
+    let rows = kv_api::_semantics::MARKDOWN.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.filter_map(|row| row.split_once(" | ")).find(|(found, _)| *found == id).map(|(_, text)| text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,6 +43,9 @@ mod tests {
             without.retain(|id| *id != rule);
         }
         assert!(without.is_empty(), "without a case: {without:?}");
+        for id in RULES {
+            assert!(rule_text(id).is_some_and(|text| !text.is_empty()), "{id} has no text");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::backend::Backend;
 use crate::clock::Timestamp;
 use crate::error::{Error, Feature, Result};
@@ -15,8 +17,10 @@ use crate::request_rate::RequestRate;
 use crate::value::Value;
 use crate::value_kind::ValueKind;
 
-/// How far a store keeps a promise (CAP-2). Ordered: what comes later promises more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// How far a store keeps a promise (CAP-2). Ordered: what comes later promises more. Through serde it is `none`,
+/// `best_effort`, `emulated` or `native`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Support {
     /// Refused with `Unsupported` before anything is sent.

@@ -89,4 +89,7 @@ pub use version::{ExpectedVersion, Version};
 pub use async_trait::async_trait;
 
 #[doc = include_str!("../docs/semantics.md")]
-pub mod _semantics {}
+pub mod _semantics {
+    /// The rules as Markdown, for a tool that shows one beside what became of it.
+    pub const MARKDOWN: &str = include_str!("../docs/semantics.md");
+}

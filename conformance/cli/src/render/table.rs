@@ -1,0 +1,110 @@
+//! A report for a terminal: a line for each family of rules, and in full what is not as it should be.
+
+use std::fmt::Write;
+
+use kv_conformance::CaseReport;
+
+use super::grid::{Column, families};
+use super::style::Style;
+use super::text::{line, shown, time};
+use super::verdict::{Verdict, totals};
+
+/// One report after the other.
+pub(crate) fn table(columns: &[Column<'_>], style: Style) -> String {
+    let parts: Vec<String> = columns.iter().map(|column| one(column, style)).collect();
+    parts.join("\n")
+}
+
+fn one(column: &Column<'_>, style: Style) -> String {
+    let report = column.report;
+    let outcomes = || report.cases.iter().map(|case| &case.outcome);
+    // A column only for what there is.
+    let verdicts: Vec<Verdict> = totals(outcomes()).into_iter().map(|(verdict, _)| verdict).collect();
+    let columns = [column.clone()];
+    let families = families(&columns);
+    let titles: Vec<String> = families.iter().map(|family| line(family.title())).collect();
+    let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
+
+    let mut out = String::new();
+    let mut print = |arguments: std::fmt::Arguments<'_>| {
+        // A string takes all.
+        let _ = out.write_fmt(arguments);
+        out.push('\n');
+    };
+    print(format_args!(
+        "{}  {}",
+        style.strong(line(&column.name)),
+        style.faint(format_args!("suite {}, {}", line(&report.suite_version), time(report.elapsed_micros)))
+    ));
+    if !families.is_empty() {
+        let heads: Vec<String> = verdicts.iter().map(|verdict| format!("  {}", verdict.word())).collect();
+        print(format_args!("{:width$}  {}", "", style.faint(heads.concat())));
+    }
+    for (family, title) in families.iter().zip(&titles) {
+        let counts = totals(family.outcomes());
+        let is_ok = counts.iter().all(|(verdict, count)| verdict.is_ok() || *count == 0);
+        let sign = if is_ok { Verdict::Passed } else { Verdict::Failed };
+        let mut cells = String::new();
+        for verdict in &verdicts {
+            let count = counts.iter().find(|(counted, _)| counted == verdict).map_or(0, |(_, count)| *count);
+            let wide = verdict.word().len() + 2;
+            let _ = match count {
+                0 => write!(cells, "{:>wide$}", style.faint("·")),
+                count => write!(cells, "{:>wide$}", style.verdict(*verdict, count)),
+            };
+        }
+        print(format_args!("{} {title:width$}{cells}", style.verdict(sign, sign.sign())));
+    }
+    for case in report.cases.iter().filter(|case| !case.outcome.is_ok()) {
+        print(format_args!("\n{}", failure(case, style)));
+    }
+    let said: Vec<String> = totals(outcomes())
+        .into_iter()
+        .map(|(verdict, count)| match count {
+            0 => format!("{count} {}", verdict.word()),
+            count => style.verdict(verdict, format!("{count} {}", verdict.word())).to_string(),
+        })
+        .collect();
+    print(format_args!("\n{} cases: {}", report.cases.len(), said.join(", ")));
+    out
+}
+
+fn failure(case: &CaseReport, style: Style) -> String {
+    let verdict = Verdict::of(&case.outcome);
+    let head = format!("{} {} {}", verdict.sign(), verdict.word().to_uppercase(), line(&case.name));
+    let text = shown(case.outcome.text().unwrap_or_default()).replace('\n', "\n    ");
+    format!("{}\n    {text}", style.verdict(verdict, head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::{all_outcomes, report};
+
+    #[test]
+    fn a_family_has_one_line_and_a_failure_all_of_its_text() {
+        let text = table(&[Column::alone(&all_outcomes())], Style::PLAIN);
+        let expected = "\
+example  suite 1.2.3, 1.50 s
+          passed  refused  not applicable  not shown  left out  not exercised  failed
+✓ set          1        ·               ·          ·         ·              ·       ·
+✗ expiry       ·        1               1          1         1              1       1
+
+! NOT EXERCISED exp_2_not_exercised
+    why not exercised
+
+✗ FAILED exp_2_failed
+    why failed
+
+7 cases: 1 passed, 1 refused, 1 not applicable, 1 not shown, 1 left out, 1 not exercised, 1 failed
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_there_is_none_of_has_no_column() {
+        let text = table(&[Column::alone(&report(&["set_1_a", "set_2_b"]))], Style::PLAIN);
+        assert!(text.contains("\n✓ set       2        ·       ·\n"), "{text}");
+        assert!(text.ends_with("\n\n2 cases: 2 passed, 0 refused, 0 failed\n"), "{text}");
+    }
+}
