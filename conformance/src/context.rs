@@ -38,7 +38,7 @@ impl Drop for Context<'_> {
 }
 
 impl<'h> Context<'h> {
-    pub(crate) async fn open(harness: &'h dyn Harness, pace: Arc<Pace>, trail: Arc<Trail>) -> Result<Self, Stop> {
+    pub(crate) async fn open(harness: &'h dyn Harness, pace: Arc<Pace>, trail: Arc<Trail>) -> kv_api::Result<Self> {
         let mut fixture = harness.open().await?;
         trail.keep_teardown(&mut fixture);
         let willing = fixture.store.allow_best_effort();
@@ -48,7 +48,7 @@ impl<'h> Context<'h> {
 
     /// The same on another fresh store.
     pub(crate) async fn fresh(&self) -> Result<Self, Stop> {
-        Self::open(self.harness, Arc::clone(&self.pace), Arc::clone(&self.trail)).await
+        Ok(Self::open(self.harness, Arc::clone(&self.pace), Arc::clone(&self.trail)).await?)
     }
 
     /// The handle as the harness gave it.

@@ -32,7 +32,7 @@ pub use harness::{Fault, Faults, Fixture, Harness, Time};
 pub use layered::Layered;
 pub use means::Means;
 pub use outcome::{Outcome, Verdict};
-pub use probe::{OperationRequests, Requests};
+pub use probe::{OperationRequests, Requests, probe};
 pub use report::{CaseReport, Report};
 pub use rules::{RULES, rule_text};
 pub use suite::{Event, Suite, run_all};

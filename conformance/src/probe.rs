@@ -1,19 +1,24 @@
 //! How many requests each operation takes, where the harness counts them.
 
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use kv_api::{Error, ErrorKind, Result, SetItem, Store, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::case::Stopped;
 use crate::context::{Context, foreign_version};
 use crate::harness::Harness;
-use crate::outcome::Stop;
 use crate::pace::Pace;
+use crate::trail::Trail;
 
 /// How many items a batch has here.
 const ITEMS: usize = 10;
-/// What a first call prepares, such as a script that the system is given once, is not counted.
+/// Only the last one counts.
 const ROUNDS: [usize; 2] = [1, 2];
 
 /// How many requests one operation took.
@@ -40,15 +45,34 @@ pub enum Requests {
     Failed(String),
 }
 
-/// Performs each operation on a fresh store, with race windows accepted, and notes how many requests it took.
+/// Performs each operation on a fresh store of the harness, with race windows accepted, and notes how many requests it
+/// took the second time: what a first call prepares, such as a script that the system is given once, is not counted.
 ///
 /// # Errors
-/// What opening the store ran into.
-pub(crate) async fn probe(harness: &dyn Harness) -> std::result::Result<Vec<OperationRequests>, Stop> {
-    let context = Context::open(harness, Arc::new(Pace::new())).await?;
+/// What opening the store, or undoing what the harness made for it, ran into. An operation that fails is noted as such.
+pub async fn probe(harness: &dyn Harness) -> Result<Vec<OperationRequests>> {
+    probe_until(harness, &pending().boxed().shared()).await
+}
+
+/// The same, until `stopped` is ready: then nothing is noted.
+pub(crate) async fn probe_until(harness: &dyn Harness, stopped: &Stopped) -> Result<Vec<OperationRequests>> {
+    let trail = Arc::new(Trail::default());
+    let probe = async {
+        let context = Context::open(harness, Arc::new(Pace::new()), Arc::clone(&trail)).await?;
+        Ok(all(&context).await)
+    };
+    let noted = match select(pin!(probe), stopped.clone()).await {
+        Either::Left((noted, _)) => noted,
+        Either::Right(((), _)) => Ok(Vec::new()),
+    };
+    trail.tear_down().await?;
+    noted
+}
+
+async fn all(context: &Context<'_>) -> Vec<OperationRequests> {
     let mut noted = Vec::with_capacity(Operation::ALL.len());
     for operation in Operation::ALL {
-        let requests = match count(&context, *operation).await {
+        let requests = match count(context, *operation).await {
             Ok(Some(number)) => Requests::Counted(number),
             Ok(None) => Requests::NotCounted,
             Err(error) if error.kind() == ErrorKind::Unsupported => Requests::NotSupported,
@@ -56,7 +80,7 @@ pub(crate) async fn probe(harness: &dyn Harness) -> std::result::Result<Vec<Oper
         };
         noted.push(OperationRequests { operation: operation.name(), requests });
     }
-    Ok(noted)
+    noted
 }
 
 /// Those of the last round.
@@ -209,9 +233,7 @@ impl Operation {
             Self::SetManyAllOrNothing => store.set_many_all_or_nothing(subject.items()).await.map(drop),
             Self::Delete => store.delete(key).await.map(drop),
             Self::DeleteIfVersion => store.delete(key).if_version(version()).await.map(drop),
-            Self::DeleteMany => {
-                store.delete_many(keys).await.into_iter().try_for_each(|result| result.map(drop))
-            }
+            Self::DeleteMany => store.delete_many(keys).await.into_iter().try_for_each(|result| result.map(drop)),
             Self::GetAndDelete => store.get_and_delete(key).await.map(drop),
             Self::Update => store.update(key, |_| Some(subject.context.value(1))).await.map(drop),
             Self::GetOrSet => {

@@ -5,20 +5,32 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Fact;
 use crate::outcome::Outcome;
+use crate::probe::OperationRequests;
 
-/// What became of each case of a run, in the order of the contract. It can be written and read with serde.
+/// What became of each case of a run, in the order of the contract, and what the store says of itself. It can be written
+/// and read with serde.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
+    /// The form of what is written: [`Self::FORMAT`] of the version that wrote it.
+    pub format: u32,
     /// The name of the system, as the store's capabilities have it; empty when no store could be opened.
     pub system: String,
     /// The version of this package, whose cases they are.
     pub suite_version: String,
-    /// When the run began, in microseconds since the beginning of 1970, by the clock of this machine.
+    /// When the run began, in microseconds since the beginning of 1970, by the clock of this machine; 0 in a report that
+    /// is made to be [kept](Self::without_figures_of_this_run).
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub began_unix_micros: i64,
-    /// How long the run took.
+    /// How long the run took; 0 in a report that is made to be kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub elapsed_micros: u64,
+    /// What the store reports of itself; empty when no store could be opened.
+    pub capabilities: Vec<Fact>,
+    /// How many requests each operation takes; empty unless the run [probed](crate::Suite::with_probe) them.
+    pub operations: Vec<OperationRequests>,
     /// The cases.
     pub cases: Vec<CaseReport>,
 }
@@ -34,13 +46,36 @@ pub struct CaseReport {
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// How long it took, opening and undoing included.
+    /// How long it took, opening and undoing included; 0 in a report that is made to be kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub elapsed_micros: u64,
-    /// How many requests were sent, where the harness counts them.
+    /// How many requests were sent, where the harness counts them; none in a report that is made to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
 }
 
+/// What is not known is not written.
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
+}
+
 impl Report {
+    /// The form in which this version writes reports. One of another form is read by a version that knows it.
+    pub const FORMAT: u32 = 1;
+
+    /// The same without what differs from run to run: times, and how many requests a case took. Two runs of one suite
+    /// against the same store then give the same report, as long as the same holds.
+    #[must_use]
+    pub fn without_figures_of_this_run(mut self) -> Self {
+        self.began_unix_micros = 0;
+        self.elapsed_micros = 0;
+        for case in &mut self.cases {
+            case.elapsed_micros = 0;
+            case.requests = None;
+        }
+        self
+    }
+
     /// Whether no case failed and none was claimed but not exercised.
     #[must_use]
     pub fn is_ok(&self) -> bool {

@@ -23,7 +23,9 @@ pub const RULES: &[&str] = &[
 #[must_use]
 pub fn rule_text(id: &str) -> Option<&'static str> {
     if id == "MODEL" {
-        return Some("All rules together, in random sequences of calls that are compared with a model of the contract.");
+        return Some(
+            "All rules together, in random sequences of calls that are compared with a model of the contract.",
+        );
     }
     let rows = kv_api::_semantics::MARKDOWN.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     rows.filter_map(|row| row.split_once(" | ")).find(|(found, _)| *found == id).map(|(_, text)| text)

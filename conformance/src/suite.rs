@@ -6,11 +6,13 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use futures_util::{FutureExt, StreamExt, stream};
-use kv_api::{Clock, SystemClock, Timer, TokioTimer};
+use kv_api::{Capabilities, Clock, SystemClock, Timer, TokioTimer};
 
 use crate::case::{Case, STOPPED, Stopped};
+use crate::facts::Fact;
 use crate::harness::{Fixture, Harness};
 use crate::outcome::Outcome;
+use crate::probe::{OperationRequests, Requests, probe_until};
 use crate::report::{CaseReport, Report};
 
 type Admission<'a> = Box<dyn Fn(&'static Case) -> Option<String> + Send + Sync + 'a>;
@@ -30,6 +32,7 @@ type Observer<'a> = Box<dyn Fn(Event<'_>) + Send + Sync + 'a>;
 pub struct Suite<'a> {
     cases: Vec<&'static Case>,
     concurrency: usize,
+    is_probed: bool,
     admission: Option<Admission<'a>>,
     observer: Option<Observer<'a>>,
     stopped: Stopped,
@@ -52,6 +55,7 @@ impl<'a> Suite<'a> {
         Self {
             cases: Case::ALL.iter().collect(),
             concurrency: 1,
+            is_probed: false,
             admission: None,
             observer: None,
             stopped: pending().boxed().shared(),
@@ -70,6 +74,14 @@ impl<'a> Suite<'a> {
     #[must_use]
     pub fn with_concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency.max(1);
+        self
+    }
+
+    /// Notes after the cases how many requests each operation takes, on a store of its own (see
+    /// [`probe`](crate::probe)); not done by default.
+    #[must_use]
+    pub fn with_probe(mut self) -> Self {
+        self.is_probed = true;
         self
     }
 
@@ -99,22 +111,36 @@ impl<'a> Suite<'a> {
     pub async fn run(&self, harness: &dyn Harness) -> Report {
         let began = SystemClock.now();
         let start = TokioTimer.monotonic_now();
-        let system = Named { harness, name: Mutex::default() };
+        let seen = Seen { harness, capabilities: Mutex::default() };
         let run = |case: &'static Case| {
-            let system = &system;
-            async move { self.run_one(case, system).await }
+            let seen = &seen;
+            async move { self.run_one(case, seen).await }
         };
         let mut cases: Vec<CaseReport> =
             stream::iter(self.cases.iter().copied()).map(run).buffer_unordered(self.concurrency).collect().await;
         let place = |report: &CaseReport| Case::ALL.iter().position(|case| case.name() == report.name);
         cases.sort_by_key(place);
+        let operations = if self.is_probed { self.probe(&seen).await } else { Vec::new() };
+        let capabilities = seen.capabilities.into_inner().unwrap_or_else(PoisonError::into_inner);
         Report {
-            system: system.name.into_inner().unwrap_or_else(PoisonError::into_inner),
+            format: Report::FORMAT,
+            system: capabilities.as_ref().map_or_else(String::new, |found| found.system.to_owned()),
             suite_version: env!("CARGO_PKG_VERSION").to_owned(),
             began_unix_micros: began.as_unix_micros(),
             elapsed_micros: micros_since(start),
+            capabilities: capabilities.as_ref().map_or_else(Vec::new, Fact::all),
+            operations,
             cases,
         }
+    }
+
+    async fn probe(&self, harness: &dyn Harness) -> Vec<OperationRequests> {
+        if self.stopped.clone().now_or_never().is_some() {
+            return Vec::new();
+        }
+        probe_until(harness, &self.stopped).await.unwrap_or_else(|error| {
+            vec![OperationRequests { operation: "open".to_owned(), requests: Requests::Failed(error.to_string()) }]
+        })
     }
 
     async fn run_one(&self, case: &'static Case, harness: &dyn Harness) -> CaseReport {
@@ -164,22 +190,19 @@ impl fmt::Debug for Suite<'_> {
     }
 }
 
-/// Remembers the name of the system that was opened.
-struct Named<'h> {
+/// Remembers what the first store that was opened reports of itself.
+struct Seen<'h> {
     harness: &'h dyn Harness,
-    name: Mutex<String>,
+    capabilities: Mutex<Option<Capabilities>>,
 }
 
 #[async_trait::async_trait]
-impl Harness for Named<'_> {
+impl Harness for Seen<'_> {
     async fn open(&self) -> kv_api::Result<Fixture> {
         let fixture = self.harness.open().await?;
-        let system = fixture.store.capabilities().system;
-        let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
-        if name.is_empty() {
-            system.clone_into(&mut name);
-        }
-        drop(name);
+        let mut capabilities = self.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
+        capabilities.get_or_insert_with(|| fixture.store.capabilities().clone());
+        drop(capabilities);
         Ok(fixture)
     }
 }

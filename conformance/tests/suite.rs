@@ -7,8 +7,10 @@ use std::future::{pending, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kv_api::{Error, ErrorKind, Result};
-use kv_conformance::{Case, Event, Fixture, Harness, Means, Outcome, Report, Suite, async_trait, run_all};
+use kv_api::{Capabilities, Error, ErrorKind, Result, Support};
+use kv_conformance::{
+    Case, Event, Fact, Fixture, Harness, Means, Outcome, Report, Requests, Suite, async_trait, probe, run_all,
+};
 use reference::{Bug, ReferenceHarness};
 use tokio::sync::Notify;
 
@@ -130,6 +132,60 @@ async fn a_report_is_the_same_after_it_was_written_and_read() {
     let text = serde_json::to_string(&report).expect("a report can be written");
     assert!(text.contains(r#""rule":"VAL-4","outcome":"passed""#), "{text}");
     assert_eq!(serde_json::from_str::<Report>(&text).expect("and read"), report);
+}
+
+#[tokio::test]
+async fn a_report_says_what_the_store_reports_and_how_many_requests_each_operation_takes() {
+    let harness = Counting::new(ReferenceHarness::whole());
+    let suite = || Suite::new().with_cases([case("val_4_an_empty_value_is_a_value")]);
+    let report = suite().with_probe().run(&harness).await;
+    assert_eq!(harness.counts(), (2, 2), "one store for the case and one for the operations");
+    assert_eq!(report.capabilities, Fact::all(&reference::EVERYTHING));
+    let requests = |operation: &str| {
+        let noted = report.operations.iter().find(|noted| noted.operation == operation);
+        noted.map(|noted| noted.requests.clone())
+    };
+    for (operation, expected) in
+        [("get", 1), ("get_many of 10", 1), ("set if_version", 1), ("increment with ttl_if_created", 1), ("update", 2)]
+    {
+        assert_eq!(requests(operation), Some(Requests::Counted(expected)), "{operation}");
+    }
+    let counted = |noted: &&kv_conformance::OperationRequests| matches!(noted.requests, Requests::Counted(1..));
+    assert_eq!(report.operations.iter().filter(counted).count(), report.operations.len(), "{:?}", report.operations);
+    assert!(suite().run(&harness).await.operations.is_empty(), "they are not probed unless that is asked for");
+}
+
+#[tokio::test]
+async fn what_is_not_supported_or_not_counted_or_fails_has_no_number_of_requests() {
+    static WEAK: Capabilities = reference::EVERYTHING.with_touch(Support::None).with_if_version(Support::None);
+    let restricted = probe(&ReferenceHarness::whole().restricted_to(&WEAK)).await.expect("a store can be opened");
+    let not_supported: Vec<&str> = restricted
+        .iter()
+        .filter(|noted| noted.requests == Requests::NotSupported)
+        .map(|noted| noted.operation.as_str())
+        .collect();
+    assert_eq!(not_supported, ["set if_version", "delete if_version", "update", "get with touch"]);
+    let bare = probe(&Bare).await.expect("a store can be opened");
+    assert!(bare.iter().all(|noted| noted.requests == Requests::NotCounted), "{bare:?}");
+    let failing = Counting { undo_fails: true, ..Counting::new(ReferenceHarness::whole()) };
+    let report = Suite::new().with_cases([]).with_probe().run(&failing).await;
+    assert!(matches!(&report.operations[..], [noted] if matches!(noted.requests, Requests::Failed(_))), "{report:?}");
+    let stopped = Suite::new().with_cases([]).with_probe().stop_when(ready(())).run(&failing).await;
+    assert!(stopped.operations.is_empty());
+    assert_eq!(failing.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn two_runs_differ_only_in_what_is_not_kept() {
+    let cases = ["val_4_an_empty_value_is_a_value", "key_2_forbidden_keys_are_refused"].map(case);
+    let run = || async { Suite::new().with_cases(cases).with_probe().run(&ReferenceHarness::whole()).await };
+    let (one, other) = (run().await, run().await);
+    assert!(one.began_unix_micros < other.began_unix_micros);
+    let (one, other) = (one.without_figures_of_this_run(), other.without_figures_of_this_run());
+    assert_eq!(one, other);
+    let text = serde_json::to_string(&one).expect("a report can be written");
+    assert!(!text.contains("elapsed_micros") && !text.contains("began_unix_micros"), "{text}");
+    assert_eq!(serde_json::from_str::<Report>(&text).expect("and read"), one);
 }
 
 /// Without any of the means.

@@ -2,7 +2,10 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::CompareArguments;
 use crate::exit;
+use crate::matrix::MatrixArguments;
+use crate::render::{OutputArguments, RenderArguments};
 
 /// Checks key-value stores against the contract of kv-api
 #[derive(Debug, Parser)]
@@ -16,6 +19,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(RunArguments),
+    Render(RenderArguments),
+    Compare(CompareArguments),
+    Matrix(MatrixArguments),
 }
 
 /// Run the suite against the store at a URL
@@ -25,4 +31,9 @@ pub(crate) struct RunArguments {
     /// The URL of the store; credentials come from the environment
     #[arg(value_name = "URL")]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    /// Leave out what differs from run to run (times, and requests of each case), for a report that is kept
+    #[arg(long)]
+    pub(crate) stable: bool,
 }

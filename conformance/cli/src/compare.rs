@@ -8,7 +8,7 @@ use kv_conformance::{CaseReport, Fact, FactValue, Report, Requests};
 
 use crate::exit::Exit;
 use crate::kept::Kept;
-use crate::render::{Style, Verdict, line, time};
+use crate::render::{Ending, Style, line, time};
 
 /// What changed from one report to another, what got worse first
 ///
@@ -75,22 +75,22 @@ fn changes(before: &Report, after: &Report) -> Vec<Change> {
 
 fn cases(before: &Report, after: &Report, note: &mut impl FnMut(Trend, String)) {
     for new in &after.cases {
-        let verdict = Verdict::of(&new.outcome);
+        let ending = Ending::of(&new.outcome);
         match before.cases.iter().find(|old| old.name == new.name) {
             None => {
-                let trend = if verdict.is_ok() { Trend::Neither } else { Trend::Worse };
+                let trend = if ending.is_ok() { Trend::Neither } else { Trend::Worse };
                 note(trend, format!("{}: new, {}", line(&new.name), ended(new)));
             }
-            Some(old) if Verdict::of(&old.outcome) != verdict => {
-                let was = Verdict::of(&old.outcome);
-                let trend = match evidence(verdict).cmp(&evidence(was)) {
+            Some(old) if Ending::of(&old.outcome) != ending => {
+                let was = Ending::of(&old.outcome);
+                let trend = match evidence(ending).cmp(&evidence(was)) {
                     std::cmp::Ordering::Less => Trend::Worse,
                     std::cmp::Ordering::Greater => Trend::Better,
                     std::cmp::Ordering::Equal => Trend::Neither,
                 };
                 note(trend, format!("{}: {} -> {}", line(&new.name), was.word(), ended(new)));
             }
-            Some(old) if !verdict.is_ok() && old.outcome != new.outcome => {
+            Some(old) if !ending.is_ok() && old.outcome != new.outcome => {
                 note(Trend::Neither, format!("{}: still {}", line(&new.name), ended(new)));
             }
             Some(old) => timing(old, new, note),
@@ -98,21 +98,21 @@ fn cases(before: &Report, after: &Report, note: &mut impl FnMut(Trend, String)) 
     }
     let is_gone = |old: &&CaseReport| !after.cases.iter().any(|new| new.name == old.name);
     for old in before.cases.iter().filter(is_gone) {
-        note(Trend::Neither, format!("{}: gone, {} before", line(&old.name), Verdict::of(&old.outcome).word()));
+        note(Trend::Neither, format!("{}: gone, {} before", line(&old.name), Ending::of(&old.outcome).word()));
     }
 }
 
 /// How much an outcome says: a failure against the store, what was not tried nothing, the rest for it.
-const fn evidence(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Failed | Verdict::NotExercised => 0,
-        Verdict::NotShown | Verdict::LeftOut => 1,
-        Verdict::Passed | Verdict::Refused | Verdict::NotApplicable => 2,
+const fn evidence(ending: Ending) -> u8 {
+    match ending {
+        Ending::Failed | Ending::NotExercised => 0,
+        Ending::NotShown | Ending::LeftOut => 1,
+        Ending::Passed | Ending::Refused | Ending::NotApplicable => 2,
     }
 }
 
 fn ended(case: &CaseReport) -> String {
-    let word = Verdict::of(&case.outcome).word();
+    let word = Ending::of(&case.outcome).word();
     case.outcome.text().map_or_else(|| word.to_owned(), |text| format!("{word}: {}", line(text)))
 }
 
@@ -139,7 +139,8 @@ fn facts(before: &Report, after: &Report, note: &mut impl FnMut(Trend, String)) 
 }
 
 fn fact(title: &str, old: Option<&Fact>, new: Option<&Fact>) -> String {
-    let shown = |fact: Option<&Fact>| fact.map_or_else(|| "not reported".to_owned(), |fact| line(&fact.value.to_string()));
+    let shown =
+        |fact: Option<&Fact>| fact.map_or_else(|| "not reported".to_owned(), |fact| line(&fact.value.to_string()));
     format!("capability \"{}\": {} -> {}", line(title), shown(old), shown(new))
 }
 
@@ -201,18 +202,15 @@ fn listed(changes: &[Change], style: Style) -> String {
         return "nothing changed".to_owned();
     }
     let mut parts = Vec::new();
-    for (trend, head, verdict) in [
-        (Trend::Worse, "worse", Verdict::Failed),
-        (Trend::Better, "better", Verdict::Passed),
-        (Trend::Neither, "neither worse nor better", Verdict::NotShown),
+    for (trend, head, ending) in [
+        (Trend::Worse, "worse", Ending::Failed),
+        (Trend::Better, "better", Ending::Passed),
+        (Trend::Neither, "neither worse nor better", Ending::NotShown),
     ] {
-        let mut lines: Vec<String> = changes
-            .iter()
-            .filter(|change| change.trend == trend)
-            .map(|change| format!("  {}", change.text))
-            .collect();
+        let mut lines: Vec<String> =
+            changes.iter().filter(|change| change.trend == trend).map(|change| format!("  {}", change.text)).collect();
         if !lines.is_empty() {
-            lines.insert(0, style.verdict(verdict, format!("{head} ({})", lines.len())).to_string());
+            lines.insert(0, style.ending(ending, format!("{head} ({})", lines.len())).to_string());
             parts.push(lines.join("\n"));
         }
     }

@@ -21,8 +21,10 @@ impl Exit {
 
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
-            Self::Kept => "every case that was run is kept",
-            Self::Broken => "a rule is broken, or something is claimed and cannot be tried",
+            Self::Kept => "every case that was run is kept; or nothing that was compared got worse or is out of date",
+            Self::Broken => {
+                "a rule is broken, or something is claimed and cannot be tried; or what was compared got worse or is out of date"
+            }
             Self::Usage => "the command cannot be understood, or cannot be done as it stands",
             Self::Stopped => "stopped before the end: the store cannot be reached, or does not answer any more",
             Self::NoAccess => "the store is not there, or does not let this user in",

@@ -8,8 +8,19 @@ macro_rules! tell {
     }};
 }
 
+/// Writes a line to standard output. One that takes no more changes nothing, as above.
+macro_rules! say {
+    ($($message:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($message)*)));
+    }};
+}
+
 mod arguments;
+mod compare;
 mod exit;
+mod kept;
+mod matrix;
+mod render;
 mod run;
 
 use std::process::ExitCode;
@@ -25,6 +36,9 @@ pub fn main() -> ExitCode {
     let exit = match Arguments::try_parse() {
         Ok(arguments) => match &arguments.command {
             Command::Run(arguments) => run::main(arguments),
+            Command::Render(arguments) => render::main(arguments),
+            Command::Compare(arguments) => compare::main(arguments),
+            Command::Matrix(arguments) => matrix::main(arguments),
         },
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Kept };

@@ -1,12 +1,11 @@
 //! `run`: the suite against the store at a URL.
 
-use std::io::{self, Write};
-
 use kv_api::Store;
-use kv_conformance::{Fixture, Harness, async_trait, run_all};
+use kv_conformance::{Fixture, Harness, Suite, async_trait};
 
 use crate::arguments::RunArguments;
 use crate::exit::Exit;
+use crate::render::Column;
 
 /// Runs the suite on a runtime of its own: the races find more on several threads.
 pub(crate) fn main(arguments: &RunArguments) -> Exit {
@@ -28,15 +27,19 @@ async fn run(arguments: &RunArguments) -> Exit {
         }
     };
     let harness = Live { store, prefix: format!("{:08x}/", fastrand::u32(..)) };
-    let report = run_all(&harness).await;
+    let report = Suite::new().with_probe().run(&harness).await;
     if harness.store.capabilities().list.is_full()
         && let Err(error) = harness.store.with_prefix(harness.prefix.as_str()).clear().await
     {
         tell!("error: keys that begin with {:?} could not be removed: {error}", harness.prefix);
     }
-    // A reader that is gone changes nothing.
-    let _ = writeln!(io::stdout(), "{report}");
-    if report.is_ok() { Exit::Kept } else { Exit::Broken }
+    let is_ok = report.is_ok();
+    let report = if arguments.stable { report.without_figures_of_this_run() } else { report };
+    if let Err(error) = arguments.output.write(&[Column::alone(&report)]) {
+        tell!("error: {error}");
+        return Exit::Usage;
+    }
+    if is_ok { Exit::Kept } else { Exit::Broken }
 }
 
 async fn open(url: &str) -> kv_api::Result<Store> {

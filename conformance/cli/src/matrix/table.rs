@@ -3,7 +3,7 @@
 use kv_conformance::kv_api::Support;
 use kv_conformance::{Fact, FactValue, Report, Requests};
 
-use crate::render::{Column, Verdict, totals};
+use crate::render::{Column, Ending, totals};
 
 /// Rows about one subject.
 #[derive(Debug)]
@@ -78,7 +78,8 @@ pub(crate) fn groups(columns: &[Column<'_>]) -> Vec<Group> {
     let mut groups = vec![cases(columns)];
     let facts = union(columns, |report| report.capabilities.iter().collect(), |fact: &&Fact| fact.name.clone());
     for fact in facts {
-        let cells = columns.iter().map(|column| find(column.report, &fact.name).map_or_else(Cell::absent, Cell::of_fact));
+        let cells =
+            columns.iter().map(|column| find(column.report, &fact.name).map_or_else(Cell::absent, Cell::of_fact));
         let row = Row { name: fact.name.clone(), title: fact.title.clone(), cells: cells.collect() };
         let title = fact.group.to_string();
         match groups.iter_mut().find(|group| group.title == title) {
@@ -98,23 +99,24 @@ pub(crate) fn find<'r>(report: &'r Report, name: &str) -> Option<&'r FactValue> 
 
 fn cases(columns: &[Column<'_>]) -> Group {
     let outcomes = || columns.iter().flat_map(|column| column.report.cases.iter().map(|case| &case.outcome));
-    let row = |verdict: Verdict| {
+    let row = |ending: Ending| {
         let cells = columns.iter().map(|column| {
             let cases = column.report.cases.iter();
-            let count = cases.filter(|case| Verdict::of(&case.outcome) == verdict).count();
+            let count = cases.filter(|case| Ending::of(&case.outcome) == ending).count();
             match count {
                 0 => Cell::absent(),
-                count if verdict.is_ok() => Cell::new(count.to_string(), Tone::Plain),
+                count if ending.is_ok() => Cell::new(count.to_string(), Tone::Plain),
                 count => Cell::new(count.to_string(), Tone::Bad),
             }
         });
-        Row { name: verdict.class().to_owned(), title: verdict.word().to_owned(), cells: cells.collect() }
+        Row { name: ending.class().to_owned(), title: ending.word().to_owned(), cells: cells.collect() }
     };
-    Group { title: "cases".to_owned(), rows: totals(outcomes()).into_iter().map(|(verdict, _)| row(verdict)).collect() }
+    Group { title: "cases".to_owned(), rows: totals(outcomes()).into_iter().map(|(ending, _)| row(ending)).collect() }
 }
 
 fn operations(columns: &[Column<'_>]) -> Group {
-    let names = union(columns, |report| report.operations.iter().map(|noted| noted.operation.clone()).collect(), Clone::clone);
+    let names =
+        union(columns, |report| report.operations.iter().map(|noted| noted.operation.clone()).collect(), Clone::clone);
     let row = |name: String| {
         let cells = columns.iter().map(|column| {
             let noted = column.report.operations.iter().find(|noted| noted.operation == name);
@@ -126,11 +128,7 @@ fn operations(columns: &[Column<'_>]) -> Group {
 }
 
 /// What any of the reports names, each once. One that a report names beside others stays beside them.
-fn union<'r, T>(
-    columns: &[Column<'r>],
-    items: impl Fn(&'r Report) -> Vec<T>,
-    name: impl Fn(&T) -> String,
-) -> Vec<T> {
+fn union<'r, T>(columns: &[Column<'r>], items: impl Fn(&'r Report) -> Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let mut all: Vec<T> = Vec::new();
     for column in columns {
         let mut place = 0;

@@ -6,9 +6,9 @@ use kv_conformance::CaseReport;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
+use super::ending::Ending;
 use super::grid::Column;
 use super::text::{line, shown};
-use super::verdict::Verdict;
 
 /// A refusal that was checked is a test that passed and says so in its output. What is not applicable, not shown or left
 /// out is skipped, with the reason. What is claimed and could not be tried fails.
@@ -28,10 +28,10 @@ pub(crate) fn junit(columns: &[Column<'_>]) -> io::Result<String> {
 
 fn suite(writer: &mut Writer<Vec<u8>>, column: &Column<'_>) -> io::Result<()> {
     let report = column.report;
-    let count = |is_counted: fn(Verdict) -> bool| {
-        report.cases.iter().filter(|case| is_counted(Verdict::of(&case.outcome))).count().to_string()
+    let count = |is_counted: fn(Ending) -> bool| {
+        report.cases.iter().filter(|case| is_counted(Ending::of(&case.outcome))).count().to_string()
     };
-    let (failures, skipped) = (count(|verdict| !verdict.is_ok()), count(is_skipped));
+    let (failures, skipped) = (count(|ending| !ending.is_ok()), count(is_skipped));
     let element = writer
         .create_element("testsuite")
         .with_attribute(("name", line(&column.name).as_str()))
@@ -49,7 +49,7 @@ fn suite(writer: &mut Writer<Vec<u8>>, column: &Column<'_>) -> io::Result<()> {
 }
 
 fn test(writer: &mut Writer<Vec<u8>>, column: &Column<'_>, case: &CaseReport) -> io::Result<()> {
-    let verdict = Verdict::of(&case.outcome);
+    let ending = Ending::of(&case.outcome);
     let element = writer
         .create_element("testcase")
         .with_attribute(("classname", line(&format!("{}.{}", column.name, case.rule)).as_str()))
@@ -60,18 +60,18 @@ fn test(writer: &mut Writer<Vec<u8>>, column: &Column<'_>, case: &CaseReport) ->
         return Ok(());
     };
     element.write_inner_content(|writer| {
-        if !verdict.is_ok() {
+        if !ending.is_ok() {
             let first = line(text.lines().next().unwrap_or_default());
             writer
                 .create_element("failure")
-                .with_attribute(("type", verdict.word()))
+                .with_attribute(("type", ending.word()))
                 .with_attribute(("message", first.as_str()))
                 .write_text_content(BytesText::new(&shown(text)))?;
-        } else if is_skipped(verdict) {
-            let why = format!("{}: {}", verdict.word(), line(text));
+        } else if is_skipped(ending) {
+            let why = format!("{}: {}", ending.word(), line(text));
             writer.create_element("skipped").with_attribute(("message", why.as_str())).write_empty()?;
         } else {
-            let why = format!("{}: {}", verdict.word(), shown(text));
+            let why = format!("{}: {}", ending.word(), shown(text));
             writer.create_element("system-out").write_text_content(BytesText::new(&why))?;
         }
         Ok(())
@@ -79,8 +79,8 @@ fn test(writer: &mut Writer<Vec<u8>>, column: &Column<'_>, case: &CaseReport) ->
     Ok(())
 }
 
-const fn is_skipped(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::NotApplicable | Verdict::NotShown | Verdict::LeftOut)
+const fn is_skipped(ending: Ending) -> bool {
+    matches!(ending, Ending::NotApplicable | Ending::NotShown | Ending::LeftOut)
 }
 
 fn seconds(micros: u64) -> String {
@@ -103,15 +103,15 @@ mod tests {
         loop {
             match reader.read_event().expect("it is XML") {
                 Event::Start(start) | Event::Empty(start) => {
-                    names.push(String::from_utf8_lossy(start.name().as_ref()).into_owned());
+                    names.push(start.name().as_ref().to_owned());
                     for attribute in start.attributes() {
                         attribute.expect("an attribute is well formed");
                     }
                 }
-                Event::Text(text) => texts.push_str(&text.decode().expect("text is UTF-8")),
+                Event::Text(text) => texts.push_str(&text),
                 Event::GeneralRef(reference) => {
                     texts.push('&');
-                    texts.push_str(&reference.decode().expect("a reference is UTF-8"));
+                    texts.push_str(&reference);
                     texts.push(';');
                 }
                 Event::Eof => return (names, texts),
@@ -138,7 +138,9 @@ mod tests {
     fn a_checked_refusal_passes_and_what_shows_nothing_is_skipped() {
         let report_of_all = all_outcomes();
         let xml = junit(&[Column::alone(&report_of_all)]).expect("a report is XML");
-        assert!(xml.contains(r#"<testsuite name="example" tests="7" failures="2" errors="0" skipped="3" time="1.500000">"#));
+        assert!(
+            xml.contains(r#"<testsuite name="example" tests="7" failures="2" errors="0" skipped="3" time="1.500000">"#)
+        );
         assert!(xml.contains("<system-out>refused: why refused</system-out>"), "{xml}");
         assert!(xml.contains(r#"<skipped message="not shown: why not shown"/>"#), "{xml}");
         assert!(xml.contains(r#"<failure type="not exercised" message="why not exercised">"#), "{xml}");

@@ -4,9 +4,9 @@ use std::fmt::{Display, Write};
 
 use kv_conformance::Report;
 
+use super::ending::{Ending, totals};
 use super::grid::{Column, Family, families};
 use super::text::{line, shown, time};
-use super::verdict::{Verdict, totals};
 use crate::matrix;
 
 /// Totals, failures in full, a line for each family of rules, capabilities, and requests for each operation.
@@ -26,21 +26,21 @@ pub(crate) fn markdown(columns: &[Column<'_>]) -> String {
 }
 
 fn summary(out: &mut String, columns: &[Column<'_>]) {
-    let said: Vec<Verdict> =
+    let said: Vec<Ending> =
         totals(columns.iter().flat_map(|column| column.report.cases.iter().map(|case| &case.outcome)))
             .into_iter()
-            .map(|(verdict, _)| verdict)
+            .map(|(ending, _)| ending)
             .collect();
-    row(out, ["store", "suite", "time"].into_iter().chain(said.iter().map(|verdict| verdict.word())));
+    row(out, ["store", "suite", "time"].into_iter().chain(said.iter().map(|ending| ending.word())));
     row(out, std::iter::repeat_n("---", 3 + said.len()));
     for Column { name, report } in columns {
-        let counts = said.iter().map(|verdict| count(report, *verdict).to_string());
+        let counts = said.iter().map(|ending| count(report, *ending).to_string());
         let head = [code(name), cell(&report.suite_version), elapsed(report)];
         row(out, head.into_iter().chain(counts));
     }
     out.push('\n');
-    for verdict in said {
-        let _ = writeln!(out, "- {} {}: {}", verdict.sign(), verdict.word(), verdict.meaning());
+    for ending in said {
+        let _ = writeln!(out, "- {} {}: {}", ending.sign(), ending.word(), ending.meaning());
     }
 }
 
@@ -51,8 +51,8 @@ fn failures(out: &mut String, column: &Column<'_>) {
     }
     let _ = writeln!(out, "\n## What failed on {}", code(&column.name));
     for case in failed {
-        let verdict = Verdict::of(&case.outcome);
-        let _ = writeln!(out, "\n{} {} {}:\n", verdict.sign(), verdict.word(), code(&case.name));
+        let ending = Ending::of(&case.outcome);
+        let _ = writeln!(out, "\n{} {} {}:\n", ending.sign(), ending.word(), code(&case.name));
         // A block that is indented takes any text as it is.
         for text in shown(case.outcome.text().unwrap_or_default()).lines() {
             let _ = writeln!(out, "    {text}");
@@ -75,35 +75,35 @@ fn of_family(family: &Family<'_>, place: usize) -> String {
     let rows = family.rules.iter().flat_map(|rule| &rule.cases);
     let outcomes = rows.filter_map(|row| row.cells[place].map(|case| &case.outcome));
     let counts = totals(outcomes).into_iter().filter(|(_, count)| *count > 0);
-    let counts: Vec<String> = counts.map(|(verdict, count)| format!("{} {count}", verdict.sign())).collect();
+    let counts: Vec<String> = counts.map(|(ending, count)| format!("{} {count}", ending.sign())).collect();
     counts.join(", ")
 }
 
 /// Why cases did not pass that did not fail either, said once for all that say the same.
 fn reasons(out: &mut String, columns: &[Column<'_>]) {
     for Column { name, report } in columns {
-        let mut reasons: Vec<(Verdict, String, Vec<String>)> = Vec::new();
+        let mut reasons: Vec<(Ending, String, Vec<String>)> = Vec::new();
         for case in report.cases.iter().filter(|case| case.outcome.is_ok()) {
             let Some(text) = case.outcome.text() else { continue };
-            let (verdict, text) = (Verdict::of(&case.outcome), line(text));
-            match reasons.iter_mut().find(|(of, why, _)| *of == verdict && *why == text) {
+            let (ending, text) = (Ending::of(&case.outcome), line(text));
+            match reasons.iter_mut().find(|(of, why, _)| *of == ending && *why == text) {
                 Some((_, _, cases)) => cases.push(code(&case.name)),
-                None => reasons.push((verdict, text, vec![code(&case.name)])),
+                None => reasons.push((ending, text, vec![code(&case.name)])),
             }
         }
         if reasons.is_empty() {
             continue;
         }
         let _ = writeln!(out, "\n## Neither passed nor failed on {}\n", code(name));
-        reasons.sort_by_key(|(verdict, _, _)| *verdict);
-        for (verdict, why, cases) in reasons {
-            let _ = writeln!(out, "- {} {}: {}: {}", verdict.sign(), verdict.word(), code(&why), cases.join(", "));
+        reasons.sort_by_key(|(ending, _, _)| *ending);
+        for (ending, why, cases) in reasons {
+            let _ = writeln!(out, "- {} {}: {}: {}", ending.sign(), ending.word(), code(&why), cases.join(", "));
         }
     }
 }
 
-fn count(report: &Report, verdict: Verdict) -> usize {
-    report.cases.iter().filter(|case| Verdict::of(&case.outcome) == verdict).count()
+fn count(report: &Report, ending: Ending) -> usize {
+    report.cases.iter().filter(|case| Ending::of(&case.outcome) == ending).count()
 }
 
 fn elapsed(report: &Report) -> String {

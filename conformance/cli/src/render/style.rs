@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::io::{IsTerminal, stdout};
 
-use super::verdict::Verdict;
+use super::ending::Ending;
 
 /// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +23,13 @@ impl Style {
     }
 
     /// In the colour of a way to end.
-    pub(crate) fn verdict<T: Display>(self, verdict: Verdict, text: T) -> Painted<T> {
-        let code = match verdict {
-            Verdict::Passed => "32",
-            Verdict::Refused => "36",
-            Verdict::NotApplicable | Verdict::LeftOut => "2",
-            Verdict::NotShown => "33",
-            Verdict::NotExercised | Verdict::Failed => "1;31",
+    pub(crate) fn ending<T: Display>(self, ending: Ending, text: T) -> Painted<T> {
+        let code = match ending {
+            Ending::Passed => "32",
+            Ending::Refused => "36",
+            Ending::NotApplicable | Ending::LeftOut => "2",
+            Ending::NotShown => "33",
+            Ending::NotExercised | Ending::Failed => "1;31",
         };
         self.paint(code, text)
     }
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_colour_does_not_change_the_width_of_a_cell() {
         let coloured = Style { has_colours: true };
-        assert_eq!(format!("{:>4}", coloured.verdict(Verdict::Failed, 7)), "\u{1b}[1;31m   7\u{1b}[0m");
-        assert_eq!(format!("{:>4}", Style::PLAIN.verdict(Verdict::Failed, 7)), "   7");
+        assert_eq!(format!("{:>4}", coloured.ending(Ending::Failed, 7)), "\u{1b}[1;31m   7\u{1b}[0m");
+        assert_eq!(format!("{:>4}", Style::PLAIN.ending(Ending::Failed, 7)), "   7");
     }
 }

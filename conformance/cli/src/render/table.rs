@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use kv_conformance::CaseReport;
 
+use super::ending::{Ending, totals};
 use super::grid::{Column, families};
 use super::style::Style;
 use super::text::{line, shown, time};
-use super::verdict::{Verdict, totals};
 
 /// One report after the other.
 pub(crate) fn table(columns: &[Column<'_>], style: Style) -> String {
@@ -19,7 +19,7 @@ fn one(column: &Column<'_>, style: Style) -> String {
     let report = column.report;
     let outcomes = || report.cases.iter().map(|case| &case.outcome);
     // A column only for what there is.
-    let verdicts: Vec<Verdict> = totals(outcomes()).into_iter().map(|(verdict, _)| verdict).collect();
+    let endings: Vec<Ending> = totals(outcomes()).into_iter().map(|(ending, _)| ending).collect();
     let columns = [column.clone()];
     let families = families(&columns);
     let titles: Vec<String> = families.iter().map(|family| line(family.title())).collect();
@@ -37,43 +37,51 @@ fn one(column: &Column<'_>, style: Style) -> String {
         style.faint(format_args!("suite {}, {}", line(&report.suite_version), time(report.elapsed_micros)))
     ));
     if !families.is_empty() {
-        let heads: Vec<String> = verdicts.iter().map(|verdict| format!("  {}", verdict.word())).collect();
+        let heads: Vec<String> = endings.iter().map(|ending| format!("  {}", ending.word())).collect();
         print(format_args!("{:width$}  {}", "", style.faint(heads.concat())));
     }
     for (family, title) in families.iter().zip(&titles) {
         let counts = totals(family.outcomes());
-        let is_ok = counts.iter().all(|(verdict, count)| verdict.is_ok() || *count == 0);
-        let sign = if is_ok { Verdict::Passed } else { Verdict::Failed };
+        let is_ok = counts.iter().all(|(ending, count)| ending.is_ok() || *count == 0);
+        let sign = if is_ok { Ending::Passed } else { Ending::Failed };
         let mut cells = String::new();
-        for verdict in &verdicts {
-            let count = counts.iter().find(|(counted, _)| counted == verdict).map_or(0, |(_, count)| *count);
-            let wide = verdict.word().len() + 2;
+        for ending in &endings {
+            let count = counts.iter().find(|(counted, _)| counted == ending).map_or(0, |(_, count)| *count);
+            let wide = ending.word().len() + 2;
             let _ = match count {
                 0 => write!(cells, "{:>wide$}", style.faint("·")),
-                count => write!(cells, "{:>wide$}", style.verdict(*verdict, count)),
+                count => write!(cells, "{:>wide$}", style.ending(*ending, count)),
             };
         }
-        print(format_args!("{} {title:width$}{cells}", style.verdict(sign, sign.sign())));
+        print(format_args!("{} {title:width$}{cells}", style.ending(sign, sign.sign())));
     }
-    for case in report.cases.iter().filter(|case| !case.outcome.is_ok()) {
-        print(format_args!("\n{}", failure(case, style)));
+    for (ending, names, text) in failures(&report.cases) {
+        let head = format!("{} {} {}", ending.sign(), ending.word().to_uppercase(), names.join(", "));
+        let text = shown(text).replace('\n', "\n    ");
+        print(format_args!("\n{}\n    {text}", style.ending(ending, head)));
     }
     let said: Vec<String> = totals(outcomes())
         .into_iter()
-        .map(|(verdict, count)| match count {
-            0 => format!("{count} {}", verdict.word()),
-            count => style.verdict(verdict, format!("{count} {}", verdict.word())).to_string(),
+        .map(|(ending, count)| match count {
+            0 => format!("{count} {}", ending.word()),
+            count => style.ending(ending, format!("{count} {}", ending.word())).to_string(),
         })
         .collect();
     print(format_args!("\n{} cases: {}", report.cases.len(), said.join(", ")));
     out
 }
 
-fn failure(case: &CaseReport, style: Style) -> String {
-    let verdict = Verdict::of(&case.outcome);
-    let head = format!("{} {} {}", verdict.sign(), verdict.word().to_uppercase(), line(&case.name));
-    let text = shown(case.outcome.text().unwrap_or_default()).replace('\n', "\n    ");
-    format!("{}\n    {text}", style.verdict(verdict, head))
+/// What is not as it should be; said once for all cases of which the same is said.
+fn failures(cases: &[CaseReport]) -> Vec<(Ending, Vec<String>, &str)> {
+    let mut failures: Vec<(Ending, Vec<String>, &str)> = Vec::new();
+    for case in cases.iter().filter(|case| !case.outcome.is_ok()) {
+        let (ending, text) = (Ending::of(&case.outcome), case.outcome.text().unwrap_or_default());
+        match failures.iter_mut().find(|(of, _, known)| (*of, *known) == (ending, text)) {
+            Some((_, names, _)) => names.push(line(&case.name)),
+            None => failures.push((ending, vec![line(&case.name)], text)),
+        }
+    }
+    failures
 }
 
 #[cfg(test)]

@@ -50,7 +50,9 @@ pub(crate) mod tests {
     #[test]
     fn err_2_nothing_that_does_harm_is_left() {
         let text = shown(HOSTILE);
-        assert!(text.contains("<script>") && text.contains("\\u{1b}[2J\\u{0}\\u{7}\\u{202e}txt\\u{fffe}\\u{ffff}\n| a |"));
+        assert!(
+            text.contains("<script>") && text.contains("\\u{1b}[2J\\u{0}\\u{7}\\u{202e}txt\\u{fffe}\\u{ffff}\n| a |")
+        );
         assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text}");
         assert_eq!(line("a\r\nb"), "a b");
     }

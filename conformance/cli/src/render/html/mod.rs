@@ -1,12 +1,12 @@
 //! Reports as one page that needs nothing else: no file beside it, no network.
 
-use kv_conformance::{CaseReport, Outcome, kv_api, rule_text};
 use kv_api::Timestamp;
+use kv_conformance::{CaseReport, Outcome, kv_api, rule_text};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::ending::{Ending, totals};
 use super::grid::{Column, Family, Row, Rule, families};
 use super::text::{line, shown, time};
-use super::verdict::{Verdict, totals};
 use crate::matrix;
 
 const STYLE: &str = include_str!("style.css");
@@ -75,19 +75,19 @@ pub(crate) fn html(columns: &[Column<'_>]) -> String {
 fn card(column: &Column<'_>) -> Markup {
     let report = column.report;
     let totals = totals(report.cases.iter().map(|case| &case.outcome));
-    let (sign, word) = if report.is_ok() { (Verdict::Passed, "nothing failed") } else { (Verdict::Failed, "failed") };
+    let (sign, word) = if report.is_ok() { (Ending::Passed, "nothing failed") } else { (Ending::Failed, "failed") };
     html! {
         article.card {
             h2 { (line(&column.name)) " " span class={ "badge " (sign.class()) } { (sign.sign()) " " (word) } }
             div.bar role="presentation" {
-                @for (verdict, count) in &totals {
-                    @if *count > 0 { span class=(verdict.class()) style={ "flex-grow:" (count) } {} }
+                @for (ending, count) in &totals {
+                    @if *count > 0 { span class=(ending.class()) style={ "flex-grow:" (count) } {} }
                 }
             }
             dl.totals {
-                @for (verdict, count) in &totals {
-                    div title=(verdict.meaning()) {
-                        dt class=(verdict.class()) { (verdict.sign()) " " (verdict.word()) }
+                @for (ending, count) in &totals {
+                    div title=(ending.meaning()) {
+                        dt class=(ending.class()) { (ending.sign()) " " (ending.word()) }
                         dd { (count) }
                     }
                 }
@@ -124,10 +124,10 @@ fn filter(columns: &[Column<'_>]) -> Markup {
     let outcomes = columns.iter().flat_map(|column| column.report.cases.iter().map(|case| &case.outcome));
     html! {
         form #filter hidden {
-            @for (verdict, count) in totals(outcomes) {
-                label class={ "chip " (verdict.class()) } title=(verdict.meaning()) {
-                    input type="checkbox" name="outcome" value=(verdict.class()) checked;
-                    (verdict.sign()) " " (verdict.word()) " " span.count { (count) }
+            @for (ending, count) in totals(outcomes) {
+                label class={ "chip " (ending.class()) } title=(ending.meaning()) {
+                    input type="checkbox" name="outcome" value=(ending.class()) checked;
+                    (ending.sign()) " " (ending.word()) " " span.count { (count) }
                 }
             }
             input type="search" name="words" placeholder="rule or words" aria-label="Show cases with these words";
@@ -143,8 +143,8 @@ fn family_table(family: &Family<'_>, columns: &[Column<'_>]) -> Markup {
             h3 {
                 (line(family.title())) " "
                 span.counts {
-                    @for (verdict, count) in counts.iter().filter(|(_, count)| *count > 0) {
-                        span class=(verdict.class()) title=(verdict.word()) { (verdict.sign()) " " (count) } " "
+                    @for (ending, count) in counts.iter().filter(|(_, count)| *count > 0) {
+                        span class=(ending.class()) title=(ending.word()) { (ending.sign()) " " (count) } " "
                     }
                 }
             }
@@ -180,9 +180,8 @@ fn rule_rows(of: &Rule<'_>, columns: &[Column<'_>]) -> Markup {
 }
 
 fn case_rows(row: &Row<'_>, columns: &[Column<'_>]) -> Markup {
-    let verdicts: Vec<Verdict> =
-        Verdict::ALL.into_iter().filter(|verdict| has(row, *verdict)).collect();
-    let classes: Vec<&str> = verdicts.iter().map(|verdict| verdict.class()).collect();
+    let endings: Vec<Ending> = Ending::ALL.into_iter().filter(|ending| has(row, *ending)).collect();
+    let classes: Vec<&str> = endings.iter().map(|ending| ending.class()).collect();
     html! {
         tr.case data-outcomes=(classes.join(" ")) {
             th scope="row" {
@@ -200,8 +199,8 @@ fn case_rows(row: &Row<'_>, columns: &[Column<'_>]) -> Markup {
     }
 }
 
-fn has(row: &Row<'_>, verdict: Verdict) -> bool {
-    row.cells.iter().flatten().any(|case| Verdict::of(&case.outcome) == verdict)
+fn has(row: &Row<'_>, ending: Ending) -> bool {
+    row.cells.iter().flatten().any(|case| Ending::of(&case.outcome) == ending)
 }
 
 fn outcome_cell(case: Option<&CaseReport>) -> Markup {
@@ -217,18 +216,18 @@ fn outcome_cell(case: Option<&CaseReport>) -> Markup {
 
 /// Why a case did not pass: in full, and once for all stores of which the same is said.
 fn reasons(row: &Row<'_>, columns: &[Column<'_>]) -> Markup {
-    let mut reasons: Vec<(Verdict, &str, Vec<String>)> = Vec::new();
+    let mut reasons: Vec<(Ending, &str, Vec<String>)> = Vec::new();
     for (cell, column) in row.cells.iter().zip(columns) {
         let Some((case, text)) = cell.and_then(|case| Some((case, case.outcome.text()?))) else { continue };
-        let verdict = Verdict::of(&case.outcome);
-        match reasons.iter_mut().find(|(of, known, _)| (*of, *known) == (verdict, text)) {
+        let ending = Ending::of(&case.outcome);
+        match reasons.iter_mut().find(|(of, known, _)| (*of, *known) == (ending, text)) {
             Some((_, _, names)) => names.push(line(&column.name)),
-            None => reasons.push((verdict, text, vec![line(&column.name)])),
+            None => reasons.push((ending, text, vec![line(&column.name)])),
         }
     }
     html! {
-        @for (verdict, text, names) in reasons {
-            div class={ "reason " (verdict.class()) } {
+        @for (ending, text, names) in reasons {
+            div class={ "reason " (ending.class()) } {
                 @if columns.len() > 1 { b { (names.join(", ")) ": " } }
                 (shown(text))
             }
@@ -237,8 +236,8 @@ fn reasons(row: &Row<'_>, columns: &[Column<'_>]) -> Markup {
 }
 
 fn badge(outcome: &Outcome) -> Markup {
-    let verdict = Verdict::of(outcome);
-    html! { span class={ "badge " (verdict.class()) } { (verdict.sign()) " " (verdict.word()) } }
+    let ending = Ending::of(outcome);
+    html! { span class={ "badge " (ending.class()) } { (ending.sign()) " " (ending.word()) } }
 }
 
 /// What the contract says, with its code and without its links.
@@ -276,9 +275,13 @@ mod tests {
             let page = html(&columns);
             // The page has one script and one style sheet, both its own.
             assert_eq!(page.matches("<script").count(), 1, "{page}");
-            assert_eq!((page.matches("</script").count(), page.matches("</table").count()), (1, page.matches("<table").count()));
+            assert_eq!(
+                (page.matches("</script").count(), page.matches("</table").count()),
+                (1, page.matches("<table").count())
+            );
             assert!(!page.contains("<!-- d") && page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
-            let text = shown(HOSTILE).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+            let text =
+                shown(HOSTILE).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
             assert!(page.contains(&format!("<pre>failed {text}</pre>")), "{page}");
         }
     }
@@ -291,10 +294,10 @@ mod tests {
             assert!(!page.contains(outside), "{outside}");
         }
         assert!(page.contains("A set replaces value, expiry and metadata together."), "{page}");
-        for verdict in Verdict::ALL {
-            let badge = format!(r#"<span class="badge {}">{} {}</span>"#, verdict.class(), verdict.sign(), verdict.word());
+        for ending in Ending::ALL {
+            let badge = format!(r#"<span class="badge {}">{} {}</span>"#, ending.class(), ending.sign(), ending.word());
             assert!(page.contains(&badge), "{badge}");
-            assert!(STYLE.contains(&format!(".{} ", verdict.class())) , "{}", verdict.class());
+            assert!(STYLE.contains(&format!(".{} ", ending.class())), "{}", ending.class());
         }
     }
 

@@ -4,7 +4,7 @@ use kv_conformance::Outcome;
 
 /// One way to end: what an [`Outcome`] is without its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Verdict {
+pub(crate) enum Ending {
     Failed,
     NotExercised,
     Passed,
@@ -14,7 +14,7 @@ pub(crate) enum Verdict {
     LeftOut,
 }
 
-impl Verdict {
+impl Ending {
     /// All, in the order in which totals name them.
     pub(crate) const ALL: [Self; 7] = [
         Self::Passed,
@@ -96,17 +96,17 @@ impl Verdict {
     }
 }
 
-/// How many of each there are, in the order of [`Verdict::ALL`]; passed, refused and failed are always said.
-pub(crate) fn totals<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Vec<(Verdict, usize)> {
-    let mut counts = Verdict::ALL.map(|verdict| (verdict, 0));
+/// How many of each there are, in the order of [`Ending::ALL`]; passed, refused and failed are always said.
+pub(crate) fn totals<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Vec<(Ending, usize)> {
+    let mut counts = Ending::ALL.map(|ending| (ending, 0));
     for outcome in outcomes {
-        let verdict = Verdict::of(outcome);
-        if let Some((_, count)) = counts.iter_mut().find(|(counted, _)| *counted == verdict) {
+        let ending = Ending::of(outcome);
+        if let Some((_, count)) = counts.iter_mut().find(|(counted, _)| *counted == ending) {
             *count += 1;
         }
     }
-    let is_said = |(verdict, count): &(Verdict, usize)| {
-        *count > 0 || matches!(verdict, Verdict::Passed | Verdict::Refused | Verdict::Failed)
+    let is_said = |(ending, count): &(Ending, usize)| {
+        *count > 0 || matches!(ending, Ending::Passed | Ending::Refused | Ending::Failed)
     };
     counts.into_iter().filter(is_said).collect()
 }
