@@ -16,6 +16,10 @@ check:
 bench *arguments:
     cargo run --release --locked --manifest-path backends/bench/Cargo.toml -- {{ arguments }}
 
+# Fuzzes every decoder of foreign bytes, or those named, for so many seconds each. Needs a C++ compiler.
+fuzz seconds="20" *targets:
+    conformance/fuzz/run {{ seconds }} {{ targets }}
+
 # The property tests with many more cases each.
-fuzz cases="20000":
+proptest cases="20000":
     PROPTEST_CASES={{ cases }} cargo test --release --locked --workspace

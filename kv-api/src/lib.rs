@@ -15,6 +15,9 @@ mod error;
 mod expiry;
 mod flights;
 mod forward;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod handle;
 mod json;

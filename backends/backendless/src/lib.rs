@@ -4,6 +4,9 @@ mod capabilities;
 mod client;
 mod config;
 mod counter;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod store;
 mod wire;
 

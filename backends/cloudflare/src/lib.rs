@@ -4,6 +4,9 @@ mod bulk;
 mod capabilities;
 mod client;
 mod config;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod reading;
 mod store;
 mod wire;

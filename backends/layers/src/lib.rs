@@ -14,6 +14,9 @@ mod compressed;
 #[cfg(feature = "encrypted")]
 mod encrypted;
 mod fallback;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod intercepted;
 #[cfg(feature = "like")]
 mod like;

@@ -6,6 +6,9 @@ mod client;
 mod config;
 mod connection;
 mod driver;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod matcher;
 mod paced;
 mod request;

@@ -6,6 +6,9 @@ mod cluster;
 mod config;
 mod connection;
 mod driver;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod list;
 mod metered;
 mod progress;

@@ -1,5 +1,6 @@
 //! Settings of a store, in SQLite's own nouns.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -47,7 +48,7 @@ impl FromStr for Durability {
 ///     .with_busy_timeout(Duration::from_secs(3));
 /// assert!(format!("{config:?}").contains("users"));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SqliteConfig {
     pub(crate) path: PathBuf,
     pub(crate) namespace: String,
@@ -60,6 +61,23 @@ pub struct SqliteConfig {
     pub(crate) checkpoint_pages: u32,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timer: Arc<dyn Timer>,
+}
+
+/// Without the namespace, in whose place a secret may stand by mistake (ERR-2).
+impl fmt::Debug for SqliteConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteConfig")
+            .field("path", &self.path)
+            .field("is_default_namespace", &(self.namespace == Self::DEFAULT_NAMESPACE))
+            .field("durability", &self.durability)
+            .field("busy_timeout", &self.busy_timeout)
+            .field("readers", &self.readers)
+            .field("create", &self.create)
+            .field("read_only", &self.read_only)
+            .field("allow_hard_links", &self.allow_hard_links)
+            .field("checkpoint_pages", &self.checkpoint_pages)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Writes of 16 MiB of pages between checkpoints: groups gain by it at either durability, and the log stays small.
@@ -372,6 +390,12 @@ mod tests {
         assert!(SqliteConfig::new("a").with_readers(too_many).check().is_err());
         assert!(SqliteConfig::new("a").with_busy_timeout(Duration::MAX).check().is_err());
         assert!(SqliteConfig::new("a").with_checkpoint_pages(u32::MAX).check().is_err());
+    }
+
+    #[test]
+    fn err_2_a_secret_in_the_place_of_a_namespace_is_not_printed() {
+        let printed = format!("{:?}", from_url("sqlite:a?namespace=hush").unwrap());
+        assert!(!printed.contains("hush") && printed.contains("is_default_namespace: false"), "{printed}");
     }
 
     #[test]

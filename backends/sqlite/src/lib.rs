@@ -7,6 +7,9 @@ mod connection;
 mod error;
 mod files;
 mod found;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod list;
 mod operation;

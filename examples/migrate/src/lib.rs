@@ -28,6 +28,9 @@ mod copy;
 mod error;
 mod filter;
 mod folder;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod keys;
 mod loss;

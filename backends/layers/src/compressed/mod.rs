@@ -1,6 +1,6 @@
 //! Long values are compressed before the backend inside sees them.
 
-mod envelope;
+pub(crate) mod envelope;
 
 use std::fmt;
 use std::sync::Arc;

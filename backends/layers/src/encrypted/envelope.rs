@@ -99,7 +99,7 @@ pub(crate) fn open<'k>(
     content_of(content).ok_or_else(|| Error::new(ErrorKind::Protocol, "the content of a sealed value is malformed"))
 }
 
-fn content_of(content: Vec<u8>) -> Option<(Value, Option<Metadata>)> {
+pub(crate) fn content_of(content: Vec<u8>) -> Option<(Value, Option<Metadata>)> {
     let (&kind, rest) = content.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let kind = kind_of_byte(kind)?;

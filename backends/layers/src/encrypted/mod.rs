@@ -1,6 +1,6 @@
 //! Values and metadata are sealed before the backend inside sees them.
 
-mod envelope;
+pub(crate) mod envelope;
 mod key;
 
 use std::fmt;

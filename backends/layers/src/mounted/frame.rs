@@ -70,6 +70,16 @@ pub(super) fn decode_in_turn(bytes: &[u8]) -> Result<(usize, Option<Vec<u8>>)> {
     read(&mut rest).ok_or_else(invalid)
 }
 
+/// The position as it is written again, where it is one of either form.
+#[cfg(fuzzing)]
+pub(crate) fn written_again(bytes: &[u8], parts: usize) -> Option<Vec<u8>> {
+    if let Ok(progress) = decode_merged(bytes, parts) {
+        return encode_merged(&progress).ok();
+    }
+    let (mount, position) = decode_in_turn(bytes).ok()?;
+    encode_in_turn(mount, position.as_deref()).ok()
+}
+
 fn push_position(bytes: &mut Vec<u8>, position: Option<&[u8]>) -> Result<()> {
     bytes.push(u8::from(position.is_some()));
     position.map_or(Ok(()), |position| push(bytes, position))

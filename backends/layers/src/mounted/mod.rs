@@ -1,6 +1,6 @@
 //! Several backends as one: the key says which.
 
-mod frame;
+pub(crate) mod frame;
 mod merge;
 
 use std::borrow::Cow;

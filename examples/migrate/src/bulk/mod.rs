@@ -25,6 +25,14 @@ pub(crate) fn check(record: &Record) -> kv_api::Result<()> {
     item::Item::fitting(record).map(drop)
 }
 
+/// The text of an entry in a file.
+#[cfg(fuzzing)]
+pub(crate) fn item_text(record: &Record) -> kv_api::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    item::Item::fitting(record)?.write(&mut text).expect("memory takes it");
+    Ok(text)
+}
+
 /// The most bytes of one item in a file: 1 GiB. More is refused in both directions, so that a file without line ends
 /// cannot fill the memory and what was written can be read.
 pub const ITEM_BYTES_MAX: usize = 1 << 30;

@@ -67,7 +67,7 @@ impl BulkReader {
         Self::over("standard input".to_owned(), Box::new(io::stdin()), Compression::None)
     }
 
-    fn over(name: String, input: Box<dyn Read + Send>, compression: Compression) -> Self {
+    pub(crate) fn over(name: String, input: Box<dyn Read + Send>, compression: Compression) -> Self {
         Self {
             name,
             raw: Some(input),

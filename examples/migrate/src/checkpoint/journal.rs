@@ -170,7 +170,7 @@ struct Found {
 }
 
 /// `None` for what is no checkpoint.
-fn read(file: &mut File) -> io::Result<Option<Found>> {
+fn read(file: impl Read) -> io::Result<Option<Found>> {
     let mut lines = BufReader::new(file);
     let Some((Line::Copy { version: VERSION, started, of }, mut length)) = next(&mut lines)? else { return Ok(None) };
     let mut place = Place::default();
@@ -197,9 +197,20 @@ fn read(file: &mut File) -> io::Result<Option<Found>> {
         }
         length += bytes;
     }
-    let again = begun.values().sum();
+    // A figure of a damaged file may be anything.
+    let again = begun.values().fold(0, |sum: u64, entries| sum.saturating_add(*entries));
     let resumed = Resumed { entries: place.counts.read, counts: place.counts, again };
     Ok(Some(Found { of, earlier: Earlier { place, resumed, failures, started }, has_begun, length }))
+}
+
+/// What a checkpoint says, printed; where its whole lines end; and one that says the same of how far the copy came.
+#[cfg(fuzzing)]
+pub(crate) fn reading(bytes: &[u8]) -> Option<(String, u64, Vec<u8>)> {
+    let Found { of, earlier, length, .. } = read(bytes).ok()??;
+    let printed = format!("{of:?} {earlier:?}");
+    let lines = [Line::Copy { version: VERSION, started: earlier.started, of }, Line::Reached(earlier.place)];
+    let written = lines.iter().map(|line| serde_json::to_string(line).expect("it was read") + "\n").collect::<String>();
+    Some((printed, length, written.into_bytes()))
 }
 
 /// The next whole line and its length. What cannot be read was being written when the machine stopped.
@@ -226,4 +237,19 @@ fn difference(one: &Identity, other: &Identity) -> Option<String> {
     let names = one.keys().chain(other.keys());
     let differing = names.into_iter().find(|name| one.get(*name) != other.get(*name))?;
     Some(format!("{differing} is not the same"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_a_damaged_file_do_not_overflow() {
+        let text = r#"{"copy":{"version":1,"started":0,"of":{}}}
+{"begins":{"batch":1,"entries":18446744073709551615}}
+{"begins":{"batch":2,"entries":9}}
+"#;
+        let found = read(text.as_bytes()).unwrap().unwrap();
+        assert_eq!((found.earlier.resumed.again, found.length), (u64::MAX, text.len() as u64));
+    }
 }

@@ -1,6 +1,6 @@
 //! How far a copy has come, on the disk: whatever ends the copy, the same one goes on from there.
 
-mod journal;
+pub(crate) mod journal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
