@@ -1,0 +1,153 @@
+//! The store that is looked at: a URL, and how to open it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kv_api::{Backend, Capabilities, ManualClock, Result, Store, StoreUrl, SystemClock, async_trait, forward_backend};
+use kv_backends::memory::{MemoryConfig, MemoryStore};
+
+/// A store URL whose scheme is known.
+#[derive(Clone)]
+pub(crate) struct Target {
+    url: String,
+    parsed: StoreUrl,
+}
+
+impl Target {
+    /// # Errors
+    /// `InvalidArgument` for what is no store URL.
+    pub(crate) fn parse(url: &str) -> Result<Self> {
+        Ok(Self { url: url.to_owned(), parsed: url.parse()? })
+    }
+
+    /// # Errors
+    /// What opening ran into.
+    pub(crate) async fn open(&self) -> Result<Arc<dyn Backend>> {
+        kv_backends::open_backend(&self.url).await
+    }
+
+    /// Whether each time it is opened it is another store.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.parsed.scheme() == "memory"
+    }
+
+    /// A store in memory on a clock that can be moved; `None` for all others. The clock of a store in memory that
+    /// imitates another system is not ours.
+    pub(crate) fn open_on(&self, clock: &ManualClock) -> Option<Result<Arc<dyn Backend>>> {
+        let mut url = self.parsed.clone();
+        if !self.is_in_memory() || url.take_option("like").is_some() {
+            return None;
+        }
+        let config = MemoryConfig::from_url(url).map(|config| config.with_clock(Arc::new(clock.clone())));
+        Some(config.map(|config| Arc::new(MemoryStore::with_config(config)) as Arc<dyn Backend>))
+    }
+
+    /// Another namespace of the same system, where the URL of its scheme names one.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Option<Self> {
+        const SCHEMES: [&str; 8] = [
+            "sqlite",
+            "redis",
+            "rediss",
+            "redis-cluster",
+            "rediss-cluster",
+            "postgres",
+            "postgresql",
+            "nemesisdb",
+        ];
+        if !SCHEMES.contains(&self.parsed.scheme()) {
+            return None;
+        }
+        let (before, options) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        // An option that is named with escapes stays, and is then given twice, which opening refuses.
+        let others = options.split('&').filter(|option| !option.is_empty() && !option.starts_with("namespace="));
+        let options: Vec<&str> = others.collect();
+        let namespace = format!("namespace={namespace}");
+        let options = [&*options.join("&"), &namespace].iter().filter(|text| !text.is_empty()).copied().fold(
+            String::new(),
+            |all, text| if all.is_empty() { text.to_owned() } else { format!("{all}&{text}") },
+        );
+        Self::parse(&format!("{before}?{options}")).ok()
+    }
+
+    /// Whether the system runs in this process, and there is no network before it.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.parsed.scheme(), "memory" | "sqlite")
+    }
+
+    /// Whether the system asks nobody who they are.
+    pub(crate) fn has_no_credentials(&self) -> bool {
+        self.is_embedded() || self.parsed.scheme() == "nemesisdb"
+    }
+}
+
+/// Without secrets (ERR-2): host and port, or the scheme alone.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.parsed.to_string();
+        let scheme = self.parsed.scheme();
+        let is_known = kv_backends::schemes().contains(&scheme);
+        match &*shown {
+            "..." if is_known && self.parsed.rest().is_empty() => write!(f, "{scheme}:"),
+            "..." if is_known => write!(f, "{scheme}:..."),
+            _ => f.write_str(&shown),
+        }
+    }
+}
+
+/// One backend as many: each of them is closed by itself, and none closes the others.
+#[derive(Debug)]
+pub(crate) struct Shared(pub(crate) Arc<dyn Backend>);
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods, reason = "a wrapper must not fall back to a default")]
+impl Backend for Shared {
+    forward_backend!(@forward self, self.0, capabilities);
+    forward_backend!(self => self.0;
+        forward: [scope, clock, read_now, write_now, read, write, delete, read_many, write_many, delete_many,
+            write_all_or_nothing, list, increment, expire, touch, get_and_delete, ping],
+        implement: [close]);
+
+    /// The handle refuses what comes after it.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a store shows of itself, and a clock for the time that it lives by.
+pub(crate) fn offered(store: &Store) -> Capabilities {
+    store.capabilities().clone()
+}
+
+/// The time of this machine.
+pub(crate) const CLOCK: SystemClock = SystemClock;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn err_2_no_secret_is_shown() {
+        for (url, shown) in [
+            ("memory:", "memory:"),
+            ("sqlite:hunter2.db?namespace=hunter2", "sqlite:..."),
+            ("redis://:hunter2@db.example/0?namespace=hunter2", "redis://...@db.example/...?..."),
+            ("hunter2:x", "..."),
+        ] {
+            assert_eq!(Target::parse(url).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn another_namespace_takes_the_place_of_the_one_that_was_named() {
+        for (url, expected) in [
+            ("sqlite:a.db", Some("sqlite:a.db?namespace=n")),
+            ("sqlite:a.db?namespace=m&durability=normal", Some("sqlite:a.db?durability=normal&namespace=n")),
+            ("redis://h/0?a=1&namespace=m", Some("redis://h/0?a=1&namespace=n")),
+            ("memory:", None),
+            ("cloudflare://a/n", None),
+        ] {
+            let target = Target::parse(url).unwrap().in_namespace("n");
+            assert_eq!(target.as_ref().map(|target| &*target.url), expected);
+        }
+    }
+}
