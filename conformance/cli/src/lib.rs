@@ -18,6 +18,7 @@ macro_rules! say {
 mod arguments;
 mod compare;
 mod exit;
+mod figures;
 mod kept;
 mod matrix;
 mod render;

@@ -12,7 +12,7 @@ use crate::kept::Kept;
 #[derive(Args, Debug)]
 pub(crate) struct OutputArguments {
     /// Write the report to a file too, in the form of its ending: .json, .html, .md, .xml (JUnit) or .txt; repeatable
-    #[arg(long, short, value_name = "FILE", value_parser = file)]
+    #[arg(long, short, visible_alias = "report", value_name = "FILE", value_parser = file)]
     output: Vec<Output>,
     /// The form of what goes to standard output
     #[arg(long, default_value = "table")]

@@ -13,13 +13,19 @@ use super::traces::Trace;
 #[derive(Debug)]
 pub(crate) struct Meter {
     spent: AtomicU64,
-    budget: u64,
+    budget: AtomicU64,
     over: Notify,
 }
 
 impl Meter {
-    pub(crate) fn new(budget: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { spent: AtomicU64::new(0), budget: budget.unwrap_or(u64::MAX), over: Notify::new() })
+    /// Without a budget.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { spent: AtomicU64::new(0), budget: AtomicU64::new(u64::MAX), over: Notify::new() })
+    }
+
+    /// With so many requests, of which some are kept for what removes what was written.
+    pub(crate) fn set_budget(&self, requests: u64, kept: u64) {
+        self.budget.store(requests.saturating_sub(kept.min(requests / 10)), Ordering::Relaxed);
     }
 
     pub(crate) fn spent(&self) -> u64 {
@@ -28,13 +34,13 @@ impl Meter {
 
     fn add(&self, requests: u64) {
         let spent = self.spent.fetch_add(requests, Ordering::Relaxed).saturating_add(requests);
-        if spent >= self.budget {
+        if spent >= self.budget.load(Ordering::Relaxed) {
             // Kept for who comes to wait.
             self.over.notify_one();
         }
     }
 
-    /// Ends when the budget is used up.
+    /// Ends when the budget is used up, but for what removes what was written.
     pub(crate) async fn exhausted(&self) {
         self.over.notified().await;
     }
@@ -73,8 +79,10 @@ impl Watch {
 impl Intercept for Watch {
     fn before(&self, call: &Call) -> Result<()> {
         self.meter.add(self.requests(call));
-        if let (Some(trace), Operation::Set | Operation::SetMany | Operation::SetManyAllOrNothing | Operation::Increment) =
-            (&self.trace, call.operation)
+        if let (
+            Some(trace),
+            Operation::Set | Operation::SetMany | Operation::SetManyAllOrNothing | Operation::Increment,
+        ) = (&self.trace, call.operation)
         {
             trace.remember(&call.keys);
         }
@@ -89,14 +97,15 @@ mod tests {
     use std::task::{Context, Waker};
 
     use kv_api::{BackendExt, SetItem};
-    use kv_layers::Intercepted;
     use kv_backends::memory::MemoryStore;
+    use kv_layers::Intercepted;
 
     use super::*;
 
     #[tokio::test]
     async fn a_batch_is_as_many_requests_as_the_system_makes_of_it() {
-        let meter = Meter::new(Some(5));
+        let meter = Meter::new();
+        meter.set_budget(5, 100);
         let capabilities = Capabilities::new("example").with_bulk_items(2, 10);
         let watch = Watch::new(&meter, None, &capabilities);
         let store = MemoryStore::default().layer(&Intercepted::new(watch)).into_store();

@@ -1,62 +1,200 @@
 //! `run`: the suite against the store at a URL.
 
-use kv_api::Store;
-use kv_conformance::{Fixture, Harness, Suite, async_trait};
+mod confirm;
+mod display;
+mod live;
+mod meter;
+mod patience;
+mod patient;
+mod plan;
+mod prefixes;
+mod real_time;
+mod rehearsal;
+mod stop;
+mod suites;
+mod target;
+mod traces;
 
-use crate::arguments::RunArguments;
-use crate::exit::Exit;
+use std::num::NonZero;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use kv_api::{Escaped, RequestRate, Timer, TokioTimer};
+use kv_conformance::Case;
+use kv_layers::RateLimited;
+use kv_terminal::signals;
+
+use crate::arguments::{Rate, RunArguments};
+use crate::exit::{Exit, Refused};
+use crate::figures::{approximate, grouped};
 use crate::render::Column;
+use display::Display;
+use live::Live;
+use meter::Meter;
+use plan::{Filter, Limits, Plan};
+use prefixes::Prefixes;
+use rehearsal::Original;
+use stop::{Stop, Why};
+use suites::Suites;
+use target::Target;
+
+/// How long a call may wait for its turn where a rate is kept to.
+const TURN_MAX: Duration = Duration::from_secs(3600);
+
+/// How long it takes until what could not be removed is tried once more.
+const REST: Duration = Duration::from_secs(2);
 
 /// Runs the suite on a runtime of its own: the races find more on several threads.
 pub(crate) fn main(arguments: &RunArguments) -> Exit {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(arguments)),
-        Err(error) => {
-            tell!("error: cannot start: {error}");
-            Exit::Stopped
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Refused::new(Exit::Stopped, format!("cannot start: {error}")).tell(),
+    };
+    let exit = runtime.block_on(async {
+        // First, so that it is listened to before there is anything to clean up.
+        let mut signal = pin!(signals::stop());
+        let prepared = match select(signal.as_mut(), pin!(prepare(arguments))).await {
+            // Nothing was written yet but one key, which the run would have begun with.
+            Either::Left((signal, _)) => return Exit::from(signal),
+            Either::Right((Ok(prepared), _)) => prepared,
+            Either::Right((Err(refused), _)) => return refused.tell(),
+        };
+        let stop = Stop::new();
+        let listening = stop.clone();
+        let heard = async move {
+            listening.stop(Why::Signal(signal.await));
+            std::future::pending::<()>().await;
+        };
+        match select(pin!(heard), pin!(run(&prepared, arguments, &stop))).await {
+            Either::Left(((), _)) => Exit::Stopped,
+            Either::Right((exit, _)) => exit,
         }
-    }
+    });
+    // What blocks by then, such as a question that nobody answers, is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
-async fn run(arguments: &RunArguments) -> Exit {
-    let store = match open(&arguments.url).await {
-        Ok(store) => store,
-        Err(error) => {
-            tell!("error: {error}");
-            return Exit::of_store(&error);
-        }
+/// What a run begins with.
+struct Prepared {
+    live: Live,
+    meter: Arc<Meter>,
+    plan: Plan,
+}
+
+async fn prepare(arguments: &RunArguments) -> Result<Prepared, Refused> {
+    let filter = Filter::parse(&arguments.filter).map_err(|error| Refused::new(Exit::Usage, error))?;
+    let target = Target::parse(&arguments.url).map_err(|error| Refused::by(&error))?;
+    let (shown, is_asked) = (target.to_string(), !target.is_in_memory());
+    let budget = arguments.budget_requests.map(NonZero::get);
+    let meter = Meter::new();
+    let by_store = |error: kv_api::Error| Refused::by_store(&shown, &error);
+    let prefixes = Prefixes::below(&arguments.prefix);
+    let opened = target.open().await.map_err(by_store)?;
+    let rate = match arguments.rate {
+        Rate::None => None,
+        Rate::Of(rate) => Some(rate),
+        Rate::Documented => opened.capabilities().request_rate,
     };
-    let harness = Live { store, prefix: format!("{:08x}/", fastrand::u32(..)) };
-    let report = Suite::new().with_probe().run(&harness).await;
-    if harness.store.capabilities().list.is_full()
-        && let Err(error) = harness.store.with_prefix(harness.prefix.as_str()).clear().await
-    {
-        tell!("error: keys that begin with {:?} could not be removed: {error}", harness.prefix);
+    let limit = rate.map(|rate| rate_limited(rate, opened.capabilities().system));
+    let live = Live::new(target, opened, limit.as_ref(), prefixes, &meter);
+    live.plain().ping().await.map_err(by_store)?;
+    let latency = live.measure().await.map_err(by_store)?;
+    let turn = rate.map_or(Duration::ZERO, |rate| turn(rate, arguments.concurrency.get()));
+    let live = live.with_granularity(real_time::granularity(latency, turn));
+    let original = Original {
+        capabilities: live.plain().capabilities().clone(),
+        prefix: live.prefixes().next(),
+        granularity: live.granularity(),
+        has_namespaces: live.has_namespaces(),
+    };
+    let estimates = rehearsal::rehearse(&original).await;
+    let limits = Limits {
+        profile: arguments.profile,
+        filter,
+        requests: budget,
+        time: arguments.budget_seconds.map(|seconds| Duration::from_secs(seconds.get())),
+        rate,
+        latency,
+        concurrency: arguments.concurrency.get(),
+    };
+    let plan = plan::plan(&estimates, &limits);
+    if let Some(budget) = budget {
+        // A list and a delete for each case that runs.
+        let at_once = plan.waiting_at_once + arguments.concurrency.get();
+        meter.set_budget(budget, u64::try_from(at_once * 2).unwrap_or(u64::MAX));
     }
+    let estimate = format!(
+        "{} of {} cases on {shown}, below the prefix {}: at least {} requests, about {}",
+        plan.waiting.len() + plan.others.len(),
+        Case::ALL.len(),
+        Escaped(live.prefixes().root()),
+        grouped(plan.requests),
+        approximate(plan.time),
+    );
+    tell!("{estimate}");
+    if is_asked && !arguments.yes {
+        confirm::confirm().await?;
+    }
+    Ok(Prepared { live, meter, plan })
+}
+
+/// Cloudflare takes one write to a key in a second, beside the rate of all requests.
+fn rate_limited(rate: RequestRate, system: &str) -> RateLimited {
+    let limit = RateLimited::new(rate).with_max_wait(TURN_MAX);
+    if system == "cloudflare" { limit.with_key_write_interval(Duration::from_secs(1)) } else { limit }
+}
+
+/// How long a call may wait behind those of all others.
+fn turn(rate: RequestRate, concurrency: usize) -> Duration {
+    rate.per * u32::try_from(concurrency * 2).unwrap_or(u32::MAX) / rate.requests.max(1)
+}
+
+async fn run(prepared: &Prepared, arguments: &RunArguments, stop: &Stop) -> Exit {
+    let Prepared { live, meter, plan } = prepared;
+    let timer: Arc<dyn Timer> = Arc::new(TokioTimer);
+    let display = Display::new(Case::ALL.len(), &timer);
+    let suites = Suites {
+        plan,
+        concurrency: arguments.concurrency.get(),
+        // What it takes is in no estimate.
+        is_probed: arguments.budget_requests.is_none(),
+        display: &display,
+        stop,
+    };
+    let time = arguments.budget_seconds.map(|seconds| Duration::from_secs(seconds.get()));
+    let work = Box::pin(suites::within(suites.run(live), stop, meter, time, &*timer));
+    let report = display.during(work).await;
+    let is_clean = clear(live).await;
     let is_ok = report.is_ok();
     let report = if arguments.stable { report.without_figures_of_this_run() } else { report };
     if let Err(error) = arguments.output.write(&[Column::alone(&report)]) {
-        tell!("error: {error}");
-        return Exit::Usage;
+        return Refused::new(Exit::Usage, error).tell();
     }
-    if is_ok { Exit::Kept } else { Exit::Broken }
-}
-
-async fn open(url: &str) -> kv_api::Result<Store> {
-    let store = kv_backends::open(url).await?;
-    store.ping().await?;
-    Ok(store)
-}
-
-/// Stores at a URL, each below a prefix of its own.
-struct Live {
-    store: Store,
-    prefix: String,
-}
-
-#[async_trait]
-impl Harness for Live {
-    async fn open(&self) -> kv_api::Result<Fixture> {
-        Ok(Fixture::new(self.store.with_prefix(&format!("{}{:08x}/", self.prefix, fastrand::u32(..)))))
+    tell!("at least {} requests were made", grouped(meter.spent()));
+    match stop.why() {
+        Some(Why::Signal(signal)) => return Exit::from(signal),
+        Some(Why::Requests) => tell!("stopped: the budget of requests is used up"),
+        Some(Why::Time(time)) => tell!("stopped: the budget of {} seconds is used up", time.as_secs()),
+        None => {}
     }
+    match (is_ok, is_clean) {
+        (false, _) => Exit::Broken,
+        (true, false) => Exit::NotRemoved,
+        (true, true) => Exit::Kept,
+    }
+}
+
+/// Removes what is left of the run, and says what could not be.
+async fn clear(live: &Live) -> bool {
+    if !live.traces().clear().await.is_empty() {
+        TokioTimer.sleep(REST).await;
+    }
+    let failures = live.traces().clear().await;
+    for (prefix, error) in &failures {
+        tell!("error: keys that begin with {} may be left, and could not be removed: {error}", Escaped(prefix));
+    }
+    failures.is_empty()
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kv_api::{Backend, Capabilities, ManualClock, Result, Store, StoreUrl, SystemClock, async_trait, forward_backend};
+use kv_api::{Backend, ManualClock, Result, StoreUrl, async_trait, forward_backend};
 use kv_backends::memory::{MemoryConfig, MemoryStore};
+use kv_conformance::Means;
 
 /// A store URL whose scheme is known.
 #[derive(Clone)]
@@ -44,16 +45,8 @@ impl Target {
 
     /// Another namespace of the same system, where the URL of its scheme names one.
     pub(crate) fn in_namespace(&self, namespace: &str) -> Option<Self> {
-        const SCHEMES: [&str; 8] = [
-            "sqlite",
-            "redis",
-            "rediss",
-            "redis-cluster",
-            "rediss-cluster",
-            "postgres",
-            "postgresql",
-            "nemesisdb",
-        ];
+        const SCHEMES: [&str; 8] =
+            ["sqlite", "redis", "rediss", "redis-cluster", "rediss-cluster", "postgres", "postgresql", "nemesisdb"];
         if !SCHEMES.contains(&self.parsed.scheme()) {
             return None;
         }
@@ -62,21 +55,38 @@ impl Target {
         let others = options.split('&').filter(|option| !option.is_empty() && !option.starts_with("namespace="));
         let options: Vec<&str> = others.collect();
         let namespace = format!("namespace={namespace}");
-        let options = [&*options.join("&"), &namespace].iter().filter(|text| !text.is_empty()).copied().fold(
-            String::new(),
-            |all, text| if all.is_empty() { text.to_owned() } else { format!("{all}&{text}") },
-        );
+        let options = [&*options.join("&"), &namespace]
+            .iter()
+            .filter(|text| !text.is_empty())
+            .copied()
+            .fold(String::new(), |all, text| if all.is_empty() { text.to_owned() } else { format!("{all}&{text}") });
         Self::parse(&format!("{before}?{options}")).ok()
     }
 
-    /// Whether the system runs in this process, and there is no network before it.
-    pub(crate) fn is_embedded(&self) -> bool {
-        matches!(self.parsed.scheme(), "memory" | "sqlite")
-    }
-
-    /// Whether the system asks nobody who they are.
-    pub(crate) fn has_no_credentials(&self) -> bool {
-        self.is_embedded() || self.parsed.scheme() == "nemesisdb"
+    /// What the system has nothing of, and why.
+    pub(crate) fn absent(&self) -> Vec<(Means, &'static str)> {
+        let scheme = self.parsed.scheme();
+        let mut absent = Vec::new();
+        if matches!(scheme, "memory" | "sqlite") {
+            absent.extend([
+                (Means::Requests, "the store sends no requests"),
+                (Means::Faults, "the store has no connection that could break"),
+                (Means::ForeignTypeWriter, "the store holds nothing but values"),
+            ]);
+        }
+        if matches!(scheme, "memory" | "sqlite" | "nemesisdb") {
+            absent.extend([
+                (Means::WrongCredentials, "the system asks for no credentials"),
+                (Means::Secret, "the system asks for no credentials"),
+            ]);
+        }
+        if scheme == "memory" {
+            absent.extend([
+                (Means::Restart, "the store is gone with its process"),
+                (Means::ForeignWriter, "nobody else can write to a store in memory"),
+            ]);
+        }
+        absent
     }
 }
 
@@ -112,14 +122,6 @@ impl Backend for Shared {
         Ok(())
     }
 }
-
-/// What a store shows of itself, and a clock for the time that it lives by.
-pub(crate) fn offered(store: &Store) -> Capabilities {
-    store.capabilities().clone()
-}
-
-/// The time of this machine.
-pub(crate) const CLOCK: SystemClock = SystemClock;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use std::io;
 
 use kv_api::ErrorKind;
 use kv_migrate::Error;
+use kv_terminal::signals::Signal;
 
 /// How the command ended. Interruptions are 128 and the number of the signal, as shells have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +15,8 @@ pub(crate) enum Exit {
     Differs = 3,
     Stopped = 4,
     NoAccess = 5,
-    #[cfg_attr(not(unix), allow(dead_code, reason = "no such signal there"))]
     HungUp = 129,
     Interrupted = 130,
-    #[cfg_attr(not(unix), allow(dead_code, reason = "no such signal there"))]
     Terminated = 143,
 }
 
@@ -88,6 +87,16 @@ impl Exit {
         match error.kind() {
             ErrorKind::Unauthorized | ErrorKind::Misconfigured => Self::NoAccess,
             _ => Self::Stopped,
+        }
+    }
+}
+
+impl From<Signal> for Exit {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::HungUp => Self::HungUp,
+            Signal::Interrupted => Self::Interrupted,
+            Signal::Terminated => Self::Terminated,
         }
     }
 }

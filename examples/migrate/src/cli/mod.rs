@@ -24,7 +24,6 @@ mod report;
 mod selection;
 mod session;
 mod shell;
-mod signals;
 mod stdio;
 mod stop;
 mod values;
@@ -38,6 +37,7 @@ use std::time::Duration;
 use clap::Parser;
 use futures_util::future::{Either, select};
 use kv_api::{Timer, TokioTimer};
+use kv_terminal::signals;
 
 use arguments::{Arguments, Command, CopyArguments};
 use copy::Way;
@@ -114,7 +114,7 @@ fn job(command: &Command, writes_log: bool) -> Exit {
         let stop = pin!(signals::stop());
         let work = pin!(work(command, &session));
         match select(stop, work).await {
-            Either::Left((exit, _)) => Err(session.interrupted(exit)),
+            Either::Left((signal, _)) => Err(session.interrupted(signal.into())),
             Either::Right((result, _)) => result,
         }
     });

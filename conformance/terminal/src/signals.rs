@@ -10,7 +10,29 @@ use futures_util::future::{Either, FutureExt, select};
 use kv_api::{Timer, TokioTimer};
 use tokio::sync::oneshot;
 
-use super::exit::Exit;
+/// A signal that asks the program to stop. Its number is the exit code that shells know it by: 128 and the number of the
+/// signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// The terminal was closed (`SIGHUP`).
+    HungUp = 129,
+    /// Ctrl-C (`SIGINT`).
+    Interrupted = 130,
+    /// `SIGTERM`.
+    Terminated = 143,
+}
+
+impl Signal {
+    /// The exit code of a program that it ended.
+    ///
+    /// ```
+    /// assert_eq!(kv_terminal::signals::Signal::Interrupted.exit_code(), 130);
+    /// ```
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        self as u8
+    }
+}
 
 /// How long the work has to take note of a signal. It cannot where its thread is held up, such as by a reader of
 /// standard output that does not read.
@@ -21,22 +43,22 @@ const NOTED_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// A thread of its own listens for them: a further signal ends the process at once, whatever is still being put in
 /// order, and so does the first one when the work takes no note of it.
-pub(crate) fn stop() -> impl Future<Output = Exit> {
+pub fn stop() -> impl Future<Output = Signal> {
     let (ready, is_ready) = mpsc::channel();
     let (send, received) = oneshot::channel();
     thread::spawn(move || {
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            let exit = runtime.block_on(listen(ready, send));
-            process::exit(exit.code().into());
+            let signal = runtime.block_on(listen(ready, send));
+            process::exit(signal.exit_code().into());
         }
     });
     // Where that thread cannot listen, a signal ends the process anyway.
     let _ = is_ready.recv();
     async {
         match received.await {
-            Ok(Noted { exit, noted }) => {
+            Ok(Noted { signal, noted }) => {
                 let _ = noted.send(());
-                exit
+                signal
             }
             Err(_) => pending().await,
         }
@@ -45,51 +67,51 @@ pub(crate) fn stop() -> impl Future<Output = Exit> {
 
 /// A signal, and whom to answer that the work has taken note of it.
 struct Noted {
-    exit: Exit,
+    signal: Signal,
     noted: oneshot::Sender<()>,
 }
 
 /// Hands on the first signal, and ends when the process is to end at once.
-async fn listen(ready: mpsc::Sender<()>, first: oneshot::Sender<Noted>) -> Exit {
+async fn listen(ready: mpsc::Sender<()>, first: oneshot::Sender<Noted>) -> Signal {
     let mut signals = Signals::new();
     let _ = ready.send(());
-    let exit = signals.next().await;
+    let signal = signals.next().await;
     let (noted, is_noted) = oneshot::channel();
-    let _ = first.send(Noted { exit, noted });
+    let _ = first.send(Noted { signal, noted });
     let waits = select(is_noted, TokioTimer.sleep(NOTED_WITHIN));
     match select(waits, signals.next().boxed()).await {
         Either::Left((Either::Left((Ok(()), _)), next)) => next.await,
-        Either::Left(_) => exit,
+        Either::Left(_) => signal,
         Either::Right((next, _)) => next,
     }
 }
 
 /// The signals that ask the program to stop.
 #[cfg(unix)]
-struct Signals(Vec<(tokio::signal::unix::Signal, Exit)>);
+struct Signals(Vec<(tokio::signal::unix::Signal, Signal)>);
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         let kinds = [
-            (SignalKind::hangup(), Exit::HungUp),
-            (SignalKind::interrupt(), Exit::Interrupted),
-            (SignalKind::terminate(), Exit::Terminated),
+            (SignalKind::hangup(), Signal::HungUp),
+            (SignalKind::interrupt(), Signal::Interrupted),
+            (SignalKind::terminate(), Signal::Terminated),
         ];
         let heeded = kinds.into_iter().filter(|(kind, _)| !is_ignored(kind.as_raw_value()));
         // One that cannot be listened for is none that comes.
-        Self(heeded.filter_map(|(kind, exit)| Some((signal(kind).ok()?, exit))).collect())
+        Self(heeded.filter_map(|(kind, of)| Some((signal(kind).ok()?, of))).collect())
     }
 
-    async fn next(&mut self) -> Exit {
+    async fn next(&mut self) -> Signal {
         use std::future::poll_fn;
         use std::task::Poll;
         poll_fn(|context| {
             let come = self
                 .0
                 .iter_mut()
-                .find_map(|(signal, exit)| matches!(signal.poll_recv(context), Poll::Ready(Some(()))).then_some(*exit));
+                .find_map(|(signal, of)| matches!(signal.poll_recv(context), Poll::Ready(Some(()))).then_some(*of));
             come.map_or(Poll::Pending, Poll::Ready)
         })
         .await
@@ -105,9 +127,9 @@ impl Signals {
         Self
     }
 
-    async fn next(&mut self) -> Exit {
+    async fn next(&mut self) -> Signal {
         match tokio::signal::ctrl_c().await {
-            Ok(()) => Exit::Interrupted,
+            Ok(()) => Signal::Interrupted,
             Err(_) => pending().await,
         }
     }

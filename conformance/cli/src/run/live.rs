@@ -1,0 +1,215 @@
+//! The stores of a run: each below a prefix of its own, at the URL that was given.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_api::{Backend, Clock, Error, ErrorKind, Layer, ManualClock, Result, Store, SystemClock, TokioTimer};
+use kv_conformance::{Fixture, Harness, async_trait};
+use kv_layers::{Intercepted, RateLimited};
+
+use super::meter::{Meter, Watch};
+use super::patient::Patience;
+use super::prefixes::Prefixes;
+use super::real_time::{self, RealTime};
+use super::target::{Shared, Target};
+use super::traces::{Trace, Traces};
+
+/// Opens stores at a URL.
+#[derive(Clone)]
+pub(crate) struct Live {
+    target: Arc<Target>,
+    meter: Arc<Meter>,
+    traces: Arc<Traces>,
+    prefixes: Arc<Prefixes>,
+    /// Where a rate is kept to, all go through one backend, which keeps to it.
+    limited: Option<Arc<dyn Backend>>,
+    /// As the system is, without what a case does to its store.
+    plain: Store,
+    granularity: Duration,
+}
+
+impl Live {
+    /// Stores at a URL that has been opened.
+    pub(crate) fn new(
+        target: Target,
+        opened: Arc<dyn Backend>,
+        rate: Option<&RateLimited>,
+        prefixes: Prefixes,
+        meter: &Arc<Meter>,
+    ) -> Self {
+        let limited = rate.map(|rate| rate.layer(Arc::clone(&opened)));
+        let plain = limited.as_ref().unwrap_or(&opened);
+        let watch = Watch::new(meter, None, plain.capabilities());
+        let plain = Store::from_arc(Intercepted::new(watch).layer(Arc::clone(plain)));
+        Self {
+            target: Arc::new(target),
+            meter: Arc::clone(meter),
+            traces: Arc::default(),
+            prefixes: Arc::new(prefixes),
+            limited,
+            plain,
+            granularity: Duration::ZERO,
+        }
+    }
+
+    /// How long a call takes.
+    ///
+    /// # Errors
+    /// What it ran into: a store that cannot be written to cannot be looked at.
+    pub(crate) async fn measure(&self) -> Result<Duration> {
+        let trace = self.traces.begin(&self.plain, &self.prefixes.next());
+        let missing = self.plain.capabilities().key_bytes_min.saturating_sub(trace.prefix().len());
+        let key = format!("{}k{}", trace.prefix(), "q".repeat(missing));
+        trace.remember(std::slice::from_ref(&key));
+        let latency = real_time::latency(&self.plain, &key).await?;
+        self.traces.end(&trace).await;
+        Ok(latency)
+    }
+
+    /// What two looks of a case may be apart.
+    pub(crate) fn with_granularity(self, granularity: Duration) -> Self {
+        Self { granularity, ..self }
+    }
+
+    /// Zero where a case moves the time.
+    pub(crate) fn granularity(&self) -> Duration {
+        if self.moves_time() { Duration::ZERO } else { self.granularity }
+    }
+
+    fn moves_time(&self) -> bool {
+        self.target.open_on(&ManualClock::new(SystemClock.now())).is_some()
+    }
+
+    pub(crate) fn has_namespaces(&self) -> bool {
+        self.moves_time() || self.target.in_namespace("other").is_some()
+    }
+
+    /// The whole store, without a prefix.
+    pub(crate) const fn plain(&self) -> &Store {
+        &self.plain
+    }
+
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    pub(crate) fn prefixes(&self) -> &Prefixes {
+        &self.prefixes
+    }
+
+    /// A store that is gone with its case, on a clock that the case moves; `None` where there is no such store.
+    fn in_memory(&self) -> Option<Result<Fixture>> {
+        let clock = ManualClock::new(SystemClock.now());
+        let backend = match self.target.open_on(&clock)? {
+            Ok(backend) => backend,
+            Err(error) => return Some(Err(error)),
+        };
+        let (target, other_clock) = (Arc::clone(&self.target), clock.clone());
+        let watched = |backend: &Arc<dyn Backend>| {
+            let watch = Watch::new(&self.meter, None, backend.capabilities());
+            Store::from_arc(Intercepted::new(watch).layer(Arc::clone(backend)))
+        };
+        let (store, again) = (watched(&backend), Arc::clone(&backend));
+        let fixture = Fixture::new(store)
+            .with_time(clock.clone())
+            .with_client_clock(clock)
+            .with_reopen(move || ready(Ok(Store::from_arc(Arc::clone(&again)))))
+            .with_namespaces(move |_| {
+                // Each store in memory is a namespace of its own.
+                let opened = target.open_on(&other_clock).map(|opened| opened.map(Store::from_arc));
+                ready(opened.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "the store is not in memory"))))
+            });
+        Some(Ok(fixture))
+    }
+
+    async fn below_a_prefix(&self) -> Result<Fixture> {
+        let prefix = self.prefixes.next();
+        // Opened again it would be another store.
+        let shared = if self.target.is_in_memory() { Some(self.target.open().await?) } else { self.limited.clone() };
+        let plain = match &shared {
+            Some(shared) if self.target.is_in_memory() => Store::from_arc(Arc::clone(shared)),
+            _ => self.plain.clone(),
+        };
+        let trace = self.traces.begin(&plain, &prefix);
+        let handles = Handles {
+            target: Arc::clone(&self.target),
+            meter: Arc::clone(&self.meter),
+            shared,
+            patience: Patience::of(plain.capabilities(), Arc::new(TokioTimer)),
+            trace: Arc::clone(&trace),
+        };
+        let store = handles.open().await?;
+        let traces = Arc::clone(&self.traces);
+        let mut fixture = Fixture::new(store).with_time(RealTime { granularity: self.granularity }).with_teardown(
+            move || async move {
+                // What could not be removed is tried again at the end of the run, and said there.
+                traces.end(&trace).await;
+                Ok(())
+            },
+        );
+        if self.target.in_namespace("other").is_some() {
+            let (live, prefix) = (self.clone(), prefix);
+            fixture = fixture.with_namespaces(move |name| {
+                let (live, prefix) = (live.clone(), prefix.clone());
+                async move { live.namespace(&name, &prefix).await }
+            });
+        }
+        Ok(fixture.with_reopen(move || {
+            let handles = handles.clone();
+            async move { handles.open().await }
+        }))
+    }
+
+    /// The same prefix in another namespace. What is written there is removed at the end of the run.
+    async fn namespace(&self, name: &str, prefix: &str) -> Result<Store> {
+        let missing = || Error::new(ErrorKind::Internal, "the system has no other namespaces");
+        // The same names in every run: some systems keep the name of a namespace that is empty.
+        let target = Arc::new(self.target.in_namespace(&format!("kvconformance{name}")).ok_or_else(missing)?);
+        let backend = target.open().await?;
+        let watch = Watch::new(&self.meter, None, backend.capabilities());
+        let plain = Store::from_arc(Intercepted::new(watch).layer(backend));
+        let patience = Patience::of(plain.capabilities(), Arc::new(TokioTimer));
+        let trace = self.traces.begin(&plain, prefix);
+        Handles { target, meter: Arc::clone(&self.meter), shared: None, patience, trace }.open().await
+    }
+}
+
+/// Handles to one place of the system.
+#[derive(Clone)]
+struct Handles {
+    target: Arc<Target>,
+    meter: Arc<Meter>,
+    /// What all of them go through, where there is such a thing.
+    shared: Option<Arc<dyn Backend>>,
+    /// Where a write may be seen later.
+    patience: Option<Patience>,
+    trace: Arc<Trace>,
+}
+
+impl Handles {
+    async fn open(&self) -> Result<Store> {
+        let backend: Arc<dyn Backend> = match &self.shared {
+            Some(shared) => Arc::new(Shared(Arc::clone(shared))),
+            None => self.target.open().await?,
+        };
+        let watch = Watch::new(&self.meter, Some(&self.trace), backend.capabilities());
+        let backend = Intercepted::new(watch).layer(backend);
+        let backend = match &self.patience {
+            Some(patience) => patience.layer(backend),
+            None => backend,
+        };
+        Ok(Store::from_arc(backend).with_prefix(self.trace.prefix()))
+    }
+}
+
+#[async_trait]
+impl Harness for Live {
+    async fn open(&self) -> Result<Fixture> {
+        let fixture = match self.in_memory() {
+            Some(fixture) => fixture?,
+            None => self.below_a_prefix().await?,
+        };
+        Ok(self.target.absent().into_iter().fold(fixture, |fixture, (means, why)| fixture.without(means, why)))
+    }
+}

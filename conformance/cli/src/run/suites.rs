@@ -1,0 +1,87 @@
+//! The cases of a run: those that wait beside the others.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, join, pending, select};
+use kv_api::Timer;
+use kv_conformance::{Case, Harness, Report, Suite};
+
+use super::display::Display;
+use super::meter::Meter;
+use super::plan::Plan;
+use super::stop::{Stop, Why};
+
+/// What is run, and how.
+pub(crate) struct Suites<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) concurrency: usize,
+    /// Whether the requests of each operation are counted too.
+    pub(crate) is_probed: bool,
+    pub(crate) display: &'a Display,
+    pub(crate) stop: &'a Stop,
+}
+
+impl Suites<'_> {
+    /// Runs what was planned. What was left out is in the report too.
+    pub(crate) async fn run(&self, harness: &dyn Harness) -> Report {
+        let plan = self.plan;
+        let left_out = Case::ALL.iter().filter(|case| plan.left_out.contains_key(case.name()));
+        let left_out: Vec<&'static Case> = left_out.collect();
+        let waiting = self.suite(&plan.waiting, plan.waiting_at_once);
+        let others = self.suite(&plan.others, self.concurrency);
+        let others = if self.is_probed { others.with_probe() } else { others };
+        let (waiting, mut report) = join(waiting.run(harness), others.run(harness)).await;
+        absorb(&mut report, waiting);
+        absorb(&mut report, self.suite(&left_out, 1).run(harness).await);
+        report
+    }
+
+    fn suite(&self, cases: &[&'static Case], at_once: usize) -> Suite<'_> {
+        Suite::new()
+            .with_cases(cases.iter().copied())
+            .with_concurrency(at_once)
+            .with_admission(|case| self.plan.left_out.get(case.name()).cloned())
+            .with_observer(|event| self.display.observe(event))
+            .stop_when(self.stop.stopped())
+    }
+}
+
+/// One report of two, in the order of the rules.
+fn absorb(report: &mut Report, other: Report) {
+    if report.system.is_empty() {
+        (report.system, report.capabilities) = (other.system, other.capabilities);
+    }
+    report.elapsed_micros = report.elapsed_micros.max(other.elapsed_micros);
+    report.cases.extend(other.cases);
+    report.cases.sort_by_key(|case| Case::ALL.iter().position(|other| other.name() == case.name));
+}
+
+/// Stops the run when the meter's budget is used up, or the time is over.
+pub(crate) async fn within<T>(
+    work: impl Future<Output = T>,
+    stop: &Stop,
+    meter: &Meter,
+    time: Option<Duration>,
+    timer: &dyn Timer,
+) -> T {
+    let time_is_over = async {
+        match time {
+            Some(time) => {
+                timer.sleep(time).await;
+                time
+            }
+            None => pending().await,
+        }
+    };
+    let over = async {
+        stop.stop(match select(pin!(meter.exhausted()), pin!(time_is_over)).await {
+            Either::Left(_) => Why::Requests,
+            Either::Right((time, _)) => Why::Time(time),
+        });
+    };
+    match select(pin!(work), pin!(over)).await {
+        Either::Left((done, _)) => done,
+        Either::Right(((), work)) => work.await,
+    }
+}
