@@ -332,8 +332,12 @@ impl Time for ManualClock {
 pub enum Fault {
     /// It never leaves, and the client knows: a connection refused.
     Refused,
-    /// The system turns it away for now, as it does above its rate. It is not carried out, and the client is told so.
+    /// The system turns it away because too many came. It is not carried out, and the client is told so.
     Throttled,
+    /// The system turns it away because it does not serve for now: it starts, or has lost a part of itself. It is not
+    /// carried out, and the client is told so. Only for a system that has such an answer: where that may also mean that
+    /// something was carried out, it is [`FailureReported`](Self::FailureReported).
+    Unavailable,
     /// It is lost before the system carries it out, and the client cannot know that.
     RequestLost,
     /// The system carries it out and the answer is lost, which to the client looks like
@@ -362,6 +366,7 @@ impl Fault {
     pub const ALL: &[Self] = &[
         Self::Refused,
         Self::Throttled,
+        Self::Unavailable,
         Self::RequestLost,
         Self::AnswerLost,
         Self::AnswerTruncated,
@@ -380,7 +385,7 @@ impl Fault {
 
     /// Whether the client can know that the request was not carried out.
     pub(crate) const fn is_certain(self) -> bool {
-        matches!(self, Self::Refused | Self::Throttled)
+        matches!(self, Self::Refused | Self::Throttled | Self::Unavailable)
     }
 }
 

@@ -175,6 +175,8 @@ caught! {
     touch_looks_first: TouchLooksFirst by exp_12_no_set_comes_between;
     touch_reports_the_old_end: TouchReportsTheOldEnd by exp_12_touch_reads_all_that_is_there;
     ttl_is_made_absolute_here: TtlIsMadeAbsoluteHere by exp_3_a_wrong_clock_here_moves_no_ttl;
+    unavailable_is_throttled: UnavailableIsThrottled by err_3_a_fault_that_lasts_is_told_for_what_it_is;
+    unavailable_is_unknown: UnavailableIsUnknown by err_3_a_fault_that_lasts_is_told_for_what_it_is;
     unknown_is_called_safe: UnknownIsCalledSafe
         by err_3_a_fault_that_lasts_is_told_for_what_it_is, err_5_a_repeated_write_claims_nothing, batch_6_a_failed_bulk_request_is_told_item_by_item;
     unwraps_reserved_members: UnwrapsReservedMembers by val_3_no_member_name_is_reserved;

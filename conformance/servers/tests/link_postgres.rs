@@ -300,7 +300,7 @@ async fn met(bench: &Bench, fault: Fault, name: &str, prepare: &str, write: &[u8
     bench.link.inject(fault, 2);
     let answers = (clients[0].ask(write).await, clients[1].ask(read).await);
     assert_eq!(bench.link.faults_left(), 0, "{fault:?}");
-    let is_stored = !matches!(fault, Fault::RequestLost | Fault::Throttled);
+    let is_stored = !matches!(fault, Fault::RequestLost | Fault::Throttled | Fault::Unavailable);
     assert_eq!(bench.stored(name).await, if is_stored { "x" } else { "" }, "{fault:?}");
     match fault {
         Fault::RequestLost | Fault::AnswerLost | Fault::AnswerTruncated => {
@@ -309,6 +309,7 @@ async fn met(bench: &Bench, fault: Fault, name: &str, prepare: &str, write: &[u8
         fault => {
             let error = match fault {
                 Fault::Throttled => Some("53300"),
+                Fault::Unavailable => Some("57P03"),
                 Fault::FailureReported => Some("40003"),
                 _ => None,
             };
@@ -325,13 +326,14 @@ async fn met(bench: &Bench, fault: Fault, name: &str, prepare: &str, write: &[u8
     Ok(())
 }
 
-const FAULTS: [Fault; 6] = [
+const FAULTS: [Fault; 7] = [
     Fault::RequestLost,
     Fault::AnswerLost,
     Fault::AnswerTruncated,
     Fault::AnswerGarbled,
     Fault::FailureReported,
     Fault::Throttled,
+    Fault::Unavailable,
 ];
 
 async fn faults_are_met_by_simple_queries() -> Result<()> {

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             half_an_answer_arrives,
             a_garbled_answer_was_carried_out,
             a_failure_was_carried_out_and_says_nothing,
-            throttled_reaches_no_server,
+            unavailable_reaches_no_server,
             any_answer_can_be_given,
             a_fault_hits_a_pipeline_whole,
             a_transaction_fails_at_its_end,
@@ -342,8 +342,8 @@ async fn a_failure_was_carried_out_and_says_nothing() -> Result<()> {
     Ok(())
 }
 
-async fn throttled_reaches_no_server() -> Result<()> {
-    let (bench, set, get) = met(Fault::Throttled).await?;
+async fn unavailable_reaches_no_server() -> Result<()> {
+    let (bench, set, get) = met(Fault::Unavailable).await?;
     let error = some("LOADING Redis is loading the dataset in memory");
     assert_eq!((set, get, bench.stored("a").await), (error.clone(), error, String::new()));
     Ok(())
@@ -377,7 +377,7 @@ async fn a_fault_hits_a_pipeline_whole() -> Result<()> {
         (Fault::AnswerTruncated, 0, COUNT),
         (Fault::AnswerGarbled, COUNT, COUNT),
         (Fault::FailureReported, COUNT, COUNT),
-        (Fault::Throttled, COUNT, 0),
+        (Fault::Unavailable, COUNT, 0),
     ] {
         bench.redis.command(&["FLUSHALL"]).await?;
         let mut client = bench.client().await;
@@ -409,7 +409,7 @@ async fn a_transaction_fails_at_its_end() -> Result<()> {
         order(&bench.link, Fault::FailureReported, 1);
         let answers = client.ask_all(transaction).await;
         assert_eq!(answers, ["OK", "QUEUED", "QUEUED", "ERR unexplained failure"].map(some));
-        order(&bench.link, Fault::Throttled, 1);
+        order(&bench.link, Fault::Unavailable, 1);
         let answers = client.ask_all(transaction).await;
         assert!(answers.iter().all(|answer| answer.as_ref().unwrap().starts_with("LOADING")), "{answers:?}");
         assert_eq!(client.ask(&["GET", "a"]).await, some("2"), "no transaction is open");
@@ -430,7 +430,7 @@ async fn faults_for_writes_leave_reads_alone() -> Result<()> {
         &["GETDEL", "a"],
         &["unlink", "a"],
     ] {
-        bench.link.inject_into_writes(Fault::Throttled, 1);
+        bench.link.inject_into_writes(Fault::Unavailable, 1);
         for read in [&["GET", "a"][..], &["mget", "a", "b"], &["EVAL_RO", "return 1", "0"], &["SCAN", "0"]] {
             let answer = client.ask(read).await.unwrap();
             assert!(!answer.starts_with("LOADING"), "{read:?}: {answer}");
@@ -536,7 +536,7 @@ async fn set_up_meets_no_fault() -> Result<()> {
 async fn one_order_replaces_another() -> Result<()> {
     let bench = Bench::new().await?;
     bench.link.inject(Fault::AnswerLost, 9);
-    bench.link.inject(Fault::Throttled, 1);
+    bench.link.inject(Fault::Unavailable, 1);
     let mut client = bench.client().await;
     assert!(client.ask(&["SET", "a", "1"]).await.unwrap().starts_with("LOADING"));
     assert_eq!(client.ask(&["SET", "a", "1"]).await, some("OK"));

@@ -103,7 +103,7 @@ pub(crate) async fn err_3_what_never_left_is_safe_to_repeat(cx: &Context<'_>) ->
 /// More faults than any policy has attempts.
 pub(crate) const FOR_EVER: u32 = 1_000;
 
-/// ERR-3, GET-1: a fault that lasts ends each call as an error that tells what is known, and no read takes it for a
+/// ERR-1, ERR-3, GET-1: a fault that lasts ends each call as an error that tells what is known, and no read takes it for a
 /// missing entry.
 pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context<'_>) -> CaseResult {
     let faults = cx.faults()?;
@@ -148,10 +148,13 @@ pub(crate) async fn err_3_a_fault_that_lasts_is_told_for_what_it_is(cx: &Context
         let ends_certain = |calls: &[(&str, kv_api::Result<()>)]| -> CaseResult {
             for (call, result) in calls {
                 let error = ensure_err!(result, "{call} while each request meets {fault:?}");
-                if fault == Fault::Throttled {
-                    // For now: as above its rate, or as one that does not serve yet.
-                    let is_for_now = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable);
-                    ensure!(is_for_now, "the kind of {call} with {fault:?}: {error}");
+                let turned_away = match fault {
+                    Fault::Throttled => Some(ErrorKind::RateLimited),
+                    Fault::Unavailable => Some(ErrorKind::Unavailable),
+                    _ => None,
+                };
+                if let Some(kind) = turned_away {
+                    ensure_eq!(error.kind(), kind, "the kind of {call} with {fault:?}: {error}");
                 }
                 ensure!(error.retry() != Retry::Never, "{call} with {fault:?} can be tried again: {error}");
                 if fault.is_certain() {

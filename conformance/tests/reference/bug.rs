@@ -86,6 +86,8 @@ pub(crate) enum Bug {
     TouchLooksFirst,
     TouchReportsTheOldEnd,
     TtlIsMadeAbsoluteHere,
+    UnavailableIsThrottled,
+    UnavailableIsUnknown,
     UnknownIsCalledSafe,
     UnwrapsReservedMembers,
     UpdatedOverExpired,

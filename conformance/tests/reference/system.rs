@@ -171,6 +171,9 @@ impl Reference {
             Err(if named { error.with_key("another").with_index(77) } else { error }.with_retry(retry))
         };
         let throttled = if self.has(Bug::ThrottledIsUnknown) { Retry::OutcomeUnknown } else { Retry::Safe };
+        let starting =
+            if self.has(Bug::UnavailableIsThrottled) { ErrorKind::RateLimited } else { ErrorKind::Unavailable };
+        let turned_away = if self.has(Bug::UnavailableIsUnknown) { Retry::OutcomeUnknown } else { Retry::Safe };
         let unknown = if self.has(Bug::UnknownIsCalledSafe) { Retry::Safe } else { Retry::OutcomeUnknown };
         let carry_out = |data: &mut Data| {
             if self.is(Odd::SweepsAlways) {
@@ -182,6 +185,7 @@ impl Reference {
             Some(Fault::Refused) => gone(Retry::Safe),
             Some(Fault::RequestLost) => gone(unknown),
             Some(Fault::Throttled) => Err(Error::new(ErrorKind::RateLimited, "").with_retry(throttled)),
+            Some(Fault::Unavailable) => Err(Error::new(starting, "").with_retry(turned_away)),
             Some(_) => carry_out(self.lock().entry(self.place.clone()).or_default()).and_then(|_| gone(unknown)),
             None => carry_out(self.lock().entry(self.place.clone()).or_default()),
         }
