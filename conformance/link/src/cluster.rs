@@ -8,7 +8,7 @@ use kv_conformance::{Fault, Faults};
 
 use crate::orders::{Deed, Orders};
 use crate::protocol::topology::Ports;
-use crate::{Control, Link, Protocol};
+use crate::{Control, Link, Protocol, Target};
 
 /// A [`Link`] to each node of a Redis Cluster. Clients that begin at one of its addresses never get past it: where an
 /// answer names a node by its port (`MOVED`, `ASK`, `CLUSTER SLOTS`, `CLUSTER SHARDS`, `CLUSTER NODES`), the port of
@@ -31,7 +31,9 @@ impl ClusterLink {
     pub fn open(nodes: &[SocketAddr]) -> io::Result<Self> {
         let common = Arc::<Orders>::default();
         let ports = Arc::<OnceLock<Ports>>::default();
-        let open = |node: &SocketAddr| Link::of_cluster(*node, Protocol::Resp, Arc::clone(&common), Arc::clone(&ports));
+        let open = |node: &SocketAddr| {
+            Link::of_cluster(Target::new(*node, Protocol::Resp), Arc::clone(&common), Arc::clone(&ports))
+        };
         let links = nodes.iter().map(open).collect::<io::Result<Vec<Link>>>()?;
         // Nobody knows the addresses yet, and so nobody has connected.
         ports.get_or_init(|| {

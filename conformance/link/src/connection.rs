@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use crate::count::Shared;
 use crate::dialect::Dialect;
 use crate::lane::Lane;
+use crate::stream::ServerStream;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +26,16 @@ pub(crate) struct Connection {
     /// `None` once the connection is gone.
     client: Option<TcpStream>,
     /// `None` before the server has been reached and after the end.
-    server: Option<TcpStream>,
-    dialect: Dialect,
+    server: Option<ServerStream>,
+    /// The same once the client has been sent the end, where the server may have more to say.
+    spared: Option<ServerStream>,
+    dialect: Box<dyn Dialect>,
     up: Lane,
     down: Lane,
     phase: Phase,
     client_has_ended: bool,
     server_has_ended: bool,
+    has_told_the_end: bool,
     server_was_sent_the_end: bool,
     ends_when_idle: bool,
     is_stalled: bool,
@@ -39,16 +43,18 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(client: TcpStream, dialect: Dialect, is_stalled: bool) -> Self {
+    pub(crate) fn new(client: TcpStream, dialect: Box<dyn Dialect>, is_stalled: bool) -> Self {
         Self {
             client: Some(client),
             server: None,
+            spared: None,
             dialect,
             up: Lane::new(),
             down: Lane::new(),
             phase: Phase::Open,
             client_has_ended: false,
             server_has_ended: false,
+            has_told_the_end: false,
             server_was_sent_the_end: false,
             ends_when_idle: false,
             is_stalled,
@@ -57,7 +63,7 @@ impl Connection {
     }
 
     /// The server has been reached.
-    pub(crate) fn serve_by(&mut self, server: TcpStream) {
+    pub(crate) fn serve_by(&mut self, server: ServerStream) {
         if self.phase == Phase::Open {
             self.server = Some(server);
         }
@@ -90,9 +96,14 @@ impl Connection {
             // Where it cannot be set the client has gone already.
             let _ = client.set_zero_linger();
         }
-        self.server = None;
+        (self.server, self.spared) = (None, None);
         self.phase = Phase::Gone;
         self.wake();
+    }
+
+    /// The server that is still to be listened to.
+    pub(crate) const fn take_spared(&mut self) -> Option<ServerStream> {
+        self.spared.take()
     }
 
     fn wake(&mut self) {
@@ -107,7 +118,7 @@ impl Connection {
 
     /// Sends the client an end and takes nothing more from it.
     fn begin_to_end(&mut self) {
-        self.server = None;
+        self.spared = self.server.take().filter(|_| self.dialect.spares_the_server() && !self.server_has_ended);
         self.phase = Phase::Ending;
         if let Some(client) = &mut self.client {
             // A system call that does not wait; a client that has gone needs no end.
@@ -157,6 +168,10 @@ impl Connection {
             count?;
             moved = true;
         }
+        // What is encrypted is written in its own time.
+        if let Poll::Ready(flushed) = Pin::new(&mut *server).poll_flush(cx) {
+            flushed?;
+        }
         if self.client_has_ended && self.up.is_flushed() && !self.server_was_sent_the_end {
             self.server_was_sent_the_end = true;
             let _ = Pin::new(&mut *server).poll_shutdown(cx);
@@ -170,6 +185,10 @@ impl Connection {
             moved = true;
         }
         self.dialect.take_answers(&mut self.down, shared).map_err(malformed)?;
+        if self.server_has_ended && !self.has_told_the_end && self.down.is_seen() {
+            self.has_told_the_end = true;
+            self.dialect.end_of_answers(&mut self.down);
+        }
         while !self.down.is_flushed() {
             let Poll::Ready(count) = self.down.poll_send(cx, client) else { break };
             count?;

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// How much is read ahead of what can be written.
 pub(crate) const LANE_BYTES: usize = 64 * 1024;
@@ -37,6 +36,11 @@ impl Lane {
     /// Whether all that was decided to pass on has been written.
     pub(crate) const fn is_flushed(&self) -> bool {
         self.ready == self.sent
+    }
+
+    /// Whether all that has come has been looked at.
+    pub(crate) const fn is_seen(&self) -> bool {
+        self.seen == self.filled
     }
 
     /// What has not been looked at.
@@ -79,6 +83,12 @@ impl Lane {
 
     /// Writes `text` in the place of what is held.
     pub(crate) fn replace(&mut self, text: &[u8]) {
+        self.put(text);
+        self.release();
+    }
+
+    /// Holds `text` in the place of what is held.
+    pub(crate) fn put(&mut self, text: &[u8]) {
         self.discard_after(0);
         let filled = self.filled + text.len();
         if self.bytes.len() < filled {
@@ -88,11 +98,13 @@ impl Lane {
         self.bytes[self.seen..self.seen + text.len()].copy_from_slice(text);
         self.filled = filled;
         self.seen += text.len();
-        self.ready = self.seen;
     }
 
     /// Reads what has come; zero at the end of the stream.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill<S>(&mut self, cx: &mut Context<'_>, stream: &mut S) -> Poll<io::Result<usize>>
+    where
+        S: AsyncRead + Unpin,
+    {
         if self.sent == self.filled {
             (self.sent, self.ready, self.seen, self.filled) = (0, 0, 0, 0);
             // It grew for texts of the link's own.
@@ -112,7 +124,10 @@ impl Lane {
     }
 
     /// Writes what was decided to pass on; how much went, `Pending` when nothing can go now.
-    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_send<S>(&mut self, cx: &mut Context<'_>, stream: &mut S) -> Poll<io::Result<usize>>
+    where
+        S: AsyncWrite + Unpin,
+    {
         let count = ready!(Pin::new(stream).poll_write(cx, &self.bytes[self.sent..self.ready]))?;
         self.sent += count;
         Poll::Ready(Ok(count))

@@ -4,12 +4,16 @@ mod cluster;
 mod connection;
 mod count;
 mod dialect;
+mod http;
 mod lane;
 mod orders;
 mod postgres;
 mod protocol;
 mod resp;
 mod server;
+mod stream;
+mod target;
+mod websocket;
 
 use std::fmt;
 use std::io;
@@ -20,15 +24,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use kv_api::StoreUrl;
 use kv_conformance::{Fault, Faults};
-use tokio::net::lookup_host;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
 pub use cluster::ClusterLink;
 pub use dialect::Protocol;
+pub use target::{Request, Target};
 
 use count::Shared;
 use orders::{Deed, Orders};
@@ -69,8 +72,10 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 ///   and their clients have had a tenth of a second to take note; where one has not, its next write fails with
 ///   [`BrokenPipe`](io::ErrorKind::BrokenPipe). To take note, the client's runtime needs a thread that is not waiting
 ///   for the order. [`reset_next`](Self::reset_next) counts attempts.
-/// - `Throttled`: the server carries out nothing. RESP answers `-LOADING`, PostgreSQL SQLSTATE 53300
-///   (`too_many_connections`). Other answers: [`answer_with`](Self::answer_with).
+/// - `Unavailable`: the server carries out nothing. RESP answers `-LOADING`, PostgreSQL SQLSTATE 57P03
+///   (`cannot_connect_now`). Other answers: [`answer_with`](Self::answer_with).
+/// - `Throttled`, only PostgreSQL: the server carries out nothing, and the answer is SQLSTATE 53300
+///   (`too_many_connections`).
 /// - `RequestLost`: nothing of the request is carried out, and the connection ends once what was sent before it has
 ///   been answered.
 /// - `AnswerLost`: the connection ends once the server has answered all of it.
@@ -127,7 +132,7 @@ impl Link {
     /// # Errors
     /// What the operating system says when a port, a thread or what it waits with cannot be had.
     pub fn open(server: SocketAddr, protocol: Protocol) -> io::Result<Self> {
-        Self::of_cluster(server, protocol, Arc::default(), Arc::default())
+        Self::open_to(Target::new(server, protocol))
     }
 
     /// Opens a link to the server that this URL names by its host and port, and gives the URL that leads through it: for a
@@ -145,51 +150,68 @@ impl Link {
     /// # Errors
     /// The URL names no host that can be found, or as [`open`](Self::open).
     pub async fn to_url(url: &str, protocol: Protocol) -> io::Result<(Self, String)> {
-        // The URL may hold a password, so no error shows it.
-        let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidInput, what);
-        let named = url.parse::<StoreUrl>().ok().and_then(|parsed| parsed.authority().ok().flatten());
-        let named = named.ok_or_else(|| invalid("the URL names no host"))?;
-        let port = named.port().unwrap_or(protocol.port());
-        let server = lookup_host((named.host(), port)).await?.next();
-        let server = server.ok_or_else(|| invalid("the host of the URL has no address"))?;
-        let link = Self::open(server, protocol)?;
-        let url = with_address(url, link.address());
+        let link = Self::open_to(Target::of_url(url, protocol).await?)?;
+        let url = link.url(url);
         Ok((link, url))
     }
 
-    fn of_cluster(
-        server: SocketAddr,
-        protocol: Protocol,
-        common: Arc<Orders>,
-        ports: Arc<OnceLock<Ports>>,
-    ) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// Opens a link to a server on a free port. Whether the server can be reached shows with the first connection.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when there are no certificates to trust.
+    pub fn open_to(target: Target) -> io::Result<Self> {
+        Self::of_cluster(target, Arc::default(), Arc::default())
+    }
+
+    /// The URL with the address of this link in the place of its host and port, and without TLS in its scheme.
+    #[must_use]
+    pub fn url(&self, url: &str) -> String {
+        with_address(url, self.address())
+    }
+
+    fn of_cluster(target: Target, common: Arc<Orders>, ports: Arc<OnceLock<Ports>>) -> io::Result<Self> {
+        let (protocol, connector) = (target.protocol(), Arc::new(target.connector()?));
         let shared = Arc::new(Shared::of(common, ports));
-        let (port, listener) = {
-            let _inside = runtime.enter();
-            let port = Port::new()?;
-            let listener = port.open()?;
-            (port, listener)
-        };
-        let address = port.address;
         let (orders, asked) = unbounded_channel();
         let of_thread = Arc::clone(&shared);
-        let thread = thread::Builder::new().name(format!("link {}", address.port())).spawn(move || {
-            let server = Server {
-                server,
-                protocol,
-                port,
-                listener: Some(listener),
-                shared: of_thread,
-                gone: Rc::new(Notify::new()),
-                open: Vec::new(),
-                resets: 0,
-                is_stalled: false,
-                is_refusing: false,
-                is_partitioned: false,
+        let (opened, address) = mpsc::sync_channel(1);
+        // The runtime is made and ends on its own thread: none may end within another one.
+        let thread = thread::Builder::new().name("link".to_owned()).spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    // The one who opens it waits for this.
+                    let _ = opened.send(Err(error));
+                    return;
+                }
             };
-            runtime.block_on(LocalSet::new().run_until(server.run(asked)));
+            runtime.block_on(LocalSet::new().run_until(async {
+                let port = Port::new().and_then(|port| port.open().map(|listener| (port, listener)));
+                let (port, listener) = match port {
+                    Ok(port) => port,
+                    Err(error) => {
+                        let _ = opened.send(Err(error));
+                        return;
+                    }
+                };
+                let _ = opened.send(Ok(port.address));
+                let server = Server {
+                    target: Arc::new(target),
+                    connector,
+                    port,
+                    listener: Some(listener),
+                    shared: of_thread,
+                    gone: Rc::new(Notify::new()),
+                    open: Vec::new(),
+                    resets: 0,
+                    is_stalled: false,
+                    is_refusing: false,
+                    is_partitioned: false,
+                };
+                server.run(asked).await;
+            }));
         })?;
+        let address = address.recv().map_err(io::Error::other)??;
         Ok(Self {
             running: Arc::new(Running { address, protocol, shared, orders: Some(orders), thread: Some(thread) }),
         })
@@ -336,12 +358,19 @@ impl Faults for Link {
     }
 }
 
-/// The URL with another host and port.
+/// The URL with another host and port, and without TLS in its scheme.
 fn with_address(url: &str, address: SocketAddr) -> String {
     let begin = url.find("://").map_or(0, |at| at + 3);
     let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |at| begin + at);
     let begin = url[begin..end].rfind('@').map_or(begin, |at| begin + at + 1);
-    format!("{}{address}{}", &url[..begin], &url[end..])
+    let (scheme, user) = url[..begin].split_once("://").unwrap_or(("", &url[..begin]));
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "https" => "http",
+        "wss" => "ws",
+        "rediss" => "redis",
+        _ => scheme,
+    };
+    format!("{scheme}://{user}{address}{}", &url[end..])
 }
 
 impl fmt::Debug for Link {
@@ -359,7 +388,9 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 7));
         for (url, expected) in [
             ("redis://host", "redis://127.0.0.1:7"),
-            ("redis://[::1]:6379/2", "redis://127.0.0.1:7/2"),
+            ("rediss://[::1]:6379/2", "redis://127.0.0.1:7/2"),
+            ("https://api.example.com/v4", "http://127.0.0.1:7/v4"),
+            ("WSS://api.example.com", "ws://127.0.0.1:7"),
             ("postgres://a:p%40:b@host:1/db?x=a@b:1/", "postgres://a:p%40:b@127.0.0.1:7/db?x=a@b:1/"),
             ("postgres://host?x=a@b", "postgres://127.0.0.1:7?x=a@b"),
         ] {

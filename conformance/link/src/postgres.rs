@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kv_conformance::Fault;
 
 use crate::count::Shared;
+use crate::dialect::Dialect;
 use crate::lane::{LANE_BYTES, Lane};
 use crate::orders::Deed;
 use crate::protocol::Malformed;
@@ -26,8 +27,11 @@ const STATEMENTS_MAX: usize = 10_000;
 /// A message of a type that no documentation knows.
 const GARBLED: [u8; 9] = *b"?\0\0\0\x08what";
 
+/// `cannot_connect_now`: what a server says that starts or ends.
+const UNAVAILABLE: &str = "57P03";
+
 /// `too_many_connections`: the server has not begun.
-pub(crate) const THROTTLED: &str = "53300";
+const THROTTLED: &str = "53300";
 
 /// `statement_completion_unknown`: what PostgreSQL has for a statement of which nothing is known.
 const FAILED: &str = "40003";
@@ -150,54 +154,6 @@ impl Postgres {
             status: b'I',
             ends: false,
             is_cancel: false,
-        }
-    }
-
-    /// Looks at what the client has sent.
-    pub(crate) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
-        loop {
-            if self.is_cancel {
-                up.advance(up.unseen().len());
-                up.release();
-                return Ok(());
-            }
-            // What comes after a request that ends the connection reaches nobody.
-            if self.ends && !self.has_begun {
-                up.advance(up.unseen().len());
-                up.discard_after(0);
-                return Ok(());
-            }
-            if self.due.len() >= DUE_MAX {
-                return Ok(());
-            }
-            let unseen = up.unseen();
-            let (count, piece) = self.client.scan(unseen)?;
-            match piece {
-                Piece::Opening(opening) => {
-                    up.advance(count);
-                    self.open(opening);
-                }
-                Piece::Head(tag) => {
-                    up.advance(count);
-                    self.begin(tag, shared, up);
-                }
-                Piece::Body => {
-                    let effects = self.look_at(&unseen[..count]);
-                    up.advance(count);
-                    // More than this is not kept to be decided on later.
-                    let effects = effects.or_else(|| (up.held().len() > HELD_MAX).then(|| self.effects_so_far()));
-                    if let Some(effects) = effects {
-                        self.decide(effects, shared, up);
-                    }
-                }
-                Piece::End => self.end(shared, up),
-                Piece::Nothing => up.advance(count),
-            }
-            // A head that is not whole may be a message that is not passed on.
-            if piece == Piece::Nothing {
-                return Ok(());
-            }
-            self.pass_on(up);
         }
     }
 
@@ -326,6 +282,10 @@ impl Postgres {
                 self.answer = Arc::from(THROTTLED.as_bytes());
                 Fate::Answered
             }
+            Deed::Fault(Fault::Unavailable) => {
+                self.answer = Arc::from(UNAVAILABLE.as_bytes());
+                Fate::Answered
+            }
             Deed::Fault(Fault::RequestLost) => Fate::RequestLost,
             Deed::Fault(Fault::AnswerLost) => Fate::AnswerLost,
             Deed::Fault(Fault::AnswerTruncated) => Fate::AnswerTruncated,
@@ -401,8 +361,86 @@ impl Postgres {
         }
     }
 
-    /// Looks at what the server has sent.
-    pub(crate) fn take_answers(&mut self, down: &mut Lane) -> Result<(), Malformed> {
+    /// The server has said that it is ready.
+    fn end_answer(&mut self, fate: Fate, down: &mut Lane) {
+        self.due.pop_front();
+        let has_error = std::mem::take(&mut self.has_error);
+        let failed = |sqlstate: &str, status: u8| {
+            // In a block an error fails all of it.
+            let status = if status == b'T' { b'E' } else { status };
+            [error(sqlstate, MESSAGE), ready(status).to_vec()].concat()
+        };
+        match fate {
+            Fate::Pass | Fate::AnswerLost | Fate::NoEncryption | Fate::RequestLost => {}
+            Fate::AnswerTruncated => {
+                let half = down.held().len() / 2;
+                down.discard_after(half);
+            }
+            Fate::Answered if has_error => down.replace(&ready(self.status)),
+            Fate::Answered => {
+                let sqlstate = String::from_utf8_lossy(&self.answer).into_owned();
+                down.replace(&failed(&sqlstate, self.status));
+            }
+            Fate::Garbled => down.replace(&[&GARBLED[..], &ready(self.status)].concat()),
+            Fate::Failed => down.replace(&failed(FAILED, self.status)),
+        }
+        self.tag = 0;
+        if self.due.is_empty() && !self.has_begun {
+            self.is_in_block = self.status != b'I';
+            self.has_written &= self.is_in_block;
+        }
+    }
+}
+
+impl Dialect for Postgres {
+    fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
+        loop {
+            if self.is_cancel {
+                up.advance(up.unseen().len());
+                up.release();
+                return Ok(());
+            }
+            // What comes after a request that ends the connection reaches nobody.
+            if self.ends && !self.has_begun {
+                up.advance(up.unseen().len());
+                up.discard_after(0);
+                return Ok(());
+            }
+            if self.due.len() >= DUE_MAX {
+                return Ok(());
+            }
+            let unseen = up.unseen();
+            let (count, piece) = self.client.scan(unseen)?;
+            match piece {
+                Piece::Opening(opening) => {
+                    up.advance(count);
+                    self.open(opening);
+                }
+                Piece::Head(tag) => {
+                    up.advance(count);
+                    self.begin(tag, shared, up);
+                }
+                Piece::Body => {
+                    let effects = self.look_at(&unseen[..count]);
+                    up.advance(count);
+                    // More than this is not kept to be decided on later.
+                    let effects = effects.or_else(|| (up.held().len() > HELD_MAX).then(|| self.effects_so_far()));
+                    if let Some(effects) = effects {
+                        self.decide(effects, shared, up);
+                    }
+                }
+                Piece::End => self.end(shared, up),
+                Piece::Nothing => up.advance(count),
+            }
+            // A head that is not whole may be a message that is not passed on.
+            if piece == Piece::Nothing {
+                return Ok(());
+            }
+            self.pass_on(up);
+        }
+    }
+
+    fn take_answers(&mut self, down: &mut Lane, _shared: &Shared) -> Result<(), Malformed> {
         loop {
             if down.held().is_empty() && self.due.front() == Some(&Fate::NoEncryption) {
                 down.replace(b"N");
@@ -444,43 +482,11 @@ impl Postgres {
         }
     }
 
-    /// The server has said that it is ready.
-    fn end_answer(&mut self, fate: Fate, down: &mut Lane) {
-        self.due.pop_front();
-        let has_error = std::mem::take(&mut self.has_error);
-        let failed = |sqlstate: &str, status: u8| {
-            // In a block an error fails all of it.
-            let status = if status == b'T' { b'E' } else { status };
-            [error(sqlstate, MESSAGE), ready(status).to_vec()].concat()
-        };
-        match fate {
-            Fate::Pass | Fate::AnswerLost | Fate::NoEncryption | Fate::RequestLost => {}
-            Fate::AnswerTruncated => {
-                let half = down.held().len() / 2;
-                down.discard_after(half);
-            }
-            Fate::Answered if has_error => down.replace(&ready(self.status)),
-            Fate::Answered => {
-                let sqlstate = String::from_utf8_lossy(&self.answer).into_owned();
-                down.replace(&failed(&sqlstate, self.status));
-            }
-            Fate::Garbled => down.replace(&[&GARBLED[..], &ready(self.status)].concat()),
-            Fate::Failed => down.replace(&failed(FAILED, self.status)),
-        }
-        self.tag = 0;
-        if self.due.is_empty() && !self.has_begun {
-            self.is_in_block = self.status != b'I';
-            self.has_written &= self.is_in_block;
-        }
-    }
-
-    /// Whether nothing is under way.
-    pub(crate) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.due.is_empty() && !self.has_begun && self.client.at_border()
     }
 
-    /// Whether the connection has to end now.
-    pub(crate) fn has_to_end(&self) -> bool {
+    fn has_to_end(&self) -> bool {
         self.ends && self.due.is_empty() && (!self.has_begun || self.fate == Some(Fate::RequestLost))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kv_conformance::Fault;
 
 use crate::count::Shared;
+use crate::dialect::Dialect;
 use crate::lane::{LANE_BYTES, Lane};
 use crate::orders::Deed;
 use crate::protocol::Malformed;
@@ -28,7 +29,7 @@ const GARBLED: &[u8] = b"*1\r\n*1\r\n:-7\r\n";
 const FAILED: &[u8] = b"-ERR unexplained failure\r\n";
 
 /// What a server says before it has read its data: nothing is carried out.
-pub(crate) const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
+const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
 
 /// What a cursor of zero becomes where it is to be given back: zero would be the end.
 const STANDING_CURSOR: u64 = 1 << 51;
@@ -160,43 +161,6 @@ impl Resp {
         }
     }
 
-    /// Looks at what the client has sent.
-    pub(crate) fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
-        while !up.unseen().is_empty() || self.current.is_some() {
-            if self.is_stream {
-                up.advance(up.unseen().len());
-                up.release();
-                return Ok(());
-            }
-            if self.due.len() >= DUE_MAX {
-                return Ok(());
-            }
-            if self.commands.at_border() {
-                self.is_more = self.requests_due > 0;
-            }
-            let (count, event) = self.commands.scan(up.unseen())?;
-            up.advance(count);
-            match event {
-                Some(InRequest::Named) => {
-                    let fate = self.decide(up, shared);
-                    self.current = Some(fate);
-                }
-                Some(InRequest::End) => {
-                    let fate = self.current.take();
-                    Self::pass_on(up, fate);
-                }
-                None => {
-                    Self::pass_on(up, self.current);
-                    if up.held().len() > HELD_MAX {
-                        return Err(Malformed("a command without a name"));
-                    }
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn pass_on(up: &mut Lane, fate: Option<Fate>) {
         match fate {
             // Not named yet.
@@ -288,7 +252,7 @@ impl Resp {
                 self.answer = answer;
                 Fate::Answered
             }
-            Deed::Fault(Fault::Throttled) => {
+            Deed::Fault(Fault::Unavailable) => {
                 self.answer = Arc::from(LOADING);
                 Fate::Answered
             }
@@ -308,8 +272,87 @@ impl Resp {
         }
     }
 
-    /// Looks at what the server has sent.
-    pub(crate) fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
+    /// Puts in the place of an answer what its command was to meet.
+    fn end_answer(&mut self, down: &mut Lane, fate: Fate) {
+        match fate {
+            Fate::Pass | Fate::Topology | Fate::Answered | Fate::RequestLost | Fate::AnswerLost => {}
+            // An error, which has no cursor.
+            Fate::PageAgain(_) => down.release(),
+            // The first answer of several is what breaks off.
+            Fate::AnswerTruncated => {
+                let half = down.held().len() / 2;
+                down.discard_after(half);
+                for due in &mut self.due {
+                    due.fate = Fate::AnswerLost;
+                }
+                self.batch = Some(Fate::AnswerLost);
+            }
+            Fate::Garbled => down.replace(GARBLED),
+            Fate::Failed => down.replace(FAILED),
+            Fate::Implausible => down.replace(b":-1\r\n"),
+            Fate::Page(cursor) => down.replace(&page(cursor, b"*0\r\n")),
+        }
+    }
+
+    /// Once the old cursor has come, the new one is passed on, and the keys after it are as they are.
+    fn change_cursor(&mut self, down: &mut Lane, cursor: u64) {
+        if let Some(page) = keys_of_page(down.held()).map(|keys| page(cursor, keys)) {
+            down.replace(&page);
+            if let Some(due) = self.due.front_mut() {
+                due.fate = Fate::Pass;
+            }
+        }
+    }
+
+    fn is_front(&self, fate: Fate) -> bool {
+        self.due.front().is_some_and(|due| due.fate == fate)
+    }
+
+    fn answered(&mut self) {
+        if let Some(due) = self.due.pop_front() {
+            self.requests_due -= usize::from(due.is_request);
+        }
+    }
+}
+
+impl Dialect for Resp {
+    fn take_requests(&mut self, up: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
+        while !up.unseen().is_empty() || self.current.is_some() {
+            if self.is_stream {
+                up.advance(up.unseen().len());
+                up.release();
+                return Ok(());
+            }
+            if self.due.len() >= DUE_MAX {
+                return Ok(());
+            }
+            if self.commands.at_border() {
+                self.is_more = self.requests_due > 0;
+            }
+            let (count, event) = self.commands.scan(up.unseen())?;
+            up.advance(count);
+            match event {
+                Some(InRequest::Named) => {
+                    let fate = self.decide(up, shared);
+                    self.current = Some(fate);
+                }
+                Some(InRequest::End) => {
+                    let fate = self.current.take();
+                    Self::pass_on(up, fate);
+                }
+                None => {
+                    Self::pass_on(up, self.current);
+                    if up.held().len() > HELD_MAX {
+                        return Err(Malformed("a command without a name"));
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         loop {
             while down.held().is_empty() && down.has_room() && self.is_front(Fate::Answered) {
                 down.replace(&self.answer);
@@ -366,55 +409,11 @@ impl Resp {
         }
     }
 
-    /// Puts in the place of an answer what its command was to meet.
-    fn end_answer(&mut self, down: &mut Lane, fate: Fate) {
-        match fate {
-            Fate::Pass | Fate::Topology | Fate::Answered | Fate::RequestLost | Fate::AnswerLost => {}
-            // An error, which has no cursor.
-            Fate::PageAgain(_) => down.release(),
-            // The first answer of several is what breaks off.
-            Fate::AnswerTruncated => {
-                let half = down.held().len() / 2;
-                down.discard_after(half);
-                for due in &mut self.due {
-                    due.fate = Fate::AnswerLost;
-                }
-                self.batch = Some(Fate::AnswerLost);
-            }
-            Fate::Garbled => down.replace(GARBLED),
-            Fate::Failed => down.replace(FAILED),
-            Fate::Implausible => down.replace(b":-1\r\n"),
-            Fate::Page(cursor) => down.replace(&page(cursor, b"*0\r\n")),
-        }
-    }
-
-    /// Once the old cursor has come, the new one is passed on, and the keys after it are as they are.
-    fn change_cursor(&mut self, down: &mut Lane, cursor: u64) {
-        if let Some(page) = keys_of_page(down.held()).map(|keys| page(cursor, keys)) {
-            down.replace(&page);
-            if let Some(due) = self.due.front_mut() {
-                due.fate = Fate::Pass;
-            }
-        }
-    }
-
-    fn is_front(&self, fate: Fate) -> bool {
-        self.due.front().is_some_and(|due| due.fate == fate)
-    }
-
-    fn answered(&mut self) {
-        if let Some(due) = self.due.pop_front() {
-            self.requests_due -= usize::from(due.is_request);
-        }
-    }
-
-    /// Whether nothing is under way.
-    pub(crate) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.due.is_empty() && self.commands.at_border()
     }
 
-    /// Whether the connection has to end now.
-    pub(crate) fn has_to_end(&self) -> bool {
+    fn has_to_end(&self) -> bool {
         self.ends && self.due.is_empty() && (self.batch == Some(Fate::RequestLost) || self.commands.at_border())
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use kv_api::{Timer, TokioTimer};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -16,7 +17,9 @@ use tokio::task::JoinSet;
 
 use crate::connection::Connection;
 use crate::count::Shared;
-use crate::dialect::{Dialect, Protocol};
+use crate::dialect::dialect;
+use crate::stream::ServerStream;
+use crate::target::{Connector, Target};
 
 /// How many connections there can be at a time; the next waits until one ends.
 const CONNECTIONS_MAX: usize = 1_000;
@@ -26,9 +29,6 @@ const BACKLOG: u32 = 1_024;
 
 /// How long a connection that has ended waits for its client to end as well.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// The same where the one who ordered it waits too.
-const LINGER_OF_ORDERS: Duration = Duration::from_millis(100);
 
 /// What a link is asked to do, while the one who asks waits.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +80,8 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
 /// What the thread of a link holds.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) server: SocketAddr,
-    pub(crate) protocol: Protocol,
+    pub(crate) target: Arc<Target>,
+    pub(crate) connector: Arc<Connector>,
     pub(crate) port: Port,
     pub(crate) listener: Option<TcpListener>,
     pub(crate) shared: Arc<Shared>,
@@ -117,13 +117,19 @@ impl Server {
                     self.shared.count_connection();
                     // Answers are small, and each is waited for.
                     let _ = client.set_nodelay(true);
-                    let connection = Connection::new(client, Dialect::new(self.protocol), self.is_stalled());
+                    let connection = Connection::new(client, dialect(&self.target), self.is_stalled());
                     let connection = Rc::new(RefCell::new(connection));
                     self.open.push(Rc::downgrade(&connection));
-                    let (server, shared, gone) = (self.server, Arc::clone(&self.shared), Rc::clone(&self.gone));
+                    let (server, shared) = (Arc::clone(&self.connector), Arc::clone(&self.shared));
+                    let gone = Rc::clone(&self.gone);
                     tasks.spawn_local(async move {
-                        carry(connection, server, shared).await;
+                        carry(&connection, &server, &shared).await;
                         gone.notify_one();
+                        let spared = connection.borrow_mut().take_spared();
+                        drop(connection);
+                        if let Some(server) = spared {
+                            hear_out(server).await;
+                        }
                     });
                 }
                 Some(_ended) = tasks.join_next() => self.open.retain(|connection| connection.strong_count() > 0),
@@ -197,7 +203,7 @@ impl Server {
                 self.gone.notified().await;
             }
         };
-        if tokio::time::timeout(LINGER_OF_ORDERS, seen).await.is_err() {
+        if tokio::time::timeout(self.target.protocol().time_to_take_note(), seen).await.is_err() {
             for connection in ended.iter().filter(|connection| !connection.borrow().is_gone()) {
                 connection.borrow_mut().reset();
             }
@@ -219,14 +225,22 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
 }
 
 /// A connection from its beginning to its end.
-async fn carry(connection: Rc<RefCell<Connection>>, server: SocketAddr, shared: Arc<Shared>) {
-    match TcpStream::connect(server).await.and_then(|server| server.set_nodelay(true).map(|()| server)) {
+async fn carry(connection: &RefCell<Connection>, server: &Connector, shared: &Shared) {
+    match server.connect().await {
         Ok(server) => connection.borrow_mut().serve_by(server),
         Err(_) => connection.borrow_mut().reset(),
     }
-    poll_fn(|cx| connection.borrow_mut().poll_flow(cx, &shared)).await;
+    poll_fn(|cx| connection.borrow_mut().poll_flow(cx, shared)).await;
     let ending = poll_fn(|cx| connection.borrow_mut().poll_end(cx));
     if tokio::time::timeout(LINGER, ending).await.is_err() {
         connection.borrow_mut().reset();
     }
+}
+
+/// Reads and drops what a server has still to say, for a while: hanging up in the middle of it can harm a server.
+async fn hear_out(mut server: ServerStream) {
+    let mut dropped = [0; 4096];
+    let heard = async { while matches!(server.read(&mut dropped).await, Ok(1..)) {} };
+    // Whatever it says after that time is not waited for.
+    let _ = tokio::time::timeout(LINGER, heard).await;
 }

@@ -1,9 +1,11 @@
 //! Where messages begin and end. Pure and incremental: any split of the bytes gives the same borders.
 
+pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod resp;
 pub(crate) mod sql;
 pub(crate) mod topology;
+pub(crate) mod websocket;
 
 use std::fmt;
 
