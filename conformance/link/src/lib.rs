@@ -62,6 +62,11 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 /// transaction block, and messages up to a `Sync` that only prepare, describe or close: see
 /// [`prepares`](Self::prepares).
 ///
+/// HTTP: each request is one, counted when its head has come. One that asks for an upgrade sets up something else.
+///
+/// WebSocket: each message of the client is one, in however many frames. What opens the WebSocket is none, and neither
+/// are pings, pongs and closes, nor what is asked of the server before in plain HTTP.
+///
 /// # Faults
 /// [`Faults`] says what each is. In RESP one that hits a pipeline hits all of it from there on, and between `MULTI` and
 /// `EXEC` the answer to `EXEC` is the one that is changed. Connections stay open unless the fault is about them.
@@ -69,22 +74,26 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 /// - `Refused`: the port is closed, so that the operating system refuses to connect, until the next order. A refused
 ///   attempt cannot be seen and so is not counted: every number above zero means "until then". Connections there are
 ///   end as soon as nothing is under way on them. Those that are idle have been sent the end when the order returns,
-///   and their clients have had a tenth of a second to take note; where one has not, its next write fails with
-///   [`BrokenPipe`](io::ErrorKind::BrokenPipe). To take note, the client's runtime needs a thread that is not waiting
+///   and their clients have had time to take note: a tenth of a second, with HTTP and WebSocket one second. Where one
+///   has not, its next write fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe). To take note, the client's runtime needs a thread that is not waiting
 ///   for the order. [`reset_next`](Self::reset_next) counts attempts.
-/// - `Unavailable`: the server carries out nothing. RESP answers `-LOADING`, PostgreSQL SQLSTATE 57P03
+/// - `Unavailable`, only RESP and PostgreSQL: the server carries out nothing. RESP answers `-LOADING`, PostgreSQL SQLSTATE 57P03
 ///   (`cannot_connect_now`). Other answers: [`answer_with`](Self::answer_with).
-/// - `Throttled`, only PostgreSQL: the server carries out nothing, and the answer is SQLSTATE 53300
-///   (`too_many_connections`).
+/// - `Throttled`, only PostgreSQL and HTTP: the server carries out nothing. PostgreSQL answers SQLSTATE 53300
+///   (`too_many_connections`), HTTP 429 with `Retry-After: 0` and no word of the system's own.
 /// - `RequestLost`: nothing of the request is carried out, and the connection ends once what was sent before it has
 ///   been answered.
-/// - `AnswerLost`: the connection ends once the server has answered all of it.
+/// - `AnswerLost`: the connection ends once the server has answered all of it. With WebSocket nothing says which message
+///   answers which: it ends once the server had the message and has sent a next one, whatever that answers.
 /// - `AnswerTruncated`: the same, and half of the answer arrives; of several in a pipeline, half of the first; of one
-///   above 32 KiB, 16 KiB.
+///   above 32 KiB, 16 KiB. With HTTP that is half of the body, and half of the head where a client could not see that
+///   the body is not whole. With WebSocket it is half of the first frame.
 /// - `AnswerGarbled`: carried out, and in place of each answer comes what is well formed and unknown: RESP: `[[-7]]`;
-///   PostgreSQL: a message of the type `?`.
-/// - `FailureReported`: carried out, and in place of each answer comes an error that says nothing: RESP: `-ERR` with a
-///   text of no server; PostgreSQL: SQLSTATE 40003 (`statement_completion_unknown`).
+///   PostgreSQL: a message of the type `?`; HTTP: 200 and a body that begins like JSON, and is neither that nor text;
+///   WebSocket: the text `?` in the place of the next message. With HTTP it fits answers that are JSON, and those
+///   without a body and a type: others may be any bytes. They pass, and the fault waits for the next one.
+/// - `FailureReported`, not with WebSocket: carried out, and in place of each answer comes an error that says nothing: RESP: `-ERR` with a
+///   text of no server; PostgreSQL: SQLSTATE 40003 (`statement_completion_unknown`); HTTP: 500.
 /// - `BulkAnswerImplausible`, only RESP: the answer is -1 to `MSET`, to a `DEL` or `UNLINK` of several keys, and to
 ///   each `SET`, `DEL` and `UNLINK` in a pipeline but its first command. All of it is carried out.
 /// - `PageEmpty`, `PageStandsStill`, `PageInCircles`, only RESP: answers to `SCAN`. A cursor of zero is given back as
@@ -94,14 +103,17 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 /// `EVAL`, `EVALSHA` and `FCALL` are writes, and with `_RO` they are not; `MULTI` is one. In PostgreSQL it is a
 /// statement whose first word is not known to read, and a `WITH` that has `INSERT`, `UPDATE`, `DELETE` or `MERGE`
 /// outside of what is quoted; functions that a `SELECT` calls are not looked into. In a transaction block only the
-/// `COMMIT` is a write, if something has been written in it: what is lost before that is rolled back.
+/// `COMMIT` is a write, if something has been written in it: what is lost before that is rolled back. With HTTP all is a
+/// write but `GET`, `HEAD`, `OPTIONS` and `TRACE`, and with WebSocket all is one: [`Target::with_writes`] says otherwise.
 ///
 /// # Limits
-/// No TLS: what it cannot read it cannot count. A PostgreSQL client that asks for it is answered that there is none. In
-/// RESP no more than 65,536 commands of a connection wait for their answers: a client that writes more before it reads
+/// No TLS on the client's side: what it cannot read it cannot count. A PostgreSQL client that asks for it is answered
+/// that there is none. On the server's side there can be: [`Target`]. In RESP no more than 65,536 commands of a connection wait for their answers: a client that writes more before it reads
 /// waits for ever. A connection is passed on as it is after `SUBSCRIBE`, `MONITOR`, `SYNC` and `CLIENT REPLY`. In PostgreSQL no
-/// fault may hit a `COPY`, and only the first 32 KiB of a `Query` say whether it writes. What is no message of the
-/// protocol ends the connection.
+/// fault may hit a `COPY`, and only the first 32 KiB of a `Query` say whether it writes. A head of HTTP has up to 16 KiB
+/// and 128 headers, and after 101 all passes as it is. Addresses in answers, such as `Location`, stay the server's. After
+/// a WebSocket was ended for a fault, the server is still listened to for a second: some servers do not bear it that a
+/// client hangs up which they owe an answer. What is no message of the protocol ends the connection.
 #[derive(Clone)]
 pub struct Link {
     running: Arc<Running>,
@@ -135,8 +147,8 @@ impl Link {
         Self::open_to(Target::new(server, protocol))
     }
 
-    /// Opens a link to the server that this URL names by its host and port, and gives the URL that leads through it: for a
-    /// server that was not started by the test. It must not be encrypted.
+    /// Opens a link to the server that this URL names, and gives the URL that leads through it: see [`Target::of_url`]
+    /// and [`url`](Self::url).
     ///
     /// ```no_run
     /// # async fn example() -> std::io::Result<()> {
@@ -148,14 +160,15 @@ impl Link {
     /// ```
     ///
     /// # Errors
-    /// The URL names no host that can be found, or as [`open`](Self::open).
+    /// As [`Target::of_url`] and [`open_to`](Self::open_to).
     pub async fn to_url(url: &str, protocol: Protocol) -> io::Result<(Self, String)> {
         let link = Self::open_to(Target::of_url(url, protocol).await?)?;
         let url = link.url(url);
         Ok((link, url))
     }
 
-    /// Opens a link to a server on a free port. Whether the server can be reached shows with the first connection.
+    /// Opens a link on a free port to what can be said of a server in more words. Whether it can be reached shows with the
+    /// first connection: a client is reset when it cannot.
     ///
     /// # Errors
     /// As [`open`](Self::open), and when there are no certificates to trust.
@@ -163,7 +176,8 @@ impl Link {
         Self::of_cluster(target, Arc::default(), Arc::default())
     }
 
-    /// The URL with the address of this link in the place of its host and port, and without TLS in its scheme.
+    /// The URL with the address of this link in the place of its host and port, and without TLS in its scheme: `https`
+    /// becomes `http`, `wss` `ws`, and `rediss` `redis`. All else stays as it is.
     #[must_use]
     pub fn url(&self, url: &str) -> String {
         with_address(url, self.address())
@@ -231,14 +245,14 @@ impl Link {
     }
 
     /// How many single commands they had: with RESP each command of a pipeline, with PostgreSQL each `Execute`, `Query`
-    /// and `FunctionCall`.
+    /// and `FunctionCall`. With HTTP and WebSocket as many as requests.
     #[must_use]
     pub fn commands(&self) -> u64 {
         self.running.shared.commands()
     }
 
     /// How often a statement was prepared in a round trip of its own, which is no request: `Parse` and `Sync` without
-    /// `Bind`. A connection that has the statement makes none. With RESP zero.
+    /// `Bind`. A connection that has the statement makes none. With other protocols zero.
     #[must_use]
     pub fn prepares(&self) -> u64 {
         self.running.shared.prepares()
@@ -258,11 +272,11 @@ impl Link {
 
     /// The next `count` requests are answered by the link with this error, and the server carries out none of them.
     /// With RESP it is the error without its `-`, such as `READONLY You can't write against a read only replica.`, and
-    /// each command of the request gets it. With PostgreSQL it is an SQLSTATE, such as `40001`. What was ordered before
-    /// is forgotten; zero ends it.
+    /// each command of the request gets it. With PostgreSQL it is an SQLSTATE, such as `40001`, with HTTP a status, such
+    /// as `503`, and with WebSocket a message of at most 125 bytes. What was ordered before is forgotten; zero ends it.
     ///
     /// # Panics
-    /// For PostgreSQL when `error` is not five letters or digits.
+    /// For PostgreSQL when `error` is not five letters or digits, and for HTTP when it is no status from 200 on.
     pub fn answer_with(&self, error: &str, count: u32) {
         self.give_answer(error, count, false);
     }
