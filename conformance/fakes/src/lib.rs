@@ -11,8 +11,9 @@ mod json;
 mod model;
 pub mod nemesisdb;
 mod order;
+mod path;
 pub mod puter;
 mod server;
 
 pub use fault::{Applied, Fault, Refused};
-pub use server::{EXCHANGES_MAX, Exchange, FakeServer, RateLimit, ServerOptions};
+pub use server::{EXCHANGES_MAX, Engine, Exchange, FakeServer, RateLimit, ServerOptions};

@@ -2,7 +2,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
 use kv_fakes::cloudflare::{ACCOUNT, NAMESPACE, TOKEN};
@@ -44,6 +45,20 @@ impl Running {
     fn url(&self, rest: &str) -> String {
         format!("{}/accounts/{ACCOUNT}/storage/kv/namespaces/{rest}", self.base_url)
     }
+}
+
+/// A connection to what a base URL names.
+fn connect(base_url: &str) -> TcpStream {
+    TcpStream::connect(base_url.split('/').nth(2).unwrap()).unwrap()
+}
+
+/// Everything that comes back for these bytes, until the connection is closed.
+fn raw(base_url: &str, request: &str) -> String {
+    let mut stream = connect(base_url);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 impl Drop for Running {
@@ -167,4 +182,80 @@ fn err_2_nothing_in_a_name_reaches_the_terminal_as_it_is() {
     assert!(!running.base_url.contains(is_raw), "{:?}", running.base_url);
     let (_, stderr) = running.interrupt();
     assert!(stderr.contains("31m") && !stderr.contains(is_raw), "{stderr:?}");
+}
+
+/// What a client of its own URL library never sends is seen as it was sent, and read as each system does.
+#[test]
+fn a_path_reaches_the_fake_as_it_was_sent() {
+    let namespace = format!("/client/v4/accounts/{ACCOUNT}/storage/kv/namespaces/{NAMESPACE}");
+    let authorization = format!("authorization: Bearer {TOKEN}\r\n");
+    let keys = "/api/hive/hive/key-value";
+    for (system, headers, method, path, answer) in [
+        // One slash away from the namespace, as the URL standard reads it.
+        ("cloudflare", &*authorization, "DELETE", format!("{namespace}/values/%2E%2E"), r#"404 "code":7003"#),
+        ("cloudflare", &authorization, "DELETE", format!("{namespace}/values/.."), r#"404 "code":7003"#),
+        ("cloudflare", &authorization, "PUT", format!("{namespace}/values/."), r#"404 "code":7003"#),
+        ("cloudflare", &authorization, "GET", format!("{namespace}/values/x/%2E./../keys"), r#"200 "result":[]"#),
+        ("backendless", "", "GET", format!("{keys}/%2E%2E/key-value/keys"), r#"200 "keys":[]"#),
+        ("backendless", "", "DELETE", format!("{keys}/.."), "200 "),
+        ("puter", "", "GET", "/x/../version".to_owned(), "404 Not Found"),
+        ("puter", "", "GET", "/version".to_owned(), r#"200 "version""#),
+    ] {
+        let running = Running::start(&[system, "--verbose"]);
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n");
+        let answered = raw(&running.base_url, &request);
+        let (status, text) = answer.split_once(' ').unwrap();
+        assert!(answered.starts_with(&format!("HTTP/1.1 {status}")) && answered.contains(text), "{path}: {answered}");
+        let (_, log) = running.interrupt();
+        assert!(log.contains(&format!("{method} {path} {status}\n")), "{path}: {log}");
+    }
+}
+
+#[test]
+fn a_body_beyond_all_limits_is_refused_unread() {
+    let running = Running::start(&["backendless", "--verbose"]);
+    let head = "PUT /api/hive/hive/key-value/k HTTP/1.1\r\nhost: h\r\ncontent-length: 134217729\r\n\r\n";
+    let answered = raw(&running.base_url, head);
+    assert!(answered.starts_with("HTTP/1.1 413 ") && answered.contains("connection: close"), "{answered}");
+    assert!(!running.interrupt().1.contains("PUT"));
+}
+
+/// How much memory a process has, in bytes.
+#[cfg(target_os = "linux")]
+fn resident(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// With wiremock these requests took 39 MB.
+#[cfg(target_os = "linux")]
+#[test]
+fn requests_that_were_answered_leave_nothing_in_memory() {
+    const REQUESTS: usize = 20_000;
+    let running = Running::start(&["cloudflare"]);
+    let path = format!("/client/v4/accounts/{ACCOUNT}/storage/kv/namespaces/{NAMESPACE}/values/k");
+    let head = format!("PUT {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 500\r\n");
+    let request = |last: bool| {
+        let close = if last { "connection: close\r\n" } else { "" };
+        format!("{head}{close}\r\n{}", "v".repeat(500))
+    };
+    // One after the other over one connection, sent while the answers are read.
+    let send = |count: usize| {
+        let mut stream = connect(&running.base_url);
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let sending = std::thread::spawn({
+            let requests = request(false).repeat(count - 1) + &request(true);
+            move || stream.write_all(requests.as_bytes()).unwrap()
+        });
+        let mut answers = String::new();
+        reader.read_to_string(&mut answers).unwrap();
+        sending.join().unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), count);
+    };
+    send(REQUESTS / 10);
+    let before = resident(running.child.id());
+    send(REQUESTS);
+    let grown = resident(running.child.id()).saturating_sub(before);
+    assert!(grown < 4 * 1024 * 1024, "{grown} bytes more");
 }

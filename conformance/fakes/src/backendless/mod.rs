@@ -34,6 +34,7 @@
 //! | rename onto itself | `true`, without overwrite `false` | `hive.rs`, `rename` |
 //! | page size by default | 10,000 | `listing.rs` |
 //! | pattern | as in Redis, by characters | `glob.rs` |
+//! | `.` and `..` in a path, `%2E` too | as the URL standard reads them: deleting key `..` deletes the hive | `serve` |
 //! | plus sign in a query | a space | `route.rs`, `parameter` |
 //! | body without content type `application/json` | an error | `system.rs`, `json_body` |
 //! | empty key in a body | an error where it would be stored | `system.rs`, `storable_key` |
@@ -51,6 +52,7 @@ mod system;
 use std::collections::BTreeMap;
 use std::{fmt, io};
 
+use crate::path::ReadsPathsAsUrls;
 use crate::server::{FakeServer, ServerOptions};
 use hive::Hive;
 use route::DOMAIN_PREFIX;
@@ -166,7 +168,7 @@ impl Fake {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the {what} is empty or dots")));
             }
         }
-        FakeServer::start(self.into_system(), &format!("/{DOMAIN_PREFIX}"), options).await
+        FakeServer::start(ReadsPathsAsUrls(self.into_system()), &format!("/{DOMAIN_PREFIX}"), options).await
     }
 
     fn into_system(self) -> System {

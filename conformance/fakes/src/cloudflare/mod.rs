@@ -16,6 +16,7 @@ use std::{fmt, io};
 
 use clap::ValueEnum;
 
+use crate::path::ReadsPathsAsUrls;
 use crate::server::{FakeServer, ServerOptions};
 use account::Account;
 use model::{Cloudflare, Credentials, Switches};
@@ -177,7 +178,7 @@ impl Fake {
             switches,
             written: BTreeMap::new(),
         };
-        FakeServer::start(model, BASE_PATH, options).await
+        FakeServer::start(ReadsPathsAsUrls(model), BASE_PATH, options).await
     }
 }
 

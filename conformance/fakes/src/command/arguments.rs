@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use kv_fakes::{Exchange, FakeServer, Fault, RateLimit, ServerOptions};
+use kv_fakes::{Engine, Exchange, FakeServer, Fault, RateLimit, ServerOptions};
 
 use super::chaos::Chaos;
 use super::order::{FORMS, Order};
@@ -46,7 +46,9 @@ pub(super) struct Serving {
 
 impl Serving {
     pub(super) fn options(&self) -> ServerOptions {
-        let mut options = ServerOptions::new().with_port(self.port).with_latency(Duration::from_millis(self.latency));
+        // It may run for days and nobody can ask for its log.
+        let mut options = ServerOptions::new().with_engine(Engine::Hyper).with_exchanges_max(0);
+        options = options.with_port(self.port).with_latency(Duration::from_millis(self.latency));
         if let Some(limit) = self.rate_limit {
             options = options.with_rate_limit(limit);
         }

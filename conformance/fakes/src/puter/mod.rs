@@ -20,6 +20,7 @@
 //! | what is swept | expired for at most five years, by the vendor's documents of the storage | `entry.rs`, `is_swept` |
 //! | a text as `expireAt` | compared as a number where it spells one | `entry.rs`, `is_got` |
 //! | `expire` and `update` with a ttl | count from the last whole second (source) | `driver.rs`, `after` |
+//! | `.` and `..` in a path, `%2E` too | no such route: Express, which the server is built on, takes none back | `route.rs` |
 //! | end of a page of 1 MB | after the entry that reaches it, and with a cursor | `namespace.rs`, `page` |
 //! | a cursor outside the prefix; one without a key | refused by the storage | `listing.rs`, `start` |
 //! | a chunk with an entry that is too large | refused whole, by the storage | `driver.rs`, `batch_put` |

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kv_api::{ManualClock, Timestamp};
 use kv_fakes::backendless::{Fake, HIVE, Switches};
-use kv_fakes::{FakeServer, ServerOptions};
+use kv_fakes::{Engine, FakeServer, ServerOptions};
 use reqwest::{Client, Method};
 use serde_json::Value;
 
@@ -28,8 +28,13 @@ impl Application {
     }
 
     pub(crate) async fn serve(fake: Fake) -> Self {
+        Self::serve_by(Engine::default(), fake).await
+    }
+
+    pub(crate) async fn serve_by(engine: Engine, fake: Fake) -> Self {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(START));
-        let server = fake.serve(ServerOptions::new().with_clock(Arc::new(clock.clone()))).await.unwrap();
+        let options = ServerOptions::new().with_engine(engine).with_clock(Arc::new(clock.clone()));
+        let server = fake.serve(options).await.unwrap();
         Self { server, clock, client: Client::new() }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use kv_fakes::Engine;
 use kv_fakes::backendless::Fake;
 use serde_json::Value;
 
@@ -180,16 +181,18 @@ async fn recorded_requests_get_the_recorded_answers() {
     let mut replayed = 0;
     for recording in recordings() {
         let Some(replay) = REPLAYED.iter().find(|replay| replay.name == recording.name) else { continue };
-        check(replay, &recording).await;
+        for engine in [Engine::Wiremock, Engine::Hyper] {
+            check(engine, replay, &recording).await;
+        }
         replayed += 1;
     }
     // Some are recorded in both forms of address.
     assert!(replayed > REPLAYED.len(), "{replayed}");
 }
 
-async fn check(replay: &Replay, recording: &Recording) {
+async fn check(engine: Engine, replay: &Replay, recording: &Recording) {
     let application =
-        Application::serve(replay.hives.iter().fold(Fake::new(), |fake, hive| fake.with_hive(*hive))).await;
+        Application::serve_by(engine, replay.hives.iter().fold(Fake::new(), |fake, hive| fake.with_hive(*hive))).await;
     for (key, value, ttl) in replay.given {
         let ttl = ttl.map(|ttl| format!(r#","ttl":{ttl}"#)).unwrap_or_default();
         let body = format!(r#"{{"value":{value}{ttl}}}"#);

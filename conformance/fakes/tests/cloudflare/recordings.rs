@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kv_api::{ManualClock, Timestamp};
 use kv_fakes::cloudflare::{Fake, Refusals};
-use kv_fakes::{FakeServer, ServerOptions};
+use kv_fakes::{Engine, FakeServer, ServerOptions};
 use serde_json::{Value, json};
 
 const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -116,21 +116,30 @@ fn body(recorded: &Value) -> Vec<u8> {
     }
 }
 
-async fn start() -> FakeServer {
-    start_at(RECORDED_AT, Refusals::Local).await
+async fn start(engine: Engine) -> FakeServer {
+    start_at(RECORDED_AT, Refusals::Local, engine).await
 }
 
-async fn start_at(second: i64, refusals: Refusals) -> FakeServer {
+async fn start_at(second: i64, refusals: Refusals, engine: Engine) -> FakeServer {
     let clock = ManualClock::new(Timestamp::from_unix_seconds(second));
     let fake = Fake::new().with_account(ACCOUNT).with_namespace(NAMESPACE).with_token(TOKEN);
     let fake = fake.with_refusals(refusals);
-    fake.serve(ServerOptions::new().with_clock(Arc::new(clock))).await.unwrap()
+    fake.serve(ServerOptions::new().with_engine(engine).with_clock(Arc::new(clock))).await.unwrap()
 }
 
 #[tokio::test]
 async fn answers_as_the_local_implementation_did() {
+    answers_as_recorded(Engine::Wiremock).await;
+}
+
+#[tokio::test]
+async fn answers_as_the_local_implementation_did_also_where_it_stands() {
+    answers_as_recorded(Engine::Hyper).await;
+}
+
+async fn answers_as_recorded(engine: Engine) {
     let client = reqwest::Client::new();
-    let mut server = start().await;
+    let mut server = start(engine).await;
     let mut mismatches = Vec::new();
     let mut needed = BTreeSet::new();
     let mut needed_listed = BTreeSet::new();
@@ -143,7 +152,7 @@ async fn answers_as_the_local_implementation_did() {
         }
         assert!(matches!(answered_by, "explorer" | "composed"), "{answered_by}");
         if EMPTIED_BEFORE.contains(&recording) && emptied.insert(recording) {
-            server = start().await;
+            server = start(engine).await;
         }
         let (method, path) = (request["method"].as_str().unwrap(), request["path"].as_str().unwrap());
         let url = format!("{}{}", server.base_url().strip_suffix("/client/v4").unwrap(), path);
@@ -223,10 +232,16 @@ fn bytes(bytes: &[u8]) -> bytes::Bytes {
 /// The requests of five clients, each in its own form, and whether the local implementation took them.
 #[tokio::test]
 async fn takes_what_the_clients_send() {
+    for engine in [Engine::Wiremock, Engine::Hyper] {
+        takes_the_requests_of_clients(engine).await;
+    }
+}
+
+async fn takes_the_requests_of_clients(engine: Engine) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../recordings/cloudflare/client-requests.json");
     let content: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let client = reqwest::Client::new();
-    let server = start().await;
+    let server = start(engine).await;
     let mut mismatches = Vec::new();
     let mut compared = 0;
     for recorded in content["requests"].as_array().unwrap() {
@@ -264,7 +279,7 @@ async fn refuses_in_the_words_of_the_binding() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../recordings/cloudflare/binding.json");
     let content: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let client = reqwest::Client::new();
-    let server = start_at(CALLED_AT, Refusals::Production).await;
+    let server = start_at(CALLED_AT, Refusals::Production, Engine::default()).await;
     let inside = format!("{}/accounts/{ACCOUNT}/storage/kv/namespaces/{NAMESPACE}", server.base_url());
     let (mut written, mut refused, mut listed) = (0, 0, 0);
     for call in content["calls"].as_array().unwrap() {

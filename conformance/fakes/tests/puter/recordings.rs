@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kv_api::Timestamp;
+use kv_fakes::Engine;
 use kv_fakes::puter::{Access, Fake, Grant, Hosts, Rates, Switches, Tier};
 use serde_json::{Value, json};
 
@@ -120,8 +121,17 @@ fn every_recording_is_accounted_for() {
 
 #[tokio::test]
 async fn recorded_requests_get_the_recorded_answers() {
+    replay_all(Engine::Wiremock).await;
+}
+
+#[tokio::test]
+async fn recorded_requests_get_the_recorded_answers_also_where_it_stands() {
+    replay_all(Engine::Hyper).await;
+}
+
+async fn replay_all(engine: Engine) {
     // One server for all: the sequence on deletes begins with what the one on listings has left.
-    let server = Server::serve(fake()).await;
+    let server = Server::serve_by(engine, fake()).await;
     let mut replayed = 0;
     for recording in recordings() {
         if replayed == 0 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kv_api::{ManualClock, Timestamp};
 use kv_fakes::puter::{Fake, Switches, TOKEN};
-use kv_fakes::{FakeServer, ServerOptions};
+use kv_fakes::{Engine, FakeServer, ServerOptions};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
@@ -31,8 +31,13 @@ impl Server {
     }
 
     pub(crate) async fn serve(fake: Fake) -> Self {
+        Self::serve_by(Engine::default(), fake).await
+    }
+
+    pub(crate) async fn serve_by(engine: Engine, fake: Fake) -> Self {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(START));
-        let fake = fake.serve(ServerOptions::new().with_clock(Arc::new(clock.clone()))).await.unwrap();
+        let options = ServerOptions::new().with_engine(engine).with_clock(Arc::new(clock.clone()));
+        let fake = fake.serve(options).await.unwrap();
         Self { fake, clock, client: Client::new() }
     }
 
