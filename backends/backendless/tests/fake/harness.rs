@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, async_trait};
 use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, SecretString};
-use kv_conformance::{Fault, Faults, Fixture, Harness, logs};
+use kv_conformance::{Fault, Faults, Fixture, Harness, Means, logs};
 use kv_fakes::backendless::{Fake, Switches};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_testkit::RemoteSystem;
@@ -15,6 +15,7 @@ pub(crate) const APP_ID: &str = "APP-ID";
 pub(crate) const API_KEY: &str = "c4nary-0f-th3-4pi-k3y";
 
 const WRONG_KEY: &str = "a-wrong-key";
+const WRONG_USER_TOKEN: &str = "a-wrong-user-token";
 
 /// Hives that exist besides the first: the suite makes up the names of its namespaces.
 pub(crate) const HIVES: &[&str] = &["countries", "other", "ns", "ns1"];
@@ -143,16 +144,19 @@ impl Harness for Setup {
         let other = store.clone();
         let (counting, foreign, address) = (system.clone(), http_client(), system.address(HIVES[0]));
         let fixture = Fixture::new(store(HIVES[0]));
-        let fixture = match form {
+        let wrong = match form {
             Form::Application => {
                 let wrong = BackendlessConfig::of_application(APP_ID, SecretString::from(WRONG_KEY), HIVES[0])?;
-                let wrong = wrong.with_base_url(system.server.base_url())?.with_remote(system.remote());
-                fixture.with_wrong_credentials(move || std::future::ready(Ok(open(wrong.clone()))))
+                wrong.with_base_url(system.server.base_url())?.with_remote(system.remote())
             }
-            // Its address is all that leads to the data.
-            Form::Domain => fixture,
+            // Its host name stands for application and key, which leaves the user who is logged in.
+            Form::Domain => system.config(form, HIVES[0]).with_user_token(SecretString::from(WRONG_USER_TOKEN)),
         };
+        let restarted = system.server.clone();
         Ok(fixture
+            .with_wrong_credentials(move || std::future::ready(Ok(open(wrong.clone()))))
+            .with_restart(move || restart(restarted.clone()))
+            .without(Means::ForeignTypeWriter, "a hive has a bucket for each type: what is in another is another key")
             .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_json_rewritten()
@@ -175,6 +179,11 @@ impl Harness for Setup {
             })
             .with_guard(system))
     }
+}
+
+async fn restart(server: FakeServer) -> Result<()> {
+    let failed = |error| Error::new(ErrorKind::Unavailable, "the fake does not come up again").with_source(error);
+    server.restart().await.map_err(failed)
 }
 
 /// Another client of the system, which shares nothing with the store.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, async_trait};
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings};
-use kv_conformance::{Fixture, Harness, logs};
+use kv_conformance::{Fixture, Harness, Means, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_testkit::RemoteSystem;
@@ -127,6 +127,11 @@ pub(crate) fn open(config: CloudflareConfig) -> Store {
     Store::new(CloudflareStore::open(config).unwrap())
 }
 
+async fn restart(server: FakeServer) -> Result<()> {
+    let failed = |error| Error::new(ErrorKind::Unavailable, "the fake does not come up again").with_source(error);
+    server.restart().await.map_err(failed)
+}
+
 pub(crate) struct OnFake;
 
 #[async_trait]
@@ -134,14 +139,16 @@ impl Harness for OnFake {
     async fn open(&self) -> Result<Fixture> {
         let system = System::start().await;
         let (again, other, foreign, counting) = (system.clone(), system.clone(), system.clone(), system.clone());
-        let stranger = system.clone();
+        let (stranger, restarted) = (system.clone(), system.clone());
         Ok(Fixture::new(system.store())
             .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(Ok(again.store())))
             .with_wrong_credentials(move || ready(Ok(open(stranger.config_of("a-wrong-token", NAMESPACE)))))
             .with_namespaces(move |name| other.clone().open_namespace(name))
+            .with_restart(move || restart(restarted.server.clone()))
             .with_byte_order_marks_taken_off()
+            .without(Means::ForeignTypeWriter, "Workers KV knows no types: whatever another client writes is a value")
             .with_foreign_writer(move |key, text| {
                 let foreign = foreign.clone();
                 async move {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use kv_api::{Result, Store, TokioTimer, async_trait};
+use kv_api::{Error, ErrorKind, Result, Store, TokioTimer, async_trait};
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettings, RetryPolicy};
-use kv_conformance::{Fixture, Harness, logs};
+use kv_conformance::{Fixture, Harness, Means, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_testkit::BothClocks;
@@ -79,6 +79,11 @@ impl Running {
         answer["result"]["id"].as_str().unwrap().to_owned()
     }
 
+    async fn restart(self) -> Result<()> {
+        let failed = |error| Error::new(ErrorKind::Unavailable, "the fake does not come up again").with_source(error);
+        self.server.restart().await.map_err(failed)
+    }
+
     /// Another client's plain write.
     async fn put(self, key: String, text: String) -> Result<()> {
         let items = json!([{"key": key, "value": BASE64_STANDARD.encode(text), "base64": true}]);
@@ -92,14 +97,16 @@ impl Running {
 impl Harness for Cloudflare {
     async fn open(&self) -> Result<Fixture> {
         let running = Running::start(self.0).await;
-        let [again, stranger, other, foreign, counting] = std::array::from_fn(|_| running.clone());
+        let [again, stranger, other, foreign, counting, restarted] = std::array::from_fn(|_| running.clone());
         Ok(Fixture::new(running.open(TOKEN, NAMESPACE))
             .with_time(running.clocks.clone())
             .with_client_clock(running.clocks.client.clone())
             .with_reopen(move || ready(Ok(again.open(TOKEN, NAMESPACE))))
             .with_wrong_credentials(move || ready(Ok(stranger.open("a-wrong-token", NAMESPACE))))
             .with_namespaces(move |title| other.clone().open_namespace(title))
+            .with_restart(move || restarted.clone().restart())
             .with_byte_order_marks_taken_off()
+            .without(Means::ForeignTypeWriter, "Workers KV knows no types: whatever another client writes is a value")
             .with_foreign_writer(move |key, text| foreign.clone().put(key, text))
             .with_requests(move || counting.server.requests())
             .with_faults(running.server.clone())

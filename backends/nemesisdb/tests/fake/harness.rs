@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use kv_api::{ManualClock, Result, Store, Timestamp, TokioTimer, async_trait};
-use kv_conformance::{Fixture, Harness};
+use kv_conformance::{Fixture, Harness, Means};
 use kv_fakes::ServerOptions;
 use kv_fakes::nemesisdb::{Fake, Server};
 use kv_nemesisdb::{NemesisdbConfig, NemesisdbStore, RemoteSettings, RetryPolicy};
@@ -115,6 +115,9 @@ impl Harness for OnFake {
                 let config = setting.config(&again);
                 async { open(config?).await }
             })
+            .without(Means::WrongCredentials, "the server has no credentials: who reaches it is let in")
+            .without(Means::Secret, "the server has no credentials: no store is opened with a secret")
+            .without(Means::ForeignTypeWriter, "this version keeps JSON alone, and all JSON is a value")
             .with_json_rewritten()
             .with_foreign_writer(move |key, text| {
                 let (foreign, prefix) = (foreign.clone(), setting.namespace.map(|name| format!("{name}:")));
@@ -128,8 +131,10 @@ impl Harness for OnFake {
             .with_requests(move || counting.server.requests())
             .with_faults(system.server.clone());
         let fixture = match self.namespace {
-            // A store of all keys sees those of every namespace (NS-1).
-            None => fixture,
+            None => fixture.without(
+                Means::Namespaces,
+                "a store of all keys has no namespace beside it: it sees those of every one (NS-1)",
+            ),
             Some(_) => {
                 let other = system.clone();
                 fixture.with_namespaces(move |name| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, async_trait};
-use kv_conformance::{Fixture, Harness, logs};
+use kv_conformance::{Fixture, Harness, Means, logs};
 use kv_fakes::puter::{Fake, Grant, Sweeper, Switches, USER};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_puter::{PuterConfig, PuterStore, RemoteSettings, SecretString};
@@ -117,6 +117,11 @@ pub(crate) fn open(config: PuterConfig) -> Store {
     Store::new(PuterStore::open(config).unwrap())
 }
 
+async fn restart(server: FakeServer) -> Result<()> {
+    let failed = |error| Error::new(ErrorKind::Unavailable, "the fake does not come up again").with_source(error);
+    server.restart().await.map_err(failed)
+}
+
 /// One way the system may behave, and the store on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
@@ -148,12 +153,15 @@ impl Harness for Setup {
         let (again, other) = (store.clone(), store.clone());
         let (own, foreign_app) = (app.clone(), app.clone());
         let (foreign, counting, stranger) = (system.clone(), system.clone(), system.clone());
+        let restarted = system.server.clone();
         Ok(Fixture::new(store(app)?)
             .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_reopen(move || ready(again(own.clone())))
             .with_wrong_credentials(move || ready(Ok(open(stranger.config_of("a-wrong-token")))))
             .with_namespaces(move |name| ready(other(Some(name))))
+            .with_restart(move || restart(restarted.clone()))
+            .without(Means::ForeignTypeWriter, "Puter KV keeps JSON alone, and all JSON is a value")
             .with_json_rewritten()
             .with_foreign_writer(move |key, text| {
                 let (foreign, app) = (foreign.clone(), foreign_app.clone());

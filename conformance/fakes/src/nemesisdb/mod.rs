@@ -15,6 +15,7 @@
 //! | `Cut` | the connection is dropped without a close frame, and takes with it what was still due on it |
 //! | `Truncated` | half of the answers, half of the frame of the next, then the connection is dropped |
 //! | `Garbage` | one text that is not JSON in place of the answers |
+//! | `Implausible` | SET, ADD and RMV of several keys: carried out for every other one, and status -1 for all of them |
 //! | the others | fit nothing |
 //!
 //! Besides, [`Server::drop_at_random`], [`Server::disconnect`], [`Server::refuse_connections`], [`Server::stop`] and

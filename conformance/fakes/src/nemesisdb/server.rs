@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::connection;
 use super::message::Message;
 use super::outbox::{self, Last, Outbox};
-use super::system::{self, Answer, System};
+use super::system::{self, Answer, Reaction, System};
 use crate::chance::{self, Chance};
 use crate::fault::{Applied, Fault};
 use crate::order::{Order, Orders};
@@ -452,6 +452,10 @@ impl State {
 
     fn carry_out(&mut self, text: &str) -> Decision {
         let reaction = self.system.receive(text);
+        self.answered(reaction)
+    }
+
+    fn answered(&mut self, reaction: Reaction) -> Decision {
         let mut answers = reaction.answers;
         outbox::shuffle(&mut answers, &mut self.random);
         Decision { answers, last: reaction.drops_connection.then_some(Last::Drop), ..Decision::default() }
@@ -484,7 +488,11 @@ impl State {
                 self.apply(Applied::Yes, text);
                 Some(instead(Answer { order: system::Order::Barrier, text: GARBAGE.to_owned() }))
             }
-            // The others are about pages, bulk calls and rates, which this system does not have.
+            Fault::Implausible => {
+                let reaction = self.system.receive_implausibly(text)?;
+                Some(self.answered(reaction))
+            }
+            // The others are about pages, rates and words that this system does not have.
             _ => None,
         }
     }

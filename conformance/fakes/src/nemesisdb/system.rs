@@ -101,6 +101,29 @@ impl System {
             .unwrap_or_else(|| only(server_error(INVALID_JSON, "Query is invalid json")))
     }
 
+    /// Carries a message about several keys out for every other one alone, and answers about all of them with a status
+    /// below zero, which no system has. `None` for any other message; then nothing was carried out.
+    pub(super) fn receive_implausibly(&mut self, message: &str) -> Option<Reaction> {
+        let Asked { command, keys } = asked(message);
+        if keys.len() < 2 || !matches!(command.as_str(), "SET" | "ADD" | "RMV") {
+            return None;
+        }
+        let kept: Vec<_> = keys.iter().skip(1).step_by(2).map(|key| (key, self.entries.get(key).cloned())).collect();
+        let mut reaction = self.receive(message);
+        for (key, value) in kept {
+            match value {
+                Some(value) => self.entries.insert(key.clone(), value),
+                None => self.entries.remove(key),
+            };
+        }
+        for answer in &mut reaction.answers {
+            if let Order::Key(key) = &answer.order {
+                answer.text = format!(r#"{{"{command}_RSP":{{"k":{},"st":-1}}}}"#, quoted(key));
+            }
+        }
+        Some(reaction)
+    }
+
     /// The keys that exist, sorted by their bytes.
     pub(super) fn keys(&self) -> Vec<String> {
         let mut keys: Vec<_> = self.entries.keys().cloned().collect();
