@@ -8,7 +8,7 @@ use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, Secret
 use kv_conformance::{Fault, Faults, Fixture, Harness, Means, logs};
 use kv_fakes::backendless::{Fake, Switches};
 use kv_fakes::{FakeServer, ServerOptions};
-use kv_testkit::RemoteSystem;
+use kv_testkit::{RemoteSystem, http_client};
 
 pub(crate) const APP_ID: &str = "APP-ID";
 /// Planted where a secret goes: no output may show it.
@@ -184,9 +184,4 @@ impl Harness for Setup {
 async fn restart(server: FakeServer) -> Result<()> {
     let failed = |error| Error::new(ErrorKind::Unavailable, "the fake does not come up again").with_source(error);
     server.restart().await.map_err(failed)
-}
-
-/// Another client of the system, which shares nothing with the store.
-pub(crate) fn http_client() -> reqwest::Client {
-    reqwest::Client::new()
 }

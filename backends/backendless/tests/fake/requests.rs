@@ -193,7 +193,7 @@ async fn del_1_a_batch_is_told_when_one_count_tells_it() {
 #[tokio::test]
 async fn get_1_a_key_that_only_others_can_write_is_read_without_its_expiry() {
     let system = System::start().await;
-    let client = crate::harness::http_client();
+    let client = kv_testkit::http_client();
     let body = json!({"..": "dots", "k": "v"}).to_string();
     let request = client.put(format!("{}/key-value", system.address(HIVES[0])));
     let answer = request.header("Content-Type", "application/json").body(body).send().await.unwrap();

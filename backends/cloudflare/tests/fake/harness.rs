@@ -9,7 +9,7 @@ use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettin
 use kv_conformance::{Fixture, Harness, Means, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
-use kv_testkit::RemoteSystem;
+use kv_testkit::{RemoteSystem, http_client};
 use serde_json::{Value as Json, json};
 
 /// The token that every store here is opened with; no output may show it.
@@ -32,7 +32,7 @@ impl System {
         let (clock, client_clock) = (ManualClock::new(now), ManualClock::new(now));
         let options = ServerOptions::new().with_clock(Arc::new(clock.clone()));
         let server = set(Fake::new().with_token(TOKEN)).serve(options).await.unwrap();
-        Self { server, clock, client_clock, http: reqwest::Client::new() }
+        Self { server, clock, client_clock, http: http_client() }
     }
 
     pub(crate) fn config(&self, namespace: &str) -> CloudflareConfig {

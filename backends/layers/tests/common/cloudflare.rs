@@ -10,7 +10,7 @@ use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials, RemoteSettin
 use kv_conformance::{Fixture, Harness, Means, logs};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE};
 use kv_fakes::{FakeServer, ServerOptions};
-use kv_testkit::BothClocks;
+use kv_testkit::{BothClocks, http_client};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value as Json, json};
 
@@ -44,7 +44,7 @@ impl Running {
         let clocks = BothClocks { system: clock(), client: clock() };
         let options = ServerOptions::new().with_clock(Arc::new(clocks.system.clone()));
         let server = Fake::new().with_token(TOKEN).serve(options).await.unwrap();
-        Self { server, clocks, http: reqwest::Client::new(), wrap }
+        Self { server, clocks, http: http_client(), wrap }
     }
 
     fn open(&self, token: &str, namespace: &str) -> Store {

@@ -10,7 +10,7 @@ use kv_conformance::{Fixture, Harness, Means, logs};
 use kv_fakes::puter::{Fake, Grant, Sweeper, Switches, USER};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_puter::{PuterConfig, PuterStore, RemoteSettings, SecretString};
-use kv_testkit::RemoteSystem;
+use kv_testkit::{RemoteSystem, http_client};
 use serde_json::{Value as Json, json};
 
 /// The token that every store here is opened with; no output may show it.
@@ -52,7 +52,7 @@ impl System {
         let fake = set(Fake::new());
         let sweeper = fake.sweeper();
         let server = fake.serve(options).await.unwrap();
-        Self { server, sweeper, clock, client_clock, http: reqwest::Client::new() }
+        Self { server, sweeper, clock, client_clock, http: http_client() }
     }
 
     pub(crate) fn config(&self) -> PuterConfig {

@@ -99,6 +99,8 @@ impl Client {
             ));
         }
         let builder = if is_local || !settings.use_proxies { builder.no_proxy() } else { builder };
+        // What goes over TLS nowhere needs none of the machine's certificates, which take a while to read.
+        let builder = if is_local && base.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
         let client = builder
             // Another crate of the program may turn on more features of reqwest. They change nothing here: neither how
             // certificates and names are checked, nor what a body is.

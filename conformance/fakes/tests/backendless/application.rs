@@ -35,7 +35,7 @@ impl Application {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(START));
         let options = ServerOptions::new().with_engine(engine).with_clock(Arc::new(clock.clone()));
         let server = fake.serve(options).await.unwrap();
-        Self { server, clock, client: Client::new() }
+        Self { server, clock, client: Client::builder().tls_certs_only([]).build().unwrap() }
     }
 
     pub(crate) fn advance(&self, millis: u64) {

@@ -64,7 +64,7 @@ impl Client {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(START));
         let options = ServerOptions::new().with_clock(Arc::new(clock.clone()));
         // Connections are not kept, as a client may repeat a request whose kept connection was closed.
-        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([]).pool_max_idle_per_host(0).build().unwrap();
         Self { server: fake.serve(options).await.unwrap(), clock, http }
     }
 
