@@ -54,11 +54,6 @@ impl View {
         format!("{} of {} cases{broken}", self.ended, self.cases)
     }
 
-    /// The case that runs for longest.
-    fn longest(&self) -> Option<&'static str> {
-        self.running.iter().min_by_key(|(_, began)| **began).map(|(name, _)| *name)
-    }
-
     /// What fits `columns`.
     fn line(&self, now: Duration, columns: usize) -> String {
         // The last column stays free: some terminals wrap when it is filled.
@@ -74,10 +69,8 @@ impl View {
             60.. => format!("{} {counts}, {time}", bar(12)),
             _ => format!("{percent:>3}%, {counts}"),
         };
-        if let Some(running) = self.longest() {
-            let at_work = self.running.len();
-            let others = if at_work > 1 { format!(" and {} more", at_work - 1) } else { String::new() };
-            for text in [format!("{line}: {running}{others}"), format!("{line}: {running}")] {
+        if let Some((longest, others)) = self.at_work() {
+            for text in [format!("{line}: {longest}{others}"), format!("{line}: {longest}")] {
                 if text.len() <= room {
                     line = text;
                     break;
@@ -88,7 +81,16 @@ impl View {
     }
 
     fn log_line(&self, now: Duration) -> String {
-        format!("{}, {} at work, {}", self.counts(), self.running.len(), clock(now.saturating_sub(self.began)))
+        let time = clock(now.saturating_sub(self.began));
+        let at_work = self.at_work().map_or_else(String::new, |(longest, others)| format!(": {longest}{others}"));
+        format!("{}, {time}{at_work}", self.counts())
+    }
+
+    /// The case that runs for longest, and how many others there are.
+    fn at_work(&self) -> Option<(&'static str, String)> {
+        let (longest, _) = self.running.iter().min_by_key(|(_, began)| **began)?;
+        let others = self.running.len() - 1;
+        Some((longest, if others > 0 { format!(" and {others} more") } else { String::new() }))
     }
 }
 
@@ -168,7 +170,10 @@ mod tests {
         let bar = format!("[{}>{}]", "=".repeat(15), " ".repeat(14));
         let expected = format!("{bar} 95 of 190 cases, 2 broken, 1:02: {name} and 2 more");
         assert_eq!(view.line(Duration::from_secs(62), 200), expected);
-        assert_eq!(view.log_line(Duration::from_secs(62)), "95 of 190 cases, 2 broken, 3 at work, 1:02");
+        assert_eq!(
+            view.log_line(Duration::from_secs(62)),
+            format!("95 of 190 cases, 2 broken, 1:02: {name} and 2 more")
+        );
         for columns in 0..200 {
             assert!(view.line(Duration::from_secs(62), columns).len() < columns.max(1), "{columns}");
         }

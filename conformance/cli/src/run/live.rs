@@ -210,6 +210,7 @@ impl Harness for Live {
             Some(fixture) => fixture?,
             None => self.below_a_prefix().await?,
         };
+        let fixture = if self.target.rewrites_json() { fixture.with_json_rewritten() } else { fixture };
         Ok(self.target.absent().into_iter().fold(fixture, |fixture, (means, why)| fixture.without(means, why)))
     }
 }

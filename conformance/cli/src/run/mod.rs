@@ -110,11 +110,12 @@ async fn prepare(arguments: &RunArguments) -> Result<Prepared, Refused> {
         granularity: live.granularity(),
         has_namespaces: live.has_namespaces(),
     };
-    let estimates = rehearsal::rehearse(&original).await;
+    let estimates = rehearsal::rehearse(&original, filter.chosen()).await;
     let limits = Limits {
         profile: arguments.profile,
         filter,
         requests: budget,
+        spent: meter.spent(),
         time: arguments.budget_seconds.map(|seconds| Duration::from_secs(seconds.get())),
         rate,
         latency,

@@ -25,6 +25,8 @@ pub(crate) struct Limits {
     pub(crate) profile: Profile,
     pub(crate) filter: Filter,
     pub(crate) requests: Option<u64>,
+    /// How many of them are spent already.
+    pub(crate) spent: u64,
     pub(crate) time: Option<Duration>,
     pub(crate) rate: Option<RequestRate>,
     /// How long a call takes.
@@ -49,6 +51,11 @@ impl Filter {
             )),
             None => Ok(filter),
         }
+    }
+
+    /// The cases that it names.
+    pub(crate) fn chosen(&self) -> impl Iterator<Item = &'static Case> {
+        Case::ALL.iter().filter(|case| self.chooses(case))
     }
 
     fn chooses(&self, case: &Case) -> bool {
@@ -77,9 +84,11 @@ pub(crate) struct Plan {
     pub(crate) waiting_at_once: usize,
 }
 
-/// Chooses and orders cases.
+/// Chooses and orders cases, of those that the filter names.
 pub(crate) fn plan(estimates: &[Estimate], limits: &Limits) -> Plan {
-    let mut left_out = HashMap::new();
+    let of_others = Case::ALL.iter().filter(|case| !limits.filter.chooses(case));
+    let mut left_out: HashMap<&'static str, String> =
+        of_others.map(|case| (case.name(), "the filter does not name it".to_owned())).collect();
     let mut chosen = Vec::new();
     for estimate in estimates {
         match reason_against(estimate, limits) {
@@ -116,10 +125,7 @@ pub(crate) fn plan(estimates: &[Estimate], limits: &Limits) -> Plan {
 
 /// Why a case is left out whatever else is run.
 fn reason_against(estimate: &Estimate, limits: &Limits) -> Option<String> {
-    let Estimate { case, requests, waits } = estimate;
-    if !limits.filter.chooses(case) {
-        return Some("the filter does not name it".to_owned());
-    }
+    let Estimate { requests, waits, .. } = estimate;
     if limits.profile == Profile::Quick && *waits > QUICK_WAITS {
         return Some(format!("the profile quick: it waits for {}", approximate(*waits)));
     }
@@ -137,7 +143,8 @@ fn reason_against(estimate: &Estimate, limits: &Limits) -> Option<String> {
 impl Limits {
     /// The most requests, and by which budget.
     fn requests_allowed(&self) -> Option<(u64, String)> {
-        let by_requests = self.requests.map(|requests| (requests, format!("{} requests", grouped(requests))));
+        let left = |requests: u64| (requests.saturating_sub(self.spent), format!("{} requests", grouped(requests)));
+        let by_requests = self.requests.map(left);
         let by_time = self.time.map(|time| (self.requests_in(time), format!("{} seconds", time.as_secs())));
         by_requests.into_iter().chain(by_time).min_by_key(|(requests, _)| *requests)
     }
@@ -175,6 +182,7 @@ mod tests {
             profile: Profile::Full,
             filter: Filter::default(),
             requests: None,
+            spent: 0,
             time: None,
             rate: None,
             latency: Duration::from_millis(10),
@@ -217,9 +225,9 @@ mod tests {
     #[test]
     fn a_budget_leaves_out_what_has_no_room_and_says_so() {
         let plan_of = |limits: Limits| plan(&estimates(), &limits);
-        let plan = plan_of(Limits { requests: Some(16), ..limits() });
+        let plan = plan_of(Limits { requests: Some(20), spent: 4, ..limits() });
         assert_eq!((plan.requests, names(&plan.waiting), names(&plan.others)), (16, of(&[0]), of(&[3, 4])));
-        assert!(plan.left_out[of(&[1])[0]].contains("16 requests has no room for its 20"), "{:?}", plan.left_out);
+        assert!(plan.left_out[of(&[1])[0]].contains("20 requests has no room for its 20"), "{:?}", plan.left_out);
         let plan = plan_of(Limits { time: Some(Duration::from_secs(200)), ..limits() });
         assert_eq!(names(&plan.waiting), of(&[0]));
         // 1,200 in five minutes are 4 in one second.
@@ -233,8 +241,7 @@ mod tests {
     fn a_filter_names_rules_families_and_cases() {
         let chosen = |wanted: &[&str]| -> Vec<String> {
             let wanted: Vec<String> = wanted.iter().map(|wanted| (*wanted).to_owned()).collect();
-            let filter = Filter::parse(&wanted).unwrap();
-            Case::ALL.iter().filter(|case| filter.chooses(case)).map(|case| case.rule()).collect()
+            Filter::parse(&wanted).unwrap().chosen().map(Case::rule).collect()
         };
         assert!(chosen(&["set-3"]).iter().all(|rule| rule == "SET-3"));
         assert!(!chosen(&["SET-3"]).is_empty());

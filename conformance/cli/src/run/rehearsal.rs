@@ -32,9 +32,9 @@ pub(crate) struct Original {
 }
 
 /// Tries each case, and counts.
-pub(crate) async fn rehearse(original: &Original) -> Vec<Estimate> {
-    let mut estimates = Vec::with_capacity(Case::ALL.len());
-    for case in Case::ALL {
+pub(crate) async fn rehearse(original: &Original, cases: impl Iterator<Item = &'static Case>) -> Vec<Estimate> {
+    let mut estimates = Vec::new();
+    for case in cases {
         let stage = Stage::new(original);
         // How it ends there says nothing about the store.
         let _ = case.run(&stage).await;
@@ -129,10 +129,6 @@ impl Time for Rehearsed {
 mod tests {
     use super::*;
 
-    fn case(name: &str) -> impl Fn(&&Estimate) -> bool + '_ {
-        move |estimate| estimate.case.name() == name
-    }
-
     #[tokio::test]
     async fn calls_and_waits_are_counted_as_the_system_would_have_them() {
         let original = |granularity| Original {
@@ -141,13 +137,12 @@ mod tests {
             granularity,
             has_namespaces: false,
         };
-        let estimates = rehearse(&original(Duration::from_secs(1))).await;
-        assert_eq!(estimates.len(), Case::ALL.len());
-        let ttl = estimates.iter().find(case("exp_1_a_ttl_ends_the_entry")).unwrap();
+        let case = || Case::ALL.iter().filter(|case| case.name() == "exp_1_a_ttl_ends_the_entry");
+        let ttl = rehearse(&original(Duration::from_secs(1)), case()).await[0];
         // A minute is the shortest life there.
         assert!(ttl.waits > Duration::from_secs(60) && ttl.waits < Duration::from_secs(600), "{ttl:?}");
         assert!((5..20).contains(&ttl.requests), "{ttl:?}");
-        let moved = rehearse(&original(Duration::ZERO)).await;
-        assert!(moved.iter().all(|estimate| estimate.waits.is_zero()));
+        let moved = rehearse(&original(Duration::ZERO), case()).await[0];
+        assert_eq!((moved.waits, moved.requests), (Duration::ZERO, ttl.requests));
     }
 }

@@ -63,6 +63,11 @@ impl Target {
         Self::parse(&format!("{before}?{options}")).ok()
     }
 
+    /// Whether the system itself spells JSON anew.
+    pub(crate) fn rewrites_json(&self) -> bool {
+        matches!(self.parsed.scheme(), "backendless" | "puter" | "nemesisdb")
+    }
+
     /// What the system has nothing of, and why.
     pub(crate) fn absent(&self) -> Vec<(Means, &'static str)> {
         let scheme = self.parsed.scheme();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kv_api::{Consistency, Result, Store};
+use kv_api::{Result, Store};
 use parking_lot::Mutex;
 
 /// How many keys are deleted in one call.
@@ -75,13 +75,9 @@ impl Trace {
     }
 
     async fn remove(&self) -> Result<()> {
-        let capabilities = self.store.capabilities();
-        // A strong list says what is there; else what was written may be there and not show yet.
-        let is_listed = capabilities.list.is_full();
-        let mut keys = if is_listed { self.listed().await? } else { BTreeSet::new() };
-        let is_known = is_listed && capabilities.consistency == Consistency::Strong;
-        let is_needed = |key: &&String| !is_known || !key.starts_with(&self.prefix);
-        keys.extend(self.keys.lock().iter().filter(is_needed).cloned());
+        let mut keys = if self.store.capabilities().list.is_full() { self.listed().await? } else { BTreeSet::new() };
+        // Also what no list shows: what has ended may still take room, and what was just written may not show yet.
+        keys.extend(self.keys.lock().iter().cloned());
         let keys: Vec<String> = keys.into_iter().collect();
         for part in keys.chunks(DELETED_AT_ONCE) {
             for deleted in self.store.delete_many(part.iter().map(String::as_str)).await {

@@ -1,0 +1,191 @@
+//! `kv-conformance run`, as a process.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use kv_conformance::{Case, Outcome, Report};
+use kv_fakes::{Applied, Fault, ServerOptions, backendless, cloudflare, nemesisdb, puter};
+
+/// Rules that take few requests, and ask for nothing but set, get, delete and list.
+const FEW: &str = "SET-1,GET-1,DEL-1,LIST-1";
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-conformance"));
+    command.arg("run").args(arguments).stdin(Stdio::null());
+    command.env("CLOUDFLARE_API_TOKEN", cloudflare::TOKEN).env("PUTER_AUTH_TOKEN", puter::TOKEN);
+    command.env("BACKENDLESS_API_KEY", backendless::API_KEY);
+    command
+}
+
+/// The exit code, the report, and what went to standard error.
+fn run(arguments: &[&str]) -> (i32, Report, String) {
+    let (code, text, error) = output(&[&["--format", "json"], arguments].concat());
+    (code, serde_json::from_str(&text).unwrap_or_else(|_| panic!("no report: {text}\n{error}")), error)
+}
+
+fn output(arguments: &[&str]) -> (i32, String, String) {
+    let output = command(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn cases(report: &Report, wanted: fn(&Outcome) -> bool) -> Vec<&str> {
+    report.cases.iter().filter(|case| wanted(&case.outcome)).map(|case| &*case.name).collect()
+}
+
+fn sqlite(folder: &Path) -> String {
+    format!("sqlite:{}", folder.join("store.db").display())
+}
+
+async fn keys(url: &str) -> Vec<String> {
+    use futures_util::TryStreamExt;
+    let store = kv_backends::open(url).await.unwrap();
+    let listed = store.list().stream().map_ok(|item| item.key).try_collect().await.unwrap();
+    store.close().await.unwrap();
+    listed
+}
+
+#[test]
+fn a_store_in_memory_keeps_the_whole_contract_and_is_not_asked_about() {
+    let (code, report, error) = run(&["memory:", "--profile", "full"]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!((&*report.system, report.cases.len()), ("memory", Case::ALL.len()));
+    assert!(cases(&report, |outcome| matches!(outcome, Outcome::NotShown(_))).is_empty());
+    assert!(cases(&report, |outcome| matches!(outcome, Outcome::Passed)).len() > 150);
+}
+
+#[tokio::test]
+async fn a_file_is_as_it_was_and_what_it_held_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = sqlite(folder.path());
+    let store = kv_backends::open(&url).await.unwrap();
+    store.set("mine", "stays").await.unwrap();
+    store.close().await.unwrap();
+    let files = ["out.html", "out.json", "out.xml", "out.md"].map(|name| folder.path().join(name));
+    let reports: Vec<&str> = files.iter().flat_map(|file| ["--report", file.to_str().unwrap()]).collect();
+    let (code, report, error) = run(&[&[&*url, "--yes", "--filter", FEW], &reports[..]].concat());
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(keys(&url).await, ["mine"]);
+    assert!(files.iter().all(|file| file.exists()));
+    // What was not run is there by name, with the reason.
+    assert_eq!(report.cases.len(), Case::ALL.len());
+    let is_named = |name: &&str| FEW.split(',').any(|rule| name.to_uppercase().replacen('_', "-", 1).starts_with(rule));
+    let run = cases(&report, |outcome| !matches!(outcome, Outcome::LeftOut(_)));
+    assert!(run.iter().all(is_named) && run.len() > 8, "{run:?}");
+    assert!(error.contains("sqlite:..., below the prefix kvc-") && !error.contains("store.db"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_in_the_middle_leaves_no_key_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = sqlite(folder.path());
+    let mut command = command(&[&url, "--yes", "--profile", "full", "--format", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while keys(&url).await.len() < 10 {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended by itself");
+        tokio::task::yield_now().await;
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{error}");
+    assert_eq!(keys(&url).await, [""; 0], "{error}");
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    let is_stopped = |outcome: &Outcome| matches!(outcome, Outcome::LeftOut(why) if why.contains("stopped"));
+    assert!(!cases(&report, is_stopped).is_empty());
+}
+
+/// Each on a server of its own, as another process would have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fake_keeps_the_contract_and_is_left_empty() {
+    let options = ServerOptions::new;
+    let cloudflare = cloudflare::Fake::new().serve(options()).await.unwrap();
+    let backendless = backendless::Fake::new().serve(options()).await.unwrap();
+    let puter = puter::Fake::new().serve(options()).await.unwrap();
+    let nemesisdb = nemesisdb::Fake::new().serve(options()).await.unwrap();
+    let urls = [
+        ("cloudflare", cloudflare_url(cloudflare.base_url())),
+        ("backendless", format!("backendless://{}@/hive?base_url={}", backendless::APP_ID, backendless.base_url())),
+        ("puter", format!("puter://?base_url={}", puter.base_url())),
+        ("nemesisdb", nemesisdb.store_url()),
+    ];
+    for (system, url) in &urls {
+        let (code, report, error) = run(&[url, "--yes", "--filter", FEW, "--rate", "none"]);
+        assert_eq!((code, &*report.system), (0, *system), "{error}");
+        assert!(cases(&report, |outcome| matches!(outcome, Outcome::Passed)).len() > 4, "{error}");
+    }
+    assert_eq!(
+        [cloudflare.keys(), backendless.keys(), puter.keys(), nemesisdb.keys()],
+        [const { Vec::<String>::new() }; 4]
+    );
+}
+
+fn cloudflare_url(base_url: &str) -> String {
+    format!("cloudflare://{}/{}?base_url={base_url}&attempts_max=1", cloudflare::ACCOUNT, cloudflare::NAMESPACE)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_requests_are_sent_than_the_budget_allows() {
+    const BUDGET: u64 = 150;
+    let server = cloudflare::Fake::new().serve(ServerOptions::new()).await.unwrap();
+    let url = cloudflare_url(server.base_url());
+    let (code, report, error) =
+        run(&[&url, "--yes", "--rate", "none", "--filter", "SET,DEL,VAL", "--budget-requests", &BUDGET.to_string()]);
+    assert_eq!(code, 0, "{error}");
+    assert!((BUDGET / 3..=BUDGET).contains(&server.requests()), "{}: {error}", server.requests());
+    let has_no_room = |outcome: &Outcome| matches!(outcome, Outcome::LeftOut(why) if why.contains("budget of 150"));
+    assert!(!cases(&report, has_no_room).is_empty());
+    assert!(!cases(&report, |outcome| matches!(outcome, Outcome::Passed)).is_empty());
+    assert_eq!(server.keys(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_wrong_breaks_rules() {
+    let server = cloudflare::Fake::new().serve(ServerOptions::new()).await.unwrap();
+    server.inject_after(40, Fault::Cut { applied: Applied::Yes }, 20);
+    let url = cloudflare_url(server.base_url());
+    let (code, report, error) = run(&[&url, "--yes", "--rate", "none", "--filter", "SET"]);
+    assert_eq!(code, 1, "{error}");
+    let failed = cases(&report, |outcome| matches!(outcome, Outcome::Failed(_)));
+    assert!(!failed.is_empty() && failed.iter().all(|name| error.contains(name)), "{failed:?}: {error}");
+    assert_eq!((server.faults_left(), server.keys()), (0, Vec::new()));
+}
+
+/// Reads that are old for a while are no broken rule.
+#[test]
+fn a_store_of_eventual_consistency_is_read_again() {
+    let (code, report, error) = run(&["memory:?like=cloudflare&stale_reads=2", "--filter", "SET-1,GET-1,DEL-1"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(cases(&report, |outcome| matches!(outcome, Outcome::Passed)).len() > 5, "{error}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = sqlite(folder.path());
+    for (arguments, code, message) in [
+        (&["redsi://user:hunter2@host/0"][..], 2, "no backend has the scheme"),
+        (&["hunter2"], 2, "not a store URL"),
+        (&["memory:?hunter2=hunter2"], 2, "option 1 of the store URL is unknown"),
+        (&["memory:", "--filter", "SET-999"], 2, "no case is named by SET-999"),
+        (&["memory:", "--report", "report.yaml"], 2, "it ends in none of"),
+        (&["memory:", "--rate", "fast"], 2, "expected documented, none"),
+        (&[&url], 2, "give --yes"),
+        (&["sqlite:/no/such/folder/store.db", "--yes"], 5, "sqlite:..."),
+    ] {
+        let (found, text, error) = output(arguments);
+        assert_eq!((found, &*text), (code, ""), "{arguments:?}: {error}");
+        assert!(error.contains(message) && !error.contains("hunter2"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_no_broken_rule() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (code, text, error) = output(&[&format!("redis://:hunter2@127.0.0.1:{port}"), "--yes"]);
+    assert_eq!((code, &*text), (4, ""), "{error}");
+    assert!(error.contains(&format!("redis://...@127.0.0.1:{port}: ")) && !error.contains("hunter2"), "{error}");
+}
