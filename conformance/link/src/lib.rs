@@ -11,6 +11,7 @@ mod postgres;
 mod protocol;
 mod resp;
 mod server;
+mod store;
 mod stream;
 mod target;
 mod websocket;
@@ -31,6 +32,7 @@ use tokio::task::LocalSet;
 
 pub use cluster::ClusterLink;
 pub use dialect::Protocol;
+pub use store::StoreLink;
 pub use target::{Request, Target};
 
 use count::Shared;
@@ -75,16 +77,16 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 ///   attempt cannot be seen and so is not counted: every number above zero means "until then". Connections there are
 ///   end as soon as nothing is under way on them. Those that are idle have been sent the end when the order returns,
 ///   and their clients have had time to take note: a tenth of a second, with HTTP and WebSocket one second. Where one
-///   has not, its next write fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe). To take note, the client's runtime needs a thread that is not waiting
-///   for the order. [`reset_next`](Self::reset_next) counts attempts.
-/// - `Unavailable`, only RESP and PostgreSQL: the server carries out nothing. RESP answers `-LOADING`, PostgreSQL SQLSTATE 57P03
-///   (`cannot_connect_now`). Other answers: [`answer_with`](Self::answer_with).
+///   has not, its next write fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe). To take note, the client's runtime
+///   needs a thread that is not waiting for the order. [`reset_next`](Self::reset_next) counts attempts.
+/// - `Unavailable`, only RESP and PostgreSQL: the server carries out nothing. RESP answers `-LOADING`, PostgreSQL
+///   SQLSTATE 57P03 (`cannot_connect_now`). Other answers: [`answer_with`](Self::answer_with).
 /// - `Throttled`, only PostgreSQL and HTTP: the server carries out nothing. PostgreSQL answers SQLSTATE 53300
 ///   (`too_many_connections`), HTTP 429 with `Retry-After: 0` and no word of the system's own.
 /// - `RequestLost`: nothing of the request is carried out, and the connection ends once what was sent before it has
 ///   been answered.
-/// - `AnswerLost`: the connection ends once the server has answered all of it. With WebSocket nothing says which message
-///   answers which: it ends once the server had the message and has sent a next one, whatever that answers.
+/// - `AnswerLost`: the connection ends once the server has answered all of it. With WebSocket nothing says which
+///   message answers which: it ends once the server had the message and has sent a next one, whatever that answers.
 /// - `AnswerTruncated`: the same, and half of the answer arrives; of several in a pipeline, half of the first; of one
 ///   above 32 KiB, 16 KiB. With HTTP that is half of the body, and half of the head where a client could not see that
 ///   the body is not whole. With WebSocket it is half of the first frame.
@@ -92,8 +94,8 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 ///   PostgreSQL: a message of the type `?`; HTTP: 200 and a body that begins like JSON, and is neither that nor text;
 ///   WebSocket: the text `?` in the place of the next message. With HTTP it fits answers that are JSON, and those
 ///   without a body and a type: others may be any bytes. They pass, and the fault waits for the next one.
-/// - `FailureReported`, not with WebSocket: carried out, and in place of each answer comes an error that says nothing: RESP: `-ERR` with a
-///   text of no server; PostgreSQL: SQLSTATE 40003 (`statement_completion_unknown`); HTTP: 500.
+/// - `FailureReported`, not with WebSocket: carried out, and in place of each answer comes an error that says nothing:
+///   RESP: `-ERR` with a text of no server; PostgreSQL: SQLSTATE 40003 (`statement_completion_unknown`); HTTP: 500.
 /// - `BulkAnswerImplausible`, only RESP: the answer is -1 to `MSET`, to a `DEL` or `UNLINK` of several keys, and to
 ///   each `SET`, `DEL` and `UNLINK` in a pipeline but its first command. All of it is carried out.
 /// - `PageEmpty`, `PageStandsStill`, `PageInCircles`, only RESP: answers to `SCAN`. A cursor of zero is given back as
@@ -103,17 +105,19 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 /// `EVAL`, `EVALSHA` and `FCALL` are writes, and with `_RO` they are not; `MULTI` is one. In PostgreSQL it is a
 /// statement whose first word is not known to read, and a `WITH` that has `INSERT`, `UPDATE`, `DELETE` or `MERGE`
 /// outside of what is quoted; functions that a `SELECT` calls are not looked into. In a transaction block only the
-/// `COMMIT` is a write, if something has been written in it: what is lost before that is rolled back. With HTTP all is a
-/// write but `GET`, `HEAD`, `OPTIONS` and `TRACE`, and with WebSocket all is one: [`Target::with_writes`] says otherwise.
+/// `COMMIT` is a write, if something has been written in it: what is lost before that is rolled back. With HTTP all is
+/// a write but `GET`, `HEAD`, `OPTIONS` and `TRACE`, and with WebSocket all is one: [`Target::with_writes`] says
+/// otherwise.
 ///
 /// # Limits
 /// No TLS on the client's side: what it cannot read it cannot count. A PostgreSQL client that asks for it is answered
-/// that there is none. On the server's side there can be: [`Target`]. In RESP no more than 65,536 commands of a connection wait for their answers: a client that writes more before it reads
-/// waits for ever. A connection is passed on as it is after `SUBSCRIBE`, `MONITOR`, `SYNC` and `CLIENT REPLY`. In PostgreSQL no
-/// fault may hit a `COPY`, and only the first 32 KiB of a `Query` say whether it writes. A head of HTTP has up to 16 KiB
-/// and 128 headers, and after 101 all passes as it is. Addresses in answers, such as `Location`, stay the server's. After
-/// a WebSocket was ended for a fault, the server is still listened to for a second: some servers do not bear it that a
-/// client hangs up which they owe an answer. What is no message of the protocol ends the connection.
+/// that there is none. On the server's side there can be: [`Target`]. In RESP no more than 65,536 commands of a
+/// connection wait for their answers: a client that writes more before it reads waits for ever. A connection is passed
+/// on as it is after `SUBSCRIBE`, `MONITOR`, `SYNC` and `CLIENT REPLY`. In PostgreSQL no fault may hit a `COPY`, and
+/// only the first 32 KiB of a `Query` say whether it writes. A head of HTTP has up to 16 KiB and 128 headers, and after
+/// 101 all passes as it is. Addresses in answers, such as `Location`, stay the server's. After a WebSocket was ended
+/// for a fault, the server is still listened to for a second: some servers do not bear it that a client hangs up which
+/// they owe an answer. What is no message of the protocol ends the connection.
 #[derive(Clone)]
 pub struct Link {
     running: Arc<Running>,
@@ -167,8 +171,8 @@ impl Link {
         Ok((link, url))
     }
 
-    /// Opens a link on a free port to what can be said of a server in more words. Whether it can be reached shows with the
-    /// first connection: a client is reset when it cannot.
+    /// Opens a link on a free port to what can be said of a server in more words. Whether it can be reached shows with
+    /// the first connection: a client is reset when it cannot.
     ///
     /// # Errors
     /// As [`open`](Self::open), and when there are no certificates to trust.
@@ -272,8 +276,9 @@ impl Link {
 
     /// The next `count` requests are answered by the link with this error, and the server carries out none of them.
     /// With RESP it is the error without its `-`, such as `READONLY You can't write against a read only replica.`, and
-    /// each command of the request gets it. With PostgreSQL it is an SQLSTATE, such as `40001`, with HTTP a status, such
-    /// as `503`, and with WebSocket a message of at most 125 bytes. What was ordered before is forgotten; zero ends it.
+    /// each command of the request gets it. With PostgreSQL it is an SQLSTATE, such as `40001`, with HTTP a status,
+    /// such as `503`, and with WebSocket a message of at most 125 bytes. What was ordered before is forgotten; zero
+    /// ends it.
     ///
     /// # Panics
     /// For PostgreSQL when `error` is not five letters or digits, and for HTTP when it is no status from 200 on.

@@ -45,7 +45,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// ```
 #[derive(Clone)]
 pub struct Target {
-    addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
     protocol: Protocol,
     /// What the client's `Host` becomes.
     host: Option<String>,
@@ -83,6 +83,11 @@ impl Target {
     /// # Errors
     /// The URL names no host, or none that can be found. No error shows the URL: it may hold a password.
     pub async fn of_url(url: &str, protocol: Protocol) -> io::Result<Self> {
+        Self::of_url_or(url, protocol, protocol.port()).await
+    }
+
+    /// The same, with the port of a URL that names none and asks for no TLS.
+    pub(crate) async fn of_url_or(url: &str, protocol: Protocol, port: u16) -> io::Result<Self> {
         let named = url.parse::<StoreUrl>().ok();
         let authority = named.as_ref().and_then(|parsed| parsed.authority().ok().flatten());
         let (Some(parsed), Some(authority)) = (&named, authority.filter(|authority| !authority.host().is_empty()))
@@ -90,7 +95,7 @@ impl Target {
             return Err(invalid("the URL names no host"));
         };
         let is_encrypted = matches!(parsed.scheme(), "https" | "wss" | "rediss");
-        let port = authority.port().unwrap_or(if is_encrypted { protocol.tls_port() } else { protocol.port() });
+        let port = authority.port().unwrap_or(if is_encrypted { protocol.tls_port() } else { port });
         let host = authority.host();
         let addresses: Vec<SocketAddr> = if host.ends_with(".localhost") {
             [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|ip| (ip, port).into()).to_vec()
@@ -127,8 +132,8 @@ impl Target {
         Ok(Self { host: Some(host.to_owned()), ..self })
     }
 
-    /// TLS to the server, whose certificate must be for this name or address and signed by who this machine trusts. With
-    /// PostgreSQL the server is asked for it first. The client's side stays as it is.
+    /// TLS to the server, whose certificate must be for this name or address and signed by who this machine trusts.
+    /// With PostgreSQL the server is asked for it first. The client's side stays as it is.
     ///
     /// # Errors
     /// It is neither a name nor an address.
@@ -144,8 +149,8 @@ impl Target {
     }
 
     /// Which requests change something, for [`inject_into_writes`](kv_conformance::Faults::inject_into_writes). Without
-    /// it all do but `GET`, `HEAD`, `OPTIONS` and `TRACE` of HTTP, and all messages of a WebSocket. Other protocols know
-    /// for themselves.
+    /// it all do but `GET`, `HEAD`, `OPTIONS` and `TRACE` of HTTP, and all messages of a WebSocket. Other protocols
+    /// know for themselves.
     #[must_use]
     pub fn with_writes(self, is_write: impl Fn(&Request<'_>) -> bool + Send + Sync + 'static) -> Self {
         Self { is_write: Some(Arc::new(is_write)), ..self }
@@ -251,6 +256,6 @@ fn tls(authority: Option<&[u8]>) -> io::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn invalid(what: &'static str) -> io::Error {
+pub(crate) fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }

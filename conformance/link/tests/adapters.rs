@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{Result, Store, TokioTimer, async_trait};
+use kv_api::{Result, Store, StoreUrl, TokioTimer, async_trait};
 use kv_backendless::{BackendlessConfig, BackendlessStore};
 use kv_cloudflare::{CloudflareConfig, CloudflareStore, Credentials};
-use kv_conformance::{Case, Fault, Faults, Fixture, Harness, Outcome, Suite};
+use kv_conformance::{Case, Fixture, Harness, Outcome, Suite};
 use kv_fakes::ServerOptions;
-use kv_link::{Link, Protocol, Request, Target};
+use kv_link::StoreLink;
 use kv_nemesisdb::{NemesisdbConfig, NemesisdbStore};
 use kv_puter::{PuterConfig, PuterStore, RemoteSettings, RetryPolicy, SecretString};
 
@@ -19,26 +19,15 @@ fn remote() -> RemoteSettings {
         .with_retry(RetryPolicy::default().with_delays(Duration::ZERO, Duration::ZERO))
 }
 
-/// A link whose faults are those that the adapter behind it can tell.
-struct Through(Link, fn(Fault) -> bool);
-
-impl Faults for Through {
-    fn offers(&self, fault: Fault) -> bool {
-        self.1(fault) && self.0.offers(fault)
-    }
-
-    fn inject(&self, fault: Fault, count: u32) {
-        self.0.inject(fault, count);
-    }
-
-    fn inject_into_writes(&self, fault: Fault, count: u32) {
-        self.0.inject_into_writes(fault, count);
-    }
+/// A store that is opened by the URL that leads through a link.
+fn fixture(store: Store, link: StoreLink, guard: impl Send + Sync + 'static) -> Fixture {
+    let counting = link.link().clone();
+    Fixture::new(store).with_requests(move || counting.requests()).with_faults(link).with_guard(guard)
 }
 
-fn fixture(store: Store, link: Link, offers: fn(Fault) -> bool, guard: impl Send + Sync + 'static) -> Fixture {
-    let counting = link.clone();
-    Fixture::new(store).with_requests(move || counting.requests()).with_faults(Through(link, offers)).with_guard(guard)
+/// The address of the API in a store URL, for configurations whose secrets a URL would take from the environment.
+fn base_url(link: &StoreLink) -> String {
+    link.url().parse::<StoreUrl>().unwrap().take_option("base_url").unwrap()
 }
 
 struct Cloudflare;
@@ -48,27 +37,15 @@ impl Harness for Cloudflare {
     async fn open(&self) -> Result<Fixture> {
         use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE, TOKEN};
         let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
-        // Many keys are read by one POST.
-        let target = Target::of_url(server.base_url(), Protocol::Http).await.unwrap();
-        let link = Link::open_to(
-            target.with_writes(|request| request.method != "GET" && !request.path.ends_with("/bulk/get")),
-        )
-        .unwrap();
+        let url = format!("cloudflare://{ACCOUNT}/{NAMESPACE}?base_url={}", server.base_url());
+        let link = StoreLink::open(&url).await.unwrap();
         let config = CloudflareConfig::new(ACCOUNT, NAMESPACE, Credentials::Token(TOKEN.into()))?;
-        let config = config.with_base_url(&link.url(server.base_url()))?.with_remote(remote());
-        let store = Store::new(CloudflareStore::open(config)?);
-        // A value is any bytes, so no answer of a read is garbled.
-        Ok(fixture(store, link, |fault| fault != Fault::AnswerGarbled, server))
+        let config = config.with_base_url(&base_url(&link))?.with_remote(remote());
+        Ok(fixture(Store::new(CloudflareStore::open(config)?), link, server))
     }
 }
 
 struct Puter;
-
-/// All calls are POST to one path, and the body names the method.
-fn writes_to_puter(request: &Request<'_>) -> bool {
-    let body = String::from_utf8_lossy(request.body);
-    !["get", "list"].iter().any(|read| body.contains(&format!("\"method\":\"{read}\"")))
-}
 
 #[async_trait]
 impl Harness for Puter {
@@ -77,11 +54,10 @@ impl Harness for Puter {
         const TOKEN: &str = "a-token";
         let fake = Fake::new().with_token(TOKEN, Grant::user(USER));
         let server = fake.serve(ServerOptions::new()).await.unwrap();
-        let target = Target::of_url(server.base_url(), Protocol::Http).await.unwrap();
-        let link = Link::open_to(target.with_writes(writes_to_puter)).unwrap();
+        let link = StoreLink::open(&format!("puter:///?base_url={}", server.base_url())).await.unwrap();
         let config = PuterConfig::new(SecretString::from(TOKEN))?;
-        let config = config.with_base_url(&link.url(server.base_url()))?.with_remote(remote());
-        Ok(fixture(Store::new(PuterStore::open(config)?), link, |_| true, server))
+        let config = config.with_base_url(&base_url(&link))?.with_remote(remote());
+        Ok(fixture(Store::new(PuterStore::open(config)?), link, server))
     }
 }
 
@@ -92,14 +68,10 @@ impl Harness for Backendless {
     async fn open(&self) -> Result<Fixture> {
         use kv_fakes::backendless::{API_KEY, APP_ID, Fake, HIVE};
         let server = Fake::new().serve(ServerOptions::new()).await.unwrap();
-        // Many keys are read by POST.
-        let target = Target::of_url(server.base_url(), Protocol::Http).await.unwrap();
-        let link = Link::open_to(target.with_writes(|request| ["PUT", "DELETE"].contains(&request.method))).unwrap();
-        let base_url = link.url(server.base_url());
-        let config = BackendlessConfig::of_application(APP_ID, SecretString::from(API_KEY), HIVE)?;
-        let store = Store::new(BackendlessStore::open(config.with_base_url(&base_url)?.with_remote(remote()))?);
-        // What a write answers is not documented, so that any success is one.
-        Ok(fixture(store, link, |fault| fault != Fault::AnswerGarbled, server))
+        let url = format!("backendless://{APP_ID}:{API_KEY}@localhost/{HIVE}?base_url={}", server.base_url());
+        let link = StoreLink::open(&url).await.unwrap();
+        let config = BackendlessConfig::from_url(link.url().parse()?)?.with_remote(remote());
+        Ok(fixture(Store::new(BackendlessStore::open(config)?), link, server))
     }
 }
 
@@ -109,14 +81,9 @@ struct Nemesisdb;
 impl Harness for Nemesisdb {
     async fn open(&self) -> Result<Fixture> {
         let server = kv_fakes::nemesisdb::Fake::new().serve(ServerOptions::new()).await.unwrap();
-        let url = server.store_url();
-        let target = Target::of_url(&url, Protocol::WebSocket).await.unwrap();
-        let link = Link::open_to(target.with_writes(|message| {
-            !message.body.starts_with(b"{\"GET\"") && !message.body.starts_with(b"{\"SERVER_INFO\"")
-        }))
-        .unwrap();
-        let config = NemesisdbConfig::from_url(link.url(&url).parse()?)?.with_remote(remote());
-        Ok(fixture(Store::new(NemesisdbStore::open(config).await?), link, |_| true, server))
+        let link = StoreLink::open(&server.store_url()).await.unwrap();
+        let config = NemesisdbConfig::from_url(link.url().parse()?)?.with_remote(remote());
+        Ok(fixture(Store::new(NemesisdbStore::open(config).await?), link, server))
     }
 }
 

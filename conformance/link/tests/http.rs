@@ -299,7 +299,8 @@ async fn every_form_of_an_answer_meets_its_fault() {
             let body = if name.starts_with("HEAD") { "" } else { "Internal Server Error\n" };
             let next = if name == "GET /end" { "" } else { whole };
             let failed = format!(
-                "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nContent-Length: 22\r\n\r\n{body}{next}"
+                "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nContent-Length: 22\r\n\r\n\
+                 {body}{next}"
             );
             let two = format!("{request}{request}");
             assert_eq!(exchange(&link, two.as_bytes(), size, failed.len()).await, failed, "{name}");
