@@ -125,8 +125,21 @@ fn spelled(number: i64) -> String {
         i64::MIN => "-2^63".to_owned(),
         DOUBLE_MAX => "2^53-1".to_owned(),
         number if number == -DOUBLE_MAX => "-(2^53-1)".to_owned(),
-        number => number.to_string(),
+        number => in_thousands(number),
     }
+}
+
+/// `65,535`.
+fn in_thousands(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut spelled = if number < 0 { "-".to_owned() } else { String::new() };
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            spelled.push(',');
+        }
+        spelled.push(digit);
+    }
+    spelled
 }
 
 impl Fact {
@@ -312,6 +325,8 @@ mod tests {
         assert_eq!(shown("key_bytes_max").as_deref(), Some("no limit"));
         assert_eq!(shown("expire_at_max").as_deref(), Some("9999-12-31T23:59:59Z"));
         assert_eq!(FactValue::Micros(Some(1500)).to_string(), "1500 µs");
+        let spelled = [0, 12, 999, 1000, 65_535, -1_048_576].map(|number| FactValue::AtLeast(number).to_string());
+        assert_eq!(spelled, ["0", "12", "999", "1,000", "65,535", "-1,048,576"]);
         let silent = Fact::all(&Capabilities::new("silent"));
         assert!(!silent.iter().any(|fact| fact.name == "counter_max"), "a default is no promise");
     }

@@ -1,6 +1,6 @@
 //! The matrix as Markdown.
 
-use super::table::{Group, Row, groups};
+use super::table::{Group, Row, capabilities_and_requests, groups};
 use crate::render::{Column, cell, code, row};
 
 /// What the table of a README has room for: what decides whether a program can use a store, and what it costs.
@@ -51,19 +51,19 @@ const COMPACT: &[&str] = &[
 
 /// The part that a README has room for.
 pub(crate) fn compact(columns: &[Column<'_>]) -> String {
-    table(columns, |row| COMPACT.contains(&row.name.as_str()))
+    table(columns, groups(columns), |row| COMPACT.contains(&row.name.as_str()))
 }
 
-/// Everything.
-pub(crate) fn markdown_of_all(columns: &[Column<'_>]) -> String {
-    table(columns, |_| true)
+/// What stores report and how many requests they take, for a report that says elsewhere what became of the cases.
+pub(crate) fn markdown_of_capabilities(columns: &[Column<'_>]) -> String {
+    table(columns, capabilities_and_requests(columns), |_| true)
 }
 
-fn table(columns: &[Column<'_>], is_shown: impl Fn(&Row) -> bool) -> String {
+fn table(columns: &[Column<'_>], groups: Vec<Group>, is_shown: impl Fn(&Row) -> bool) -> String {
     let mut out = String::new();
     row(&mut out, [String::new()].into_iter().chain(columns.iter().map(|column| code(&column.name))));
     row(&mut out, std::iter::repeat_n("---", 1 + columns.len()));
-    for Group { title, rows } in groups(columns) {
+    for Group { title, rows } in groups {
         let mut rows = rows.iter().filter(|row| is_shown(row)).peekable();
         if rows.peek().is_some() {
             let empty = std::iter::repeat_n(String::new(), columns.len());

@@ -13,8 +13,8 @@ use crate::exit::Exit;
 use crate::kept::Kept;
 use crate::render::Column;
 
-pub(crate) use markdown::markdown_of_all;
-pub(crate) use page::tables;
+pub(crate) use markdown::markdown_of_capabilities;
+pub(crate) use page::capabilities;
 
 /// One table of what many stores support, from their reports
 ///

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::table::{Group, Tone, groups};
+use super::table::{Group, Tone, capabilities_and_requests, groups};
 use crate::render::{Column, line, page};
 
 /// The whole page, which needs nothing else.
@@ -16,13 +16,18 @@ pub(crate) fn matrix(columns: &[Column<'_>]) -> String {
                 "A dash means: refused before anything is sent. A dot means: it works, and no requests were counted."
             }
         }
-        main { (tables(columns)) }
+        main { (table(columns, groups(columns))) }
     };
     page("What each store supports", &body)
 }
 
+/// What stores report and how many requests they take, for a page that says elsewhere what became of the cases.
+pub(crate) fn capabilities(columns: &[Column<'_>]) -> Markup {
+    table(columns, capabilities_and_requests(columns))
+}
+
 /// One table for all subjects, so that the columns stand below each other.
-pub(crate) fn tables(columns: &[Column<'_>]) -> Markup {
+fn table(columns: &[Column<'_>], groups: Vec<Group>) -> Markup {
     html! {
         div.scroll tabindex="0" {
             table.matrix {
@@ -32,7 +37,7 @@ pub(crate) fn tables(columns: &[Column<'_>]) -> Markup {
                         @for column in columns { th scope="col" { (line(&column.name)) } }
                     }
                 }
-                @for Group { title, rows } in groups(columns) {
+                @for Group { title, rows } in groups {
                     tbody {
                         tr.group { th colspan=(columns.len() + 1) scope="rowgroup" { (line(&title)) } }
                         @for row in rows {

@@ -76,6 +76,14 @@ impl Cell {
 /// Everything that the reports say: what became of the cases, the capabilities by subject, and the requests.
 pub(crate) fn groups(columns: &[Column<'_>]) -> Vec<Group> {
     let mut groups = vec![cases(columns)];
+    groups.retain(|group| !group.rows.is_empty());
+    groups.extend(capabilities_and_requests(columns));
+    groups
+}
+
+/// The same without what became of the cases.
+pub(crate) fn capabilities_and_requests(columns: &[Column<'_>]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
     let facts = union(columns, |report| report.capabilities.iter().collect(), |fact: &&Fact| fact.name.clone());
     for fact in facts {
         let cells =

@@ -2,6 +2,8 @@
 
 use kv_conformance::{CaseReport, Outcome, Report};
 
+use super::ending::Ending;
+
 /// A report, and what it is called beside others.
 #[derive(Clone, Debug)]
 pub(crate) struct Column<'r> {
@@ -83,6 +85,25 @@ pub(crate) fn families<'r>(columns: &[Column<'r>]) -> Vec<Family<'r>> {
         }
     }
     families
+}
+
+/// What is not as it should be, and what is said of it.
+#[derive(Debug)]
+pub(crate) struct Failure<'r> {
+    pub(crate) ending: Ending,
+    pub(crate) cases: Vec<&'r CaseReport>,
+    pub(crate) text: &'r str,
+}
+
+/// The failures of a report; one for all cases of which the same is said.
+pub(crate) fn failures(report: &Report) -> Vec<Failure<'_>> {
+    let mut failures: Vec<Failure<'_>> = Vec::new();
+    for case in report.cases.iter().filter(|case| !case.outcome.is_ok()) {
+        let (ending, text) = (Ending::of(&case.outcome), case.outcome.text().unwrap_or_default());
+        let is_it = |failure: &Failure<'_>| (failure.ending, failure.text) == (ending, text);
+        entry(&mut failures, is_it, || Failure { ending, cases: Vec::new(), text }).cases.push(case);
+    }
+    failures
 }
 
 /// The one that is there, or a new one at the end.

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use kv_conformance::Report;
 
 use super::ending::{Ending, totals};
-use super::grid::{Column, Family, families};
+use super::grid::{Column, Failure, Family, failures, families};
 use super::text::{line, shown, time};
 use crate::matrix;
 
@@ -16,12 +16,12 @@ pub(crate) fn markdown(columns: &[Column<'_>]) -> String {
     let _ = writeln!(out, "# Conformance of {}\n", names.join(", "));
     summary(&mut out, columns);
     for column in columns {
-        failures(&mut out, column);
+        what_failed(&mut out, column);
     }
     by_family(&mut out, columns);
     reasons(&mut out, columns);
     let _ = writeln!(out, "\n## Capabilities and requests\n");
-    out.push_str(&matrix::markdown_of_all(columns));
+    out.push_str(&matrix::markdown_of_capabilities(columns));
     out
 }
 
@@ -44,17 +44,17 @@ fn summary(out: &mut String, columns: &[Column<'_>]) {
     }
 }
 
-fn failures(out: &mut String, column: &Column<'_>) {
-    let failed: Vec<_> = column.report.cases.iter().filter(|case| !case.outcome.is_ok()).collect();
-    if failed.is_empty() {
+fn what_failed(out: &mut String, column: &Column<'_>) {
+    let failures = failures(column.report);
+    if failures.is_empty() {
         return;
     }
     let _ = writeln!(out, "\n## What failed on {}", code(&column.name));
-    for case in failed {
-        let ending = Ending::of(&case.outcome);
-        let _ = writeln!(out, "\n{} {} {}:\n", ending.sign(), ending.word(), code(&case.name));
+    for Failure { ending, cases, text } in failures {
+        let names: Vec<String> = cases.iter().map(|case| code(&case.name)).collect();
+        let _ = writeln!(out, "\n{} {} {}:\n", ending.sign(), ending.word(), names.join(", "));
         // A block that is indented takes any text as it is.
-        for text in shown(case.outcome.text().unwrap_or_default()).lines() {
+        for text in shown(text).lines() {
             let _ = writeln!(out, "    {text}");
         }
     }

@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use kv_conformance::CaseReport;
-
 use super::ending::{Ending, totals};
-use super::grid::{Column, families};
+use super::grid::{Column, Failure, failures, families};
 use super::style::Style;
 use super::text::{line, shown, time};
 
@@ -55,7 +53,8 @@ fn one(column: &Column<'_>, style: Style) -> String {
         }
         print(format_args!("{} {title:width$}{cells}", style.ending(sign, sign.sign())));
     }
-    for (ending, names, text) in failures(&report.cases) {
+    for Failure { ending, cases, text } in failures(report) {
+        let names: Vec<String> = cases.iter().map(|case| line(&case.name)).collect();
         let head = format!("{} {} {}", ending.sign(), ending.word().to_uppercase(), names.join(", "));
         let text = shown(text).replace('\n', "\n    ");
         print(format_args!("\n{}\n    {text}", style.ending(ending, head)));
@@ -69,19 +68,6 @@ fn one(column: &Column<'_>, style: Style) -> String {
         .collect();
     print(format_args!("\n{} cases: {}", report.cases.len(), said.join(", ")));
     out
-}
-
-/// What is not as it should be; said once for all cases of which the same is said.
-fn failures(cases: &[CaseReport]) -> Vec<(Ending, Vec<String>, &str)> {
-    let mut failures: Vec<(Ending, Vec<String>, &str)> = Vec::new();
-    for case in cases.iter().filter(|case| !case.outcome.is_ok()) {
-        let (ending, text) = (Ending::of(&case.outcome), case.outcome.text().unwrap_or_default());
-        match failures.iter_mut().find(|(of, _, known)| (*of, *known) == (ending, text)) {
-            Some((_, names, _)) => names.push(line(&case.name)),
-            None => failures.push((ending, vec![line(&case.name)], text)),
-        }
-    }
-    failures
 }
 
 #[cfg(test)]

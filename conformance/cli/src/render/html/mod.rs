@@ -1,11 +1,11 @@
 //! Reports as one page that needs nothing else: no file beside it, no network.
 
 use kv_api::Timestamp;
-use kv_conformance::{CaseReport, Outcome, kv_api, rule_text};
+use kv_conformance::{CaseReport, kv_api, rule_text};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::ending::{Ending, totals};
-use super::grid::{Column, Family, Row, Rule, families};
+use super::grid::{Column, Failure, Family, Row, Rule, failures, families};
 use super::text::{line, shown, time};
 use crate::matrix;
 
@@ -51,7 +51,7 @@ pub(crate) fn html(columns: &[Column<'_>]) -> String {
             @if has_failures {
                 section #failures {
                     h2 { "Failures" }
-                    @for column in columns { (failures(column, columns.len() > 1)) }
+                    @for column in columns { (what_failed(column, columns.len() > 1)) }
                 }
             }
             section #rules {
@@ -62,8 +62,11 @@ pub(crate) fn html(columns: &[Column<'_>]) -> String {
             }
             section #capabilities {
                 h2 { "Capabilities and requests" }
-                (matrix::tables(columns))
-                p.note { "A dash: refused before anything is sent. A dot: it works, and no requests were counted." }
+                (matrix::capabilities(columns))
+                p.note {
+                    "Opt-in: with a race window, after " code { "allow_best_effort()" } ". "
+                    "A dash: refused before anything is sent. A dot: it works, and no requests were counted."
+                }
             }
         }
         script { (PreEscaped(SCRIPT)) }
@@ -103,17 +106,19 @@ fn card(column: &Column<'_>) -> Markup {
     }
 }
 
-fn failures(column: &Column<'_>, is_named: bool) -> Markup {
+fn what_failed(column: &Column<'_>, is_named: bool) -> Markup {
     html! {
-        @for case in column.report.cases.iter().filter(|case| !case.outcome.is_ok()) {
+        @for Failure { ending, cases, text } in failures(column.report) {
             article.failure {
                 h3 {
-                    (badge(&case.outcome)) " "
+                    (badge(ending)) " "
                     @if is_named { span.store { (line(&column.name)) } " " }
-                    code { (line(&case.name)) }
+                    @for case in &cases { code { (line(&case.name)) } " " }
                 }
-                p.rule { b { (line(&case.rule)) } " " (rule(&case.rule)) }
-                pre { (shown(case.outcome.text().unwrap_or_default())) }
+                @if let [case] = cases.as_slice() {
+                    p.rule { b { (line(&case.rule)) } " " (rule(&case.rule)) }
+                }
+                pre { (shown(text)) }
             }
         }
     }
@@ -132,11 +137,20 @@ fn filter(columns: &[Column<'_>]) -> Markup {
             }
             input type="search" name="words" placeholder="rule or words" aria-label="Show cases with these words";
         }
+        details.legend {
+            summary { "What the signs mean" }
+            dl {
+                @for ending in Ending::ALL {
+                    dt { (badge(ending)) }
+                    dd { (ending.meaning()) }
+                }
+            }
+        }
     }
 }
 
 fn family_table(family: &Family<'_>, columns: &[Column<'_>]) -> Markup {
-    let is_alone = columns.len() == 1;
+    let shown = Figures::of(columns);
     let counts = totals(family.outcomes());
     html! {
         section.family {
@@ -153,33 +167,50 @@ fn family_table(family: &Family<'_>, columns: &[Column<'_>]) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "case" }
-                            @if is_alone {
+                            @if columns.len() == 1 {
                                 th scope="col" { "outcome" }
-                                th.number scope="col" { "time" }
-                                th.number scope="col" { "requests" }
                             } @else {
                                 @for column in columns { th scope="col" { (line(&column.name)) } }
                             }
+                            @if shown.time { th.number scope="col" { "time" } }
+                            @if shown.requests { th.number scope="col" { "requests" } }
                         }
                     }
-                    @for rule in &family.rules { (rule_rows(rule, columns)) }
+                    @for rule in &family.rules { (rule_rows(rule, columns, shown)) }
                 }
             }
         }
     }
 }
 
-fn rule_rows(of: &Rule<'_>, columns: &[Column<'_>]) -> Markup {
-    let width = if columns.len() == 1 { 4 } else { columns.len() + 1 };
+/// Which figures have a column: those of a report that stands alone, where it says any.
+#[derive(Clone, Copy)]
+struct Figures {
+    time: bool,
+    requests: bool,
+}
+
+impl Figures {
+    fn of(columns: &[Column<'_>]) -> Self {
+        let says = |says: fn(&CaseReport) -> bool| match columns {
+            [column] => column.report.cases.iter().any(says),
+            _ => false,
+        };
+        Self { time: says(|case| case.elapsed_micros > 0), requests: says(|case| case.requests.is_some()) }
+    }
+}
+
+fn rule_rows(of: &Rule<'_>, columns: &[Column<'_>], shown: Figures) -> Markup {
+    let width = 1 + columns.len() + usize::from(shown.time) + usize::from(shown.requests);
     html! {
         tbody {
             tr.rule { th colspan=(width) scope="rowgroup" { b { (line(of.id)) } " " span { (rule(of.id)) } } }
-            @for row in &of.cases { (case_rows(row, columns)) }
+            @for row in &of.cases { (case_row(row, columns, shown)) }
         }
     }
 }
 
-fn case_rows(row: &Row<'_>, columns: &[Column<'_>]) -> Markup {
+fn case_row(row: &Row<'_>, columns: &[Column<'_>], shown: Figures) -> Markup {
     let endings: Vec<Ending> = Ending::ALL.into_iter().filter(|ending| has(row, *ending)).collect();
     let classes: Vec<&str> = endings.iter().map(|ending| ending.class()).collect();
     html! {
@@ -188,12 +219,13 @@ fn case_rows(row: &Row<'_>, columns: &[Column<'_>]) -> Markup {
                 code { (line(row.name)) }
                 (reasons(row, columns))
             }
-            @if let [cell] = row.cells.as_slice() {
-                (outcome_cell(*cell))
-                td.number { @if let Some(case) = cell && case.elapsed_micros > 0 { (time(case.elapsed_micros)) } }
-                td.number { @if let Some(requests) = cell.and_then(|case| case.requests) { (requests) } }
-            } @else {
-                @for cell in &row.cells { (outcome_cell(*cell)) }
+            @for cell in &row.cells { (outcome_cell(*cell)) }
+            @let case = row.cells.first().copied().flatten();
+            @if shown.time {
+                td.number { @if let Some(case) = case && case.elapsed_micros > 0 { (time(case.elapsed_micros)) } }
+            }
+            @if shown.requests {
+                td.number { @if let Some(requests) = case.and_then(|case| case.requests) { (requests) } }
             }
         }
     }
@@ -207,7 +239,7 @@ fn outcome_cell(case: Option<&CaseReport>) -> Markup {
     html! {
         td {
             @match case {
-                Some(case) => (badge(&case.outcome)),
+                Some(case) => (badge(Ending::of(&case.outcome))),
                 None => span.note { "not in this report" },
             }
         }
@@ -235,8 +267,7 @@ fn reasons(row: &Row<'_>, columns: &[Column<'_>]) -> Markup {
     }
 }
 
-fn badge(outcome: &Outcome) -> Markup {
-    let ending = Ending::of(outcome);
+fn badge(ending: Ending) -> Markup {
     html! { span class={ "badge " (ending.class()) } { (ending.sign()) " " (ending.word()) } }
 }
 
