@@ -259,7 +259,12 @@ fn limits(capabilities: &Capabilities) -> Vec<Fact> {
     names.dedup();
     facts.extend(names.into_iter().map(|name| {
         let max = capabilities.item_limit(name).and_then(|max| i64::try_from(max).ok());
-        Fact::new(group, format!("item_limits.{name}"), name, FactValue::AtMost(max))
+        let title = match name {
+            "value_bytes_max" => "largest value in bytes",
+            "metadata_bytes_max" => "largest metadata in bytes",
+            name => name,
+        };
+        Fact::new(group, format!("item_limits.{name}"), title, FactValue::AtMost(max))
     }));
     facts
 }

@@ -1,6 +1,6 @@
 //! The matrix as Markdown.
 
-use super::table::{Group, Row, capabilities_and_requests, groups};
+use super::table::{Group, REQUESTS, Row, capabilities_and_requests, groups};
 use crate::render::{Column, cell, code, row};
 
 /// What the table of a README has room for: what decides whether a program can use a store, and what it costs.
@@ -39,19 +39,27 @@ const COMPACT: &[&str] = &[
     "key_bytes_max",
     "item_limits.value_bytes_max",
     "item_limits.metadata_bytes_max",
+];
+
+/// The same of the operations.
+const COMPACT_OPERATIONS: &[&str] = &[
     "get",
     "get_many of 10",
     "set",
     "set if_not_exists",
     "set_many of 10",
     "delete_many of 10",
+    "update",
     "increment",
     "list of one page",
 ];
 
 /// The part that a README has room for.
 pub(crate) fn compact(columns: &[Column<'_>]) -> String {
-    table(columns, groups(columns), |row| COMPACT.contains(&row.name.as_str()))
+    table(columns, groups(columns), |row| match row.name.strip_prefix(REQUESTS) {
+        Some(operation) => COMPACT_OPERATIONS.contains(&operation),
+        None => COMPACT.contains(&row.name.as_str()),
+    })
 }
 
 /// What stores report and how many requests they take, for a report that says elsewhere what became of the cases.

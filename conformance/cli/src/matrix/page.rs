@@ -44,7 +44,10 @@ fn table(columns: &[Column<'_>], groups: Vec<Group>) -> Markup {
                             tr {
                                 th scope="row" { (line(&row.title)) }
                                 @for cell in &row.cells {
-                                    td class=(class(cell.tone)) { (line(&cell.text)) }
+                                    td class=(class(cell.tone)) {
+                                        (line(&cell.text))
+                                        @if let Some(note) = &cell.note { div.reason { (line(note)) } }
+                                    }
                                 }
                             }
                         }

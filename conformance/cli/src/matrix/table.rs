@@ -5,6 +5,9 @@ use kv_conformance::{Fact, FactValue, Report, Requests};
 
 use crate::render::{Column, Ending, totals};
 
+/// Before the name of an operation, which may be that of a capability too.
+pub(crate) const REQUESTS: &str = "requests of ";
+
 /// Rows about one subject.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -14,7 +17,7 @@ pub(crate) struct Group {
 
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// The name of the capability or the operation, the same in every version.
+    /// The name of the capability, or of the operation after [`REQUESTS`], the same in every version.
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) cells: Vec<Cell>,
@@ -25,6 +28,8 @@ pub(crate) struct Row {
 pub(crate) struct Cell {
     pub(crate) text: String,
     pub(crate) tone: Tone,
+    /// What there is room for in a page alone.
+    pub(crate) note: Option<String>,
 }
 
 /// How a cell looks.
@@ -44,7 +49,7 @@ pub(crate) enum Tone {
 
 impl Cell {
     pub(crate) fn new(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        Self { text: text.into(), tone, note: None }
     }
 
     /// Nothing is reported, or nothing is supported.
@@ -66,7 +71,7 @@ impl Cell {
             Requests::Counted(number) => Self::new(number.to_string(), Tone::Plain),
             Requests::NotCounted => Self::new("·", Tone::Plain),
             Requests::NotSupported => Self::absent(),
-            Requests::Failed(text) => Self::new(format!("failed: {text}"), Tone::Bad),
+            Requests::Failed(text) => Self { note: Some(text.clone()), ..Self::new("failed", Tone::Bad) },
             // From a later version of the suite.
             _ => Self::new("?", Tone::Plain),
         }
@@ -130,7 +135,7 @@ fn operations(columns: &[Column<'_>]) -> Group {
             let noted = column.report.operations.iter().find(|noted| noted.operation == name);
             noted.map_or_else(Cell::absent, |noted| Cell::of_requests(&noted.requests))
         });
-        Row { title: name.clone(), cells: cells.collect(), name }
+        Row { name: format!("{REQUESTS}{name}"), cells: cells.collect(), title: name }
     };
     Group { title: "requests for one call".to_owned(), rows: names.into_iter().map(row).collect() }
 }

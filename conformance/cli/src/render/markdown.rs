@@ -121,15 +121,21 @@ pub(crate) fn row<T: Display>(out: &mut String, cells: impl IntoIterator<Item = 
 
 /// Text from outside on one line, so that it means nothing to a reader of Markdown.
 pub(crate) fn cell(text: &str) -> String {
+    let text = line(text);
     let mut escaped = String::with_capacity(text.len());
-    for character in line(text).chars() {
+    let mut before = ' ';
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let is_inside_a_word = before.is_alphanumeric() && characters.peek().is_some_and(|next| next.is_alphanumeric());
         match character {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
+            '_' if is_inside_a_word => escaped.push('_'),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => escaped.extend(['\\', character]),
             character => escaped.push(character),
         }
+        before = character;
     }
     escaped
 }
@@ -172,6 +178,7 @@ mod tests {
         }
         assert_eq!(code("a`b"), "a\\`b");
         assert_eq!(code("a_b"), "`a_b`");
+        assert_eq!(cell("set_many _x_ *"), "set_many \\_x\\_ \\*");
         assert!(!cell(HOSTILE).contains(['<', '\n']), "{}", cell(HOSTILE));
     }
 }

@@ -99,7 +99,7 @@ fn card(column: &Column<'_>) -> Markup {
                 (report.cases.len()) " cases, suite " (line(&report.suite_version))
                 @if report.elapsed_micros > 0 { ", " (time(report.elapsed_micros)) }
                 @if report.began_unix_micros > 0 {
-                    ", " (Timestamp::from_unix_seconds(report.began_unix_micros.div_euclid(1_000_000)).to_string())
+                    ", " time { (Timestamp::from_unix_seconds(report.began_unix_micros.div_euclid(1_000_000)).to_string()) }
                 }
             }
         }
@@ -219,7 +219,9 @@ fn case_row(row: &Row<'_>, columns: &[Column<'_>], shown: Figures) -> Markup {
                 code { (line(row.name)) }
                 (reasons(row, columns))
             }
-            @for cell in &row.cells { (outcome_cell(*cell)) }
+            @for (cell, column) in row.cells.iter().zip(columns) {
+                (outcome_cell(*cell, (columns.len() > 1).then(|| line(&column.name))))
+            }
             @let case = row.cells.first().copied().flatten();
             @if shown.time {
                 td.number { @if let Some(case) = case && case.elapsed_micros > 0 { (time(case.elapsed_micros)) } }
@@ -235,9 +237,10 @@ fn has(row: &Row<'_>, ending: Ending) -> bool {
     row.cells.iter().flatten().any(|case| Ending::of(&case.outcome) == ending)
 }
 
-fn outcome_cell(case: Option<&CaseReport>) -> Markup {
+/// On a narrow screen, where the heads of the columns are not shown, each outcome is named by its store.
+fn outcome_cell(case: Option<&CaseReport>, store: Option<String>) -> Markup {
     html! {
-        td {
+        td.outcome data-store=[store] {
             @match case {
                 Some(case) => (badge(Ending::of(&case.outcome))),
                 None => span.note { "not in this report" },
