@@ -23,3 +23,7 @@ fuzz seconds="20" *targets:
 # The property tests with many more cases each.
 proptest cases="20000":
     PROPTEST_CASES={{ cases }} cargo test --release --locked --workspace
+
+# The kept reports of the suite and the matrix made of them; all, or by name: `just reports redis`.
+reports *names:
+    conformance/reports/renew.sh {{ names }}

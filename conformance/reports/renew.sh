@@ -47,7 +47,7 @@ until_it_works() {
 # Starts a fake as a process of its own; the URL of its store is in `url` then.
 fake() {
     local name=$1 scheme=$2
-    "$programs/kv-fakes" "$name" --port 0 >"$work/$name.fake" &
+    "$programs/kv-fakes" "$name" --port 0 >"$work/$name.fake" 2>&1 &
     servers+=($!)
     until_it_works grep -q "^$scheme://" "$work/$name.fake"
     url=$(grep -m 1 "^$scheme://" "$work/$name.fake")

@@ -29,11 +29,9 @@ fn one(column: &Column<'_>, style: Style) -> String {
         let _ = out.write_fmt(arguments);
         out.push('\n');
     };
-    print(format_args!(
-        "{}  {}",
-        style.strong(line(&column.name)),
-        style.faint(format_args!("suite {}, {}", line(&report.suite_version), time(report.elapsed_micros)))
-    ));
+    let took = if report.elapsed_micros > 0 { format!(", {}", time(report.elapsed_micros)) } else { String::new() };
+    let about = format!("suite {}{took}", line(&report.suite_version));
+    print(format_args!("{}  {}", style.strong(line(&column.name)), style.faint(about)));
     if !families.is_empty() {
         let heads: Vec<String> = endings.iter().map(|ending| format!("  {}", ending.word())).collect();
         print(format_args!("{:width$}  {}", "", style.faint(heads.concat())));
