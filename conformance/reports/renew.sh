@@ -27,10 +27,11 @@ finish() {
 }
 trap finish EXIT
 
-# Says a port of this machine that nothing listens on.
+# Says a port of this machine that nothing listens on; below those that connections take, also for the second one of a
+# node of a cluster, which is 10000 higher.
 free_port() {
     local port
-    while port=$((20000 + RANDOM % 20000)); (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+    while port=$((10000 + RANDOM % 12000)); (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
     echo "$port"
 }
 

@@ -134,7 +134,7 @@ fn in_thousands(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut spelled = if number < 0 { "-".to_owned() } else { String::new() };
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             spelled.push(',');
         }
         spelled.push(digit);
