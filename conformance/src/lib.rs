@@ -10,6 +10,7 @@ mod expiring;
 mod facts;
 mod harness;
 mod layered;
+mod linear;
 pub mod logs;
 mod means;
 mod model;

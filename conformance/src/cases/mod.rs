@@ -6,6 +6,7 @@ pub(crate) mod counters;
 pub(crate) mod deletes;
 pub(crate) mod errors;
 pub(crate) mod expiry;
+pub(crate) mod histories;
 pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod life;
@@ -272,6 +273,15 @@ macro_rules! __for_each_case {
             life::life_2_calls_after_close_are_refused
             life::life_2_close_waits_for_calls_in_flight
             life::life_2_no_acknowledged_write_is_lost
+            histories::set_7_histories_of_sets_and_reads_are_linearizable
+            histories::set_6_histories_of_one_store_are_linearizable
+            histories::set_6_histories_of_two_handles_are_linearizable
+            histories::set_8_histories_with_faults_are_linearizable
+            histories::del_2_histories_of_deletes_with_a_version_are_linearizable
+            histories::get_4_histories_of_takers_are_linearizable
+            histories::cnt_1_histories_of_counters_are_linearizable
+            histories::err_4_histories_of_steps_with_faults_are_linearizable
+            histories::err_5_histories_of_repeated_writes_are_linearizable
             model::model_random_calls_agree_with_the_model
         }
     };
