@@ -188,6 +188,29 @@ caught! {
     visible_at_its_expiry: VisibleAtItsExpiry by exp_1_a_ttl_ends_the_entry, exp_1_expire_at_ends_the_entry;
 }
 
+/// Each call of these stores is right by itself. Among several callers, or after an answer that was lost, no order of
+/// the calls explains what was answered; nothing but the histories finds that.
+macro_rules! caught_by_histories_alone {
+    ($($name:ident: $bug:ident by $($case:ident),+;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let report = run_all(&ReferenceHarness::with(Bug::$bug)).await;
+            let failed = report.cases.iter().filter(|case| matches!(case.outcome, Outcome::Failed(_)));
+            let failed: Vec<&str> = failed.map(|case| case.name.as_str()).collect();
+            assert!(failed.iter().all(|name| name.contains("_histories_")), "{failed:?}");
+            $(assert!(failed.contains(&stringify!($case)), "{failed:?}");)+
+        }
+    )*};
+}
+
+caught_by_histories_alone! {
+    delete_looks_for_its_outcome: DeleteLooksForItsOutcome by set_7_histories_of_sets_and_reads_are_linearizable;
+    keeps_what_is_being_written: KeepsWhatIsBeingWritten by set_7_histories_of_sets_and_reads_are_linearizable;
+    rolls_back_what_was_seen: RollsBackWhatWasSeen by set_8_histories_with_faults_are_linearizable;
+    sends_increments_again: SendsIncrementsAgain by err_4_histories_of_steps_with_faults_are_linearizable;
+    set_looks_for_its_outcome: SetLooksForItsOutcome by set_7_histories_of_sets_and_reads_are_linearizable;
+}
+
 /// Best effort may race with others, never with itself: a store that declares it has no excuse (SET-6).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn best_effort_is_no_excuse_within_one_store() {

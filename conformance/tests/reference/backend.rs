@@ -102,6 +102,12 @@ impl Backend for Reference {
         if self.has(Bug::GarbledIsMissing) && matches!(fault, Some((Fault::AnswerGarbled, _))) {
             return Ok(None);
         }
+        if self.has(Bug::KeepsWhatIsBeingWritten) && read.fields() != Fields::Existence {
+            return self.read_what_is_kept(read.key()).await;
+        }
+        if self.has(Bug::RollsBackWhatWasSeen) && read.fields() != Fields::Existence {
+            return self.read_for_the_last_time(read.key()).await;
+        }
         let look = async || {
             self.request(|data| {
                 let seen = self.has(Bug::ExistsSeesExpired) && read.fields() == Fields::Existence;
@@ -131,6 +137,10 @@ impl Backend for Reference {
         if self.has(Bug::TornReads) {
             // A write that takes its time, so that reads find one to be torn by.
             round_trip().await;
+        }
+        let races = [Bug::KeepsWhatIsBeingWritten, Bug::RollsBackWhatWasSeen, Bug::SetLooksForItsOutcome];
+        if races.into_iter().any(|bug| self.has(bug)) {
+            return self.set_among_others(parts).await;
         }
         if self.has(Bug::RacyIfNotExists) && parts.condition == Condition::IfNotExists {
             if self.request(|data| Ok(self.live(data, &parts.key).is_some())).await? {
@@ -202,6 +212,9 @@ impl Backend for Reference {
     }
 
     async fn delete(&self, delete: Delete<'_>) -> Result<DeleteOutcome> {
+        if self.has(Bug::DeleteLooksForItsOutcome) && delete.if_version().is_none() {
+            return self.delete_that_looks_for_its_outcome(&delete).await;
+        }
         if delete.if_version().is_some() {
             return self.step(delete.key(), |data| Ok(self.remove(data, &delete))).await;
         }
@@ -345,6 +358,9 @@ impl Backend for Reference {
     async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
         if self.has(Bug::CountersAreNotImplemented) {
             return Err(Error::not_implemented("increment"));
+        }
+        if self.has(Bug::SendsIncrementsAgain) {
+            return self.increment_with_what_was_unanswered(&increment).await;
         }
         if self.has(Bug::RacyIncrement) {
             let before = self.request(|data| Ok(data.clone())).await?;

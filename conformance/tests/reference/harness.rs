@@ -13,6 +13,7 @@ use kv_conformance::{Fault, Faults, Fixture, Harness, Means, OffsetClock, Time};
 use super::EVERYTHING;
 use super::bug::Bug;
 use super::odd::Odd;
+use super::races::Races;
 use super::system::{Record, Reference, SECRET, System};
 
 /// Lets [`Faults`] be implemented for what the store shares.
@@ -153,6 +154,7 @@ impl Harness for ReferenceHarness {
             opened: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             looks: AtomicU64::new(0),
+            races: Races::default(),
             fault: Mutex::default(),
             spares_looks: AtomicBool::new(false),
             circles: AtomicU64::new(0),

@@ -6,6 +6,7 @@ mod entries;
 mod harness;
 mod lists;
 mod odd;
+mod races;
 mod system;
 
 #[allow(unused_imports, reason = "some tests plant no bug")]

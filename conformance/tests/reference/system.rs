@@ -13,6 +13,7 @@ use tokio::task::yield_now;
 
 use super::bug::Bug;
 use super::odd::Odd;
+use super::races::Races;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
@@ -37,6 +38,7 @@ pub(super) struct System {
     pub(super) requests: AtomicU64,
     /// How often a racy condition looked before it wrote.
     pub(super) looks: AtomicU64,
+    pub(super) races: Races,
     pub(super) fault: Mutex<Option<(Fault, u32)>>,
     /// Whether the fault is not for the look of a step that looks and writes.
     pub(super) spares_looks: AtomicBool,
@@ -110,8 +112,17 @@ impl Reference {
         Some(fault)
     }
 
-    /// Sends one request.
+    /// Sends one request, after which nothing is kept that was read before.
     pub(super) async fn request<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
+        let carry_out = |data: &mut Data| {
+            self.system.races.forget_all();
+            carry_out(data)
+        };
+        self.send(carry_out, false).await
+    }
+
+    /// The same, and what is kept stays.
+    pub(super) async fn exchange<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
         self.send(carry_out, false).await
     }
 
