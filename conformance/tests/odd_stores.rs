@@ -106,7 +106,7 @@ odd! {
         .with_counters(Support::BestEffort, -1000, 1000)
         .with_counter_ttl(Support::BestEffort)
         .with_all_or_nothing(Support::BestEffort),
-        explains ["cap_1_all_or_nothing", "set_6_compare_and_set_loops", "set_6_exactly_one", "set_9_concurrent_updates", "exp_3_a_wrong_clock_here", "exp_11_no_set_comes_between", "exp_12_no_set_comes_between", "get_3_all_agree", "get_4_exactly_one", "get_4_nothing_is_deleted", "del_2_exactly_one", "cnt_1_concurrent_increments", "cnt_3_counters_that_are_created_at_once", "batch_3_all_or_nothing", "batch_3_an_invalid_item_fails_all", "batch_3_one"];
+        explains ["cap_1_all_or_nothing", "set_6_compare_and_set_loops", "set_6_exactly_one", "set_9_concurrent_updates", "exp_3_a_wrong_clock_here", "exp_11_no_set_comes_between", "exp_12_no_set_comes_between", "get_3_all_agree", "get_4_exactly_one", "get_4_nothing_is_deleted", "del_2_exactly_one", "cnt_1_concurrent_increments", "cnt_3_counters_that_are_created_at_once", "batch_3_all_or_nothing", "batch_3_an_invalid_item_fails_all", "batch_3_one", "set_6_histories_of_two_handles", "set_8_histories", "del_2_histories", "get_4_histories", "cnt_1_histories", "err_4_histories"];
     everything_is_emulated: [], reports ALL
         .with_if_not_exists(Support::Emulated)
         .with_if_exists(Support::Emulated)
@@ -125,12 +125,12 @@ odd! {
         explains ["exp_3_a_wrong_clock_here"];
     it_keeps_only_text: [], reports ALL.with_value_kinds(ValueKinds::NONE.with(ValueKind::Text))
         .with_counters(Support::None, 0, 0),
-        explains ["cap_1_bytes", "cap_1_json", "ns_4", "val_1_null", "val_2_bytes", "val_2_json", "val_3", "cap_1_counter", "err_6_a_dropped_increment", "exp_7_an_expired_entry_is_invisible_to_counters", "cnt_"];
+        explains ["cap_1_bytes", "cap_1_json", "ns_4", "val_1_null", "val_2_bytes", "val_2_json", "val_3", "cap_1_counter", "err_6_a_dropped_increment", "exp_7_an_expired_entry_is_invisible_to_counters", "cnt_", "err_4_histories"];
     it_keeps_only_json: [], reports ALL.with_value_kinds(ValueKinds::NONE.with(ValueKind::Json)),
         explains ["cap_1_bytes", "cap_1_text", "val_1_a_json_string", "val_2_bytes", "val_2_text"];
     it_keeps_only_bytes: [], reports ALL.with_value_kinds(ValueKinds::NONE.with(ValueKind::Bytes))
         .with_counters(Support::None, 0, 0),
-        explains ["cap_1_text", "cap_1_json", "ns_4", "val_1", "val_2_json", "val_2_text", "val_3", "cap_1_counter", "err_6_a_dropped_increment", "exp_7_an_expired_entry_is_invisible_to_counters", "cnt_"];
+        explains ["cap_1_text", "cap_1_json", "ns_4", "val_1", "val_2_json", "val_2_text", "val_3", "cap_1_counter", "err_6_a_dropped_increment", "exp_7_an_expired_entry_is_invisible_to_counters", "cnt_", "err_4_histories"];
     it_lists_nothing: [], reports ALL.with_list(Support::None, ListOrder::Unordered)
         .with_list_metadata(false).with_list_expiry(false).with_list_value_bytes(false),
         explains ["cap_1_list", "ns_1_clear", "ns_3_the_scope", "exp_7_an_expired_entry_is_invisible_to_lists", "meta_2_a_list", "del_3", "list_"];
