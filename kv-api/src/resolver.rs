@@ -577,6 +577,9 @@ mod tests {
             assert_eq!(error.key(), Some(key));
         };
         check("", Reason::KeyEmpty);
+        let shortest = Capabilities::new("test").with_key_bytes(0, 8);
+        let empty = Resolver::new(&shortest).read("", Fields::Value).unwrap_err();
+        assert_eq!(empty.reason(), Some(&Reason::KeyEmpty), "whatever the system takes");
         check("k", Reason::Limit { name: "key_bytes_min".into(), allowed: 2, found: 1 });
         check("ééééé", Reason::Limit { name: "key_bytes_max".into(), allowed: 8, found: 10 });
         check("..", Reason::KeyForbidden);
@@ -702,6 +705,47 @@ mod tests {
         assert!(Resolver::new(&capabilities).write(request.clone().allow_best_effort(), &SystemClock).is_ok());
         let policy = Policy { best_effort: true, ..Policy::default() };
         assert!(Resolver::with_handle(&capabilities, policy, "").write(request, &SystemClock).is_ok());
+    }
+
+    #[test]
+    fn chk_1_a_call_of_two_steps_is_refused_before_its_first() {
+        let capabilities = full();
+        let check = |key: &str, needs: Feature, options: SetOptions| {
+            Resolver::new(&capabilities).check(key, needs, &options, &SystemClock).map_err(|error| error.kind())
+        };
+        let lasting = SetOptions::default;
+        let ending = || SetOptions { ttl: Some(Duration::from_secs(60)), ..SetOptions::default() };
+        assert_eq!(check("key", Feature::IfVersion, lasting()), Ok(()));
+        assert_eq!(check("k", Feature::IfVersion, lasting()), Err(ErrorKind::InvalidArgument));
+        assert_eq!(check("key", Feature::Touch, lasting()), Err(ErrorKind::Unsupported));
+        assert_eq!(check("key", Feature::IfVersion, ending()), Err(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn set_6_an_adapter_learns_of_the_opt_in_of_the_call_and_of_the_handle() {
+        let capabilities = full()
+            .with_if_exists(Support::Native)
+            .with_ttl(Support::Native)
+            .with_touch(Support::Native)
+            .with_get_and_delete(Support::Native);
+        for (of_call, of_handle) in [(false, false), (true, false), (false, true), (true, true)] {
+            let policy = Policy { best_effort: of_handle, ..Policy::default() };
+            let resolver = Resolver::with_handle(&capabilities, policy, "");
+            let item = SetItem::new("key", "").if_not_exists();
+            let item = if of_call { item.allow_best_effort() } else { item };
+            let increment = IncrementOptions { best_effort: of_call, ..IncrementOptions::default() };
+            let touch = TouchOptions { best_effort: of_call, ..TouchOptions::new(Duration::from_secs(60)) };
+            let expire = ExpireOptions { never: true, best_effort: of_call, ..ExpireOptions::default() };
+            let learned = [
+                resolver.write(item, &SystemClock).unwrap().into_parts().best_effort,
+                resolver.delete("key", None, of_call).unwrap().best_effort,
+                resolver.get_and_delete("key", Fields::Value, of_call).unwrap().best_effort,
+                resolver.increment("key", 1, increment, &SystemClock).unwrap().best_effort,
+                resolver.touch("key", Fields::Value, touch, &SystemClock).unwrap().best_effort,
+                resolver.expire("key", expire, &SystemClock).unwrap().best_effort,
+            ];
+            assert_eq!(learned, [of_call || of_handle; 6]);
+        }
     }
 
     #[test]

@@ -259,7 +259,8 @@ impl Backend for HalfWay {
         Ok(RawPage::new(items, Some(vec![at + 1])))
     }
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
-        Ok(BatchOutcome::NotMet { index: writes.writes().len() })
+        let unmet = writes.writes().iter().position(|write| write.key() == "unmet");
+        Ok(BatchOutcome::NotMet { index: unmet.unwrap_or(writes.writes().len()) })
     }
 
     async fn ping(&self) -> Result<()> {
@@ -276,6 +277,10 @@ async fn err_3_an_unmet_condition_of_no_item_says_nothing_about_the_batch() {
     let store = Store::new(HalfWay { pages: 0, keys: &[] });
     let error = store.set_many_all_or_nothing([SetItem::new("k", "v")]).await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Internal, Retry::OutcomeUnknown), "{error}");
+    for (keys, index) in [(&["unmet", "k"][..], 0), (&["k", "unmet"], 1)] {
+        let items = keys.iter().map(|key| SetItem::new(*key, "v"));
+        assert_eq!(store.set_many_all_or_nothing(items).await.unwrap(), BatchOutcome::NotMet { index });
+    }
 }
 
 #[tokio::test]

@@ -206,6 +206,22 @@ mod tests {
     }
 
     #[test]
+    fn err_1_a_success_of_another_form_is_none() {
+        for body in ["null", "\"1\"", "true", "[1]", "{}", "", "1x"] {
+            let error = reply(200, body).step().unwrap_err();
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Protocol, "the answer is not a number"), "{body}");
+            assert_eq!(reply(200, body).count(9).unwrap_err().kind(), ErrorKind::Protocol, "{body}");
+            assert_eq!(reply(200, body).expiration().unwrap_err().kind(), ErrorKind::Protocol, "{body}");
+            assert_eq!(reply(200, body).page("").unwrap_err().kind(), ErrorKind::Protocol, "{body}");
+            assert!(body == "true" || reply(200, body).flag().is_err(), "{body}");
+            assert!(["null", "true", ""].contains(&body) || reply(200, body).done().is_err(), "{body}");
+        }
+        assert!(reply(200, "3").count(2).is_err(), "no more than there are");
+        let steps = ["-5", "5.0", "0.5", "1e300"].map(|body| reply(200, body).step().unwrap());
+        assert_eq!(steps, [Step::To(-5), Step::To(5), Step::Fraction, Step::Beyond]);
+    }
+
+    #[test]
     fn get_1_an_answer_that_names_a_key_twice_answers_nothing() {
         let found = values(r#"{"b":{"z":1,"a":2},"\u0061":"x"}"#).unwrap();
         let found: Vec<_> = found.into_iter().map(|found| found.unwrap().0).collect();

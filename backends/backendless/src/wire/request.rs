@@ -185,6 +185,24 @@ mod tests {
     }
 
     #[test]
+    fn err_2_a_request_says_whether_it_carries_a_value_and_how_long_its_answer_may_be() {
+        let body = || body_of_key("k");
+        let check = |request: Request, carries_value: bool, bytes_max: usize| {
+            assert_eq!((request.carries_value, request.answer_bytes_max), (carries_value, bytes_max));
+        };
+        let write = Resolver::new(&CAPABILITIES).write(SetItem::new("k", "v"), &clock()).unwrap();
+        check(Request::set(body()), true, 1_048_576);
+        check(Request::set_one(&write).unwrap(), true, 1_048_576);
+        for request in
+            [Request::exist(body()), Request::delete(body()), Request::increment("k", 1), Request::expiration("k")]
+        {
+            check(request, false, 1_048_576);
+        }
+        check(Request::get(body()), false, usize::MAX);
+        check(Request::ping(), false, usize::MAX);
+    }
+
+    #[test]
     fn exp_2_one_form_of_expiry_leaves_at_most() {
         let both = SetItem::new("k", "v").ttl(Duration::from_secs(5)).expire_at(Timestamp::from_unix_seconds(2_000));
         assert_eq!(set_one(both), r#"{"value":"v","expireAt":2000}"#);

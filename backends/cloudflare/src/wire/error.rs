@@ -187,6 +187,7 @@ mod tests {
         check(404, KEY_NOT_FOUND, Misconfigured, Never);
         check(400, 10012, InvalidArgument, Never);
         check(400, 10034, InvalidArgument, Never);
+        check(200, 10034, InvalidArgument, Never);
         check(405, 10405, InvalidArgument, Never);
         check(408, 1, Unavailable, OutcomeUnknown);
         check(500, 10013, Unavailable, OutcomeUnknown);
@@ -249,6 +250,9 @@ mod tests {
         let mut throttled = native(200, 971, "Please wait and consider throttling your request speed");
         throttled.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
         assert_eq!(error(&throttled).retry_after(), Some(Duration::from_secs(7)));
+        let mut refused = native(403, 9109, "");
+        refused.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
+        assert_eq!(error(&refused).retry_after(), None, "waiting does not help");
         throttled.status = StatusCode::TOO_MANY_REQUESTS;
         assert_eq!(error(&throttled).retry_after(), Some(Duration::from_secs(7)));
     }

@@ -213,6 +213,33 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_may_be_as_long_as_the_longest_and_hardly_longer() {
+        const KIB: usize = 1024;
+        // A byte is spelled with six at most.
+        let spelled = |bytes: usize| r"\u0000".repeat(bytes);
+        let key = format!(r#""{}","#, spelled(512));
+        let listed = format!(r#"{{"name":{key}"expiration":18446744073709551615,"metadata":"{}"}},"#, spelled(KIB));
+        let check = |request: Result<Request>, content: usize, items: usize| {
+            let room = request.unwrap().answer_bytes_max.checked_sub(256 * KIB + content);
+            assert!(room.is_some_and(|room| room <= 128 * items), "{room:?} bytes more than {content}");
+        };
+        check(requests().namespace(), 0, 0);
+        check(requests().get_metadata("k"), 0, 0);
+        check(requests().delete_value("k"), 0, 0);
+        check(requests().put_value("k", &"v".into(), None, Expiry::Never, NOW), 0, 0);
+        assert_eq!(requests().get_value("k").unwrap().answer_bytes_max, 25 * KIB * KIB);
+        for items in [10, 1000] {
+            check(requests().bulk_put(Bytes::new(), items), items * key.len(), items);
+            check(requests().bulk_delete(Bytes::new(), items), items * key.len(), items);
+            check(requests().list("", items, None), items * listed.len(), items);
+        }
+        for keys in [1, GET_KEYS_MAX] {
+            check(requests().bulk_get(&vec!["k"; keys]), 6 * 25 * KIB * KIB + keys * listed.len(), keys);
+        }
+        assert_eq!(requests().bulk_get(&["k"; GET_KEYS_MAX]).unwrap().answer_bytes_max, ANSWER_BYTES_MAX);
+    }
+
+    #[test]
     fn a_list_names_its_prefix_and_cursor() {
         let url = |prefix, cursor| requests().list(prefix, 10, Some(cursor)).unwrap().url.to_string();
         assert_eq!(url("", ""), format!("{BASE}/keys?limit=10"));

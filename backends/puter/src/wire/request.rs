@@ -217,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn err_2_a_request_says_whether_it_carries_a_value_and_how_long_its_answer_may_be() {
+        const MIB: usize = 1024 * 1024;
+        let all = requests(None);
+        let item = Item::new("k", &"v".into(), None, Expiry::Never);
+        let check = |request: Request, carries_value: bool, bytes_max: usize| {
+            assert_eq!((request.carries_value, request.http.answer_bytes_max), (carries_value, bytes_max));
+        };
+        check(all.set(&item, Timestamp::from_unix_seconds(0)), true, MIB);
+        check(all.batch_put([&item], Timestamp::from_unix_seconds(0)), true, MIB);
+        for request in [all.del("k"), all.expire_at("k", 1), all.incr("k", 1)] {
+            check(request, false, MIB);
+        }
+        check(all.get_many(["k"]), false, usize::MAX);
+        // The longest value and the longest page, each byte as an escape of six.
+        check(all.get("k"), false, (6 * 399 * 1024_usize).next_power_of_two());
+        check(all.list(Pattern::All, 1000, None), false, (6 * 1024 * 1000_usize).next_power_of_two());
+        assert_eq!(BODY_BYTES_MAX, 16_777_216);
+    }
+
+    #[test]
     fn every_call_goes_to_one_address_and_names_interface_method_and_app() {
         let request = requests(None).get("k");
         assert_eq!(
