@@ -68,6 +68,10 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "RATE", default_value = "documented", value_parser = Rate::parse)]
     pub(crate) rate: Rate,
 
+    /// Reach the system through a proxy in this process, which counts requests and breaks them on purpose
+    #[arg(long)]
+    pub(crate) through_proxy: bool,
+
     /// Begin without a question
     #[arg(short, long)]
     pub(crate) yes: bool,

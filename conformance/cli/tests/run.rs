@@ -142,6 +142,24 @@ async fn no_more_requests_are_sent_than_the_budget_allows() {
     assert_eq!(server.keys(), [""; 0]);
 }
 
+/// Faults and counts on a server that knows nothing of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn through_the_proxy_faults_are_shown_and_requests_are_counted() {
+    let server = cloudflare::Fake::new().serve(ServerOptions::new()).await.unwrap();
+    let url = cloudflare_url(server.base_url());
+    let arguments = [&url, "--yes", "--filter", "ERR-3,SET-8", "--profile", "full"];
+    let shown = |report: &Report| cases(report, |outcome| matches!(outcome, Outcome::Passed)).len();
+    let (code, without, error) = run(&[&arguments[..], &["--rate", "none"]].concat());
+    assert_eq!(code, 0, "{error}");
+    let (code, with, error) = run(&[&arguments[..], &["--rate", "none", "--through-proxy"]].concat());
+    assert_eq!(code, 0, "{error}");
+    assert!(shown(&with) > shown(&without) + 2, "{error}");
+    assert!(error.contains("requests of cases were counted on their way"), "{error}");
+    assert_eq!(server.keys(), [""; 0]);
+    let (code, text, error) = output(&[&arguments[..], &["--through-proxy"]].concat());
+    assert!(code == 2 && text.is_empty() && error.contains("give --rate none"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_goes_wrong_breaks_rules() {
     let server = cloudflare::Fake::new().serve(ServerOptions::new()).await.unwrap();
@@ -174,6 +192,7 @@ fn what_cannot_be_done_is_said_before_anything_is_done() {
         (&["memory:", "--report", "report.yaml"], 2, "it ends in none of"),
         (&["memory:", "--rate", "fast"], 2, "expected documented, none"),
         (&[&url], 2, "give --yes"),
+        (&[&url, "--yes", "--through-proxy"], 2, "no link leads to a store of this scheme"),
         (&["sqlite:/no/such/folder/store.db", "--yes"], 5, "sqlite:..."),
     ] {
         let (found, text, error) = output(arguments);

@@ -11,6 +11,7 @@ use kv_layers::{Intercepted, RateLimited};
 use super::meter::{Meter, Watch};
 use super::patient::Patience;
 use super::prefixes::Prefixes;
+use super::proxy::Linked;
 use super::real_time::{self, RealTime};
 use super::target::{Shared, Target};
 use super::traces::{Trace, Traces};
@@ -27,6 +28,8 @@ pub(crate) struct Live {
     /// As the system is, without what a case does to its store.
     plain: Store,
     granularity: Duration,
+    /// Each case reaches the system through a link of its own.
+    is_linked: bool,
 }
 
 impl Live {
@@ -50,6 +53,7 @@ impl Live {
             limited,
             plain,
             granularity: Duration::ZERO,
+            is_linked: false,
         }
     }
 
@@ -70,6 +74,15 @@ impl Live {
     /// What two looks of a case may be apart.
     pub(crate) fn with_granularity(self, granularity: Duration) -> Self {
         Self { granularity, ..self }
+    }
+
+    /// With a link before the system, which counts requests and breaks them on purpose.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a system that no link leads to; `Misconfigured` when none can be opened.
+    pub(crate) async fn with_link(self) -> Result<Self> {
+        Linked::open(&self.target).await?;
+        Ok(Self { is_linked: true, ..self })
     }
 
     /// Zero where a case moves the time.
@@ -132,22 +145,30 @@ impl Live {
             _ => self.plain.clone(),
         };
         let trace = self.traces.begin(&plain, &prefix);
+        let linked = if self.is_linked { Some(Linked::open(&self.target).await?) } else { None };
+        let target = linked.as_ref().map_or_else(|| Arc::clone(&self.target), |linked| Arc::new(linked.target.clone()));
         let handles = Handles {
-            target: Arc::clone(&self.target),
+            target,
             meter: Arc::clone(&self.meter),
             shared,
             patience: Patience::of(plain.capabilities(), Arc::new(TokioTimer)),
             trace: Arc::clone(&trace),
         };
         let store = handles.open().await?;
-        let traces = Arc::clone(&self.traces);
-        let mut fixture = Fixture::new(store).with_time(RealTime { granularity: self.granularity }).with_teardown(
-            move || async move {
-                // What could not be removed is tried again at the end of the run, and said there.
-                traces.end(&trace).await;
-                Ok(())
-            },
-        );
+        let mut fixture = Fixture::new(store).with_time(RealTime { granularity: self.granularity });
+        if let Some(linked) = &linked {
+            let counting = linked.link.clone();
+            fixture = fixture.with_requests(move || counting.requests()).with_faults(linked.faults());
+        }
+        let (traces, meter) = (Arc::clone(&self.traces), Arc::clone(&self.meter));
+        fixture = fixture.with_teardown(move || async move {
+            if let Some(linked) = linked {
+                meter.count(linked.link.requests());
+            }
+            // What could not be removed is tried again at the end of the run, and said there.
+            traces.end(&trace).await;
+            Ok(())
+        });
         if self.target.in_namespace("other").is_some() {
             let (live, prefix) = (self.clone(), prefix);
             fixture = fixture.with_namespaces(move |name| {

@@ -13,6 +13,8 @@ use super::traces::Trace;
 #[derive(Debug)]
 pub(crate) struct Meter {
     spent: AtomicU64,
+    /// What links have counted.
+    counted: AtomicU64,
     budget: AtomicU64,
     over: Notify,
 }
@@ -20,7 +22,12 @@ pub(crate) struct Meter {
 impl Meter {
     /// Without a budget.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { spent: AtomicU64::new(0), budget: AtomicU64::new(u64::MAX), over: Notify::new() })
+        Arc::new(Self {
+            spent: AtomicU64::new(0),
+            counted: AtomicU64::new(0),
+            budget: AtomicU64::new(u64::MAX),
+            over: Notify::new(),
+        })
     }
 
     /// With so many requests, of which some are kept for what removes what was written.
@@ -30,6 +37,16 @@ impl Meter {
 
     pub(crate) fn spent(&self) -> u64 {
         self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Adds what a link has counted.
+    pub(crate) fn count(&self, requests: u64) {
+        self.counted.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    /// What all links have counted.
+    pub(crate) fn counted(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
     }
 
     fn add(&self, requests: u64) {

@@ -8,6 +8,7 @@ mod patience;
 mod patient;
 mod plan;
 mod prefixes;
+mod proxy;
 mod real_time;
 mod rehearsal;
 mod stop;
@@ -103,6 +104,14 @@ async fn prepare(arguments: &RunArguments) -> Result<Prepared, Refused> {
     live.plain().ping().await.map_err(by_store)?;
     let latency = live.measure().await.map_err(by_store)?;
     let turn = rate.map_or(Duration::ZERO, |rate| turn(rate, arguments.concurrency.get()));
+    let live = match (arguments.through_proxy, rate) {
+        (false, _) => live,
+        (true, None) => live.with_link().await.map_err(by_store)?,
+        (true, Some(_)) => {
+            let message = "--through-proxy keeps to no rate, as each case has a link of its own: give --rate none";
+            return Err(Refused::new(Exit::Usage, message.to_owned()));
+        }
+    };
     let live = live.with_granularity(real_time::granularity(latency, turn));
     let original = Original {
         capabilities: live.plain().capabilities().clone(),
@@ -174,7 +183,10 @@ async fn run(prepared: &Prepared, arguments: &RunArguments, stop: &Stop) -> Exit
     if let Err(error) = arguments.output.write(&[Column::alone(&report)]) {
         return Refused::new(Exit::Usage, error).tell();
     }
-    tell!("at least {} requests were made", grouped(meter.spent()));
+    match meter.counted() {
+        0 => tell!("at least {} requests were made: so many calls of the store", grouped(meter.spent())),
+        counted => tell!("{} requests of cases were counted on their way", grouped(counted)),
+    }
     match stop.why() {
         Some(Why::Signal(signal)) => return Exit::from(signal),
         Some(Why::Requests) => tell!("stopped: the budget of requests is used up"),

@@ -90,7 +90,9 @@ pub(crate) fn plan(estimates: &[Estimate], limits: &Limits) -> Plan {
     let mut left_out: HashMap<&'static str, String> =
         of_others.map(|case| (case.name(), "the filter does not name it".to_owned())).collect();
     let mut chosen = Vec::new();
-    for estimate in estimates {
+    let mut estimates = estimates.to_vec();
+    estimates.sort_by_key(|estimate| Case::ALL.iter().position(|case| case.name() == estimate.case.name()));
+    for estimate in &estimates {
         match reason_against(estimate, limits) {
             Some(reason) => drop(left_out.insert(estimate.case.name(), reason)),
             None => chosen.push(*estimate),

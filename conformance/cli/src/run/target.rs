@@ -50,17 +50,43 @@ impl Target {
         if !SCHEMES.contains(&self.parsed.scheme()) {
             return None;
         }
-        let (before, options) = self.url.split_once('?').unwrap_or((&self.url, ""));
-        // An option that is named with escapes stays, and is then given twice, which opening refuses.
-        let others = options.split('&').filter(|option| !option.is_empty() && !option.starts_with("namespace="));
-        let options: Vec<&str> = others.collect();
-        let namespace = format!("namespace={namespace}");
-        let options = [&*options.join("&"), &namespace]
-            .iter()
-            .filter(|text| !text.is_empty())
-            .copied()
-            .fold(String::new(), |all, text| if all.is_empty() { text.to_owned() } else { format!("{all}&{text}") });
-        Self::parse(&format!("{before}?{options}")).ok()
+        self.with_option("namespace", namespace).ok()
+    }
+
+    pub(crate) fn scheme(&self) -> &str {
+        self.parsed.scheme()
+    }
+
+    /// As it was given: not to be shown.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The value of an option.
+    pub(crate) fn option(&self, name: &str) -> Option<String> {
+        self.parsed.clone().take_option(name)
+    }
+
+    /// The same with an option in the place of the one of this name.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when that is no store URL any more.
+    pub(crate) fn with_option(&self, name: &str, value: &str) -> Result<Self> {
+        let without = self.without_option(name)?;
+        let separator = if without.url.contains('?') { '&' } else { '?' };
+        Self::parse(&format!("{}{separator}{name}={value}", without.url))
+    }
+
+    /// The same without an option. One whose name is written with escapes stays.
+    ///
+    /// # Errors
+    /// As [`with_option`](Self::with_option).
+    pub(crate) fn without_option(&self, name: &str) -> Result<Self> {
+        let Some((before, options)) = self.url.split_once('?') else { return Ok(self.clone()) };
+        let is_other = |option: &&str| option.split_once('=').is_none_or(|(own, _)| own != name);
+        let others: Vec<&str> = options.split('&').filter(is_other).collect();
+        let options = others.join("&");
+        Self::parse(&if options.is_empty() { before.to_owned() } else { format!("{before}?{options}") })
     }
 
     /// Whether the system itself spells JSON anew.
