@@ -30,9 +30,8 @@ impl Meter {
         })
     }
 
-    /// With so many requests, of which some are kept for what removes what was written.
-    pub(crate) fn set_budget(&self, requests: u64, kept: u64) {
-        self.budget.store(requests.saturating_sub(kept.min(requests / 10)), Ordering::Relaxed);
+    pub(crate) fn set_budget(&self, requests: u64) {
+        self.budget.store(requests, Ordering::Relaxed);
     }
 
     pub(crate) fn spent(&self) -> u64 {
@@ -57,7 +56,7 @@ impl Meter {
         }
     }
 
-    /// Ends when the budget is used up, but for what removes what was written.
+    /// Ends when the budget is used up.
     pub(crate) async fn exhausted(&self) {
         self.over.notified().await;
     }
@@ -122,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_is_as_many_requests_as_the_system_makes_of_it() {
         let meter = Meter::new();
-        meter.set_budget(5, 100);
+        meter.set_budget(5);
         let capabilities = Capabilities::new("example").with_bulk_items(2, 10);
         let watch = Watch::new(&meter, None, &capabilities);
         let store = MemoryStore::default().layer(&Intercepted::new(watch)).into_store();

@@ -120,22 +120,23 @@ async fn prepare(arguments: &RunArguments) -> Result<Prepared, Refused> {
         has_namespaces: live.has_namespaces(),
     };
     let estimates = rehearsal::rehearse(&original, filter.chosen()).await;
+    // A list and a delete for each case that runs when the budget is used up.
+    let at_once = plan::WAITING_MAX + arguments.concurrency.get();
+    let kept = budget.map_or(0, |budget| u64::try_from(at_once * 2).unwrap_or(u64::MAX).min(budget / 10));
+    if let Some(budget) = budget {
+        meter.set_budget(budget - kept);
+    }
     let limits = Limits {
         profile: arguments.profile,
         filter,
         requests: budget,
-        spent: meter.spent(),
+        spent: meter.spent() + kept,
         time: arguments.budget_seconds.map(|seconds| Duration::from_secs(seconds.get())),
         rate,
         latency,
         concurrency: arguments.concurrency.get(),
     };
     let plan = plan::plan(&estimates, &limits);
-    if let Some(budget) = budget {
-        // A list and a delete for each case that runs.
-        let at_once = plan.waiting_at_once + arguments.concurrency.get();
-        meter.set_budget(budget, u64::try_from(at_once * 2).unwrap_or(u64::MAX));
-    }
     let estimate = format!(
         "{} of {} cases on {shown}, below the prefix {}: at least {} requests, about {}",
         plan.waiting.len() + plan.others.len(),

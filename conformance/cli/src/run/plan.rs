@@ -17,7 +17,7 @@ pub(crate) const QUICK_WAITS: Duration = Duration::from_secs(5);
 pub(crate) const QUICK_REQUESTS: u64 = 250;
 
 /// How many cases that wait run side by side, where each has connections of its own.
-const WAITING_MAX: usize = 16;
+pub(crate) const WAITING_MAX: usize = 16;
 
 /// What a run keeps to.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Limits {
     pub(crate) profile: Profile,
     pub(crate) filter: Filter,
     pub(crate) requests: Option<u64>,
-    /// How many of them are spent already.
+    /// How many of them are spent already, or kept for later.
     pub(crate) spent: u64,
     pub(crate) time: Option<Duration>,
     pub(crate) rate: Option<RequestRate>,

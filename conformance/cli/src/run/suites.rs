@@ -27,13 +27,15 @@ impl Suites<'_> {
     pub(crate) async fn run(&self, harness: &dyn Harness) -> Report {
         let plan = self.plan;
         let left_out = Case::ALL.iter().filter(|case| plan.left_out.contains_key(case.name()));
-        let left_out: Vec<&'static Case> = left_out.collect();
         let waiting = self.suite(&plan.waiting, plan.waiting_at_once);
         let others = self.suite(&plan.others, self.concurrency);
         let others = if self.is_probed { others.with_probe() } else { others };
         let (waiting, mut report) = join(waiting.run(harness), others.run(harness)).await;
         absorb(&mut report, waiting);
-        absorb(&mut report, self.suite(&left_out, 1).run(harness).await);
+        // Also of a run that was stopped it is known why they were left out.
+        let left_out = Suite::new().with_cases(left_out).with_admission(|case| plan.left_out.get(case.name()).cloned());
+        let left_out = left_out.with_observer(|event| self.display.observe(event));
+        absorb(&mut report, left_out.run(harness).await);
         report
     }
 
@@ -41,7 +43,6 @@ impl Suites<'_> {
         Suite::new()
             .with_cases(cases.iter().copied())
             .with_concurrency(at_once)
-            .with_admission(|case| self.plan.left_out.get(case.name()).cloned())
             .with_observer(|event| self.display.observe(event))
             .stop_when(self.stop.stopped())
     }
