@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use kv_api::{Escaped, Timer};
+use kv_api::Timer;
 use kv_conformance::{CaseReport, Event};
 use parking_lot::Mutex;
 
@@ -130,7 +130,8 @@ impl Display {
         if let Event::Ended(CaseReport { name, outcome, .. }) = event
             && !outcome.is_ok()
         {
-            self.bar.suspend(|| tell!("{name}: {}", Escaped(&outcome.to_string())));
+            // Why is in the report.
+            self.bar.suspend(|| tell!("{}: {name}", outcome.label()));
         }
     }
 

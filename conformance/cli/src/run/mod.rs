@@ -137,15 +137,10 @@ async fn prepare(arguments: &RunArguments) -> Result<Prepared, Refused> {
         concurrency: arguments.concurrency.get(),
     };
     let plan = plan::plan(&estimates, &limits);
-    let estimate = format!(
-        "{} of {} cases on {shown}, below the prefix {}: at least {} requests, about {}",
-        plan.waiting.len() + plan.others.len(),
-        Case::ALL.len(),
-        Escaped(live.prefixes().root()),
-        grouped(plan.requests),
-        approximate(plan.time),
-    );
-    tell!("{estimate}");
+    tell!("{shown}, below the prefix {}", Escaped(live.prefixes().root()));
+    let cases = plan.waiting.len() + plan.others.len();
+    let (requests, time) = (grouped(plan.requests), approximate(plan.time));
+    tell!("{cases} of {} cases: at least {requests} requests, about {time}", Case::ALL.len());
     if is_asked && !arguments.yes {
         confirm::confirm().await?;
     }
