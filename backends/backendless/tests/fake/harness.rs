@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kv_api::{Error, ErrorKind, ManualClock, Result, Store, Timestamp, async_trait};
 use kv_backendless::{BackendlessConfig, BackendlessStore, RemoteSettings, SecretString};
-use kv_conformance::{Fault, Faults, Fixture, Harness, Means, logs};
+use kv_conformance::{Fixture, Harness, Means, logs};
 use kv_fakes::backendless::{Fake, Switches};
 use kv_fakes::{FakeServer, ServerOptions};
 use kv_testkit::{RemoteSystem, http_client};
@@ -105,22 +105,6 @@ pub(crate) fn open(config: BackendlessConfig) -> Store {
     Store::new(BackendlessStore::open(config).unwrap())
 }
 
-/// A server that listens refuses no connection, and an answer without a body cannot be cut or garbled: those faults
-/// have tests of their own.
-impl Faults for System {
-    fn offers(&self, fault: Fault) -> bool {
-        !matches!(fault, Fault::Refused | Fault::AnswerTruncated | Fault::AnswerGarbled) && self.server.offers(fault)
-    }
-
-    fn inject(&self, fault: Fault, count: u32) {
-        Faults::inject(&self.server, fault, count);
-    }
-
-    fn inject_into_writes(&self, fault: Fault, count: u32) {
-        Faults::inject_into_writes(&self.server, fault, count);
-    }
-}
-
 /// One way to set up the store, on one way the system may behave.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
@@ -160,7 +144,7 @@ impl Harness for Setup {
             .with_time(system.clocks())
             .with_client_clock(system.client_clock.clone())
             .with_json_rewritten()
-            .with_faults(system.clone())
+            .with_faults(system.server.clone())
             .with_secret(API_KEY, || logs::seen(API_KEY))
             .with_requests(move || counting.server.requests())
             .with_reopen(move || std::future::ready(Ok(again(HIVES[0]))))
