@@ -160,8 +160,8 @@ impl Fake {
     /// expires.
     ///
     /// # Errors
-    /// `InvalidInput` for a rate limit, which the system has not, and for an observer of HTTP exchanges, of which there
-    /// are none; else what listening on the port ran into.
+    /// `InvalidInput` for a rate limit, which the system has not, for an observer of HTTP exchanges, of which there are
+    /// none, and for another engine of HTTP than the default; else what listening on the port ran into.
     #[allow(clippy::unused_async, reason = "as the other fakes are served")]
     pub async fn serve(self, options: ServerOptions) -> io::Result<Server> {
         let Self { max_message_bytes, spread, ping_after, seed, crashes_on_early_close, observer } = self;

@@ -109,6 +109,9 @@ impl ServerOptions {
         match self {
             Self { rate_limit: Some(_), .. } => refuse("the system limits no rate"),
             Self { observer: Some(_), .. } => refuse("the system has no HTTP exchanges to be observed"),
+            Self { engine: Engine::Hyper, .. } => {
+                refuse("the system has a server of its own, which is no engine of HTTP")
+            }
             Self { port, latency, .. } => Ok((port, latency)),
         }
     }

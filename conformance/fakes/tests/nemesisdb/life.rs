@@ -118,7 +118,9 @@ async fn it_crashes_as_the_real_one_if_told_to() {
 #[tokio::test]
 async fn options_that_it_cannot_heed_are_refused() {
     let limit = kv_fakes::RateLimit { requests: 1, window: Duration::from_secs(1) };
-    for options in [ServerOptions::new().with_rate_limit(limit), ServerOptions::new().with_observer(|_| {})] {
+    let options = ServerOptions::new;
+    let hyper = options().with_engine(kv_fakes::Engine::Hyper);
+    for options in [options().with_rate_limit(limit), options().with_observer(|_| {}), hyper] {
         let refused = Fake::new().serve(options).await.unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
     }
