@@ -41,18 +41,23 @@ pub struct StoreLink {
 
 impl StoreLink {
     /// Opens a link to the server of this URL. Options about TLS are the link's from there on: `tls_ca`, `sslmode` and
-    /// `sslrootcert`; with `sslmode=require` the certificate is looked at too.
+    /// `sslrootcert`; with `sslmode=require` the certificate is looked at too, and with `prefer`, which is the default,
+    /// nothing is encrypted.
     ///
     /// # Errors
     /// The URL has another scheme, names no host that can be found, or has an option that cannot be kept to: a client's
-    /// certificate. A file with certificates that cannot be read, or as [`Link::open_to`]. No error shows the URL.
+    /// certificate, another `sslmode`, or `tls_ca` without TLS. A file with certificates that cannot be read, or as
+    /// [`Link::open_to`]. No error shows the URL.
     pub async fn open(url: &str) -> io::Result<Self> {
         let parsed = url.parse::<StoreUrl>().map_err(|_| invalid("not a store URL"))?;
         let mut parts = Parts::of(url);
         match parsed.scheme() {
             "redis" | "rediss" => {
-                let target = Target::of_url(url, Protocol::Resp).await?;
-                let target = with_authority(target, parts.take("tls_ca"))?;
+                let authority = parts.take("tls_ca");
+                if authority.is_some() && parsed.scheme() == "redis" {
+                    return Err(invalid("a file of certificates is for TLS: write rediss://"));
+                }
+                let target = with_authority(Target::of_url(url, Protocol::Resp).await?, authority)?;
                 Self::before(target, parts, is_not_of_pages)
             }
             "postgres" | "postgresql" => {
@@ -60,11 +65,15 @@ impl StoreLink {
                     return Err(invalid("a client's certificate does not go through a link"));
                 }
                 let mut target = Target::of_url(url, Protocol::Postgres).await?;
-                let (mode, authority) = (parts.take("sslmode").unwrap_or_default(), parts.take("sslrootcert"));
-                if matches!(&*mode, "require" | "verify-ca" | "verify-full") {
-                    let named = parsed.authority().ok().flatten();
-                    let host = named.as_ref().map_or("", |authority| authority.host());
-                    target = with_authority(target.with_tls(host)?, authority)?;
+                let (mode, authority) = (parts.take("sslmode"), parts.take("sslrootcert"));
+                match mode.as_deref() {
+                    None | Some("disable" | "prefer") => {}
+                    Some("require" | "verify-ca" | "verify-full") => {
+                        let named = parsed.authority().ok().flatten();
+                        let host = named.as_ref().map_or("", |authority| authority.host());
+                        target = with_authority(target.with_tls(host)?, authority)?;
+                    }
+                    Some(_) => return Err(invalid("sslmode is disable, prefer, require, verify-ca or verify-full")),
                 }
                 Self::before(target, parts, |_| true)
             }
@@ -172,8 +181,11 @@ fn writes_to_backendless(request: &Request<'_>) -> bool {
 
 /// All calls are POST to one path, and the body names the method.
 fn writes_to_puter(request: &Request<'_>) -> bool {
-    let reads: [&[u8]; 2] = [b"\"method\":\"get\"", b"\"method\":\"list\""];
-    !reads.iter().any(|read| request.body.windows(read.len()).any(|part| part == *read))
+    const NAME: &[u8] = b"\"method\":\"";
+    // The first one is that of the call; any other stands in a value.
+    let at = request.body.windows(NAME.len()).position(|part| part == NAME);
+    let method = at.map_or(&[][..], |at| &request.body[at + NAME.len()..]);
+    !(method.starts_with(b"get\"") || method.starts_with(b"list\""))
 }
 
 fn writes_to_nemesisdb(message: &Request<'_>) -> bool {
@@ -295,7 +307,9 @@ mod tests {
             "redis:hush",
             "postgres://u:hush@/db",
             "postgres://u:hush@127.0.0.1/db?sslcert=hush",
+            "postgres://u:hush@127.0.0.1/db?sslmode=verify_full",
             "rediss://:hush@127.0.0.1/?tls_ca=/no/such/file",
+            "redis://:hush@127.0.0.1/?tls_ca=/dev/null",
             "puter:///hush?base_url=http://127.0.0.1:7&connect=hush",
             "backendless:///hush",
             "hush",
@@ -314,6 +328,8 @@ mod tests {
         assert!(writes_to_backendless(&request("PUT", "/hive/h/key-value", b"{}")));
         assert!(!writes_to_puter(&request("POST", "/drivers/call", b"{\"interface\":\"i\",\"method\":\"get\"}")));
         assert!(writes_to_puter(&request("POST", "/drivers/call", b"{\"interface\":\"i\",\"method\":\"set\"}")));
+        let value = br#"{"interface":"i","method":"set","args":{"key":"k","value":{"method":"get"}}}"#;
+        assert!(writes_to_puter(&request("POST", "/drivers/call", value)));
         assert!(!writes_to_nemesisdb(&request("", "", b"{\"GET\":[]}")));
         assert!(writes_to_nemesisdb(&request("", "", b"{\"SET\":{}}")));
     }
