@@ -1,5 +1,6 @@
 //! A connection that speaks HTTP/1.1: what becomes of each request and of each answer.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -64,6 +65,8 @@ struct Due {
     is_head: bool,
     is_upgrade: bool,
     expects: bool,
+    /// Nothing follows its answer.
+    closes: bool,
     /// All of the request has come.
     has_come: bool,
 }
@@ -101,7 +104,8 @@ pub(crate) struct Http {
     is_tunnel: bool,
     /// Ends once what is due has been answered.
     ends: bool,
-    /// The client waits for a word before it sends the rest of a request that ends the connection.
+    /// The rest of the request that ends the connection is not waited for: it has been answered, or the client waits
+    /// for a word before it sends it.
     ends_now: bool,
 }
 
@@ -223,7 +227,7 @@ impl Http {
 
     /// What becomes of the request whose head has come, and so much of its body.
     fn decide(&mut self, head: RequestHead, body: &[u8], shared: &Shared) {
-        let RequestHead { method, path, body: rest, expects, is_upgrade } = head;
+        let RequestHead { method, path, body: rest, expects, is_upgrade, closes } = head;
         let is_write = self.target.is_write(&Request { method: &method, path: &path, body });
         let is_set_up = self.is_set_up || is_upgrade;
         self.fate = Fate::Pass;
@@ -237,7 +241,8 @@ impl Http {
                 may_meet = true;
             }
         }
-        self.ends |= self.fate.ends_the_connection();
+        // The server gets nothing of what the link answers, so the link does what the client asks of it.
+        self.ends |= self.fate.ends_the_connection() || (closes && self.fate == Fate::Answered);
         if expects && !self.fate.reaches_the_server() {
             (self.ends, self.ends_now) = (true, true);
         }
@@ -249,6 +254,7 @@ impl Http {
                 is_head: method == "HEAD",
                 is_upgrade,
                 expects,
+                closes: self.ends_now || (closes && self.fate == Fate::Answered),
                 has_come: self.ends_now,
             });
         }
@@ -312,6 +318,7 @@ impl Http {
             return Ok(());
         }
         if let Some(due) = self.due.front_mut() {
+            due.closes |= head.closes;
             let can_be_garbled = !due.is_head && (head.is_json || (!head.has_type && !has_body(&head.body)));
             let garbled = |deed: &Deed| matches!(deed, Deed::Fault(Fault::AnswerGarbled));
             if due.may_meet && can_be_garbled && shared.order(due.is_write, garbled).is_some() {
@@ -344,8 +351,10 @@ impl Http {
             return;
         };
         let due = self.due.pop_front();
-        let is_head = due.as_ref().is_some_and(|due| due.is_head);
-        match due.map_or(Fate::Pass, |due| due.fate) {
+        let (is_head, closes) = due.as_ref().map_or((false, false), |due| (due.is_head, due.closes));
+        let fate = due.map_or(Fate::Pass, |due| due.fate);
+        self.ends_now |= fate.ends_the_connection();
+        match fate {
             Fate::Pass | Fate::Answered | Fate::RequestLost => down.release(),
             Fate::AnswerLost => down.discard_after(0),
             // Half of the body, where a client sees that the rest is missing, else half of the head.
@@ -354,8 +363,11 @@ impl Http {
                 let kept = if body.has_an_end() && held > head { head + (held - head) / 2 } else { head / 2 };
                 down.discard_after(kept);
             }
-            Fate::Garbled => down.replace(&answer("200 OK", "application/json", GARBLED, is_head)),
-            Fate::Failed => down.replace(&answer("500 Internal Server Error", "text/plain", FAILED, is_head)),
+            Fate::Garbled => down.replace(&last_if(closes, &answer("200 OK", "application/json", GARBLED, is_head))),
+            Fate::Failed => {
+                let failed = answer("500 Internal Server Error", "text/plain", FAILED, is_head);
+                down.replace(&last_if(closes, &failed));
+            }
         }
     }
 }
@@ -371,8 +383,9 @@ impl Dialect for Http {
             let at_border = matches!(&self.answer, Answer::Head(end) if end.at_border()) && down.held().is_empty();
             let is_answered = self.due.front().is_some_and(|due| due.fate == Fate::Answered && due.has_come);
             if at_border && is_answered && down.has_room() {
-                let to_head = self.due.pop_front().is_some_and(|due| due.is_head);
-                down.replace(if to_head { head_of(&self.text) } else { &self.text });
+                let due = self.due.pop_front();
+                let (is_head, closes) = due.map_or((false, false), |due| (due.is_head, due.closes));
+                down.replace(&last_if(closes, if is_head { head_of(&self.text) } else { &self.text }));
                 continue;
             }
             // What it opens is not for HTTP to read.
@@ -434,6 +447,14 @@ const fn has_body(body: &Body) -> bool {
 fn head_of(answer: &[u8]) -> &[u8] {
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     end.map_or(answer, |end| &answer[..end + 4])
+}
+
+/// An answer that says that the connection ends after it, where it does.
+fn last_if(closes: bool, answer: &[u8]) -> Cow<'_, [u8]> {
+    match answer.windows(2).position(|bytes| bytes == b"\r\n") {
+        Some(end) if closes => Cow::Owned([&answer[..end], b"\r\nConnection: close", &answer[end..]].concat()),
+        _ => Cow::Borrowed(answer),
+    }
 }
 
 /// An answer of the link's own.

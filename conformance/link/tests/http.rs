@@ -297,9 +297,9 @@ async fn every_form_of_an_answer_meets_its_fault() {
             // The next request finds where the answer to the one before has ended. A server that ends with its answer
             // has none to it.
             let body = if name.starts_with("HEAD") { "" } else { "Internal Server Error\n" };
-            let next = if name == "GET /end" { "" } else { whole };
+            let (next, last) = if name == "GET /end" { ("", "Connection: close\r\n") } else { (whole, "") };
             let failed = format!(
-                "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nContent-Length: 22\r\n\r\n\
+                "HTTP/1.1 500 Internal Server Error\r\n{last}Content-Type: text/plain\r\nContent-Length: 22\r\n\r\n\
                  {body}{next}"
             );
             let two = format!("{request}{request}");
@@ -464,4 +464,43 @@ async fn a_side_that_reads_slowly_holds_the_other_up() {
         assert!(ahead <= AHEAD_MAX, "{ahead} bytes were taken that nobody read");
     }
     writing.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_for_the_end_gets_it_from_the_link_too() {
+    let (server, seen) = scripted(script_of_answers).await;
+    let link = Link::open(server, Protocol::Http).unwrap();
+    for request in [
+        "GET /length HTTP/1.1\r\nConnection: keep-alive, Close\r\n\r\n",
+        "POST /post HTTP/1.1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
+        "GET /length HTTP/1.0\r\n\r\n",
+    ] {
+        link.answer_with("503", 1);
+        let answer = exchange(&link, request.as_bytes(), 100, usize::MAX).await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_in_the_place_of_a_last_answer_says_that_it_is_the_last() {
+    let (server, _) =
+        scripted(|_| Script::last("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab")).await;
+    let link = Link::open(server, Protocol::Http).unwrap();
+    link.inject(Fault::FailureReported, 1);
+    let answer = exchange(&link, head("GET /").as_bytes(), 100, usize::MAX).await;
+    assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("\r\nConnection: close\r\n"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_comes_before_the_body_is_lost_at_once() {
+    let (server, _) = scripted(script_of_answers).await;
+    let link = Link::open(server, Protocol::Http).unwrap();
+    for fault in [Fault::AnswerLost, Fault::AnswerTruncated] {
+        link.inject(fault, 1);
+        // The rest of the body is never sent.
+        let request = "POST /post HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc";
+        let answer = exchange(&link, request.as_bytes(), 100, usize::MAX).await;
+        assert!(answer.len() < ANSWERS[7].1.len(), "{answer}");
+    }
 }

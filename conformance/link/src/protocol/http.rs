@@ -51,6 +51,8 @@ pub(crate) struct RequestHead {
     /// The client waits for 100 before it sends the body.
     pub(crate) expects: bool,
     pub(crate) is_upgrade: bool,
+    /// The connection is to end after the answer.
+    pub(crate) closes: bool,
 }
 
 impl RequestHead {
@@ -72,6 +74,7 @@ impl RequestHead {
             body,
             expects,
             is_upgrade: headers_named(request.headers, "upgrade").next().is_some(),
+            closes: closes(request.version, request.headers),
         })
     }
 }
@@ -108,6 +111,8 @@ pub(crate) struct AnswerHead {
     pub(crate) body: Body,
     pub(crate) is_json: bool,
     pub(crate) has_type: bool,
+    /// The connection ends after it.
+    pub(crate) closes: bool,
 }
 
 impl AnswerHead {
@@ -134,6 +139,7 @@ impl AnswerHead {
         let essence = content_type.as_deref().and_then(|value| value.split(';').next()).unwrap_or_default().trim();
         Ok(Self {
             status,
+            closes: closes(answer.version, answer.headers) || matches!(body, Body::UntilTheEnd),
             body,
             is_json: essence == "application/json" || essence.ends_with("+json"),
             has_type: content_type.is_some(),
@@ -143,6 +149,13 @@ impl AnswerHead {
 
 fn headers_named<'a>(headers: &'a [Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.trim_ascii())
+}
+
+/// Whether the one whose head has these headers ends the connection after this exchange.
+fn closes(version: Option<u8>, headers: &[Header<'_>]) -> bool {
+    let mut options = headers_named(headers, "connection").flat_map(|value| value.split(|byte| *byte == b','));
+    let mut has = |name: &[u8]| options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name));
+    if version == Some(0) { !has(b"keep-alive") } else { has(b"close") }
 }
 
 /// How the end of a body is known.
