@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     server_has_ended: bool,
     has_told_the_end: bool,
     server_was_sent_the_end: bool,
+    /// The server has hung up. It may have answered before.
+    server_takes_nothing: bool,
     ends_when_idle: bool,
     is_stalled: bool,
     waker: Option<Waker>,
@@ -56,6 +58,7 @@ impl Connection {
             server_has_ended: false,
             has_told_the_end: false,
             server_was_sent_the_end: false,
+            server_takes_nothing: false,
             ends_when_idle: false,
             is_stalled,
             waker: None,
@@ -99,6 +102,17 @@ impl Connection {
         (self.server, self.spared) = (None, None);
         self.phase = Phase::Gone;
         self.wake();
+    }
+
+    /// Closes what has been waited for long enough. What the client was sent and has not read it can read still, unless
+    /// it was ordered that its next write fails.
+    pub(crate) fn give_up(&mut self) {
+        if self.ends_when_idle {
+            self.reset();
+        } else {
+            self.client = None;
+            self.phase = Phase::Gone;
+        }
     }
 
     /// The server that is still to be listened to.
@@ -163,16 +177,25 @@ impl Connection {
             moved = true;
         }
         self.dialect.take_requests(&mut self.up, shared).map_err(malformed)?;
-        while !self.up.is_flushed() {
+        while !self.up.is_flushed() && !self.server_takes_nothing {
             let Poll::Ready(count) = self.up.poll_send(cx, server) else { break };
-            count?;
+            self.server_takes_nothing = count.is_err();
             moved = true;
         }
         // What is encrypted is written in its own time.
-        if let Poll::Ready(flushed) = Pin::new(&mut *server).poll_flush(cx) {
-            flushed?;
+        if !self.server_takes_nothing
+            && let Poll::Ready(Err(_)) = Pin::new(&mut *server).poll_flush(cx)
+        {
+            self.server_takes_nothing = true;
         }
-        if self.client_has_ended && self.up.is_flushed() && !self.server_was_sent_the_end {
+        if self.server_takes_nothing {
+            self.up.drop_ready();
+        } else if self.client_has_ended
+            && self.up.is_flushed()
+            // Some of it may wait for an answer to what is before it.
+            && self.up.is_seen()
+            && !self.server_was_sent_the_end
+        {
             self.server_was_sent_the_end = true;
             let _ = Pin::new(&mut *server).poll_shutdown(cx);
         }

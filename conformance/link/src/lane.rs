@@ -81,6 +81,11 @@ impl Lane {
         }
     }
 
+    /// Drops what was decided to pass on and has not been written.
+    pub(crate) const fn drop_ready(&mut self) {
+        self.sent = self.ready;
+    }
+
     /// Writes `text` in the place of what is held.
     pub(crate) fn replace(&mut self, text: &[u8]) {
         self.put(text);

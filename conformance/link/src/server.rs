@@ -233,7 +233,7 @@ async fn carry(connection: &RefCell<Connection>, server: &Connector, shared: &Sh
     poll_fn(|cx| connection.borrow_mut().poll_flow(cx, shared)).await;
     let ending = poll_fn(|cx| connection.borrow_mut().poll_end(cx));
     if tokio::time::timeout(LINGER, ending).await.is_err() {
-        connection.borrow_mut().reset();
+        connection.borrow_mut().give_up();
     }
 }
 

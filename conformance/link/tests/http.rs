@@ -504,3 +504,67 @@ async fn an_answer_that_comes_before_the_body_is_lost_at_once() {
         assert!(answer.len() < ANSWERS[7].1.len(), "{answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_said_before_it_hung_up_arrives() {
+    const ANSWER: &str = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let link = Link::open(listener.local_addr().unwrap(), Protocol::Http).unwrap();
+    let mut client = TcpStream::connect(link.address()).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n";
+    client.write_all(format!("{head}abc").as_bytes()).await.unwrap();
+    let (mut server, _) = in_time(listener.accept()).await.unwrap();
+    in_time(server.read_exact(&mut vec![0; head.len()])).await.unwrap();
+    link.stall(true);
+    client.write_all(b"more").await.unwrap();
+    server.write_all(ANSWER.as_bytes()).await.unwrap();
+    // With something unread it resets the connection.
+    drop(server);
+    link.stall(false);
+    let mut answer = Vec::new();
+    in_time(client.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap(), ANSWER);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_client_comes_after_all_that_it_has_sent() {
+    let (server, seen) = scripted(|_| Script::answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).await;
+    let link = Link::open(server, Protocol::Http).unwrap();
+    let mut client = TcpStream::connect(link.address()).await.unwrap();
+    link.stall(true);
+    // What follows an upgrade waits for the answer to it.
+    let upgrade = "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    client.write_all(format!("{upgrade}{}", head("GET /next")).as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    link.stall(false);
+    let mut answers = Vec::new();
+    in_time(client.read_to_end(&mut answers)).await.unwrap();
+    assert_eq!(String::from_utf8(answers).unwrap().matches("HTTP/1.1 200 OK").count(), 2);
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_slow_to_read_gets_all_of_the_last_answer() {
+    const LENGTH: usize = 256 << 10;
+    let (server, _) = scripted(|head| {
+        let body = if head.starts_with("GET /large") { "x".repeat(LENGTH) } else { String::new() };
+        Script::last(&format!("HTTP/1.1 200 OK\r\n\r\n{body}"))
+    })
+    .await;
+    let link = Link::open(server, Protocol::Http).unwrap();
+    let mut slow = TcpStream::connect(link.address()).await.unwrap();
+    slow.write_all(head("GET /large").as_bytes()).await.unwrap();
+    // Until another that has ended as well is waited for no longer.
+    let mut other = TcpStream::connect(link.address()).await.unwrap();
+    other.write_all(head("GET /small").as_bytes()).await.unwrap();
+    in_time(other.read_to_end(&mut Vec::new())).await.unwrap();
+    let given_up = async {
+        while other.write_all(b"x").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(given_up).await;
+    let mut answer = Vec::new();
+    in_time(slow.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer.len(), LENGTH + "HTTP/1.1 200 OK\r\n\r\n".len());
+}
