@@ -75,7 +75,8 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 ///
 /// - `Refused`: the port is closed, so that the operating system refuses to connect, until the next order. A refused
 ///   attempt cannot be seen and so is not counted: every number above zero means "until then". Connections there are
-///   end as soon as nothing is under way on them. Those that are idle have been sent the end when the order returns,
+///   end as soon as nothing is under way on them; with WebSocket, as soon as the last message was the server's, since
+///   nothing says how many answers are due. Those that are idle have been sent the end when the order returns,
 ///   and their clients have had time to take note: a tenth of a second, with HTTP and WebSocket one second. Where one
 ///   has not, its next write fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe). To take note, the client's runtime
 ///   needs a thread that is not waiting for the order. [`reset_next`](Self::reset_next) counts attempts.
@@ -84,7 +85,7 @@ const ORDER_MAX: Duration = Duration::from_secs(10);
 /// - `Throttled`, only PostgreSQL and HTTP: the server carries out nothing. PostgreSQL answers SQLSTATE 53300
 ///   (`too_many_connections`), HTTP 429 with `Retry-After: 0` and no word of the system's own.
 /// - `RequestLost`: nothing of the request is carried out, and the connection ends once what was sent before it has
-///   been answered.
+///   been answered; with WebSocket at once.
 /// - `AnswerLost`: the connection ends once the server has answered all of it. With WebSocket nothing says which
 ///   message answers which: it ends once the server had the message and has sent a next one, whatever that answers.
 /// - `AnswerTruncated`: the same, and half of the answer arrives; of several in a pipeline, half of the first; of one
