@@ -40,6 +40,7 @@ pub(crate) const COUNTER_CASES: &[&str] = &[
     "cnt_1_a_dropped_increment_leaves_the_counter_in_range",
     "cnt_1_a_json_integer_is_a_counter",
     "cnt_1_concurrent_increments_add_up",
+    "cnt_1_histories_of_counters_are_linearizable",
     "cnt_1_increment_answers_the_new_value",
     "cnt_1_increment_keeps_the_expiry",
     "cnt_1_only_a_json_integer_can_be_counted_in",
