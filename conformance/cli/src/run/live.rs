@@ -157,13 +157,13 @@ impl Live {
         let store = handles.open().await?;
         let mut fixture = Fixture::new(store).with_time(RealTime { granularity: self.granularity });
         if let Some(linked) = &linked {
-            let counting = linked.link.clone();
-            fixture = fixture.with_requests(move || counting.requests()).with_faults(linked.faults());
+            let counting = linked.link.link().clone();
+            fixture = fixture.with_requests(move || counting.requests()).with_faults(linked.link.clone());
         }
         let (traces, meter) = (Arc::clone(&self.traces), Arc::clone(&self.meter));
         fixture = fixture.with_teardown(move || async move {
             if let Some(linked) = linked {
-                meter.count(linked.link.requests());
+                meter.count(linked.link.link().requests());
             }
             // What could not be removed is tried again at the end of the run, and said there.
             traces.end(&trace).await;

@@ -53,18 +53,9 @@ impl Target {
         self.with_option("namespace", namespace).ok()
     }
 
-    pub(crate) fn scheme(&self) -> &str {
-        self.parsed.scheme()
-    }
-
     /// As it was given: not to be shown.
     pub(crate) fn url(&self) -> &str {
         &self.url
-    }
-
-    /// The value of an option.
-    pub(crate) fn option(&self, name: &str) -> Option<String> {
-        self.parsed.clone().take_option(name)
     }
 
     /// The same with an option in the place of the one of this name.
