@@ -9,7 +9,7 @@ use kv_api::{
 use serde_json::json;
 
 use super::sample_limit::{LARGEST_ITEM, LARGEST_REFUSED_ITEM};
-use crate::context::{Context, support, value_of};
+use crate::context::{Context, collected, support, value_of};
 use crate::outcome::{CaseResult, Stop, not_applicable, not_exercised};
 
 /// A case for each feature: declared it does not fail, undeclared it is refused and changes nothing.
@@ -166,7 +166,7 @@ pub(crate) async fn cap_3_nothing_is_told_that_is_not_declared(cx: &Context<'_>)
         ensure_eq!(entry.metadata(), None, "metadata, which is declared absent");
     }
     if capabilities.list != Support::None {
-        for item in cx.store().list().await?.items {
+        for item in collected(cx.store().list().stream()).await? {
             ensure!(
                 capabilities.list_metadata || item.metadata == ListedMetadata::NotReported,
                 "listed metadata, declared absent"

@@ -123,12 +123,19 @@ pub(crate) async fn cnt_1_only_a_json_integer_can_be_counted_in(cx: &Context<'_>
     Ok(())
 }
 
-/// CNT-1: a result outside the declared range is an error and no change; the ends of the range can be reached.
+/// CNT-1: a result outside the range is an error and no change; the ends of the range can be reached. So it is with the
+/// range that is reported, and with a narrower one of a restricted handle.
 pub(crate) async fn cnt_1_the_range_is_kept(cx: &Context<'_>) -> CaseResult {
     let store = cx.with(Feature::Counters).await?;
     let (min, max) = (cx.capabilities().counter_min, cx.capabilities().counter_max);
-    let reason = Reason::CounterRange { min, max };
-    for (name, end, outwards) in [("max", max, 1), ("min", min, -1)] {
+    let (least, most) = (min.max(-1000), max.min(1000));
+    let narrow = cx.capabilities().clone().with_counters(cx.capabilities().counters, least, most);
+    let narrow = store.restricted_to([&narrow]);
+    for (store, name, end, outwards) in
+        [(store, "max", max, 1), (store, "min", min, -1), (&narrow, "most", most, 1), (&narrow, "least", least, -1)]
+    {
+        let (min, max) = (store.capabilities().counter_min, store.capabilities().counter_max);
+        let reason = Reason::CounterRange { min, max };
         let key = cx.key(name);
         ensure_eq!(store.increment(&key, end).await?, end, "increment to the end of the range");
         for by in [outwards, outwards * 1000, if outwards > 0 { i64::MAX } else { i64::MIN }] {

@@ -1,12 +1,13 @@
 //! The calls of the backend, each made of requests.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join_all;
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind,
     Expire, Expiry, ExpiryClock, Fields, GetAndDelete, Increment, ListItem, ListPage, Method, Methods, RawPage, Read,
-    ReadMany, Reason, Result, SetOutcome, SetStatus, Touch, Value, ValueKind, Write, WriteMany, async_trait,
+    ReadMany, Reason, Result, SetOutcome, SetStatus, Support, Touch, Value, ValueKind, Write, WriteMany, async_trait,
 };
 use kv_conformance::Fault;
 use tokio::task::yield_now;
@@ -67,10 +68,16 @@ impl Reference {
     }
 }
 
+static WITHOUT_ZERO: Capabilities = EVERYTHING.with_counters(Support::Native, 1, 1000);
+
 #[async_trait]
 impl Backend for Reference {
     fn capabilities(&self) -> &Capabilities {
-        if self.has(Bug::ClaimsItsOwnClock) { &WITH_ITS_OWN_CLOCK } else { self.reported }
+        match self.bug {
+            Some(Bug::CapabilitiesContradict) => &WITHOUT_ZERO,
+            Some(Bug::ClaimsItsOwnClock) => &WITH_ITS_OWN_CLOCK,
+            _ => self.reported,
+        }
     }
 
     fn methods(&self) -> Methods {
@@ -119,7 +126,21 @@ impl Backend for Reference {
             })
             .await
         };
+        if self.has(Bug::ReplyGoesToTheNextCall) {
+            let reply = look().await;
+            self.replies.lock().unwrap_or_else(PoisonError::into_inner).push_back(reply);
+            yield_now().await;
+            let reply = self.replies.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            return reply.unwrap_or(Ok(None));
+        }
         let first = look().await?;
+        if self.has(Bug::ReadsAnswerTheOneBefore) {
+            let mut read_before = self.read_before.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(read_before.insert(read.key().to_owned(), first.clone()).unwrap_or(first));
+        }
+        if first.is_none() && self.has(Bug::MissingIsAnError) {
+            return Err(Error::new(ErrorKind::Internal, "there is no such key"));
+        }
         if !self.has(Bug::TornReads) && !self.is(Odd::ReadsInTwoSteps) {
             return Ok(first);
         }
@@ -133,7 +154,7 @@ impl Backend for Reference {
 
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
         let mut parts = write.into_parts();
-        self.check_end(parts.expiry)?;
+        self.check(&parts)?;
         if self.has(Bug::TornReads) {
             // A write that takes its time, so that reads find one to be torn by.
             round_trip().await;
@@ -215,6 +236,22 @@ impl Backend for Reference {
         if self.has(Bug::DeleteLooksForItsOutcome) && delete.if_version().is_none() {
             return self.delete_that_looks_for_its_outcome(&delete).await;
         }
+        if delete.if_version().is_some() && self.has(Bug::RacyDelete) {
+            let is_met = |data: &mut Data| {
+                let condition = delete.if_version().map(|version| Condition::IfVersion(version.clone()));
+                Ok(condition.is_some_and(|condition| self.holds(&condition, self.live(data, delete.key()))))
+            };
+            if !self.request(is_met).await? {
+                return Ok(DeleteOutcome::NotMet);
+            }
+            round_trip_beside_another(&self.system.looks).await;
+            return self
+                .request(|data| {
+                    data.remove(&self.key(delete.key()));
+                    Ok(DeleteOutcome::Deleted)
+                })
+                .await;
+        }
         if delete.if_version().is_some() {
             return self.step(delete.key(), |data| Ok(self.remove(data, &delete))).await;
         }
@@ -226,25 +263,46 @@ impl Backend for Reference {
         if self.has(Bug::KeysAreReadOneByOne) {
             self.system.requests.fetch_add(reads.keys().len() as u64, Ordering::Relaxed);
         }
-        self.request(|data| {
-            let record = |key: &str| match self.bug {
-                Some(Bug::ExpiredIsReadInBatches) => data.get(key),
-                _ => self.live(data, key),
-            };
-            let is_enough = reads.fields() == Fields::Existence && !self.has(Bug::ForeignTypeIsMissingInBatches);
-            let found = reads.keys().iter().map(|key| match self.found(record(key)) {
-                Err(_) if is_enough => Ok(record(key).map(|record| self.entry(record))),
-                Err(_) if !self.has(Bug::ForeignTypeFailsTheBatch) => Ok(None),
-                found => found,
-            });
-            found.collect()
-        })
-        .await
+        let answer = self
+            .request(|data| {
+                let record = |key: &str| match self.bug {
+                    Some(Bug::ExpiredIsReadInBatches) => data.get(key),
+                    _ => self.live(data, key),
+                };
+                let is_enough = reads.fields() == Fields::Existence && !self.has(Bug::ForeignTypeIsMissingInBatches);
+                let found = reads.keys().iter().map(|key| match self.found(record(key)) {
+                    Err(_) if is_enough => Ok(record(key).map(|record| self.entry(record))),
+                    Err(_) if !self.has(Bug::ForeignTypeFailsTheBatch) => Ok(None),
+                    Ok(None) if self.has(Bug::MissingFailsTheBatch) => {
+                        Err(Error::new(ErrorKind::Internal, "it is missing"))
+                    }
+                    found => found,
+                });
+                let mut found: Vec<(&str, Option<Entry>)> = reads
+                    .keys()
+                    .iter()
+                    .map(|key| &**key)
+                    .zip(found)
+                    .map(|(key, found)| Ok((key, found?)))
+                    .collect::<Result<_>>()?;
+                if self.has(Bug::ManyAnswersInOrderOfKeys) {
+                    found.sort_by_key(|(key, _)| *key);
+                }
+                Ok(found.into_iter().map(|(_, found)| found).collect())
+            })
+            .await;
+        match answer {
+            Err(_) if self.has(Bug::FailedReadsAreMissing) => Ok(vec![None; reads.keys().len()]),
+            answer => answer,
+        }
     }
 
     async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
         let writes = writes.into_writes();
         let asked = writes.len();
+        if self.has(Bug::SendsEachItemTwice) {
+            self.system.requests.fetch_add(2 * asked as u64, Ordering::Relaxed);
+        }
         if self.fault(|fault| fault == Fault::BulkAnswerImplausible).is_some() {
             let put = |data: &mut Data, write: Write<'_>| drop(self.put(data, write.into_parts()));
             return self.half_done(writes, put, SetOutcome::new(SetStatus::Stored));
@@ -253,9 +311,19 @@ impl Backend for Reference {
         let result = self
             .request(|data| {
                 let mut outcomes: Vec<Result<SetOutcome>> = Vec::new();
-                for write in writes {
-                    let parts = write.into_parts();
-                    if let Err(refused) = self.check_end(parts.expiry) {
+                let mut of_the_first = None;
+                for write in
+                    writes.into_iter().take(if self.has(Bug::BatchForgetsBeyondAHundred) { 100 } else { asked })
+                {
+                    let mut parts = write.into_parts();
+                    if self.has(Bug::BatchIgnoresConditions) {
+                        parts.condition = Condition::Always;
+                    }
+                    if self.has(Bug::BatchOptionsAreOfTheFirst) {
+                        let (metadata, expiry) = of_the_first.get_or_insert((parts.metadata, parts.expiry)).clone();
+                        (parts.metadata, parts.expiry) = (metadata, expiry);
+                    }
+                    if let Err(refused) = self.check(&parts) {
                         outcomes.push(Err(refused));
                         continue;
                     }
@@ -266,7 +334,9 @@ impl Backend for Reference {
                         break;
                     }
                 }
-                outcomes.resize_with(asked, || Ok(SetOutcome::new(SetStatus::NotMet)));
+                let rest =
+                    if self.has(Bug::BatchForgetsBeyondAHundred) { SetStatus::Stored } else { SetStatus::NotMet };
+                outcomes.resize_with(asked, || Ok(SetOutcome::new(rest)));
                 if self.has(Bug::BatchAnswersOutOfOrder) {
                     outcomes.reverse();
                 }
@@ -288,8 +358,19 @@ impl Backend for Reference {
             return self.half_done(deletes.into_deletes().collect(), remove, DeleteOutcome::Deleted);
         }
         let _turn = self.turn().await;
+        if self.has(Bug::DeleteReachesIntoOtherNamespaces) {
+            let keys = deletes.keys().iter().map(|key| self.key(key));
+            keys.for_each(|key| self.lock().values_mut().for_each(|data| drop(data.remove(&key))));
+        }
         let result = self
             .request(|data| {
+                if self.has(Bug::DeleteManyForgetsTheLast) {
+                    let all_but_the_last = deletes.into_deletes().take(asked - 1);
+                    all_but_the_last.for_each(|delete| {
+                        self.remove_one_of_many(data, &delete);
+                    });
+                    return Ok((0..asked).map(|_| Ok(DeleteOutcome::Deleted)).collect());
+                }
                 Ok(deletes.into_deletes().map(|delete| Ok(self.remove_one_of_many(data, &delete))).collect())
             })
             .await;
@@ -305,12 +386,20 @@ impl Backend for Reference {
             return Err(Error::invalid(Reason::KeysApart, "it lies apart from the first item").with_index(index));
         }
         let _turn = self.turn().await;
+        let before = match self.bug {
+            Some(Bug::RacyAllOrNothing) => {
+                let before = self.request(|data| Ok(data.clone())).await?;
+                round_trip_beside_another(&self.system.looks).await;
+                Some(before)
+            }
+            _ => None,
+        };
         self.request(|data| {
-            let mut changed = data.clone();
+            let mut changed = before.unwrap_or_else(|| data.clone());
             let mut outcomes = Vec::new();
             for (index, write) in writes.into_iter().enumerate() {
                 let parts = write.into_parts();
-                self.check_end(parts.expiry).map_err(|refused| refused.with_index(index))?;
+                self.check(&parts).map_err(|refused| refused.with_index(index))?;
                 let outcome = self.put(&mut changed, parts);
                 if !outcome.is_written() {
                     if self.has(Bug::AllOrNothingIsHalfApplied) {
@@ -396,6 +485,25 @@ impl Backend for Reference {
             })
             .await?;
         }
+        if self.has(Bug::RepeatsStepsBlindly) {
+            let first = self.request(|data| self.count(data, &increment)).await;
+            if !matches!(&first, Err(error) if error.is_outcome_unknown()) {
+                return first;
+            }
+        }
+        if self.has(Bug::IncrementIsTakenBack) {
+            // Once more than it should, and back.
+            let count = self.request(|data| self.count(data, &increment)).await?;
+            self.request(|data| self.count(data, &increment)).await?;
+            yield_now().await;
+            let key = self.key(increment.key());
+            return self
+                .request(|data| {
+                    data.entry(key).and_modify(|record| record.value = Value::from(count));
+                    Ok(count)
+                })
+                .await;
+        }
         let count = self.step(increment.key(), |data| self.count(data, &increment)).await?;
         if self.has(Bug::CounterTtlIsAStepOfItsOwn) && count == increment.by() {
             round_trip().await;
@@ -437,7 +545,9 @@ impl Backend for Reference {
                 is_foreign: false,
             };
             let record = data.entry(key).or_insert_with(fresh);
-            record.end = self.end(expire.expiry());
+            if expire.expiry() != Expiry::Never || !self.has(Bug::NeverIsIgnored) {
+                record.end = self.end(expire.expiry());
+            }
             if self.has(Bug::ExpireChangesTheVersion) {
                 record.version = self.next_version(None);
             }
@@ -499,7 +609,15 @@ impl Backend for Reference {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.request(|_| Ok(())).await
+        self.request(|data| {
+            if self.has(Bug::PingLeavesAKey) {
+                let (value, version) = (Value::from("pong"), self.next_version(None));
+                let record = Record { value, metadata: None, end: None, version, listed_bytes: 4, is_foreign: false };
+                data.insert(self.key("ping"), record);
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn close(&self) -> Result<()> {

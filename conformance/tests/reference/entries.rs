@@ -1,9 +1,12 @@
 //! What one request does to entries and counters.
 
+use std::time::Duration;
+
 use kv_api::{
     Condition, Delete, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind, Expiry, Increment, Metadata, Reason,
-    Result, Retry, SetOutcome, SetStatus, Value, ValueKind, WriteParts,
+    Result, Retry, SetOutcome, SetStatus, Timestamp, Value, ValueKind, WriteParts,
 };
+use serde_json::json;
 
 use super::bug::Bug;
 use super::odd::Odd;
@@ -12,6 +15,12 @@ use super::system::{Data, Record, Reference};
 impl Reference {
     pub(super) fn entry(&self, record: &Record) -> Entry {
         let expiry = record.end.map_or(EntryExpiry::Never, EntryExpiry::At);
+        let expiry = match expiry {
+            EntryExpiry::At(at) if self.has(Bug::ExpiryIsReportedLate) => {
+                EntryExpiry::At(at.checked_add(Duration::from_secs(60)).unwrap_or(at))
+            }
+            expiry => expiry,
+        };
         let expiry = if self.reported.expiry_read { expiry } else { EntryExpiry::Unknown };
         let value = match (&record.metadata, record.value.as_i64()) {
             (Some(metadata), _) if self.has(Bug::MetadataLeaksIntoTheValue) => Value::from(metadata.as_json_text()),
@@ -27,19 +36,31 @@ impl Reference {
                 let raw = raw.map(|raw| Value::from_stored(ValueKind::Json, raw.to_owned().into()));
                 raw.unwrap_or_else(|| record.value.clone())
             }
+            _ if self.has(Bug::EnvelopesAreOpened) => opened(&record.value),
+            _ if self.has(Bug::TextIsReadAsJson) => {
+                let json = record.value.as_text().and_then(|text| Value::from_json_text(text).ok());
+                json.unwrap_or_else(|| record.value.clone())
+            }
             _ if self.has(Bug::BytesBecomeText) => match record.value.kind() {
                 ValueKind::Bytes => Value::from_foreign(record.value.as_bytes().clone()),
                 _ => record.value.clone(),
             },
             _ => record.value.clone(),
         };
-        Entry::with_details(value, record.metadata.clone(), expiry, self.version(record))
+        let metadata = match &record.metadata {
+            Some(metadata) if self.has(Bug::MetadataIsReadAsText) => {
+                Some(Metadata::from(json!(metadata.as_json_text())))
+            }
+            metadata => metadata.clone(),
+        };
+        Entry::with_details(value, metadata, expiry, self.version(record))
     }
 
     pub(super) fn holds(&self, condition: &Condition, live: Option<&Record>) -> bool {
         match condition {
             Condition::IfNotExists => live.is_none(),
             Condition::IfExists => live.is_some(),
+            Condition::IfVersion(_) if live.is_none() => self.has(Bug::VersionOfNothingIsMet),
             Condition::IfVersion(version) => live.is_some_and(|record| self.version(record).as_ref() == Some(version)),
             _ => true,
         }
@@ -64,6 +85,12 @@ impl Reference {
         if self.has(Bug::IfNotExistsIsRefusedOverExpired) && parts.condition == Condition::IfNotExists {
             met = there.is_none();
         }
+        met |= match parts.condition {
+            Condition::IfNotExists => self.has(Bug::IfNotExistsIsIgnored),
+            Condition::IfExists => self.has(Bug::IfExistsIsIgnored),
+            Condition::IfVersion(_) => self.has(Bug::IfVersionIsIgnored),
+            _ => true,
+        };
         if !met {
             if let Some(record) = data.get_mut(&self.key(&parts.key)) {
                 if self.has(Bug::RefusedConditionMovesTheExpiry) {
@@ -97,13 +124,17 @@ impl Reference {
                 record.version = before.version;
             }
         }
+        if self.has(Bug::MetadataOutlivesTheEntry) {
+            record.metadata = record.metadata.or_else(|| there.as_ref()?.metadata.clone());
+        }
         let updated = live.is_some() || (self.has(Bug::UpdatedOverExpired) && there.is_some());
         let status = match parts.condition {
+            _ if self.has(Bug::SetAlwaysSaysCreated) => SetStatus::Created,
             Condition::Always if !self.reported.reports_set_outcome => SetStatus::Stored,
             _ if updated => SetStatus::Updated,
             _ => SetStatus::Created,
         };
-        let version = self.version(&record);
+        let version = self.version(&record).filter(|_| !self.has(Bug::OutcomeHasNoVersion));
         data.insert(self.key(&parts.key), record);
         let outcome = SetOutcome::new(status);
         match version {
@@ -121,7 +152,18 @@ impl Reference {
                 return DeleteOutcome::NotMet;
             }
         }
-        let there = data.remove(&self.key(delete.key())).is_some();
+        let key = self.key(delete.key());
+        let there = match data.get_mut(&key) {
+            // It lies there as what has ended.
+            Some(record) if self.has(Bug::MetadataOutlivesTheEntry) => {
+                record.end = Some(Timestamp::UNIX_EPOCH);
+                true
+            }
+            _ => data.remove(&key).is_some(),
+        };
+        if self.has(Bug::DeleteAlwaysSaysDeleted) {
+            return DeleteOutcome::Deleted;
+        }
         if delete.if_version().is_none() && !self.reported.reports_delete_outcome {
             DeleteOutcome::Accepted
         } else if live.is_some() || (there && self.has(Bug::DeleteOfExpiredSaysDeleted)) {
@@ -140,6 +182,9 @@ impl Reference {
     pub(super) fn found(&self, record: Option<&Record>) -> Result<Option<Entry>> {
         match record {
             Some(record) if record.is_foreign && self.has(Bug::ForeignTypeIsMissing) => Ok(None),
+            Some(record) if record.version == 0 && !record.is_foreign && self.has(Bug::ForeignTextIsRefused) => {
+                Err(Error::new(ErrorKind::Protocol, "it is in no envelope"))
+            }
             Some(record) if record.is_foreign => Err(Error::new(ErrorKind::WrongType, "it holds no value")),
             record => Ok(record.map(|record| self.entry(record))),
         }
@@ -178,12 +223,16 @@ impl Reference {
             Some(record) => {
                 let beside = record.metadata.is_some() && !self.has(Bug::IncrementCountsBesideMetadata);
                 let barred = beside || record.is_foreign || (record.end.is_some() && !increment.expiring_allowed());
-                let text = record.value.as_text().filter(|_| self.has(Bug::IncrementAcceptsText));
+                let reads_text = self.has(Bug::IncrementAcceptsText) || self.has(Bug::CounterReadsAsText);
+                let text = record.value.as_text().filter(|_| reads_text);
                 let integer = record.value.as_i64().or_else(|| text?.parse().ok());
                 integer.filter(|_| !barred).ok_or_else(|| no_counter(record))?
             }
         };
-        let (min, max) = (increment.min(), increment.max());
+        let (min, max) = match self.bug {
+            Some(Bug::CounterIgnoresANarrowerRange) => (self.reported.counter_min, self.reported.counter_max),
+            _ => (increment.min(), increment.max()),
+        };
         let sum = match count.checked_add(increment.by()).filter(|sum| (min..=max).contains(sum)) {
             Some(sum) => sum,
             None if self.has(Bug::IncrementWraps) => count.wrapping_add(increment.by()),
@@ -199,9 +248,18 @@ impl Reference {
         };
         let metadata = before.as_ref().and_then(|record| record.metadata.clone());
         let version = self.next_version(before.as_ref());
-        let value = Value::from(sum);
+        let value = if self.has(Bug::CounterReadsAsText) { Value::from(sum.to_string()) } else { Value::from(sum) };
         let listed_bytes = self.listed_bytes(&value);
         data.insert(key, Record { value, metadata, end, version, listed_bytes, is_foreign: false });
-        Ok(sum)
+        Ok(if self.has(Bug::IncrementAnswersTheOld) { count } else { sum })
+    }
+}
+
+/// What an envelope holds, whoever has made it.
+fn opened(value: &Value) -> Value {
+    let json = value.to_json().ok().or_else(|| serde_json::from_slice(value.as_bytes()).ok());
+    match json {
+        Some(mut json) if json["$kv-envelope"] == 1 => Value::from(json["value"].take()),
+        _ => value.clone(),
     }
 }

@@ -160,6 +160,7 @@ impl Harness for ReferenceHarness {
             circles: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
             restarts: AtomicU8::new(0),
+            began: clock.now(),
             clock,
             client_clock: client_clock.clone(),
             tick: self.tick,
@@ -175,13 +176,32 @@ impl Harness for ReferenceHarness {
             move |namespace: &str, is_stranger: bool| {
                 let system = Arc::clone(&system);
                 let process = system.opened.fetch_add(1, Ordering::Relaxed).to_string();
-                let (place, root) = place(namespace);
+                let (mut place, mut root) = place(namespace);
+                match bug {
+                    Some(Bug::EachHandleHasItsOwnData) => place.push_str(&process),
+                    Some(Bug::NamespacesHaveNoBorder) => root = std::mem::take(&mut place),
+                    _ => {}
+                }
                 let scope = match odd.contains(&Odd::ScopeIsAnAddress) {
                     true => format!("reference://[2001:db8::1]:6379/0/é {namespace}?tls=yes#{}", "long".repeat(100)),
                     false => namespace.to_owned(),
                 };
                 let turn = tokio::sync::Mutex::new(());
-                let backend = Reference { system, scope, place, root, process, bug, odd, reported, turn, is_stranger };
+                let (read_before, replies) = Default::default();
+                let backend = Reference {
+                    system,
+                    scope,
+                    place,
+                    root,
+                    process,
+                    bug,
+                    odd,
+                    reported,
+                    read_before,
+                    replies,
+                    turn,
+                    is_stranger,
+                };
                 Store::new(backend).restricted_to(restrict)
             }
         };

@@ -24,7 +24,10 @@ impl Reference {
             repeats = self.is(Odd::ListsByHash) && found.iter().any(|(key, _)| *key == after);
             let is_before =
                 |(key, _): &(&str, &Record)| if repeats { self.order(key) < border } else { self.order(key) <= border };
-            found = found.into_iter().skip_while(is_before).skip(usize::from(skips)).collect();
+            found = match after.parse() {
+                Ok(offset) if self.has(Bug::CursorIsAnOffset) => found.into_iter().skip(offset).collect(),
+                _ => found.into_iter().skip_while(is_before).skip(usize::from(skips)).collect(),
+            };
         }
         let mut limit = page.limit().get();
         if self.is(Odd::GivesWholeBlocks) {
@@ -41,7 +44,9 @@ impl Reference {
             if self.is(Odd::GivesShortPages) { found.len() > usize::from(repeats) } else { found.len() > limit };
         found.truncate(limit);
         let next = has_more.then(|| {
-            let last = found.last().map(|(key, _)| *key).or(after);
+            let offset = after.and_then(|after| after.parse().ok()).unwrap_or(0) + limit;
+            let offset = Some(offset.to_string()).filter(|_| self.has(Bug::CursorIsAnOffset));
+            let last = offset.as_deref().or(found.last().map(|(key, _)| *key)).or(after);
             Place { run: Some(run), is_after_an_empty_page: limit == 0, after: last.map(str::to_owned) }.to_bytes()
         });
         RawPage::new(found.into_iter().map(|(key, record)| self.item(key, record)).collect(), next)
@@ -56,6 +61,7 @@ impl Reference {
     ) -> Vec<(&'d str, &'d Record)> {
         let begins = |key: &str| match self.bug {
             Some(Bug::ListPrefixIsAPattern) => begins_like(key, prefix),
+            Some(Bug::ListIgnoresThePrefix) => true,
             _ => key.starts_with(prefix),
         };
         let shown = |record: &Record| self.has(Bug::ExpiredIsListed) || self.is_live(record);
@@ -81,10 +87,12 @@ impl Reference {
     fn item(&self, key: &str, record: &Record) -> ListItem {
         let mut item = ListItem::new(key);
         if self.reported.list_metadata {
-            item = item.with_metadata(record.metadata.clone().into());
+            let metadata = record.metadata.clone().filter(|_| !self.has(Bug::ListedMetadataIsMissing));
+            item = item.with_metadata(metadata.into());
         }
         if self.reported.list_expiry {
-            item = item.with_expiry(record.end.map_or(EntryExpiry::Never, EntryExpiry::At));
+            let end = record.end.filter(|_| !self.has(Bug::ListedExpiryIsMissing));
+            item = item.with_expiry(end.map_or(EntryExpiry::Never, EntryExpiry::At));
         }
         if self.reported.list_value_bytes {
             item = item.with_value_bytes(record.listed_bytes as u64);

@@ -1,12 +1,13 @@
 //! The system: what it keeps, and how one request is carried out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kv_api::{
-    Capabilities, Clock, Error, ErrorKind, Expiry, Metadata, Reason, Result, Retry, Support, Timestamp, Value, Version,
+    Capabilities, Clock, Entry, Error, ErrorKind, Expiry, Metadata, Reason, Result, Retry, Support, Timestamp, Value,
+    Version, WriteParts,
 };
 use kv_conformance::{Fault, OffsetClock};
 use tokio::task::yield_now;
@@ -47,6 +48,8 @@ pub(super) struct System {
     pub(super) is_closing: AtomicBool,
     pub(super) restarts: AtomicU8,
     pub(super) clock: Arc<dyn Clock>,
+    /// When it began, by its clock.
+    pub(super) began: Timestamp,
     /// How long the system goes by one look at its clock; zero where it looks each time.
     pub(super) tick: Duration,
     /// The clock of this side, which may be wrong.
@@ -70,6 +73,9 @@ pub(super) struct Reference {
     pub(super) odd: &'static [Odd],
     /// What it reports, and so what it does.
     pub(super) reported: &'static Capabilities,
+    /// What a bug keeps beside the system: what each key was read as, and replies that nobody has taken.
+    pub(super) read_before: Mutex<HashMap<String, Option<Entry>>>,
+    pub(super) replies: Mutex<VecDeque<Result<Option<Entry>>>>,
     /// Held by a write of this store where each is a look and a write.
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Opened with wrong credentials.
@@ -207,6 +213,8 @@ impl Reference {
             Some(Bug::KeysAreTrimmed) => key.trim().to_owned(),
             Some(Bug::KeysAreCaseFolded) => key.to_lowercase(),
             Some(Bug::UtfSixteenSurrogatesAreLost) => key.chars().filter(|c| u32::from(*c) < 0x1_0000).collect(),
+            Some(Bug::KeysAreCut) => key[..key.floor_char_boundary(255)].to_owned(),
+            Some(Bug::LeadingZerosAreLost) => key.replace("/0", "/"),
             _ => key.to_owned(),
         };
         format!("{}{key}", self.root)
@@ -226,7 +234,12 @@ impl Reference {
         let here = self.system.client_clock.now();
         // By its clock and not by its last tick, or a ttl would end early.
         let now = if self.is(Odd::OwnClock) { here } else { self.system.clock.now() };
-        let end = expiry.deadline(if self.has(Bug::TtlIsMadeAbsoluteHere) { here } else { now })?;
+        let from = match self.bug {
+            Some(Bug::TtlIsMadeAbsoluteHere) => here,
+            Some(Bug::TtlCountsFromTheStart) => self.system.began,
+            _ => now,
+        };
+        let end = expiry.deadline(from).filter(|_| !self.has(Bug::ExpireAtIsIgnored) || is_relative(expiry))?;
         if self.has(Bug::PastIsNever) && end <= now {
             return None;
         }
@@ -234,6 +247,14 @@ impl Reference {
             return Some(end);
         }
         Some(Timestamp::from_unix_millis(end.as_unix_millis_floor()))
+    }
+
+    /// Refuses what it cannot write.
+    pub(super) fn check(&self, parts: &WriteParts<'_>) -> Result<()> {
+        if self.has(Bug::LimitIsLowerThanReported) && parts.value.as_bytes().len() > 512 * 1024 {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the system takes half a megabyte"));
+        }
+        self.check_end(parts.expiry)
     }
 
     /// Refuses what is past by the system's clock, where it does not end the entry at once (EXP-5).
@@ -265,4 +286,8 @@ impl Reference {
             _ => self.system.versions.fetch_add(1, Ordering::Relaxed),
         }
     }
+}
+
+const fn is_relative(expiry: Expiry) -> bool {
+    matches!(expiry, Expiry::After(_))
 }
