@@ -7,7 +7,7 @@ use std::time::Duration;
 use kv_api::{
     BackendExt, Capabilities, ErrorKind, Feature, ManualClock, Reason, Result, Store, Timestamp, Value, async_trait,
 };
-use kv_conformance::{Fixture, Harness, run_all};
+use kv_conformance::{Fixture, Harness, Means, Outcome, run_all};
 use kv_layers::Like;
 use kv_memory::{MemoryConfig, MemoryStore};
 
@@ -76,10 +76,17 @@ impl Harness for Imitated {
         let clock = ManualClock::new(Timestamp::from_unix_micros(1_795_161_822_123_456));
         let memory = MemoryStore::with_config(MemoryConfig::new().with_clock(Arc::new(clock.clone())));
         let like = Like::new(self.0.clone());
-        let again = (memory.clone(), like.clone());
+        let (again, other, time) = ((memory.clone(), like.clone()), like.clone(), clock.clone());
         Ok(Fixture::new(Store::from_arc(memory.layer(&like)))
+            .embedded()
+            .without(Means::ForeignWriter, "nothing else writes into the memory of the process")
+            .without(Means::ForeignTypeWriter, "it holds nothing but values")
             .with_client_clock(clock.clone())
             .with_time(clock)
+            .with_namespaces(move |_| {
+                let memory = MemoryStore::with_config(MemoryConfig::new().with_clock(Arc::new(time.clone())));
+                std::future::ready(Ok(Store::from_arc(memory.layer(&other))))
+            })
             .with_reopen(move || std::future::ready(Ok(Store::from_arc(again.0.clone().layer(&again.1))))))
     }
 }
@@ -96,5 +103,7 @@ async fn memory_keeps_the_contract_whatever_it_is_like() {
     ] {
         let report = run_all(&Imitated(capabilities)).await;
         assert!(report.is_ok(), "like {}:\n{report}", capabilities.system);
+        let is_unshown = report.cases.iter().any(|case| matches!(case.outcome, Outcome::NotShown(_)));
+        assert!(!is_unshown, "like {}:\n{report}", capabilities.system);
     }
 }

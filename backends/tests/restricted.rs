@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use kv_api::{Capabilities, ManualClock, Result, Store, Timestamp, async_trait};
-use kv_conformance::{Fixture, Harness, conformance_tests};
+use kv_conformance::{Fixture, Harness, Means, conformance_tests};
 use kv_memory::{MemoryConfig, MemoryStore};
+
+/// A restricted handle reports the weaker (CAP-4).
+const ONE_CLOCK: &str = "the clock of the system is reported to decide, and in memory that of this side is the same";
 
 struct Restricted(&'static Capabilities);
 
@@ -17,6 +20,10 @@ impl Harness for Restricted {
         let restrict = self.0;
         let (again, other_clock) = (memory.clone(), clock.clone());
         Ok(Fixture::new(Store::new(memory).restricted_to([restrict]))
+            .embedded()
+            .without(Means::ForeignWriter, "nothing else writes into the memory of the process")
+            .without(Means::ForeignTypeWriter, "it holds nothing but values")
+            .without(Means::ClientClock, ONE_CLOCK)
             .with_time(clock)
             .with_reopen(move || std::future::ready(Ok(Store::new(again.clone()).restricted_to([restrict]))))
             .with_namespaces(move |_| {

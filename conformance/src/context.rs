@@ -6,6 +6,7 @@ use kv_api::{
     Value, ValueKind, Version,
 };
 use serde_json::json;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,10 +66,26 @@ impl<'h> Context<'h> {
         self.fixture.store.capabilities()
     }
 
+    /// What the handle puts before every key, where it has a prefix.
+    pub(crate) fn prefix(&self) -> &str {
+        self.fixture.store.prefix()
+    }
+
+    /// The whole key: what the limits hold for, and what errors name (NS-2, ERR-7).
+    pub(crate) fn whole(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix())
+    }
+
+    /// How many bytes a key of this handle has at least and at most.
+    pub(crate) fn key_bytes(&self) -> RangeInclusive<usize> {
+        let (min, max) = (self.capabilities().key_bytes_min, self.capabilities().key_bytes_max);
+        min.saturating_sub(self.prefix().len()).max(1)..=max.saturating_sub(self.prefix().len())
+    }
+
     /// A key of this name, made long enough for the store. Names of one case must differ by more than
     /// the letter `q` at their end.
     pub(crate) fn key(&self, name: &str) -> String {
-        let missing = self.capabilities().key_bytes_min.saturating_sub(name.len());
+        let missing = self.key_bytes().start().saturating_sub(name.len());
         format!("{name}{}", "q".repeat(missing))
     }
 
@@ -111,7 +128,8 @@ impl<'h> Context<'h> {
 
     /// Whether an item is within the limits of the store.
     pub(crate) fn fits(&self, key: &str, value: &Value, metadata: Option<&Metadata>) -> bool {
-        let parts = ItemParts::new(key, value, metadata, false);
+        let key = self.whole(key);
+        let parts = ItemParts::new(&key, value, metadata, false);
         self.capabilities().item_limits.iter().all(|limit| limit.measure(parts) <= limit.max)
     }
 

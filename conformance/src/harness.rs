@@ -17,7 +17,8 @@ use crate::means::Means;
 /// are harnesses of their own.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// An empty store that nothing else uses. Called at least once for each case, and often for the random sequences.
+    /// An empty store that nothing else uses; or a handle with a prefix of its own ([`Store::with_prefix`]) on one that
+    /// others use too, and whatever else the fixture opens has that prefix. Called at least once for each case, and often for the random sequences.
     ///
     /// # Errors
     /// What opening ran into; the case fails with it.
@@ -140,6 +141,16 @@ impl Fixture {
         self
     }
 
+    /// Says that the store is embedded in this process: there are no credentials and no secret, no requests and no
+    /// connection that could break, and no system to start again. The same as [`without`](Self::without) for each.
+    #[must_use]
+    pub fn embedded(self) -> Self {
+        const WHY: &str =
+            "the store is embedded in the process: there is no connection, and no system at its other end";
+        let absent = [Means::Restart, Means::WrongCredentials, Means::Secret, Means::Requests, Means::Faults];
+        absent.into_iter().fold(self, |fixture, means| fixture.without(means, WHY))
+    }
+
     /// Why the system has nothing of the kind, if that was said.
     pub(crate) fn absence(&self, means: Means) -> Option<&'static str> {
         let of_it = |of: Means| self.absent.iter().find(|(absent, _)| *absent == of).map(|(_, why)| *why);
@@ -179,7 +190,8 @@ impl Fixture {
         self
     }
 
-    /// How another client of the system would put a text under a key, without this library (VAL-5).
+    /// How another client of the system would put a text under a key, without this library (VAL-5). Where the store is a
+    /// handle with a prefix, the key is the one below it.
     #[must_use]
     pub fn with_foreign_writer<F>(mut self, write: impl Fn(String, String) -> F + Send + Sync + 'static) -> Self
     where

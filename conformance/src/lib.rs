@@ -41,6 +41,9 @@ pub use suite::{Event, Suite, run_all};
 pub use kv_api;
 pub use kv_api::async_trait;
 
+#[doc = include_str!("../docs/adapters.md")]
+pub mod adapters {}
+
 /// What the macros of this crate call; no part of its interface.
 #[doc(hidden)]
 pub mod __private {

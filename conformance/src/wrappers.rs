@@ -99,6 +99,7 @@ impl Backend for TransparentBackend {
 /// Puts a prefix before every key: a wrapper that changes every request.
 #[derive(Clone, Debug)]
 pub struct Renamed {
+    base: String,
     prefix: &'static str,
 }
 
@@ -106,7 +107,24 @@ impl Renamed {
     /// Keys of `inner` are `prefix` and the key of the caller.
     #[must_use]
     pub const fn new(prefix: &'static str) -> Self {
-        Self { prefix }
+        Self { base: String::new(), prefix }
+    }
+
+    /// Of a key that begins with `base`, as all keys of a handle with that prefix do, `prefix` comes after it.
+    #[must_use]
+    pub fn below(base: &str, prefix: &'static str) -> Self {
+        Self { base: base.to_owned(), prefix }
+    }
+
+    fn key(&self, key: &str) -> String {
+        let (base, rest) = key.strip_prefix(&*self.base).map_or(("", key), |rest| (&*self.base, rest));
+        [base, self.prefix, rest].concat()
+    }
+
+    /// The key of the caller, where the wrapper has one for it.
+    fn shown(&self, key: &str) -> Option<String> {
+        let rest = key.strip_prefix(&*self.base)?.strip_prefix(self.prefix)?;
+        Some([&*self.base, rest].concat())
     }
 }
 
@@ -122,35 +140,32 @@ impl Layer for Renamed {
         let mut capabilities = inner.capabilities().clone();
         capabilities.key_bytes_min = capabilities.key_bytes_min.saturating_sub(prefix.len()).max(1);
         capabilities.key_bytes_max = capabilities.key_bytes_max.saturating_sub(prefix.len());
-        capabilities.forbidden_keys = capabilities
-            .forbidden_keys
-            .iter()
-            .filter_map(|key| Some(key.strip_prefix(prefix)?.to_owned().into()))
-            .collect();
+        capabilities.forbidden_keys =
+            capabilities.forbidden_keys.iter().filter_map(|key| self.shown(key).map(Into::into)).collect();
         let measured = |limit: &ItemLimit| {
-            let limit = limit.clone();
+            let (limit, renamed) = (limit.clone(), self.clone());
             ItemLimit::measured_by(limit.name.clone(), limit.max, move |item| {
-                let key = [prefix, item.key].concat();
+                let key = renamed.key(item.key);
                 limit.measure(ItemParts::new(&key, item.value, item.metadata, item.expires))
             })
         };
         capabilities.item_limits = capabilities.item_limits.iter().map(measured).collect();
         let scope = format!("{}\0{prefix}", inner.scope());
-        Arc::new(RenamedBackend { inner, prefix, capabilities, scope })
+        Arc::new(RenamedBackend { inner, renamed: self.clone(), capabilities, scope })
     }
 }
 
 #[derive(Debug)]
 struct RenamedBackend {
     inner: Arc<dyn Backend>,
-    prefix: &'static str,
+    renamed: Renamed,
     capabilities: Capabilities,
     scope: String,
 }
 
 impl RenamedBackend {
     fn key(&self, key: &str) -> String {
-        [self.prefix, key].concat()
+        self.renamed.key(key)
     }
 
     fn renamed<'a>(&self, write: Write<'a>) -> WriteParts<'a> {
@@ -247,12 +262,12 @@ impl Backend for RenamedBackend {
         let mut page = self.inner.list(parts.resolve(&*self.inner)?).await?;
         for item in &mut page.items {
             // The handle has checked nothing yet: what does not begin with the prefix is for it to refuse.
-            if let Some(key) = item.key.strip_prefix(self.prefix) {
-                item.key = key.to_owned();
+            if let Some(key) = self.renamed.shown(&item.key) {
+                item.key = key;
             }
         }
         // A key that is just the prefix has no name here (NS-2).
-        page.items.retain(|item| !item.key.is_empty());
+        page.items.retain(|item| item.key != self.renamed.base);
         Ok(page)
     }
 

@@ -173,3 +173,18 @@ async fn it_looks_at_its_clock_once_in_a_while() {
     static SECONDS: Capabilities = ALL.with_expiry_resolution(Duration::from_secs(1));
     right(odd(&[]).reporting(&SECONDS).with_tick(Duration::from_secs(30)), &[]).await;
 }
+
+/// A handle below a prefix, in a namespace with the keys of all cases before it (NS-2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_a_handle_below_a_prefix() {
+    right(odd(&[]).below_prefixes(), &[]).await;
+}
+
+/// The same where little is allowed, so that the prefix takes part of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_a_handle_below_a_prefix_and_odd() {
+    static ODD: &[Odd] = &[Odd::GivesShortPages, Odd::ListsByHash, Odd::SinglesOnly, Odd::RefusesKeysApart];
+    static REPORTED: Capabilities = ALL.with_list(Support::Native, ListOrder::Unordered).with_key_bytes(60, 100);
+    let explained = ["list_2_the_order_is_by_bytes", "batch_6_an_answer_that_cannot_be"];
+    right(odd(ODD).reporting(&REPORTED).below_prefixes(), &explained).await;
+}

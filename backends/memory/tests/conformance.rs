@@ -1,6 +1,7 @@
 //! The contract, on the memory store: as it is, and restricted to what a plain hosted store offers.
 
 use std::borrow::Cow;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,31 @@ use kv_api::{
     Capabilities, ItemLimit, ListOrder, ManualClock, Result, Store, Support, Timestamp, ValueKind, ValueKinds,
     async_trait,
 };
-use kv_conformance::{Fixture, Harness, conformance_tests};
+use kv_conformance::{Fixture, Harness, Means, conformance_tests};
 use kv_memory::{MemoryConfig, MemoryStore};
 
-fn open() -> (MemoryStore, ManualClock) {
+/// A restricted handle reports the weaker (CAP-4).
+const ONE_CLOCK: &str = "the clock of the system is reported to decide, and in memory that of this side is the same";
+
+/// A fresh store and what can be done around it; each handle restricted to these capabilities, where there are some.
+fn fixture(restrict: Option<&'static Capabilities>) -> Fixture {
     let clock = ManualClock::new(Timestamp::from_unix_micros(1_795_161_822_123_456));
     let config = MemoryConfig::new().with_clock(Arc::new(clock.clone()));
-    (MemoryStore::with_config(config), clock)
+    let memory = MemoryStore::with_config(config.clone());
+    let again = memory.clone();
+    let open = move |memory| Store::new(memory).restricted_to(restrict);
+    // A clone is a second handle to the same entries; each store is a namespace of its own.
+    let fixture = Fixture::new(open(memory))
+        .with_time(clock.clone())
+        .with_reopen(move || ready(Ok(open(again.clone()))))
+        .with_namespaces(move |_| ready(Ok(open(MemoryStore::with_config(config.clone())))));
+    let fixture = match restrict {
+        None => fixture.with_client_clock(clock),
+        Some(_) => fixture.without(Means::ClientClock, ONE_CLOCK),
+    };
+    let fixture = fixture.embedded();
+    let fixture = fixture.without(Means::ForeignWriter, "nothing else writes into the memory of the process");
+    fixture.without(Means::ForeignTypeWriter, "it holds nothing but values")
 }
 
 struct Memory;
@@ -22,17 +41,7 @@ struct Memory;
 #[async_trait]
 impl Harness for Memory {
     async fn open(&self) -> Result<Fixture> {
-        let (store, clock) = open();
-        let (again, other_clock) = (store.clone(), clock.clone());
-        // A clone is a second handle to the same entries; each store is a namespace of its own.
-        Ok(Fixture::new(Store::new(store))
-            .with_time(clock.clone())
-            .with_client_clock(clock)
-            .with_reopen(move || std::future::ready(Ok(Store::new(again.clone()))))
-            .with_namespaces(move |_| {
-                let config = MemoryConfig::new().with_clock(Arc::new(other_clock.clone()));
-                std::future::ready(Ok(Store::new(MemoryStore::with_config(config))))
-            }))
+        Ok(fixture(None))
     }
 }
 
@@ -61,8 +70,7 @@ mod restricted {
     #[async_trait]
     impl Harness for Hosted {
         async fn open(&self) -> Result<Fixture> {
-            let (store, clock) = open();
-            Ok(Fixture::new(Store::new(store).restricted_to([&HOSTED])).with_time(clock))
+            Ok(fixture(Some(&HOSTED)))
         }
     }
 

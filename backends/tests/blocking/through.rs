@@ -9,7 +9,7 @@ use kv_api::{
     SetItem, SetOutcome, Store, Timestamp, Touch, Value, Write, WriteMany, async_trait,
 };
 use kv_backends::blocking::BlockingStore;
-use kv_conformance::{Fixture, Harness};
+use kv_conformance::{Fixture, Harness, Means};
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_sqlite::{Durability, SqliteConfig, SqliteStore};
 
@@ -135,7 +135,11 @@ impl Backend for Through {
         Ok(RawPage::new(page.items, page.cursor.map(|cursor| cursor.to_string().into_bytes())))
     }
     async fn increment(&self, increment: Increment<'_>) -> Result<i64> {
-        let request = self.store.increment(increment.key(), increment.by());
+        // A narrower range is that of a handle.
+        let capabilities = self.capabilities();
+        let range = capabilities.clone().with_counters(capabilities.counters, increment.min(), increment.max());
+        let store = self.store.with(|store| store.restricted_to([&range]));
+        let request = store.increment(increment.key(), increment.by());
         match increment.created_expiry() {
             Expiry::After(ttl) => request.ttl_if_created(ttl).wait(),
             _ => request.wait(),
@@ -190,6 +194,10 @@ impl Harness for Memory {
         let memory = MemoryStore::with_config(config());
         let (again, other) = (memory.clone(), config());
         Ok(Fixture::new(Through::open(async { Ok(memory) })?)
+            .embedded()
+            .without(Means::ForeignWriter, "nothing else writes into the memory of the process")
+            .without(Means::ForeignTypeWriter, "it holds nothing but values")
+            .with_client_clock(clock.clone())
             .with_time(clock)
             .with_reopen(move || {
                 let again = again.clone();
@@ -211,8 +219,16 @@ impl Harness for Sqlite {
         let folder = tempfile::tempdir().map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         let config = SqliteConfig::new(folder.path().join("suite.db")).with_durability(Durability::Normal);
         let config = config.with_clock(Arc::new(clock.clone()));
-        let (again, other) = (config.clone(), config.clone());
+        let (again, other, plain) = (config.clone(), config.clone(), config.clone());
         Ok(Fixture::new(Through::open(SqliteStore::open(config))?)
+            .embedded()
+            .with_foreign_writer(move |key, text| {
+                // Another handle, which is not blocked on.
+                let plain = plain.clone();
+                async move { Store::new(SqliteStore::open(plain).await?).set(key, text).await.map(drop) }
+            })
+            .without(Means::ForeignTypeWriter, "its table holds nothing but values")
+            .with_client_clock(clock.clone())
             .with_time(clock)
             .with_reopen(move || std::future::ready(Through::open(SqliteStore::open(again.clone()))))
             .with_namespaces(move |name| {

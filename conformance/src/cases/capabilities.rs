@@ -183,7 +183,9 @@ pub(crate) async fn cap_3_nothing_is_told_that_is_not_declared(cx: &Context<'_>)
 
 /// CAP-4: a restricted handle offers less, refuses the rest, and hides what the narrower system could not tell.
 pub(crate) async fn cap_4_a_restricted_handle_hides_what_others_cannot_tell(cx: &Context<'_>) -> CaseResult {
-    let least = Capabilities::new("least").with_value_kinds(ValueKinds::ALL).with_key_bytes(2, 64);
+    // Limits hold for the whole key.
+    let (min, max) = (cx.prefix().len() + 2, cx.prefix().len() + 64);
+    let least = Capabilities::new("least").with_value_kinds(ValueKinds::ALL).with_key_bytes(min, max);
     let restrict = cx.store().restricted_to([&least]);
     let key = cx.key("key");
     ensure_eq!(restrict.set(&key, cx.value(1)).await?.status(), SetStatus::Stored, "a set over nothing");
@@ -254,7 +256,7 @@ pub(crate) async fn chk_1_what_is_not_acceptable_is_not_sent(cx: &Context<'_>) -
     let before = cx.entry(&key).await?;
     let sent = cx.requests();
     let too_long = (cx.capabilities().key_bytes_max < super::sample_limit::LARGEST_KEY)
-        .then(|| "k".repeat(cx.capabilities().key_bytes_max + 1));
+        .then(|| "k".repeat(cx.key_bytes().end() + 1));
     for bad in [Some(String::new()), too_long].into_iter().flatten() {
         ensure!(cx.store().get(&bad).await.is_err(), "a get of a key that is not acceptable");
         ensure!(cx.store().set(&bad, cx.value(2)).await.is_err(), "a set of a key that is not acceptable");
@@ -303,7 +305,7 @@ pub(crate) async fn chk_2_each_limit_is_kept_from_both_sides(cx: &Context<'_>) -
         }
         let measure = |filler: Filler, length: usize| {
             let (value, metadata) = filler.item(cx, length);
-            limit.measure(ItemParts::new(&key, &value, metadata.as_ref(), false))
+            limit.measure(ItemParts::new(&cx.whole(&key), &value, metadata.as_ref(), false))
         };
         let kinds = [ValueKind::Text, ValueKind::Json, ValueKind::Bytes].into_iter().filter(|kind| cx.has_kind(*kind));
         let fillers = kinds.map(Filler::Value).chain(cx.declares(Feature::Metadata).then_some(Filler::Metadata));
@@ -332,9 +334,10 @@ pub(crate) async fn chk_2_each_limit_is_kept_from_both_sides(cx: &Context<'_>) -
 }
 
 async fn try_limit(cx: &Context<'_>, key: &str, limit: &ItemLimit, all: &[ItemLimit], filler: Filler) -> CaseResult {
+    let whole = cx.whole(key);
     let measured = |limit: &ItemLimit, length: usize| {
         let (value, metadata) = filler.item(cx, length);
-        limit.measure(ItemParts::new(key, &value, metadata.as_ref(), false))
+        limit.measure(ItemParts::new(&whole, &value, metadata.as_ref(), false))
     };
     // The greatest filler that the limit allows.
     let max = usize::try_from(limit.max).unwrap_or(usize::MAX);

@@ -55,13 +55,13 @@ pub(crate) async fn err_2_context_is_told_and_no_value(cx: &Context<'_>) -> Case
         for (operation, error) in errors {
             ensure_eq!(error.store(), Some(cx.capabilities().system), "the store in {error}");
             ensure_eq!(error.operation(), Some(operation), "the operation in {error}");
-            ensure_eq!(error.key(), Some(&*key), "the key in {error}");
+            ensure_eq!(error.key(), Some(&*cx.whole(&key)), "the key in {error}");
             ensure!(!shown_by(&error).contains(SECRET), "an error of {operation} shows a value");
         }
     }
     let below = cx.store().with_prefix("pre/").set(&key, cx.value(1)).if_exists().if_not_exists().await;
     let error = ensure_err!(below, "two conditions below a prefix");
-    ensure_eq!(error.key(), Some(&*format!("pre/{key}")), "the whole key in {error}");
+    ensure_eq!(error.key(), Some(&*cx.whole(&format!("pre/{key}"))), "the whole key in {error}");
     Ok(())
 }
 
@@ -452,7 +452,8 @@ pub(crate) async fn err_6_a_dropped_increment_counts_once_or_not(cx: &Context<'_
 /// ERR-7: key and index of an error are the caller's: the whole key, and the position in the batch.
 pub(crate) async fn err_7_key_and_index_are_the_callers(cx: &Context<'_>) -> CaseResult {
     let faults = cx.faults().ok();
-    for (prefix, store) in [("", cx.store().clone()), ("k", cx.store().with_prefix("k"))] {
+    for store in [cx.store().clone(), cx.store().with_prefix("k")] {
+        let prefix = store.prefix();
         let names: Vec<String> = ["a", "b", "c", "b"].map(|name| cx.key(&format!("{name}."))).to_vec();
         let are_the_callers = |errors: Vec<Option<Error>>, call: &str| -> CaseResult {
             for (at, error) in errors.into_iter().enumerate() {

@@ -1,5 +1,7 @@
 //! KEY-1 to KEY-3.
 
+use std::borrow::Cow;
+
 use kv_api::{Feature, Reason, Result, SetItem, Store, Value};
 
 use super::sample_limit;
@@ -54,45 +56,49 @@ pub(crate) async fn key_1_an_empty_key_is_refused(cx: &Context<'_>) -> CaseResul
 
 /// KEY-1: a key of `key_bytes_max` bytes works; one byte more is refused with both figures.
 pub(crate) async fn key_1_the_longest_key_works_and_a_longer_one_is_refused(cx: &Context<'_>) -> CaseResult {
-    let max = cx.capabilities().key_bytes_max;
-    if max > sample_limit::LARGEST_KEY {
-        return not_applicable(format!("key_bytes_max is {max}, too large to try"));
+    let allowed = cx.capabilities().key_bytes_max;
+    if allowed > sample_limit::LARGEST_KEY {
+        return not_applicable(format!("key_bytes_max is {allowed}, too large to try"));
     }
+    let max = *cx.key_bytes().end();
     let longest = "k".repeat(max);
     let neighbour = format!("{}l", "k".repeat(max - 1));
     cx.store().set(&longest, cx.value(1)).await?;
     cx.store().set(&neighbour, cx.value(2)).await?;
     cx.expect(&longest, Some(&cx.value(1)), "of the greatest length").await?;
     cx.expect(&neighbour, Some(&cx.value(2)), "that differs in its last byte only").await?;
-    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: max as u64, found: max as u64 + 1 };
+    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: allowed as u64, found: allowed as u64 + 1 };
     refused_everywhere(cx, &"k".repeat(max + 1), &reason).await
 }
 
 /// KEY-1: a key of `key_bytes_min` bytes works; a shorter one is refused with both figures.
 pub(crate) async fn key_1_the_shortest_key_works_and_a_shorter_one_is_refused(cx: &Context<'_>) -> CaseResult {
-    let min = cx.capabilities().key_bytes_min;
+    let min = *cx.key_bytes().start();
     let shortest = "k".repeat(min);
     cx.store().set(&shortest, cx.value(1)).await?;
     cx.expect(&shortest, Some(&cx.value(1)), "of the least length").await?;
     if min < 2 {
         return Ok(()); // what is shorter is empty, and has its own case
     }
-    let reason = Reason::Limit { name: "key_bytes_min".into(), allowed: min as u64, found: min as u64 - 1 };
+    let allowed = cx.capabilities().key_bytes_min as u64;
+    let reason = Reason::Limit { name: "key_bytes_min".into(), allowed, found: allowed - 1 };
     refused_everywhere(cx, &"k".repeat(min - 1), &reason).await
 }
 
 /// KEY-1: the length of a key is counted in bytes of UTF-8, not in characters.
 pub(crate) async fn key_1_length_is_counted_in_bytes(cx: &Context<'_>) -> CaseResult {
-    let max = cx.capabilities().key_bytes_max;
-    if max > sample_limit::LARGEST_KEY {
-        return not_applicable(format!("key_bytes_max is {max}, too large to try"));
+    let allowed = cx.capabilities().key_bytes_max;
+    if allowed > sample_limit::LARGEST_KEY {
+        return not_applicable(format!("key_bytes_max is {allowed}, too large to try"));
     }
+    let max = *cx.key_bytes().end();
     let fits = format!("{}{}", "é".repeat(max / 2), "k".repeat(max % 2));
     cx.store().set(&fits, cx.value(1)).await?;
     cx.expect(&fits, Some(&cx.value(1)), "of two-byte characters").await?;
     // Too long in bytes, while it has no more characters than bytes are allowed.
     let over = "é".repeat(max / 2 + 1);
-    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: max as u64, found: over.len() as u64 };
+    let found = cx.whole(&over).len() as u64;
+    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: allowed as u64, found };
     refused_everywhere(cx, &over, &reason).await
 }
 
@@ -100,11 +106,11 @@ pub(crate) async fn key_1_length_is_counted_in_bytes(cx: &Context<'_>) -> CaseRe
 async fn set_all(cx: &Context<'_>, names: &[&str]) -> std::result::Result<Vec<(String, Value)>, crate::outcome::Stop> {
     let capabilities = cx.capabilities();
     // In front: what stands at the end of a key must stay there.
-    let lengthened =
-        |name: &&str| format!("{}{name}", "q".repeat(capabilities.key_bytes_min.saturating_sub(name.len())));
+    let lengthened = |name: &&str| format!("{}{name}", "q".repeat(cx.key_bytes().start().saturating_sub(name.len())));
     let keys = names.iter().map(lengthened);
     let keys = keys.filter(|key| {
-        key.len() <= capabilities.key_bytes_max && !capabilities.forbidden_keys.iter().any(|forbidden| forbidden == key)
+        let whole = cx.whole(key);
+        whole.len() <= capabilities.key_bytes_max && !capabilities.forbidden_keys.contains(&Cow::Borrowed(&*whole))
     });
     let entries: Vec<_> = keys.enumerate().map(|(number, key)| (key, cx.value(number))).collect();
     for (key, value) in &entries {
@@ -151,9 +157,9 @@ pub(crate) async fn key_2_every_character_is_harmless(cx: &Context<'_>) -> CaseR
 
 /// KEY-2: a key that is declared forbidden is refused before anything is sent.
 pub(crate) async fn key_2_forbidden_keys_are_refused(cx: &Context<'_>) -> CaseResult {
-    let capabilities = cx.capabilities();
-    let fits = |key: &&str| (capabilities.key_bytes_min..=capabilities.key_bytes_max).contains(&key.len());
-    let forbidden: Vec<&str> = capabilities.forbidden_keys.iter().map(|key| &**key).filter(fits).collect();
+    // Below a prefix only those that begin with it can be named.
+    let forbidden = cx.capabilities().forbidden_keys.iter().filter_map(|key| key.strip_prefix(cx.prefix()));
+    let forbidden: Vec<&str> = forbidden.filter(|key| cx.key_bytes().contains(&key.len())).collect();
     if forbidden.is_empty() {
         return not_applicable("no key of an acceptable length is declared forbidden");
     }

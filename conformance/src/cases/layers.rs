@@ -45,7 +45,7 @@ pub(crate) async fn layer_1_what_a_wrapper_does_not_forward_is_refused(cx: &Cont
 /// metadata, batches and their results, counters.
 pub(crate) async fn layer_2_a_changed_request_means_the_same(cx: &Context<'_>) -> CaseResult {
     const PREFIX: &str = "w/";
-    let wrapped = cx.store().layer(&Renamed::new(PREFIX));
+    let wrapped = cx.store().layer(&Renamed::below(cx.prefix(), PREFIX));
     let inner = |key: &str| format!("{PREFIX}{key}");
     let [key, other, third] = cx.keys(["k", "other", "third"]);
 

@@ -389,11 +389,12 @@ pub(crate) async fn list_3_a_cursor_that_stands_still_is_refused(cx: &Context<'_
     let (_, _, mut cursor) = first_page(cx, "k/").await?;
     faults.inject(Fault::PageStandsStill, PAGES);
     // The place where a page begins can have two cursors: that of the page before, and the one that leads back.
+    let mut refused = None;
     for _ in 0..2 {
         match cx.store().list().prefix("k/").limit(3).cursor(cursor.clone()).await {
             Err(error) => {
-                ensure_eq!(error.kind(), ErrorKind::Protocol, "the kind of {error}");
-                return Ok(());
+                refused = Some(error);
+                break;
             }
             Ok(page) => {
                 ensure_eq!(page.items.len(), 0, "how many keys an empty page has");
@@ -404,7 +405,10 @@ pub(crate) async fn list_3_a_cursor_that_stands_still_is_refused(cx: &Context<'_
             }
         }
     }
-    Err(Stop::Failed("a page whose cursor is the one it was asked with is passed on".to_owned()))
+    faults.inject(Fault::PageStandsStill, 0);
+    ensure!(refused.is_some(), "a page whose cursor is the one it was asked with is passed on");
+    ensure_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Protocol), "the kind of the error");
+    Ok(())
 }
 
 /// LIST-5: a walk over pages that stand still ends, as an error.

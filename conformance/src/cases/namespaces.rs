@@ -102,10 +102,11 @@ pub(crate) async fn ns_2_prefixes_add_up(cx: &Context<'_>) -> CaseResult {
 
 /// NS-2: the limits on a key hold for the whole key.
 pub(crate) async fn ns_2_limits_hold_for_the_whole_key(cx: &Context<'_>) -> CaseResult {
-    let (min, max) = (cx.capabilities().key_bytes_min, cx.capabilities().key_bytes_max);
-    if max > sample_limit::LARGEST_KEY {
-        return not_applicable(format!("key_bytes_max is {max}, too large to try"));
+    let allowed = cx.capabilities().key_bytes_max;
+    if allowed > sample_limit::LARGEST_KEY {
+        return not_applicable(format!("key_bytes_max is {allowed}, too large to try"));
     }
+    let (min, max) = cx.key_bytes().into_inner();
     let prefix = "p".repeat(min);
     let handle = cx.store().with_prefix(&prefix);
     handle.set("k", cx.value(1)).await?;
@@ -114,7 +115,7 @@ pub(crate) async fn ns_2_limits_hold_for_the_whole_key(cx: &Context<'_>) -> Case
         handle.set(&rest, cx.value(2)).await?;
         cx.expect_through(&handle, &rest, Some(&cx.value(2)), "of the greatest length in all").await?;
     }
-    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: max as u64, found: max as u64 + 1 };
+    let reason = Reason::Limit { name: "key_bytes_max".into(), allowed: allowed as u64, found: allowed as u64 + 1 };
     ensure_invalid!(handle.set(format!("{rest}k"), cx.value(3)).await, reason, "a whole key one byte too long");
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! The harness: the reference, and what can be done around it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kv_api::{
     Capabilities, Clock, Error, ErrorKind, ManualClock, Result, Store, SystemClock, Timer, Timestamp, TokioTimer,
     Value, async_trait,
 };
-use kv_conformance::{Fault, Faults, Fixture, Harness, Means, OffsetClock, Time};
+use kv_conformance::{ClientClock, Fault, Faults, Fixture, Harness, Means, OffsetClock, Time};
 
 use super::EVERYTHING;
 use super::bug::Bug;
@@ -98,9 +98,58 @@ pub(crate) struct ReferenceHarness {
     tick: Duration,
     /// Real time, with this granularity.
     runs: Option<Duration>,
+    /// One system for all stores.
+    shared: Option<Shared>,
+}
+
+/// One system that all stores are opened on, each below a prefix of its own.
+#[derive(Default)]
+struct Shared {
+    place: OnceLock<Place>,
+    opened: AtomicU64,
+}
+
+/// A system and its clocks.
+#[derive(Clone)]
+struct Place {
+    system: Arc<System>,
+    still: ManualClock,
+    client_clock: OffsetClock,
 }
 
 impl ReferenceHarness {
+    /// A system as it begins.
+    fn begin(&self) -> Place {
+        let start = Timestamp::from_unix_micros(1_795_161_822_123_456);
+        let still = ManualClock::new(start);
+        let clock: Arc<dyn Clock> = if self.runs.is_some() { Arc::new(SystemClock) } else { Arc::new(still.clone()) };
+        let client_clock = OffsetClock::new(Arc::clone(&clock));
+        let system = Arc::new(System {
+            namespaces: Mutex::default(),
+            versions: AtomicU64::new(1),
+            opened: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
+            races: Races::default(),
+            fault: Mutex::default(),
+            spares_looks: AtomicBool::new(false),
+            circles: AtomicU64::new(0),
+            is_closing: AtomicBool::new(false),
+            restarts: AtomicU8::new(0),
+            began: clock.now(),
+            clock,
+            client_clock: client_clock.clone(),
+            tick: self.tick,
+        });
+        Place { system, still, client_clock }
+    }
+
+    /// One system for all stores, each of which is a handle below a prefix of its own, as on a live account.
+    #[allow(dead_code, reason = "most tests have a system for each case")]
+    pub(crate) fn below_prefixes(self) -> Self {
+        Self { shared: Some(Shared::default()), ..self }
+    }
+
     pub(crate) fn whole() -> Self {
         Self::default()
     }
@@ -144,33 +193,23 @@ impl ReferenceHarness {
 #[async_trait]
 impl Harness for ReferenceHarness {
     async fn open(&self) -> Result<Fixture> {
-        let start = Timestamp::from_unix_micros(1_795_161_822_123_456);
-        let still = ManualClock::new(start);
-        let clock: Arc<dyn Clock> = if self.runs.is_some() { Arc::new(SystemClock) } else { Arc::new(still.clone()) };
-        let client_clock = OffsetClock::new(Arc::clone(&clock));
-        let system = Arc::new(System {
-            namespaces: Mutex::default(),
-            versions: AtomicU64::new(1),
-            opened: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-            looks: AtomicU64::new(0),
-            races: Races::default(),
-            fault: Mutex::default(),
-            spares_looks: AtomicBool::new(false),
-            circles: AtomicU64::new(0),
-            is_closing: AtomicBool::new(false),
-            restarts: AtomicU8::new(0),
-            began: clock.now(),
-            clock,
-            client_clock: client_clock.clone(),
-            tick: self.tick,
-        });
+        let Place { system, still, client_clock } = match &self.shared {
+            Some(shared) => shared.place.get_or_init(|| self.begin()).clone(),
+            None => self.begin(),
+        };
+        // What the case before has left.
+        client_clock.set(system.clock.now());
+        let prefix = self
+            .shared
+            .as_ref()
+            .map_or_else(String::new, |shared| format!("suite {}/", shared.opened.fetch_add(1, Ordering::Relaxed)));
         let (bug, odd, restrict) = (self.bug, self.odd, self.restrict);
         let reported = self.reports.unwrap_or(&EVERYTHING_THERE_IS);
         let place = move |namespace: &str| match odd.contains(&Odd::NamespacesArePrefixes) {
             true => (String::new(), format!("{namespace}\0")),
             false => (namespace.to_owned(), String::new()),
         };
+        let below = prefix.clone();
         let open = {
             let system = Arc::clone(&system);
             move |namespace: &str, is_stranger: bool| {
@@ -202,7 +241,8 @@ impl Harness for ReferenceHarness {
                     turn,
                     is_stranger,
                 };
-                Store::new(backend).restricted_to(restrict)
+                let store = Store::new(backend).restricted_to(restrict);
+                if prefix.is_empty() { store } else { store.with_prefix(&prefix) }
             }
         };
         let write_foreign = {
@@ -216,7 +256,7 @@ impl Harness for ReferenceHarness {
                 let record = Record { value, metadata: None, end: None, version: 0, listed_bytes, is_foreign };
                 let mut namespaces = system.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
                 let (place, root) = place("main");
-                namespaces.entry(place).or_default().insert(format!("{root}{key}"), record);
+                namespaces.entry(place).or_default().insert(format!("{root}{below}{key}"), record);
                 std::future::ready(Ok(()))
             }
         };

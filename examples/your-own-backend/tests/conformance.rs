@@ -1,10 +1,11 @@
 //! Every rule of the contract, on the backend of this example: what it declares works, and the rest is refused.
 
-use std::path::PathBuf;
+use std::future::ready;
+use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt;
 use kv_api::{Error, ErrorKind, Result, Store, async_trait};
-use kv_conformance::{Fixture, Harness, conformance_tests};
+use kv_conformance::{Fixture, Harness, Means, conformance_tests};
 use your_own_backend::Folder;
 
 struct Fresh;
@@ -15,12 +16,23 @@ impl Harness for Fresh {
         let folder = tempfile::tempdir()
             .map_err(|error| Error::new(ErrorKind::Misconfigured, "no temporary folder").with_source(error))?;
         let (main, other) = (folder.path().join("main"), folder.path().to_owned());
+        let foreign = main.clone();
         let store = Store::new(Folder::open(&main).await?);
         Ok(Fixture::new(store)
+            .embedded()
+            .without(Means::ForeignTypeWriter, "a file whose name is a key holds a value")
+            .with_foreign_writer(move |key, text| ready(write(&foreign, &key, &text)))
             .with_guard(folder)
             .with_reopen(move || open(main.clone()))
             .with_namespaces(move |name| open(other.join(name))))
     }
+}
+
+/// What another program writes into the folder.
+fn write(folder: &Path, key: &str, text: &str) -> Result<()> {
+    let name: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(folder.join(name), format!("t{text}"))
+        .map_err(|error| Error::new(ErrorKind::Internal, "the file was not written").with_source(error))
 }
 
 async fn open(folder: PathBuf) -> Result<Store> {

@@ -99,6 +99,8 @@ impl Harness for Cloudflare {
         let running = Running::start(self.0).await;
         let [again, stranger, other, foreign, counting, restarted] = std::array::from_fn(|_| running.clone());
         Ok(Fixture::new(running.open(TOKEN, NAMESPACE))
+            .without(Means::Restart, "the system is a service of many machines that is never started again as a whole")
+            .without(Means::ForeignTypeWriter, "a namespace holds nothing but values")
             .with_time(running.clocks.clone())
             .with_client_clock(running.clocks.client.clone())
             .with_reopen(move || ready(Ok(again.open(TOKEN, NAMESPACE))))

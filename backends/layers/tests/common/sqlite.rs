@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kv_api::{Error, ErrorKind, ManualClock, Result, Store, async_trait};
-use kv_conformance::{Fixture, Harness};
+use kv_conformance::{Fixture, Harness, Means};
 use kv_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 use super::{System, Wrap, clock, wrapped};
@@ -34,11 +34,19 @@ impl Harness for Sqlite {
             .map_err(|error| Error::new(ErrorKind::Misconfigured, "no temporary folder").with_source(error))?;
         let (wrap, clock, path) = (self.0, clock(), folder.path().join("layers.db"));
         let store = open(path.clone(), "main".to_owned(), clock.clone(), wrap).await?;
-        let (again, other) = ((path.clone(), clock.clone()), (path, clock.clone()));
+        let (again, other) = ((path.clone(), clock.clone()), (path.clone(), clock.clone()));
+        let plain = open(path, "main".to_owned(), clock.clone(), |inner, _| inner).await?;
         Ok(Fixture::new(store)
+            .embedded()
+            .without(Means::ForeignTypeWriter, "its table holds nothing but values")
             .with_guard(folder)
             .with_time(clock.clone())
             .with_client_clock(clock)
+            // What a client without the layer writes.
+            .with_foreign_writer(move |key, text| {
+                let plain = plain.clone();
+                async move { plain.set(key, text).await.map(drop) }
+            })
             .with_reopen(move || open(again.0.clone(), "main".to_owned(), again.1.clone(), wrap))
             .with_namespaces(move |name| open(other.0.clone(), name, other.1.clone(), wrap)))
     }
