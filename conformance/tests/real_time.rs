@@ -67,15 +67,25 @@ async fn lives_near_the_least_leave_room_on_a_clock_that_runs() {
     run(timed(), &ReferenceHarness::whole().on_real_time(FINE).restricted_to(&LEAST), 4).await;
 }
 
+/// The clock of this side runs too, and is not quite that of the system: a granularity has room for both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_here_that_runs_may_be_a_little_ahead() {
+    let harness = ReferenceHarness::whole().on_real_time(FINE * 2).with_clock_ahead(FINE / 2);
+    run(timed(), &harness, 4).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_selection_holds_with_whole_seconds_on_a_coarse_clock() {
-    static SECONDS: Capabilities = EVERYTHING.with_expiry_resolution(Duration::from_secs(1));
+    static SECONDS: Capabilities =
+        EVERYTHING.with_expiry_resolution(Duration::from_secs(1)).with_expiry_min(Duration::from_secs(2));
     let cases = named(&[
         "exp_1_a_ttl_ends_the_entry",
         "exp_1_expire_at_ends_the_entry",
         "exp_3_a_wrong_clock_here_moves_no_ttl",
         "exp_5_an_expiry_in_the_past_is_refused",
         "exp_5_an_expiry_too_late_is_refused",
+        "exp_6_an_expiry_below_the_minimum_is_refused",
+        "exp_6_the_minimum_can_be_rounded_up_to",
         "exp_7_an_expired_entry_is_invisible_to_reads",
         "exp_8_a_read_reports_the_expiry",
         "exp_9_expire_changes_only_the_expiry",

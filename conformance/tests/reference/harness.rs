@@ -98,6 +98,8 @@ pub(crate) struct ReferenceHarness {
     tick: Duration,
     /// Real time, with this granularity.
     runs: Option<Duration>,
+    /// How far the clock of this side is ahead.
+    ahead: Duration,
     /// One system for all stores.
     shared: Option<Shared>,
 }
@@ -142,6 +144,12 @@ impl ReferenceHarness {
             tick: self.tick,
         });
         Place { system, still, client_clock }
+    }
+
+    /// The clock of this side runs too, and is ahead.
+    #[allow(dead_code, reason = "most tests have no use for real time")]
+    pub(crate) fn with_clock_ahead(self, ahead: Duration) -> Self {
+        Self { ahead, ..self }
     }
 
     /// One system for all stores, each of which is a handle below a prefix of its own, as on a live account.
@@ -198,7 +206,8 @@ impl Harness for ReferenceHarness {
             None => self.begin(),
         };
         // What the case before has left.
-        client_clock.set(system.clock.now());
+        let now = system.clock.now();
+        client_clock.set(now.checked_add(self.ahead).unwrap_or(now));
         let prefix = self
             .shared
             .as_ref()

@@ -11,7 +11,7 @@ use kv_servers::{Link, Protocol, ServerTime};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::harness::{failed, foreign_insert, open, remote};
+use crate::harness::{failed, foreign_insert, open, remote, without};
 
 /// How far its clock may be from this one's, and how late a step of this process may be.
 const GRANULARITY: Duration = Duration::from_millis(300);
@@ -56,7 +56,7 @@ pub(crate) async fn fixture(url: &str) -> Result<Fixture> {
         let shown = password.clone();
         fixture = fixture.with_secret(password, move || logs::seen(&shown));
     }
-    Ok(fixture)
+    Ok(without(fixture))
 }
 
 /// What is this fixture's own on the server, removed with it.

@@ -68,6 +68,17 @@ impl System {
         self.cluster.nodes()[node].command(command).await.unwrap()
     }
 
+    /// Starts all nodes again with their data, while the time runs.
+    async fn restart(&self) -> Result<()> {
+        for node in self.cluster.nodes() {
+            node.command(&["SAVE"]).await.map_err(failed)?;
+        }
+        self.clocks.server.run();
+        self.cluster.restart().await.map_err(failed)?;
+        self.clocks.server.freeze();
+        Ok(())
+    }
+
     /// Waits until the replicas have what the masters have.
     pub(crate) async fn catch_up(&self) {
         catch_up(&self.cluster).await;
@@ -151,6 +162,7 @@ impl Harness for OnCluster {
         let (number, setup) = (NUMBER.fetch_add(1, Ordering::Relaxed), *self);
         let system = System::lease().await?;
         let config = system.config();
+        let wrong = config.clone().with_password(SecretString::from("an0ther"));
         let store = move |name: &str| {
             let config = config.clone().with_namespace(setup.namespace(name, number));
             async move {
@@ -165,6 +177,7 @@ impl Harness for OnCluster {
         };
         let (again, other) = (store.clone(), store.clone());
         let (writing, typing, counting) = (system.clone(), system.clone(), system.link.clone());
+        let restarted = system.clone();
         let foreign = move |key: &str| format!("{}:{key}", setup.namespace("suite", number));
         Ok(Fixture::new(store("suite").await?)
             .with_time(Ticks(system.clocks.clone()))
@@ -185,6 +198,11 @@ impl Harness for OnCluster {
                     system.ask(&key, &["RPUSH", &key, "element"]).await;
                     Ok(())
                 }
+            })
+            .with_wrong_credentials(move || open(wrong.clone()))
+            .with_restart(move || {
+                let system = restarted.clone();
+                async move { system.restart().await }
             })
             .with_requests(move || counting.requests())
             .with_faults(system.link.clone())

@@ -125,6 +125,7 @@ impl Harness for OnRedis {
         let wrong = system.config().with_password(SecretString::from("an0ther"));
         let (again, other) = (store.clone(), store.clone());
         let (writing, typing, counting) = (system.clone(), system.clone(), system.link.clone());
+        let restarted = system.clone();
         let client_clock: ManualClock = system.clocks.client.clone();
         Ok(Fixture::new(store(NAMESPACE).await?)
             .with_time(Ticks(system.clocks.clone()))
@@ -147,6 +148,13 @@ impl Harness for OnRedis {
                 }
             })
             .with_wrong_credentials(move || open(wrong.clone()))
+            .with_restart(move || {
+                let system = restarted.clone();
+                async move {
+                    system.ask(&["SAVE"]).await;
+                    system.redis.restart().await.map_err(failed)
+                }
+            })
             .with_requests(move || counting.requests())
             .with_faults(system.link.clone())
             .with_secret(PASSWORD, || logs::seen(PASSWORD))
