@@ -59,6 +59,8 @@ impl Fate {
 #[derive(Debug)]
 struct Due {
     fate: Fate,
+    /// What the link answers, where it does.
+    text: Arc<[u8]>,
     is_write: bool,
     /// It can meet a fault that depends on what is answered.
     may_meet: bool,
@@ -98,7 +100,7 @@ pub(crate) struct Http {
     fate: Fate,
     answer: Answer,
     due: VecDeque<Due>,
-    /// What the link answers with.
+    /// What the link answers to the request that met such an order last.
     text: Arc<[u8]>,
     /// Both sides have left HTTP.
     is_tunnel: bool,
@@ -168,6 +170,9 @@ impl Http {
                 }
                 if has_ended {
                     self.begin(up, shared)?;
+                } else if end.at_border() {
+                    // Empty lines before a request mean nothing. Held, they would look like the beginning of one.
+                    up.discard_after(0);
                 }
             }
             Coming::Undecided(head, prefix) => {
@@ -249,6 +254,7 @@ impl Http {
         if self.fate != Fate::RequestLost {
             self.due.push_back(Due {
                 fate: self.fate,
+                text: Arc::clone(&self.text),
                 is_write,
                 may_meet,
                 is_head: method == "HEAD",
@@ -381,11 +387,11 @@ impl Dialect for Http {
     fn take_answers(&mut self, down: &mut Lane, shared: &Shared) -> Result<(), Malformed> {
         loop {
             let at_border = matches!(&self.answer, Answer::Head(end) if end.at_border()) && down.held().is_empty();
-            let is_answered = self.due.front().is_some_and(|due| due.fate == Fate::Answered && due.has_come);
-            if at_border && is_answered && down.has_room() {
-                let due = self.due.pop_front();
-                let (is_head, closes) = due.map_or((false, false), |due| (due.is_head, due.closes));
-                down.replace(&last_if(closes, if is_head { head_of(&self.text) } else { &self.text }));
+            if at_border
+                && down.has_room()
+                && let Some(due) = self.due.pop_front_if(|due| due.fate == Fate::Answered && due.has_come)
+            {
+                down.replace(&last_if(due.closes, if due.is_head { head_of(&due.text) } else { &due.text }));
                 continue;
             }
             // What it opens is not for HTTP to read.

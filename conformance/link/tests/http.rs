@@ -568,3 +568,42 @@ async fn a_client_that_is_slow_to_read_gets_all_of_the_last_answer() {
     in_time(slow.read_to_end(&mut answer)).await.unwrap();
     assert_eq!(answer.len(), LENGTH + "HTTP/1.1 200 OK\r\n\r\n".len());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_gets_the_answer_that_was_ordered_for_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let link = Link::open(listener.local_addr().unwrap(), Protocol::Http).unwrap();
+    let mut client = TcpStream::connect(link.address()).await.unwrap();
+    let (mut server, _) = in_time(listener.accept()).await.unwrap();
+    for (count, error) in [(1, None), (2, Some("503")), (3, Some("403"))] {
+        if let Some(error) = error {
+            link.answer_with(error, 1);
+        }
+        client.write_all(head("GET /").as_bytes()).await.unwrap();
+        while link.requests() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+    // The first is answered after all of them have come.
+    in_time(server.read_exact(&mut vec![0; head("GET /").len()])).await.unwrap();
+    server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    let mut answers = vec![0; 27 + 2 * 79];
+    in_time(client.read_exact(&mut answers)).await.unwrap();
+    let answers = String::from_utf8(answers).unwrap();
+    let seen: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(seen, ["204", "503", "403"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_line_after_a_request_is_no_other_one() {
+    let (server, seen) = scripted(script_of_answers).await;
+    let link = Link::open(server, Protocol::Http).unwrap();
+    let mut client = TcpStream::connect(link.address()).await.unwrap();
+    client.write_all(format!("{}\r\n", head("GET /length")).as_bytes()).await.unwrap();
+    let mut answer = vec![0; ANSWERS[0].1.len()];
+    in_time(client.read_exact(&mut answer)).await.unwrap();
+    link.inject(Fault::Refused, 1);
+    // It is idle, so it has ended.
+    assert!(matches!(in_time(client.read(&mut answer)).await, Ok(0) | Err(_)));
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
