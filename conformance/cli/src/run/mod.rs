@@ -44,7 +44,7 @@ use target::Target;
 /// How long a call may wait for its turn where a rate is kept to.
 const TURN_MAX: Duration = Duration::from_secs(3600);
 
-/// How long it takes until what could not be removed is tried once more.
+/// How long it takes until it is looked once more for what is to be removed.
 const REST: Duration = Duration::from_secs(2);
 
 /// Runs the suite on a runtime of its own: the races find more on several threads.
@@ -173,6 +173,10 @@ async fn run(prepared: &Prepared, arguments: &RunArguments, stop: &Stop) -> Exit
     let time = arguments.budget_seconds.map(|seconds| Duration::from_secs(seconds.get()));
     let work = Box::pin(suites::within(suites.run(live), stop, meter, time, &*timer));
     let report = display.during(work).await;
+    if stop.why().is_some() {
+        timer.sleep(REST).await;
+        live.sweep().await;
+    }
     let is_clean = clear(live).await;
     let is_ok = report.is_ok();
     let report = if arguments.stable { report.without_figures_of_this_run() } else { report };
