@@ -145,11 +145,9 @@ impl<'a> Suite<'a> {
 
     async fn run_one(&self, case: &'static Case, harness: &dyn Harness) -> CaseReport {
         let start = TokioTimer.monotonic_now();
-        let left_out = if self.stopped.clone().now_or_never().is_some() {
-            Some(STOPPED.to_owned())
-        } else {
-            self.admission.as_ref().and_then(|admission| admission(case))
-        };
+        let left_out = self.admission.as_ref().and_then(|admission| admission(case));
+        // What would not have run anyway is not left out by the stop.
+        let left_out = left_out.or_else(|| self.stopped.clone().now_or_never().map(|()| STOPPED.to_owned()));
         let (outcome, requests) = match left_out {
             Some(why) => (Outcome::LeftOut(why), None),
             None => {

@@ -114,6 +114,17 @@ async fn a_run_says_what_it_does_and_leaves_out_what_it_is_not_to_begin() {
     assert_eq!(report.cases[0].requests, None);
 }
 
+#[tokio::test]
+async fn what_is_left_out_anyway_says_so_also_when_the_run_is_stopped() {
+    let harness = ReferenceHarness::whole();
+    let suite = Suite::new().with_admission(|case| (case.rule() == "KEY-2").then(|| "not today".to_owned()));
+    let report = suite.stop_when(ready(())).run(&harness).await;
+    for case in &report.cases {
+        let why = if case.rule == "KEY-2" { "not today" } else { "the run was stopped" };
+        assert_eq!(case.outcome, Outcome::LeftOut(why.to_owned()), "{}", case.name);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn side_by_side_the_cases_end_as_one_after_the_other() {
     let outcomes = |report: Report| -> Vec<(String, Outcome)> {
