@@ -137,7 +137,8 @@ async fn no_more_requests_are_sent_than_the_budget_allows() {
     assert_eq!(code, 0, "{error}");
     assert!((BUDGET / 3..=BUDGET).contains(&server.requests()), "{}: {error}", server.requests());
     let has_no_room = |outcome: &Outcome| matches!(outcome, Outcome::LeftOut(why) if why.contains("budget of 150"));
-    assert!(!cases(&report, has_no_room).is_empty());
+    assert!(!cases(&report, has_no_room).is_empty(), "{error}");
+    assert!(!error.contains("stopped"), "what was planned has room: {error}");
     assert!(!cases(&report, |outcome| matches!(outcome, Outcome::Passed)).is_empty());
     assert_eq!(server.keys(), [""; 0]);
 }
@@ -158,6 +159,18 @@ async fn through_the_proxy_faults_are_shown_and_requests_are_counted() {
     assert_eq!(server.keys(), [""; 0]);
     let (code, text, error) = output(&[&arguments[..], &["--through-proxy"]].concat());
     assert!(code == 2 && text.is_empty() && error.contains("give --rate none"), "{error}");
+}
+
+/// The key by which it saw how long a call takes could not be removed at first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_not_begun_leaves_no_key_behind() {
+    for requests_before in [3, 5, 6] {
+        let server = cloudflare::Fake::new().serve(ServerOptions::new()).await.unwrap();
+        server.inject_after(requests_before, Fault::Cut { applied: Applied::No }, 1);
+        let (code, _, error) = output(&[&cloudflare_url(server.base_url()), "--rate", "none"]);
+        assert!(code == 2 || code == 4, "{code}: {error}");
+        assert_eq!((server.faults_left(), server.keys()), (0, Vec::new()), "{requests_before}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,6 +203,7 @@ fn what_cannot_be_done_is_said_before_anything_is_done() {
         (&["memory:?hunter2=hunter2"], 2, "option 1 of the store URL is unknown"),
         (&["memory:", "--filter", "SET-999"], 2, "no case is named by SET-999"),
         (&["memory:", "--report", "report.yaml"], 2, "it ends in none of"),
+        (&["memory:", "--report", "/no/such/folder/report.json"], 2, "report.json cannot be written"),
         (&["memory:", "--rate", "fast"], 2, "expected documented, none"),
         (&[&url], 2, "give --yes"),
         (&[&url, "--yes", "--through-proxy"], 2, "no link leads to a store of this scheme"),

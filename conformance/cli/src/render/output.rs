@@ -33,6 +33,16 @@ fn file(name: &str) -> Result<Output, String> {
 }
 
 impl OutputArguments {
+    /// Finds out whether all files can be written, and leaves them as they are.
+    ///
+    /// # Errors
+    /// Which of them cannot.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.output.iter().try_for_each(|Output { path, .. }| {
+            check_file(path).map_err(|error| format!("{} cannot be written: {error}", path.display()))
+        })
+    }
+
     /// Writes all files, however the others end, and standard output.
     pub(crate) fn write(&self, columns: &[Column<'_>]) -> Result<(), String> {
         let mut written = Ok(());
@@ -49,6 +59,13 @@ impl OutputArguments {
     fn asks_for(&self, format: Format) -> bool {
         self.format == format || self.output.iter().any(|output| output.format == format)
     }
+}
+
+fn check_file(path: &Path) -> std::io::Result<()> {
+    // A link that leads nowhere yet stays.
+    let is_there = path.symlink_metadata().is_ok();
+    drop(std::fs::OpenOptions::new().append(true).create(true).open(path)?);
+    if is_there { Ok(()) } else { std::fs::remove_file(path) }
 }
 
 fn write_file(path: &Path, format: Format, columns: &[Column<'_>]) -> std::io::Result<()> {
@@ -97,6 +114,21 @@ mod tests {
     fn a_file_without_a_known_ending_is_refused_before_anything_is_done() {
         assert!(file("report").is_err() && file("report.yaml").is_err());
         assert_eq!(file("a/report.xml").map(|output| output.format), Ok(Format::Junit));
+    }
+
+    #[test]
+    fn files_are_as_they_were_when_they_have_been_checked() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [kept, new, missing] = ["kept.md", "new.md", "missing/report.md"].map(|name| folder.path().join(name));
+        std::fs::write(&kept, "kept").expect("a file");
+        let check = |path: &Path| {
+            let output = file(path.to_str().expect("a name in UTF-8")).expect("a known ending");
+            OutputArguments { output: vec![output], format: Format::Table }.check()
+        };
+        assert_eq!((check(&kept), check(&new)), (Ok(()), Ok(())));
+        assert!(check(&missing).is_err_and(|error| error.contains("report.md cannot be written")));
+        assert_eq!(std::fs::read_to_string(kept).expect("it is there"), "kept");
+        assert!(!new.exists());
     }
 
     #[test]

@@ -40,6 +40,7 @@ impl Live {
         rate: Option<&RateLimited>,
         prefixes: Prefixes,
         meter: &Arc<Meter>,
+        traces: &Arc<Traces>,
     ) -> Self {
         let limited = rate.map(|rate| rate.layer(Arc::clone(&opened)));
         let plain = limited.as_ref().unwrap_or(&opened);
@@ -48,7 +49,7 @@ impl Live {
         Self {
             target: Arc::new(target),
             meter: Arc::clone(meter),
-            traces: Arc::default(),
+            traces: Arc::clone(traces),
             prefixes: Arc::new(prefixes),
             limited,
             plain,
@@ -66,7 +67,10 @@ impl Live {
         let missing = self.plain.capabilities().key_bytes_min.saturating_sub(trace.prefix().len());
         let key = format!("{}k{}", trace.prefix(), "q".repeat(missing));
         trace.remember(std::slice::from_ref(&key));
+        // Until it has ended.
+        trace.unsettle();
         let latency = real_time::latency(&self.plain, &key).await?;
+        trace.settle();
         self.traces.end(&trace).await;
         Ok(latency)
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kv_api::{Capabilities, Result};
-use kv_layers::{Call, Intercept, Operation};
+use kv_api::{Capabilities, Result, Retry};
+use kv_layers::{Call, Intercept, Operation, Outcome};
 use tokio::sync::Notify;
 
 use super::traces::Trace;
@@ -90,19 +90,31 @@ impl Watch {
         };
         requests.try_into().unwrap_or(u64::MAX)
     }
+
+    /// Where a call writes to.
+    fn written(&self, call: &Call) -> Option<&Trace> {
+        use Operation::{Increment, Set, SetMany, SetManyAllOrNothing};
+        let trace = self.trace.as_deref()?;
+        matches!(call.operation, Set | SetMany | SetManyAllOrNothing | Increment).then_some(trace)
+    }
 }
 
 impl Intercept for Watch {
     fn before(&self, call: &Call) -> Result<()> {
         self.meter.add(self.requests(call));
-        if let (
-            Some(trace),
-            Operation::Set | Operation::SetMany | Operation::SetManyAllOrNothing | Operation::Increment,
-        ) = (&self.trace, call.operation)
-        {
+        if let Some(trace) = self.written(call) {
             trace.remember(&call.keys);
         }
         Ok(())
+    }
+
+    fn after(&self, call: &Call, outcome: &Outcome<'_>) {
+        let is_unknown = outcome.error().is_some_and(|error| error.retry() == Retry::OutcomeUnknown);
+        if let Some(trace) = self.written(call)
+            && (is_unknown || outcome.status() == "cancelled")
+        {
+            trace.unsettle();
+        }
     }
 }
 
@@ -112,10 +124,11 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Waker};
 
-    use kv_api::{BackendExt, SetItem};
+    use kv_api::{BackendExt, Error, ErrorKind, Layer, SetItem, Store};
     use kv_backends::memory::MemoryStore;
     use kv_layers::Intercepted;
 
+    use super::super::traces::Traces;
     use super::*;
 
     #[tokio::test]
@@ -135,5 +148,27 @@ mod tests {
         }
         assert_eq!(meter.spent(), 5);
         assert!(is_over());
+    }
+
+    #[tokio::test]
+    async fn a_write_without_an_answer_may_be_applied_later() {
+        let traces = Traces::default();
+        let plain = MemoryStore::default().into_store();
+        let trace = traces.begin(&plain, "k");
+        let watch = Watch::new(&Meter::new(), Some(&trace), plain.capabilities());
+        let silent = MemoryStore::default().layer(&Intercepted::new(NoAnswer));
+        let store = Store::from_arc(Intercepted::new(watch).layer(silent));
+        drop(store.get("k").await);
+        assert!(!traces.are_unsettled());
+        drop(store.set("k", 1).await);
+        assert!(traces.are_unsettled());
+    }
+
+    struct NoAnswer;
+
+    impl Intercept for NoAnswer {
+        fn before(&self, _: &Call) -> Result<()> {
+            Err(Error::new(ErrorKind::Unavailable, "gone").with_retry(Retry::OutcomeUnknown))
+        }
     }
 }

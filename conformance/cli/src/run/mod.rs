@@ -40,6 +40,7 @@ use rehearsal::Original;
 use stop::{Stop, Why};
 use suites::Suites;
 use target::Target;
+use traces::Traces;
 
 /// How long a call may wait for its turn where a rate is kept to.
 const TURN_MAX: Duration = Duration::from_secs(3600);
@@ -56,11 +57,21 @@ pub(crate) fn main(arguments: &RunArguments) -> Exit {
     let exit = runtime.block_on(async {
         // First, so that it is listened to before there is anything to clean up.
         let mut signal = pin!(signals::stop());
-        let prepared = match select(signal.as_mut(), pin!(prepare(arguments))).await {
-            // Nothing was written yet but one key, which the run would have begun with.
-            Either::Left((signal, _)) => return Exit::from(signal),
-            Either::Right((Ok(prepared), _)) => prepared,
-            Either::Right((Err(refused), _)) => return refused.tell(),
+        let traces = Arc::new(Traces::default());
+        let prepared = match select(signal.as_mut(), pin!(prepare(arguments, &traces))).await {
+            Either::Left((signal, _)) => Err(Exit::from(signal)),
+            Either::Right((prepared, _)) => prepared.map_err(Refused::tell),
+        };
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(exit) => {
+                // How long a call takes was seen by a key. A second signal ends the process.
+                if traces.are_unsettled() {
+                    TokioTimer.sleep(REST).await;
+                }
+                clear(&traces).await;
+                return exit;
+            }
         };
         let stop = Stop::new();
         let listening = stop.clone();
@@ -85,7 +96,8 @@ struct Prepared {
     plan: Plan,
 }
 
-async fn prepare(arguments: &RunArguments) -> Result<Prepared, Refused> {
+async fn prepare(arguments: &RunArguments, traces: &Arc<Traces>) -> Result<Prepared, Refused> {
+    arguments.output.check().map_err(|error| Refused::new(Exit::Usage, error))?;
     let filter = Filter::parse(&arguments.filter).map_err(|error| Refused::new(Exit::Usage, error))?;
     let target = Target::parse(&arguments.url).map_err(|error| Refused::by(&error))?;
     let (shown, is_asked) = (target.to_string(), !target.is_in_memory());
@@ -100,7 +112,7 @@ async fn prepare(arguments: &RunArguments) -> Result<Prepared, Refused> {
         Rate::Documented => opened.capabilities().request_rate,
     };
     let limit = rate.map(|rate| rate_limited(rate, opened.capabilities().system));
-    let live = Live::new(target, opened, limit.as_ref(), prefixes, &meter);
+    let live = Live::new(target, opened, limit.as_ref(), prefixes, &meter, traces);
     live.plain().ping().await.map_err(by_store)?;
     let latency = live.measure().await.map_err(by_store)?;
     let turn = rate.map_or(Duration::ZERO, |rate| turn(rate, arguments.concurrency.get()));
@@ -173,11 +185,13 @@ async fn run(prepared: &Prepared, arguments: &RunArguments, stop: &Stop) -> Exit
     let time = arguments.budget_seconds.map(|seconds| Duration::from_secs(seconds.get()));
     let work = Box::pin(suites::within(suites.run(live), stop, meter, time, &*timer));
     let report = display.during(work).await;
-    if stop.why().is_some() {
+    if stop.why().is_some() || live.traces().are_unsettled() {
         timer.sleep(REST).await;
+    }
+    if stop.why().is_some() {
         live.sweep().await;
     }
-    let is_clean = clear(live).await;
+    let is_clean = clear(live.traces()).await;
     let is_ok = report.is_ok();
     let report = if arguments.stable { report.without_figures_of_this_run() } else { report };
     if let Err(error) = arguments.output.write(&[Column::alone(&report)]) {
@@ -201,11 +215,12 @@ async fn run(prepared: &Prepared, arguments: &RunArguments, stop: &Stop) -> Exit
 }
 
 /// Removes what is left of the run, and says what could not be.
-async fn clear(live: &Live) -> bool {
-    if !live.traces().clear().await.is_empty() {
+async fn clear(traces: &Traces) -> bool {
+    let mut failures = traces.clear().await;
+    if !failures.is_empty() {
         TokioTimer.sleep(REST).await;
+        failures = traces.clear().await;
     }
-    let failures = live.traces().clear().await;
     for (prefix, error) in &failures {
         tell!("error: keys that begin with {} may be left, and could not be removed: {error}", Escaped(prefix));
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::{StreamExt, TryStreamExt};
 use kv_api::{Result, Store};
 use parking_lot::Mutex;
 
@@ -26,22 +28,31 @@ pub(crate) struct Trace {
     store: Store,
     prefix: String,
     keys: Mutex<BTreeSet<String>>,
+    /// Whether a write may be applied later, as nobody has its answer.
+    is_unsettled: AtomicBool,
 }
 
 impl Traces {
     /// A place that a case is about to write to, as `store` sees it.
     pub(crate) fn begin(&self, store: &Store, prefix: &str) -> Arc<Trace> {
-        let trace = Trace { store: store.clone(), prefix: prefix.to_owned(), keys: Mutex::default() };
+        let (store, prefix) = (store.clone(), prefix.to_owned());
+        let trace = Trace { store, prefix, keys: Mutex::default(), is_unsettled: AtomicBool::new(false) };
         let trace = Arc::new(trace);
         self.0.lock().push(Arc::clone(&trace));
         trace
     }
 
-    /// Removes what was written to a place. What cannot be removed now is tried again by [`clear`](Self::clear).
+    /// Removes what was written to a place. What cannot be removed now is tried again by [`clear`](Self::clear), and so
+    /// is what a write may still bring there.
     pub(crate) async fn end(&self, trace: &Arc<Trace>) {
-        if trace.remove().await.is_ok() {
+        if trace.remove().await.is_ok() && !trace.is_unsettled.load(Ordering::Relaxed) {
             self.0.lock().retain(|other| !Arc::ptr_eq(other, trace));
         }
+    }
+
+    /// Whether a write may still be applied somewhere.
+    pub(crate) fn are_unsettled(&self) -> bool {
+        self.0.lock().iter().any(|trace| trace.is_unsettled.load(Ordering::Relaxed))
     }
 
     /// Removes what is left, and answers of each place that could not be cleared why.
@@ -74,41 +85,48 @@ impl Trace {
         }
     }
 
+    /// Notes that nobody has the answer to a write: it may be applied later.
+    pub(crate) fn unsettle(&self) {
+        self.is_unsettled.store(true, Ordering::Relaxed);
+    }
+
+    /// Every write has its answer.
+    pub(crate) fn settle(&self) {
+        self.is_unsettled.store(false, Ordering::Relaxed);
+    }
+
+    /// Removes as much as it can, and answers the first error.
     async fn remove(&self) -> Result<()> {
-        let mut keys = if self.store.capabilities().list.is_full() { self.listed().await? } else { BTreeSet::new() };
+        let mut keys = BTreeSet::new();
+        let listed = if self.store.capabilities().list.is_full() { self.list_into(&mut keys).await } else { Ok(()) };
         // Also what no list shows: what has ended may still take room, and what was just written may not show yet.
         keys.extend(self.keys.lock().iter().cloned());
         let keys: Vec<String> = keys.into_iter().collect();
+        let mut removed = Ok(());
         for part in keys.chunks(DELETED_AT_ONCE) {
-            for deleted in self.store.delete_many(part.iter().map(String::as_str)).await {
-                deleted?;
+            let deleted = self.store.delete_many(part.iter().map(String::as_str)).await;
+            removed = deleted.into_iter().fold(removed, |removed, deleted| removed.and(deleted.map(drop)));
+        }
+        listed.and(removed)
+    }
+
+    /// Pages may be empty before the last one (LIST-1); a walk ends (LIST-5).
+    async fn list_into(&self, keys: &mut BTreeSet<String>) -> Result<()> {
+        let mut walk = self.store.list().prefix(&*self.prefix).limit(1000).stream().take(LISTED_MAX);
+        while let Some(item) = walk.try_next().await? {
+            if item.key.starts_with(&self.prefix) {
+                keys.insert(item.key);
             }
         }
         Ok(())
-    }
-
-    async fn listed(&self) -> Result<BTreeSet<String>> {
-        let mut keys = BTreeSet::new();
-        let mut cursor = None;
-        while keys.len() < LISTED_MAX {
-            let mut list = self.store.list().prefix(&*self.prefix).limit(1000);
-            if let Some(cursor) = cursor.take() {
-                list = list.cursor(cursor);
-            }
-            let page = list.await?;
-            let before = keys.len();
-            keys.extend(page.items.into_iter().map(|item| item.key).filter(|key| key.starts_with(&self.prefix)));
-            match page.cursor {
-                Some(next) if keys.len() > before => cursor = Some(next),
-                _ => break,
-            }
-        }
-        Ok(keys)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kv_api::{Backend, Error, ErrorKind, ListItem, ListPage, RawPage, forward_backend};
+    use kv_backends::memory::MemoryStore;
+
     use super::*;
 
     #[tokio::test]
@@ -153,5 +171,62 @@ mod tests {
         assert_eq!(failures.iter().map(|(prefix, _)| &**prefix).collect::<Vec<_>>(), ["lost-"]);
         assert!(!store.exists("mine-one").await.unwrap());
         drop(trace);
+    }
+
+    #[tokio::test]
+    async fn what_a_write_brings_after_its_removal_is_removed_at_the_end() {
+        let store = kv_backends::open("memory:").await.unwrap();
+        let traces = Traces::default();
+        let trace = traces.begin(&store, "mine-");
+        trace.unsettle();
+        traces.end(&trace).await;
+        assert!(traces.are_unsettled());
+        store.set("mine-late", "v").await.unwrap();
+        assert!(traces.clear().await.is_empty() && !traces.are_unsettled());
+        assert!(!store.exists("mine-late").await.unwrap());
+    }
+
+    /// Lists that fail, or begin with pages that are empty.
+    #[derive(Debug, Default)]
+    struct OddLists {
+        inner: MemoryStore,
+        held_back: Mutex<Vec<ListItem>>,
+        is_broken: bool,
+    }
+
+    #[kv_api::async_trait]
+    impl Backend for OddLists {
+        forward_backend!(@forward self, self.inner, capabilities);
+        forward_backend!(self => self.inner;
+            forward: [scope, clock, read_now, write_now, read, write, delete, read_many, write_many, delete_many,
+                write_all_or_nothing, increment, expire, touch, get_and_delete, ping, close],
+            implement: [list]);
+
+        async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
+            if self.is_broken {
+                return Err(Error::new(ErrorKind::Unavailable, "no lists today"));
+            }
+            if page.position().is_some() {
+                return Ok(RawPage::new(std::mem::take(&mut *self.held_back.lock()), None));
+            }
+            *self.held_back.lock() = self.inner.list(page).await?.items;
+            Ok(RawPage::new(Vec::new(), Some(b"second".to_vec())))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_list_does_not_show_at_once_is_removed_too() {
+        for is_broken in [false, true] {
+            let store = Store::new(OddLists { is_broken, ..OddLists::default() });
+            let traces = Traces::default();
+            let trace = traces.begin(&store, "mine-");
+            store.set("mine-seen", "v").await.unwrap();
+            trace.remember(&["mine-seen".to_owned()]);
+            store.set("mine-unseen", "v").await.unwrap();
+            traces.end(&trace).await;
+            assert!(!store.exists("mine-seen").await.unwrap());
+            assert_eq!(store.exists("mine-unseen").await.unwrap(), is_broken);
+            assert_eq!(traces.0.lock().is_empty(), !is_broken);
+        }
     }
 }
