@@ -204,6 +204,7 @@ fn what_cannot_be_done_is_said_before_anything_is_done() {
         (&["memory:", "--filter", "SET-999"], 2, "no case is named by SET-999"),
         (&["memory:", "--report", "report.yaml"], 2, "it ends in none of"),
         (&["memory:", "--report", "/no/such/folder/report.json"], 2, "report.json cannot be written"),
+        (&["memory:", "--budget-requests", "6"], 2, "a run begins with 7 requests"),
         (&["memory:", "--rate", "fast"], 2, "expected documented, none"),
         (&[&url], 2, "give --yes"),
         (&[&url, "--yes", "--through-proxy"], 2, "no link leads to a store of this scheme"),

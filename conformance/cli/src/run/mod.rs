@@ -48,6 +48,10 @@ const TURN_MAX: Duration = Duration::from_secs(3600);
 /// How long it takes until it is looked once more for what is to be removed.
 const REST: Duration = Duration::from_secs(2);
 
+/// How many requests are made before the plan: a ping, four calls that show how long one takes, and two that remove what
+/// they have written.
+const BEGINNING: u64 = 7;
+
 /// Runs the suite on a runtime of its own: the races find more on several threads.
 pub(crate) fn main(arguments: &RunArguments) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -102,6 +106,10 @@ async fn prepare(arguments: &RunArguments, traces: &Arc<Traces>) -> Result<Prepa
     let target = Target::parse(&arguments.url).map_err(|error| Refused::by(&error))?;
     let (shown, is_asked) = (target.to_string(), !target.is_in_memory());
     let budget = arguments.budget_requests.map(NonZero::get);
+    if budget.is_some_and(|budget| budget < BEGINNING) {
+        let message = format!("a run begins with {BEGINNING} requests: the budget has to be as large");
+        return Err(Refused::new(Exit::Usage, message));
+    }
     let meter = Meter::new();
     let by_store = |error: kv_api::Error| Refused::by_store(&shown, &error);
     let prefixes = Prefixes::below(&arguments.prefix);
