@@ -234,7 +234,7 @@ fn beside_features(capabilities: &Capabilities) -> Vec<Fact> {
             add(Counters, "counter_expiry", "entries that expire can be counted in", Flag(c.counter_expiry));
         }
         let rate = c.request_rate.map_or_else(
-            || "no documented rate".to_owned(),
+            || "none".to_owned(),
             |rate| format!("{} in {} s", rate.requests, rate.per.as_secs_f64()),
         );
         add(Batches, "bulk_write_items", "items that one request writes", at_most(c.bulk_write_items));
