@@ -233,10 +233,9 @@ fn beside_features(capabilities: &Capabilities) -> Vec<Fact> {
             add(Counters, "counter_range_atomic", "the range is checked in the step that counts", atomic);
             add(Counters, "counter_expiry", "entries that expire can be counted in", Flag(c.counter_expiry));
         }
-        let rate = c.request_rate.map_or_else(
-            || "none".to_owned(),
-            |rate| format!("{} in {} s", rate.requests, rate.per.as_secs_f64()),
-        );
+        let rate = c
+            .request_rate
+            .map_or_else(|| "none".to_owned(), |rate| format!("{} in {} s", rate.requests, rate.per.as_secs_f64()));
         add(Batches, "bulk_write_items", "items that one request writes", at_most(c.bulk_write_items));
         add(Batches, "bulk_read_items", "items that one request reads", at_most(c.bulk_read_items));
         add(Batches, "request_rate", "requests that the system allows", Text(rate));

@@ -30,6 +30,8 @@ pub(crate) struct Live {
     granularity: Duration,
     /// Each case reaches the system through a link of its own.
     is_linked: bool,
+    /// Whether a read that may show an old state is made again.
+    is_patient: bool,
 }
 
 impl Live {
@@ -55,7 +57,13 @@ impl Live {
             plain,
             granularity: Duration::ZERO,
             is_linked: false,
+            is_patient: true,
         }
+    }
+
+    /// Stores that send what they are asked for and no more, so that it can be counted.
+    pub(crate) fn without_patience(&self) -> Self {
+        Self { is_patient: false, ..self.clone() }
     }
 
     /// How long a call takes.
@@ -163,7 +171,7 @@ impl Live {
             target,
             meter: Arc::clone(&self.meter),
             shared,
-            patience: Patience::of(plain.capabilities(), Arc::new(TokioTimer)),
+            patience: Patience::of(plain.capabilities(), Arc::new(TokioTimer)).filter(|_| self.is_patient),
             trace: Arc::clone(&trace),
         };
         let store = handles.open().await?;

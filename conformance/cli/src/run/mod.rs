@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use kv_api::{Escaped, RequestRate, Timer, TokioTimer};
-use kv_conformance::Case;
+use kv_conformance::{Case, Harness};
 use kv_layers::RateLimited;
 use kv_terminal::signals;
 
@@ -182,11 +182,12 @@ async fn run(prepared: &Prepared, arguments: &RunArguments, stop: &Stop) -> Exit
     let Prepared { live, meter, plan } = prepared;
     let timer: Arc<dyn Timer> = Arc::new(TokioTimer);
     let display = Display::new(Case::ALL.len(), &timer);
+    let as_it_is = live.without_patience();
     let suites = Suites {
         plan,
         concurrency: arguments.concurrency.get(),
         // What it takes is in no estimate.
-        is_probed: arguments.budget_requests.is_none(),
+        probed: arguments.budget_requests.is_none().then_some(&as_it_is as &dyn Harness),
         display: &display,
         stop,
     };

@@ -16,8 +16,8 @@ use super::stop::{Stop, Why};
 pub(crate) struct Suites<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) concurrency: usize,
-    /// Whether the requests of each operation are counted too.
-    pub(crate) is_probed: bool,
+    /// Stores on which the requests of each operation are counted.
+    pub(crate) probed: Option<&'a dyn Harness>,
     pub(crate) display: &'a Display,
     pub(crate) stop: &'a Stop,
 }
@@ -29,13 +29,16 @@ impl Suites<'_> {
         let left_out = Case::ALL.iter().filter(|case| plan.left_out.contains_key(case.name()));
         let waiting = self.suite(&plan.waiting, plan.waiting_at_once);
         let others = self.suite(&plan.others, self.concurrency);
-        let others = if self.is_probed { others.with_probe() } else { others };
         let (waiting, mut report) = join(waiting.run(harness), others.run(harness)).await;
         absorb(&mut report, waiting);
         // Also of a run that was stopped it is known why they were left out.
         let left_out = Suite::new().with_cases(left_out).with_admission(|case| plan.left_out.get(case.name()).cloned());
         let left_out = left_out.with_observer(|event| self.display.observe(event));
         absorb(&mut report, left_out.run(harness).await);
+        if let Some(probed) = self.probed {
+            let probe = Suite::new().with_cases([]).with_probe().stop_when(self.stop.stopped());
+            report.operations = probe.run(probed).await.operations;
+        }
         report
     }
 
