@@ -50,7 +50,8 @@ fake() {
     local name=$1 scheme=$2
     "$programs/kv-fakes" "$name" --port 0 >"$work/$name.fake" 2>&1 &
     servers+=($!)
-    until_it_works grep -q "^$scheme://" "$work/$name.fake"
+    # The last line of all says where it listens.
+    until_it_works grep -qE "^(http|ws)://.*/" "$work/$name.fake"
     url=$(grep -m 1 "^$scheme://" "$work/$name.fake")
 }
 

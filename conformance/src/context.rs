@@ -8,6 +8,7 @@ use kv_api::{
 use serde_json::json;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::check::show;
@@ -27,6 +28,8 @@ pub(crate) struct Context<'h> {
     trail: Arc<Trail>,
     /// How many requests had been counted when it was opened.
     requests_before: Option<u64>,
+    /// Said when the case has done with the fixture.
+    is_done: Arc<AtomicBool>,
 }
 
 /// What was sent counts however the case ends.
@@ -35,20 +38,22 @@ impl Drop for Context<'_> {
         if let (Some(before), Some(now)) = (self.requests_before, self.requests()) {
             self.trail.add_requests(now.saturating_sub(before));
         }
+        self.is_done.store(true, Ordering::Release);
     }
 }
 
 impl<'h> Context<'h> {
     pub(crate) async fn open(harness: &'h dyn Harness, pace: Arc<Pace>, trail: Arc<Trail>) -> kv_api::Result<Self> {
         let mut fixture = harness.open().await?;
-        trail.keep_teardown(&mut fixture);
+        let is_done = trail.keep_teardown(&mut fixture);
         let willing = fixture.store.allow_best_effort();
         let requests_before = fixture.requests.as_ref().map(|requests| requests());
-        Ok(Self { harness, fixture, willing, pace, trail, requests_before })
+        Ok(Self { harness, fixture, willing, pace, trail, requests_before, is_done })
     }
 
     /// The same on another fresh store.
     pub(crate) async fn fresh(&self) -> Result<Self, Stop> {
+        self.trail.begin_to_tear_down();
         Ok(Self::open(self.harness, Arc::clone(&self.pace), Arc::clone(&self.trail)).await?)
     }
 
@@ -232,6 +237,18 @@ impl<'h> Context<'h> {
             Some(entry) => Ok(entry),
             None => Err(Stop::Failed(format!("get_entry of {key:?}, which was set: found no entry"))),
         }
+    }
+
+    /// Compares two reads of one entry. On a clock that runs their ends are not compared: where the system reports the
+    /// time that is left, each read has the end a little elsewhere.
+    pub(crate) fn expect_same(&self, found: Option<&Entry>, expected: Option<&Entry>, what: &str) -> CaseResult {
+        let runs = self.fixture.time.as_ref().is_some_and(|time| !time.granularity().is_zero());
+        let parts = |entry: &Entry| {
+            let end = (!runs).then(|| entry.expiry());
+            (entry.value().clone(), entry.metadata().cloned(), entry.version().cloned(), end)
+        };
+        ensure_eq!(found.map(parts), expected.map(parts), "{what}");
+        Ok(())
     }
 
     /// The version of `key`, where versions are declared.

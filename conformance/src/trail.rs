@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kv_api::Result;
+use kv_api::{Error, ErrorKind, Result};
+use tokio::task::JoinHandle;
 
 use crate::harness::{Fixture, Teardown};
 
@@ -14,22 +15,49 @@ pub(crate) struct Trail {
     requests: AtomicU64,
     /// Whether any fixture counted.
     is_counted: AtomicBool,
-    teardowns: Mutex<Vec<Undo>>,
+    undos: Mutex<Vec<Undo>>,
+    /// Those that have begun: an end in the middle of the case must not end them.
+    undoing: Mutex<Vec<JoinHandle<Result<()>>>>,
 }
 
 struct Undo {
     teardown: Teardown,
     /// What the fixture lived in: it has to be there until the end.
     guard: Option<Box<dyn Any + Send + Sync>>,
+    /// Whether the case has done with the fixture.
+    is_done: Arc<AtomicBool>,
+}
+
+impl Undo {
+    fn begin(self) -> JoinHandle<Result<()>> {
+        tokio::spawn(async move {
+            let ended = (self.teardown)().await;
+            drop(self.guard);
+            ended
+        })
+    }
 }
 
 impl Trail {
-    /// Takes the teardown out of the fixture.
-    pub(crate) fn keep_teardown(&self, fixture: &mut Fixture) {
+    /// Takes the teardown out of the fixture. Gives what says that the case has done with it.
+    pub(crate) fn keep_teardown(&self, fixture: &mut Fixture) -> Arc<AtomicBool> {
+        let is_done = Arc::new(AtomicBool::new(false));
         if let Some(teardown) = fixture.teardown.take() {
-            let undo = Undo { teardown, guard: fixture.guard.take() };
-            self.teardowns.lock().unwrap_or_else(PoisonError::into_inner).push(undo);
+            let undo = Undo { teardown, guard: fixture.guard.take(), is_done: Arc::clone(&is_done) };
+            lock(&self.undos).push(undo);
         }
+        is_done
+    }
+
+    /// Begins to undo what the case has done with: a case that opens many stores must not keep them all.
+    pub(crate) fn begin_to_tear_down(&self) {
+        let mut undos = lock(&self.undos);
+        let (done, in_use) =
+            std::mem::take(&mut *undos).into_iter().partition(|undo| undo.is_done.load(Ordering::Acquire));
+        *undos = in_use;
+        drop(undos);
+        let done: Vec<Undo> = done;
+        lock(&self.undoing).extend(done.into_iter().map(Undo::begin));
     }
 
     pub(crate) fn add_requests(&self, requests: u64) {
@@ -44,13 +72,26 @@ impl Trail {
 
     /// Undoes all, the newest first, each however the others end; answers the first error.
     pub(crate) async fn tear_down(&self) -> Result<()> {
-        let undos = std::mem::take(&mut *self.teardowns.lock().unwrap_or_else(PoisonError::into_inner));
+        let undos = std::mem::take(&mut *lock(&self.undos));
         let mut outcome = Ok(());
         for undo in undos.into_iter().rev() {
-            let ended = (undo.teardown)().await;
-            drop(undo.guard);
-            outcome = outcome.and(ended);
+            outcome = outcome.and(ended(undo.begin()).await);
+        }
+        let undoing = std::mem::take(&mut *lock(&self.undoing));
+        for undoing in undoing {
+            outcome = outcome.and(ended(undoing).await);
         }
         outcome
     }
+}
+
+async fn ended(undoing: JoinHandle<Result<()>>) -> Result<()> {
+    undoing
+        .await
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("a teardown did not end: {error}"))))
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here can panic half-way.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
