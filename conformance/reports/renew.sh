@@ -51,7 +51,7 @@ fake() {
     "$programs/kv-fakes" "$name" --port 0 >"$work/$name.fake" 2>&1 &
     servers+=($!)
     # The last line of all says where it listens.
-    until_it_works grep -qE "^(http|ws)://.*/" "$work/$name.fake"
+    until_it_works grep -qE "^(http|ws)://" "$work/$name.fake"
     url=$(grep -m 1 "^$scheme://" "$work/$name.fake")
 }
 
