@@ -31,9 +31,11 @@ fn stores(layer: &dyn Layer) -> (Store, Store) {
     (inner.clone().layer(layer).into_store(), inner.into_store())
 }
 
-/// By default, where the suite has no other client, which writes plain values.
+/// By default: a plain value that another client wrote is refused, and not read (VAL-5).
 mod strict {
     use super::*;
+
+    const BROKEN: &[(&str, &str)] = &[("val_5_foreign_data_is_readable", "the value is not sealed")];
 
     fn encrypted(inner: Arc<dyn Backend>, _: &ManualClock) -> Arc<dyn Backend> {
         super::encrypted().layer(inner)
@@ -41,12 +43,12 @@ mod strict {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn memory() {
-        common::check::<common::Memory>(module_path!(), encrypted, common::COUNTER_CASES).await;
+        common::check_but_for::<common::Memory>(module_path!(), encrypted, common::COUNTER_CASES, BROKEN).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sqlite() {
-        common::check::<common::Sqlite>(module_path!(), encrypted, common::COUNTER_CASES).await;
+        common::check_but_for::<common::Sqlite>(module_path!(), encrypted, common::COUNTER_CASES, BROKEN).await;
     }
 }
 

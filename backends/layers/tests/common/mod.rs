@@ -23,7 +23,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use kv_api::{Backend, ManualClock, Store, Timestamp};
-use kv_conformance::{Case, CaseReport, Harness, Outcome, run_all};
+use kv_conformance::{Case, CaseReport, Harness, Outcome, Report, run_all};
 
 pub(crate) use cloudflare::Cloudflare;
 pub(crate) use memory::Memory;
@@ -82,6 +82,12 @@ fn clock() -> ManualClock {
 /// When a case fails; when one that passes without the layer does not apply with it and is not among `lost`; and when
 /// one of `lost` passes after all.
 pub(crate) async fn check<S: System>(name: &str, wrap: Wrap, lost: &[&str]) {
+    check_but_for::<S>(name, wrap, lost, &[]).await;
+}
+
+/// The same for a layer that breaks a promise on purpose: each of `broken` is the name of a case and what its failure has
+/// to say.
+pub(crate) async fn check_but_for<S: System>(name: &str, wrap: Wrap, lost: &[&str], broken: &[(&str, &str)]) {
     let report = run_all(&S::wrapped(wrap)).await;
     let totals = report.to_string();
     // Past the test runner's capture: the figures of the README. If it cannot be written, nobody reads.
@@ -89,6 +95,11 @@ pub(crate) async fn check<S: System>(name: &str, wrap: Wrap, lost: &[&str]) {
     let mut complaints = Vec::new();
     for CaseReport { name, outcome, .. } in &report.cases {
         let is_lost = lost.contains(&name.as_str());
+        if let Some((_, why)) = broken.iter().find(|(case, _)| case == name) {
+            let is_as_it_says = matches!(outcome, Outcome::Failed(text) if text.contains(why));
+            complaints.extend((!is_as_it_says).then(|| format!("{name}: {outcome}, and not failed for: {why}")));
+            continue;
+        }
         match outcome {
             Outcome::Passed if is_lost => complaints.push(format!("{name}: passes, and is listed as lost")),
             outcome if !outcome.is_ok() => complaints.push(format!("{name}: {outcome}")),
@@ -99,6 +110,17 @@ pub(crate) async fn check<S: System>(name: &str, wrap: Wrap, lost: &[&str]) {
         }
     }
     assert!(complaints.is_empty(), "{name} on {}:\n{}", S::NAME, complaints.join("\n"));
+    keep(&format!("{name} on {}", S::NAME), report);
+}
+
+/// Writes the report into the folder that `KV_LAYER_REPORTS` names, if it names one, under the name of the layer:
+/// `conformance/reports/renew-layers.sh` makes a page of them.
+pub(crate) fn keep(name: &str, report: Report) {
+    let Some(folder) = std::env::var_os("KV_LAYER_REPORTS") else { return };
+    let file = std::path::Path::new(&folder).join(format!("{}.json", name.replace("::", "-").replace(' ', "-")));
+    let mut report = report.without_figures_of_this_run();
+    name.clone_into(&mut report.system);
+    std::fs::write(file, serde_json::to_string(&report).unwrap()).unwrap();
 }
 
 async fn passes_without<S: System>(name: &str) -> bool {

@@ -158,4 +158,5 @@ pub(crate) async fn check(name: &str, pair: Pair, bare: Join, lost: &[&str]) {
     };
     let complaints: Vec<String> = report.cases.iter().filter_map(complaint).collect();
     assert!(complaints.is_empty(), "{name} over {:?} and {:?}:\n{}", pair.first, pair.second, complaints.join("\n"));
+    super::keep(&format!("{name} over {:?} and {:?}", pair.first, pair.second), report);
 }
