@@ -33,7 +33,7 @@ fn one(column: &Column<'_>, style: Style) -> String {
     let about = format!("suite {}{took}", line(&report.suite_version));
     print(format_args!("{}  {}", style.strong(line(&column.name)), style.faint(about)));
     if !families.is_empty() {
-        let heads: Vec<String> = endings.iter().map(|ending| format!("  {}", ending.word())).collect();
+        let heads: Vec<String> = endings.iter().map(|ending| format!("  {}", head(*ending))).collect();
         print(format_args!("{:width$}  {}", "", style.faint(heads.concat())));
     }
     for (family, title) in families.iter().zip(&titles) {
@@ -43,7 +43,7 @@ fn one(column: &Column<'_>, style: Style) -> String {
         let mut cells = String::new();
         for ending in &endings {
             let count = counts.iter().find(|(counted, _)| counted == ending).map_or(0, |(_, count)| *count);
-            let wide = ending.word().len() + 2;
+            let wide = head(*ending).len() + 2;
             let _ = match count {
                 0 => write!(cells, "{:>wide$}", style.faint("·")),
                 count => write!(cells, "{:>wide$}", style.ending(*ending, count)),
@@ -68,6 +68,15 @@ fn one(column: &Column<'_>, style: Style) -> String {
     out
 }
 
+/// The head of a column. Short where it can be, so that the table of a usual run has room in 80 columns; the totals have
+/// the whole word.
+const fn head(ending: Ending) -> &'static str {
+    match ending {
+        Ending::NotApplicable => "n/a",
+        ending => ending.word(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,9 +87,9 @@ mod tests {
         let text = table(&[Column::alone(&all_outcomes())], Style::PLAIN);
         let expected = "\
 example  suite 1.2.3, 1.50 s
-          passed  refused  not applicable  not shown  left out  not exercised  failed
-✓ set          1        ·               ·          ·         ·              ·       ·
-✗ expiry       ·        1               1          1         1              1       1
+          passed  refused  n/a  not shown  left out  not exercised  failed
+✓ set          1        ·    ·          ·         ·              ·       ·
+✗ expiry       ·        1    1          1         1              1       1
 
 ! NOT EXERCISED exp_2_not_exercised
     why not exercised
