@@ -98,6 +98,11 @@ restricted! {
         .with_get_and_delete(Support::None).with_counter_ttl(Support::None),
         refuses [cap_1_expire_if_version_is_kept_or_refused, cap_1_touch_is_kept_or_refused,
             cap_1_get_and_delete_is_kept_or_refused, cap_1_counter_ttl_is_kept_or_refused];
+    counters_that_never_go_below_zero: ALL.with_counters(Support::Native, 0, i64::MAX), refuses [];
+    counters_that_end_soon: ALL.with_counters(Support::Native, -10, 600), refuses [];
+    eventual_with_no_condition_but_versions: ALL.with_consistency(Consistency::Eventual { usually_within: None })
+        .with_if_not_exists(Support::None).with_if_exists(Support::None),
+        refuses [cap_1_if_not_exists_is_kept_or_refused, cap_1_if_exists_is_kept_or_refused];
     eventual_and_in_parts: ALL.with_entry_snapshot(false).with_consistency(Consistency::Eventual { usually_within: None }),
         refuses [set_7_a_read_after_a_write_sees_it, get_1_all_parts_come_from_one_write];
 }

@@ -32,6 +32,8 @@ async fn updating<'c>(cx: &'c Context<'_>) -> Result<&'c Store, Stop> {
 /// SET-9: an update gives the old value to the caller and sets the new one; what is declined or fails changes nothing.
 pub(crate) async fn set_9_an_update_creates_changes_or_leaves_alone(cx: &Context<'_>) -> CaseResult {
     let store = updating(cx).await?;
+    // What creates an entry is a set under this condition.
+    cx.with(Feature::IfNotExists).await?;
     let key = cx.key("k");
     let declined = store.update(&key, |old| old.map(|_| cx.value(9))).await?;
     ensure!(!declined.is_written() && declined.value().is_none(), "an update that declines over nothing: {declined:?}");
@@ -92,7 +94,7 @@ pub(crate) async fn set_9_an_update_keeps_metadata_and_expiry(cx: &Context<'_>) 
         Form::At => update.expire_at(longer.end),
     }
     .await?;
-    if form == Form::Ttl {
+    if form == Form::Ttl && cx.declares(Feature::IfNotExists) {
         store.update(&created, |_| Some(cx.value(2))).ttl_if_created(life.ttl).await?;
     }
     let result = store.update(&kept, |_| Some(cx.value(2))).await;
@@ -156,7 +158,9 @@ pub(crate) async fn set_9_an_unknown_outcome_ends_the_update(cx: &Context<'_>) -
     let faults = cx.faults()?;
     let store = updating(cx).await?;
     // The first call of its kind may take more requests, to prepare what it sends.
-    store.update(cx.key("first"), |_| Some(cx.value(1))).await?;
+    let first = cx.key("first");
+    store.set(&first, cx.value(1)).await?;
+    store.update(&first, |_| Some(cx.value(2))).await?;
     for (fault, name) in [(Fault::AnswerLost, "a1"), (Fault::RequestLost, "r1")] {
         let key = cx.key(name);
         store.set(&key, cx.value(1)).await?;

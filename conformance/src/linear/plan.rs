@@ -101,6 +101,14 @@ impl Plan {
         Self { keys, callers, troubles }
     }
 
+    /// The same with increments that add alone.
+    pub(crate) fn counting_up(mut self) -> Self {
+        for step in self.callers.iter_mut().flatten() {
+            step.by = step.by.abs();
+        }
+        self
+    }
+
     /// How many values are needed, with those of the looks when all callers have ended.
     pub(crate) fn values(&self) -> usize {
         self.callers.iter().map(Vec::len).sum::<usize>() + self.keys + 1
