@@ -1,5 +1,6 @@
 //! A case: a named function, and the ways to run it.
 
+use std::any::Any;
 use std::fmt;
 use std::future::pending;
 use std::io::Write;
@@ -106,11 +107,7 @@ impl Case {
         };
         let outcome = match ended {
             Ok(result) => Outcome::from(result),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
-                return (Outcome::Failed(format!("panicked: {text}")), None);
-            }
+            Err(panic) => return (Outcome::Failed(panicked(&*panic)), None),
         };
         match outcome {
             Outcome::Failed(text) if is_late => {
@@ -120,6 +117,12 @@ impl Case {
             outcome => (outcome, None),
         }
     }
+}
+
+/// What a store has panicked with.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    format!("panicked: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text"))
 }
 
 impl fmt::Debug for Case {

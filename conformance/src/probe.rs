@@ -1,6 +1,7 @@
 //! How many requests each operation takes, where the harness counts them.
 
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use futures_util::future::{Either, select};
 use kv_api::{Error, ErrorKind, Result, SetItem, Store, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::case::Stopped;
+use crate::case::{Stopped, panicked};
 use crate::context::{Context, foreign_version};
 use crate::harness::Harness;
 use crate::pace::Pace;
@@ -72,11 +73,12 @@ pub(crate) async fn probe_until(harness: &dyn Harness, stopped: &Stopped) -> Res
 async fn all(context: &Context<'_>) -> Vec<OperationRequests> {
     let mut noted = Vec::with_capacity(Operation::ALL.len());
     for operation in Operation::ALL {
-        let requests = match count(context, *operation).await {
-            Ok(Some(number)) => Requests::Counted(number),
-            Ok(None) => Requests::NotCounted,
-            Err(error) if error.kind() == ErrorKind::Unsupported => Requests::NotSupported,
-            Err(error) => Requests::Failed(error.to_string()),
+        let requests = match AssertUnwindSafe(count(context, *operation)).catch_unwind().await {
+            Ok(Ok(Some(number))) => Requests::Counted(number),
+            Ok(Ok(None)) => Requests::NotCounted,
+            Ok(Err(error)) if error.kind() == ErrorKind::Unsupported => Requests::NotSupported,
+            Ok(Err(error)) => Requests::Failed(error.to_string()),
+            Err(panic) => Requests::Failed(panicked(&*panic)),
         };
         noted.push(OperationRequests { operation: operation.name(), requests });
     }

@@ -3,13 +3,14 @@
 #[allow(dead_code, reason = "few bugs are needed here")]
 mod reference;
 
+use std::fmt;
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kv_api::{Capabilities, Error, ErrorKind, Result, Support};
+use kv_api::{Backend, Capabilities, Error, ErrorKind, Increment, Layer, Result, Support, forward_backend};
 use kv_conformance::{
-    Case, Event, Fact, Fixture, Harness, Means, Outcome, Report, Requests, Suite, async_trait, probe, run_all,
+    Case, Event, Fact, Fixture, Harness, Layered, Means, Outcome, Report, Requests, Suite, async_trait, probe, run_all,
 };
 use reference::{Bug, ReferenceHarness};
 use tokio::sync::Notify;
@@ -184,6 +185,47 @@ async fn what_is_not_supported_or_not_counted_or_fails_has_no_number_of_requests
     let stopped = Suite::new().with_cases([]).with_probe().stop_when(ready(())).run(&failing).await;
     assert!(stopped.operations.is_empty());
     assert_eq!(failing.counts(), (1, 1));
+}
+
+/// Its stores panic in one of their operations.
+#[derive(Debug)]
+struct CannotCount;
+
+impl Layer for CannotCount {
+    fn layer(&self, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
+        Arc::new(Panicking(inner))
+    }
+}
+
+impl fmt::Display for CannotCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot count")
+    }
+}
+
+#[derive(Debug)]
+struct Panicking(Arc<dyn Backend>);
+
+#[async_trait]
+impl Backend for Panicking {
+    forward_backend!(self => self.0;
+        forward: [capabilities, scope, clock, read_now, write_now, read, write, delete, read_many, write_many,
+            delete_many, write_all_or_nothing, list, expire, touch, get_and_delete, ping, close],
+        implement: [increment]);
+
+    async fn increment(&self, _: Increment<'_>) -> Result<i64> {
+        panic!("it cannot count")
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_panics_takes_no_report_with_it() {
+    let harness = Layered::new(ReferenceHarness::whole(), CannotCount);
+    let report = Suite::new().with_cases([]).with_probe().run(&harness).await;
+    let failed = report.operations.iter().filter(|noted| matches!(noted.requests, Requests::Failed(_)));
+    let failed: Vec<_> = failed.map(|noted| (noted.operation.as_str(), noted.requests.clone())).collect();
+    let panicked = || Requests::Failed("panicked: it cannot count".to_owned());
+    assert_eq!(failed, [("increment", panicked()), ("increment with ttl_if_created", panicked())]);
 }
 
 #[tokio::test]
