@@ -726,6 +726,11 @@ fn cap_1_what_is_kept_can_be_old_and_is_said_to_be() {
         let capabilities = MemoryStore::new().capabilities().clone().with_consistency(inner);
         assert_eq!(Probe::with_capabilities(capabilities).behind(&layer).capabilities().consistency, expected);
     }
+    // That there is none can be kept for longer than an entry, and is never stale for longer than it was fresh.
+    for (negative, expected) in [(60, 65), (4, 35)] {
+        let layer = layer.clone().with_negative_ttl(negative * SECOND);
+        assert_eq!(Probe::new().behind(&layer).capabilities().consistency, eventual(Some(expected * SECOND)));
+    }
     // All else is as it is inside.
     let capabilities = Capabilities::new("least").with_value_kinds(ValueKinds::ALL);
     let store = Probe::with_capabilities(capabilities).behind(&layer);

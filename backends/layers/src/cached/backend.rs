@@ -51,8 +51,7 @@ enum Expiries {
 impl CachedBackend {
     pub(crate) fn new(layer: &Cached, inner: Arc<dyn Backend>) -> Self {
         let mut capabilities = Capabilities::offered_by(&*inner);
-        let Lifetimes { ttl, stale, .. } = layer.lifetimes;
-        capabilities.consistency = weakened(capabilities.consistency, ttl.saturating_add(stale));
+        capabilities.consistency = weakened(capabilities.consistency, layer.lifetimes.longest());
         let expires = capabilities.ttl != Support::None || capabilities.expire_at != Support::None;
         let is_exact = capabilities.expiry_read && capabilities.expiry_clock == ExpiryClock::Store;
         let expiries = match (expires, is_exact) {

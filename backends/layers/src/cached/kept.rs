@@ -58,12 +58,22 @@ impl Lifetimes {
     pub(crate) fn keep(&self, found: Found, end: End, asked_at: Timestamp) -> Option<Kept> {
         let (ttl, stale) = match found {
             Found::Entry { .. } => (self.ttl, self.stale),
-            // Nothing is kept longer for being stale than it is for being fresh.
-            Found::Nothing | Found::NoValue => (self.negative_ttl, self.stale.min(self.negative_ttl)),
+            Found::Nothing | Found::NoValue => (self.negative_ttl, self.stale_of_missing()),
         };
         let fresh_until = end.or_before(later(asked_at, self.shortened(ttl)));
         let stale_until = end.or_before(later(fresh_until, stale));
         (asked_at < fresh_until).then_some(Kept { found, asked_at, fresh_until, stale_until })
+    }
+
+    /// For how long anything answers at most.
+    pub(crate) fn longest(&self) -> Duration {
+        let missing = self.negative_ttl.saturating_add(self.stale_of_missing());
+        self.ttl.saturating_add(self.stale).max(missing)
+    }
+
+    /// Nothing is kept longer for being stale than it is for being fresh.
+    fn stale_of_missing(&self) -> Duration {
+        self.stale.min(self.negative_ttl)
     }
 
     fn shortened(&self, time: Duration) -> Duration {
