@@ -145,23 +145,24 @@ fn fact(title: &str, old: Option<&Fact>, new: Option<&Fact>) -> String {
 }
 
 /// Whether a store that reports something else promises less. What has no order counts as less, so that it is looked
-/// at; a limit that is not reported is none.
+/// at; a limit of an item that is not reported is none.
 fn trend(old: Option<&Fact>, new: Option<&Fact>) -> Trend {
     use FactValue::{AtLeast, AtMost, Flag, Micros, Support as Supported};
     let at_most = |max: &Option<i64>| max.unwrap_or(i64::MAX);
     let micros = |micros: &Option<u64>| micros.unwrap_or(u64::MAX);
+    let limits_items = old.or(new).is_some_and(|fact| fact.name.starts_with("item_limits."));
     let order = match (old.map(|fact| &fact.value), new.map(|fact| &fact.value)) {
         (Some(Supported(old)), Some(Supported(new))) => new.cmp(old),
         (None, Some(Supported(new))) => new.cmp(&Support::None),
         (Some(Supported(old)), None) => Support::None.cmp(old),
         (Some(Flag(old)), Some(Flag(new))) => new.cmp(old),
         (Some(AtMost(old)), Some(AtMost(new))) => at_most(new).cmp(&at_most(old)),
-        (None, Some(AtMost(new))) => at_most(new).cmp(&i64::MAX),
-        (Some(AtMost(old)), None) => i64::MAX.cmp(&at_most(old)),
+        (None, Some(AtMost(new))) if limits_items => at_most(new).cmp(&i64::MAX),
+        (Some(AtMost(old)), None) if limits_items => i64::MAX.cmp(&at_most(old)),
         (Some(AtLeast(old)), Some(AtLeast(new))) => old.cmp(new),
         (Some(Micros(old)), Some(Micros(new))) => micros(old).cmp(&micros(new)),
-        // More is said about something that is supported now.
-        (None, Some(_)) => return Trend::Neither,
+        // What says more about something comes and goes with it, and the change of that is said by itself.
+        (None, _) | (_, None) => return Trend::Neither,
         _ => std::cmp::Ordering::Less,
     };
     match order {
@@ -178,6 +179,8 @@ fn operations(before: &Report, after: &Report, note: &mut impl FnMut(Trend, Stri
         let trend = match (&old.requests, &new.requests) {
             (Requests::Counted(old), Requests::Counted(new)) if new < old => Trend::Better,
             (_, Requests::NotCounted) | (Requests::NotCounted, Requests::Counted(_)) => Trend::Neither,
+            // Still, for another reason.
+            (Requests::Failed(_), Requests::Failed(_)) => Trend::Neither,
             (Requests::NotSupported | Requests::Failed(_), Requests::Counted(_)) => Trend::Better,
             _ => Trend::Worse,
         };
@@ -290,7 +293,6 @@ mod tests {
             (Some(Flag(false)), Some(Flag(true))),
             (Some(AtMost(Some(5))), Some(AtMost(Some(6)))),
             (Some(AtMost(Some(5))), Some(AtMost(None))),
-            (Some(AtMost(Some(5))), None),
             (Some(AtLeast(2)), Some(AtLeast(1))),
             (Some(Micros(Some(1000))), Some(Micros(Some(1)))),
         ] {
@@ -304,6 +306,36 @@ mod tests {
     }
 
     #[test]
+    fn what_says_more_about_a_feature_comes_and_goes_with_it() {
+        use FactValue::{AtMost, Flag, Micros, Support as Supported};
+        let with = |facts: &[(&str, FactValue)]| {
+            let mut report = report(&[]);
+            let ttl = report.capabilities.swap_remove(0);
+            let fact = |(name, value): &(&str, FactValue)| kv_conformance::Fact {
+                name: (*name).to_owned(),
+                value: value.clone(),
+                ..ttl.clone()
+            };
+            report.capabilities = facts.iter().map(fact).collect();
+            report
+        };
+        let trends = |before: &Report, after: &Report| -> Vec<Trend> {
+            changes(before, after).into_iter().map(|change| change.trend).collect()
+        };
+        let eventual = with(&[("consistency", Flag(false)), ("consistency.usually_within", Micros(Some(60_000_000)))]);
+        let strong = with(&[("consistency", Flag(true))]);
+        assert_eq!(trends(&eventual, &strong), [Trend::Better, Trend::Neither]);
+        assert_eq!(trends(&strong, &eventual), [Trend::Worse, Trend::Neither]);
+        let listed = with(&[("list", Supported(Support::Native)), ("list_page_max", AtMost(Some(1_000)))]);
+        let unlisted = with(&[("list", Supported(Support::None))]);
+        assert_eq!(trends(&unlisted, &listed), [Trend::Better, Trend::Neither]);
+        assert_eq!(trends(&listed, &unlisted), [Trend::Worse, Trend::Neither]);
+        let limited = with(&[("item_limits.value_bytes_max", AtMost(Some(5)))]);
+        assert_eq!(trends(&limited, &with(&[])), [Trend::Better], "a limit of an item that is not reported is none");
+        assert_eq!(trends(&with(&[]), &limited), [Trend::Worse]);
+    }
+
+    #[test]
     fn more_requests_are_worse_and_times_never() {
         let (before, mut after) = (one("passed"), one("passed"));
         after.operations[0].requests = Requests::Counted(3);
@@ -311,6 +343,11 @@ mod tests {
         assert_eq!(found(&after, &before)[0].0, Trend::Better);
         after.operations[0].requests = Requests::NotCounted;
         assert_eq!(found(&before, &after)[0].0, Trend::Neither);
+        after.operations[0].requests = Requests::Failed("once".to_owned());
+        assert_eq!(found(&before, &after)[0].0, Trend::Worse);
+        let mut again = one("passed");
+        again.operations[0].requests = Requests::Failed("again".to_owned());
+        assert_eq!(found(&after, &again)[0].0, Trend::Neither, "still, for another reason");
         let mut after = one("passed");
         after.cases[0].elapsed_micros = 1_000_000;
         assert_eq!(found(&before, &after), [], "four times as long is not much");
