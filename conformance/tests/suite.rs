@@ -209,9 +209,13 @@ struct Panicking(Arc<dyn Backend>);
 #[async_trait]
 impl Backend for Panicking {
     forward_backend!(self => self.0;
-        forward: [capabilities, scope, clock, read_now, write_now, read, write, delete, read_many, write_many,
+        forward: [scope, clock, read_now, write_now, read, write, delete, read_many, write_many,
             delete_many, write_all_or_nothing, list, expire, touch, get_and_delete, ping, close],
         implement: [increment]);
+
+    fn capabilities(&self) -> &Capabilities {
+        self.0.capabilities()
+    }
 
     async fn increment(&self, _: Increment<'_>) -> Result<i64> {
         panic!("it cannot count")
