@@ -311,7 +311,7 @@ mod tests {
         let with = |facts: &[(&str, FactValue)]| {
             let mut report = report(&[]);
             let ttl = report.capabilities.swap_remove(0);
-            let fact = |(name, value): &(&str, FactValue)| kv_conformance::Fact {
+            let fact = |(name, value): &(&str, FactValue)| Fact {
                 name: (*name).to_owned(),
                 value: value.clone(),
                 ..ttl.clone()
