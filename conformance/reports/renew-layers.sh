@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes layers.html anew: what the suite finds through each layer of kv-layers, on the memory store, SQLite and the fake of
-# Workers KV, and over pairs of them. No URL opens a store with a layer, so the reports are those of the layers' own tests.
+# Makes layers.html anew: what the suite finds through each layer of kv-layers over the memory store. No URL opens a store
+# with a layer, so the reports are those of the layers' own tests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 KV_LAYER_REPORTS=$work cargo test --locked -p kv-layers --no-fail-fast
-cargo run --locked --quiet -p kv-conformance-cli -- render "$work"/*.json --output conformance/reports/layers.html
+cargo run --locked --quiet -p kv-conformance-cli -- render "$work"/*memory*.json --output conformance/reports/layers.html
