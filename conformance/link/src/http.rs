@@ -8,6 +8,7 @@ use kv_conformance::Fault;
 
 use crate::count::Shared;
 use crate::dialect::Dialect;
+use crate::fate::Fate;
 use crate::lane::{LANE_BYTES, Lane};
 use crate::orders::Deed;
 use crate::protocol::Malformed;
@@ -31,29 +32,6 @@ const FAILED: &[u8] = b"Internal Server Error\n";
 
 const THROTTLED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Type: text/plain\r\n\
     Content-Length: 18\r\n\r\nToo Many Requests\n";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Pass,
-    /// The link answers, and the server gets nothing of it.
-    Answered,
-    /// Neither reaches the server, nor is it answered, and the connection ends.
-    RequestLost,
-    AnswerLost,
-    AnswerTruncated,
-    Garbled,
-    Failed,
-}
-
-impl Fate {
-    const fn reaches_the_server(self) -> bool {
-        !matches!(self, Self::Answered | Self::RequestLost)
-    }
-
-    const fn ends_the_connection(self) -> bool {
-        matches!(self, Self::RequestLost | Self::AnswerLost | Self::AnswerTruncated)
-    }
-}
 
 /// A request whose answer has not been passed on.
 #[derive(Debug)]
@@ -277,11 +255,7 @@ impl Http {
                 self.text = Arc::from(THROTTLED);
                 Fate::Answered
             }
-            Deed::Fault(Fault::RequestLost) => Fate::RequestLost,
-            Deed::Fault(Fault::AnswerLost) => Fate::AnswerLost,
-            Deed::Fault(Fault::AnswerTruncated) => Fate::AnswerTruncated,
-            Deed::Fault(Fault::FailureReported) => Fate::Failed,
-            Deed::Fault(_) => Fate::Pass,
+            Deed::Fault(fault) => Fate::of(fault),
         }
     }
 

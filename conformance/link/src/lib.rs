@@ -4,6 +4,7 @@ mod cluster;
 mod connection;
 mod count;
 mod dialect;
+mod fate;
 mod http;
 mod lane;
 mod orders;

@@ -39,30 +39,12 @@ const FAILED: &str = "40003";
 /// No words of a server.
 const MESSAGE: &str = "broken on purpose";
 
+/// The link answers one byte to what asks for encryption: it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Pass,
-    /// The link answers one byte to what asks for encryption: it has none.
-    NoEncryption,
-    /// The server is only asked for the end of an answer, and the link puts an error before that.
-    Answered,
-    /// Neither reaches the server, nor is it answered, and the connection ends.
-    RequestLost,
-    AnswerLost,
-    AnswerTruncated,
-    Garbled,
-    Failed,
-}
+struct NoEncryption;
 
-impl Fate {
-    const fn reaches_the_server(self) -> bool {
-        !matches!(self, Self::Answered | Self::RequestLost)
-    }
-
-    const fn ends_the_connection(self) -> bool {
-        matches!(self, Self::RequestLost | Self::AnswerLost | Self::AnswerTruncated)
-    }
-}
+/// Where the link answers, the server is only asked for the end of an answer, and an error is put before that.
+type Fate = crate::fate::Fate<NoEncryption>;
 
 /// The client's message that is being looked at.
 #[derive(Debug)]
@@ -286,12 +268,7 @@ impl Postgres {
                 self.answer = Arc::from(UNAVAILABLE.as_bytes());
                 Fate::Answered
             }
-            Deed::Fault(Fault::RequestLost) => Fate::RequestLost,
-            Deed::Fault(Fault::AnswerLost) => Fate::AnswerLost,
-            Deed::Fault(Fault::AnswerTruncated) => Fate::AnswerTruncated,
-            Deed::Fault(Fault::AnswerGarbled) => Fate::Garbled,
-            Deed::Fault(Fault::FailureReported) => Fate::Failed,
-            Deed::Fault(_) => Fate::Pass,
+            Deed::Fault(fault) => Fate::of(fault),
         }
     }
 
@@ -324,7 +301,7 @@ impl Postgres {
         match std::mem::replace(&mut self.message, Message::Other) {
             Message::Encryption => {
                 up.discard_after(0);
-                self.due.push_back(Fate::NoEncryption);
+                self.due.push_back(Fate::Own(NoEncryption));
             }
             Message::Startup => self.due.push_back(Fate::Pass),
             Message::Sync => {
@@ -371,7 +348,7 @@ impl Postgres {
             [error(sqlstate, MESSAGE), ready(status).to_vec()].concat()
         };
         match fate {
-            Fate::Pass | Fate::AnswerLost | Fate::NoEncryption | Fate::RequestLost => {}
+            Fate::Pass | Fate::AnswerLost | Fate::Own(NoEncryption) | Fate::RequestLost => {}
             Fate::AnswerTruncated => {
                 let half = down.held().len() / 2;
                 down.discard_after(half);
@@ -442,7 +419,7 @@ impl Dialect for Postgres {
 
     fn take_answers(&mut self, down: &mut Lane, _shared: &Shared) -> Result<(), Malformed> {
         loop {
-            if down.held().is_empty() && self.due.front() == Some(&Fate::NoEncryption) {
+            if down.held().is_empty() && self.due.front() == Some(&Fate::Own(NoEncryption)) {
                 down.replace(b"N");
                 self.due.pop_front();
             }
@@ -467,7 +444,7 @@ impl Dialect for Postgres {
                 Fate::AnswerTruncated => down.hold_at_most(HELD_MAX),
                 Fate::AnswerLost | Fate::Garbled | Fate::Failed => down.discard_after(0),
                 Fate::Answered if is_end => down.discard_after(0),
-                Fate::Pass | Fate::Answered | Fate::NoEncryption | Fate::RequestLost => {
+                Fate::Pass | Fate::Answered | Fate::Own(NoEncryption) | Fate::RequestLost => {
                     // Whole heads only, so that something can be put before the last message.
                     if piece != Piece::Nothing || self.server.at_border() {
                         down.release();

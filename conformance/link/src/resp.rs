@@ -34,17 +34,9 @@ const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
 /// What a cursor of zero becomes where it is to be given back: zero would be the end.
 const STANDING_CURSOR: u64 = 1 << 51;
 
+/// What only RESP has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Pass,
-    /// The link answers, and the server gets nothing of it.
-    Answered,
-    /// Neither reaches the server, nor is it answered, and the connection ends.
-    RequestLost,
-    AnswerLost,
-    AnswerTruncated,
-    Garbled,
-    Failed,
+enum Own {
     /// A page without keys, and this cursor.
     Page(u64),
     /// The page as it is, but for this cursor.
@@ -55,15 +47,7 @@ enum Fate {
     Topology,
 }
 
-impl Fate {
-    const fn reaches_the_server(self) -> bool {
-        !matches!(self, Self::Answered | Self::RequestLost)
-    }
-
-    const fn ends_the_connection(self) -> bool {
-        matches!(self, Self::RequestLost | Self::AnswerLost | Self::AnswerTruncated)
-    }
-}
+type Fate = crate::fate::Fate<Own>;
 
 /// A command whose answer has not been passed on.
 #[derive(Debug)]
@@ -183,7 +167,7 @@ impl Resp {
             return Fate::Pass;
         }
         let is_request = !matches!(kind, Kind::SetUp | Kind::Topology);
-        let mut fate = if kind == Kind::Topology { Fate::Topology } else { Fate::Pass };
+        let mut fate = if kind == Kind::Topology { Fate::Own(Own::Topology) } else { Fate::Pass };
         if is_request {
             shared.count_command();
             if !self.is_more {
@@ -199,12 +183,12 @@ impl Resp {
             fate = self.batch.unwrap_or(Fate::Pass);
             self.ends |= fate.ends_the_connection();
         }
-        let of_one_command = matches!(fate, Fate::Page(_) | Fate::PageAgain(_) | Fate::Implausible);
+        let of_one_command = matches!(fate, Fate::Own(Own::Page(_) | Own::PageAgain(_) | Own::Implausible));
         if of_one_command {
             self.batch = None;
         }
         match fate {
-            Fate::PageAgain(_) => {
+            Fate::Own(Own::PageAgain(_)) => {
                 let words = self.commands.words();
                 up.replace(format!("*{words}\r\n$4\r\nSCAN\r\n$1\r\n0\r\n").as_bytes());
             }
@@ -256,28 +240,23 @@ impl Resp {
                 self.answer = Arc::from(LOADING);
                 Fate::Answered
             }
-            Deed::Fault(Fault::RequestLost) => Fate::RequestLost,
-            Deed::Fault(Fault::AnswerLost) => Fate::AnswerLost,
-            Deed::Fault(Fault::AnswerTruncated) => Fate::AnswerTruncated,
-            Deed::Fault(Fault::AnswerGarbled) => Fate::Garbled,
-            Deed::Fault(Fault::FailureReported) => Fate::Failed,
-            Deed::Fault(Fault::BulkAnswerImplausible) => Fate::Implausible,
-            Deed::Fault(Fault::PageEmpty) => Fate::Page(shared.fresh_cursor()),
-            Deed::Fault(Fault::PageInCircles) => Fate::PageAgain(shared.fresh_cursor()),
+            Deed::Fault(Fault::BulkAnswerImplausible) => Fate::Own(Own::Implausible),
+            Deed::Fault(Fault::PageEmpty) => Fate::Own(Own::Page(shared.fresh_cursor())),
+            Deed::Fault(Fault::PageInCircles) => Fate::Own(Own::PageAgain(shared.fresh_cursor())),
             Deed::Fault(Fault::PageStandsStill) => {
                 let asked = std::str::from_utf8(self.commands.first()).ok().and_then(|cursor| cursor.parse().ok());
-                Fate::Page(asked.filter(|cursor| *cursor > 0).unwrap_or(STANDING_CURSOR))
+                Fate::Own(Own::Page(asked.filter(|cursor| *cursor > 0).unwrap_or(STANDING_CURSOR)))
             }
-            Deed::Fault(_) => Fate::Pass,
+            Deed::Fault(fault) => Fate::of(fault),
         }
     }
 
     /// Puts in the place of an answer what its command was to meet.
     fn end_answer(&mut self, down: &mut Lane, fate: Fate) {
         match fate {
-            Fate::Pass | Fate::Topology | Fate::Answered | Fate::RequestLost | Fate::AnswerLost => {}
+            Fate::Pass | Fate::Own(Own::Topology) | Fate::Answered | Fate::RequestLost | Fate::AnswerLost => {}
             // An error, which has no cursor.
-            Fate::PageAgain(_) => down.release(),
+            Fate::Own(Own::PageAgain(_)) => down.release(),
             // The first answer of several is what breaks off.
             Fate::AnswerTruncated => {
                 let half = down.held().len() / 2;
@@ -289,8 +268,8 @@ impl Resp {
             }
             Fate::Garbled => down.replace(GARBLED),
             Fate::Failed => down.replace(FAILED),
-            Fate::Implausible => down.replace(b":-1\r\n"),
-            Fate::Page(cursor) => down.replace(&page(cursor, b"*0\r\n")),
+            Fate::Own(Own::Implausible) => down.replace(b":-1\r\n"),
+            Fate::Own(Own::Page(cursor)) => down.replace(&page(cursor, b"*0\r\n")),
         }
     }
 
@@ -383,7 +362,7 @@ impl Dialect for Resp {
                         down.release();
                     }
                 }
-                Fate::Topology if ports.is_some() => {
+                Fate::Own(Own::Topology) if ports.is_some() => {
                     if down.held().len() > TOPOLOGY_MAX {
                         return Err(Malformed("an answer about more nodes than are kept"));
                     }
@@ -392,11 +371,15 @@ impl Dialect for Resp {
                         down.replace(&answer);
                     }
                 }
-                Fate::Pass | Fate::Topology | Fate::Answered | Fate::RequestLost => down.release(),
+                Fate::Pass | Fate::Own(Own::Topology) | Fate::Answered | Fate::RequestLost => down.release(),
                 // Cut once all of it is there.
                 Fate::AnswerTruncated => down.hold_at_most(HELD_MAX),
-                Fate::PageAgain(cursor) => self.change_cursor(down, cursor),
-                Fate::AnswerLost | Fate::Garbled | Fate::Failed | Fate::Page(_) | Fate::Implausible => {
+                Fate::Own(Own::PageAgain(cursor)) => self.change_cursor(down, cursor),
+                Fate::AnswerLost
+                | Fate::Garbled
+                | Fate::Failed
+                | Fate::Own(Own::Page(_))
+                | Fate::Own(Own::Implausible) => {
                     down.discard_after(0);
                 }
             }

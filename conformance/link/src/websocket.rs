@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use kv_conformance::Fault;
-
 use crate::count::Shared;
 use crate::dialect::Dialect;
+use crate::fate::Fate;
 use crate::http::Http;
 use crate::lane::{LANE_BYTES, Lane};
 use crate::orders::Deed;
@@ -18,24 +17,6 @@ const HELD_MAX: usize = LANE_BYTES / 2;
 
 /// A text that is neither JSON nor a word.
 const GARBLED: &str = "?";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Pass,
-    /// The link answers, and the server gets nothing of it.
-    Answered,
-    /// Neither reaches the server, nor is it answered, and the connection ends.
-    RequestLost,
-    AnswerLost,
-    AnswerTruncated,
-    Garbled,
-}
-
-impl Fate {
-    const fn reaches_the_server(self) -> bool {
-        !matches!(self, Self::Answered | Self::RequestLost)
-    }
-}
 
 /// What a connection that speaks WebSocket is in the middle of.
 #[derive(Debug)]
@@ -100,11 +81,8 @@ impl WebSocket {
                 self.answer = text;
                 Fate::Answered
             }
-            Some(Deed::Fault(Fault::RequestLost)) => Fate::RequestLost,
-            Some(Deed::Fault(Fault::AnswerLost)) => Fate::AnswerLost,
-            Some(Deed::Fault(Fault::AnswerTruncated)) => Fate::AnswerTruncated,
-            Some(Deed::Fault(Fault::AnswerGarbled)) => Fate::Garbled,
-            Some(Deed::Fault(_)) | None => Fate::Pass,
+            Some(Deed::Fault(fault)) => Fate::of(fault),
+            None => Fate::Pass,
         };
         self.fate = Some(fate);
         self.waits = true;
@@ -136,7 +114,7 @@ impl WebSocket {
             Some(fate @ (Fate::AnswerLost | Fate::AnswerTruncated)) => self.last = Some(fate),
             Some(Fate::Garbled) => self.to_garble = self.to_garble.saturating_add(1),
             Some(Fate::Answered) => self.to_answer = self.to_answer.saturating_add(1),
-            Some(Fate::Pass | Fate::RequestLost) | None => {}
+            Some(Fate::Pass | Fate::RequestLost | Fate::Failed) | None => {}
         }
     }
 
@@ -156,7 +134,8 @@ impl WebSocket {
             down.release();
             return;
         }
-        match self.passing {
+        let passing = self.passing;
+        match passing {
             // The first frame of several is what breaks off.
             Fate::AnswerTruncated => {
                 let half = down.held().len() / 2;
@@ -172,7 +151,7 @@ impl WebSocket {
                 self.to_garble -= 1;
             }
             Fate::Garbled => down.discard_after(0),
-            Fate::Pass | Fate::Answered | Fate::RequestLost => down.release(),
+            Fate::Pass | Fate::Answered | Fate::RequestLost | Fate::Failed => down.release(),
         }
         if frame.ends {
             self.waits = false;
@@ -236,6 +215,7 @@ impl Dialect for WebSocket {
             }
             let (count, piece) = self.server.scan(down.unseen())?;
             down.advance(count);
+            let passing = self.passing;
             match (piece, self.answering) {
                 (Piece::Nothing, _) => return Ok(()),
                 (Piece::Head(frame), _) => {
@@ -244,11 +224,11 @@ impl Dialect for WebSocket {
                         self.begin_answer();
                     }
                 }
-                (Piece::Payload, Some(Frame { is_control: false, .. })) => match self.passing {
+                (Piece::Payload, Some(Frame { is_control: false, .. })) => match passing {
                     // Cut once all of it is there.
                     Fate::AnswerTruncated => down.hold_at_most(HELD_MAX),
                     Fate::AnswerLost | Fate::Garbled => down.discard_after(0),
-                    Fate::Pass | Fate::Answered | Fate::RequestLost => down.release(),
+                    Fate::Pass | Fate::Answered | Fate::RequestLost | Fate::Failed => down.release(),
                 },
                 (Piece::Payload, _) => {}
                 (Piece::End, Some(frame)) => self.end_answer(frame, down),
