@@ -163,42 +163,25 @@ impl Backend for Reference {
         if races.into_iter().any(|bug| self.has(bug)) {
             return self.set_among_others(parts).await;
         }
-        if self.has(Bug::RacyIfNotExists) && parts.condition == Condition::IfNotExists {
-            if self.request(|data| Ok(self.live(data, &parts.key).is_some())).await? {
-                return Ok(SetOutcome::new(SetStatus::NotMet));
-            }
-            round_trip_beside_another(&self.system.looks).await;
-            return self
-                .request(|data| {
-                    parts.condition = Condition::Always;
-                    self.put(data, parts);
-                    Ok(SetOutcome::new(SetStatus::Created))
-                })
-                .await;
-        }
-        if self.has(Bug::RacyIfExists) && parts.condition == Condition::IfExists {
-            if !self.request(|data| Ok(self.live(data, &parts.key).is_some())).await? {
-                return Ok(SetOutcome::new(SetStatus::NotMet));
-            }
-            round_trip_beside_another(&self.system.looks).await;
-            return self
-                .request(|data| {
-                    parts.condition = Condition::Always;
-                    self.put(data, parts);
-                    Ok(SetOutcome::new(SetStatus::Updated))
-                })
-                .await;
-        }
-        if self.has(Bug::RacyIfVersion) && matches!(parts.condition, Condition::IfVersion(_)) {
+        let racy = match parts.condition {
+            Condition::IfNotExists => Some((Bug::RacyIfNotExists, SetStatus::Created)),
+            Condition::IfExists => Some((Bug::RacyIfExists, SetStatus::Updated)),
+            Condition::IfVersion(_) => Some((Bug::RacyIfVersion, SetStatus::Updated)),
+            _ => None,
+        };
+        if let Some((bug, status)) = racy.filter(|(bug, _)| self.has(*bug)) {
             if !self.request(|data| Ok(self.holds(&parts.condition, self.live(data, &parts.key)))).await? {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
             }
-            round_trip().await;
+            match bug {
+                Bug::RacyIfVersion => round_trip().await,
+                _ => round_trip_beside_another(&self.system.looks).await,
+            }
             return self
                 .request(|data| {
                     parts.condition = Condition::Always;
                     self.put(data, parts);
-                    Ok(SetOutcome::new(SetStatus::Updated))
+                    Ok(SetOutcome::new(status))
                 })
                 .await;
         }
