@@ -8,6 +8,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+#[cfg(unix)]
+use common::processes::{Running, wait_for};
 use common::{KEYS, export, memory, sqlite, with_difficult_items};
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
@@ -321,21 +323,19 @@ async fn a_reader_that_has_seen_enough_ends_the_copy_quietly() {
 fn an_interrupt_leaves_neither_a_file_nor_a_part_of_one() {
     for (signal, expected) in [("-INT", 130), ("-TERM", 143)] {
         let directory = tempfile::tempdir().unwrap();
-        let mut child = command(directory.path(), &["copy", "-", "out.json"])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = child.stdin.take().unwrap();
+        let mut command = command(directory.path(), &["copy", "-", "out.json"]);
+        let mut process = Running::start(command.stdin(Stdio::piped()).stderr(Stdio::piped()));
+        let mut input = process.0.stdin.take().unwrap();
         input.write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").unwrap();
-        while fs::read_dir(directory.path()).unwrap().count() == 0 {
-            assert!(child.try_wait().unwrap().is_none(), "it ended before it began to write");
-            std::thread::yield_now();
-        }
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-        let (code, _, error) = outcome(child.wait_with_output().unwrap());
+        wait_for("it to begin to write", || {
+            assert!(process.0.try_wait().unwrap().is_none(), "it ended before it began to write");
+            fs::read_dir(directory.path()).unwrap().next().map(drop)
+        });
+        process.signal(signal);
+        let status = process.wait_until_it_ends();
         drop(input); // open until here: the copy was waiting for more
-        assert_eq!(code, expected, "{error}");
+        let (_, error) = process.output();
+        assert_eq!(status.code(), Some(expected), "{error}");
         assert!(error.contains("interrupted"), "{error}");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }

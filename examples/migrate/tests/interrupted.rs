@@ -2,11 +2,14 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use common::processes::{Running, wait_for};
 use kv_fakes::cloudflare::{ACCOUNT, Fake, NAMESPACE, TOKEN};
 use kv_fakes::{Fault, ServerOptions};
 use serde_json::{Value, json};
@@ -53,19 +56,19 @@ async fn what_was_interrupted_is_resumed_by_the_same_command() {
     // The first batches go through, and then it is asked to wait for very long.
     let waits = Fault::Throttled { retry_after: Some(Duration::from_secs(600)) };
     server.inject_after(4, waits, 1);
-    let mut child = command(here, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while server.faults_left() > 0 {
-        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        std::thread::yield_now();
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{error}");
+    let mut process = Running::start(command(here, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    wait_for("the request that has to wait", || {
+        assert!(process.0.try_wait().unwrap().is_none(), "it ended by itself");
+        (server.faults_left() == 0).then_some(())
+    });
+    process.signal("-INT");
+    let status = process.wait_until_it_ends();
+    let (text, error) = process.output();
+    assert_eq!(status.code(), Some(130), "{error}");
     let [checkpoint] = &left(here)[..] else { panic!("{:?}", left(here)) };
     assert!(checkpoint.starts_with("cloudflare-") && checkpoint.ends_with(".kv-migrate-checkpoint"), "{checkpoint}");
     assert!(error.contains("interrupted: ") && error.contains(&format!("kept for it: {checkpoint}")), "{error}");
-    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let summary: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&summary["exit"]["code"], &summary["error"]["kind"]), (&json!(130), &json!("interrupted")));
     let cut_off = &summary["steps"][0];
     let written = cut_off["counts"]["written"].as_u64().unwrap();
@@ -229,16 +232,16 @@ fn a_verification_whose_output_is_not_read_can_be_ended() {
     fs::write(here.join("none.jsonl"), "").unwrap();
     for signals in [1, 2] {
         let mut verify = command(here, &["verify", "in.jsonl", "none.jsonl"]);
-        let mut child = verify.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let unread = child.stdout.take().unwrap();
-        // Until the pipe takes no more: it holds 64 KiB.
-        while rustix::io::ioctl_fionread(&unread).unwrap() < 60_000 {
-            std::thread::yield_now();
-        }
+        let mut process = Running::start(verify.stdout(Stdio::piped()).stderr(Stdio::null()));
+        let unread = process.0.stdout.take().unwrap();
+        wait_for("the pipe to take no more", || {
+            // It holds 64 KiB.
+            (rustix::io::ioctl_fionread(&unread).unwrap() >= 60_000).then_some(())
+        });
         for _ in 0..signals {
-            assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+            process.signal("-TERM");
         }
-        assert_eq!(child.wait().unwrap().code(), Some(143));
+        assert_eq!(process.wait_until_it_ends().code(), Some(143));
         drop(unread);
     }
 }

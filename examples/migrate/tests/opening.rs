@@ -2,12 +2,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use kv_api::{Timer, TokioTimer};
+use common::processes::Running;
 
 const GOOD: &str = "{\"key\":\"a\",\"value\":\"1\"}\n";
 
@@ -22,64 +23,12 @@ fn run(here: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// Ended with the test that started it, whatever that finds.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A folder with `in.jsonl` and the named pipe `pipe.jsonl`.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("in.jsonl"), GOOD).unwrap();
     assert!(Command::new("mkfifo").arg(folder.path().join("pipe.jsonl")).status().unwrap().success());
     folder
-}
-
-/// Polls until it answers something, for a minute at most.
-fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
-    let began = TokioTimer.monotonic_now();
-    loop {
-        if let Some(found) = poll() {
-            return found;
-        }
-        let waited = TokioTimer.monotonic_now().saturating_sub(began);
-        assert!(waited < Duration::from_secs(60), "waited too long for {what}");
-        std::thread::yield_now();
-    }
-}
-
-/// Waits until the process listens to signals, and all of its threads wait for something.
-fn wait_until_it_waits(child: &mut Child) {
-    const IN_A_ROW: u32 = 200;
-    let process = format!("/proc/{}", child.id());
-    let mut in_a_row = 0;
-    wait_for("the command to wait", || {
-        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        let is_waiting = listens(&process) == Some(true) && sleeps(&process) == Some(true);
-        in_a_row = if is_waiting { in_a_row + 1 } else { 0 };
-        (in_a_row == IN_A_ROW).then_some(())
-    });
-}
-
-/// To SIGINT and SIGTERM, the second and the fifteenth.
-fn listens(process: &str) -> Option<bool> {
-    let status = fs::read_to_string(format!("{process}/status")).ok()?;
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
-    let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
-    Some(caught & (1 << 1) != 0 && caught & (1 << 14) != 0)
-}
-
-fn sleeps(process: &str) -> Option<bool> {
-    let mut states = fs::read_dir(format!("{process}/task")).ok()?.map(|thread| {
-        let stat = fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
-        stat.rsplit_once(") ")?.1.chars().next()
-    });
-    states.all(|state| state == Some('S')).into()
 }
 
 #[test]
@@ -92,11 +41,10 @@ fn a_signal_ends_the_wait_for_the_other_end_of_a_pipe() {
         (&["copy", "--keys-from", "pipe.jsonl", "memory:", "out.jsonl"], "-TERM", 143),
     ] {
         let folder = folder();
-        let mut child = Running(kv_migrate(folder.path(), arguments).stderr(Stdio::null()).spawn().unwrap());
-        wait_until_it_waits(&mut child.0);
-        assert!(Command::new("kill").args([signal, &child.0.id().to_string()]).status().unwrap().success());
-        let status = wait_for("the command to end", || child.0.try_wait().unwrap());
-        assert_eq!(status.code(), Some(code), "{arguments:?} {signal}");
+        let mut running = Running::start(kv_migrate(folder.path(), arguments).stderr(Stdio::null()));
+        running.wait_until_it_waits();
+        running.signal(signal);
+        assert_eq!(running.wait_until_it_ends().code(), Some(code), "{arguments:?} {signal}");
     }
 }
 

@@ -1,13 +1,17 @@
 //! What a person at a terminal gets: a line that fits, signals that end it in order.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use common::processes::{Running, wait_for};
+use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -17,19 +21,16 @@ fn command(here: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
-}
-
 /// Standard error is a terminal of this width; what it gets arrives piece by piece.
-fn on_terminal(mut command: Command, columns: u16) -> (Child, Receiver<String>) {
+fn on_terminal(mut command: Command, columns: u16) -> (Running, Receiver<String>) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    // It must not become the terminal of the tests, which its end would hang up.
+    let slave = File::from(rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap());
     tcsetwinsize(&slave, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-    let child = command.env("TERM", "xterm").stderr(slave).spawn().unwrap();
+    let running = Running::start(command.env("TERM", "xterm").stderr(slave));
     drop(command); // its copy of the terminal's other end
     let (sender, receiver) = channel();
     let mut master = File::from(master);
@@ -42,7 +43,7 @@ fn on_terminal(mut command: Command, columns: u16) -> (Child, Receiver<String>) 
             }
         }
     });
-    (child, receiver)
+    (running, receiver)
 }
 
 /// Reads until the terminal has been sent how many batches of 500 are done.
@@ -82,14 +83,14 @@ fn progress_fits_the_terminal_and_goes_before_the_summary() {
         let directory = tempfile::tempdir().unwrap();
         let mut command = command(directory.path(), &["import", "--batch", "500", "sqlite:app.db"]);
         command.stdin(Stdio::piped());
-        let (mut child, screen) = on_terminal(command, columns);
-        let mut input = child.stdin.take().unwrap();
+        let (mut process, screen) = on_terminal(command, columns);
+        let mut input = process.0.stdin.take().unwrap();
         input.write_all(items().as_bytes()).unwrap();
         // It waits for more, and shows meanwhile how far it is.
         let running = until_it_moves(&screen);
         drop(input);
         let rest: String = screen.iter().collect();
-        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(process.wait_until_it_ends().code(), Some(0));
         for line in lines(&running) {
             // Blanks up to the last column wipe out what stood there before.
             assert!(line.len() <= columns.into() && line.trim_end().len() < columns.into(), "{columns}: {line:?}");
@@ -104,13 +105,13 @@ fn an_interrupt_on_a_terminal_says_how_far_it_came() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = command(directory.path(), &["import", "--batch", "500", "sqlite:app.db"]);
     command.stdin(Stdio::piped());
-    let (mut child, screen) = on_terminal(command, 80);
-    let mut input = child.stdin.take().unwrap();
+    let (mut process, screen) = on_terminal(command, 80);
+    let mut input = process.0.stdin.take().unwrap();
     input.write_all(items().as_bytes()).unwrap();
     until_it_moves(&screen);
-    signal(&child, "-INT");
+    process.signal("-INT");
     let rest: String = screen.iter().collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(process.wait_until_it_ends().code(), Some(130));
     drop(input);
     let lines = lines(&rest);
     let [.., ended, stays] = lines.as_slice() else { panic!("{lines:?}") };
@@ -131,12 +132,12 @@ fn a_named_pipe_without_its_other_end_hears_signals() {
         assert!(Command::new("mkfifo").arg(here.join("pipe.jsonl")).status().unwrap().success());
         fs::write(here.join("empty.jsonl"), "").unwrap();
         assert!(command(here, &["import", "empty.jsonl", "sqlite:app.db"]).status().unwrap().success());
-        let mut child = command(here, &[arguments, &["-v"]].concat()).stderr(Stdio::piped()).spawn().unwrap();
-        wait_until_it_listens(&child);
-        signal(&child, name);
-        let mut error = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(code), "{arguments:?}: {error}");
+        let mut process = Running::start(command(here, &[arguments, &["-v"]].concat()).stderr(Stdio::piped()));
+        process.wait_until_it_waits();
+        process.signal(name);
+        let status = process.wait_until_it_ends();
+        let (_, error) = process.output();
+        assert_eq!(status.code(), Some(code), "{arguments:?}: {error}");
         assert!(error.contains("interrupted: "), "{error}");
         let mut left: Vec<_> = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.retain(|name| !name.to_str().unwrap().starts_with("app.db"));
@@ -150,67 +151,33 @@ fn a_second_signal_ends_it_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
     assert!(Command::new("mkfifo").arg(here.join("pipe.jsonl")).status().unwrap().success());
-    let mut child = command(here, &["copy", "pipe.jsonl", "memory:"]).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until_it_listens(&child);
-    signal(&child, "-INT");
-    let mut error = BufReader::new(child.stderr.take().unwrap());
+    let mut process = Running::start(command(here, &["copy", "pipe.jsonl", "memory:"]).stderr(Stdio::piped()));
+    process.wait_until_it_waits();
+    process.signal("-INT");
+    let mut error = BufReader::new(process.0.stderr.take().unwrap());
     let mut first = String::new();
     error.read_line(&mut first).unwrap();
     assert!(first.starts_with("interrupted: "), "{first}");
     // It waits for the thread that opens the pipe; the second signal can come before it listens for that.
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).stderr(Stdio::null()).status();
-    };
+    let status = wait_for("the command to end", || {
+        process.send("-TERM");
+        process.0.try_wait().unwrap()
+    });
     assert_eq!(status.code(), Some(143));
 }
 
-/// Until the program catches the signals that it shall catch: all but those that are ignored, as a hangup is where the
-/// tests run under `nohup`.
-fn wait_until_it_listens(child: &Child) {
-    let caught = |status: &str| {
-        let set = |name| {
-            let set = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
-            u64::from_str_radix(set.trim(), 16).unwrap()
-        };
-        (set("SigCgt:") | set("SigIgn:")) & 0x4003 == 0x4003
-    };
-    let status = format!("/proc/{}/status", child.id());
-    while !caught(&fs::read_to_string(&status).unwrap()) {
-        std::thread::yield_now();
-    }
-}
-
 /// As under `nohup`: closing the terminal must not end what was started to outlive it.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_hangup_that_was_ignored_from_the_beginning_stays_ignored() {
     let directory = tempfile::tempdir().unwrap();
     let program = format!("exec nohup {} copy - sqlite:app.db", env!("CARGO_BIN_EXE_kv-migrate"));
-    let mut child = Command::new("sh")
-        .current_dir(directory.path())
-        .args(["-c", &program])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let listens = |status: &str| {
-        let set = |name| {
-            let set = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            u64::from_str_radix(set.trim(), 16).unwrap()
-        };
-        set("SigCgt:") & 0x4002 == 0x4002 && set("SigIgn:") & 1 == 1
-    };
-    let status = format!("/proc/{}/status", child.id());
-    while !listens(&fs::read_to_string(&status).unwrap()) {
-        std::thread::yield_now();
-    }
-    signal(&child, "-HUP");
-    child.stdin.take().unwrap().write_all(items().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && error.contains("copied 2,500 entries"), "{error}");
+    let mut shell = Command::new("sh");
+    shell.current_dir(directory.path()).args(["-c", &program]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Running::start(shell.stdout(Stdio::null()));
+    process.wait_until_it_waits();
+    assert!(process.ignores("-HUP") && process.send("-HUP"));
+    process.0.stdin.take().unwrap().write_all(items().as_bytes()).unwrap();
+    let status = process.wait_until_it_ends();
+    let (_, error) = process.output();
+    assert!(status.success() && error.contains("copied 2,500 entries"), "{error}");
 }

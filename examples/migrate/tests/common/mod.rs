@@ -1,6 +1,9 @@
 //! What the tests share: entries that are hard to carry, and short ways to copy.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+#[cfg(unix)]
+pub(crate) mod processes;
+
 use std::path::Path;
 use std::time::Duration;
 
