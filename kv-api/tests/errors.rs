@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
     Increment, ListItem, ListOrder, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetItem,
-    SetOutcome, Store, Support, SystemClock, ValueKinds, Write, WriteMany, async_trait,
+    SetOutcome, SetStatus, Store, Support, SystemClock, ValueKinds, Write, WriteMany, async_trait,
 };
 
 static CAPABILITIES: Capabilities = Capabilities::new("liar")
@@ -259,6 +259,9 @@ impl Backend for HalfWay {
         Ok(RawPage::new(items, Some(vec![at + 1])))
     }
     async fn write_all_or_nothing(&self, writes: WriteMany<'_>) -> Result<BatchOutcome> {
+        if writes.writes()[0].key() == "too few" {
+            return Ok(BatchOutcome::Written(vec![SetOutcome::new(SetStatus::Stored)]));
+        }
         let unmet = writes.writes().iter().position(|write| write.key() == "unmet");
         Ok(BatchOutcome::NotMet { index: unmet.unwrap_or(writes.writes().len()) })
     }
@@ -281,6 +284,13 @@ async fn err_3_an_unmet_condition_of_no_item_says_nothing_about_the_batch() {
         let items = keys.iter().map(|key| SetItem::new(*key, "v"));
         assert_eq!(store.set_many_all_or_nothing(items).await.unwrap(), BatchOutcome::NotMet { index });
     }
+}
+
+#[tokio::test]
+async fn err_3_outcomes_of_some_items_say_nothing_about_the_batch() {
+    let store = Store::new(HalfWay { pages: 0, keys: &[] });
+    let error = store.set_many_all_or_nothing(["too few", "k"].map(|key| SetItem::new(key, "v"))).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Internal, Retry::OutcomeUnknown), "{error}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod capabilities;
+mod chunks;
 mod config;
 mod connection;
 mod error;

@@ -1,5 +1,6 @@
 //! The store: hands requests to the tasks that write and read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use kv_api::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::capabilities::CAPABILITIES;
+use crate::chunks::chunks;
 use crate::config::SqliteConfig;
 use crate::connection::{BusyRetry, Opening, ReconnectingConnection, Role};
 use crate::error::{closed, read_only, unanswered};
@@ -144,20 +146,8 @@ impl SqliteStore {
 
     /// Hands operations on distinct keys to the writer, in transactions of bounded size; one answer for each, in order.
     async fn carry_out_many(&self, operations: Vec<Operation>) -> Vec<Result<Answer>> {
-        let bytes: usize = operations.iter().map(Operation::bytes).sum();
-        if operations.len() <= BATCH_ITEMS_MAX && bytes <= BATCH_BYTES_MAX {
-            return self.carry_out_chunk(operations).await;
-        }
         let mut answers = Vec::with_capacity(operations.len());
-        let mut operations = operations.into_iter().peekable();
-        while operations.peek().is_some() {
-            let (mut chunk, mut bytes) = (Vec::new(), 0);
-            while let Some(operation) = operations.next_if(|next| {
-                chunk.is_empty() || (chunk.len() < BATCH_ITEMS_MAX && bytes + next.bytes() <= BATCH_BYTES_MAX)
-            }) {
-                bytes += operation.bytes();
-                chunk.push(operation);
-            }
+        for chunk in chunks(operations, BATCH_ITEMS_MAX, BATCH_BYTES_MAX, Operation::bytes) {
             answers.extend(self.carry_out_chunk(chunk).await);
         }
         answers
@@ -165,9 +155,6 @@ impl SqliteStore {
 
     async fn carry_out_chunk(&self, operations: Vec<Operation>) -> Vec<Result<Answer>> {
         let items = operations.len();
-        if items == 0 {
-            return Vec::new();
-        }
         match self.hand_over(|reply| Job::Many { operations, reply }).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(error); items],
@@ -273,15 +260,11 @@ impl Backend for SqliteStore {
 
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
         let fields = reads.fields();
-        let mut keys = reads.into_keys().into_iter().peekable();
+        let keys = reads.into_keys();
         let mut entries = Vec::with_capacity(keys.len());
-        while keys.peek().is_some() {
-            let (mut chunk, mut bytes) = (Vec::new(), 0);
-            while let Some(key) = keys.next_if(|_| chunk.len() < READ_KEYS_MAX && bytes < READ_BYTES_MAX) {
-                bytes += key.len();
-                chunk.push(key.into_owned());
-            }
-            entries.extend(self.ask(|reply| Query::GetMany { keys: chunk, fields, reply }).await?);
+        for chunk in chunks(keys, READ_KEYS_MAX, READ_BYTES_MAX, |key| key.len()) {
+            let keys = chunk.into_iter().map(Cow::into_owned).collect();
+            entries.extend(self.ask(|reply| Query::GetMany { keys, fields, reply }).await?);
         }
         Ok(entries)
     }
@@ -305,10 +288,8 @@ impl Backend for SqliteStore {
     }
 
     async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
-        let delete = |key: std::borrow::Cow<'_, str>| Operation {
-            key: key.into_owned(),
-            action: Action::Delete { if_version: None },
-        };
+        let delete =
+            |key: Cow<'_, str>| Operation { key: key.into_owned(), action: Action::Delete { if_version: None } };
         let operations = deletes.into_keys().into_iter().map(delete).collect();
         self.carry_out_many(operations).await.into_iter().map(delete_outcome).collect()
     }

@@ -4,6 +4,8 @@
 mod support;
 
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroUsize;
 
 use kv_api::{Backend, ErrorKind, Reason, SetItem, StoreUrl, Value};
 use kv_sqlite::{SqliteConfig, SqliteStore};
@@ -24,6 +26,29 @@ async fn a_new_file_gets_the_schema_and_says_whose_it_is() {
     let place = Place::new();
     fs::write(place.path(), "").unwrap();
     set(&place.open().await, SetItem::new("a", "v")).await.unwrap();
+}
+
+/// How often this process has the file open.
+#[cfg(target_os = "linux")]
+fn descriptors_of(path: &std::path::Path) -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links.filter(|link| link == path).count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_store_has_as_many_readers_as_its_configuration_says_and_one_writer() {
+    for readers in [1, 3] {
+        let place = Place::new();
+        let config = place.config().with_readers(NonZeroUsize::new(readers).unwrap());
+        let path = fs::canonicalize(place.path().parent().unwrap()).unwrap().join(place.path().file_name().unwrap());
+        let store = SqliteStore::open(config.clone()).await.unwrap();
+        assert_eq!(descriptors_of(&path), readers + 1);
+        store.close().await.unwrap();
+        let store = SqliteStore::open(config.with_read_only(true)).await.unwrap();
+        assert_eq!(descriptors_of(&path), readers);
+        store.close().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

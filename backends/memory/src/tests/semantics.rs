@@ -10,6 +10,15 @@ use super::{Fixture, NoClock, millis, seconds};
 use crate::{CAPABILITIES, MemoryConfig, MemoryStore};
 
 #[test]
+fn err_2_a_store_prints_which_it_is_and_nothing_that_is_in_it() {
+    let fixture = Fixture::new();
+    fixture.put("key-canary", "value-canary");
+    let text = format!("{:?}", fixture.store);
+    assert!(text.starts_with("MemoryStore {") && text.contains(fixture.store.scope()), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
 fn set_1_a_set_replaces_value_expiry_and_metadata_together() {
     let fixture = Fixture::new();
     fixture.set(SetItem::new("k", "a").ttl(seconds(1)).metadata(json!({"m": 1})));
