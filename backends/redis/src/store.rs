@@ -26,7 +26,7 @@ use crate::list::Place;
 use crate::progress::{Progress, lost_track};
 use crate::servers::{Servers, Step};
 use crate::tls;
-use crate::wire::command::{self, Change, Command, wire_bytes};
+use crate::wire::command::{self, Change, Command, bytes_about, wire_bytes};
 use crate::wire::key::starts_with_pattern;
 use crate::wire::reply::{self, ReadAndChanged};
 use crate::wire::slot::slot_of;
@@ -34,9 +34,6 @@ use crate::wire::value::{encode, version};
 
 /// What the commands of one pipeline of a batch take together; one that is longer goes alone.
 const BATCH_BYTES_MAX: u64 = 1024 * 1024;
-
-/// What stands around key and value in a command, as a rule.
-const COMMAND_BYTES: usize = 64;
 
 /// How many places of its table the server looks at in one step of a list: as many as keys are wanted, and twice as
 /// many after each step that finds nothing new, up to what takes it about a millisecond, since it does nothing else
@@ -245,7 +242,7 @@ impl RedisStore {
         let size = |at: &usize| {
             let write = &writes[*at];
             let metadata = write.metadata().map_or(0, |metadata| metadata.as_bytes().len());
-            self.prefix.len() + write.key().len() + write.value().as_bytes().len() + metadata + COMMAND_BYTES
+            bytes_about([self.prefix.len(), write.key().len(), write.value().as_bytes().len(), metadata])
         };
         let sizes: Vec<usize> = places.iter().map(size).collect();
         let command = |at: usize| {
@@ -265,7 +262,7 @@ impl RedisStore {
 
     /// Reads keys of any slots: each by itself, since one command has the keys of one slot.
     async fn read_apart(&self, call: &Call<'_>, keys: &[Cow<'_, str>], fields: Fields) -> Result<Vec<Option<Entry>>> {
-        let sizes: Vec<usize> = keys.iter().map(|key| self.prefix.len() + key.len() + COMMAND_BYTES).collect();
+        let sizes: Vec<usize> = keys.iter().map(|key| bytes_about([self.prefix.len(), key.len()])).collect();
         let command = |at: usize| command::read(&self.full_key(&keys[at]), fields);
         let read = |_, reply| match reply::read(reply, fields, &self.scope) {
             // What is no value is not there (VAL-7).
@@ -374,7 +371,8 @@ impl Backend for RedisStore {
         let stored = encode(write.value(), write.metadata());
         let command = || command::write(&self.scope, &key, &write, &stored);
         let answer = |reply| read_set(write.condition(), reply);
-        let reply = self.send(idempotency(write.condition()), key.len() + stored.len(), command, answer).await?;
+        let bytes = bytes_about([key.len(), stored.len()]);
+        let reply = self.send(idempotency(write.condition()), bytes, command, answer).await?;
         self.outcome(reply, &stored)
     }
 
@@ -433,7 +431,7 @@ impl Backend for RedisStore {
     async fn delete_many(&self, deletes: DeleteMany<'_>) -> Vec<Result<DeleteOutcome>> {
         let call = self.remote.call();
         let keys = deletes.keys();
-        let sizes: Vec<usize> = keys.iter().map(|key| self.prefix.len() + key.len() + COMMAND_BYTES).collect();
+        let sizes: Vec<usize> = keys.iter().map(|key| bytes_about([self.prefix.len(), key.len()])).collect();
         let command = |at: usize| command::unlink(&self.full_key(&keys[at]));
         let read = |_, reply| reply::deleted(reply, false);
         let replies = self.send_many(&call, Idempotency::Idempotent, &sizes, command, read).await;

@@ -1,12 +1,22 @@
 //! What is asked of the server, as commands.
 
-use kv_api::{
-    Condition, Delete, Error, ErrorKind, Expire, Expiry, Fields, Increment, Result, Timestamp, Version, Write,
-};
+use kv_api::{Condition, Delete, Error, ErrorKind, Expire, Expiry, Fields, Increment, Result, Timestamp, Write};
 use redis::{Arg, Cmd, ToRedisArgs};
 
 use super::script::Script;
 use super::value::encode;
+
+/// What stands around key and value in a command, as a rule.
+const COMMAND_BYTES: usize = 64;
+
+/// Room for what most commands take beside a long value; one that takes more gets more when it is there.
+const ARGS: usize = 8;
+const BYTES: usize = 256;
+
+/// About how long a command is that carries parts of these lengths, before it is made.
+pub(crate) fn bytes_about<const PARTS: usize>(parts: [usize; PARTS]) -> usize {
+    parts.iter().sum::<usize>() + COMMAND_BYTES
+}
 
 /// One command, and the script that it runs, if it is one.
 #[derive(Clone, Debug)]
@@ -16,17 +26,16 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    fn new(args: usize, bytes: usize, name: &str) -> Self {
-        let mut cmd = Cmd::with_capacity(args, bytes + name.len());
+    fn new(name: &str) -> Self {
+        let mut cmd = Cmd::with_capacity(ARGS, BYTES);
         cmd.arg(name);
         Self { cmd, script: None }
     }
 
     /// A script over these keys.
-    fn of_script<K: AsRef<[u8]>>(script: Script, keys: &[K], args: usize, bytes: usize) -> Self {
-        let key_bytes: usize = keys.iter().map(|key| key.as_ref().len()).sum();
+    fn of_script<K: AsRef<[u8]>>(script: Script, keys: &[K]) -> Self {
         let (by_hash, _) = script.commands();
-        let mut command = Self::new(3 + keys.len() + args, 64 + key_bytes + bytes, by_hash);
+        let mut command = Self::new(by_hash);
         command.cmd.arg(script.hash()).arg(keys.len());
         for key in keys {
             command.cmd.arg(key.as_ref());
@@ -56,21 +65,20 @@ impl Command {
 /// Reads an entry: no more of it than is wanted.
 pub(crate) fn read(key: &[u8], fields: Fields) -> Command {
     match fields {
-        Fields::Existence => Command::new(2, key.len(), "EXISTS").arg(key),
-        Fields::Value => Command::new(2, key.len(), "GET").arg(key),
+        Fields::Existence => Command::new("EXISTS").arg(key),
+        Fields::Value => Command::new("GET").arg(key),
         _ => read_entries(&[key]),
     }
 }
 
 /// Reads the values of several keys, all of one node.
 pub(crate) fn read_values(keys: &[impl AsRef<[u8]>]) -> Command {
-    let bytes = keys.iter().map(|key| key.as_ref().len()).sum();
-    keys.iter().fold(Command::new(1 + keys.len(), bytes, "MGET"), |command, key| command.arg(key.as_ref()))
+    keys.iter().fold(Command::new("MGET"), |command, key| command.arg(key.as_ref()))
 }
 
 /// Reads several entries, of one slot on a cluster.
 pub(crate) fn read_entries(keys: &[impl AsRef<[u8]>]) -> Command {
-    Command::of_script(Script::ReadEntry, keys, 0, 0)
+    Command::of_script(Script::ReadEntry, keys)
 }
 
 /// How a `SET` gives the expiry: the word, and the milliseconds.
@@ -107,10 +115,9 @@ pub(crate) fn write(scope: &str, key: &[u8], write: &Write<'_>, stored: &[u8]) -
     let expiry = set_expiry(write.expiry());
     let command = match write.condition() {
         Condition::IfVersion(version) => {
-            let room = scope.len() + Version::BYTES_MAX + stored.len() + 24;
-            Command::of_script(Script::SetIfVersion, &[key], 5, room).arg(scope).arg(version.to_string()).arg(stored)
+            Command::of_script(Script::SetIfVersion, &[key]).arg(scope).arg(version.to_string()).arg(stored)
         }
-        _ => Command::new(6, key.len() + stored.len() + 24, "SET").arg(key).arg(stored),
+        _ => Command::new("SET").arg(key).arg(stored),
     };
     let command = ending(command, expiry);
     match write.condition() {
@@ -127,8 +134,7 @@ pub(crate) fn write(scope: &str, key: &[u8], write: &Write<'_>, stored: &[u8]) -
 pub(crate) fn write_all(scope: &str, keys: &[Vec<u8>], writes: &[Write<'_>]) -> Result<(Command, Vec<Vec<u8>>)> {
     let stored: Vec<Vec<u8>> =
         writes.iter().map(|write| encode(write.value(), write.metadata()).into_owned()).collect();
-    let bytes = stored.iter().map(|stored| stored.len() + 96).sum::<usize>() + scope.len();
-    let mut command = Command::of_script(Script::WriteAll, keys, 1 + 5 * writes.len(), bytes).arg(scope);
+    let mut command = Command::of_script(Script::WriteAll, keys).arg(scope);
     for (write, stored) in writes.iter().zip(&stored) {
         let (condition, version) = match write.condition() {
             Condition::Always => ("", String::new()),
@@ -150,16 +156,13 @@ pub(crate) fn write_all(scope: &str, keys: &[Vec<u8>], writes: &[Write<'_>]) -> 
 pub(crate) fn delete(scope: &str, key: &[u8], delete: &Delete<'_>) -> Command {
     match delete.if_version() {
         None => unlink(key),
-        Some(version) => {
-            let room = scope.len() + Version::BYTES_MAX;
-            Command::of_script(Script::DeleteIfVersion, &[key], 2, room).arg(scope).arg(version.to_string())
-        }
+        Some(version) => Command::of_script(Script::DeleteIfVersion, &[key]).arg(scope).arg(version.to_string()),
     }
 }
 
 /// Deletes whatever the key holds. The server frees the memory of a large value beside other calls.
 pub(crate) fn unlink(key: &[u8]) -> Command {
-    Command::new(2, key.len(), "UNLINK").arg(key)
+    Command::new("UNLINK").arg(key)
 }
 
 /// Counts. The server's own command knows one range, that of 64 bits.
@@ -167,9 +170,9 @@ pub(crate) fn increment(key: &[u8], increment: &Increment<'_>) -> Command {
     let (min, max) = (increment.min(), increment.max());
     let created = set_expiry(increment.created_expiry());
     if (min, max) == (i64::MIN, i64::MAX) && increment.expiring_allowed() && created.is_none() {
-        return Command::new(3, key.len() + 24, "INCRBY").arg(key).arg(increment.by());
+        return Command::new("INCRBY").arg(key).arg(increment.by());
     }
-    let command = Command::of_script(Script::Increment, &[key], 6, 96).arg(increment.by()).arg(min).arg(max);
+    let command = Command::of_script(Script::Increment, &[key]).arg(increment.by()).arg(min).arg(max);
     ending(command.arg(i64::from(increment.expiring_allowed())), created)
 }
 
@@ -190,7 +193,7 @@ pub(crate) enum Change {
 
 /// Reads an entry and changes it. What may be of a newer version is left alone, unless its digest is `readable`.
 pub(crate) fn read_and_change(key: &[u8], change: Change, readable: &str) -> Command {
-    let command = Command::of_script(Script::ReadAndChange, &[key], 3, readable.len() + 40).arg(readable);
+    let command = Command::of_script(Script::ReadAndChange, &[key]).arg(readable);
     match change {
         Change::Delete => command.arg("UNLINK"),
         Change::Expiry(expiry) => match set_expiry(expiry) {
@@ -204,33 +207,32 @@ pub(crate) fn read_and_change(key: &[u8], change: Change, readable: &str) -> Com
 /// Changes the expiry of an entry.
 pub(crate) fn expire(scope: &str, key: &[u8], expire: &Expire<'_>) -> Command {
     if let Some(version) = expire.if_version() {
-        let room = scope.len() + Version::BYTES_MAX + 24;
-        let command = Command::of_script(Script::ExpireIfVersion, &[key], 4, room);
-        return ending(command.arg(scope).arg(version.to_string()), set_expiry(expire.expiry()));
+        let command = Command::of_script(Script::ExpireIfVersion, &[key]).arg(scope).arg(version.to_string());
+        return ending(command, set_expiry(expire.expiry()));
     }
     match expire.expiry() {
-        Expiry::Never => Command::of_script(Script::NeverExpire, &[key], 0, 0),
-        Expiry::At(at) => Command::of_script(Script::ExpireAt, &[key], 1, 24).arg(last_millisecond(at)),
-        Expiry::After(ttl) => Command::new(3, key.len() + 24, "PEXPIRE").arg(key).arg(millis(ttl)),
+        Expiry::Never => Command::of_script(Script::NeverExpire, &[key]),
+        Expiry::At(at) => Command::of_script(Script::ExpireAt, &[key]).arg(last_millisecond(at)),
+        Expiry::After(ttl) => Command::new("PEXPIRE").arg(key).arg(millis(ttl)),
         // As in a set.
-        _ => Command::new(3, key.len() + 24, "PEXPIRE").arg(key).arg(1),
+        _ => Command::new("PEXPIRE").arg(key).arg(1),
     }
 }
 
 /// One step of a list: about `count` keys of type string that match, from this place of the server on.
 pub(crate) fn scan(cursor: u64, pattern: &str, count: usize) -> Command {
-    let command = Command::new(8, pattern.len() + 48, "SCAN").arg(cursor).arg("MATCH").arg(pattern);
+    let command = Command::new("SCAN").arg(cursor).arg("MATCH").arg(pattern);
     command.arg("COUNT").arg(count).arg("TYPE").arg("string")
 }
 
 /// Asks how many keys the server has, of all kinds and namespaces.
 pub(crate) fn size() -> Command {
-    Command::new(1, 0, "DBSIZE")
+    Command::new("DBSIZE")
 }
 
 /// Asks whether a key is there, which proves address, credentials and the right to read in the namespace (LIFE-1).
 pub(crate) fn ping(key: &[u8]) -> Command {
-    Command::new(2, key.len(), "EXISTS").arg(key)
+    Command::new("EXISTS").arg(key)
 }
 
 /// Whether a command can change nothing, and so may be carried out by a replica.
@@ -259,7 +261,7 @@ pub(crate) fn wire_bytes(cmd: &Cmd) -> usize {
 mod tests {
     use super::*;
     use crate::capabilities::CAPABILITIES;
-    use kv_api::{ExpireOptions, IncrementOptions, ManualClock, Resolver, SetItem, SystemClock, TouchOptions};
+    use kv_api::{ExpireOptions, IncrementOptions, ManualClock, Resolver, SetItem, SystemClock, TouchOptions, Version};
     use std::time::Duration;
 
     const NOW: i64 = 1_800_000_000_000;
@@ -280,6 +282,12 @@ mod tests {
         let resolved = Resolver::new(&CAPABILITIES).write(item, &clock()).unwrap();
         let stored = encode(resolved.value(), resolved.metadata());
         words(&write("scope", b"ns:k", &resolved, &stored)).join(" ")
+    }
+
+    #[test]
+    fn the_length_of_a_command_is_about_that_of_its_parts() {
+        assert_eq!(bytes_about([]), COMMAND_BYTES);
+        assert_eq!(bytes_about([2, 3, 7]), 12 + COMMAND_BYTES);
     }
 
     #[test]
@@ -347,7 +355,18 @@ mod tests {
         assert_eq!(words_of(Change::Expiry(at), "abc"), format!("{script} abc PEXPIREAT {}", NOW - 1));
         assert_eq!(words_of(Change::Expiry(Expiry::Never), ""), format!("{script}  PERSIST"));
         assert_eq!(words_of(Change::Delete, ""), format!("{script}  UNLINK"));
-        assert!(!only_reads(&read_and_change(b"k", Change::Delete, "").cmd));
+    }
+
+    #[test]
+    fn only_what_changes_nothing_may_go_to_a_replica() {
+        let entry = read(b"k", Fields::All);
+        for cmd in [&read(b"k", Fields::Value).cmd, &read(b"k", Fields::Existence).cmd, &entry.cmd] {
+            assert!(only_reads(cmd));
+        }
+        assert!(only_reads(&entry.with_text().unwrap()));
+        for command in [unlink(b"k"), read_and_change(b"k", Change::Delete, ""), scan(0, "*", 1), size()] {
+            assert!(!only_reads(&command.cmd), "{:?}", words(&command));
+        }
     }
 
     #[test]

@@ -97,6 +97,8 @@ mod tests {
     fn list_3_the_run_of_a_server_is_its_identity() {
         let info = Value::BulkString(b"# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\ntcp_port:1\r\n".to_vec());
         assert_eq!(&*run_id(info).unwrap(), "abc");
+        let info = redis::parse_redis_value(b"=14\r\ntxt:run_id:abc\r\n").unwrap();
+        assert_eq!(&*run_id(info).unwrap(), "abc", "as a text in the newer protocol");
         assert!(run_id(Value::BulkString(b"# Server\r\n".to_vec())).is_err());
         let denied = redis::parse_redis_value(b"-NOPERM this user has no permissions\r\n").unwrap();
         assert_eq!(run_id(denied).unwrap_err().kind(), ErrorKind::Unauthorized);

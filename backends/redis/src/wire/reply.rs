@@ -163,7 +163,7 @@ pub(crate) fn deleted(reply: Reply, with_version: bool) -> Result<DeleteOutcome>
 pub(crate) fn incremented(reply: Reply, increment: &Increment<'_>) -> Result<i64> {
     let (min, max) = (increment.min(), increment.max());
     let new = match reply {
-        Reply::ServerError(error) if error.code() == "ERR" => {
+        Reply::ServerError(error) => {
             let detail = error.details().unwrap_or_default();
             return Err(if detail.starts_with("value is not an integer") {
                 Error::not_a_counter("it holds something else")
@@ -173,18 +173,14 @@ pub(crate) fn incremented(reply: Reply, increment: &Increment<'_>) -> Result<i64
                 refusal(&error)
             });
         }
-        reply => match accepted(reply)? {
-            Reply::Int(0) if !increment.expiring_allowed() => {
-                return Err(Error::not_a_counter("it has an expiry"));
-            }
-            Reply::Int(new) => new,
-            Reply::Nil => return Err(Error::counter_range(min, max)),
-            Reply::BulkString(text) => {
-                let new = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-                new.ok_or_else(unexpected)?
-            }
-            _ => return Err(unexpected()),
-        },
+        Reply::Int(0) if !increment.expiring_allowed() => return Err(Error::not_a_counter("it has an expiry")),
+        Reply::Int(new) => new,
+        Reply::Nil => return Err(Error::counter_range(min, max)),
+        Reply::BulkString(text) => {
+            let new = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+            new.ok_or_else(unexpected)?
+        }
+        _ => return Err(unexpected()),
     };
     if (min..=max).contains(&new) { Ok(new) } else { Err(unexpected()) }
 }
@@ -235,6 +231,13 @@ mod tests {
     fn is_unexpected<T: std::fmt::Debug>(result: Result<T>) -> bool {
         let error = result.unwrap_err();
         error.kind() == ErrorKind::Protocol && error.is_outcome_unknown()
+    }
+
+    #[test]
+    fn a_server_says_how_many_keys_it_has() {
+        assert_eq!([0, 7].map(|keys| sized(Reply::Int(keys)).unwrap()), [0, 7]);
+        assert!(is_unexpected(sized(Reply::Int(-1))));
+        assert_eq!(sized(error("NOPERM this user")).unwrap_err().kind(), ErrorKind::Unauthorized);
     }
 
     #[test]

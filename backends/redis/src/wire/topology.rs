@@ -280,6 +280,24 @@ a :7000@17000,name.example myself,master - 0 0 1 connected 0-5459 5460 [93-<-b] 
         assert!(view(&NODES.replace("b 127.0.0.1:7001@17001 master", "b 127.0.0.1:7001@17001 master,fail?")));
         assert!(view(&NODES.replace("17001 master", "17001 master,fail").replace("=x master", "=x master,fail")));
         assert!(!view(&NODES.replace("17001 master", "17001 master,fail?").replace("=x master", "=x master,fail?")));
+        let four = NODES.replace(
+            "d 127.0.0.1:7003@17003 slave a 0 1 1 connected",
+            "d 127.0.0.1:7003@17003 master - 0 1 4 connected 0-9",
+        );
+        let four = four.replace("0-5459 5460", "10-5460").replace("17001 master", "17001 master,fail?");
+        assert!(view(&four));
+        assert!(!view(&four.replace("=x master", "=x master,fail?")), "half of them are no majority");
+    }
+
+    #[test]
+    fn some_refusals_say_that_the_cluster_has_changed() {
+        let is_changed = |line: &str| is_of_another_topology(&redis::parse_redis_value(line.as_bytes()).unwrap());
+        for line in ["-CLUSTERDOWN down\r\n", "-MASTERDOWN down\r\n", "-READONLY no\r\n", "-LOADING it\r\n"] {
+            assert!(is_changed(line), "{line}");
+        }
+        for line in ["-ERR CLUSTERDOWN\r\n", "-TRYAGAIN later\r\n", "+READONLY\r\n", ":1\r\n"] {
+            assert!(!is_changed(line), "{line}");
+        }
     }
 
     #[test]
@@ -293,6 +311,9 @@ a :7000@17000,name.example myself,master - 0 0 1 connected 0-5459 5460 [93-<-b] 
             assert_eq!(read(&text).unwrap_err().kind(), ErrorKind::Protocol, "{slots}");
         }
         assert!(Topology::read(Value::Okay, &asked()).is_err());
+        let text = format!("={}\r\ntxt:{NODES}\r\n", NODES.len() + 4);
+        let text = redis::parse_redis_value(text.as_bytes()).unwrap();
+        assert!(Topology::read(text, &asked()).unwrap().is_whole(), "as a text in the newer protocol");
     }
 
     #[test]

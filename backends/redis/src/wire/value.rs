@@ -54,14 +54,14 @@ pub(crate) fn decode(stored: Vec<u8>) -> Result<(Value, Option<Metadata>)> {
 
 /// Whether this is an integer of 64 bits in its one decimal form, as counters are stored.
 pub(crate) fn is_integer(bytes: &[u8]) -> bool {
-    // Most texts end here.
-    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
-    let is_canonical = match digits {
+    // No integer is longer, and most texts end here.
+    const BYTES_MAX: usize = "-9223372036854775808".len();
+    let is_number = || std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<i64>().is_ok());
+    match bytes.strip_prefix(b"-").unwrap_or(bytes) {
         [b'0'] => bytes.len() == 1,
-        [b'1'..=b'9', rest @ ..] => rest.len() < 19 && rest.iter().all(u8::is_ascii_digit),
+        [b'1'..=b'9', ..] => bytes.len() <= BYTES_MAX && is_number(),
         _ => false,
-    };
-    is_canonical && std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<i64>().is_ok())
+    }
 }
 
 /// The version of what is stored: SHA-1 over the scope of the store and the stored bytes, as the scripts compute it

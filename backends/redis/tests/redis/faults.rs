@@ -96,6 +96,27 @@ pub(crate) async fn err_4_what_was_turned_away_is_asked_for_again_item_by_item()
     assert_eq!(store.get("counter").await.unwrap(), Some(Value::from(5)));
 }
 
+pub(crate) async fn err_4_a_batch_repeats_what_sets_a_state_and_no_step() {
+    let system = System::lease().await.unwrap();
+    let store = system.store().await;
+    let items = |name: &str| {
+        let item = |key: &str| SetItem::new(format!("{name}{key}"), 1);
+        [item("state"), item("step").if_not_exists(), item("other state"), item("other step").if_not_exists()]
+    };
+    for (name, fault) in [("a", Fault::AnswerLost), ("b", Fault::RequestLost)] {
+        // States go by one pipeline, steps by another.
+        system.link.inject_into_writes(fault, 2);
+        let [state, step, other_state, other_step] = <[_; 4]>::try_from(store.set_many(items(name)).await).unwrap();
+        for state in [state, other_state] {
+            assert_eq!(state.unwrap().status(), SetStatus::Stored, "{fault:?}");
+        }
+        for step in [step, other_step] {
+            let error = step.unwrap_err();
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::OutcomeUnknown), "{error}");
+        }
+    }
+}
+
 pub(crate) async fn err_6_a_stalled_connection_is_replaced() {
     let system = System::lease().await.unwrap();
     let remote = system.remote().with_retry(RetryPolicy::none()).with_request_timeout(Duration::from_millis(200));

@@ -32,6 +32,19 @@ pub(crate) async fn batch_6_an_answer_that_cannot_be_read_is_a_protocol_error_in
     }
 }
 
+pub(crate) async fn list_1_what_comes_twice_in_a_step_is_listed_once_and_no_key_is_empty() {
+    let address = scripted(|command| {
+        let keys = ["k", "a", "", "k", "", "a"].map(bulk).concat();
+        Some(if command[0] == "SCAN" { format!("*2\r\n{}*6\r\n{keys}", bulk("0")) } else { ":6\r\n".to_owned() })
+    })
+    .await;
+    let store = open(plain(address).with_remote(once())).await.unwrap();
+    let page = store.list().await.unwrap();
+    let mut keys: Vec<_> = page.items.into_iter().map(|item| item.key).collect();
+    keys.sort();
+    assert_eq!(keys, ["a", "k"]);
+}
+
 pub(crate) async fn err_6_what_nobody_asked_for_reaches_nobody() {
     let address = scripted(|command| {
         let push = ">2\r\n+message\r\n+hush\r\n";

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kv_api::{ErrorKind, Reason, Retry, Store};
+use kv_api::{Backend, ErrorKind, Reason, Retry, Store};
 use kv_conformance::{Fault, Faults};
-use kv_redis::{RedisConfig, RetryPolicy, SecretString};
+use kv_redis::{RedisConfig, RedisStore, RetryPolicy, SecretString};
 use kv_servers::{Redis, RedisOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -125,6 +125,40 @@ pub(crate) async fn life_1_the_password_of_a_running_store_is_changed() {
     assert_eq!((error.kind(), error.native_code()), (ErrorKind::Unauthorized, Some("WRONGPASS")), "{error}");
 }
 
+pub(crate) async fn life_1_a_ping_says_whether_the_server_is_there() {
+    let system = System::lease().await.unwrap();
+    let remote = system.remote().with_retry(RetryPolicy::none());
+    let store = open(system.config().with_remote(remote)).await.unwrap();
+    store.ping().await.unwrap();
+    system.link.inject(Fault::Refused, 1);
+    let error = store.ping().await.unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
+    system.link.inject(Fault::Refused, 0);
+    store.ping().await.unwrap();
+}
+
+pub(crate) async fn life_2_a_closed_store_has_no_connection() {
+    let system = System::lease().await.unwrap();
+    let store = RedisStore::open(system.config()).await.unwrap();
+    let text = format!("{store:?}");
+    assert!(text.starts_with("RedisStore {") && !text.contains(PASSWORD), "{text}");
+    store.close().await.unwrap();
+    wait_for_no_client(&system).await;
+    // It is alive until here, closed and not dropped.
+    assert_eq!(store.ping().await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+/// But for the one that asks.
+async fn wait_for_no_client(system: &System) {
+    for _ in 0..10_000 {
+        if system.ask(&["CLIENT", "LIST", "TYPE", "normal"]).await.to_string().lines().count() == 1 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the connection of the store stays");
+}
+
 pub(crate) async fn life_2_a_dropped_store_ends_its_connection() {
     let system = System::lease().await.unwrap();
     let clients = async || system.ask(&["CLIENT", "LIST", "TYPE", "normal"]).await.to_string().lines().count();
@@ -134,13 +168,7 @@ pub(crate) async fn life_2_a_dropped_store_ends_its_connection() {
     drop(store);
     clone.set("k", 1).await.unwrap();
     drop(clone);
-    for _ in 0..10_000 {
-        if clients().await == 1 {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("the connection of a dropped store stays");
+    wait_for_no_client(&system).await;
 }
 
 pub(crate) async fn life_3_after_its_runtime_has_ended_a_call_ends_with_an_error() {
