@@ -57,8 +57,8 @@ impl Put {
         }
     }
 
-    const fn is_plain(&self) -> bool {
-        self.metadata.is_none() && self.ttl_ms.is_none() && self.expires_at.is_none()
+    const fn life(&self) -> (Option<i64>, Option<Timestamp>) {
+        (self.ttl_ms, self.expires_at)
     }
 
     const fn expected(&self) -> Option<i64> {
@@ -165,11 +165,10 @@ impl Puts {
         sorted.sort_unstable_by(|left, right| puts[*left].key.cmp(&puts[*right].key));
         let in_order = sorted.iter().map(|at| puts[*at]);
         let class = puts.first().map_or(0, |put| put.class());
-        let is_plain = class == 0 && puts.iter().all(|put| put.is_plain());
-        let arguments = columns(connection.arguments(), &self.namespace, in_order.clone(), is_plain);
+        let form = if class == 0 { Form::of(puts) } else { Form::Many };
+        let arguments = columns(connection.arguments(), &self.namespace, in_order.clone(), form);
         let rows = match class {
-            0 if is_plain => connection.rows(queries::PUT_MANY_PLAIN, arguments).await?,
-            0 => connection.rows(queries::PUT_MANY, arguments).await?,
+            0 => connection.rows(form.statement(), arguments).await?,
             1 => connection.rows(queries::PUT_MANY_IF_NOT_EXISTS, arguments).await?,
             _ => {
                 let arguments = arguments.optional_number_list(in_order.map(Put::expected).collect());
@@ -271,22 +270,59 @@ fn chunks(puts: &[Put]) -> Vec<Vec<usize>> {
     chunks
 }
 
-/// The parameters that all statements for many have.
+/// How much of it differs between the puts of one statement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    /// They have no metadata, and never end.
+    Plain,
+    OneLife(Option<i64>, Option<Timestamp>),
+    Many,
+}
+
+impl Form {
+    fn of(puts: &[&Put]) -> Self {
+        let (ttl_ms, expires_at) = puts.first().map_or((None, None), |put| put.life());
+        if puts.iter().any(|put| put.life() != (ttl_ms, expires_at)) {
+            Self::Many
+        } else if ttl_ms.is_none() && expires_at.is_none() && puts.iter().all(|put| put.metadata.is_none()) {
+            Self::Plain
+        } else {
+            Self::OneLife(ttl_ms, expires_at)
+        }
+    }
+
+    /// Where there is no condition.
+    const fn statement(self) -> &'static str {
+        match self {
+            Self::Plain => queries::PUT_MANY_PLAIN,
+            Self::OneLife(..) => queries::PUT_MANY_OF_ONE_LIFE,
+            Self::Many => queries::PUT_MANY,
+        }
+    }
+}
+
+/// The parameters that all statements of a form have.
 fn columns<'p>(
     arguments: Arguments,
     namespace: &str,
     puts: impl Iterator<Item = &'p Put> + Clone,
-    are_plain: bool,
+    form: Form,
 ) -> Arguments {
-    let mut arguments = arguments
+    let arguments = arguments
         .text(namespace)
         .bytes_list(puts.clone().map(|put| put.key.as_bytes()).collect())
         .small_list(puts.clone().map(|put| put.kind).collect());
-    if !are_plain {
-        arguments = arguments
+    let metadata = || puts.clone().map(Put::metadata_bytes).collect();
+    let arguments = match form {
+        Form::Plain => arguments,
+        Form::OneLife(ttl_ms, expires_at) => arguments
+            .optional_number(ttl_ms)
+            .optional_text(expires_at.map(|at| at.to_string()).as_deref())
+            .optional_bytes_list(metadata()),
+        Form::Many => arguments
             .optional_number_list(puts.clone().map(|put| put.ttl_ms).collect())
             .optional_text_list(puts.clone().map(|put| put.expires_at.map(|at| at.to_string())).collect())
-            .optional_bytes_list(puts.clone().map(Put::metadata_bytes).collect());
-    }
+            .optional_bytes_list(metadata()),
+    };
     arguments.bytes_list(puts.map(|put| &put.value.as_bytes()[..]).collect())
 }

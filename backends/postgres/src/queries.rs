@@ -1,7 +1,9 @@
 //! The texts of all statements.
 //!
 //! `$1` is the namespace and `$2` the key, or the keys, unless a text says otherwise. Time is the server's, read where
-//! it is compared: after a wait for a row's lock it is later than when the statement began. No text holds a dollar sign
+//! it is compared: after a wait for a row's lock it is later than when the statement began. So is the time that a life
+//! counts from: `excluded` was made before the wait, and so its `expires_at` is not taken over. (What waits for one that
+//! is rolled back then, or has only locked the row, has been worked out before.) No text holds a dollar sign
 //! that is not in front of a parameter, nor a string with a question of quoting, so that
 //! [`Arguments`](crate::arguments::Arguments) can put literals in.
 
@@ -44,7 +46,9 @@ macro_rules! put {
             deadline!("$4::bigint", "$5::text"),
             ", $6, $7) ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = ",
             $version,
-            ", expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value",
+            ", expires_at = ",
+            deadline!("$4::bigint", "$5::text"),
+            ", metadata = excluded.metadata, value = excluded.value",
             $where,
             " RETURNING version"
         )
@@ -58,12 +62,30 @@ macro_rules! put_many {
             $version,
             $where,
             deadline!("new.ttl", "new.at"),
+            // Found by its key, as nothing but the columns of the table can be asked for. Where many lives differ that
+            // takes its time.
+            concat!(
+                "CASE WHEN excluded.expires_at IS NOT NULL THEN ",
+                deadline!(
+                    "($4::bigint[])[array_position($2::bytea[], excluded.key)]",
+                    "($5::text[])[array_position($2::bytea[], excluded.key)]"
+                ),
+                " END"
+            ),
             "new.metadata",
             "$4::bigint[], $5::text[], $6::bytea[], $7::bytea[]",
             "ttl, at, metadata, value"
         )
     };
-    ($version:literal, $where:literal, $deadline:expr, $metadata:literal, $arrays:literal, $columns:literal) => {
+    (
+        $version:literal,
+        $where:literal,
+        $deadline:expr,
+        $deadline_over:expr,
+        $metadata:literal,
+        $arrays:literal,
+        $columns:literal
+    ) => {
         concat!(
             "INSERT INTO kv AS old (namespace, key, kind, version, expires_at, metadata, value) \
              SELECT $1, new.key, new.kind, nextval('kv_version'), ",
@@ -76,7 +98,9 @@ macro_rules! put_many {
             $columns,
             ") ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, version = ",
             $version,
-            ", expires_at = excluded.expires_at, metadata = excluded.metadata, value = excluded.value",
+            ", expires_at = ",
+            $deadline_over,
+            ", metadata = excluded.metadata, value = excluded.value",
             $where,
             " RETURNING key, version"
         )
@@ -106,8 +130,19 @@ pub(crate) const PUT_MANY_PLAIN: &str = put_many!(
     "",
     "NULL",
     "NULL",
+    "NULL",
     "$4::bytea[]",
     "value"
+);
+/// The same where all have one life: `$4` ttl, `$5` time, `$6` metadata, `$7` values.
+pub(crate) const PUT_MANY_OF_ONE_LIFE: &str = put_many!(
+    "excluded.version - CASE WHEN old.expires_at <= clock_timestamp() THEN 0 ELSE 1 END",
+    "",
+    deadline!("$4::bigint", "$5::text"),
+    deadline!("$4::bigint", "$5::text"),
+    "new.metadata",
+    "$6::bytea[], $7::bytea[]",
+    "metadata, value"
 );
 pub(crate) const PUT_MANY_IF_NOT_EXISTS: &str =
     put_many!("excluded.version", " WHERE old.expires_at <= clock_timestamp()");
@@ -200,7 +235,9 @@ pub(crate) const INCREMENT: &str = concat!(
     ", convert_to($3::bigint::text, 'UTF8')) \
      ON CONFLICT (namespace, key) DO UPDATE SET (kind, version, expires_at, metadata, value) = (SELECT 1, \
      CASE WHEN state.ended THEN excluded.version ELSE excluded.version - 1 END, \
-     CASE WHEN state.ended THEN excluded.expires_at ELSE old.expires_at END, NULL::bytea, \
+     CASE WHEN state.ended THEN ",
+    deadline!("$7::bigint", "$8::text"),
+    " ELSE old.expires_at END, NULL::bytea, \
      CASE WHEN state.ended THEN excluded.value ELSE ",
     counted!(),
     " END FROM (SELECT coalesce(old.expires_at <= clock_timestamp(), false) AS ended) AS state) \

@@ -17,6 +17,7 @@ mod processes;
 mod reclamation;
 mod roles;
 mod tls;
+mod waits;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         tls::a_certificate_counts_as_sslmode_says,
         life::a_store_outlives_its_runtime,
         reclamation::expired_rows_go_by_one_process_and_past_locked_ones,
+        waits::a_life_begins_when_the_entry_is_written,
         reclamation::a_look_that_gets_no_answer_is_given_up,
     ]);
     let bouncing = suite("behind_pgbouncer", harness::OnServer { pgbouncer: true });
