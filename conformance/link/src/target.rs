@@ -21,7 +21,7 @@ use crate::stream::ServerStream;
 /// How much of the body of a request [`Request::body`] can hold, in bytes.
 pub(crate) const REQUEST_BODY_MAX: usize = 4_096;
 
-/// How long to connect to the server may take.
+/// How long to connect to the server may take, all of its addresses and TLS together.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 
 /// How a PostgreSQL client asks for encryption.
@@ -78,7 +78,7 @@ impl Target {
 
     /// The server that this URL names by its scheme, host and port: a base URL of HTTP, or a store URL. `https`, `wss`
     /// and `rediss` mean TLS. With HTTP and WebSocket the client's `Host` becomes that of the URL. All addresses of the
-    /// host are found now, and tried in order for each connection. A name below `localhost` is this machine.
+    /// host are found now, and tried in order for each connection, each for an equal share of 30 seconds. A name below `localhost` is this machine.
     ///
     /// # Errors
     /// The URL names no host, or none that can be found. No error shows the URL: it may hold a password.
@@ -211,7 +211,7 @@ impl Connector {
     }
 
     async fn connect_at_last(&self) -> io::Result<ServerStream> {
-        let mut stream = TcpStream::connect(&self.addresses[..]).await?;
+        let mut stream = first(&self.addresses, CONNECT_MAX, TcpStream::connect).await?;
         stream.set_nodelay(true)?;
         let Some((connector, name)) = &self.tls else { return Ok(ServerStream::Plain(stream)) };
         if self.asks_first {
@@ -223,6 +223,24 @@ impl Connector {
         let stream = connector.connect(name.clone(), stream).await?;
         Ok(ServerStream::Encrypted(Box::new(stream)))
     }
+}
+
+/// What comes of the first address that answers. Each is tried for as long as the others, so that one that is silent
+/// leaves them their time; the error is the last one's.
+async fn first<T, F>(addresses: &[SocketAddr], time: Duration, connect: impl Fn(SocketAddr) -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let share = time / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match tokio::time::timeout(share, connect(*address)).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => failure = error,
+            Err(elapsed) => failure = elapsed.into(),
+        }
+    }
+    Err(failure)
 }
 
 impl fmt::Debug for Connector {
@@ -258,4 +276,31 @@ fn tls(authority: Option<&[u8]>) -> io::Result<TlsConnector> {
 
 pub(crate) fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_leaves_the_others_their_time() {
+        let addresses: Vec<SocketAddr> = (1..=4).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        let connect = |address: SocketAddr| async move {
+            match address.port() {
+                1 | 3 => pending().await,
+                2 => Err(io::ErrorKind::ConnectionRefused.into()),
+                port => Ok(port),
+            }
+        };
+        let time = Duration::from_millis(40);
+        // With all of the time for the first one there is none left for the fourth.
+        let connected = tokio::time::timeout(time * 1000, first(&addresses, time, connect)).await.unwrap();
+        assert_eq!(connected.unwrap(), 4);
+        let failed = first(&addresses[..3], time, connect).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+        let failed = first(&addresses[..2], time, connect).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::ConnectionRefused);
+    }
 }

@@ -4,6 +4,7 @@
 mod decide;
 mod exchange;
 mod options;
+mod places;
 mod render;
 mod standing;
 #[cfg(test)]

@@ -5,10 +5,12 @@ use std::error::Error;
 use std::future::pending;
 use std::io;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::select;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -20,12 +22,17 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::decide::{Decision, Shared};
+use super::places::{AtWork, Places, Taken};
 use super::render::{self, CutByRequest};
 use crate::model::{Answer, Request};
 
-/// How many connections there can be at a time; the next waits until one ends. With the descriptors that a process has
-/// besides, this is well below the 1024 that many systems allow it.
+/// How many connections are served at a time. For the next, the one ends that has been idle for longest; where all are at
+/// work it waits. With the descriptors that a process has besides, this is well below the 1024 that many systems allow
+/// it.
 const CONNECTIONS_MAX: usize = 512;
+
+/// How long a connection may be without a request.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// The longest body, more than any of the systems takes.
 const BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -42,10 +49,21 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Self> {
+        let limits = Limits { connections_max: CONNECTIONS_MAX, idle_max: IDLE_MAX };
+        Self::start_within(limits, listener, shared, Arc::new(TokioTimer))
+    }
+
+    pub(super) fn start_within(
+        limits: Limits,
+        listener: TcpListener,
+        shared: Arc<Shared>,
+        timer: Arc<dyn Timer>,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (stop, stopped) = oneshot::channel();
-        Ok(Self { stop, task: tokio::spawn(serve(listener, shared, stopped)) })
+        let server = Server { limits, shared, places: Places::new(timer) };
+        Ok(Self { stop, task: tokio::spawn(server.serve(listener, stopped)) })
     }
 
     /// Ends the server; it listens no more, and has no connection left, when this does.
@@ -56,36 +74,58 @@ impl Running {
     }
 }
 
-async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<Infallible>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = &mut stopped => break,
-            // One that has panicked took only itself along.
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&shared)));
-                }
-                Err(_) => TokioTimer.sleep(ACCEPT_PAUSE).await,
-            },
-        }
-    }
-    drop(listener);
-    connections.shutdown().await;
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) connections_max: usize,
+    pub(super) idle_max: Duration,
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+struct Server {
+    limits: Limits,
+    shared: Arc<Shared>,
+    places: Arc<Places>,
+}
+
+impl Server {
+    async fn serve(self, listener: tokio::net::TcpListener, mut stopped: oneshot::Receiver<Infallible>) {
+        let mut connections = JoinSet::new();
+        // The one that comes when there is no more room.
+        let mut next = None;
+        loop {
+            tokio::select! {
+                _ = &mut stopped => break,
+                // One that has panicked took only itself along.
+                Some(_) = connections.join_next() => {}
+                () = self.places.one_idled(), if next.is_some() => {}
+                accepted = listener.accept(), if next.is_none() => match accepted {
+                    Ok((stream, _)) => next = Some(stream),
+                    Err(_) => TokioTimer.sleep(ACCEPT_PAUSE).await,
+                },
+            }
+            if next.is_some() && connections.len() >= self.limits.connections_max {
+                self.places.make_room();
+            } else if let Some(stream) = next.take() {
+                connections.spawn(connection(stream, Arc::clone(&self.shared), self.places.take(), self.limits));
+            }
+        }
+        drop(listener);
+        connections.shutdown().await;
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>, place: Taken, limits: Limits) {
     // Without it an answer is late, and no worse.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(request, &shared));
+    let service = service_fn(|request| answer(request, &shared, place.work()));
     // An error is how a connection ends that is cut, by this side or the other.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    select(pin!(serving), pin!(place.given_up(limits.idle_max))).await;
 }
 
 async fn answer(
     request: hyper::Request<Incoming>,
     shared: &Shared,
+    _until_answered: AtWork<'_>,
 ) -> Result<hyper::Response<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > BODY_BYTES_MAX {

@@ -352,3 +352,99 @@ async fn remembers_as_many_exchanges_as_it_is_told_to(engine: Engine) {
         assert_eq!((seen.as_slice(), server.requests()), (&["1".to_owned(), "2".to_owned()][2 - max..], 3));
     }
 }
+
+/// With these limits in the place of its own.
+async fn serve_within(connections_max: usize, timer: &ManualClock) -> FakeServer {
+    const IDLE_MAX: Duration = Duration::from_secs(60);
+    let server = serve(Engine::Hyper, ServerOptions::new()).await;
+    let Some(Running::Standing(running)) = server.serving.running().take() else { panic!("it has another engine") };
+    running.stop().await;
+    let (listener, shared) = (server.serving.listener.try_clone().unwrap(), Arc::clone(&server.shared));
+    let limits = standing::Limits { connections_max, idle_max: IDLE_MAX };
+    let running = standing::Running::start_within(limits, listener, shared, Arc::new(timer.clone())).unwrap();
+    *server.serving.running() = Some(Running::Standing(running));
+    server
+}
+
+/// A connection over which something has been asked.
+async fn asking(server: &FakeServer) -> TcpStream {
+    let mut stream = TcpStream::connect(server.base_url().split('/').nth(2).unwrap()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    stream
+}
+
+/// Over which it has been answered.
+async fn answered(server: &FakeServer) -> TcpStream {
+    let mut stream = asking(server).await;
+    is_answered(&mut stream).await;
+    stream
+}
+
+async fn is_answered(stream: &mut TcpStream) {
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"]") {
+        assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "it has ended");
+    }
+}
+
+/// Fails when it does not end.
+async fn ends(mut stream: TcpStream) {
+    let ended = tokio::time::timeout(Duration::from_secs(30), async move { stream.read_to_end(&mut Vec::new()).await });
+    assert_eq!(ended.await.expect("it stays open").unwrap(), 0);
+}
+
+async fn requests_are(server: &FakeServer, count: u64) {
+    while server.requests() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_for_a_minute_ends() {
+    let timer = ManualClock::new(Timestamp::from_unix_seconds(0));
+    let server = serve_within(10, &timer).await;
+    let idle = answered(&server).await;
+    server.inject(Fault::Silent { applied: Applied::Yes }, 1);
+    let at_work = asking(&server).await;
+    requests_are(&server, 2).await;
+    timer.advance(Duration::from_secs(59));
+    let mut later = answered(&server).await;
+    timer.advance(Duration::from_secs(1));
+    ends(idle).await;
+    later.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    is_answered(&mut later).await;
+    timer.advance(Duration::from_secs(120));
+    ends(later).await;
+    assert_eq!(at_work.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn the_next_connection_takes_the_place_of_the_one_that_is_idle_for_longest() {
+    let timer = ManualClock::new(Timestamp::from_unix_seconds(0));
+    let server = serve_within(3, &timer).await;
+    server.inject(Fault::Silent { applied: Applied::Yes }, 1);
+    let at_work = asking(&server).await;
+    requests_are(&server, 1).await;
+    let longest = answered(&server).await;
+    timer.advance(Duration::from_secs(1));
+    let mut shorter = answered(&server).await;
+    let _next = answered(&server).await;
+    ends(longest).await;
+    shorter.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    is_answered(&mut shorter).await;
+    assert_eq!(at_work.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn where_all_connections_are_at_work_the_next_waits_for_one() {
+    let server = serve_within(1, &ManualClock::new(Timestamp::from_unix_seconds(0))).await;
+    for round in 0..20 {
+        server.inject(Fault::Slow { delay: Duration::from_millis(1) }, 1);
+        let mut first = asking(&server).await;
+        requests_are(&server, round * 2 + 1).await;
+        let mut next = asking(&server).await;
+        is_answered(&mut first).await;
+        is_answered(&mut next).await;
+        ends(first).await;
+    }
+}
