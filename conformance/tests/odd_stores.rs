@@ -60,6 +60,7 @@ macro_rules! odd {
 odd! {
     it_answers_slowly: [Odd::AnswersSlowly];
     it_answers_the_last_first: [Odd::AnswersOutOfOrder];
+    all_its_requests_share_one_connection: [Odd::SharesOneConnection];
     it_turns_each_request_away_at_first: [Odd::TurnsAwayFirst];
     it_has_no_requests_for_several_items: [Odd::SinglesOnly],
         explains ["batch_6_an_answer_that_cannot_be"];

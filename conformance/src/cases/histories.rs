@@ -212,6 +212,7 @@ async fn linearizable(cx: &Context<'_>, handles: &[Store], kinds: &[Kind], fault
     let asked: Option<u64> = std::env::var(ROUNDS_SETTING).ok().and_then(|rounds| rounds.parse().ok());
     let mut calls = 0;
     let mut histories = 0;
+    let mut has_versions = false;
     // Fewer would be less than what a pass stands for, and none would be a pass of nothing.
     for round in 0..asked.map_or(rounds, |asked| asked.max(rounds)) {
         let seed = SEED + round;
@@ -235,6 +236,7 @@ async fn linearizable(cx: &Context<'_>, handles: &[Store], kinds: &[Kind], fault
         for (key, history) in keys.iter().zip(record(&scene, &plan).await?) {
             calls += history.calls.len();
             histories += 1;
+            has_versions |= history.calls.iter().any(|call| call.action.names_a_version());
             let verdict = check(&history, None);
             let key = format!("{key:?} in round {round} (seed {seed:#x})");
             ensure!(
@@ -249,6 +251,13 @@ async fn linearizable(cx: &Context<'_>, handles: &[Store], kinds: &[Kind], fault
             );
         }
     }
+    // A call for a version that nobody was given yet is made without one. If there never was one, nothing was shown of
+    // the conditions on versions.
+    let asks_for_versions = kinds.iter().any(|kind| feature(*kind) == Some(Feature::IfVersion));
+    ensure!(
+        has_versions || !asks_for_versions,
+        "no call was told a version that it could ask for, and versions are declared (SET-5)"
+    );
     if asked.is_some() {
         // Who asks for more wants to know how many; past the test runner's capture. If it cannot be written, nobody
         // reads.

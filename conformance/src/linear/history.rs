@@ -78,6 +78,13 @@ pub(crate) enum Answer {
     Count(i64),
 }
 
+impl Action {
+    /// Whether it is carried out only over an entry of a certain version.
+    pub(crate) const fn names_a_version(self) -> bool {
+        matches!(self, Self::Set(_, When::IfVersion(_)) | Self::Delete(Some(_)))
+    }
+}
+
 impl Call {
     /// Whether it can have changed what other calls see.
     pub(crate) const fn may_change(&self) -> bool {

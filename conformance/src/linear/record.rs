@@ -306,12 +306,13 @@ struct Made {
 }
 
 /// Notes which writes may have been carried out more than once: an unconditional one of a call that was under way while
-/// a request could be lost, and whose answer does not say what it was carried out over (ERR-5). On a connection, the
-/// others meet its end too, so a trouble goes on until all calls have ended that it may have met.
+/// there was trouble, and whose answer does not say what it was carried out over (ERR-5). Which trouble does not matter:
+/// on a connection, the others meet its end too, also where one request is certainly refused. So a trouble goes on until
+/// all calls have ended that it may have met.
 fn note_repeats(calls: &mut [OnKey], troubles: &[Made]) {
     let met =
         |call: &Call, from: Moment, until: Moment| call.began <= until && call.ended.is_none_or(|ended| ended >= from);
-    for made in troubles.iter().filter(|made| !made.trouble.fault.is_certain()) {
+    for made in troubles {
         let until = made.until.unwrap_or(Moment::MAX);
         let ends = calls.iter().filter(|(_, call)| met(call, made.from, until)).filter_map(|(_, call)| call.ended);
         let until = ends.max().unwrap_or(until).max(until);

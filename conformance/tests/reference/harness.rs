@@ -138,6 +138,7 @@ impl ReferenceHarness {
             circles: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
             restarts: AtomicU8::new(0),
+            connections: AtomicU64::new(0),
             began: clock.now(),
             clock,
             client_clock: client_clock.clone(),

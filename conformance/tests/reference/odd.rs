@@ -34,6 +34,9 @@ pub(crate) enum Odd {
     RewritesJson,
     /// The scope is an address, with all that such a thing may have in it.
     ScopeIsAnAddress,
+    /// All requests take one connection, and one that is refused ends it: what else is under way has no answer then. A
+    /// set without a condition is sent again.
+    SharesOneConnection,
     /// There are no requests for several items.
     SinglesOnly,
     /// Wrong credentials look like a place that is not there.

@@ -47,6 +47,8 @@ pub(super) struct System {
     pub(super) circles: AtomicU64,
     pub(super) is_closing: AtomicBool,
     pub(super) restarts: AtomicU8,
+    /// How many connections have ended.
+    pub(super) connections: AtomicU64,
     pub(super) clock: Arc<dyn Clock>,
     /// When it began, by its clock.
     pub(super) began: Timestamp,
@@ -139,6 +141,7 @@ impl Reference {
 
     async fn send<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>, is_look: bool) -> Result<T> {
         let number = self.system.requests.load(Ordering::Relaxed);
+        let connection = self.system.connections.load(Ordering::Relaxed);
         self.travel(number).await;
         if self.is(Odd::TurnsAwayFirst) {
             self.system.requests.fetch_add(1, Ordering::Relaxed);
@@ -146,6 +149,11 @@ impl Reference {
         }
         let answer = self.arrive(carry_out, is_look);
         self.travel(number).await;
+        let is_refused = matches!(&answer, Err(error) if error.retry() == Retry::Safe);
+        if self.system.connections.load(Ordering::Relaxed) != connection && !is_refused {
+            let error = Error::new(ErrorKind::Unavailable, "the connection ended while the request was under way");
+            return Err(error.with_retry(Retry::OutcomeUnknown));
+        }
         answer
     }
 
@@ -153,6 +161,8 @@ impl Reference {
     async fn travel(&self, number: u64) {
         let steps = if self.is(Odd::AnswersSlowly) {
             50
+        } else if self.is(Odd::SharesOneConnection) {
+            8
         } else if self.is(Odd::AnswersOutOfOrder) {
             // The later of eight, the sooner.
             (7 - number % 8) * 8
@@ -198,6 +208,9 @@ impl Reference {
             }
             carry_out(data)
         };
+        if fault == Some(Fault::Refused) && self.is(Odd::SharesOneConnection) {
+            self.system.connections.fetch_add(1, Ordering::Relaxed);
+        }
         match fault {
             Some(Fault::Refused) => gone(Retry::Safe),
             Some(Fault::RequestLost) => gone(unknown),
