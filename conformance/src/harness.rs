@@ -3,15 +3,17 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kv_api::{Clock, ManualClock, Result, Store, Timestamp};
+use kv_api::{Clock, ManualClock, Result, Store, Timer, Timestamp};
 
 use crate::clock::ClientClock;
 use crate::means::Means;
+use crate::patience::Patience;
 
 /// Opens stores for the suite. One value stands for one way to set up a backend: settings that change its capabilities
 /// are harnesses of their own.
@@ -112,6 +114,32 @@ impl Fixture {
             self.write_foreign_type.map(|write| Box::new(move |name| write(key(name))) as WriteForeignType);
         self.store = wrap(self.store);
         self
+    }
+
+    /// Says that reads may be late, as they may where the reported `consistency` is eventual: every store of the fixture
+    /// gets [`Patience`] before it, and waits by `timer` until a read shows the last write, or the bound is over that the
+    /// store reports. Elsewhere it changes nothing. It comes after all that opens a store. How many requests there are
+    /// says little then, so they are not counted.
+    #[must_use]
+    pub fn with_patience(mut self, timer: Arc<dyn Timer>) -> Self {
+        const WHY: &str = "reads are made again until they show the last write, so their number says nothing";
+        let patience = |store: &Store, timer| Patience::of(store.capabilities(), timer).map(Patience::thorough);
+        let Some(own) = patience(&self.store, Arc::clone(&timer)) else { return self };
+        // Other data, of which this one must know nothing.
+        let namespaces = self.open_namespace.take();
+        let mut fixture = self.wrapped(move |store| store.layer(&own), std::convert::identity);
+        fixture.open_namespace = namespaces.map(|open| {
+            Box::new(move |name| {
+                let timer = Arc::clone(&timer);
+                let patient = move |store: Store| match patience(&store, timer) {
+                    Some(patience) => store.layer(&patience),
+                    None => store,
+                };
+                Box::pin(open(name).map(move |store| store.map(patient))) as BoxFuture<'static, Result<Store>>
+            }) as OpenNamespace
+        });
+        fixture.requests = None;
+        fixture.without(Means::Requests, WHY)
     }
 
     /// Keeps `guard` until the case has ended: a temporary folder, a server.

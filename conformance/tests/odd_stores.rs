@@ -6,7 +6,7 @@ mod reference;
 
 use std::time::Duration;
 
-use kv_api::{Capabilities, ExpiryClock, ItemLimit, ListOrder, Support, Timestamp, ValueKind, ValueKinds};
+use kv_api::{Capabilities, Consistency, ExpiryClock, ItemLimit, ListOrder, Support, Timestamp, ValueKind, ValueKinds};
 use kv_conformance::{Harness, Outcome, Report, run_all};
 use reference::{EVERYTHING, Odd, ReferenceHarness};
 use tokio::sync::OnceCell;
@@ -62,6 +62,9 @@ odd! {
     it_answers_the_last_first: [Odd::AnswersOutOfOrder];
     all_its_requests_share_one_connection: [Odd::SharesOneConnection];
     it_turns_each_request_away_at_first: [Odd::TurnsAwayFirst];
+    its_reads_and_lists_are_late: [Odd::ShowsWritesLate], reports ALL
+        .with_consistency(Consistency::Eventual { usually_within: Some(Duration::from_secs(1)) }),
+        explains ["set_7", "err_5_histories", "batch_5_a_batch_sends_no_more"];
     it_has_no_requests_for_several_items: [Odd::SinglesOnly],
         explains ["batch_6_an_answer_that_cannot_be"];
     it_writes_together_only_what_lies_together: [Odd::RefusesKeysApart];

@@ -129,7 +129,7 @@ impl Backend for Reference {
             return self.read_for_the_last_time(read.key()).await;
         }
         let look = async || {
-            self.request(|data| {
+            self.observe(|data| {
                 let seen = self.has(Bug::ExistsSeesExpired) && read.fields() == Fields::Existence;
                 let record = if seen { data.get(read.key()) } else { self.live(data, read.key()) };
                 if read.fields() == Fields::Existence {
@@ -265,7 +265,7 @@ impl Backend for Reference {
             self.system.requests.fetch_add(reads.keys().len() as u64, Ordering::Relaxed);
         }
         let answer = self
-            .request(|data| {
+            .observe(|data| {
                 let record = |key: &str| match self.bug {
                     Some(Bug::ExpiredIsReadInBatches) => data.get(key),
                     _ => self.live(data, key),
@@ -417,10 +417,11 @@ impl Backend for Reference {
     }
 
     async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
-        self.request(|_| Ok(())).await?;
+        self.observe(|_| Ok(())).await?;
         let everything = self.lock();
         let empty = Data::new();
-        let own = everything.get(&self.place).unwrap_or(&empty);
+        let late = self.late();
+        let own = late.as_ref().or_else(|| everything.get(&self.place)).unwrap_or(&empty);
         let run = self.system.restarts.load(Ordering::Relaxed);
         let is_lost = page.position().is_some_and(|position| position.first() != Some(&run));
         let is_of_a_list = |fault| matches!(fault, Fault::PageEmpty | Fault::PageStandsStill | Fault::PageInCircles);

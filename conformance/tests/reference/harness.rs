@@ -14,7 +14,7 @@ use super::EVERYTHING;
 use super::bug::Bug;
 use super::odd::Odd;
 use super::races::Races;
-use super::system::{Record, Reference, SECRET, System};
+use super::system::{Record, Reference, SECRET, System, Turning};
 
 /// Lets [`Faults`] be implemented for what the store shares.
 struct SystemHandle {
@@ -102,6 +102,8 @@ pub(crate) struct ReferenceHarness {
     ahead: Duration,
     /// One system for all stores.
     shared: Option<Shared>,
+    /// Whether each store has a system of its own, and only the entries are one system's.
+    is_side_by_side: bool,
 }
 
 /// One system that all stores are opened on, each below a prefix of its own.
@@ -120,15 +122,15 @@ struct Place {
 }
 
 impl ReferenceHarness {
-    /// A system as it begins.
-    fn begin(&self) -> Place {
+    /// A system as it begins; with the entries of another one, if one is given.
+    fn begin(&self, entries_of: Option<&System>) -> Place {
         let start = Timestamp::from_unix_micros(1_795_161_822_123_456);
         let still = ManualClock::new(start);
         let clock: Arc<dyn Clock> = if self.runs.is_some() { Arc::new(SystemClock) } else { Arc::new(still.clone()) };
         let client_clock = OffsetClock::new(Arc::clone(&clock));
         let system = Arc::new(System {
-            namespaces: Mutex::default(),
-            versions: AtomicU64::new(1),
+            namespaces: entries_of.map_or_else(Arc::default, |system| Arc::clone(&system.namespaces)),
+            versions: entries_of.map_or_else(|| Arc::new(AtomicU64::new(1)), |system| Arc::clone(&system.versions)),
             opened: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             looks: AtomicU64::new(0),
@@ -138,6 +140,8 @@ impl ReferenceHarness {
             circles: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
             restarts: AtomicU8::new(0),
+            old: Mutex::default(),
+            timer: Turning::default(),
             connections: AtomicU64::new(0),
             began: clock.now(),
             clock,
@@ -157,6 +161,13 @@ impl ReferenceHarness {
     #[allow(dead_code, reason = "most tests have a system for each case")]
     pub(crate) fn below_prefixes(self) -> Self {
         Self { shared: Some(Shared::default()), ..self }
+    }
+
+    /// The same for cases that run at the same time: the entries lie together, and each has a clock, a line and faults of
+    /// its own.
+    #[allow(dead_code, reason = "most tests run one case at a time")]
+    pub(crate) fn side_by_side(self) -> Self {
+        Self { is_side_by_side: true, ..self.below_prefixes() }
     }
 
     pub(crate) fn whole() -> Self {
@@ -203,8 +214,12 @@ impl ReferenceHarness {
 impl Harness for ReferenceHarness {
     async fn open(&self) -> Result<Fixture> {
         let Place { system, still, client_clock } = match &self.shared {
-            Some(shared) => shared.place.get_or_init(|| self.begin()).clone(),
-            None => self.begin(),
+            Some(shared) if self.is_side_by_side => {
+                let first = shared.place.get_or_init(|| self.begin(None));
+                self.begin(Some(&first.system))
+            }
+            Some(shared) => shared.place.get_or_init(|| self.begin(None)).clone(),
+            None => self.begin(None),
         };
         // What the case before has left.
         let now = system.clock.now();
@@ -266,7 +281,12 @@ impl Harness for ReferenceHarness {
                 let record = Record { value, metadata: None, end: None, version: 0, listed_bytes, is_foreign };
                 let mut namespaces = system.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
                 let (place, root) = place("main");
-                namespaces.entry(place).or_default().insert(format!("{root}{below}{key}"), record);
+                let key = format!("{root}{below}{key}");
+                // Another client's write is not late.
+                let mut old = system.old.lock().unwrap_or_else(PoisonError::into_inner);
+                let of_place = old.iter_mut().filter(|(_, of, _)| *of == place);
+                of_place.for_each(|(_, _, data)| drop(data.insert(key.clone(), record.clone())));
+                namespaces.entry(place).or_default().insert(key, record);
                 std::future::ready(Ok(()))
             }
         };
@@ -288,8 +308,9 @@ impl Harness for ReferenceHarness {
             true => fixture.without(Means::Fault(Fault::BulkAnswerImplausible), "it has no bulk requests"),
             false => fixture,
         };
+        let timer = system.timer.clone();
         let faults = SystemHandle { system, has_bulk_requests: !odd.contains(&Odd::SinglesOnly) };
-        Ok(fixture
+        let fixture = fixture
             .with_reopen(move || std::future::ready(Ok(reopen("main", false))))
             .with_namespaces(move |name| std::future::ready(Ok(other(&name, false))))
             .with_wrong_credentials(move || {
@@ -306,6 +327,10 @@ impl Harness for ReferenceHarness {
             .with_requests(move || counted.requests.load(Ordering::Relaxed))
             .with_faults(faults)
             .with_client_clock(client_clock)
-            .with_secret(SECRET, String::new))
+            .with_secret(SECRET, String::new);
+        Ok(match odd.contains(&Odd::ShowsWritesLate) {
+            true => fixture.with_patience(Arc::new(timer)),
+            false => fixture,
+        })
     }
 }

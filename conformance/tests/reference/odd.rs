@@ -37,6 +37,8 @@ pub(crate) enum Odd {
     /// All requests take one connection, and one that is refused ends it: what else is under way has no answer then. A
     /// set without a condition is sent again.
     SharesOneConnection,
+    /// Reads and lists show what was there a while ago.
+    ShowsWritesLate,
     /// There are no requests for several items.
     SinglesOnly,
     /// Wrong credentials look like a place that is not there.

@@ -1,13 +1,14 @@
 //! The system: what it keeps, and how one request is carried out.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kv_api::{
-    Capabilities, Clock, Entry, Error, ErrorKind, Expiry, Metadata, Reason, Result, Retry, Support, Timestamp, Value,
-    Version, WriteParts,
+    Capabilities, Clock, Entry, Error, ErrorKind, Expiry, Metadata, Reason, Result, Retry, Support, Timer, Timestamp,
+    Value, Version, WriteParts,
 };
 use kv_conformance::{Fault, OffsetClock};
 use tokio::task::yield_now;
@@ -33,8 +34,9 @@ pub(super) type Data = BTreeMap<String, Record>;
 /// What another process would find too.
 #[derive(Debug)]
 pub(super) struct System {
-    pub(super) namespaces: Mutex<HashMap<String, Data>>,
-    pub(super) versions: AtomicU64,
+    /// Several systems may have the same.
+    pub(super) namespaces: Arc<Mutex<HashMap<String, Data>>>,
+    pub(super) versions: Arc<AtomicU64>,
     pub(super) opened: AtomicU64,
     pub(super) requests: AtomicU64,
     /// How often a racy condition looked before it wrote.
@@ -47,6 +49,9 @@ pub(super) struct System {
     pub(super) circles: AtomicU64,
     pub(super) is_closing: AtomicBool,
     pub(super) restarts: AtomicU8,
+    /// What was there before the writes of each moment, with its place, where reads are late.
+    pub(super) old: Mutex<Vec<(Duration, String, Data)>>,
+    pub(super) timer: Turning,
     /// How many connections have ended.
     pub(super) connections: AtomicU64,
     pub(super) clock: Arc<dyn Clock>,
@@ -56,6 +61,31 @@ pub(super) struct System {
     pub(super) tick: Duration,
     /// The clock of this side, which may be wrong.
     pub(super) client_clock: OffsetClock,
+}
+
+/// How late a read may be, by the timer.
+const LATE: Duration = Duration::from_millis(120);
+
+/// A timer on which a wait is over at once, and time passes while it is looked at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turning(Arc<AtomicU64>);
+
+impl Turning {
+    fn turn(&self, by: Duration) -> Duration {
+        let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.0.fetch_add(by, Ordering::SeqCst) + by)
+    }
+}
+
+impl Timer for Turning {
+    fn monotonic_now(&self) -> Duration {
+        self.turn(Duration::from_millis(1))
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.turn(duration);
+        Box::pin(yield_now())
+    }
 }
 
 pub(super) const SECRET: &str = "hunter2-of-the-reference";
@@ -124,9 +154,43 @@ impl Reference {
     pub(super) async fn request<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
         let carry_out = |data: &mut Data| {
             self.system.races.forget_all();
+            self.keep_old(data);
             carry_out(data)
         };
         self.send(carry_out, false).await
+    }
+
+    /// Sends a request that only reads, which may be late.
+    pub(super) async fn observe<T>(&self, carry_out: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
+        let carry_out = |data: &mut Data| {
+            self.system.races.forget_all();
+            match self.late() {
+                Some(mut old) => carry_out(&mut old),
+                None => carry_out(data),
+            }
+        };
+        self.send(carry_out, false).await
+    }
+
+    /// Keeps what there is, which reads will show for a while.
+    fn keep_old(&self, data: &Data) {
+        if !self.is(Odd::ShowsWritesLate) {
+            return;
+        }
+        let now = self.system.timer.turn(Duration::ZERO);
+        let mut old = self.system.old.lock().unwrap_or_else(PoisonError::into_inner);
+        old.retain(|(at, ..)| *at + LATE > now);
+        if !old.iter().any(|(at, place, _)| *at == now && *place == self.place) {
+            old.push((now, self.place.clone(), data.clone()));
+        }
+    }
+
+    /// What a read shows, where that is not what there is.
+    pub(super) fn late(&self) -> Option<Data> {
+        let now = self.system.timer.turn(Duration::ZERO);
+        let old = self.system.old.lock().unwrap_or_else(PoisonError::into_inner);
+        let (.., data) = old.iter().find(|(at, place, _)| *at + LATE > now && *place == self.place)?;
+        Some(data.clone())
     }
 
     /// The same, and what is kept stays.

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_api::{Backend, Clock, Error, ErrorKind, Layer, ManualClock, Result, Store, SystemClock, TokioTimer};
-use kv_conformance::{Fixture, Harness, async_trait};
+use kv_conformance::{Fixture, Harness, Patience, async_trait};
 use kv_layers::{Intercepted, RateLimited};
 
 use super::meter::{Meter, Watch};
-use super::patient::Patience;
 use super::prefixes::Prefixes;
 use super::proxy::Linked;
 use super::real_time::{self, RealTime};

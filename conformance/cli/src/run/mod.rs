@@ -4,8 +4,6 @@ mod confirm;
 mod display;
 mod live;
 mod meter;
-mod patience;
-mod patient;
 mod plan;
 mod prefixes;
 mod proxy;

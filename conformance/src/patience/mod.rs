@@ -5,14 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Condition, Consistency, Delete, DeleteMany, DeleteOutcome, Entry, Expire,
     Expiry, Feature, Fields, GetAndDelete, Increment, Layer, ListOrder, ListPage, ListedMetadata, RawPage, Read,
-    ReadMany, Resolver, Result, SetOutcome, Support, Timer, Timestamp, Touch, Write, WriteMany, async_trait,
+    ReadMany, Resolver, Result, SetOutcome, Support, Timer, Timestamp, Touch, Value, ValueKind, Write, WriteMany,
     forward_backend,
 };
 
-use super::patience::{Content, Ends, Memory, Now, State, digest_of, digest_of_metadata};
+mod memory;
+
+use self::memory::{Content, Ends, Memory, Now, State, digest_of, digest_of_metadata};
 
 /// How long a system has that names no time.
 const BOUND: Duration = Duration::from_secs(60);
@@ -23,17 +26,36 @@ const WAIT_MIN: Duration = Duration::from_millis(50);
 /// The longest of them.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Waits for writes to show. All backends that it is put before know of each other's writes.
+/// A layer that waits for writes to show (SET-7). Where a read, or a page of a list, is older than what was written last
+/// through this layer, it is made again, with growing waits, until it is not; no longer than the bound that the system
+/// names, else 60 seconds, from the write on.
+///
+/// All backends that one value is put before are taken for handles to the same data, and know of each other's writes. What
+/// others write is not waited for. [`Fixture::with_patience`](crate::Fixture::with_patience) puts it before all stores of
+/// a fixture.
+///
+/// ```
+/// use kv_conformance::Patience;
+/// use kv_conformance::kv_api::{Capabilities, Consistency, TokioTimer};
+/// use std::{sync::Arc, time::Duration};
+/// let eventual = Consistency::Eventual { usually_within: Some(Duration::from_secs(5)) };
+/// let late = Capabilities::new("late").with_consistency(eventual);
+/// let patience = Patience::of(&late, Arc::new(TokioTimer)).map(|patience| patience.to_string());
+/// assert_eq!(patience.as_deref(), Some("patient(5s)"));
+/// let strong = late.with_consistency(Consistency::Strong);
+/// assert!(Patience::of(&strong, Arc::new(TokioTimer)).is_none());
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Patience {
+pub struct Patience {
     memory: Arc<Memory>,
     timer: Arc<dyn Timer>,
     bound: Duration,
 }
 
 impl Patience {
-    /// What a system of these capabilities asks for; `None` where every read sees the last write.
-    pub(crate) fn of(capabilities: &Capabilities, timer: Arc<dyn Timer>) -> Option<Self> {
+    /// What a system of these capabilities asks for; `None` where every read sees the last write. It waits by `timer`.
+    #[must_use]
+    pub fn of(capabilities: &Capabilities, timer: Arc<dyn Timer>) -> Option<Self> {
         let bound = match capabilities.consistency {
             Consistency::Strong => return None,
             Consistency::Eventual { usually_within } => usually_within.unwrap_or(BOUND),
@@ -41,6 +63,13 @@ impl Patience {
             _ => BOUND,
         };
         Some(Self { memory: Arc::new(Memory::new(bound, capabilities.expiry_resolution)), timer, bound })
+    }
+
+    /// Waits until the bound is over also where it is not known what was written last: writes have met, or one has no
+    /// outcome. Without it such a read shows whatever it finds. On a system with a long bound that takes long.
+    #[must_use]
+    pub fn thorough(self) -> Self {
+        Self { memory: Arc::new(self.memory.thorough()), ..self }
     }
 }
 
@@ -72,6 +101,7 @@ impl fmt::Debug for PatientBackend {
 #[derive(Clone, Copy)]
 struct Asked {
     value: u64,
+    bytes: Option<u64>,
     metadata: Option<u64>,
     expiry: Expiry,
 }
@@ -132,16 +162,19 @@ impl PatientBackend {
 
     fn asked(write: &Write<'_>) -> Asked {
         let metadata = write.metadata().map(digest_of_metadata);
-        Asked { value: digest_of(write.value()), metadata, expiry: write.expiry() }
+        // A system may write JSON anew.
+        let bytes = (write.value().kind() != ValueKind::Json).then(|| write.value().as_bytes().len());
+        let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
+        Asked { value: digest_of(write.value()), bytes, metadata, expiry: write.expiry() }
     }
 
     /// What a write has left behind; `None` where it changed nothing.
     fn written(&self, asked: Asked, outcome: &Result<SetOutcome>, began: Now) -> Option<State> {
         match outcome {
             Ok(outcome) if outcome.is_written() => {
-                let Asked { value, metadata, expiry } = asked;
+                let Asked { value, bytes, metadata, expiry } = asked;
                 let ends = self.ends(expiry, began.wall);
-                Some(State::Written(Content { value: Some(value), metadata: Some(metadata), ends }))
+                Some(State::Written(Content { value: Some(value), bytes, metadata: Some(metadata), ends }))
             }
             Ok(_) => None,
             Err(_) => Some(State::Unknown),
@@ -157,9 +190,9 @@ impl PatientBackend {
                 return Ok(());
             }
             let read = Resolver::new(self.inner.capabilities()).read(key, Fields::All)?;
-            let found = self.inner.read(read).await?;
-            if expected.is_met_by(found.as_ref(), Fields::All) {
-                return Ok(());
+            let found = self.inner.read(read).await;
+            if expected.is_shown_by(&found, Fields::All) {
+                return found.map(drop);
             }
             waits.wait(&*self.timer, expected.patience).await;
         }
@@ -212,7 +245,7 @@ impl PatientBackend {
                         ListedMetadata::Some(metadata) => Some(Some(metadata)),
                         _ => None,
                     };
-                    expected.is_met_by_listed(true) && expected.has_listed(metadata, item.expiry)
+                    expected.is_met_by_listed(true) && expected.has_listed(metadata, item.expiry, item.value_bytes)
                 }
                 None => !belongs(&key) || expected.is_met_by_listed(false),
             };
@@ -244,10 +277,10 @@ impl Backend for PatientBackend {
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         let mut waits = Waits::new();
         loop {
-            let found = self.inner.read(read.clone()).await?;
+            let found = self.inner.read(read.clone()).await;
             let expected = self.memory.expected(read.key(), self.now());
-            if expected.patience.is_zero() || expected.is_met_by(found.as_ref(), read.fields()) {
-                return Ok(found);
+            if expected.patience.is_zero() || expected.is_shown_by(&found, read.fields()) {
+                return found;
             }
             waits.wait(&*self.timer, expected.patience).await;
         }
@@ -355,8 +388,11 @@ impl Backend for PatientBackend {
         }
         let mut under_way = self.begin([increment.key()]);
         let sum = self.inner.increment(increment).await;
-        let content = Content { value: None, metadata: None, ends: Ends::Unknown };
-        under_way.end(0, Some(if sum.is_ok() { State::Written(content) } else { State::Unknown }));
+        let state = sum.as_ref().map_or(State::Unknown, |sum| {
+            let value = Some(digest_of(&Value::from(*sum)));
+            State::Written(Content { value, bytes: None, metadata: None, ends: Ends::Unknown })
+        });
+        under_way.end(0, Some(state));
         sum
     }
 
@@ -412,123 +448,5 @@ fn deleted(outcome: &Result<DeleteOutcome>) -> Option<State> {
         Ok(DeleteOutcome::NotMet) => None,
         Ok(_) => Some(State::Nothing),
         Err(_) => Some(State::Unknown),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
-    use kv_api::{ManualClock, SetStatus, Store};
-    use kv_backends::memory::MemoryStore;
-    use kv_layers::Like;
-    use parking_lot::Mutex;
-
-    use super::*;
-
-    /// The bound that Workers KV names.
-    const BOUND: Duration = Duration::from_secs(60);
-
-    /// Workers KV in memory, where so many reads of a key after each change are old.
-    fn stale(reads: u32) -> Arc<dyn Backend> {
-        let like = Like::new(kv_backends::cloudflare::CAPABILITIES.clone()).with_stale_reads(reads);
-        like.layer(Arc::new(MemoryStore::default()))
-    }
-
-    fn patient(backend: Arc<dyn Backend>, clock: &ManualClock) -> Store {
-        let patience = Patience::of(backend.capabilities(), Arc::new(clock.clone())).unwrap();
-        Store::from_arc(patience.layer(backend)).allow_best_effort()
-    }
-
-    /// Waits by moving the time, and answers how long it took.
-    fn done<T>(clock: &ManualClock, work: impl Future<Output = T>) -> (T, Duration) {
-        let (mut work, began) = (pin!(work), clock.monotonic_now());
-        loop {
-            if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return (done, clock.monotonic_now() - began);
-            }
-            clock.advance(Duration::from_millis(50));
-        }
-    }
-
-    #[test]
-    fn set_7_what_is_old_is_read_again_until_it_is_not() {
-        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
-        let store = patient(stale(3), &clock);
-        done(&clock, store.set("k", "one")).0.unwrap();
-        let (found, took) = done(&clock, store.get("k"));
-        assert_eq!(found.unwrap(), Some("one".into()));
-        assert_eq!(took, WAIT_MIN * (1 + 2 + 4), "each wait is twice as long as the one before");
-        done(&clock, store.set("k", "two")).0.unwrap();
-        assert_eq!(done(&clock, store.get_many(["k", "other"])).0.unwrap(), [Some("two".into()), None]);
-        done(&clock, store.delete("k")).0.unwrap();
-        assert!(!done(&clock, store.exists("k")).0.unwrap());
-    }
-
-    #[test]
-    fn set_7_what_is_old_beyond_the_bound_is_shown() {
-        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
-        let store = patient(stale(10_000), &clock);
-        done(&clock, store.set("k", "one")).0.unwrap();
-        let (found, took) = done(&clock, store.get("k"));
-        assert_eq!((found.unwrap(), took), (None, BOUND));
-        let (found, took) = done(&clock, store.get("k"));
-        assert_eq!((found.unwrap(), took), (None, Duration::ZERO), "the time is over for this write");
-    }
-
-    #[test]
-    fn set_2_a_condition_that_looks_does_not_look_at_something_old() {
-        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
-        let store = patient(stale(3), &clock);
-        done(&clock, store.set("k", "one")).0.unwrap();
-        let status = |set: Result<SetOutcome>| set.unwrap().status();
-        assert_eq!(status(done(&clock, store.set("k", "two").if_not_exists()).0), SetStatus::NotMet);
-        done(&clock, store.delete("k")).0.unwrap();
-        assert_eq!(status(done(&clock, store.set("k", "three").if_not_exists()).0), SetStatus::Created);
-        assert_eq!(done(&clock, store.get("k")).0.unwrap(), Some("three".into()));
-    }
-
-    /// Shows so many old pages first.
-    #[derive(Debug)]
-    struct OldPages(MemoryStore, Capabilities, Mutex<Vec<RawPage>>);
-
-    #[async_trait]
-    #[deny(clippy::missing_trait_methods, reason = "a wrapper must not fall back to a default")]
-    impl Backend for OldPages {
-        forward_backend!(self => self.0;
-            forward: [scope, clock, read_now, write_now, read, write, delete, read_many, write_many, delete_many,
-                write_all_or_nothing, increment, expire, touch, get_and_delete, ping, close],
-            implement: [list]);
-
-        fn capabilities(&self) -> &Capabilities {
-            &self.1
-        }
-
-        async fn list(&self, page: ListPage<'_>) -> Result<RawPage> {
-            let old = self.2.lock().pop();
-            match old {
-                Some(old) => Ok(old),
-                None => self.0.list(page).await,
-            }
-        }
-    }
-
-    #[test]
-    fn set_7_an_old_page_of_a_list_is_asked_for_again() {
-        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
-        let memory = MemoryStore::default();
-        let page = |keys: &[&str]| RawPage::new(keys.iter().map(|key| kv_api::ListItem::new(*key)).collect(), None);
-        let eventual = Consistency::Eventual { usually_within: Some(BOUND) };
-        let capabilities = memory.capabilities().clone().with_consistency(eventual);
-        // Without the new key, and with the deleted one.
-        let old = Mutex::new(vec![page(&["a", "b"]), page(&["b"])]);
-        let store = patient(Arc::new(OldPages(memory, capabilities, old)), &clock);
-        done(&clock, store.set("a", 1)).0.unwrap();
-        done(&clock, store.set("b", 1)).0.unwrap();
-        done(&clock, store.delete("b")).0.unwrap();
-        let (listed, took) = done(&clock, async { store.list().await });
-        let keys: Vec<String> = listed.unwrap().items.into_iter().map(|item| item.key).collect();
-        assert_eq!((keys, took), (vec!["a".to_owned()], WAIT_MIN * (1 + 2)));
     }
 }

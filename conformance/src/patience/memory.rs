@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kv_api::{Entry, EntryExpiry, Fields, Metadata, Timestamp, Value, ValueKind};
-use parking_lot::Mutex;
+use kv_api::{Entry, EntryExpiry, ErrorKind, Fields, Metadata, Result, Timestamp, Value, ValueKind};
 
 /// How many keys are remembered at most; more than any case writes.
 const KEYS_MAX: usize = 20_000;
@@ -18,6 +18,8 @@ pub(super) struct Memory {
     bound: Duration,
     /// What expiries are rounded up to.
     resolution: Duration,
+    /// Whether a read of a key of which the last write is not known waits until nothing old may show.
+    is_thorough: bool,
     keys: Mutex<HashMap<String, Known>>,
 }
 
@@ -47,6 +49,8 @@ pub(super) enum State {
 pub(super) struct Content {
     /// `None`: whatever it is.
     pub(super) value: Option<u64>,
+    /// The length that a list may report of it. `None`: whatever it is.
+    pub(super) bytes: Option<u64>,
     /// `None`: whatever there is.
     pub(super) metadata: Option<Option<u64>>,
     pub(super) ends: Ends,
@@ -65,6 +69,8 @@ pub(super) enum Ends {
 pub(super) struct Expected {
     state: State,
     pub(super) patience: Duration,
+    /// Nothing that is found says whether it is old: only the end of the patience does.
+    is_waited_out: bool,
 }
 
 /// The present time, of the wall and of a timer.
@@ -76,12 +82,22 @@ pub(super) struct Now {
 
 impl Memory {
     pub(super) fn new(bound: Duration, resolution: Duration) -> Self {
-        Self { bound, resolution, keys: Mutex::default() }
+        Self { bound, resolution, is_thorough: false, keys: Mutex::default() }
+    }
+
+    /// The same, without what it remembers.
+    pub(super) fn thorough(&self) -> Self {
+        Self { is_thorough: true, ..Self::new(self.bound, self.resolution) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        // Nothing in here can panic half-way, so a poisoned lock still guards a whole map.
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Before a key is written.
     pub(super) fn begin(&self, key: &str, now: Now) {
-        let mut keys = self.keys.lock();
+        let mut keys = self.lock();
         if keys.len() >= KEYS_MAX && !keys.contains_key(key) {
             keys.retain(|_, known| known.under_way > 0 || now.timer.saturating_sub(known.written_at) < self.bound);
             if keys.len() >= KEYS_MAX {
@@ -101,14 +117,14 @@ impl Memory {
 
     /// After it was written; `None` where nothing has changed.
     pub(super) fn end(&self, key: &str, state: Option<State>, now: Now) {
-        let mut keys = self.keys.lock();
+        let mut keys = self.lock();
         let Some(known) = keys.get_mut(key) else { return };
         known.under_way = known.under_way.saturating_sub(1);
         if state == Some(State::Unknown) {
             known.doubtful_since = Some(now.timer);
         }
         if known.is_contested {
-            known.state = State::Unknown;
+            (known.state, known.written_at) = (State::Unknown, now.timer);
             known.is_contested = known.under_way > 0;
         } else if let Some(state) = state {
             (known.state, known.written_at) = (state, now.timer);
@@ -117,17 +133,32 @@ impl Memory {
 
     /// What is known to be there.
     pub(super) fn state(&self, key: &str) -> State {
-        self.keys.lock().get(key).map_or(State::Unknown, |known| known.state.clone())
+        self.lock().get(key).map_or(State::Unknown, |known| known.state.clone())
     }
 
     /// What a read of the key has to show now.
     pub(super) fn expected(&self, key: &str, now: Now) -> Expected {
-        self.keys.lock().get(key).map_or(Expected::ANYTHING, |known| self.expected_of(known, now))
+        self.lock().get(key).map_or(Expected::ANYTHING, |known| self.expected_of(known, now))
     }
 
     fn expected_of(&self, known: &Known, now: Now) -> Expected {
         let is_doubtful = known.doubtful_since.is_some_and(|since| now.timer.saturating_sub(since) < self.bound);
-        if known.under_way > 0 || is_doubtful {
+        if known.under_way > 0 {
+            return Expected::ANYTHING;
+        }
+        if self.is_thorough {
+            // What ends by a clock may be there or not: the one of this side may be wrong.
+            let may_have_ended = matches!(
+                known.state,
+                State::Written(Content { ends: Ends::Between(earliest, _), .. }) if now.wall >= earliest
+            );
+            if is_doubtful || may_have_ended || known.state == State::Unknown {
+                let since = known.doubtful_since.unwrap_or_default().max(known.written_at);
+                let patience = self.bound.saturating_sub(now.timer.saturating_sub(since));
+                return Expected { state: State::Unknown, patience, is_waited_out: !patience.is_zero() };
+            }
+        }
+        if is_doubtful {
             return Expected::ANYTHING;
         }
         let since_write = now.timer.saturating_sub(known.written_at);
@@ -140,12 +171,12 @@ impl Memory {
             }
             state => (state.clone(), since_write),
         };
-        Expected { state, patience: self.bound.saturating_sub(since) }
+        Expected { state, patience: self.bound.saturating_sub(since), is_waited_out: false }
     }
 
     /// The same for each key below a prefix.
     pub(super) fn expected_below(&self, prefix: &str, now: Now) -> Vec<(String, Expected)> {
-        let keys = self.keys.lock();
+        let keys = self.lock();
         let below = keys.iter().filter(|(key, _)| key.starts_with(prefix));
         below.map(|(key, known)| (key.clone(), self.expected_of(known, now))).collect()
     }
@@ -163,12 +194,13 @@ impl Memory {
 }
 
 impl Expected {
-    const ANYTHING: Self = Self { state: State::Unknown, patience: Duration::ZERO };
+    const ANYTHING: Self = Self { state: State::Unknown, patience: Duration::ZERO, is_waited_out: false };
 
     /// Whether this is it. What a read was not asked for is not looked at.
     pub(super) fn is_met_by(&self, found: Option<&Entry>, fields: Fields) -> bool {
         match (&self.state, found) {
-            (State::Unknown, _) | (State::Nothing, None) => true,
+            (State::Unknown, _) => !self.is_waited_out,
+            (State::Nothing, None) => true,
             (State::Nothing, Some(_)) | (State::Written(_), None) => false,
             (State::Written(content), Some(found)) => {
                 let has_value = fields == Fields::Existence || content.has_value(found.value());
@@ -177,22 +209,33 @@ impl Expected {
         }
     }
 
+    /// The same of a read that may have failed. That a key holds no value may be old too (VAL-7).
+    pub(super) fn is_shown_by(&self, found: &Result<Option<Entry>>, fields: Fields) -> bool {
+        match found {
+            Ok(found) => self.is_met_by(found.as_ref(), fields),
+            Err(error) => error.kind() != ErrorKind::WrongType || self.state == State::Unknown && !self.is_waited_out,
+        }
+    }
+
     /// Whether a list shows a key that it must show, or none that it must not.
     pub(super) fn is_met_by_listed(&self, is_listed: bool) -> bool {
         match &self.state {
-            State::Unknown => true,
+            State::Unknown => !self.is_waited_out,
             State::Nothing => !is_listed,
             State::Written(_) => is_listed,
         }
     }
 
     /// Whether what a list shows of a key is what was written.
-    pub(super) fn has_listed(&self, metadata: Option<Option<&Metadata>>, expiry: EntryExpiry) -> bool {
-        match (&self.state, metadata) {
-            (State::Written(content), Some(metadata)) => content.has_details(metadata, expiry),
-            (State::Written(content), None) => content.ends_at(expiry),
-            _ => true,
-        }
+    pub(super) fn has_listed(
+        &self,
+        metadata: Option<Option<&Metadata>>,
+        expiry: EntryExpiry,
+        bytes: Option<u64>,
+    ) -> bool {
+        let State::Written(content) = &self.state else { return true };
+        let has_length = bytes.is_none() || content.bytes.is_none() || bytes == content.bytes;
+        has_length && metadata.map_or_else(|| content.ends_at(expiry), |metadata| content.has_details(metadata, expiry))
     }
 
     pub(super) fn is_there(&self) -> bool {
@@ -247,16 +290,16 @@ pub(super) fn digest_of_metadata(metadata: &Metadata) -> u64 {
 fn hash_json(text: &[u8], hasher: &mut DefaultHasher) {
     fn hash(json: &serde_json::Value, hasher: &mut DefaultHasher) {
         match json {
-            // Some systems round numbers, and tell no zeros apart.
-            serde_json::Value::Number(_) => "number".hash(hasher),
+            // Some systems round numbers to doubles, and tell no zeros apart.
+            serde_json::Value::Number(number) => number.as_f64().map(|number| (number + 0.0).to_bits()).hash(hasher),
             serde_json::Value::Array(items) => {
-                items.len().hash(hasher);
+                ("items", items.len()).hash(hasher);
                 items.iter().for_each(|item| hash(item, hasher));
             }
             serde_json::Value::Object(members) => {
                 let mut members: Vec<_> = members.iter().collect();
                 members.sort_unstable_by_key(|(name, _)| *name);
-                members.len().hash(hasher);
+                ("members", members.len()).hash(hasher);
                 for (name, member) in members {
                     name.hash(hasher);
                     hash(member, hasher);
@@ -282,7 +325,7 @@ mod tests {
     }
 
     fn written(value: &str, ends: Ends) -> State {
-        State::Written(Content { value: Some(digest_of(&Value::from(value))), metadata: Some(None), ends })
+        State::Written(Content { value: Some(digest_of(&Value::from(value))), bytes: None, metadata: Some(None), ends })
     }
 
     fn memory() -> Memory {
@@ -359,10 +402,10 @@ mod tests {
             memory.end(&key.to_string(), Some(State::Nothing), now(0));
         }
         memory.begin("new", now(1));
-        assert_eq!(memory.keys.lock().len(), KEYS_MAX);
+        assert_eq!(memory.lock().len(), KEYS_MAX);
         assert_eq!(memory.expected("new", now(1)), Expected::ANYTHING);
         memory.begin("later", now(100));
-        assert_eq!(memory.keys.lock().len(), 1);
+        assert_eq!(memory.lock().len(), 1);
     }
 
     #[test]
@@ -373,5 +416,50 @@ mod tests {
             assert_ne!(text(r#"{"a":1,"b":[true,null,"x"]}"#), text(other));
         }
         assert_ne!(digest_of(&Value::from("1")), digest_of(&Value::from(json!(1))));
+    }
+
+    #[test]
+    fn what_is_not_known_is_waited_for_only_where_that_is_asked_for() {
+        let at = Timestamp::from_unix_seconds;
+        for (is_thorough, memory) in [(false, memory()), (true, memory().thorough())] {
+            // Two writes that met, one without an outcome, and one that may have ended.
+            memory.begin("met", now(0));
+            memory.begin("met", now(0));
+            memory.end("met", Some(written("one", Ends::Never)), now(1));
+            memory.end("met", Some(written("other", Ends::Never)), now(1));
+            memory.begin("lost", now(0));
+            memory.end("lost", Some(State::Unknown), now(1));
+            memory.begin("ends", now(0));
+            memory.end("ends", Some(written("v", memory.ends(Some(at(5)), Some(at(5))))), now(1));
+            for key in ["met", "lost", "ends"] {
+                let expected = memory.expected(key, now(6));
+                let is_over = expected.patience.is_zero() || expected.is_met_by(None, Fields::Value);
+                assert_eq!(is_over, !is_thorough, "{key}");
+                assert!(!is_thorough || expected.patience == Duration::from_secs(55), "{key}: {expected:?}");
+                assert!(memory.expected(key, now(61)).patience.is_zero(), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn val_3_different_json_has_different_digests() {
+        let texts = ["{}", "[]", "0", "1", "-1", "9223372036854775807", "-9223372036854775808", "[[]]", "[{}]", "0.5"];
+        let digests: std::collections::HashSet<u64> =
+            texts.iter().map(|text| digest_of(&Value::from_json_text(text).expect("JSON"))).collect();
+        assert_eq!(digests.len(), texts.len());
+        let digest = |text: &str| digest_of(&Value::from_json_text(text).expect("JSON"));
+        assert_eq!((digest("1.0"), digest("-0.0")), (digest("1"), digest("0")));
+    }
+
+    #[test]
+    fn val_7_that_a_key_holds_no_value_may_be_old() {
+        let memory = memory();
+        memory.begin("k", now(0));
+        memory.end("k", Some(written("v", Ends::Never)), now(1));
+        let error = |kind| Err(kv_api::Error::new(kind, "why"));
+        let expected = memory.expected("k", now(2));
+        assert!(!expected.is_shown_by(&error(ErrorKind::WrongType), Fields::Value));
+        assert!(expected.is_shown_by(&error(ErrorKind::Unavailable), Fields::Value));
+        assert!(memory.expected("other", now(2)).is_shown_by(&error(ErrorKind::WrongType), Fields::Value));
     }
 }
