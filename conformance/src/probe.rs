@@ -237,7 +237,12 @@ impl Operation {
             Self::DeleteIfVersion => store.delete(key).if_version(version()).await.map(drop),
             Self::DeleteMany => store.delete_many(keys).await.into_iter().try_for_each(|result| result.map(drop)),
             Self::GetAndDelete => store.get_and_delete(key).await.map(drop),
-            Self::Update => store.update(key, |_| Some(subject.context.value(1))).await.map(drop),
+            Self::Update => {
+                let update = store.update(key, |_| Some(subject.context.value(1)));
+                // Where expiries are not read it cannot keep the one that is there (SET-9), and is given one.
+                let update = if subject.context.capabilities().expiry_read { update } else { update.never() };
+                update.await.map(drop)
+            }
             Self::GetOrSet => {
                 let load = async || Ok::<_, Error>(subject.context.value(1));
                 store.get_or_set(key, load).await.map(drop)

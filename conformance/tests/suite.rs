@@ -134,6 +134,10 @@ async fn side_by_side_the_cases_end_as_one_after_the_other() {
     let alone = outcomes(run_all(&ReferenceHarness::whole()).await);
     let together = outcomes(Suite::new().with_concurrency(8).run(&ReferenceHarness::whole()).await);
     assert_eq!(alone, together);
+    // In one namespace, each below a prefix of its own.
+    let harness = ReferenceHarness::whole().side_by_side();
+    let below_prefixes = outcomes(Suite::new().with_concurrency(8).run(&harness).await);
+    assert_eq!(alone, below_prefixes);
 }
 
 #[tokio::test]
@@ -177,6 +181,10 @@ async fn what_is_not_supported_or_not_counted_or_fails_has_no_number_of_requests
         .map(|noted| noted.operation.as_str())
         .collect();
     assert_eq!(not_supported, ["set if_version", "delete if_version", "update", "get with touch"]);
+    static UNREAD: Capabilities = reference::EVERYTHING.with_expiry_read(false).with_list_expiry(false);
+    let unread = probe(&ReferenceHarness::whole().restricted_to(&UNREAD)).await.expect("a store can be opened");
+    let counted = unread.iter().filter(|noted| matches!(noted.requests, Requests::Counted(_))).count();
+    assert_eq!(counted, unread.len(), "{unread:?}");
     let bare = probe(&Bare).await.expect("a store can be opened");
     assert!(bare.iter().all(|noted| noted.requests == Requests::NotCounted), "{bare:?}");
     let failing = Counting { undo_fails: true, ..Counting::new(ReferenceHarness::whole()) };
