@@ -12,8 +12,9 @@ use crate::render::{Ending, Style, line, time};
 
 /// What changed from one report to another, what got worse first
 ///
-/// Worse is a case that fails and did not, or is no longer shown; a capability that is weaker, or a limit that is
-/// tighter; an operation that takes more requests. Times are compared only where they differ much, and are never worse.
+/// Worse is a case that fails and did not, or is no longer shown, or passed and is gone; a capability that is weaker, or
+/// a limit that is tighter; an operation that takes more requests. Times are compared only where they differ much, and
+/// are never worse.
 #[derive(Args, Debug)]
 pub(crate) struct CompareArguments {
     /// The report before
@@ -98,7 +99,10 @@ fn cases(before: &Report, after: &Report, note: &mut impl FnMut(Trend, String)) 
     }
     let is_gone = |old: &&CaseReport| !after.cases.iter().any(|new| new.name == old.name);
     for old in before.cases.iter().filter(is_gone) {
-        note(Trend::Neither, format!("{}: gone, {} before", line(&old.name), Ending::of(&old.outcome).word()));
+        let was = Ending::of(&old.outcome);
+        // What said something for the store is no longer shown.
+        let trend = if evidence(was) == evidence(Ending::Passed) { Trend::Worse } else { Trend::Neither };
+        note(trend, format!("{}: gone, {} before", line(&old.name), was.word()));
     }
 }
 
@@ -265,11 +269,16 @@ mod tests {
     }
 
     #[test]
-    fn a_new_case_that_fails_is_worse_and_one_that_is_gone_is_said() {
+    fn a_new_case_that_fails_is_worse_and_so_is_one_that_passed_and_is_gone() {
         let (none, passed, failed) = (report(&[]), one("passed"), one("failed"));
         assert_eq!(found(&none, &failed), [(Trend::Worse, "set_1_a: new, failed: why".to_owned())]);
         assert_eq!(found(&none, &passed), [(Trend::Neither, "set_1_a: new, passed".to_owned())]);
-        assert_eq!(found(&passed, &none), [(Trend::Neither, "set_1_a: gone, passed before".to_owned())]);
+        assert_eq!(found(&passed, &none), [(Trend::Worse, "set_1_a: gone, passed before".to_owned())]);
+        assert_eq!(found(&one("refused"), &none)[0].0, Trend::Worse);
+        for (outcome, word) in [("failed", "failed"), ("not_shown", "not shown"), ("left_out", "left out")] {
+            let expected = format!("set_1_a: gone, {word} before");
+            assert_eq!(found(&one(outcome), &none), [(Trend::Neither, expected)]);
+        }
         let mut other = one("failed");
         other.cases[0].outcome = kv_conformance::Outcome::Failed("another reason".to_owned());
         assert_eq!(found(&failed, &other), [(Trend::Neither, "set_1_a: still failed: another reason".to_owned())]);

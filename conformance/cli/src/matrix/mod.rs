@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::exit::Exit;
 use crate::kept::Kept;
-use crate::render::Column;
+use crate::render::{Column, line};
 
 pub(crate) use markdown::markdown_of_capabilities;
 pub(crate) use page::capabilities;
@@ -57,7 +57,8 @@ pub(crate) fn main(arguments: &MatrixArguments) -> Exit {
         match file::is_current(path, &columns) {
             Ok(true) => {}
             Ok(false) => {
-                tell!("error: {} is not what the reports say; write it again with --write", path.display());
+                let path = line(&path.display().to_string());
+                tell!("error: {path} is not what the reports say; write it again with --write");
                 exit = Exit::Broken;
             }
             Err(error) => {

@@ -39,6 +39,22 @@ impl Ending {
         }
     }
 
+    /// That of several cases together: what failed, or else what says most. Where nothing passed and nothing was refused,
+    /// it is no pass. Of no cases nothing is shown.
+    pub(crate) fn of_all<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Self {
+        const ORDER: [Ending; 7] = [
+            Ending::Failed,
+            Ending::NotExercised,
+            Ending::Passed,
+            Ending::Refused,
+            Ending::NotShown,
+            Ending::LeftOut,
+            Ending::NotApplicable,
+        ];
+        let place = |ending: &Self| ORDER.iter().position(|other| other == ending);
+        outcomes.into_iter().map(Self::of).min_by_key(place).unwrap_or(Self::NotShown)
+    }
+
     /// The word for it.
     pub(crate) const fn word(self) -> &'static str {
         match self {
@@ -109,4 +125,29 @@ pub(crate) fn totals<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Vec
         *count > 0 || matches!(ending, Ending::Passed | Ending::Refused | Ending::Failed)
     };
     counts.into_iter().filter(is_said).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_of_which_none_passed_are_no_pass_together() {
+        let text = || "why".to_owned();
+        let (shown, refused) = (Outcome::Passed, Outcome::Refused(text()));
+        let (not_shown, left_out) = (Outcome::NotShown(text()), Outcome::LeftOut(text()));
+        let (no_use, untried) = (Outcome::NotApplicable(text()), Outcome::NotExercised(text()));
+        for (outcomes, expected) in [
+            (vec![&not_shown, &shown, &refused], Ending::Passed),
+            (vec![&no_use, &refused, &not_shown], Ending::Refused),
+            (vec![&no_use, &left_out, &not_shown], Ending::NotShown),
+            (vec![&no_use, &left_out], Ending::LeftOut),
+            (vec![&no_use], Ending::NotApplicable),
+            (vec![&shown, &untried], Ending::NotExercised),
+            (vec![&shown, &Outcome::Failed(text()), &untried], Ending::Failed),
+            (vec![], Ending::NotShown),
+        ] {
+            assert_eq!(Ending::of_all(outcomes.iter().copied()), expected, "{outcomes:?}");
+        }
+    }
 }

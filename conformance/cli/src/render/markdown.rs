@@ -70,7 +70,7 @@ fn by_family(out: &mut String, columns: &[Column<'_>]) {
     }
 }
 
-/// What became of a family in one report: `✓ 12, ⊘ 2`.
+/// What became of a family in one report: `✓ 12, ⊘ 2`. It begins with a pass only where there was one.
 fn of_family(family: &Family<'_>, place: usize) -> String {
     let rows = family.rules.iter().flat_map(|rule| &rule.cases);
     let outcomes = rows.filter_map(|row| row.cells[place].map(|case| &case.outcome));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Column, Format, Style};
+use super::{Column, Format, Style, line};
 use crate::exit::Exit;
 use crate::kept::Kept;
 
@@ -38,9 +38,9 @@ impl OutputArguments {
     /// # Errors
     /// Which of them cannot.
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.output.iter().try_for_each(|Output { path, .. }| {
-            check_file(path).map_err(|error| format!("{} cannot be written: {error}", path.display()))
-        })
+        self.output
+            .iter()
+            .try_for_each(|Output { path, .. }| check_file(path).map_err(|error| cannot_be_written(path, &error)))
     }
 
     /// Writes all files, however the others end, and standard output.
@@ -48,7 +48,7 @@ impl OutputArguments {
         let mut written = Ok(());
         for Output { path, format } in &self.output {
             if let Err(error) = write_file(path, *format, columns) {
-                written = Err(format!("{} cannot be written: {error}", path.display()));
+                written = Err(cannot_be_written(path, &error));
             }
         }
         let text = self.format.render(columns, Style::of_stdout()).map_err(|error| error.to_string())?;
@@ -59,6 +59,10 @@ impl OutputArguments {
     fn asks_for(&self, format: Format) -> bool {
         self.format == format || self.output.iter().any(|output| output.format == format)
     }
+}
+
+fn cannot_be_written(path: &Path, error: &std::io::Error) -> String {
+    format!("{} cannot be written: {error}", line(&path.display().to_string()))
 }
 
 fn check_file(path: &Path) -> std::io::Result<()> {

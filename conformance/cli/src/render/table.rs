@@ -38,8 +38,7 @@ fn one(column: &Column<'_>, style: Style) -> String {
     }
     for (family, title) in families.iter().zip(&titles) {
         let counts = totals(family.outcomes());
-        let is_ok = counts.iter().all(|(ending, count)| ending.is_ok() || *count == 0);
-        let sign = if is_ok { Ending::Passed } else { Ending::Failed };
+        let sign = Ending::of_all(family.outcomes());
         let mut cells = String::new();
         for ending in &endings {
             let count = counts.iter().find(|(counted, _)| counted == ending).map_or(0, |(_, count)| *count);
@@ -79,8 +78,10 @@ const fn head(ending: Ending) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::render::tests::{all_outcomes, report};
+    use crate::render::tests::{all_outcomes, report, report_of};
 
     #[test]
     fn a_family_has_one_line_and_a_failure_all_of_its_text() {
@@ -100,6 +101,23 @@ example  suite 1.2.3, 1.50 s
 7 cases: 1 passed, 1 refused, 1 not applicable, 1 not shown, 1 left out, 1 not exercised, 1 failed
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_family_of_which_nothing_was_shown_has_no_sign_of_a_pass() {
+        let why = |outcome: &str| json!({ "outcome": outcome, "text": "why" });
+        let report = report_of(&[
+            ("set_1_a", why("refused")),
+            ("exp_1_a", why("not_shown")),
+            ("exp_2_a", why("not_applicable")),
+            ("list_1_a", why("left_out")),
+            ("cnt_1_a", why("not_applicable")),
+        ]);
+        let text = table(&[Column::alone(&report)], Style::PLAIN);
+        for line in ["\n⊘ set ", "\n? expiry ", "\n… lists ", "\n– counters "] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(!text.contains('✓'), "{text}");
     }
 
     #[test]

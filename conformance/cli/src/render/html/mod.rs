@@ -78,7 +78,12 @@ pub(crate) fn html(columns: &[Column<'_>]) -> String {
 fn card(column: &Column<'_>) -> Markup {
     let report = column.report;
     let totals = totals(report.cases.iter().map(|case| &case.outcome));
-    let (sign, word) = if report.is_ok() { (Ending::Passed, "nothing failed") } else { (Ending::Failed, "failed") };
+    let sign = Ending::of_all(report.cases.iter().map(|case| &case.outcome));
+    let word = match sign {
+        Ending::Failed | Ending::NotExercised => "failed",
+        Ending::Passed | Ending::Refused => "nothing failed",
+        Ending::NotApplicable | Ending::NotShown | Ending::LeftOut => "nothing shown",
+    };
     html! {
         article.card {
             h2 { (line(&column.name)) " " span class={ "badge " (sign.class()) } { (sign.sign()) " " (word) } }
@@ -298,8 +303,10 @@ fn without_links(part: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::render::tests::{all_outcomes, hostile, report};
+    use crate::render::tests::{all_outcomes, hostile, report, report_of};
     use crate::render::text::tests::HOSTILE;
 
     #[test]
@@ -333,6 +340,15 @@ mod tests {
             assert!(page.contains(&badge), "{badge}");
             assert!(STYLE.contains(&format!(".{} ", ending.class())), "{}", ending.class());
         }
+    }
+
+    #[test]
+    fn a_store_of_which_nothing_was_shown_has_no_sign_of_a_pass() {
+        let why = |outcome: &str| json!({ "outcome": outcome, "text": "why" });
+        let report = report_of(&[("set_1_a", why("not_shown")), ("set_2_a", why("not_applicable"))]);
+        let page = html(&[Column::alone(&report)]);
+        assert!(page.contains(r#"<span class="badge not-shown">? nothing shown</span>"#), "{page}");
+        assert!(!page.contains("nothing failed"), "{page}");
     }
 
     #[test]
