@@ -9,8 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, join3};
 use kv_api::{
     Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
-    Fields, Method, Methods, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Value, Write, WriteMany,
-    async_trait,
+    Method, Methods, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Write, WriteMany, async_trait,
 };
 use kv_remote::{Call, Idempotency, KeyTurn, Remote, Reply, as_not_applied};
 use tokio::runtime::Handle;
@@ -218,18 +217,14 @@ impl NemesisdbStore {
     }
 
     /// The live entries of these keys; fails as a whole (GET-2).
-    async fn entries(&self, call: &Call<'_>, keys: &[Cow<'_, str>], fields: Fields) -> Result<Vec<Option<Entry>>> {
+    async fn entries(&self, call: &Call<'_>, keys: &[Cow<'_, str>]) -> Result<Vec<Option<Entry>>> {
         for key in keys {
             self.check(&self.item_of_key(key)).map_err(|error| error.with_key(key))?;
         }
         let found = self.look(call, keys.iter().map(AsRef::as_ref)).await;
-        let entry = |found: Found| match fields {
-            Fields::Existence => Entry::new(Value::from("")),
-            Fields::Value => Entry::new(found.value),
-            _ => {
-                let expiry = found.expires_at.map_or(EntryExpiry::Never, EntryExpiry::At);
-                Entry::with_details(found.value, found.metadata, expiry, None)
-            }
+        let entry = |found: Found| {
+            let expiry = found.expires_at.map_or(EntryExpiry::Never, EntryExpiry::At);
+            Entry::with_details(found.value, found.metadata, expiry, None)
         };
         let live = |(found, key): (Result<Option<Found>>, &Cow<'_, str>)| {
             let found = found.map_err(|error| error.with_key(key))?;
@@ -425,8 +420,7 @@ impl Backend for NemesisdbStore {
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
-        let fields = read.fields();
-        let mut entries = self.entries(&self.remote.call(), &[read.into_key()], fields).await?;
+        let mut entries = self.entries(&self.remote.call(), &[read.into_key()]).await?;
         Ok(entries.pop().flatten())
     }
 
@@ -440,7 +434,7 @@ impl Backend for NemesisdbStore {
     }
 
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
-        self.entries(&self.remote.call(), reads.keys(), reads.fields()).await
+        self.entries(&self.remote.call(), reads.keys()).await
     }
 
     async fn write_many(&self, writes: WriteMany<'_>) -> Vec<Result<SetOutcome>> {
@@ -469,5 +463,33 @@ impl Backend for NemesisdbStore {
     async fn close(&self) -> Result<()> {
         self.client.close().await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CAPABILITIES;
+    use kv_api::{Resolver, SetItem, SystemClock, Timestamp};
+
+    /// The room for requests is bounded, so that what takes more than is reserved would be held without a bound.
+    #[test]
+    fn the_room_of_a_message_is_its_text_and_its_keys_once_more() {
+        let keys = ["sixsix", "a\"\\\n\u{1}é", "third3"];
+        let keys_bytes = keys.map(str::len).iter().sum::<usize>();
+        let named = keys.map(|key| Item { bytes: quoted_bytes(key), key: Cow::Borrowed(key), write: None });
+        let text = keys_message(Command::Get, keys.into_iter());
+        // The last one has no comma.
+        assert_eq!(message_bytes(named.iter()), text.len() + 1 + keys_bytes);
+
+        let resolver = Resolver::new(&CAPABILITIES);
+        let writes = keys.map(|key| resolver.write(SetItem::new(key, "\"v\""), &SystemClock).unwrap());
+        let set = writes.each_ref().map(|write| {
+            let key = Cow::Borrowed(write.key());
+            Item { bytes: write_bytes(&key, write), key, write: Some(write) }
+        });
+        let pairs = writes.iter().map(|write| (write.key(), encoded(write, Timestamp::UNIX_EPOCH)));
+        let text = pairs_message(Command::Set, pairs);
+        assert_eq!(message_bytes(set.iter()), text.len() + 1 + keys_bytes);
     }
 }

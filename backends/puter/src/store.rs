@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use kv_api::{
-    Backend, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, Expire, Expiry, Fields,
+    Backend, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, Expire, Expiry,
     Increment, ListItem, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome, SetStatus,
     Write, WriteMany, async_trait,
 };
@@ -116,12 +116,9 @@ impl PuterStore {
     }
 }
 
-fn entry(found: Found, fields: Fields) -> Entry {
-    match fields {
-        Fields::Existence | Fields::Value => Entry::new(found.value),
-        // No operation of the system reports an expiry.
-        _ => Entry::with_details(found.value, found.metadata, EntryExpiry::Unknown, None),
-    }
+/// No operation of the system reports an expiry.
+fn entry(found: Found) -> Entry {
+    Entry::with_details(found.value, found.metadata, EntryExpiry::Unknown, None)
 }
 
 #[async_trait]
@@ -149,7 +146,7 @@ impl Backend for PuterStore {
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         let found = self.get(&self.client.remote.call(), read.key()).await?;
-        Ok(found.map(|found| entry(found, read.fields())))
+        Ok(found.map(entry))
     }
 
     async fn read_many(&self, reads: ReadMany<'_>) -> Result<Vec<Option<Entry>>> {
@@ -157,7 +154,7 @@ impl Backend for PuterStore {
         let keys: Vec<&str> = reads.keys().iter().map(|key| &**key).collect();
         let chunks = keys.chunks(GET_KEYS_MAX).map(|chunk| self.get_chunk(&call, chunk).boxed());
         let found: Vec<Option<Found>> = self.client.remote.in_window(chunks).try_concat().await?;
-        Ok(found.into_iter().map(|found| found.map(|found| entry(found, reads.fields()))).collect())
+        Ok(found.into_iter().map(|found| found.map(entry)).collect())
     }
 
     async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
@@ -203,8 +200,8 @@ impl Backend for PuterStore {
         let call = self.client.remote.call();
         let (mut keys, next) =
             self.client.ask(&call, request, Reply::page).await.map_err(|error| position.explain(error))?;
-        // The order is that of bytes: after a greater key that does not begin with the prefix none does.
-        let is_past = keys.last().is_some_and(|last| **last > *prefix && !last.starts_with(prefix));
+        // The order is that of bytes: after a key that begins with greater ones than the prefix none begins with it.
+        let is_past = keys.last().is_some_and(|last| last.bytes().take(prefix.len()).gt(prefix.bytes()));
         keys.retain(|key| key.starts_with(prefix));
         let next = position.cut(&mut keys, |key| key, limit, next.filter(|_| !is_past))?;
         Ok(RawPage::new(keys.into_iter().map(ListItem::new).collect(), next.map(|next| next.encode()).transpose()?))

@@ -206,6 +206,16 @@ mod tests {
     }
 
     #[test]
+    fn err_1_done_is_an_empty_body_null_or_true() {
+        for body in ["", " \n", "null", "true"] {
+            assert!(reply(200, body).done().is_ok(), "{body:?}");
+        }
+        for body in ["false", "1", "\"true\"", "[]", "{}"] {
+            assert_eq!(reply(200, body).done().unwrap_err().kind(), ErrorKind::Protocol, "{body:?}");
+        }
+    }
+
+    #[test]
     fn err_1_a_success_of_another_form_is_none() {
         for body in ["null", "\"1\"", "true", "[1]", "{}", "", "1x"] {
             let error = reply(200, body).step().unwrap_err();

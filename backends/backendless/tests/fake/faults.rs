@@ -216,6 +216,7 @@ async fn err_2_a_user_token_is_sent_and_never_shown() {
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthorized, Retry::Never));
         assert!(error.to_string().contains("Relogin"), "{error}");
         assert!(!format!("{error} {error:?} {bad:?}").contains(API_KEY), "{error:?}");
+        assert!(format!("{bad:?}").contains("BackendlessStore { client: Client {"), "{bad:?}");
     }
     let unfit = BackendlessConfig::of_domain("a.b", "h").unwrap().with_user_token(SecretString::from("two\nlines"));
     let refused = kv_backendless::BackendlessStore::open(unfit).unwrap_err();

@@ -375,6 +375,8 @@ mod tests {
         check(200, body(true, counted(2, &[])), Err(ErrorKind::Protocol));
         check(200, body(true, counted(3, &["b"])), Err(ErrorKind::Protocol));
         check(200, body(true, counted(usize::MAX, &["b", "c", "d", "e"])), Err(ErrorKind::Protocol));
+        // More than there were, of which the first come to as many.
+        check(200, body(true, counted(0, &["a", "b", "c", "d"])), Err(ErrorKind::Protocol));
         check(200, json!("nonsense"), Err(ErrorKind::Protocol));
         check(500, body(false, counted(2, &["b"])), Ok(&["b"]));
         check(400, body(false, counted(2, &["b"])), Ok(&["b"]));

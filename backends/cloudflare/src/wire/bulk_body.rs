@@ -24,7 +24,9 @@ pub(crate) fn write_item(write: &Write<'_>, now: Timestamp, out: &mut dyn io::Wr
     out.write_all(br#","value":"#)?;
     let bytes = write.value().as_bytes();
     match std::str::from_utf8(bytes) {
-        Ok(text) if !is_shorter_in_base64(text)? => serde_json::to_writer(&mut *out, text)?,
+        Ok(text) if text.len() <= TEXT_BYTES_ALWAYS_FITTING || !is_shorter_in_base64(text)? => {
+            serde_json::to_writer(&mut *out, text)?;
+        }
         _ => write!(out, r#""{}","base64":true"#, Base64Display::new(bytes, &STANDARD))?,
     }
     if let Some((name, seconds)) = expiry_of(write.expiry(), now).map_err(io::Error::other)? {
@@ -37,12 +39,8 @@ pub(crate) fn write_item(write: &Write<'_>, now: Timestamp, out: &mut dyn io::Wr
     out.write_all(b"}")
 }
 
-/// Whether a text is so long, and so full of what JSON escapes, that it might not fit a body, though by itself it can
-/// be stored.
+/// Whether a text is so full of what JSON escapes that it might not fit a body, though by itself it can be stored.
 fn is_shorter_in_base64(text: &str) -> io::Result<bool> {
-    if text.len() <= TEXT_BYTES_ALWAYS_FITTING {
-        return Ok(false);
-    }
     let in_base64 = text.len().div_ceil(3) * 4;
     Ok(item_bytes(|out| Ok(serde_json::to_writer(out, text)?))? > in_base64 as u64)
 }
@@ -120,6 +118,24 @@ mod tests {
             item(SetItem::new("k", "v").expire_at(Timestamp::from_unix_seconds(2_000)).ttl(Duration::from_secs(600))),
             json!({"key": "k", "value": "v", "expiration": 2000})
         );
+    }
+
+    #[test]
+    fn batch_1_a_text_that_surely_fits_is_text() {
+        let text = "\u{1}".repeat(100);
+        assert_eq!(item(SetItem::new("k", text.as_str())), json!({"key": "k", "value": text}));
+    }
+
+    #[test]
+    fn batch_1_a_text_is_compared_with_what_base64_makes_of_it() {
+        // Nine bytes are twelve in base64, and eleven in quotation marks.
+        for (escapes, is_shorter) in [(0, false), (1, false), (2, true), (9, true)] {
+            let text = "\"".repeat(escapes) + &"v".repeat(9 - escapes);
+            assert_eq!(is_shorter_in_base64(&text).unwrap(), is_shorter, "{text}");
+        }
+        // A tenth byte makes sixteen.
+        assert!(!is_shorter_in_base64(&("\"".repeat(4) + "vvvvvv")).unwrap());
+        assert!(is_shorter_in_base64(&("\"".repeat(5) + "vvvvv")).unwrap());
     }
 
     #[test]

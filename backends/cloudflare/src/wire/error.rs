@@ -235,6 +235,14 @@ mod tests {
         let text = "UTF-8 encoded length of 513 exceeds key length limit of 512.";
         assert_eq!(reason(414, 10001, text), limit("key_bytes_max", 512, 513));
         assert_eq!(reason(400, 10012, "Value length of many exceeds limit of few."), None);
+        assert_eq!(reason(400, 10001, "Invalid expiration of 5."), None);
+        assert_eq!(reason(400, 10001, "The name of a key has at least 60 bytes."), None);
+    }
+
+    #[test]
+    fn err_1_what_is_no_fault_of_the_request_has_no_reason_of_one() {
+        let error = error(&native(500, 10000, "Value length of 26214401 exceeds limit of 26214400."));
+        assert_eq!((error.kind(), error.reason()), (ErrorKind::Unavailable, None));
     }
 
     #[test]

@@ -335,3 +335,10 @@ async fn err_2_the_entry_that_a_read_of_many_failed_at_is_named() {
     let error = store.get_many(["text", "bytes"]).await.unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::Unavailable, Some("bytes")));
 }
+
+#[tokio::test]
+async fn err_2_debug_shows_the_store_and_no_credentials() {
+    let store = System::start().await.store();
+    let shown = format!("{store:?}");
+    assert!(shown.contains("CloudflareStore") && !shown.contains(TOKEN), "{shown}");
+}

@@ -272,19 +272,21 @@ mod tests {
         assert!(with(3).found().unwrap().is_none());
         with(0).info().unwrap();
         for status in 0..20 {
-            let errors = [
-                with(status).set().err().filter(|_| !matches!(status, 1 | 2)),
-                with(status).added().err().filter(|_| !matches!(status, 1 | 4)),
-                with(status).removed().err().filter(|_| !matches!(status, 3 | 5)),
-                with(status).found().err().filter(|_| status != 3),
-                with(status).info().err().filter(|_| status != 0),
+            let answers = [
+                (with(status).set().err(), matches!(status, 1 | 2)),
+                (with(status).added().err(), matches!(status, 1 | 4)),
+                (with(status).removed().err(), matches!(status, 3 | 5)),
+                (with(status).found().err(), status == 3),
+                (with(status).info().err(), status == 0),
             ];
             let (kind, retry) = match status {
                 6 => (ErrorKind::InvalidArgument, Retry::Never),
                 7 | 12 => (ErrorKind::Protocol, Retry::Never),
                 _ => (ErrorKind::Protocol, Retry::OutcomeUnknown),
             };
-            for error in errors.into_iter().flatten() {
+            for (error, belongs) in answers {
+                assert_eq!(error.is_none(), belongs, "{status}: {error:?}");
+                let Some(error) = error else { continue };
                 assert_eq!((error.kind(), error.retry()), (kind, retry), "{status}");
                 assert_eq!(error.native_code(), Some(format!("st {status}").as_str()));
             }

@@ -479,3 +479,11 @@ async fn err_4_the_waits_between_attempts_are_the_policys() {
     assert_eq!(call.await.unwrap().unwrap_err().retry(), Retry::Safe);
     assert!(timer.now() >= Timestamp::from_unix_seconds(3), "three waits of a second at least: {}", timer.now());
 }
+
+#[tokio::test]
+async fn err_2_debug_shows_the_store_and_no_namespace() {
+    let system = System::start().await;
+    let store = open(system.config().with_namespace("hush").unwrap()).await.unwrap();
+    let shown = format!("{store:?}");
+    assert!(shown.contains("NemesisdbStore { client: Client {") && !shown.contains("hush"), "{shown}");
+}

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::future::join;
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use kv_api::{ErrorKind, SetItem, Value};
 use kv_fakes::nemesisdb::Fake;
 use kv_fakes::{Applied, Fault, ServerOptions};
+use kv_nemesisdb::NemesisdbConfig;
+use tokio::net::TcpListener;
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{System, open};
 
@@ -44,6 +49,30 @@ async fn life_2_close_reads_what_is_due_to_callers_that_are_gone() {
     assert_eq!(system.server.closes_with_answers_due(), 0);
     assert_eq!(store.get("number1").await.unwrap_err().kind(), ErrorKind::Closed);
     assert!(!system.server.keys().is_empty());
+}
+
+#[tokio::test]
+async fn life_2_close_hangs_up_while_handles_are_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = NemesisdbConfig::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+    let accepting = async { accept_async(listener.accept().await.unwrap().0).await.unwrap() };
+    let (store, socket) = join(open(config), accepting).await;
+    let (store, (mut sink, mut stream)) = (store.unwrap(), socket.split());
+    let closing = async {
+        store.close().await.unwrap();
+        // An open connection answers it.
+        let _ = sink.send(Message::Ping("still there?".into())).await;
+    };
+    let reading = async {
+        while let Some(Ok(message)) = stream.next().await {
+            if message.is_pong() {
+                return "open";
+            }
+        }
+        "closed"
+    };
+    assert_eq!(join(closing, reading).await.1, "closed");
+    drop(store);
 }
 
 #[tokio::test]

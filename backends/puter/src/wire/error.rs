@@ -208,5 +208,8 @@ mod tests {
             answer.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             assert_eq!(read(&answer, NOTHING).retry_after(), Some(Duration::from_secs(5)), "{code}");
         }
+        let mut refused = answer(400, &native("bad_request"));
+        refused.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        assert_eq!(read(&refused, NOTHING).retry_after(), None, "waiting does not help");
     }
 }

@@ -6,26 +6,15 @@ use super::value::encode;
 
 /// The bytes of what is stored for the value, as the system's `JSON.stringify` spells it.
 pub(crate) fn value_bytes(item: ItemParts<'_>) -> u64 {
-    match plain_text(&item) {
-        Some(text) => text_bytes(text),
-        None => measured(&item, stringified_bytes),
-    }
+    measured(item, stringified_bytes)
 }
 
 /// The bytes of key and value as the storage behind the system counts them, by its vendor's documents.
 pub(crate) fn stored_bytes(item: ItemParts<'_>) -> u64 {
-    let value = match plain_text(&item) {
-        Some(text) => text.len() as u64,
-        None => measured(&item, attribute_bytes),
-    };
-    item.key.len() as u64 + value
+    item.key.len() as u64 + measured(item, attribute_bytes)
 }
 
-fn plain_text<'a>(item: &ItemParts<'a>) -> Option<&'a str> {
-    if item.metadata.is_none() { item.value.as_text() } else { None }
-}
-
-fn measured(item: &ItemParts<'_>, measure: impl FnOnce(JsonText<'_>) -> u64) -> u64 {
+fn measured(item: ItemParts<'_>, measure: impl FnOnce(JsonText<'_>) -> u64) -> u64 {
     JsonText::parse_foreign(&encode(item.value, item.metadata, item.expires)).map_or(0, measure)
 }
 

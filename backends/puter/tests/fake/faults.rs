@@ -105,6 +105,14 @@ async fn batch_3_an_item_that_only_the_system_refuses_fails_alone() {
 }
 
 #[tokio::test]
+async fn batch_6_what_the_storage_refuses_of_one_item_was_preceded_by_none() {
+    let server = disliking("upstream_bad_request", |_| true).await;
+    let error = server.store.set_many([SetItem::new("k", "v")]).await.remove(0).unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::InvalidArgument, Retry::Never), "{error}");
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
 async fn batch_3_a_request_that_is_refused_for_many_items_is_not_divided_for_ever() {
     let keys: Vec<String> = (0..250).map(|number| format!("k{number:03}")).collect();
     for (code, retry) in [("bad_request", Retry::Never), ("upstream_bad_request", Retry::OutcomeUnknown)] {
@@ -461,4 +469,11 @@ async fn set_6_of_many_sets_through_one_store_one_creates() {
         (0..200).filter(|at| outcomes[*at].as_ref().unwrap().status() == SetStatus::Created).collect();
     assert_eq!(created.len(), 1);
     assert_eq!(store.get("k").await.unwrap(), Some(Value::from(i64::try_from(created[0]).unwrap())));
+}
+
+#[tokio::test]
+async fn err_2_debug_shows_the_store_and_no_token() {
+    let store = System::start().await.store();
+    let shown = format!("{store:?}");
+    assert!(shown.contains("PuterStore { batch_items_max: 250") && !shown.contains(TOKEN), "{shown}");
 }

@@ -1,6 +1,7 @@
 //! How many requests each call takes (GET-1, BATCH-1, BATCH-5), and what they carry.
 
 use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kv_api::{SetItem, SetStatus, Value};
@@ -10,6 +11,7 @@ use kv_testkit::RemoteSystem as _;
 use serde_json::json;
 
 use crate::harness::{System, TOKEN, open};
+use crate::scripted::{Scripted, failure, success};
 
 #[tokio::test]
 async fn life_1_opening_sends_nothing_and_a_ping_is_one_read() {
@@ -91,6 +93,52 @@ async fn batch_1_large_values_are_split_by_bytes() {
         system.counted(system.store().set_many(keys.iter().map(|key| SetItem::new(key, value.as_str())))).await;
     assert_eq!((results.iter().all(Result::is_ok), sent), (true, 3), "41 of them are 16 MiB");
     assert_eq!(system.server.keys(), keys);
+}
+
+#[tokio::test]
+async fn batch_1_a_body_is_filled_up_to_its_limit() {
+    const ITEMS: usize = 42;
+    const AROUND: usize = r#"{"key":"k00","value":""},"#.len();
+    let system = System::start().await;
+    let keys: Vec<String> = (0..ITEMS).map(|number| format!("k{number:02}")).collect();
+    for (more, requests) in [(0, 1), (1, 2)] {
+        let bytes = 16 * 1024 * 1024 + more;
+        let longest = "v".repeat(bytes / ITEMS + bytes % ITEMS - AROUND);
+        let items = keys.iter().enumerate().map(|(number, key)| {
+            let length = if number == 0 { longest.len() } else { bytes / ITEMS - AROUND };
+            SetItem::new(key, &longest[..length])
+        });
+        let (results, sent) = system.counted(system.store().set_many(items)).await;
+        assert_eq!((results.iter().all(Result::is_ok), sent), (true, requests), "{more} bytes more");
+    }
+}
+
+#[tokio::test]
+async fn batch_5_an_item_alone_goes_as_a_set_of_one() {
+    let server = Scripted::serve(|asked| match asked.method {
+        "set" if asked.arguments["key"] == "k" => success(&json!(true)),
+        _ => failure(400, "bad_request"),
+    })
+    .await;
+    server.store.set_many([SetItem::new("k", "v")]).await.remove(0).unwrap();
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn list_1_as_many_keys_are_asked_for_as_are_wanted_unless_the_pattern_is_wider() {
+    let asked_for = Arc::new(Mutex::new(Vec::new()));
+    let limits = Arc::clone(&asked_for);
+    let server = Scripted::serve(move |asked| {
+        let pattern = asked.arguments["pattern"].as_str().map(str::to_owned);
+        limits.lock().unwrap().push((pattern, asked.arguments["limit"].as_u64()));
+        success(&json!({"items": []}))
+    })
+    .await;
+    for prefix in ["", "k", " k"] {
+        server.store.list().prefix(prefix).limit(5).await.unwrap();
+    }
+    // White space at the front cannot stand in a pattern.
+    assert_eq!(*asked_for.lock().unwrap(), [(None, Some(5)), (Some("k*".to_owned()), Some(5)), (None, Some(1000))]);
 }
 
 #[tokio::test]
