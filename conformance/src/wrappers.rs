@@ -1,13 +1,13 @@
 //! Wrappers of a store, to show that any store can be wrapped (LAYER-1 to LAYER-4).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Expire, GetAndDelete,
     Increment, ItemLimit, ItemParts, Layer, ListPage, RawPage, Read, ReadMany, Resolver, Result, SetOutcome, Slots,
-    Touch, Write, WriteMany, WriteParts, forward_backend,
+    Store, Touch, Write, WriteMany, WriteParts, forward_backend,
 };
 
 /// A wrapper as one would write it who has not read the manual: it forwards what it must, and the capabilities as they
@@ -62,6 +62,31 @@ impl Backend for NaiveBackend {
 
     async fn close(&self) -> Result<()> {
         self.0.close().await
+    }
+}
+
+/// Puts nothing before a backend, and keeps it, to be looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Behind(OnceLock<Arc<dyn Backend>>);
+
+impl Behind {
+    /// The backend behind a handle.
+    pub(crate) fn of(store: &Store) -> Option<Arc<dyn Backend>> {
+        let behind = Self::default();
+        drop(store.layer(&behind));
+        behind.0.into_inner()
+    }
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("behind")
+    }
+}
+
+impl Layer for Behind {
+    fn layer(&self, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
+        Arc::clone(self.0.get_or_init(|| inner))
     }
 }
 

@@ -65,7 +65,7 @@ odd! {
     its_reads_and_lists_are_late: [Odd::ShowsWritesLate], reports ALL
         .with_consistency(Consistency::Eventual { usually_within: Some(Duration::from_secs(1)) }),
         explains ["set_7", "err_5_histories", "batch_5_a_batch_sends_no_more"];
-    it_has_no_requests_for_several_items: [Odd::SinglesOnly],
+    it_has_no_requests_for_several_items: [Odd::SinglesOnly], reports ALL.with_bulk_items(1, 1),
         explains ["batch_6_an_answer_that_cannot_be"];
     it_writes_together_only_what_lies_together: [Odd::RefusesKeysApart];
     it_gives_short_and_empty_pages: [Odd::GivesShortPages];
@@ -165,6 +165,7 @@ odd! {
         Odd::ListsByHash, Odd::LosesPlaces, Odd::VersionsAreDigests, Odd::RefusesThePast, Odd::SweepsAlways,
         Odd::RewritesJson, Odd::NamespacesArePrefixes, Odd::ScopeIsAnAddress, Odd::StrangersAreLost,
     ], reports ALL.with_list(Support::Emulated, ListOrder::Unordered)
+        .with_bulk_items(1, 1)
         .with_expiry_resolution(Duration::from_secs(1))
         .with_expiry_min(Duration::from_secs(60)),
         explains ["val_3_json_comes_back_as_it_is_spelled", "list_2_the_order_is_by_bytes", "batch_6_an_answer_that_cannot_be"];
@@ -188,7 +189,8 @@ async fn it_is_a_handle_below_a_prefix() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_a_handle_below_a_prefix_and_odd() {
     static ODD: &[Odd] = &[Odd::GivesShortPages, Odd::ListsByHash, Odd::SinglesOnly, Odd::RefusesKeysApart];
-    static REPORTED: Capabilities = ALL.with_list(Support::Native, ListOrder::Unordered).with_key_bytes(60, 100);
+    static REPORTED: Capabilities =
+        ALL.with_list(Support::Native, ListOrder::Unordered).with_key_bytes(60, 100).with_bulk_items(1, 1);
     let explained = ["list_2_the_order_is_by_bytes", "batch_6_an_answer_that_cannot_be"];
     right(odd(ODD).reporting(&REPORTED).below_prefixes(), &explained).await;
 }

@@ -369,6 +369,9 @@ caught! {
         "metadata of a deleted entry comes back with the next set"
         by del_1_delete_takes_everything,
             exp_7_an_expired_entry_leaves_nothing_behind;
+    methods_for_many_are_not_named: MethodsForManyAreNotNamed
+        "requests for many items are reported, and the backend does not name its methods for them"
+        by cap_3_the_declaration_makes_sense;
     missing_fails_the_batch: MissingFailsTheBatch
         "one missing key fails a read of many"
         by get_2_many_answers_in_the_order_asked;

@@ -25,10 +25,13 @@ async fn layer_4_a_transparent_wrapper_keeps_every_rule() {
     assert_eq!(not_passed(&report), not_passed(&run(ReferenceHarness::whole()).await));
 }
 
-/// What it does not forward is refused; nothing goes around it, and nothing answers as if it were not there.
+/// What it does not forward is refused; nothing goes around it, and nothing answers as if it were not there. That it
+/// reports more than it has is found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn layer_1_a_naive_wrapper_is_refused_what_it_does_not_forward() {
-    let report = run(Layered::new(ReferenceHarness::whole(), Naive)).await;
+    let report = run_all(&Layered::new(ReferenceHarness::whole(), Naive)).await;
+    let failed = report.cases.iter().filter(|case| matches!(case.outcome, Outcome::Failed(_)));
+    assert_eq!(failed.map(|case| &*case.name).collect::<Vec<_>>(), ["cap_3_the_declaration_makes_sense"], "{report}");
     for refused in [
         "cap_1_list_is_kept_or_refused",
         "cap_1_counters_are_kept_or_refused",

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::sample_limit::{LARGEST_ITEM, LARGEST_REFUSED_ITEM};
 use crate::context::{Context, collected, support, value_of};
 use crate::outcome::{CaseResult, Stop, not_applicable, not_exercised};
+use crate::wrappers::Behind;
 
 /// A case for each feature: declared it does not fail, undeclared it is refused and changes nothing.
 macro_rules! declared_or_refused {
@@ -120,7 +121,7 @@ pub(crate) async fn cap_2_the_refusal_of_best_effort_tells_the_way(cx: &Context<
     if tried { Ok(()) } else { not_applicable("no condition is declared that could be restricted to best effort") }
 }
 
-/// CAP-3: what is declared makes sense together.
+/// CAP-3, LAYER-1: what is declared makes sense together, and with the methods that the backend names.
 pub(crate) async fn cap_3_the_declaration_makes_sense(cx: &Context<'_>) -> CaseResult {
     let capabilities = cx.capabilities();
     ensure!(
@@ -147,6 +148,22 @@ pub(crate) async fn cap_3_the_declaration_makes_sense(cx: &Context<'_>) -> CaseR
     for limit in &*capabilities.item_limits {
         ensure!(!limit.name.is_empty(), "a limit without a name");
     }
+    let Some(backend) = Behind::of(cx.strict()) else {
+        return Err(Stop::Failed("no backend was found behind the handle".to_owned()));
+    };
+    let (reported, offered) = (backend.capabilities(), Capabilities::offered_by(&*backend));
+    for &feature in Feature::ALL {
+        ensure!(
+            offered.support(feature) == reported.support(feature),
+            "{feature} is reported, and the backend does not name its method"
+        );
+    }
+    let bulk = |capabilities: &Capabilities| (capabilities.bulk_write_items, capabilities.bulk_read_items);
+    ensure!(
+        bulk(&offered) == bulk(reported),
+        "bulk requests of (writes, reads) {:?} are reported, and the backend does not name their methods",
+        bulk(reported)
+    );
     Ok(())
 }
 

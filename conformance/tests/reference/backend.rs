@@ -95,7 +95,8 @@ impl Backend for Reference {
 
     fn methods(&self) -> Methods {
         let bulk = Methods::NONE.with(Method::ReadMany).with(Method::WriteMany);
-        let bulk = if self.is(Odd::SinglesOnly) { Methods::NONE } else { bulk };
+        let is_forgotten = self.bug == Some(Bug::MethodsForManyAreNotNamed);
+        let bulk = if is_forgotten || self.is(Odd::SinglesOnly) { Methods::NONE } else { bulk };
         bulk.with(Method::WriteAllOrNothing)
             .with(Method::List)
             .with(Method::Increment)

@@ -87,6 +87,7 @@ pub(crate) enum Bug {
     MetadataIsReadAsText,
     MetadataLeaksIntoTheValue,
     MetadataOutlivesTheEntry,
+    MethodsForManyAreNotNamed,
     MissingFailsTheBatch,
     MissingIsAnError,
     NamespaceLeaksIntoLists,
