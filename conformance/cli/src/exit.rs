@@ -3,18 +3,16 @@
 use kv_api::ErrorKind;
 use kv_terminal::signals::Signal;
 
-/// How the command ended. Interruptions are 128 and the number of the signal, as shells have it.
+/// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    Kept = 0,
-    Broken = 1,
-    Usage = 2,
-    NotRemoved = 3,
-    Stopped = 4,
-    NoAccess = 5,
-    HungUp = 129,
-    Interrupted = 130,
-    Terminated = 143,
+    Kept,
+    Broken,
+    Usage,
+    NotRemoved,
+    Stopped,
+    NoAccess,
+    Signalled(Signal),
 }
 
 impl Exit {
@@ -25,13 +23,21 @@ impl Exit {
         Self::NotRemoved,
         Self::Stopped,
         Self::NoAccess,
-        Self::HungUp,
-        Self::Interrupted,
-        Self::Terminated,
+        Self::Signalled(Signal::HungUp),
+        Self::Signalled(Signal::Interrupted),
+        Self::Signalled(Signal::Terminated),
     ];
 
     pub(crate) const fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Kept => 0,
+            Self::Broken => 1,
+            Self::Usage => 2,
+            Self::NotRemoved => 3,
+            Self::Stopped => 4,
+            Self::NoAccess => 5,
+            Self::Signalled(signal) => signal.exit_code(),
+        }
     }
 
     pub(crate) const fn meaning(self) -> &'static str {
@@ -44,9 +50,7 @@ impl Exit {
             Self::NotRemoved => "every rule that was tried is kept, but some keys could not be removed",
             Self::Stopped => "the store cannot be reached, or does not answer",
             Self::NoAccess => "the store is not there, or does not let this user in",
-            Self::HungUp => "the terminal was closed (SIGHUP)",
-            Self::Interrupted => "interrupted (SIGINT)",
-            Self::Terminated => "terminated (SIGTERM)",
+            Self::Signalled(signal) => signal.meaning(),
         }
     }
 
@@ -62,11 +66,7 @@ impl Exit {
 
 impl From<Signal> for Exit {
     fn from(signal: Signal) -> Self {
-        match signal {
-            Signal::HungUp => Self::HungUp,
-            Signal::Interrupted => Self::Interrupted,
-            Signal::Terminated => Self::Terminated,
-        }
+        Self::Signalled(signal)
     }
 }
 

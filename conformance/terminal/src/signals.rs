@@ -23,6 +23,23 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// All of them, by their exit codes.
+    pub const ALL: [Self; 3] = [Self::HungUp, Self::Interrupted, Self::Terminated];
+
+    /// What the exit code means, for help and documentation.
+    ///
+    /// ```
+    /// assert_eq!(kv_terminal::signals::Signal::Terminated.meaning(), "terminated (SIGTERM)");
+    /// ```
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::HungUp => "the terminal was closed (SIGHUP)",
+            Self::Interrupted => "interrupted (SIGINT)",
+            Self::Terminated => "terminated (SIGTERM)",
+        }
+    }
+
     /// The exit code of a program that it ended.
     ///
     /// ```

@@ -6,18 +6,16 @@ use kv_api::ErrorKind;
 use kv_migrate::Error;
 use kv_terminal::signals::Signal;
 
-/// How the command ended. Interruptions are 128 and the number of the signal, as shells have it.
+/// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    Complete = 0,
-    NotCopied = 1,
-    Usage = 2,
-    Differs = 3,
-    Stopped = 4,
-    NoAccess = 5,
-    HungUp = 129,
-    Interrupted = 130,
-    Terminated = 143,
+    Complete,
+    NotCopied,
+    Usage,
+    Differs,
+    Stopped,
+    NoAccess,
+    Signalled(Signal),
 }
 
 impl Exit {
@@ -28,13 +26,21 @@ impl Exit {
         Self::Differs,
         Self::Stopped,
         Self::NoAccess,
-        Self::HungUp,
-        Self::Interrupted,
-        Self::Terminated,
+        Self::Signalled(Signal::HungUp),
+        Self::Signalled(Signal::Interrupted),
+        Self::Signalled(Signal::Terminated),
     ];
 
     pub(crate) const fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Complete => 0,
+            Self::NotCopied => 1,
+            Self::Usage => 2,
+            Self::Differs => 3,
+            Self::Stopped => 4,
+            Self::NoAccess => 5,
+            Self::Signalled(signal) => signal.exit_code(),
+        }
     }
 
     /// What it is called in a summary for programs.
@@ -46,9 +52,9 @@ impl Exit {
             Self::Differs => "differs",
             Self::Stopped => "stopped",
             Self::NoAccess => "no_access",
-            Self::HungUp => "hung_up",
-            Self::Interrupted => "interrupted",
-            Self::Terminated => "terminated",
+            Self::Signalled(Signal::HungUp) => "hung_up",
+            Self::Signalled(Signal::Interrupted) => "interrupted",
+            Self::Signalled(Signal::Terminated) => "terminated",
         }
     }
 
@@ -60,9 +66,7 @@ impl Exit {
             Self::Differs => "source and target differ",
             Self::Stopped => "stopped before the end: an outage, a quota, a full disk, a damaged source",
             Self::NoAccess => "a store or file is not there, or does not let this user in",
-            Self::HungUp => "the terminal was closed (SIGHUP)",
-            Self::Interrupted => "interrupted (SIGINT)",
-            Self::Terminated => "terminated (SIGTERM)",
+            Self::Signalled(signal) => signal.meaning(),
         }
     }
 
@@ -93,11 +97,7 @@ impl Exit {
 
 impl From<Signal> for Exit {
     fn from(signal: Signal) -> Self {
-        match signal {
-            Signal::HungUp => Self::HungUp,
-            Signal::Interrupted => Self::Interrupted,
-            Signal::Terminated => Self::Terminated,
-        }
+        Self::Signalled(signal)
     }
 }
 

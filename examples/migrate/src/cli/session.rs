@@ -213,7 +213,7 @@ impl Refused {
         let Self { exit, message, .. } = self;
         match exit {
             Exit::Usage => tell!("error: {message}\n\nFor more information, try '--help'."),
-            Exit::HungUp | Exit::Interrupted | Exit::Terminated => tell!("{message}"),
+            Exit::Signalled(_) => tell!("{message}"),
             _ => tell!("error: {message}"),
         }
     }
