@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kv_api::{
-    Capabilities, Clock, Error, ErrorKind, ManualClock, Result, Store, SystemClock, Timer, Timestamp, TokioTimer,
-    Value, async_trait,
+    Capabilities, Clock, Error, ErrorKind, ManualClock, Result, Store, SystemClock, Timestamp, Value, async_trait,
 };
-use kv_conformance::{ClientClock, Fault, Faults, Fixture, Harness, Means, OffsetClock, Time};
+use kv_conformance::{ClientClock, Fault, Faults, Fixture, Harness, Means, OffsetClock, RealTime, Time};
 
 use super::EVERYTHING;
 use super::bug::Bug;
@@ -61,26 +60,6 @@ impl Time for StillTime {
 
     fn lateness(&self) -> Duration {
         self.tick
-    }
-}
-
-/// Real time, which nothing moves.
-struct RunningTime {
-    granularity: Duration,
-}
-
-#[async_trait]
-impl Time for RunningTime {
-    fn now(&self) -> Timestamp {
-        SystemClock.now()
-    }
-
-    async fn advance(&self, by: Duration) {
-        TokioTimer.sleep(by).await;
-    }
-
-    fn granularity(&self) -> Duration {
-        self.granularity
     }
 }
 
@@ -296,7 +275,7 @@ impl Harness for ReferenceHarness {
         let fixture = Fixture::new(open("main", false));
         let fixture = match self.runs {
             _ if self.has_still_clock => fixture,
-            Some(granularity) => fixture.with_time(RunningTime { granularity }),
+            Some(granularity) => fixture.with_time(RealTime::new(granularity)),
             None => fixture.with_time(StillTime { clock: still, tick: self.tick }),
         };
         let fixture = match odd {
