@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::Arc;
 
-use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::http::{self, Url, address, encoded};
 use kv_remote::{BulkLimits, ExposeSecret, RemoteSettings, SecretString, secret_from_env};
 
@@ -204,6 +205,12 @@ impl BackendlessConfig {
     /// Retries, time-outs, the window of requests, clock and timer.
     pub fn with_remote(mut self, remote: RemoteSettings) -> Self {
         self.remote = remote;
+        self
+    }
+
+    /// Another clock, and all else of these settings as it is (EXP-10). Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.remote = self.remote.with_clock(clock);
         self
     }
 

@@ -1,8 +1,9 @@
 //! The settings of a store.
 
 use std::fmt;
+use std::sync::Arc;
 
-use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::http::{self, Url};
 use kv_remote::{RemoteSettings, SecretString, secret_from_env};
 
@@ -145,9 +146,21 @@ impl CloudflareConfig {
         Ok(self)
     }
 
+    /// Other credentials than those of the environment, with which a URL is opened.
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
     /// Retries, time-outs, the window of requests, clock and timer.
     pub fn with_remote(mut self, remote: RemoteSettings) -> Self {
         self.remote = remote;
+        self
+    }
+
+    /// Another clock, and all else of these settings as it is (EXP-10). Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.remote = self.remote.with_clock(clock);
         self
     }
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
-use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::RemoteSettings;
 
 use crate::wire::message::{PAIR_BYTES_LEAST, quoted_bytes};
@@ -178,6 +179,12 @@ impl NemesisdbConfig {
     /// Retries, time-outs, the window of messages, clock and timer.
     pub fn with_remote(mut self, remote: RemoteSettings) -> Self {
         self.remote = remote;
+        self
+    }
+
+    /// Another clock, and all else of these settings as it is (EXP-10). Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.remote = self.remote.with_clock(clock);
         self
     }
 

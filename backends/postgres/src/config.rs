@@ -6,9 +6,10 @@ use std::fs::File;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::{ExposeSecret, RemoteSettings, SecretString};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -278,6 +279,12 @@ impl PostgresConfig {
     /// [`RemoteSettings::default`].
     pub fn with_remote(mut self, remote: RemoteSettings) -> Self {
         self.remote = remote;
+        self
+    }
+
+    /// Another clock, and all else of these settings as it is (EXP-10). Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.remote = self.remote.with_clock(clock);
         self
     }
 

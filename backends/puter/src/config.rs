@@ -3,9 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{Error, ErrorKind, Reason, Result, StoreUrl};
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl};
 use kv_remote::http::{Url, base_url};
 use kv_remote::{ExposeSecret, RemoteSettings, RetryPolicy, SecretString, secret_from_env};
 
@@ -107,6 +108,15 @@ impl PuterConfig {
         if app.is_empty() { Ok(config) } else { config.with_app(app) }
     }
 
+    /// Another token than that of the environment, with which a URL is opened.
+    ///
+    /// # Errors
+    /// `Unauthorized` when it is empty.
+    pub fn with_token(self, token: SecretString) -> Result<Self> {
+        let Self { token, .. } = Self::new(token)?;
+        Ok(Self { token, ..self })
+    }
+
     /// The entries of this app, of the same user. With a user's token any name is a namespace of its own, whether or
     /// not there is such an app; with the token of an app it takes a permission that the user gave. Default: what the
     /// token sees.
@@ -155,6 +165,12 @@ impl PuterConfig {
     /// at once, which every kind of account may have; else as [`RemoteSettings::default`].
     pub fn with_remote(mut self, remote: RemoteSettings) -> Self {
         self.remote = remote;
+        self
+    }
+
+    /// Another clock, and all else of these settings as it is (EXP-10). Default: the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.remote = self.remote.with_clock(clock);
         self
     }
 

@@ -1,5 +1,6 @@
 //! Who may go, and when.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,12 @@ pub(super) struct Admission {
     keys: Option<KeyRests>,
     max_wait: Duration,
     timer: Arc<dyn Timer>,
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("max_wait", &self.max_wait).finish_non_exhaustive()
+    }
 }
 
 /// What becomes of the other keys of a call when one must rest for too long.

@@ -8,7 +8,7 @@ mod requests;
 use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kv_api::{
@@ -37,8 +37,7 @@ use cost::Costs;
 /// Dropping a call that waits takes nothing from the others.
 ///
 /// `capabilities().request_rate` is what the layer keeps to. Clock, scope, versions and list positions are handed
-/// through. Each backend that the layer is put before has a rate of its own. A program that opens several namespaces of
-/// one account divides the rate among them.
+/// through. Each backend that the layer is put before has a rate of its own, unless [`shared`](Self::shared) makes it one.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
@@ -64,6 +63,8 @@ pub struct RateLimited {
     key_write_interval: Option<Duration>,
     max_wait: Duration,
     timer: Arc<dyn Timer>,
+    /// Of all backends, as the first of them has it.
+    common: Option<Arc<OnceLock<Arc<Admission>>>>,
 }
 
 impl RateLimited {
@@ -86,6 +87,7 @@ impl RateLimited {
             key_write_interval: None,
             max_wait: Self::MAX_WAIT,
             timer: Arc::new(TokioTimer),
+            common: None,
         }
     }
 
@@ -130,13 +132,40 @@ impl RateLimited {
     }
 }
 
+impl RateLimited {
+    /// One rate for all backends that this layer and its clones are put before, such as several namespaces of one
+    /// account: that of the first of them. A key counts as the same in all of them. Settings come before it: what is set
+    /// later counts only until there is a first backend.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// use kv_api::{BackendExt, ErrorKind, RequestRate};
+    /// use kv_layers::RateLimited;
+    /// use kv_memory::MemoryStore;
+    /// use std::time::Duration;
+    /// let limit = RateLimited::new(RequestRate::new(1, Duration::from_secs(60))).with_max_wait(Duration::ZERO).shared();
+    /// let [users, orders] = [(); 2].map(|()| MemoryStore::default().layer(&limit).into_store());
+    /// users.set("k", "v").await?;
+    /// assert_eq!(orders.set("k", "v").await.unwrap_err().kind(), ErrorKind::RateLimited);
+    /// # Ok::<(), kv_api::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.common = Some(Arc::default());
+        self
+    }
+}
+
 impl Layer for RateLimited {
     fn layer(&self, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
         let rate = self.rate.or(inner.capabilities().request_rate);
         let mut capabilities = inner.capabilities().clone();
         capabilities.request_rate = rate;
         let costs = Costs::of(&Capabilities::offered_by(&*inner));
-        let admission = Admission::new(rate, self.burst, self.key_write_interval, self.max_wait, &self.timer);
+        let own = || Arc::new(Admission::new(rate, self.burst, self.key_write_interval, self.max_wait, &self.timer));
+        let admission = self.common.as_ref().map_or_else(own, |common| Arc::clone(common.get_or_init(own)));
         Arc::new(RateLimitedBackend { inner, capabilities, costs, admission })
     }
 }
@@ -161,7 +190,7 @@ struct RateLimitedBackend {
     inner: Arc<dyn Backend>,
     capabilities: Capabilities,
     costs: Costs,
-    admission: Admission,
+    admission: Arc<Admission>,
 }
 
 impl fmt::Debug for RateLimitedBackend {
