@@ -57,8 +57,6 @@ fake() {
     # The last line of all says where it listens.
     until_it_works grep -qE "^(http|ws)://" "$work/$name.fake"
     url=$(grep -m 1 "^$scheme://" "$work/$name.fake")
-    # A fault that lasts is met by each attempt, and the ninth would be long in coming.
-    case $url in *base_url=*) url+="&attempts_max=2" ;; esac
 }
 
 # Starts a Redis with these settings; it listens on `port`.

@@ -64,11 +64,14 @@ pub(crate) struct RunArguments {
     pub(crate) prefix: String,
 
     /// Keep to so many requests in so many seconds, such as 1200/300; documented is what the system's documents allow,
-    /// none is no limit
+    /// none is no limit. What is sent again after a failure counts only with --through-proxy: attempts_max=1 in the URL
+    /// rules it out
     #[arg(long, value_name = "RATE", default_value = "documented", value_parser = Rate::parse)]
     pub(crate) rate: Rate,
 
-    /// Reach the system through a proxy in this process, which counts requests and breaks them on purpose
+    /// Reach the system through a proxy in this process, which counts requests and breaks them on purpose; not for
+    /// memory, SQLite and a Redis Cluster. Each request is sent twice at most, unless attempts_max in the URL says
+    /// otherwise
     #[arg(long)]
     pub(crate) through_proxy: bool,
 

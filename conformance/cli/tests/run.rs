@@ -4,9 +4,10 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use kv_conformance::{Case, Outcome, Report};
-use kv_fakes::{Applied, Fault, ServerOptions, backendless, cloudflare, nemesisdb, puter};
+use kv_fakes::{Applied, Fault, RateLimit, ServerOptions, backendless, cloudflare, nemesisdb, puter};
 
 /// Rules that take few requests, and ask for nothing but set, get, delete and list.
 const FEW: &str = "SET-1,GET-1,DEL-1,LIST-1";
@@ -158,8 +159,42 @@ async fn through_the_proxy_faults_are_shown_and_requests_are_counted() {
     assert!(shown(&with) > shown(&without) + 2, "{error}");
     assert!(error.contains("requests of cases were counted on their way"), "{error}");
     assert_eq!(server.keys(), [""; 0]);
-    let (code, text, error) = output(&[&arguments[..], &["--through-proxy"]].concat());
-    assert!(code == 2 && text.is_empty() && error.contains("give --rate none"), "{error}");
+}
+
+/// A server that goes by its rate would answer 429 to what goes beyond.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_is_kept_to_through_the_proxy_by_all_cases_together() {
+    // Twice as much: what was held up on its way comes at once.
+    let limit = RateLimit { requests: 300, window: Duration::from_secs(1) };
+    let server = cloudflare::Fake::new().serve(ServerOptions::new().with_rate_limit(limit)).await.unwrap();
+    let url = cloudflare_url(server.base_url()).replace("&attempts_max=1", "");
+    let (code, report, error) =
+        run(&[&url, "--yes", "--filter", "LIST,KEY", "--rate", "150/1", "--through-proxy", "--concurrency", "16"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(cases(&report, |outcome| matches!(outcome, Outcome::Passed)).len() > 15, "{error}");
+    assert!(error.contains("if each took 2 attempts"), "{error}");
+    let refused = server.exchanges().iter().filter(|exchange| exchange.status == Some(429)).count();
+    assert_eq!((refused, server.requests() > 200), (0, true), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_are_tried() {
+    let cloudflare = cloudflare::Fake::new().serve(ServerOptions::new()).await.unwrap();
+    let backendless = backendless::Fake::new().serve(ServerOptions::new()).await.unwrap();
+    let puter = puter::Fake::new().serve(ServerOptions::new()).await.unwrap();
+    let hive = format!("backendless://{}@/hive?base_url={}", backendless::APP_ID, backendless.base_url());
+    let urls = [&*cloudflare_url(cloudflare.base_url()), &hive, &format!("puter://?base_url={}", puter.base_url())];
+    for url in urls {
+        for proxy in [&[][..], &["--through-proxy"]] {
+            let (code, report, error) = run(&[&[url, "--yes", "--filter", "LIFE-1", "--rate", "none"], proxy].concat());
+            let passed = cases(&report, |outcome| matches!(outcome, Outcome::Passed));
+            assert!(code == 0 && passed.contains(&"life_1_wrong_credentials_are_refused"), "{passed:?}: {error}");
+        }
+    }
+    // Where there are none, that is no gap of the run.
+    let (_, report, error) = run(&["memory:", "--filter", "LIFE-1"]);
+    let asks_nothing = cases(&report, |outcome| matches!(outcome, Outcome::NotApplicable(_)));
+    assert!(asks_nothing.contains(&"life_1_wrong_credentials_are_refused"), "{error}");
 }
 
 /// The key by which it saw how long a call takes could not be removed at first.
@@ -209,6 +244,8 @@ fn what_cannot_be_done_is_said_before_anything_is_done() {
         (&["memory:", "--rate", "fast"], 2, "expected documented, none"),
         (&[&url], 2, "give --yes"),
         (&[&url, "--yes", "--through-proxy"], 2, "no link leads to a store of this scheme"),
+        // Without a word to the server.
+        (&["redis-cluster://:hunter2@127.0.0.1:1", "--yes", "--through-proxy"], 2, "no link leads to a cluster"),
         (&["sqlite:/no/such/folder/store.db", "--yes"], 5, "sqlite:..."),
     ] {
         let (found, text, error) = output(arguments);

@@ -105,6 +105,9 @@ impl StoreLink {
                 }
                 Self::before_base(target, parts, &base, |_| true)
             }
+            "redis-cluster" | "rediss-cluster" => {
+                Err(invalid("no link leads to a cluster by its URL: its nodes tell clients to go to each other"))
+            }
             _ => Err(invalid("no link leads to a store of this scheme")),
         }
     }

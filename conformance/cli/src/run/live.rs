@@ -4,14 +4,17 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_api::{Backend, Clock, Error, ErrorKind, Layer, ManualClock, Result, Store, SystemClock, TokioTimer};
-use kv_conformance::{Fixture, Harness, Patience, async_trait};
+use kv_api::{
+    Backend, Clock, Consistency, Error, ErrorKind, ExpiryClock, Layer, ManualClock, Result, Store, SystemClock,
+    TokioTimer,
+};
+use kv_conformance::{Fixture, Harness, Means, OffsetClock, Patience, RealTime, async_trait};
 use kv_layers::{Intercepted, RateLimited};
 
+use super::latency;
 use super::meter::{Meter, Watch};
 use super::prefixes::Prefixes;
 use super::proxy::Linked;
-use super::real_time::{self, RealTime};
 use super::target::{Shared, Target};
 use super::traces::{Trace, Traces};
 
@@ -22,11 +25,13 @@ pub(crate) struct Live {
     meter: Arc<Meter>,
     traces: Arc<Traces>,
     prefixes: Arc<Prefixes>,
-    /// Where a rate is kept to, all go through one backend, which keeps to it.
-    limited: Option<Arc<dyn Backend>>,
+    /// Where a rate is kept to, all of them keep to it together.
+    limit: Option<RateLimited>,
     /// As the system is, without what a case does to its store.
     plain: Store,
     granularity: Duration,
+    /// A store in memory, on a clock of its case.
+    moves_time: bool,
     /// Each case reaches the system through a link of its own.
     is_linked: bool,
     /// Whether a read that may show an old state is made again.
@@ -38,21 +43,22 @@ impl Live {
     pub(crate) fn new(
         target: Target,
         opened: Arc<dyn Backend>,
-        rate: Option<&RateLimited>,
+        limit: Option<RateLimited>,
         prefixes: Prefixes,
         meter: &Arc<Meter>,
         traces: &Arc<Traces>,
     ) -> Self {
-        let limited = rate.map(|rate| rate.layer(Arc::clone(&opened)));
-        let plain = limited.as_ref().unwrap_or(&opened);
+        let limit = limit.map(RateLimited::shared);
+        let plain = limited(limit.as_ref(), opened);
         let watch = Watch::new(meter, None, plain.capabilities());
-        let plain = Store::from_arc(Intercepted::new(watch).layer(Arc::clone(plain)));
+        let plain = Store::from_arc(Intercepted::new(watch).layer(plain));
         Self {
+            moves_time: target.open_on(&ManualClock::new(SystemClock.now())).is_some(),
             target: Arc::new(target),
             meter: Arc::clone(meter),
             traces: Arc::clone(traces),
             prefixes: Arc::new(prefixes),
-            limited,
+            limit,
             plain,
             granularity: Duration::ZERO,
             is_linked: false,
@@ -76,7 +82,7 @@ impl Live {
         trace.remember(std::slice::from_ref(&key));
         // Until it has ended.
         trace.unsettle();
-        let latency = real_time::latency(&self.plain, &key).await?;
+        let latency = latency::measure(&self.plain, &key).await?;
         trace.settle();
         self.traces.end(&trace).await;
         Ok(latency)
@@ -87,13 +93,9 @@ impl Live {
         Self { granularity, ..self }
     }
 
-    /// With a link before the system, which counts requests and breaks them on purpose.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for a system that no link leads to; `Misconfigured` when none can be opened.
-    pub(crate) async fn with_link(self) -> Result<Self> {
-        Linked::open(&self.target).await?;
-        Ok(Self { is_linked: true, ..self })
+    /// With a link before the system of each case, which counts requests and breaks them on purpose.
+    pub(crate) fn with_links(self) -> Self {
+        Self { is_linked: true, ..self }
     }
 
     /// Removes what came after the cases had been stopped: a write that was given up may reach the system late.
@@ -106,15 +108,22 @@ impl Live {
 
     /// Zero where a case moves the time.
     pub(crate) fn granularity(&self) -> Duration {
-        if self.moves_time() { Duration::ZERO } else { self.granularity }
-    }
-
-    fn moves_time(&self) -> bool {
-        self.target.open_on(&ManualClock::new(SystemClock.now())).is_some()
+        if self.moves_time { Duration::ZERO } else { self.granularity }
     }
 
     pub(crate) fn has_namespaces(&self) -> bool {
-        self.moves_time() || self.target.in_namespace("other").is_some()
+        self.moves_time || self.target.in_namespace("other").is_some()
+    }
+
+    /// Whether the clock of this side can be wrong. Where the store's own clock ends entries, that would end those of
+    /// other cases; and where a read may be old, an entry that has ended is taken for one that does not show yet.
+    pub(crate) fn has_client_clock(&self) -> bool {
+        let is_strong = self.plain.capabilities().consistency == Consistency::Strong;
+        self.target.takes_clock() && !self.ends_by_own_clock() && is_strong
+    }
+
+    fn ends_by_own_clock(&self) -> bool {
+        self.plain.capabilities().expiry_clock == ExpiryClock::Store
     }
 
     /// The whole store, without a prefix.
@@ -158,24 +167,38 @@ impl Live {
     async fn below_a_prefix(&self) -> Result<Fixture> {
         let prefix = self.prefixes.next();
         // Opened again it would be another store.
-        let shared = if self.target.is_in_memory() { Some(self.target.open().await?) } else { self.limited.clone() };
-        let plain = match &shared {
-            Some(shared) if self.target.is_in_memory() => Store::from_arc(Arc::clone(shared)),
-            _ => self.plain.clone(),
-        };
+        let shared = if self.target.is_in_memory() { Some(self.target.open().await?) } else { None };
+        let plain = shared.as_ref().map_or_else(|| self.plain.clone(), |shared| Store::from_arc(Arc::clone(shared)));
         let trace = self.traces.begin(&plain, &prefix);
         let linked = if self.is_linked { Some(Linked::open(&self.target).await?) } else { None };
         let target = linked.as_ref().map_or_else(|| Arc::clone(&self.target), |linked| Arc::new(linked.target.clone()));
+        let clock = self.has_client_clock().then(|| OffsetClock::new(Arc::new(SystemClock)));
         let handles = Handles {
             target,
             meter: Arc::clone(&self.meter),
+            limit: self.limit.clone(),
             shared,
+            clock: clock.clone(),
             patience: Patience::of(plain.capabilities(), Arc::new(TokioTimer)).filter(|_| self.is_patient),
             trace: Arc::clone(&trace),
         };
         let store = handles.open().await?;
         let used = store.clone();
-        let mut fixture = Fixture::new(store).with_time(RealTime { granularity: self.granularity });
+        let mut fixture = Fixture::new(store).with_time(RealTime::new(self.granularity));
+        fixture = match clock {
+            Some(clock) => fixture.with_client_clock(clock),
+            None if self.ends_by_own_clock() && !self.target.is_in_memory() => {
+                fixture.without(Means::ClientClock, "by a wrong clock this store would end entries of other cases")
+            }
+            None => fixture,
+        };
+        if self.target.has_credentials() {
+            let stranger = handles.clone();
+            fixture = fixture.with_wrong_credentials(move || {
+                let stranger = stranger.clone();
+                async move { stranger.open_as_stranger().await }
+            });
+        }
         if let Some(linked) = &linked {
             let counting = linked.link.link().clone();
             fixture = fixture.with_requests(move || counting.requests()).with_faults(linked.link.clone());
@@ -209,12 +232,21 @@ impl Live {
         let missing = || Error::new(ErrorKind::Internal, "the system has no other namespaces");
         // The same names in every run: some systems keep the name of a namespace that is empty.
         let target = Arc::new(self.target.in_namespace(&format!("kvconformance{name}")).ok_or_else(missing)?);
-        let backend = target.open().await?;
+        let backend = limited(self.limit.as_ref(), target.open().await?);
         let watch = Watch::new(&self.meter, None, backend.capabilities());
         let plain = Store::from_arc(Intercepted::new(watch).layer(backend));
         let patience = Patience::of(plain.capabilities(), Arc::new(TokioTimer));
         let trace = self.traces.begin(&plain, prefix);
-        Handles { target, meter: Arc::clone(&self.meter), shared: None, patience, trace }.open().await
+        let (meter, limit) = (Arc::clone(&self.meter), self.limit.clone());
+        Handles { target, meter, limit, shared: None, clock: None, patience, trace }.open().await
+    }
+}
+
+/// Keeps to the rate, where there is one.
+fn limited(limit: Option<&RateLimited>, backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
+    match limit {
+        Some(limit) => limit.layer(backend),
+        None => backend,
     }
 }
 
@@ -223,8 +255,11 @@ impl Live {
 struct Handles {
     target: Arc<Target>,
     meter: Arc<Meter>,
+    limit: Option<RateLimited>,
     /// What all of them go through, where there is such a thing.
     shared: Option<Arc<dyn Backend>>,
+    /// That of this side, which may be wrong.
+    clock: Option<OffsetClock>,
     /// Where a write may be seen later.
     patience: Option<Patience>,
     trace: Arc<Trace>,
@@ -232,17 +267,28 @@ struct Handles {
 
 impl Handles {
     async fn open(&self) -> Result<Store> {
-        let backend: Arc<dyn Backend> = match &self.shared {
-            Some(shared) => Arc::new(Shared(Arc::clone(shared))),
-            None => self.target.open().await?,
+        let backend: Arc<dyn Backend> = match (&self.shared, &self.clock) {
+            (Some(shared), _) => Arc::new(Shared(Arc::clone(shared))),
+            (None, Some(clock)) => self.target.open_by(Arc::new(clock.clone())).await?,
+            (None, None) => self.target.open().await?,
         };
+        Ok(self.store(backend))
+    }
+
+    /// With credentials that are wrong.
+    async fn open_as_stranger(&self) -> Result<Store> {
+        Ok(self.store(self.target.open_as_stranger().await?))
+    }
+
+    fn store(&self, backend: Arc<dyn Backend>) -> Store {
+        let backend = limited(self.limit.as_ref(), backend);
         let watch = Watch::new(&self.meter, Some(&self.trace), backend.capabilities());
         let backend = Intercepted::new(watch).layer(backend);
         let backend = match &self.patience {
             Some(patience) => patience.layer(backend),
             None => backend,
         };
-        Ok(Store::from_arc(backend).with_prefix(self.trace.prefix()))
+        Store::from_arc(backend).with_prefix(self.trace.prefix())
     }
 }
 

@@ -2,12 +2,12 @@
 
 mod confirm;
 mod display;
+mod latency;
 mod live;
 mod meter;
 mod plan;
 mod prefixes;
 mod proxy;
-mod real_time;
 mod rehearsal;
 mod stop;
 mod suites;
@@ -34,6 +34,7 @@ use live::Live;
 use meter::Meter;
 use plan::{Filter, Limits, Plan};
 use prefixes::Prefixes;
+use proxy::Linked;
 use rehearsal::Original;
 use stop::{Stop, Why};
 use suites::Suites;
@@ -103,13 +104,20 @@ async fn prepare(arguments: &RunArguments, traces: &Arc<Traces>) -> Result<Prepa
     let filter = Filter::parse(&arguments.filter).map_err(|error| Refused::new(Exit::Usage, error))?;
     let target = Target::parse(&arguments.url).map_err(|error| Refused::by(&error))?;
     let (shown, is_asked) = (target.to_string(), !target.is_in_memory());
+    let by_store = |error: kv_api::Error| Refused::by_store(&shown, &error);
+    let target = if arguments.through_proxy {
+        // Before anything is sent.
+        Linked::open(&target).await.map_err(by_store)?;
+        target.with_few_attempts().map_err(by_store)?
+    } else {
+        target
+    };
     let budget = arguments.budget_requests.map(NonZero::get);
     if budget.is_some_and(|budget| budget < BEGINNING) {
         let message = format!("a run begins with {BEGINNING} requests: the budget has to be as large");
         return Err(Refused::new(Exit::Usage, message));
     }
     let meter = Meter::new();
-    let by_store = |error: kv_api::Error| Refused::by_store(&shown, &error);
     let prefixes = Prefixes::below(&arguments.prefix);
     let opened = target.open().await.map_err(by_store)?;
     let rate = match arguments.rate {
@@ -117,25 +125,22 @@ async fn prepare(arguments: &RunArguments, traces: &Arc<Traces>) -> Result<Prepa
         Rate::Of(rate) => Some(rate),
         Rate::Documented => opened.capabilities().request_rate,
     };
+    // Each call may be as many requests: those of the faults are, and by them the rate is to be kept too.
+    let attempts = target.attempts_max();
+    let rate = rate.map(|rate| if arguments.through_proxy { of_calls(rate, attempts) } else { rate });
     let limit = rate.map(|rate| rate_limited(rate, opened.capabilities().system));
-    let live = Live::new(target, opened, limit.as_ref(), prefixes, &meter, traces);
+    let live = Live::new(target, opened, limit, prefixes, &meter, traces);
     live.plain().ping().await.map_err(by_store)?;
     let latency = live.measure().await.map_err(by_store)?;
     let turn = rate.map_or(Duration::ZERO, |rate| turn(rate, arguments.concurrency.get()));
-    let live = match (arguments.through_proxy, rate) {
-        (false, _) => live,
-        (true, None) => live.with_link().await.map_err(by_store)?,
-        (true, Some(_)) => {
-            let message = "--through-proxy keeps to no rate, as each case has a link of its own: give --rate none";
-            return Err(Refused::new(Exit::Usage, message.to_owned()));
-        }
-    };
-    let live = live.with_granularity(real_time::granularity(latency, turn));
+    let live = if arguments.through_proxy { live.with_links() } else { live };
+    let live = live.with_granularity(latency::granularity(latency, turn));
     let original = Original {
         capabilities: live.plain().capabilities().clone(),
         prefix: live.prefixes().next(),
         granularity: live.granularity(),
         has_namespaces: live.has_namespaces(),
+        has_client_clock: live.has_client_clock(),
     };
     let estimates = rehearsal::rehearse(&original, filter.chosen()).await;
     // A list and a delete for each case that runs when the budget is used up.
@@ -158,7 +163,9 @@ async fn prepare(arguments: &RunArguments, traces: &Arc<Traces>) -> Result<Prepa
     tell!("{shown}, below the prefix {}", Escaped(live.prefixes().root()));
     let cases = plan.waiting.len() + plan.others.len();
     let (requests, time) = (grouped(plan.requests), approximate(plan.time));
-    tell!("{cases} of {} cases: at least {requests} requests, about {time}", Case::ALL.len());
+    let repeated = grouped(plan.requests.saturating_mul(attempts.into()));
+    let most = if attempts > 1 { format!(" ({repeated} if each took {attempts} attempts)") } else { String::new() };
+    tell!("{cases} of {} cases: at least {requests} requests{most}, about {time}", Case::ALL.len());
     if is_asked && !arguments.yes {
         confirm::confirm().await?;
     }
@@ -169,6 +176,11 @@ async fn prepare(arguments: &RunArguments, traces: &Arc<Traces>) -> Result<Prepa
 fn rate_limited(rate: RequestRate, system: &str) -> RateLimited {
     let limit = RateLimited::new(rate).with_max_wait(TURN_MAX);
     if system == "cloudflare" { limit.with_key_write_interval(Duration::from_secs(1)) } else { limit }
+}
+
+/// The rate of calls that keeps to one of requests, where each is sent so often at most. Rather too slow than too fast.
+fn of_calls(rate: RequestRate, attempts: u32) -> RequestRate {
+    RequestRate::new(rate.requests.max(1), rate.per * attempts)
 }
 
 /// How long a call may wait behind those of all others.

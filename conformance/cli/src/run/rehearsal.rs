@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kv_api::{Backend, Capabilities, Clock, Layer, ManualClock, Result, Store, SystemClock, Timestamp};
 use kv_backends::memory::{MemoryConfig, MemoryStore};
-use kv_conformance::{Case, Fixture, Harness, Time, async_trait};
+use kv_conformance::{Case, Fixture, Harness, OffsetClock, Time, async_trait};
 use kv_layers::{Intercepted, Like};
 use tokio::task::JoinSet;
 
@@ -30,6 +30,8 @@ pub(crate) struct Original {
     /// Zero where time is moved.
     pub(crate) granularity: Duration,
     pub(crate) has_namespaces: bool,
+    /// Whether the clock of this side can be wrong.
+    pub(crate) has_client_clock: bool,
 }
 
 /// Tries each case, and counts. They are tried side by side: what takes time is this processor's work.
@@ -80,7 +82,7 @@ impl Harness for Stage {
         let clock = ManualClock::new(SystemClock.now());
         let capabilities = self.original.capabilities.clone();
         let prefix = self.original.prefix.clone();
-        let (meter, of_clock) = (Arc::clone(&self.meter), clock.clone());
+        let (meter, of_clock, of_client) = (Arc::clone(&self.meter), clock.clone(), clock.clone());
         let backend = move || -> Arc<dyn Backend> {
             let config = MemoryConfig::new().with_clock(Arc::new(of_clock.clone()));
             let memory: Arc<dyn Backend> = Arc::new(MemoryStore::with_config(config));
@@ -97,6 +99,9 @@ impl Harness for Stage {
                 let store = Store::from_arc(Arc::clone(&again)).with_prefix(&again_prefix);
                 std::future::ready(Ok(store))
             });
+        if self.original.has_client_clock {
+            fixture = fixture.with_client_clock(OffsetClock::new(Arc::new(of_client)));
+        }
         if self.original.has_namespaces {
             fixture = fixture
                 .with_namespaces(move |_| std::future::ready(Ok(Store::from_arc(backend()).with_prefix(&prefix))));
@@ -139,6 +144,7 @@ mod tests {
             prefix: "p-".to_owned(),
             granularity,
             has_namespaces: false,
+            has_client_clock: false,
         };
         let case = || Case::ALL.iter().filter(|case| case.name() == "exp_1_a_ttl_ends_the_entry");
         let ttl = rehearse(&original(Duration::from_secs(1)), case()).await[0];

@@ -1,11 +1,26 @@
 //! The store that is looked at: a URL, and how to open it.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{env, fmt};
 
-use kv_api::{Backend, ManualClock, Result, StoreUrl, async_trait, forward_backend};
+use kv_api::{Backend, Clock, ManualClock, Result, StoreUrl, async_trait, forward_backend};
+use kv_backends::backendless::{BackendlessConfig, BackendlessStore};
+use kv_backends::cloudflare::{CloudflareConfig, CloudflareStore, Credentials};
 use kv_backends::memory::{MemoryConfig, MemoryStore};
+use kv_backends::nemesisdb::{NemesisdbConfig, NemesisdbStore};
+use kv_backends::postgres::{PostgresConfig, PostgresStore};
+use kv_backends::puter::{PuterConfig, PuterStore};
+use kv_backends::redis::{RedisConfig, RedisStore};
 use kv_conformance::Means;
+
+/// How often a request is sent at most where each attempt may meet a fault: one that lasts is met by all of them, and
+/// the ninth would be long in coming.
+const ATTEMPTS_THROUGH_PROXY: u32 = 2;
+
+/// Of the forms that the systems give their own: 40 characters, three parts, a UUID.
+const WRONG_TOKEN: &str = "wrongwrongwrongwrongwrongwrongwrongwrong";
+const WRONG_JWT: &str = "wrong.wrong.wrong";
+const WRONG_KEY: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A store URL whose scheme is known.
 #[derive(Clone)]
@@ -25,6 +40,105 @@ impl Target {
     /// What opening ran into.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Backend>> {
         kv_backends::open_backend(&self.url).await
+    }
+
+    /// Whether it can be opened by another clock.
+    pub(crate) fn takes_clock(&self) -> bool {
+        !matches!(self.parsed.scheme(), "memory" | "sqlite")
+    }
+
+    /// By another clock of this side, where it takes one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) async fn open_by(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Backend>> {
+        let url = self.parsed.clone();
+        Ok(match url.scheme() {
+            "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => {
+                Arc::new(RedisStore::open(RedisConfig::from_url(url)?.with_clock(clock)).await?)
+            }
+            "postgres" | "postgresql" => {
+                Arc::new(PostgresStore::open(PostgresConfig::from_url(url)?.with_clock(clock)).await?)
+            }
+            "cloudflare" => Arc::new(CloudflareStore::open(CloudflareConfig::from_url(url)?.with_clock(clock))?),
+            "backendless" => Arc::new(BackendlessStore::open(BackendlessConfig::from_url(url)?.with_clock(clock))?),
+            "puter" => Arc::new(PuterStore::open(PuterConfig::from_url(url)?.with_clock(clock))?),
+            "nemesisdb" => Arc::new(NemesisdbStore::open(NemesisdbConfig::from_url(url)?.with_clock(clock)).await?),
+            _ => self.open().await?,
+        })
+    }
+
+    /// Whether the URL or the environment has a secret, in the place of which there can be a wrong one.
+    pub(crate) fn has_credentials(&self) -> bool {
+        let has = |variable| env::var_os(variable).is_some_and(|value| !value.is_empty());
+        match self.parsed.scheme() {
+            "cloudflare" | "puter" => true,
+            "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => {
+                self.login().has_password || has("REDIS_PASSWORD")
+            }
+            "postgres" | "postgresql" => self.login().has_password || has("PGPASSWORD"),
+            "backendless" => self.login().user.is_some(),
+            _ => false,
+        }
+    }
+
+    /// With credentials that are wrong, of the form that right ones have.
+    ///
+    /// # Errors
+    /// What opening ran into.
+    pub(crate) async fn open_as_stranger(&self) -> Result<Arc<dyn Backend>> {
+        let url = self.parsed.clone();
+        Ok(match url.scheme() {
+            "cloudflare" => {
+                let wrong = Credentials::Token(WRONG_TOKEN.into());
+                Arc::new(CloudflareStore::open(CloudflareConfig::from_url(url)?.with_credentials(wrong))?)
+            }
+            "puter" => Arc::new(PuterStore::open(PuterConfig::from_url(url)?.with_token(WRONG_JWT.into())?)?),
+            _ => self.with_password(WRONG_KEY)?.open().await?,
+        })
+    }
+
+    fn login(&self) -> Login {
+        // One of the nodes of a cluster has it, and that is the first.
+        let named = self.parsed.authorities().ok().flatten().unwrap_or_default();
+        let first = named.first();
+        Login {
+            user: first.and_then(|authority| authority.user()).map(str::to_owned),
+            has_password: first.and_then(|authority| authority.password()).is_some_and(|word| !word.is_empty()),
+        }
+    }
+
+    /// The same with another password in the URL.
+    fn with_password(&self, password: &str) -> Result<Self> {
+        let Some((scheme, rest)) = self.url.split_once("://") else { return Ok(self.clone()) };
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, after) = rest.split_at(end);
+        let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        // As it is spelled there.
+        let user = login.split_once(':').map_or(login, |(user, _)| user);
+        Self::parse(&format!("{scheme}://{user}:{password}@{hosts}{after}"))
+    }
+
+    /// How often a request is sent at most.
+    pub(crate) fn attempts_max(&self) -> u32 {
+        let given = || self.parsed.clone().take_option("attempts_max")?.parse().ok();
+        match self.parsed.scheme() {
+            "memory" | "sqlite" => 1,
+            "puter" => given().unwrap_or(9),
+            // As by `RetryPolicy::default`.
+            _ => given().unwrap_or(4),
+        }
+    }
+
+    /// With few attempts for each request, where the URL does not say how many.
+    ///
+    /// # Errors
+    /// As [`with_option`](Self::with_option).
+    pub(crate) fn with_few_attempts(self) -> Result<Self> {
+        if self.parsed.clone().take_option("attempts_max").is_some() {
+            return Ok(self);
+        }
+        self.with_option("attempts_max", &ATTEMPTS_THROUGH_PROXY.to_string())
     }
 
     /// Whether each time it is opened it is another store.
@@ -101,6 +215,8 @@ impl Target {
                 (Means::WrongCredentials, "the system asks for no credentials"),
                 (Means::Secret, "the system asks for no credentials"),
             ]);
+        } else if !self.has_credentials() {
+            absent.push((Means::WrongCredentials, "neither the URL nor the environment has a secret to be wrong"));
         }
         if scheme == "memory" {
             absent.extend([
@@ -110,6 +226,12 @@ impl Target {
         }
         absent
     }
+}
+
+/// What stands before the host.
+struct Login {
+    user: Option<String>,
+    has_password: bool,
 }
 
 /// Without secrets (ERR-2): host and port, or the scheme alone.
@@ -158,6 +280,30 @@ mod tests {
             ("hunter2:x", "..."),
         ] {
             assert_eq!(Target::parse(url).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_wrong_password_takes_the_place_of_the_right_one() {
+        for (url, expected) in [
+            ("redis://:hush@h:1/2?a=b@c", "redis://:wrong@h:1/2?a=b@c"),
+            ("redis-cluster://u:hu%40sh@h:1,i:2", "redis-cluster://u:wrong@h:1,i:2"),
+            ("postgres://u@h?namespace=n", "postgres://u:wrong@h?namespace=n"),
+            ("backendless://APP:hush@/hive", "backendless://APP:wrong@/hive"),
+            ("redis://h", "redis://:wrong@h"),
+        ] {
+            assert_eq!(Target::parse(url).unwrap().with_password("wrong").unwrap().url, expected);
+        }
+    }
+
+    #[test]
+    fn attempts_are_few_unless_the_url_says_how_many() {
+        for (url, usual, few) in
+            [("puter:///app", 9, 2), ("redis://h?attempts_max=7", 7, 7), ("postgres://h/db", 4, 2), ("memory:", 1, 1)]
+        {
+            let target = Target::parse(url).unwrap();
+            assert_eq!(target.attempts_max(), usual, "{url}");
+            assert_eq!(target.with_few_attempts().unwrap().attempts_max(), few, "{url}");
         }
     }
 

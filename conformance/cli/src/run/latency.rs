@@ -1,9 +1,8 @@
-//! Time that nobody can move: it is waited for.
+//! How long a call takes, and what follows from it for cases that wait for time to pass.
 
 use std::time::Duration;
 
-use kv_api::{Clock, Result, Store, SystemClock, Timer, Timestamp, TokioTimer, Value, ValueKind};
-use kv_conformance::{Time, async_trait};
+use kv_api::{Result, Store, Timer, TokioTimer, Value, ValueKind};
 
 /// The least granularity: what a machine that does much at a time may take between two calls.
 const GRANULARITY_MIN: Duration = Duration::from_millis(50);
@@ -11,33 +10,11 @@ const GRANULARITY_MIN: Duration = Duration::from_millis(50);
 /// How many times what a call takes a case may be held up for.
 const CALLS: u32 = 4;
 
-/// The time of this machine. An expiry at a time counts on the clocks of machine and system to agree within the
-/// granularity.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RealTime {
-    pub(crate) granularity: Duration,
-}
-
-#[async_trait]
-impl Time for RealTime {
-    fn now(&self) -> Timestamp {
-        SystemClock.now()
-    }
-
-    async fn advance(&self, by: Duration) {
-        TokioTimer.sleep(by).await;
-    }
-
-    fn granularity(&self) -> Duration {
-        self.granularity
-    }
-}
-
 /// How long a call takes: the longest of a few, each on the same key, which is there afterwards.
 ///
 /// # Errors
 /// The store's: one that cannot be written to cannot be looked at.
-pub(crate) async fn latency(store: &Store, key: &str) -> Result<Duration> {
+pub(crate) async fn measure(store: &Store, key: &str) -> Result<Duration> {
     let kinds = store.capabilities().value_kinds;
     let value = if kinds.contains(ValueKind::Text) {
         Value::from("1")
