@@ -6,5 +6,5 @@ cd "$(dirname "$0")/../.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-KV_LAYER_REPORTS=$work cargo test --locked -p kv-layers --no-fail-fast
+KV_LAYER_REPORTS=$work KV_CONFORMANCE_STRICT=1 cargo test --locked -p kv-layers --no-fail-fast --tests -- memory
 cargo run --locked --quiet -p kv-conformance-cli -- render "$work"/*memory*.json --output conformance/reports/layers.html

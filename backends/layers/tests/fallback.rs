@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::faulty::Faulty;
-use common::pair::{Pair, System, check};
+use common::pair::{Pair, Side, System, check};
 use kv_api::{
     Backend, BackendExt, Capabilities, Consistency, ErrorKind, Layer, ManualClock, Reason, SetItem, Store, Support,
     Value, ValueKinds,
@@ -43,7 +43,13 @@ macro_rules! when_available {
     ($($name:ident: $first:ident, $second:ident;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let pair = Pair { first: System::$first, second: System::$second, by_client_clock: true, join: never };
+            let pair = Pair {
+                first: System::$first,
+                second: System::$second,
+                by_client_clock: true,
+                others_write_to: Side::First,
+                join: never,
+            };
             check(module_path!(), pair, first, LOST).await;
         }
     )*};

@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::pair::{Join, Pair, System, check};
+use common::pair::{Join, Pair, Side, System, check};
 use futures_util::future::{join, join_all};
 use kv_api::{
     BackendExt, Capabilities, Consistency, DeleteOutcome, EntryExpiry, ErrorKind, Feature, Layer, ListOrder,
@@ -46,7 +46,8 @@ macro_rules! like {
             let pair = Pair {
                 first,
                 second,
-                by_client_clock: false,
+                by_client_clock: true,
+                others_write_to: Side::First,
                 join: |first, _| Store::from_arc(Like::new($capabilities.clone()).layer(first)),
             };
             let restricted: Join = |first, _| Store::from_arc(first).restricted_to([&$capabilities]);

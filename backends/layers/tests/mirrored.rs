@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::faulty::Faulty;
-use common::pair::{Pair, System, check};
+use common::pair::{Pair, Side, System, check};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use kv_api::{
@@ -38,7 +38,13 @@ macro_rules! pairs {
     ($($name:ident: $first:ident, $second:ident, $lost:expr;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let pair = Pair { first: System::$first, second: System::$second, by_client_clock: true, join: mirrored };
+            let pair = Pair {
+                first: System::$first,
+                second: System::$second,
+                by_client_clock: true,
+                others_write_to: Side::First,
+                join: mirrored,
+            };
             check(module_path!(), pair, first, $lost).await;
         }
     )*};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use common::faulty::Faulty;
-use common::pair::{Pair, System, check};
+use common::pair::{Pair, Side, System, check};
 use futures_util::TryStreamExt;
 use kv_api::{
     Backend, BackendExt, BatchOutcome, Capabilities, ErrorKind, ExpiryClock, ItemLimit, Layer, ListOrder, ManualClock,
@@ -47,8 +47,8 @@ macro_rules! spread {
     ($($name:ident: $first:ident, $second:ident;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let pair =
-                Pair { first: System::$first, second: System::$second, by_client_clock: false, join: spread };
+            let (first, second) = (System::$first, System::$second);
+            let pair = Pair { first, second, by_client_clock: false, others_write_to: Side::Second, join: spread };
             check(module_path!(), pair, restricted, &[]).await;
         }
     )*};
@@ -76,7 +76,7 @@ fn unordered() -> Like {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_order() {
     let (first, second) = (System::Memory, System::Memory);
-    let pair = Pair { first, second, by_client_clock: false, join: spread_unordered };
+    let pair = Pair { first, second, by_client_clock: false, others_write_to: Side::Second, join: spread_unordered };
     check("mounted, without an order", pair, restricted_unordered, &[]).await;
 }
 

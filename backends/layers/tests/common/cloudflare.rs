@@ -19,6 +19,9 @@ use super::{System, Wrap, clock, wrapped};
 /// The token that every store here is opened with; no output may show it.
 pub(super) const TOKEN: &str = "c4nary-0f-th3-t0ken";
 
+/// One that the fake does not know.
+pub(super) const WRONG_TOKEN: &str = "a-wrong-token";
+
 pub(crate) struct Cloudflare(Wrap);
 
 impl System for Cloudflare {
@@ -79,13 +82,13 @@ impl Running {
         answer["result"]["id"].as_str().unwrap().to_owned()
     }
 
-    async fn restart(self) -> Result<()> {
+    pub(super) async fn restart(self) -> Result<()> {
         let failed = |error| Error::new(ErrorKind::Unavailable, "the fake does not come up again").with_source(error);
         self.server.restart().await.map_err(failed)
     }
 
     /// Another client's plain write.
-    async fn put(self, key: String, text: String) -> Result<()> {
+    pub(super) async fn put(self, key: String, text: String) -> Result<()> {
         let items = json!([{"key": key, "value": BASE64_STANDARD.encode(text), "base64": true}]);
         let answer = self.request(Method::PUT, &format!("/{NAMESPACE}/bulk"), &items).send().await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -99,12 +102,10 @@ impl Harness for Cloudflare {
         let running = Running::start(self.0).await;
         let [again, stranger, other, foreign, counting, restarted] = std::array::from_fn(|_| running.clone());
         Ok(Fixture::new(running.open(TOKEN, NAMESPACE))
-            .without(Means::Restart, "the system is a service of many machines that is never started again as a whole")
-            .without(Means::ForeignTypeWriter, "a namespace holds nothing but values")
             .with_time(running.clocks.clone())
             .with_client_clock(running.clocks.client.clone())
             .with_reopen(move || ready(Ok(again.open(TOKEN, NAMESPACE))))
-            .with_wrong_credentials(move || ready(Ok(stranger.open("a-wrong-token", NAMESPACE))))
+            .with_wrong_credentials(move || ready(Ok(stranger.open(WRONG_TOKEN, NAMESPACE))))
             .with_namespaces(move |title| other.clone().open_namespace(title))
             .with_restart(move || restarted.clone().restart())
             .with_byte_order_marks_taken_off()

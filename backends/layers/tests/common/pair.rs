@@ -5,14 +5,14 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use kv_api::{Backend, ManualClock, Result, Store, async_trait};
-use kv_conformance::{CaseReport, Fixture, Harness, Outcome, logs, run_all};
+use kv_conformance::{CaseReport, Fixture, Harness, Means, Outcome, Verdict, logs, run_all};
 use kv_fakes::cloudflare::NAMESPACE;
 use kv_memory::{MemoryConfig, MemoryStore};
 use kv_sqlite::{Durability, SqliteConfig, SqliteStore};
 use kv_testkit::BothClocks;
 
 use super::clock;
-use super::cloudflare::{Running, TOKEN};
+use super::cloudflare::{Running, TOKEN, WRONG_TOKEN};
 
 /// What a backend is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,13 @@ pub(crate) enum System {
     Memory,
     Sqlite,
     Cloudflare,
+}
+
+/// One of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    First,
+    Second,
 }
 
 /// How two backends become a store. Called for each handle that is opened, as in another process.
@@ -32,6 +39,8 @@ pub(crate) struct Pair {
     pub(crate) second: System,
     /// Whether a store that is embedded goes by the clock of this side. If not, it goes by that of the system beside it.
     pub(crate) by_client_clock: bool,
+    /// Where another client writes a key that begins with `k`, so that the store shows it.
+    pub(crate) others_write_to: Side,
     pub(crate) join: Join,
 }
 
@@ -57,7 +66,7 @@ impl Place {
         }
     }
 
-    async fn open(&self, namespace: &str) -> Result<Arc<dyn Backend>> {
+    async fn open(&self, namespace: &str, token: &str) -> Result<Arc<dyn Backend>> {
         Ok(match self {
             Self::Memory { stores, clock } => {
                 let new = || MemoryStore::with_config(MemoryConfig::new().with_clock(Arc::new(clock.clone())));
@@ -73,9 +82,19 @@ impl Place {
                 if !ids.contains_key(namespace) {
                     ids.insert(namespace.to_owned(), running.make_namespace(namespace).await);
                 }
-                Arc::new(running.backend(TOKEN, &ids[namespace]))
+                Arc::new(running.backend(token, &ids[namespace]))
             }
         })
+    }
+
+    /// Another client's plain write.
+    async fn put(&self, key: String, text: String) -> Result<()> {
+        match self {
+            Self::Cloudflare { running, .. } => running.clone().put(key, text).await,
+            Self::Memory { .. } | Self::Sqlite { .. } => {
+                Store::from_arc(self.open(MAIN, TOKEN).await?).set(key, text).await.map(drop)
+            }
+        }
     }
 }
 
@@ -86,8 +105,15 @@ struct Places {
 }
 
 impl Places {
-    async fn open(&self, namespace: &str) -> Result<Store> {
-        Ok((self.join)(self.first.open(namespace).await?, self.second.open(namespace).await?))
+    async fn open(&self, namespace: &str, token: &str) -> Result<Store> {
+        Ok((self.join)(self.first.open(namespace, token).await?, self.second.open(namespace, token).await?))
+    }
+
+    const fn on(&self, side: Side) -> &Place {
+        match side {
+            Side::First => &self.first,
+            Side::Second => &self.second,
+        }
     }
 }
 
@@ -108,35 +134,61 @@ impl Harness for Pair {
             second: Place::start(self.second, embedded, running.as_ref()).await,
             join: self.join,
         });
-        let (again, other) = (Arc::clone(&places), Arc::clone(&places));
-        let fixture = Fixture::new(places.open(MAIN).await?)
+        let [again, other, foreign, stranger] = std::array::from_fn(|_| Arc::clone(&places));
+        let side = self.others_write_to;
+        let fixture = Fixture::new(places.open(MAIN, TOKEN).await?)
+            .without(Means::ForeignTypeWriter, "neither of the two holds anything but values")
+            .with_foreign_writer(move |key, text| {
+                let places = Arc::clone(&foreign);
+                async move { places.on(side).put(key, text).await }
+            })
             .with_reopen(move || {
                 let places = Arc::clone(&again);
-                async move { places.open(MAIN).await }
+                async move { places.open(MAIN, TOKEN).await }
             })
             .with_namespaces(move |name| {
                 let places = Arc::clone(&other);
-                async move { places.open(&name).await }
+                async move { places.open(&name, TOKEN).await }
             });
-        Ok(match (clocks, running) {
-            (Some(clocks), Some(running)) => {
-                let fixture = fixture.with_client_clock(clocks.client.clone()).with_time(clocks);
-                let fixture = fixture.with_secret(TOKEN, || logs::seen(TOKEN));
-                // Where every call comes to the fake, and in the end is its own.
-                let is_in_front = self.first == System::Cloudflare && self.by_client_clock;
-                let fixture = if is_in_front { fixture.with_faults(running.server.clone()) } else { fixture };
-                fixture.with_guard(running)
-            }
-            _ => fixture.with_client_clock(one.clone()).with_time(one),
-        })
+        let (Some(clocks), Some(running)) = (clocks, running) else {
+            return Ok(fixture.embedded().with_client_clock(one.clone()).with_time(one));
+        };
+        let restarted = running.clone();
+        let others_write_to = if side == Side::First { self.first } else { self.second };
+        let fixture = match others_write_to {
+            System::Cloudflare => fixture.with_byte_order_marks_taken_off(),
+            System::Memory | System::Sqlite => fixture,
+        };
+        let fixture = fixture
+            .with_client_clock(clocks.client.clone())
+            .with_time(clocks)
+            .with_secret(TOKEN, || logs::seen(TOKEN))
+            .with_restart(move || restarted.clone().restart());
+        // Where every call comes to the fake, and in the end is its own.
+        let fixture = if self.first == System::Cloudflare && self.by_client_clock {
+            let counting = running.server.clone();
+            fixture
+                .with_faults(running.server.clone())
+                .with_requests(move || counting.requests())
+                .with_wrong_credentials(move || {
+                    let places = Arc::clone(&stranger);
+                    async move { places.open(MAIN, WRONG_TOKEN).await }
+                })
+        } else {
+            const WHY: &str = "calls end within the process too, where no request is sent, counted, lost or refused";
+            [Means::Faults, Means::Requests, Means::WrongCredentials]
+                .into_iter()
+                .fold(fixture, |f, m| f.without(m, WHY))
+        };
+        Ok(fixture.with_guard(running))
     }
 }
 
 /// Runs the suite over a pair.
 ///
 /// # Panics
-/// When a case fails, and when one that passes with `bare` in front does not apply and is not among `lost`, or the other
-/// way round.
+/// When a case fails, or is not shown under the strict setting; when one that passes with `bare` in front does not apply
+/// and is not among `lost`, or the other way round; and when the kept page says something else.
 pub(crate) async fn check(name: &str, pair: Pair, bare: Join, lost: &[&str]) {
     let bare = run_all(&Pair { join: bare, ..pair }).await;
     let report = run_all(&pair).await;
@@ -149,7 +201,7 @@ pub(crate) async fn check(name: &str, pair: Pair, bare: Join, lost: &[&str]) {
         let is_lost = lost.contains(&name.as_str());
         match outcome {
             Outcome::Passed if is_lost => Some(format!("{name}: passes, and is listed as lost")),
-            outcome if !outcome.is_ok() => Some(format!("{name}: {outcome}")),
+            outcome if outcome.verdict() == Verdict::Broken => Some(format!("{name}: {outcome}")),
             outcome if *outcome != Outcome::Passed && passes_bare && !is_lost => {
                 Some(format!("{name}: {outcome}; it passes without the layer"))
             }
@@ -158,5 +210,5 @@ pub(crate) async fn check(name: &str, pair: Pair, bare: Join, lost: &[&str]) {
     };
     let complaints: Vec<String> = report.cases.iter().filter_map(complaint).collect();
     assert!(complaints.is_empty(), "{name} over {:?} and {:?}:\n{}", pair.first, pair.second, complaints.join("\n"));
-    super::keep(&format!("{name} over {:?} and {:?}", pair.first, pair.second), report);
+    super::kept::compare_or_write(&format!("{name} over {:?} and {:?}", pair.first, pair.second), report);
 }
