@@ -138,11 +138,7 @@ impl PostgresStore {
             Ok(Reply { answer: None, repeated }) => {
                 let apart = chosen.iter().map(|put| {
                     let put = put.repeat();
-                    async move {
-                        let reply = self.put(call, put).await.map_err(|error| after(repeated, error))?;
-                        Ok(self.set_outcome(Reply { repeated: repeated || reply.repeated, ..reply }))
-                    }
-                    .boxed()
+                    async move { Ok(self.set_outcome(after(repeated, self.put(call, put).await)?)) }.boxed()
                 });
                 let results = self.remote.in_window(apart).collect::<Vec<_>>().await;
                 BulkAnswer { known: items.iter().copied().zip(results).collect(), rest: None }
@@ -166,11 +162,7 @@ impl PostgresStore {
             }
             Ok(Reply { answer: None, repeated }) => {
                 let apart = chosen.iter().map(|key| {
-                    async move {
-                        let reply = self.delete_one(call, key, None).await.map_err(|error| after(repeated, error))?;
-                        Ok(Reply { repeated: repeated || reply.repeated, ..reply }.delete_outcome())
-                    }
-                    .boxed()
+                    async move { Ok(after(repeated, self.delete_one(call, key, None).await)?.delete_outcome()) }.boxed()
                 });
                 let results = self.remote.in_window(apart).collect::<Vec<_>>().await;
                 BulkAnswer { known: items.iter().copied().zip(results).collect(), rest: None }
@@ -197,9 +189,13 @@ fn together<T>(ended: Result<T>, items: usize) -> Result<Option<T>> {
     }
 }
 
-/// The error of a request of which an earlier form may have been applied.
-fn after(maybe_applied: bool, error: Error) -> Error {
-    if maybe_applied { error.with_retry(Retry::OutcomeUnknown) } else { error }
+/// What is known of a request of which an earlier form may have been applied (ERR-5).
+fn after<T>(maybe_applied: bool, ended: Result<Reply<T>>) -> Result<Reply<T>> {
+    match ended {
+        ended if !maybe_applied => ended,
+        Ok(reply) => Ok(Reply { repeated: true, ..reply }),
+        Err(error) => Err(error.with_retry(Retry::OutcomeUnknown)),
+    }
 }
 
 /// Whether statements with these puts may be repeated when their outcome is unknown.
@@ -395,4 +391,50 @@ fn plan_by_class(puts: &[Put], order: &[usize]) -> Vec<Range<usize>> {
         begin += run.len();
     }
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_api::{Resolver, SetItem, SystemClock};
+
+    fn busy() -> Error {
+        Error::new(ErrorKind::Unavailable, "locked").with_reason(Reason::Busy).with_retry(Retry::Safe)
+    }
+
+    #[test]
+    fn only_several_items_that_waited_for_a_row_are_tried_apart() {
+        assert!(matches!(together(Ok(7), 2), Ok(Some(7))));
+        assert!(matches!(together::<()>(Err(busy()), 2), Ok(None)));
+        assert_eq!(together::<()>(Err(busy()), 1).unwrap_err().reason(), Some(&Reason::Busy));
+        let full = Error::new(ErrorKind::Exhausted, "full");
+        assert_eq!(together::<()>(Err(full), 2).unwrap_err().kind(), ErrorKind::Exhausted);
+    }
+
+    #[test]
+    fn err_4_only_puts_without_a_condition_set_a_state() {
+        let put = |item| {
+            let write = Resolver::new(&CAPABILITIES).write(item, &SystemClock).unwrap();
+            Put::new(write, 1).unwrap()
+        };
+        let (state, step) = (put(SetItem::new("k", "v")), put(SetItem::new("k", "v").if_exists()));
+        for (puts, expected) in [
+            (&[&state, &state][..], Idempotency::Idempotent),
+            (&[&step], Idempotency::NonIdempotent),
+            (&[&state, &step], Idempotency::NonIdempotent),
+        ] {
+            assert_eq!(idempotency(puts.iter().copied()), expected);
+        }
+    }
+
+    #[test]
+    fn err_5_what_may_have_been_applied_before_makes_the_end_uncertain() {
+        let replies = [false, true].map(|repeated| Reply { answer: 1, repeated });
+        for reply in replies {
+            assert_eq!(after(false, Ok(reply)).unwrap(), reply);
+            assert_eq!(after(true, Ok(reply)).unwrap(), Reply { answer: 1, repeated: true });
+        }
+        assert_eq!(after::<()>(false, Err(busy())).unwrap_err().retry(), Retry::Safe);
+        assert_eq!(after::<()>(true, Err(busy())).unwrap_err().retry(), Retry::OutcomeUnknown);
+    }
 }

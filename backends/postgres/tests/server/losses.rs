@@ -42,7 +42,7 @@ pub(crate) async fn an_idle_connection_that_is_gone_costs_nothing() {
 pub(crate) async fn a_server_that_stands_still_is_given_up() {
     let server = Postgres::start(PostgresOptions::new()).await.unwrap();
     let link = Link::open(server.address(), Protocol::Postgres).unwrap();
-    let short = remote().with_request_timeout(Duration::from_millis(200)).with_retry(RetryPolicy::none());
+    let short = remote().with_request_timeout(Duration::from_secs(2)).with_retry(RetryPolicy::none());
     let store = open(config(link.address()).with_remote(short)).await.unwrap();
     assert_eq!(store.increment("n", 1).await.unwrap(), 1);
     link.stall(true);

@@ -119,7 +119,7 @@ pub(crate) async fn err_4_a_batch_repeats_what_sets_a_state_and_no_step() {
 
 pub(crate) async fn err_6_a_stalled_connection_is_replaced() {
     let system = System::lease().await.unwrap();
-    let remote = system.remote().with_retry(RetryPolicy::none()).with_request_timeout(Duration::from_millis(200));
+    let remote = system.remote().with_retry(RetryPolicy::none()).with_request_timeout(Duration::from_secs(1));
     let store = open(system.config().with_remote(remote)).await.unwrap();
     store.set("a", "of a").await.unwrap();
     store.set("b", "of b").await.unwrap();

@@ -63,7 +63,7 @@ pub(crate) async fn a_length_that_cannot_be_takes_no_memory_and_ends_with_the_ti
         ["$9223372036854775807", "*9223372036854775807", "%4611686018427387903", "*2147483647", "~99999999999", "=-1"];
     for length in LENGTHS {
         let address = scripted(move |_| Some(format!("{length}\r\n:1\r\n"))).await;
-        let remote = once().with_request_timeout(Duration::from_millis(100));
+        let remote = once().with_request_timeout(Duration::from_millis(500));
         let store = open(plain(address).with_remote(remote)).await.unwrap();
         let error = store.get("k").await.unwrap_err();
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{length} {error}");
