@@ -49,7 +49,8 @@ pub(crate) async fn a_server_that_stands_still_is_given_up() {
     for error in join_all((0..20).map(|number| store.set(format!("k{number}"), "v"))).await {
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
     }
-    assert!(store.increment("n", 1).await.unwrap_err().kind() == ErrorKind::Unavailable);
+    assert_eq!(store.increment("n", 1).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(store.ping().await.unwrap_err().kind(), ErrorKind::Unavailable);
     link.stall(false);
     link.cut();
     // The first ones may still find a connection that was cut.
