@@ -18,7 +18,22 @@ pub(crate) async fn err_2_a_store_prints_neither_password_nor_namespace() {
     let text = format!("{store:?}");
     assert!(text.starts_with("PostgresStore {"), "{text}");
     assert!(!text.contains(PASSWORD) && !text.contains(CANARY), "{text}");
+}
+
+pub(crate) async fn life_2_a_closed_store_has_no_connection() {
+    let server = Postgres::start(PostgresOptions::new()).await.unwrap();
+    let config = config(server.address()).with_application_name("closed");
+    let store = PostgresStore::open(config).await.unwrap();
+    let connections = "select count(*) from pg_stat_activity where application_name = 'closed'";
+    assert_ne!(server.sql(connections).await.unwrap(), "0");
     store.close().await.unwrap();
+    for _ in 0..1_000 {
+        if server.sql(connections).await.unwrap() == "0" {
+            // Until here it is closed and not dropped.
+            return drop(store);
+        }
+    }
+    panic!("the connection of a closed store stays");
 }
 
 /// Each call ends, with what it was asked for or with an error.

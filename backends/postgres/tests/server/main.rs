@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         processes::each_key_has_one_creator,
         tls::a_certificate_counts_as_sslmode_says,
         life::a_store_outlives_its_runtime,
+        life::life_2_a_closed_store_has_no_connection,
         life::err_2_a_store_prints_neither_password_nor_namespace,
         reclamation::expired_rows_go_by_one_process_and_past_locked_ones,
         waits::a_life_begins_when_the_entry_is_written,
