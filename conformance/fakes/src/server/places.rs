@@ -93,6 +93,11 @@ impl Taken {
         AtWork(self)
     }
 
+    /// Lets time pass.
+    pub(super) async fn rest(&self, time: Duration) {
+        self.places.timer.sleep(time).await;
+    }
+
     /// Ends when the connection is to end: it has been idle for `idle_max` or somewhat more, or its place is needed.
     pub(super) async fn given_up(&self, idle_max: Duration) {
         let timer = &self.places.timer;

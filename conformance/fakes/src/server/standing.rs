@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -31,7 +31,7 @@ use crate::model::{Answer, Request};
 /// it.
 const CONNECTIONS_MAX: usize = 512;
 
-/// How long a connection may be without a request.
+/// How long a connection may be without a request, and then take for what is still on its way.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// The longest body, more than any of the systems takes.
@@ -105,7 +105,8 @@ impl Server {
             if next.is_some() && connections.len() >= self.limits.connections_max {
                 self.places.make_room();
             } else if let Some(stream) = next.take() {
-                connections.spawn(connection(stream, Arc::clone(&self.shared), self.places.take(), self.limits));
+                let place = self.places.take();
+                connections.spawn(connection(stream, Arc::clone(&self.shared), place, self.limits.idle_max));
             }
         }
         drop(listener);
@@ -113,13 +114,17 @@ impl Server {
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, place: Taken, limits: Limits) {
+async fn connection(stream: TcpStream, shared: Arc<Shared>, place: Taken, idle_max: Duration) {
     // Without it an answer is late, and no worse.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answer(request, &shared, place.work()));
     // An error is how a connection ends that is cut, by this side or the other.
-    let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    select(pin!(serving), pin!(place.given_up(limits.idle_max))).await;
+    let mut serving = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    if let Either::Right(_) = select(serving.as_mut(), pin!(place.given_up(idle_max))).await {
+        // An answer may still be on its way, or a request have come just now. There is an end to that too.
+        serving.as_mut().graceful_shutdown();
+        select(serving, pin!(place.rest(idle_max))).await;
+    }
 }
 
 async fn answer(

@@ -36,14 +36,18 @@ under_both_engines! {
     remembers_as_many_exchanges_as_it_is_told_to
 }
 
+/// More than both ends of a connection hold.
+const LONG: usize = 32 * 1024 * 1024;
+
 /// Counts what is carried out and says so; a path is a secret.
 struct Counting(u64);
 
 impl Model for Counting {
-    fn answer(&mut self, _request: &Request<'_>, _now: Timestamp) -> Answer {
+    fn answer(&mut self, request: &Request<'_>, _now: Timestamp) -> Answer {
         self.0 += 1;
         let headers = vec![("content-type", "application/json".to_owned())];
-        Answer { status: 200, headers, body: format!("[{:>20}]", self.0).into_bytes() }
+        let spaces = " ".repeat(if request.path.ends_with("/long") { LONG } else { 0 });
+        Answer { status: 200, headers, body: format!("[{spaces}{:>20}]", self.0).into_bytes() }
     }
 
     fn answer_faulty(&mut self, fault: Fault, _request: &Request<'_>, _now: Timestamp) -> Option<Answer> {
@@ -368,8 +372,12 @@ async fn serve_within(connections_max: usize, timer: &ManualClock) -> FakeServer
 
 /// A connection over which something has been asked.
 async fn asking(server: &FakeServer) -> TcpStream {
+    asking_for(server, "/").await
+}
+
+async fn asking_for(server: &FakeServer, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.base_url().split('/').nth(2).unwrap()).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes()).await.unwrap();
     stream
 }
 
@@ -447,4 +455,19 @@ async fn where_all_connections_are_at_work_the_next_waits_for_one() {
         is_answered(&mut next).await;
         ends(first).await;
     }
+}
+
+#[tokio::test]
+async fn an_answer_on_its_way_is_not_cut_by_the_next_connection() {
+    let server = serve_within(1, &ManualClock::new(Timestamp::from_unix_seconds(0))).await;
+    let mut first = asking_for(&server, "/base/long").await;
+    assert!(first.read(&mut [0]).await.unwrap() > 0);
+    let mut next = asking(&server).await;
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    let mut answer = Vec::new();
+    first.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.len() > LONG, "cut after {} bytes", answer.len());
+    is_answered(&mut next).await;
 }
