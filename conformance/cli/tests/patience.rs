@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use kv_api::{
-    Backend, Capabilities, Consistency, Layer, ListPage, ManualClock, RawPage, Result, SetOutcome, SetStatus, Store,
-    Timer, Timestamp, async_trait, forward_backend,
+    Backend, Capabilities, Condition, Consistency, Entry, Layer, ListPage, ManualClock, RawPage, Read, Result,
+    SetOutcome, SetStatus, Store, Support, Timer, Timestamp, Write, async_trait, forward_backend,
 };
 use kv_backends::memory::MemoryStore;
 use kv_conformance::Patience;
@@ -77,6 +78,60 @@ fn set_2_a_condition_that_looks_does_not_look_at_something_old() {
     done(&clock, store.delete("k")).0.unwrap();
     assert_eq!(status(done(&clock, store.set("k", "three").if_not_exists()).0), SetStatus::Created);
     assert_eq!(done(&clock, store.get("k")).0.unwrap(), Some("three".into()));
+}
+
+/// Refuses what has a condition until it has been asked so often.
+#[derive(Debug)]
+struct RefusesAtFirst(MemoryStore, Capabilities, AtomicU32);
+
+impl RefusesAtFirst {
+    fn is_still_refusing(&self) -> bool {
+        self.2.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods, reason = "a wrapper must not fall back to a default")]
+impl Backend for RefusesAtFirst {
+    forward_backend!(self => self.0;
+        forward: [scope, clock, read_now, write_now, delete, read_many, write_many, delete_many,
+            write_all_or_nothing, list, increment, expire, touch, get_and_delete, ping, close],
+        implement: [read, write]);
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.1
+    }
+
+    async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
+        self.is_still_refusing();
+        self.0.read(read).await
+    }
+
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        match write.condition() {
+            Condition::IfNotExists if self.is_still_refusing() => Ok(SetOutcome::new(SetStatus::NotMet)),
+            _ => self.0.write(write).await,
+        }
+    }
+}
+
+#[test]
+fn set_7_what_is_decided_atomically_is_not_asked_again() {
+    for (support, status) in [
+        (Support::Native, SetStatus::NotMet),
+        (Support::Emulated, SetStatus::NotMet),
+        (Support::BestEffort, SetStatus::Created),
+    ] {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let memory = MemoryStore::default();
+        let eventual = Consistency::Eventual { usually_within: Some(BOUND) };
+        let capabilities = memory.capabilities().clone().with_consistency(eventual).with_if_not_exists(support);
+        let store = patient(Arc::new(RefusesAtFirst(memory, capabilities, AtomicU32::new(2))), &clock);
+        done(&clock, store.delete("k")).0.unwrap();
+        // It is wrong, and where it is not best effort that it has to show.
+        let outcome = done(&clock, store.set("k", "v").if_not_exists()).0.unwrap();
+        assert_eq!(outcome.status(), status, "{support}");
+    }
 }
 
 /// Shows so many old pages first.

@@ -198,15 +198,26 @@ impl PatientBackend {
         }
     }
 
-    /// Whether the backend decides by looking.
+    /// Whether the backend decides by looking, and may see something old. Otherwise what it decides is by what there is,
+    /// however late reads are (SET-6, SET-7).
     fn looks(&self, feature: Feature) -> bool {
-        self.inner.capabilities().support(feature) != Support::Native
+        self.inner.capabilities().support(feature) == Support::BestEffort
+    }
+
+    fn looks_for(&self, condition: &Condition) -> bool {
+        match condition {
+            Condition::IfNotExists => self.looks(Feature::IfNotExists),
+            Condition::IfExists => self.looks(Feature::IfExists),
+            Condition::IfVersion(_) => self.looks(Feature::IfVersion),
+            _ => false,
+        }
     }
 
     /// Whether a write that was not carried out should have been, by what is known.
-    fn is_refused_wrongly(&self, key: &str, condition: &Condition) -> bool {
+    fn is_refused_by_old(&self, key: &str, condition: &Condition) -> bool {
         let expected = self.memory.expected(key, self.now());
         !expected.patience.is_zero()
+            && self.looks_for(condition)
             && match condition {
                 Condition::IfNotExists => expected.is_gone(),
                 Condition::IfExists => expected.is_there(),
@@ -215,13 +226,7 @@ impl PatientBackend {
     }
 
     async fn settle_for(&self, write: &Write<'_>) -> Result<()> {
-        let feature = match write.condition() {
-            Condition::IfNotExists => Feature::IfNotExists,
-            Condition::IfExists => Feature::IfExists,
-            Condition::IfVersion(_) => Feature::IfVersion,
-            _ => return Ok(()),
-        };
-        if self.looks(feature) { self.settle(write.key()).await } else { Ok(()) }
+        if self.looks_for(write.condition()) { self.settle(write.key()).await } else { Ok(()) }
     }
 
     /// How long it is worthwhile to ask for a page again.
@@ -311,7 +316,7 @@ impl Backend for PatientBackend {
             let outcome = self.inner.write(write.clone()).await;
             under_way.end(0, self.written(Self::asked(&write), &outcome, under_way.began));
             let is_refused = outcome.as_ref().is_ok_and(|outcome| !outcome.is_written());
-            if !is_refused || !self.is_refused_wrongly(write.key(), write.condition()) {
+            if !is_refused || !self.is_refused_by_old(write.key(), write.condition()) {
                 return outcome;
             }
             let left = self.memory.expected(write.key(), self.now()).patience;
@@ -400,8 +405,8 @@ impl Backend for PatientBackend {
         if self.looks(Feature::Expire) {
             self.settle(expire.key()).await?;
         }
-        let (expiry, before) = (expire.expiry(), self.memory.state(expire.key()));
-        let mut under_way = self.begin([expire.key()]);
+        let (expiry, mut under_way) = (expire.expiry(), self.begin([expire.key()]));
+        let before = self.memory.state(expire.key());
         let is_there = self.inner.expire(expire).await;
         let state = match (&is_there, before) {
             (Ok(true), State::Written(content)) => {
@@ -418,8 +423,8 @@ impl Backend for PatientBackend {
         if self.looks(Feature::Touch) {
             self.settle(touch.key()).await?;
         }
-        let (expiry, before) = (touch.expiry(), self.memory.state(touch.key()));
-        let mut under_way = self.begin([touch.key()]);
+        let (expiry, mut under_way) = (touch.expiry(), self.begin([touch.key()]));
+        let before = self.memory.state(touch.key());
         let found = self.inner.touch(touch).await;
         let state = match (&found, before) {
             (Ok(Some(_)), State::Written(content)) => {

@@ -235,7 +235,7 @@ impl Live {
         let backend = limited(self.limit.as_ref(), target.open().await?);
         let watch = Watch::new(&self.meter, None, backend.capabilities());
         let plain = Store::from_arc(Intercepted::new(watch).layer(backend));
-        let patience = Patience::of(plain.capabilities(), Arc::new(TokioTimer));
+        let patience = Patience::of(plain.capabilities(), Arc::new(TokioTimer)).filter(|_| self.is_patient);
         let trace = self.traces.begin(&plain, prefix);
         let (meter, limit) = (Arc::clone(&self.meter), self.limit.clone());
         Handles { target, meter, limit, shared: None, clock: None, patience, trace }.open().await
