@@ -411,12 +411,12 @@ mod tests {
         assert_eq!(together::<()>(Err(full), 2).unwrap_err().kind(), ErrorKind::Exhausted);
     }
 
+    fn put(item: SetItem<'_>) -> Put {
+        Put::new(Resolver::new(&CAPABILITIES).write(item, &SystemClock).unwrap(), 1).unwrap()
+    }
+
     #[test]
     fn err_4_only_puts_without_a_condition_set_a_state() {
-        let put = |item| {
-            let write = Resolver::new(&CAPABILITIES).write(item, &SystemClock).unwrap();
-            Put::new(write, 1).unwrap()
-        };
         let (state, step) = (put(SetItem::new("k", "v")), put(SetItem::new("k", "v").if_exists()));
         for (puts, expected) in [
             (&[&state, &state][..], Idempotency::Idempotent),
@@ -425,6 +425,15 @@ mod tests {
         ] {
             assert_eq!(idempotency(puts.iter().copied()), expected);
         }
+    }
+
+    #[test]
+    fn each_statement_has_puts_of_one_class() {
+        let (state, step) = (|| put(SetItem::new("k", "v")), || put(SetItem::new("k", "v").if_not_exists()));
+        let puts = [state(), step(), state(), state(), step()];
+        assert_eq!(plan_by_class(&puts, &[0, 2, 3, 1, 4]), [0..3, 3..5]);
+        assert_eq!(plan_by_class(&puts, &[0, 1, 2, 3, 4]), [0..1, 1..2, 2..4, 4..5]);
+        assert_eq!(plan_by_class(&puts, &[]), []);
     }
 
     #[test]
