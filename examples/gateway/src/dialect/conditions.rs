@@ -1,0 +1,123 @@
+//! Conditions: `ETag`, `If-Match` and `If-None-Match`, which the vendor does not have.
+
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use kv_api::Version;
+
+use crate::fault::Fault;
+
+/// Under which condition something is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Precondition {
+    Always,
+    /// `If-None-Match: *`
+    IfNotExists,
+    /// `If-Match: *`
+    IfExists,
+    /// `If-Match: "version"`
+    IfVersion(Version),
+    /// A version that no entry has, such as one of another server.
+    Never,
+}
+
+impl Precondition {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+        let (matches, differs) = (single(headers, &IF_MATCH)?, single(headers, &IF_NONE_MATCH)?);
+        match (matches, differs) {
+            (None, None) => Ok(Self::Always),
+            (None, Some("*")) => Ok(Self::IfNotExists),
+            (Some("*"), None) => Ok(Self::IfExists),
+            (Some(tag), None) => {
+                // A weak tag never matches, by the rule of HTTP for changes.
+                let tag = tag.strip_prefix("W/").map_or(Some(tag), |_| None);
+                let Some(tag) = tag else { return Ok(Self::Never) };
+                let version = unquoted(tag).ok_or_else(|| Fault::invalid("If-Match is not * or one entity tag"))?;
+                Ok(version.parse().map_or(Self::Never, Self::IfVersion))
+            }
+            (None, Some(_)) => Err(Fault::invalid("If-None-Match of a change is not *")),
+            (Some(_), Some(_)) => Err(Fault::invalid("If-Match and If-None-Match exclude each other")),
+        }
+    }
+}
+
+/// Whether a reader has the version already: `If-None-Match` of a read, which may name several.
+pub(super) fn is_known(headers: &HeaderMap, version: &Version) -> bool {
+    let version = version.to_string();
+    headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
+        tags.split(',').map(str::trim).any(|tag| {
+            tag == "*" || unquoted(tag.strip_prefix("W/").unwrap_or(tag)).is_some_and(|known| known == version)
+        })
+    })
+}
+
+/// The entity tag of a version.
+pub(super) fn tag(version: &Version) -> Option<HeaderValue> {
+    let text = version.to_string();
+    // What an entity tag cannot hold. No store of ours has such versions.
+    if text.contains('"') { None } else { HeaderValue::try_from(format!("\"{text}\"")).ok() }
+}
+
+fn unquoted(tag: &str) -> Option<&str> {
+    tag.strip_prefix('"')?.strip_suffix('"').filter(|text| !text.contains('"'))
+}
+
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Fault> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().map_err(|_| Fault::invalid(format!("{name} is not text")))?;
+            Ok(Some(text.trim()))
+        }
+        (Some(_), Some(_)) => Err(Fault::invalid(format!("{name} is there twice"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn headers_are_conditions() {
+        let version = Version::numbered(7, 1);
+        let tag = format!("\"{version}\"");
+        for (pairs, expected) in [
+            (&[][..], Some(Precondition::Always)),
+            (&[("if-none-match", "*")], Some(Precondition::IfNotExists)),
+            (&[("if-match", "*")], Some(Precondition::IfExists)),
+            (&[("if-match", &tag)], Some(Precondition::IfVersion(version.clone()))),
+            (&[("if-match", &format!("W/{tag}"))], Some(Precondition::Never)),
+            (&[("if-match", "\"\"")], Some(Precondition::Never)),
+            (&[("if-match", &format!("\"{}\"", "v".repeat(65)))], Some(Precondition::Never)),
+            (&[("if-match", "unquoted")], None),
+            (&[("if-match", &format!("{tag}, {tag}"))], None),
+            (&[("if-match", &tag), ("if-match", &tag)], None),
+            (&[("if-none-match", &tag)], None),
+            (&[("if-match", "*"), ("if-none-match", "*")], None),
+        ] {
+            assert_eq!(Precondition::of(&headers(pairs)).ok(), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_may_have_the_version() {
+        let version = Version::numbered(7, 1);
+        let tag = format!("\"{version}\"");
+        for (value, known) in [
+            (tag.clone(), true),
+            (format!("W/{tag}"), true),
+            (format!("\"x\", {tag}"), true),
+            ("*".to_owned(), true),
+            ("\"x\"".to_owned(), false),
+            (version.to_string(), false),
+        ] {
+            assert_eq!(is_known(&headers(&[("if-none-match", &value)]), &version), known, "{value}");
+        }
+        assert!(!is_known(&HeaderMap::new(), &version));
+        assert_eq!(super::tag(&version).unwrap(), tag.as_str());
+    }
+}

@@ -1,0 +1,137 @@
+//! Cloudflare's REST dialect for Workers KV, and what is ours in it.
+
+mod bulk;
+mod conditions;
+mod expiry;
+mod keys;
+mod multipart;
+mod namespaces;
+mod target;
+mod values;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::deadline::within;
+use crate::fault::Fault;
+use crate::gateway::Gateway;
+use crate::namespaces::Namespace;
+use crate::query;
+use crate::tokens::Grant;
+use target::{Operation, Target};
+
+type Answer = Result<Response, Fault>;
+
+/// Any request that is not for a page of our own.
+pub(crate) async fn handle(State(gateway): State<Gateway>, request: Request) -> Response {
+    let Some(place) = gateway.admission().enter() else {
+        metrics::counter!("kv_gateway.rejected_requests").increment(1);
+        return Fault::overloaded().into_response();
+    };
+    let began = gateway.timer().monotonic_now();
+    let (parts, body) = request.into_parts();
+    let target = match Target::of(&parts.method, parts.uri.path()) {
+        Ok(target) => target,
+        Err(fault) => return place.keep_with(fault.into_response()),
+    };
+    let mut namespace = None;
+    let answer = answer(&gateway, &target, &parts, body, &mut namespace);
+    let answer = within(gateway.timer(), gateway.limits().request_time, answer).await;
+    let response = answer.unwrap_or_else(|| Err(Fault::late())).unwrap_or_else(IntoResponse::into_response);
+    let took = gateway.timer().monotonic_now().saturating_sub(began);
+    gateway.ended(target.operation.name(), target.operation.writes(), namespace, response.status(), took);
+    place.keep_with(response)
+}
+
+/// Who asks, for what, and what comes of it. The namespace is noted once it is known that the caller may know of it.
+async fn answer(
+    gateway: &Gateway,
+    target: &Target<'_>,
+    parts: &Parts,
+    body: Body,
+    noted: &mut Option<Arc<Namespace>>,
+) -> Answer {
+    let grant = gateway.access().grant(&parts.headers)?;
+    gateway.check_account(target.account)?;
+    let operation = target.operation;
+    if !grant.allows(operation.writes()) {
+        return Err(Fault::forbidden());
+    }
+    match operation {
+        Operation::ListNamespaces => return namespaces::list(gateway, &grant, &parameters(parts)?),
+        Operation::CreateNamespace => return Err(namespaces::configured("creating a namespace")),
+        _ => {}
+    }
+    let namespace = &**noted.insert(Arc::clone(find(gateway, &grant, target)?));
+    if operation.writes() && namespace.is_read_only() {
+        return Err(Fault::read_only());
+    }
+    let headers = &parts.headers;
+    match operation {
+        Operation::GetNamespace => Ok(success(&namespaces::shown(namespace))),
+        Operation::RenameNamespace => Err(namespaces::configured("renaming a namespace")),
+        Operation::RemoveNamespace => Err(namespaces::configured("removing a namespace")),
+        Operation::ReadValue => values::read(namespace, &target.key()?, headers).await,
+        Operation::WriteValue => {
+            let (key, parameters) = (target.key()?, parameters(parts)?);
+            values::write(gateway, namespace, key, &parameters, headers, body).await
+        }
+        Operation::DeleteValue => values::delete(namespace, &target.key()?, headers).await,
+        Operation::ReadMetadata => values::read_metadata(namespace, &target.key()?).await,
+        Operation::ListKeys => keys::list(namespace, &parameters(parts)?).await,
+        Operation::BulkWrite => bulk::write(gateway, namespace, headers, body).await,
+        Operation::BulkDelete => bulk::delete(gateway, namespace, headers, body).await,
+        Operation::BulkGet => bulk::get(gateway, namespace, headers, body).await,
+        Operation::ListNamespaces | Operation::CreateNamespace => Err(Fault::no_route()),
+    }
+}
+
+/// A caller that may know only some namespaces does not learn which others there are.
+fn find<'g>(gateway: &'g Gateway, grant: &Grant, target: &Target<'_>) -> Result<&'g Arc<Namespace>, Fault> {
+    match gateway.namespaces().find(target.namespace) {
+        Some(namespace) if grant.covers(namespace.name()) => Ok(namespace),
+        None if grant.covers_all() => Err(Fault::namespace_not_found(target.operation.name())),
+        _ => Err(Fault::forbidden()),
+    }
+}
+
+fn parameters(parts: &Parts) -> Result<Vec<(String, String)>, Fault> {
+    let query = parts.uri.query().unwrap_or_default();
+    query::parameters(query).map_err(|query::NotUtf8| Fault::invalid("the query is not UTF-8"))
+}
+
+/// A value that is compressed on the way would be stored as it came.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Fault> {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(Fault::unsupported_encoding()) }
+}
+
+pub(crate) fn json(status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The envelope of a success. `result` is JSON.
+fn success(result: &str) -> Response {
+    success_with(result, "", "")
+}
+
+/// With messages, and with what stands beside the result; both are JSON without the brackets around it.
+fn success_with(result: &str, messages: &str, info: &str) -> Response {
+    let mut body = format!(r#"{{"success":true,"errors":[],"messages":[{messages}],"result":{result}"#);
+    if !info.is_empty() {
+        body.push_str(r#","result_info":{"#);
+        body.push_str(info);
+        body.push('}');
+    }
+    body.push('}');
+    json(StatusCode::OK, body)
+}

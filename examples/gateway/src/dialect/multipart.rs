@@ -1,0 +1,118 @@
+//! A value with metadata, as a form.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use kv_api::Metadata;
+
+use crate::fault::Fault;
+
+/// What a form holds.
+#[derive(Debug, PartialEq)]
+pub(super) struct Form {
+    pub(super) value: Bytes,
+    pub(super) metadata: Option<Metadata>,
+}
+
+/// Whether a body is a form. Any other type is the value itself.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    const FORM: &[u8] = b"multipart/form-data";
+    let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
+    kind.and_then(|kind| kind.split(|byte| *byte == b';').next())
+        .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(FORM))
+}
+
+/// Takes the parts `value` and `metadata`, in either order, and passes over others, as the vendor does.
+pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Form, Fault> {
+    let broken = || Fault::invalid("the form cannot be read");
+    let mut request = Request::new(Body::from(body));
+    request.headers_mut().extend(headers.get(CONTENT_TYPE).map(|kind| (CONTENT_TYPE, kind.clone())));
+    let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
+    let (mut value, mut metadata) = (None, None);
+    while let Some(part) = form.next_field().await.map_err(|_| broken())? {
+        let slot = match part.name() {
+            Some("value") => &mut value,
+            Some("metadata") => &mut metadata,
+            _ => continue,
+        };
+        if slot.is_some() {
+            return Err(Fault::invalid("a part of the form is there twice"));
+        }
+        *slot = Some(part.bytes().await.map_err(|_| broken())?);
+    }
+    // A copy of its own: a store may keep it, and the whole form with it.
+    let value =
+        value.map(|value| Bytes::copy_from_slice(&value)).ok_or_else(|| Fault::invalid("Missing value field"))?;
+    let metadata = metadata.map(|json| self::metadata(&json)).transpose()?.flatten();
+    Ok(Form { value, metadata })
+}
+
+/// Null is none.
+fn metadata(json: &[u8]) -> Result<Option<Metadata>, Fault> {
+    let text = std::str::from_utf8(json).map_err(|_| Fault::invalid("Invalid metadata JSON"))?;
+    let metadata = Metadata::from_json_text(text).map_err(|_| Fault::invalid("Invalid metadata JSON"))?;
+    Ok((!metadata.is_null()).then_some(metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn headers(kind: &str) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())])
+    }
+
+    async fn form(body: &'static [u8]) -> Result<Form, Fault> {
+        read(&headers("multipart/form-data; boundary=b"), Bytes::from_static(body)).await
+    }
+
+    #[test]
+    fn only_a_form_is_taken_apart() {
+        for (kind, is) in [
+            ("multipart/form-data; boundary=b", true),
+            ("Multipart/Form-Data;boundary=b", true),
+            ("multipart/form-datax", false),
+            ("multipart/mixed; boundary=b", false),
+            ("application/json", false),
+            ("text/plain; x=multipart/form-data", false),
+        ] {
+            assert_eq!(is_form(&headers(kind)), is, "{kind}");
+        }
+        assert!(!is_form(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn parts_come_in_any_order_and_bytes_stay_bytes() {
+        let body = b"--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{\"a\": 1}\r\n\
+            --b\r\nContent-Disposition: form-data; name=\"metadata[x]\"\r\n\r\nlost\r\n\
+            --b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\n\xFF\r\n\0\r\n--b--\r\n";
+        let read = form(body).await.unwrap();
+        assert_eq!(read, Form { value: Bytes::from_static(b"\xFF\r\n\0"), metadata: Some(json!({"a": 1}).into()) });
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_or_broken_is_refused() {
+        for (body, message) in [
+            (&b"--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{}\r\n--b--\r\n"[..], "Missing value"),
+            (b"--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nv\r\n--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{nope\r\n--b--\r\n", "metadata JSON"),
+            (b"--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nv\r\n--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nw\r\n--b--\r\n", "twice"),
+            (b"--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nv", "cannot be read"),
+            (b"", "cannot be read"),
+            (b"--other--\r\n", "cannot be read"),
+        ] {
+            let fault = form(body).await.unwrap_err();
+            assert!(fault.message.contains(message), "{body:?}: {fault:?}");
+        }
+        let no_boundary = read(&headers("multipart/form-data"), Bytes::new()).await;
+        assert!(no_boundary.is_err());
+    }
+
+    #[tokio::test]
+    async fn null_is_no_metadata() {
+        let body = b"--b\r\nContent-Disposition: form-data; name=\"value\"; filename=\"f\"\r\n\r\n\r\n\
+            --b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\nnull\r\n--b--\r\n";
+        assert_eq!(form(body).await.unwrap(), Form { value: Bytes::new(), metadata: None });
+    }
+}

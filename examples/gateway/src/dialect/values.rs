@@ -1,0 +1,154 @@
+//! Single values.
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use kv_api::{DeleteOutcome, Entry, Error, Feature, Metadata, SetStatus, Value, Version};
+
+use super::conditions::{self, Precondition};
+use super::expiry::{Expiration, reported};
+use super::keys::shown_metadata;
+use super::{Answer, multipart, refuse_encoded, success};
+use crate::body::receive;
+use crate::fault::{Fault, OUTCOME};
+use crate::gateway::Gateway;
+use crate::namespaces::Namespace;
+use crate::query::first;
+
+/// The Unix second in which the entry ends.
+const EXPIRATION: HeaderName = HeaderName::from_static("expiration");
+
+/// The bytes, as they are.
+pub(super) async fn read(namespace: &Namespace, key: &str, headers: &HeaderMap) -> Answer {
+    if headers.contains_key(IF_MATCH) {
+        return Err(Fault::invalid("If-Match is a condition of a change"));
+    }
+    let entry = namespace.store().get_entry(key).await?.ok_or_else(Fault::key_not_found)?;
+    let version = entry.version();
+    if version.is_some_and(|version| conditions::is_known(headers, version)) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        add_tag(&mut response, version);
+        return Ok(response);
+    }
+    Ok(with_value(entry))
+}
+
+fn with_value(entry: Entry) -> Response {
+    let (expiry, version) = (entry.expiry(), entry.version().cloned());
+    let mut response = Response::new(Body::from(entry.into_value().into_bytes()));
+    add_tag(&mut response, version.as_ref());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if let Some(second) = reported(expiry) {
+        headers.insert(EXPIRATION, second.into());
+    }
+    response
+}
+
+fn add_tag(response: &mut Response, version: Option<&Version>) {
+    if let Some(tag) = version.and_then(conditions::tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+}
+
+pub(super) async fn write(
+    gateway: &Gateway,
+    namespace: &Namespace,
+    key: String,
+    parameters: &[(String, String)],
+    headers: &HeaderMap,
+    body: Body,
+) -> Answer {
+    // What can be refused without the body is.
+    let expiration = Expiration::of_texts(first(parameters, "expiration_ttl"), first(parameters, "expiration"))?;
+    let precondition = Precondition::of(headers)?;
+    refuse_encoded(headers)?;
+    if precondition == Precondition::Never {
+        return Err(never(namespace));
+    }
+    let received = receive(gateway, body).await?;
+    let (value, metadata) = if multipart::is_form(headers) {
+        let form = multipart::read(headers, received.bytes.clone()).await?;
+        (form.value, form.metadata)
+    } else {
+        (received.bytes.clone(), None)
+    };
+    set(namespace, key, value, metadata, expiration, precondition).await
+}
+
+async fn set(
+    namespace: &Namespace,
+    key: String,
+    value: Bytes,
+    metadata: Option<Metadata>,
+    expiration: Expiration,
+    precondition: Precondition,
+) -> Answer {
+    // Text where it is that, so that a store which keeps kinds shows it as such to others.
+    let mut set = namespace.store().set(key, Value::from_foreign(value));
+    if let Some(metadata) = metadata {
+        set = set.metadata(metadata);
+    }
+    set = match expiration {
+        Expiration::Never => set,
+        Expiration::After(ttl) => set.ttl(ttl),
+        Expiration::At(at) => set.expire_at(at),
+    };
+    set = match precondition {
+        Precondition::Always => set,
+        Precondition::IfNotExists => set.if_not_exists(),
+        Precondition::IfExists => set.if_exists(),
+        Precondition::IfVersion(version) => set.if_version(version),
+        Precondition::Never => return Err(never(namespace)),
+    };
+    let outcome = set.await?;
+    let shown = match outcome.status() {
+        SetStatus::Created => "created",
+        SetStatus::Updated => "updated",
+        SetStatus::NotMet => return Err(Fault::not_met()),
+        _ => "stored",
+    };
+    let mut response = done(shown);
+    add_tag(&mut response, outcome.version());
+    Ok(response)
+}
+
+pub(super) async fn delete(namespace: &Namespace, key: &str, headers: &HeaderMap) -> Answer {
+    let delete = namespace.store().delete(key);
+    let outcome = match Precondition::of(headers)? {
+        Precondition::Always => delete.await?,
+        Precondition::IfVersion(version) => delete.if_version(version).await?,
+        Precondition::Never => return Err(never(namespace)),
+        Precondition::IfNotExists | Precondition::IfExists => {
+            return Err(Fault::invalid("the condition of a delete is If-Match with one entity tag"));
+        }
+    };
+    match outcome {
+        DeleteOutcome::Deleted => Ok(done("deleted")),
+        DeleteOutcome::NotFound => Ok(done("not-found")),
+        DeleteOutcome::NotMet => Err(Fault::not_met()),
+        _ => Ok(done("accepted")),
+    }
+}
+
+/// A version that no entry has.
+fn never(namespace: &Namespace) -> Fault {
+    if namespace.store().capabilities().supports(Feature::IfVersion) {
+        Fault::not_met()
+    } else {
+        Error::unsupported(Feature::IfVersion).into()
+    }
+}
+
+pub(super) async fn read_metadata(namespace: &Namespace, key: &str) -> Answer {
+    let entry = namespace.store().get_entry(key).await?.ok_or_else(Fault::key_not_found)?;
+    Ok(success(entry.metadata().map_or("null", shown_metadata)))
+}
+
+fn done(outcome: &'static str) -> Response {
+    let mut response = success("null");
+    response.headers_mut().insert(OUTCOME, HeaderValue::from_static(outcome));
+    response
+}

@@ -1,0 +1,87 @@
+//! What `/metrics` answers: the figures of requests, and those that the metrics layer takes of calls on the stores.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kv_layers::Traced;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::fault::Fault;
+use crate::gateway::Gateway;
+
+const DURATION: &str = "http.server.request.duration";
+const UNDER_WAY: &str = "http.server.active_requests";
+/// How often what was recorded is put together, whether somebody asks for it or not; without that it would grow.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What collects the figures, in the format that Prometheus reads.
+///
+/// Of requests: `http_server_request_duration` in seconds, by `kv_operation` and `http_response_status_code`, and
+/// `http_server_active_requests`. Of calls on the stores: what [`Traced`] describes, by `db_namespace`.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Collects what the whole process records. Install it before namespaces are made, so that their metrics are
+    /// described.
+    ///
+    /// # Errors
+    /// When the process has a recorder already.
+    pub fn install() -> Result<Self, MetricsError> {
+        let failed = |error: metrics_exporter_prometheus::BuildError| MetricsError(error.to_string());
+        let mut builder = PrometheusBuilder::new();
+        for metric in ["db.client.operation.duration", DURATION] {
+            let buckets = &Traced::DURATION_BUCKETS;
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.to_owned()), buckets).map_err(failed)?;
+        }
+        let handle = builder.install_recorder().map_err(failed)?;
+        metrics::describe_histogram!(DURATION, metrics::Unit::Seconds, "Duration of requests of the dialect.");
+        metrics::describe_gauge!(UNDER_WAY, "Requests of the dialect that are under way.");
+        Ok(Self(handle))
+    }
+
+    /// Puts what was recorded together, from time to time, for as long as it is polled.
+    pub(crate) async fn keep_up(&self, timer: &dyn kv_api::Timer) {
+        loop {
+            timer.sleep(UPKEEP_INTERVAL).await;
+            self.0.run_upkeep();
+        }
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics(..)")
+    }
+}
+
+/// Why metrics cannot be collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsError(String);
+
+impl fmt::Display for MetricsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "metrics cannot be collected: {}", self.0)
+    }
+}
+
+impl std::error::Error for MetricsError {}
+
+/// A request has ended.
+pub(crate) fn ended(operation: &'static str, status: StatusCode, took: Duration) {
+    let status = status.as_u16().to_string();
+    let labels = [("kv.operation", operation.to_owned()), ("http.response.status_code", status)];
+    metrics::histogram!(DURATION, &labels).record(took);
+}
+
+/// `GET /metrics`, with any token where there are tokens.
+pub(crate) async fn render(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, Fault> {
+    gateway.access().grant(&headers)?;
+    let Some(Metrics(handle)) = gateway.metrics() else { return Err(Fault::no_route()) };
+    let under_way = u32::try_from(gateway.admission().under_way()).unwrap_or(u32::MAX);
+    metrics::gauge!(UNDER_WAY).set(under_way);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response())
+}

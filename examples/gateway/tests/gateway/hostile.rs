@@ -1,0 +1,259 @@
+//! Hostile input: no panic, no growth, nothing reached that the token does not allow.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kv_api::Store;
+use kv_gateway::Gateway;
+use kv_memory::MemoryStore;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, TestRunner};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::harness::{BASE, BOTH_OF_A, READER, Running, namespace, tokens};
+
+const REQUESTS: u32 = 10_000;
+/// What no answer may hold, and no request may change.
+const CANARY: &str = "c4nary-v4lue";
+const SERVER_THREAD: &str = "gateway-under-test";
+
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts panics of the server's threads; those of other tests are their own.
+fn watch_for_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() == Some(SERVER_THREAD) {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+        }
+        before(info);
+    }));
+}
+
+fn bytes(text: &'static str) -> BoxedStrategy<Vec<u8>> {
+    Just(text.as_bytes().to_vec()).boxed()
+}
+
+fn method() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        9 => select(vec!["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE", "get", "PATCH"])
+            .prop_map(|method| method.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..12),
+    ]
+}
+
+/// Pieces of paths, which are put together as they come.
+fn path() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        select(vec![
+            "/",
+            "//",
+            "/a",
+            "/b",
+            "/values/",
+            "/metadata/",
+            "/keys",
+            "/bulk",
+            "/bulk/get",
+            "/bulk/delete",
+            "k",
+            ".",
+            "..",
+            "/../",
+            "/./",
+            "%2e%2e",
+            "%2E%2E%2F",
+            "%2F",
+            "%00",
+            "%0d%0a",
+            "%zz",
+            "%",
+            "%C3%28",
+            "?",
+            "&",
+            "prefix=",
+            "limit=",
+            "limit=10",
+            "cursor=",
+            "cursor=AAAA",
+            "expiration=",
+            "expiration_ttl=60",
+            "#",
+            "é",
+            "999999999999999999999",
+            "-1",
+            "/../../b/values/k",
+            "..%2f..%2fb%2fvalues%2fk",
+            "secret",
+            "\\",
+            ";",
+            "b",
+        ])
+        .prop_map(|piece| piece.as_bytes().to_vec()),
+        vec(any::<u8>(), 0..6),
+    ];
+    let start = prop_oneof![
+        6 => bytes(BASE),
+        1 => bytes("/keys?namespace=b&key=secret"),
+        1 => bytes("/client/v4"),
+        1 => bytes("http://localhost/"),
+        1 => bytes(""),
+    ];
+    (start, vec(piece, 0..8)).prop_map(|(mut start, pieces)| {
+        start.extend(pieces.concat());
+        start
+    })
+}
+
+fn header() -> impl Strategy<Value = Vec<u8>> {
+    let pairs = vec![
+        "content-length: 0",
+        "content-length: 5",
+        "content-length: -1",
+        "content-length: 99999999999999999999",
+        "content-length: 4294967296",
+        "transfer-encoding: chunked",
+        "transfer-encoding: gzip, chunked",
+        "content-type: application/json",
+        "content-type: multipart/form-data; boundary=b",
+        "content-type: multipart/form-data",
+        "content-type: multipart/form-data; boundary=",
+        "expect: 100-continue",
+        "expect: x",
+        "if-match: *",
+        "if-match: \"v\"",
+        "if-none-match: *",
+        "if-none-match: \"\x7f\"",
+        "host: evil",
+        "connection: upgrade\r\nupgrade: websocket",
+        "connection: close",
+        "content-encoding: gzip",
+        "range: bytes=0-",
+        "x-forwarded-for: 127.0.0.1",
+        "x: a\r\nauthorization: Bearer both-but-only-in-a-01",
+        " folded: line",
+        "authorization: Basic OmJvdGgtYnV0LW9ubHktaW4tYS0wMQ==",
+        "cookie: token=both-but-only-in-a-01",
+    ];
+    prop_oneof![
+        5 => select(pairs).prop_map(|header| header.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..40),
+    ]
+}
+
+fn token() -> impl Strategy<Value = Vec<u8>> {
+    let of_a = format!("authorization: Bearer {BOTH_OF_A}");
+    prop_oneof![
+        4 => Just(of_a.into_bytes()),
+        1 => bytes(""),
+        1 => bytes("authorization: Bearer wrong"),
+        1 => vec(any::<u8>(), 0..30).prop_map(|bytes| [b"authorization: Bearer ", &bytes[..]].concat()),
+    ]
+}
+
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let known = vec![
+        "",
+        "[]",
+        "{}",
+        "null",
+        "[[[[",
+        r#"[{"key":"secret","value":"x"}]"#,
+        r#"[{"key":"k","value":"v","base64":true}]"#,
+        r#"{"keys":["secret"]}"#,
+        r#"{"keys":["k"],"type":"json","withMetadata":true}"#,
+        r#"["secret"]"#,
+        "--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nv\r\n--b--\r\n",
+        "--b\r\n\r\n",
+        "5\r\nhello\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\nx",
+        "0\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+    ];
+    prop_oneof![
+        4 => select(known).prop_map(|body| body.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..200),
+    ]
+}
+
+/// What is nearly a request.
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    let version = prop_oneof![8 => bytes("HTTP/1.1"), 1 => bytes("HTTP/1.0"), 1 => bytes("HTTP/2.0"), 1 => bytes("")];
+    let damage = prop::option::weighted(0.3, (any::<prop::sample::Index>(), any::<u8>()));
+    let parts = (method(), path(), version, token(), vec(header(), 0..5), body(), damage);
+    parts.prop_map(|(method, path, version, token, headers, body, damage)| {
+        let mut lines = vec![[&method[..], b" ", &path, b" ", &version].concat(), b"host: localhost".to_vec()];
+        lines.push(token);
+        lines.extend(headers);
+        lines.retain(|line| !line.is_empty());
+        let mut request = [&lines.join(&b"\r\n"[..])[..], b"\r\n\r\n", &body].concat();
+        if let Some((at, byte)) = damage {
+            let at = at.index(request.len());
+            request[at] = byte;
+        }
+        request
+    })
+}
+
+/// All that the server says to it.
+async fn said_to(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The server may close first: what it says is what counts.
+    let _ = stream.write_all(request).await;
+    let _ = stream.shutdown().await;
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said).await;
+    said
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).thread_name(SERVER_THREAD).enable_all().build().unwrap()
+}
+
+#[test]
+fn ten_thousand_malformed_requests_reach_nothing() {
+    watch_for_panics();
+    let (server, client) = (runtime(), Builder::new_current_thread().enable_all().build().unwrap());
+    let b = Store::new(MemoryStore::default());
+    let (address, _running) = server.block_on(async {
+        b.set("secret", CANARY).await.unwrap();
+        let a = namespace("a", Store::new(MemoryStore::default()));
+        let gateway = Gateway::builder([a, namespace("b", b.clone())], tokens()).build().unwrap();
+        let running = Running::start(gateway).await;
+        (running.address, running)
+    });
+    let config = Config { cases: REQUESTS, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    TestRunner::new(config)
+        .run(&request(), |request| {
+            let said = client.block_on(said_to(address, &request));
+            prop_assert!(said.is_empty() || said.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&said));
+            prop_assert!(!said.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
+            // None of the headers that were sent in a value comes back.
+            prop_assert!(!said.windows(9).any(|window| window.eq_ignore_ascii_case(b"x-evil: 1")));
+            Ok(())
+        })
+        .unwrap();
+
+    // Another one is answered as if nothing had been, and no place is still taken.
+    let page = client.block_on(said_to(
+        address,
+        format!(
+            "GET / HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic {}\r\nconnection: close\r\n\r\n",
+            basic(READER)
+        )
+        .as_bytes(),
+    ));
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("<p>0 of 256 requests under way.</p>"), "{page}");
+    let left = client.block_on(async { (b.get("secret").await.unwrap(), b.count("").await.unwrap()) });
+    assert_eq!(left, (Some(CANARY.into()), 1));
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+}
+
+fn basic(token: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(format!(":{token}"))
+}
