@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
@@ -63,18 +63,25 @@ impl Room {
 }
 
 impl Place {
-    /// Keeps the place until the last byte of the answer is sent, so that a client that reads slowly holds no more than
+    /// Keeps the place until all but the end of the answer is sent, so that a client that reads slowly holds no more than
     /// its share.
     pub(crate) fn keep_with(self, response: Response) -> Response {
-        response.map(|body| if body.is_end_stream() { body } else { Body::new(Held { body, _place: self }) })
+        response.map(|body| {
+            if body.is_end_stream() { body } else { Body::new(Held { body, piece: Bytes::new(), _place: self }) }
+        })
     }
 }
 
-/// A body with what is given back when it is gone.
+/// A body with what is given back when it is gone. It goes out in pieces: of a single one the server would take the whole
+/// at once, and be done with the body long before the client is.
 struct Held {
     body: Body,
+    piece: Bytes,
     _place: Place,
 }
+
+/// How long the pieces are.
+const PIECE_BYTES: usize = 64 * 1024;
 
 impl HttpBody for Held {
     type Data = Bytes;
@@ -84,21 +91,34 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if self.piece.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)).transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => self.piece = data,
+                Some(Err(other)) => return Poll::Ready(Some(Ok(other))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let length = self.piece.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.piece.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.piece.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, piece) = (self.body.size_hint(), self.piece.len() as u64);
+        match rest.exact() {
+            Some(rest) => SizeHint::with_exact(rest.saturating_add(piece)),
+            None => SizeHint::default(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt;
 
     fn admission(in_flight: usize, bodies_bytes: usize) -> Admission {
         Admission::new(&Limits { in_flight, bodies_bytes, ..Limits::default() })
@@ -116,6 +136,21 @@ mod tests {
         let empty = admission.enter().unwrap().keep_with(Response::new(Body::empty()));
         assert_eq!(admission.under_way(), 0);
         drop(empty);
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_goes_out_in_pieces() {
+        let admission = admission(1, 1);
+        let whole = Bytes::from_iter((0..PIECE_BYTES * 2 + 1).map(|at| at.to_le_bytes()[0]));
+        let mut body = admission.enter().unwrap().keep_with(Response::new(Body::from(whole.clone()))).into_body();
+        let mut came = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let piece = frame.unwrap().into_data().unwrap();
+            assert!(piece.len() <= PIECE_BYTES);
+            came.extend_from_slice(&piece);
+            assert_eq!(body.size_hint().exact(), Some((whole.len() - came.len()) as u64));
+        }
+        assert_eq!(came, whole);
     }
 
     #[test]

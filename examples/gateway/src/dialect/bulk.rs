@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kv_api::{Entry, JsonText, Metadata, SetItem, Value, json_quoted};
+use kv_api::{Entry, JsonText, Metadata, SetItem, Timestamp, Value, json_quoted};
 
 use super::expiry::{Expiration, reported};
 use super::keys::shown_metadata;
@@ -39,7 +39,7 @@ struct Item {
 pub(super) async fn write(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
     refuse_encoded(headers)?;
     let received = receive(gateway, body).await?;
-    let items = items(parsed(&received)?)?;
+    let items = items(parsed(&received)?, gateway.clock().now())?;
     let store = namespace.store();
     for (index, item) in items.iter().enumerate() {
         store.resolver().write(item.to_set(), gateway.clock()).map_err(|error| at(index, error.into()))?;
@@ -125,7 +125,7 @@ fn show(values: &mut String, entry: &Entry, as_json: bool, with_metadata: bool) 
 }
 
 impl Item {
-    fn of(json: JsonText<'_>) -> Result<Self, Fault> {
+    fn of(json: JsonText<'_>, now: Timestamp) -> Result<Self, Fault> {
         let mut members =
             json.object().ok_or_else(|| Fault::invalid_body("it is not an object, or repeats a member"))?;
         let mut text = |name: &str| {
@@ -152,7 +152,7 @@ impl Item {
                 Some(checked.map_err(|_| Fault::invalid("Invalid metadata JSON"))?)
             }
         };
-        let expiration = Expiration::of_json(members.remove("expiration_ttl"), members.remove("expiration"))?;
+        let expiration = Expiration::of_json(members.remove("expiration_ttl"), members.remove("expiration"), now)?;
         Ok(Self { key, value, metadata, expiration })
     }
 
@@ -170,12 +170,12 @@ fn parsed(received: &Received) -> Result<JsonText<'_>, Fault> {
 }
 
 /// An item that comes twice is written once; two that differ under one key are refused.
-fn items(body: JsonText<'_>) -> Result<Vec<Item>, Fault> {
+fn items(body: JsonText<'_>, now: Timestamp) -> Result<Vec<Item>, Fault> {
     let given = array(body, ITEMS_MAX)?;
     let mut items: Vec<Item> = Vec::with_capacity(given.len());
     let mut places: HashMap<String, usize> = HashMap::with_capacity(given.len());
     for (index, json) in given.into_iter().enumerate() {
-        let item = Item::of(json).map_err(|fault| at(index, fault))?;
+        let item = Item::of(json, now).map_err(|fault| at(index, fault))?;
         match places.entry(item.key.clone()) {
             Slot::Vacant(slot) => {
                 slot.insert(items.len());
@@ -259,7 +259,7 @@ mod tests {
     use std::time::Duration;
 
     fn read(text: &str) -> Result<Vec<Item>, Fault> {
-        items(JsonText::parse_foreign(text).unwrap())
+        items(JsonText::parse_foreign(text).unwrap(), Timestamp::UNIX_EPOCH)
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Expiries, translated once at the border. Given both forms, the ttl counts here and the other one is not even looked
 //! at; the library's own rule is the opposite (EXP-2), so only one form goes on.
+//!
+//! Entries of the dialect end at whole seconds, and a ttl counts from the second that has begun. So the part of the second
+//! that is over is taken off the ttl. It stays a ttl, which the store counts by its own clock (EXP-3); where that agrees
+//! with this one, what is reported as `expiration` is the very moment.
 
 use std::time::Duration;
 
@@ -17,29 +21,30 @@ pub(super) enum Expiration {
 
 impl Expiration {
     /// Of the two parameters of a single write.
-    pub(super) fn of_texts(ttl: Option<&str>, at: Option<&str>) -> Result<Self, Fault> {
+    pub(super) fn of_texts(ttl: Option<&str>, at: Option<&str>, now: Timestamp) -> Result<Self, Fault> {
         match (ttl, at) {
-            (Some(ttl), _) => Self::after(ttl, whole_seconds(ttl)),
+            (Some(ttl), _) => Self::after(ttl, whole_seconds(ttl), now),
             (None, Some(at)) => Self::at(at, whole_seconds(at)),
             (None, None) => Ok(Self::Never),
         }
     }
 
     /// Of the two members of an item in a bulk write, which are numbers; null is none.
-    pub(super) fn of_json(ttl: Option<JsonText<'_>>, at: Option<JsonText<'_>>) -> Result<Self, Fault> {
+    pub(super) fn of_json(ttl: Option<JsonText<'_>>, at: Option<JsonText<'_>>, now: Timestamp) -> Result<Self, Fault> {
         let number = |json: JsonText<'_>| json.is_number().then(|| whole_seconds(json.as_text())).flatten();
         let given =
             |json: Option<JsonText<'_>>| json.filter(|json| !json.is_null()).map(|json| json.as_text().to_owned());
         match (given(ttl), given(at)) {
-            (Some(text), _) => Self::after(&text, ttl.and_then(number)),
+            (Some(text), _) => Self::after(&text, ttl.and_then(number), now),
             (None, Some(text)) => Self::at(&text, at.and_then(number)),
             (None, None) => Ok(Self::Never),
         }
     }
 
-    fn after(text: &str, seconds: Option<i64>) -> Result<Self, Fault> {
+    fn after(text: &str, seconds: Option<i64>, now: Timestamp) -> Result<Self, Fault> {
         let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
-        seconds.map(|seconds| Self::After(Duration::from_secs(seconds))).ok_or_else(|| {
+        let ttl = seconds.map(|seconds| Duration::from_secs(seconds).saturating_sub(since_second(now)));
+        ttl.map(Self::After).ok_or_else(|| {
             let shown = shortened(text);
             Fault::invalid_expiry(format!("Invalid expiration_ttl of {shown}. Please specify integer greater than 0."))
         })
@@ -63,6 +68,12 @@ impl Expiration {
             Self::At(at) => item.expire_at(at),
         }
     }
+}
+
+/// How much of its second is over, in milliseconds that have begun: stores round a ttl up to those, and must not get into
+/// the next second by that.
+fn since_second(now: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(now.as_unix_millis_ceil().rem_euclid(1000)).unwrap_or(0))
 }
 
 /// A number in any spelling; fractions are cut off, as the vendor does.
@@ -90,6 +101,20 @@ pub(super) fn reported(expiry: EntryExpiry) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_161_800);
+
+    #[test]
+    fn a_ttl_counts_from_the_second_that_has_begun() {
+        for (micros, left) in [(0, 1000), (1, 999), (123_000, 877), (123_456, 876), (999_000, 1)] {
+            let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + micros);
+            let left = Expiration::After(Duration::from_millis(left));
+            assert_eq!(Expiration::of_texts(Some("1"), None, now), Ok(left), "{micros}");
+        }
+        // The next one has begun, but for less than stores tell apart.
+        let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + 999_001);
+        assert_eq!(Expiration::of_texts(Some("1"), None, now), Ok(after(1)));
+    }
 
     fn after(seconds: u64) -> Expiration {
         Expiration::After(Duration::from_secs(seconds))
@@ -119,7 +144,7 @@ mod tests {
             (None, Some("0"), None),
             (None, Some("abc"), None),
         ] {
-            assert_eq!(Expiration::of_texts(ttl, absolute).ok(), expected, "{ttl:?} {absolute:?}");
+            assert_eq!(Expiration::of_texts(ttl, absolute, NOW).ok(), expected, "{ttl:?} {absolute:?}");
         }
     }
 
@@ -136,14 +161,14 @@ mod tests {
             (None, Some("\"1795161822\""), None),
             (None, Some("-5"), None),
         ] {
-            let read = Expiration::of_json(ttl.map(json), absolute.map(json));
+            let read = Expiration::of_json(ttl.map(json), absolute.map(json), NOW);
             assert_eq!(read.ok(), expected, "{ttl:?} {absolute:?}");
         }
     }
 
     #[test]
     fn what_is_quoted_is_short() {
-        let fault = Expiration::of_texts(Some(&"\u{1b}".repeat(1000)), None).unwrap_err();
+        let fault = Expiration::of_texts(Some(&"\u{1b}".repeat(1000)), None, NOW).unwrap_err();
         assert!(fault.message.len() < 400 && !fault.message.contains('\u{1b}'));
     }
 }

@@ -62,7 +62,8 @@ pub(super) async fn write(
     body: Body,
 ) -> Answer {
     // What can be refused without the body is.
-    let expiration = Expiration::of_texts(first(parameters, "expiration_ttl"), first(parameters, "expiration"))?;
+    let (ttl, at) = (first(parameters, "expiration_ttl"), first(parameters, "expiration"));
+    let expiration = Expiration::of_texts(ttl, at, gateway.clock().now())?;
     let precondition = Precondition::of(headers)?;
     refuse_encoded(headers)?;
     if precondition == Precondition::Never {

@@ -1,5 +1,6 @@
 //! The dialect, call by call.
 
+use kv_api::{Capabilities, ValueKind, ValueKinds};
 use serde_json::json;
 
 use crate::harness::{BASE, Client, open};
@@ -90,8 +91,8 @@ async fn the_ttl_counts_where_both_forms_are_given() {
     let expiration = async |path: &str| client.get(path).await.header("expiration").map(str::to_owned);
     let put = async |query: &str| client.put(&format!("/n/values/k?{query}"), "v").await;
     for (query, expected) in [
-        ("expiration_ttl=100", Some("1795161923")),
-        ("expiration_ttl=100.9&expiration=1", Some("1795161923")),
+        ("expiration_ttl=100", Some("1795161922")),
+        ("expiration_ttl=100.9&expiration=1", Some("1795161922")),
         ("expiration=1795170000", Some("1795170000")),
         ("", None),
     ] {
@@ -99,10 +100,15 @@ async fn the_ttl_counts_where_both_forms_are_given() {
         assert_eq!(expiration("/n/values/k").await.as_deref(), expected, "{query}");
     }
     for query in ["expiration_ttl=0", "expiration_ttl=-1", "expiration_ttl=abc", "expiration=1", "expiration=x"] {
-        assert_eq!(put(query).await.refusal(), (400, 10034), "{query}");
+        let refused = put(query).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert_eq!(refused.refusal(), (400, 10034), "{query}");
     }
-    put("expiration_ttl=1").await;
-    clock.advance(std::time::Duration::from_secs(1));
+    put("expiration_ttl=1").await.result();
+    // The rest of the second that has begun.
+    clock.advance(std::time::Duration::from_micros(1_000_000 - 123_456 - 1));
+    assert_eq!(client.get("/n/values/k").await.header("expiration"), Some("1795161823"));
+    clock.advance(std::time::Duration::from_micros(1));
     assert_eq!(client.get("/n/values/k").await.refusal(), (404, 10009));
 }
 
@@ -124,7 +130,7 @@ async fn a_list_has_pages_with_expiry_and_metadata() {
     }
     assert_eq!(names, (0..25).map(|n| format!("k{n:02}")).collect::<Vec<_>>());
     let listed = client.get("/n/keys?prefix=m").await.result();
-    assert_eq!(listed, json!([{"name": "m", "expiration": 1_795_161_883, "metadata": {"a": 1}}]));
+    assert_eq!(listed, json!([{"name": "m", "expiration": 1_795_161_882, "metadata": {"a": 1}}]));
     for query in ["limit=9", "limit=1001", "limit=x", "cursor=garbage", "prefix=%FF"] {
         assert_eq!(client.get(&format!("/n/keys?{query}")).await.refusal(), (400, 10001), "{query}");
     }
@@ -134,13 +140,15 @@ async fn a_list_has_pages_with_expiry_and_metadata() {
     assert_eq!(client.get(&format!("/n/keys?prefix=x&cursor={cursor}")).await.refusal(), (400, 10001));
 }
 
-/// Redis lists neither metadata nor expiry; the systems that Puter imitates do not either.
+/// Puter lists neither metadata nor expiry, and neither does Redis.
 #[tokio::test]
 async fn what_a_list_does_not_report_is_read() {
     let client = Client::on(open("memory:?like=puter").await);
-    let items: Vec<_> = (0..40).map(|n| json!({"key": format!("k{n:02}"), "value": "v"})).collect();
+    let item = |n| json!({"key": format!("k{n:02}"), "value": "v", "metadata": {"n": n}});
+    let items: Vec<_> = (0..40).map(item).collect();
     assert_eq!(client.send("PUT", "/n/bulk", &[], json!(items).to_string()).await.status, 200);
-    assert_eq!(client.get("/n/keys").await.result().as_array().unwrap().len(), 40);
+    let expected: Vec<_> = (0..40).map(|n| json!({"name": format!("k{n:02}"), "metadata": {"n": n}})).collect();
+    assert_eq!(client.get("/n/keys").await.result(), json!(expected));
 }
 
 #[tokio::test]
@@ -160,7 +168,7 @@ async fn bulk_calls_answer_for_each_key() {
     assert_eq!(values, json!({"values": {"t": "text", "none": null, "b": "\u{FFFD}\0"}}));
     let asked = json!({"keys": ["j", "none"], "type": "json", "withMetadata": true});
     let values = client.post("/n/bulk/get", asked).await.result();
-    let expected = json!({"value": {"a": 1}, "metadata": [1], "expiration": 1_795_161_883});
+    let expected = json!({"value": {"a": 1}, "metadata": [1], "expiration": 1_795_161_882});
     assert_eq!(values, json!({"values": {"j": expected, "none": null}}));
     let not_json = client.post("/n/bulk/get", json!({"keys": ["t"], "type": "json"})).await;
     assert_eq!(not_json.refusal(), (400, 10001));
@@ -209,6 +217,7 @@ async fn the_limits_are_those_of_the_store() {
     assert!(refused.text().contains("UTF-8 encoded length of 513 exceeds key length limit of 512."));
     assert_eq!(like.get(&path).await.refusal(), (414, 10001));
     assert_eq!(like.put("/n/values/k?expiration_ttl=59", "v").await.refusal(), (400, 10034));
+    assert_eq!(like.put("/n/values/k?expiration_ttl=60", "v").await.status, 200);
     let too_long = like.put("/n/values/k", vec![b'v'; 26_214_401]).await;
     assert_eq!(too_long.refusal(), (413, 10001));
     assert!(too_long.text().contains("Value length of 26214401 exceeds limit of 26214400."));
@@ -221,15 +230,26 @@ async fn the_limits_are_those_of_the_store() {
 /// CAP-1: what the store cannot do is said, with the capability's name.
 #[tokio::test]
 async fn what_the_store_cannot_do_is_501_with_its_name() {
-    let client = Client::on(open("memory:?like=puter").await);
+    static PLAIN: Capabilities =
+        Capabilities::new("plain").with_value_kinds(ValueKinds::NONE.with(ValueKind::Text)).with_key_bytes(1, 512);
+    let client = Client::on(open("memory:").await.restricted_to([&PLAIN]));
     let (kind, body) = form(b"v", "{}");
-    let refused = client.send("PUT", "/n/values/k", &[("content-type", &kind)], body).await;
-    assert_eq!(refused.refusal(), (501, 99501));
-    assert!(refused.text().contains("metadata"), "{}", refused.text());
-    let refused = client.send("PUT", "/n/values/k", &[("if-match", "\"v\"")], "v").await;
-    assert_eq!(refused.refusal(), (501, 99501));
-    assert!(refused.text().contains("IfVersion"), "{}", refused.text());
-    assert_eq!(client.get("/n/values/k").await.refusal(), (404, 10009));
+    let path = "/n/values/k";
+    let version = [("if-match", "\"v\"")];
+    for (answer, name) in [
+        (client.send("PUT", path, &[("content-type", &kind)], body).await, "metadata"),
+        (client.send("PUT", path, &version, "v").await, "the condition IfVersion"),
+        (client.send("DELETE", path, &version, "").await, "the condition IfVersion"),
+        (client.send("PUT", path, &[("if-none-match", "*")], "v").await, "the condition IfNotExists"),
+        (client.put("/n/values/k?expiration_ttl=60", "v").await, "a relative ttl"),
+        (client.put("/n/values/k?expiration=1795170000", "v").await, "an absolute expiry"),
+        (client.put(path, &b"\xFF"[..]).await, "a value of kind bytes"),
+        (client.get("/n/keys").await, "list"),
+    ] {
+        assert_eq!(answer.refusal(), (501, 99501), "{name}");
+        assert!(answer.text().contains(name), "{name}: {}", answer.text());
+    }
+    assert_eq!(client.get(path).await.refusal(), (404, 10009));
 }
 
 #[tokio::test]
