@@ -2,8 +2,8 @@
 //! at; the library's own rule is the opposite (EXP-2), so only one form goes on.
 //!
 //! Entries of the dialect end at whole seconds, and a ttl counts from the second that has begun. So the part of the second
-//! that is over is taken off the ttl. It stays a ttl, which the store counts by its own clock (EXP-3); where that agrees
-//! with this one, what is reported as `expiration` is the very moment.
+//! that is over is taken off the ttl. It stays a ttl, which the store counts by its own clock (EXP-3), and a moment later
+//! than here. What is reported is the second that has begun by then, so that no entry ends before it.
 
 use std::time::Duration;
 
@@ -90,10 +90,11 @@ fn shortened(text: &str) -> String {
     kv_api::Escaped(&text.chars().take(32).collect::<String>()).to_string()
 }
 
-/// The Unix second in which an entry ends, where it is known that it does. Up: it never ends before.
+/// The Unix second from which on an entry is gone, or a moment later, where it is known that it ends. A millisecond is
+/// what the rounding of a ttl may have cost.
 pub(super) fn reported(expiry: EntryExpiry) -> Option<i64> {
     match expiry {
-        EntryExpiry::At(at) => Some(at.as_unix_seconds_ceil()),
+        EntryExpiry::At(at) => Some(at.as_unix_millis_ceil().div_euclid(1000)),
         _ => None,
     }
 }
@@ -164,6 +165,15 @@ mod tests {
             let read = Expiration::of_json(ttl.map(json), absolute.map(json), NOW);
             assert_eq!(read.ok(), expected, "{ttl:?} {absolute:?}");
         }
+    }
+
+    #[test]
+    fn no_entry_ends_before_the_second_that_is_reported() {
+        for (micros, second) in [(0, 5), (1, 5), (3_000, 5), (999_000, 5), (999_001, 6)] {
+            let at = EntryExpiry::At(Timestamp::from_unix_micros(5_000_000 + micros));
+            assert_eq!(reported(at), Some(second), "{micros}");
+        }
+        assert_eq!((reported(EntryExpiry::Never), reported(EntryExpiry::Unknown)), (None, None));
     }
 
     #[test]

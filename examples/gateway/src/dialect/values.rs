@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::namespaces::Namespace;
 use crate::query::first;
 
-/// The Unix second in which the entry ends.
+/// The Unix second from which on the entry is gone.
 const EXPIRATION: HeaderName = HeaderName::from_static("expiration");
 
 /// The bytes, as they are.

@@ -36,7 +36,7 @@ pub(super) fn page(gateway: &Gateway, grant: &Grant) -> Markup {
                         } }
                         tbody {
                             @for call in calls { tr {
-                                td { (call.at) }
+                                td.time { (call.at) }
                                 td { (call.namespace.as_ref().map_or("", |namespace| namespace.name())) }
                                 td { (call.operation) }
                                 td.failed[call.status.is_server_error()] { (call.status.as_str()) }
@@ -63,7 +63,7 @@ fn card(namespace: &Namespace, grant: &Grant) -> Markup {
                 dt { "Identifier" } dd { code { (namespace.id()) } }
                 dt { "Backend" } dd { (capabilities.system) ", " code { (namespace.shown()) } }
                 dt { "Calls" }
-                dd { (reads) " reads, " (writes) " writes; " (refused) " refused, " (failed) " failed" }
+                dd { "reads " (reads) ", writes " (writes) ", refused " (refused) ", failed " (failed) }
             }
             details {
                 summary { "What the store can do" }

@@ -43,7 +43,7 @@ pub(super) async fn keys(namespace: &Namespace, prefix: &str, cursor: &str) -> R
                         tbody {
                             @for item in &page.items { tr {
                                 td { a href=(link(namespace, &[("key", &item.key)])) { (Escaped(&item.key)) } }
-                                td { (ends(item.expiry)) }
+                                td.time { (ends(item.expiry)) }
                                 td { @if let ListedMetadata::Some(metadata) = &item.metadata { (json(metadata)) } }
                             } }
                         }

@@ -10,3 +10,5 @@ mod hostile;
 mod limits;
 mod operation;
 mod status;
+#[cfg(feature = "tls")]
+mod tls;

@@ -84,7 +84,7 @@ async fn the_latest_calls_are_shown_without_keys() {
         client.send("GET", path, &[("authorization", &bearer)], "").await;
     }
     let page = page_as(&client, READER, "/").await;
-    assert!(page.text().contains("1 reads, 0 writes; 0 refused, 0 failed"), "{}", page.text());
+    assert!(page.text().contains("reads 1, writes 0, refused 0, failed 0"), "{}", page.text());
     assert!(page.text().contains("redis://...@db.example/...") && !page.text().contains("hunter2"));
     let calls = |page: &Answer| page.text().matches(">404</td>").count();
     assert_eq!((calls(&page), calls(&page_as(&client, BOTH_OF_A, "/").await)), (2, 1));
