@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use kv_api::Store;
 use kv_gateway::Gateway;
 use kv_memory::MemoryStore;
@@ -14,10 +16,14 @@ use proptest::test_runner::{Config, TestRunner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use crate::harness::{BASE, BOTH_OF_A, READER, Running, namespace, tokens};
 
 const REQUESTS: u32 = 10_000;
+/// So many of them at once.
+const AT_ONCE: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(20);
 /// What no answer may hold, and no request may change.
 const CANARY: &str = "c4nary-v4lue";
 const SERVER_THREAD: &str = "gateway-under-test";
@@ -112,37 +118,41 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn header() -> impl Strategy<Value = Vec<u8>> {
-    let pairs = vec![
+    const PLAIN: [&str; 13] = [
+        "content-type: application/json",
+        "content-type: multipart/form-data; boundary=b",
+        "if-match: *",
+        "if-match: \"v\"",
+        "if-none-match: *",
+        "connection: close",
+        "range: bytes=0-",
+        "x-forwarded-for: 127.0.0.1",
+        "cookie: token=reads-everything-0001",
+        "expect: 100-continue",
+        "content-encoding: identity",
+        "accept-encoding: gzip",
+        "x-original-url: /b/values/secret",
+    ];
+    const NASTY: [&str; 15] = [
         "content-length: 0",
-        "content-length: 5",
         "content-length: -1",
         "content-length: 99999999999999999999",
         "content-length: 4294967296",
         "transfer-encoding: chunked",
         "transfer-encoding: gzip, chunked",
-        "content-type: application/json",
-        "content-type: multipart/form-data; boundary=b",
         "content-type: multipart/form-data",
         "content-type: multipart/form-data; boundary=",
-        "expect: 100-continue",
-        "expect: x",
-        "if-match: *",
-        "if-match: \"v\"",
-        "if-none-match: *",
         "if-none-match: \"\x7f\"",
         "host: evil",
         "connection: upgrade\r\nupgrade: websocket",
-        "connection: close",
         "content-encoding: gzip",
-        "range: bytes=0-",
-        "x-forwarded-for: 127.0.0.1",
-        "x: a\r\nauthorization: Bearer both-but-only-in-a-01",
+        "x: a\r\nauthorization: Bearer reads-everything-0001x",
         " folded: line",
-        "authorization: Basic OmJvdGgtYnV0LW9ubHktaW4tYS0wMQ==",
-        "cookie: token=both-but-only-in-a-01",
+        "authorization: Basic OnJlYWRz",
     ];
     prop_oneof![
-        5 => select(pairs).prop_map(|header| header.as_bytes().to_vec()),
+        8 => select(PLAIN.to_vec()).prop_map(|header| header.as_bytes().to_vec()),
+        3 => select(NASTY.to_vec()).prop_map(|header| header.as_bytes().to_vec()),
         1 => vec(any::<u8>(), 0..40),
     ]
 }
@@ -181,15 +191,44 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// A method and a path that belong together, in a namespace that the token is for and in one that it is not for.
+fn route() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    const ROUTES: [(&str, &str); 12] = [
+        ("GET", "/values/secret"),
+        ("HEAD", "/values/secret"),
+        ("PUT", "/values/secret?expiration_ttl=60"),
+        ("PUT", "/values/k?expiration=-1"),
+        ("DELETE", "/values/secret"),
+        ("GET", "/metadata/secret"),
+        ("GET", "/keys?limit=10&cursor=%00"),
+        ("GET", "/keys?prefix=s"),
+        ("PUT", "/bulk"),
+        ("POST", "/bulk/get"),
+        ("POST", "/bulk/delete"),
+        ("DELETE", ""),
+    ];
+    (select(ROUTES.to_vec()), select(vec!["a", "b"])).prop_map(|((method, tail), namespace)| {
+        (method.as_bytes().to_vec(), format!("{BASE}/{namespace}{tail}").into_bytes())
+    })
+}
+
 /// What is nearly a request.
 fn request() -> impl Strategy<Value = Vec<u8>> {
-    let version = prop_oneof![8 => bytes("HTTP/1.1"), 1 => bytes("HTTP/1.0"), 1 => bytes("HTTP/2.0"), 1 => bytes("")];
-    let damage = prop::option::weighted(0.3, (any::<prop::sample::Index>(), any::<u8>()));
-    let parts = (method(), path(), version, token(), vec(header(), 0..5), body(), damage);
-    parts.prop_map(|(method, path, version, token, headers, body, damage)| {
+    let version = prop_oneof![18 => bytes("HTTP/1.1"), 1 => bytes("HTTP/1.0"), 1 => bytes("HTTP/2.0"), 1 => bytes("")];
+    let route = prop_oneof![3 => route().boxed(), 2 => (method(), path()).boxed()];
+    let damage = prop::option::weighted(0.2, (any::<prop::sample::Index>(), any::<u8>()));
+    let parts =
+        (route, version, token(), vec(header(), 0..4), body(), any::<bool>(), prop::bool::weighted(0.9), damage);
+    parts.prop_map(|((method, path), version, token, headers, body, has_length, closes, damage)| {
         let mut lines = vec![[&method[..], b" ", &path, b" ", &version].concat(), b"host: localhost".to_vec()];
         lines.push(token);
         lines.extend(headers);
+        if has_length {
+            lines.push(format!("content-length: {}", body.len()).into_bytes());
+        }
+        if closes {
+            lines.push(b"connection: close".to_vec());
+        }
         lines.retain(|line| !line.is_empty());
         let mut request = [&lines.join(&b"\r\n"[..])[..], b"\r\n\r\n", &body].concat();
         if let Some((at, byte)) = damage {
@@ -200,14 +239,17 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// All that the server says to it.
+/// All that the server says to it. One that is not whole is ended after a pause, in which a whole one is answered: a
+/// server may drop a request whose sender hangs up.
 async fn said_to(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may close first: what it says is what counts.
     let _ = stream.write_all(request).await;
-    let _ = stream.shutdown().await;
     let mut said = Vec::new();
-    let _ = stream.read_to_end(&mut said).await;
+    if timeout(PAUSE, stream.read_to_end(&mut said)).await.is_err() {
+        let _ = stream.shutdown().await;
+        let _ = stream.read_to_end(&mut said).await;
+    }
     said
 }
 
@@ -227,25 +269,28 @@ fn ten_thousand_malformed_requests_reach_nothing() {
         let running = Running::start(gateway).await;
         (running.address, running)
     });
-    let config = Config { cases: REQUESTS, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let config =
+        Config { cases: REQUESTS / AT_ONCE, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     // How many answers were the gateway's own refusals, and how many were successes.
     let (refused, done) = (Cell::new(0), Cell::new(0));
     TestRunner::new(config)
-        .run(&request(), |request| {
-            let said = client.block_on(said_to(address, &request));
-            prop_assert!(said.is_empty() || said.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&said));
-            prop_assert!(!said.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
-            let counter = if said.starts_with(b"HTTP/1.1 2") { &done } else { &refused };
-            let is_ours = said.windows(10).any(|window| window == b"\"success\":");
-            counter.set(counter.get() + u32::from(is_ours));
-            // No header that was sent inside of something else comes back.
-            prop_assert!(!said.windows(9).any(|window| window.eq_ignore_ascii_case(b"x-evil: 1")));
+        .run(&vec(request(), AT_ONCE as usize), |requests| {
+            let said = client.block_on(join_all(requests.iter().map(|request| said_to(address, request))));
+            for said in said {
+                prop_assert!(said.is_empty() || said.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&said));
+                prop_assert!(!said.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
+                // No header that was sent inside of something else comes back.
+                prop_assert!(!said.windows(9).any(|window| window.eq_ignore_ascii_case(b"x-evil: 1")));
+                let counter = if said.starts_with(b"HTTP/1.1 2") { &done } else { &refused };
+                let is_ours = said.windows(10).any(|window| window == b"\"success\":");
+                counter.set(counter.get() + u32::from(is_ours));
+            }
             Ok(())
         })
         .unwrap();
 
-    // Most did not even look like requests, but not all.
-    assert!(refused.get() > REQUESTS / 10 && done.get() > REQUESTS / 100, "{} {}", refused.get(), done.get());
+    // So many got as far as to be understood, and so many were even answered as they ask.
+    assert!(refused.get() > REQUESTS / 5 && done.get() > REQUESTS / 100, "{} {}", refused.get(), done.get());
     // Another one is answered as if nothing had been, and no place is still taken.
     let page = client.block_on(said_to(
         address,
