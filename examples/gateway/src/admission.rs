@@ -63,8 +63,8 @@ impl Room {
 }
 
 impl Place {
-    /// Keeps the place until all but the end of the answer is sent, so that a client that reads slowly holds no more than
-    /// its share.
+    /// Keeps the place until all but the end of the answer is sent, so that a client that reads slowly holds no more
+    /// than its share.
     pub(crate) fn keep_with(self, response: Response) -> Response {
         response.map(|body| {
             if body.is_end_stream() { body } else { Body::new(Held { body, piece: Bytes::new(), _place: self }) }
@@ -72,8 +72,8 @@ impl Place {
     }
 }
 
-/// A body with what is given back when it is gone. It goes out in pieces: of a single one the server would take the whole
-/// at once, and be done with the body long before the client is.
+/// A body with what is given back when it is gone. It goes out in pieces: of a single one the server would take the
+/// whole at once, and be done with the body long before the client is.
 struct Held {
     body: Body,
     piece: Bytes,

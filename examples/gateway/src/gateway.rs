@@ -164,7 +164,8 @@ impl Gateway {
         took: Duration,
     ) {
         let name = namespace.as_ref().map_or("", |namespace| namespace.name());
-        debug!(target: "kv_gateway::call", operation, namespace = name, status = status.as_u16(), took_us = micros(took));
+        let (code, took_us) = (status.as_u16(), micros(took));
+        debug!(target: "kv_gateway::call", operation, namespace = name, status = code, took_us);
         if self.0.settings.metrics.is_some() {
             metrics::ended(operation, status, took);
         }

@@ -17,13 +17,14 @@ pub struct Limits {
     pub in_flight: usize,
     /// Connections open at once; more wait to be accepted. Default: 1,024.
     pub connections: usize,
-    /// The longest body in bytes; a longer one is 413. Default: 100,000,000, which is the dialect's own for bulk writes.
+    /// The longest body in bytes; a longer one is 413. Default: 100,000,000, which is the dialect's own for bulk
+    /// writes.
     pub body_bytes: usize,
     /// What the bodies of all requests under way hold together, in bytes; a request beyond that is 429. At least
     /// `body_bytes`, or the longest bodies are never taken. Default: 268,435,456.
     pub bodies_bytes: usize,
-    /// How long the head of a request may be in bytes, at least 8,192; one of twice as many is 431 in every case, and one
-    /// in between depends on how it arrives. Default: 32,768.
+    /// How long the head of a request may be in bytes, at least 8,192; one of twice as many is 431 in every case, and
+    /// one in between depends on how it arrives. Default: 32,768.
     pub header_bytes: usize,
     /// The most headers of a request; more are 431. Default: 64.
     pub headers: usize,

@@ -1,5 +1,6 @@
 //! What `/metrics` answers: the figures of requests, and those that the metrics layer takes of calls on the stores.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// What collects the figures, in the format that Prometheus reads.
 ///
 /// Of requests: `http_server_request_duration` in seconds, by `kv_operation` and `http_response_status_code`, and
-/// `http_server_active_requests`. Of calls on the stores: what [`Traced`] describes, by `db_namespace`.
+/// `http_server_active_requests`; `kv_gateway_rejected_requests` counts those that were one too many. Of calls on the
+/// stores: what [`Traced`] describes, by `db_namespace`.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
@@ -44,7 +46,7 @@ impl Metrics {
     }
 
     /// Puts what was recorded together, from time to time, for as long as it is polled.
-    pub(crate) async fn keep_up(&self, timer: &dyn kv_api::Timer) {
+    pub(crate) async fn keep_up(&self, timer: &dyn kv_api::Timer) -> Infallible {
         loop {
             timer.sleep(UPKEEP_INTERVAL).await;
             self.0.run_upkeep();

@@ -19,7 +19,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// use kv_gateway::Namespace;
 /// let store = kv_api::Store::new(kv_memory::MemoryStore::default());
 /// let namespace = Namespace::new("sessions", store.clone(), "memory:")?;
-/// assert_eq!(namespace.id(), "ef5c6cec68ef5c0cd4a4d9c5c5dc1c3b");
+/// assert_eq!(namespace.id(), "1225ae6c1ae69dcb4ee4781b703e1220");
 /// assert!(Namespace::new("no/slash", store, "memory:").is_err());
 /// # Ok::<(), kv_gateway::NamespaceError>(())
 /// ```

@@ -15,8 +15,8 @@ const TOKEN_BYTES_MIN: usize = 16;
 /// Far more than anybody needs.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Tokens, and what each allows: reading, writing, or both, in all namespaces or some. Only digests are kept, and all of
-/// them are compared, each in constant time.
+/// Tokens, and what each allows: reading, writing, or both, in all namespaces or some. Only digests are kept, and all
+/// of them are compared, each in constant time.
 ///
 /// One token a line: the token, its scopes (`read`, `write`, or both with a comma), and its namespaces by name (`*` or
 /// nothing for all, else separated by commas). What follows a `#` at the beginning of a line is a comment. `write` does

@@ -1,9 +1,9 @@
 //! Expiries, translated once at the border. Given both forms, the ttl counts here and the other one is not even looked
 //! at; the library's own rule is the opposite (EXP-2), so only one form goes on.
 //!
-//! Entries of the dialect end at whole seconds, and a ttl counts from the second that has begun. So the part of the second
-//! that is over is taken off the ttl. It stays a ttl, which the store counts by its own clock (EXP-3), and a moment later
-//! than here. What is reported is the second that has begun by then, so that no entry ends before it.
+//! Entries of the dialect end at whole seconds, and a ttl counts from the second that has begun. So the part of the
+//! second that is over is taken off the ttl. It stays a ttl, which the store counts by its own clock (EXP-3), and a
+//! moment later than here. What is reported is the second that has begun by then, so that no entry ends before it.
 
 use std::time::Duration;
 
@@ -70,8 +70,8 @@ impl Expiration {
     }
 }
 
-/// How much of its second is over, in milliseconds that have begun: stores round a ttl up to those, and must not get into
-/// the next second by that.
+/// How much of its second is over, in milliseconds that have begun: stores round a ttl up to those, and must not get
+/// into the next second by that.
 fn since_second(now: Timestamp) -> Duration {
     Duration::from_millis(u64::try_from(now.as_unix_millis_ceil().rem_euclid(1000)).unwrap_or(0))
 }

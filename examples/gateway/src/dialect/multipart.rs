@@ -94,15 +94,19 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_missing_or_broken_is_refused() {
+        let part = |name: &str, content: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{content}\r\n")
+        };
+        let (value, metadata) = (part("value", "v"), part("metadata", "{nope"));
         for (body, message) in [
-            (&b"--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{}\r\n--b--\r\n"[..], "Missing value"),
-            (b"--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nv\r\n--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{nope\r\n--b--\r\n", "metadata JSON"),
-            (b"--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nv\r\n--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nw\r\n--b--\r\n", "twice"),
-            (b"--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\nv", "cannot be read"),
-            (b"", "cannot be read"),
-            (b"--other--\r\n", "cannot be read"),
+            (format!("{}--b--\r\n", part("metadata", "{}")), "Missing value"),
+            (format!("{value}{metadata}--b--\r\n"), "metadata JSON"),
+            (format!("{value}{value}--b--\r\n"), "twice"),
+            (value, "cannot be read"),
+            (String::new(), "cannot be read"),
+            ("--other--\r\n".to_owned(), "cannot be read"),
         ] {
-            let fault = form(body).await.unwrap_err();
+            let fault = read(&headers("multipart/form-data; boundary=b"), body.clone().into()).await.unwrap_err();
             assert!(fault.message.contains(message), "{body:?}: {fault:?}");
         }
         let no_boundary = read(&headers("multipart/form-data"), Bytes::new()).await;

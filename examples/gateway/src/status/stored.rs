@@ -51,7 +51,8 @@ pub(super) async fn keys(namespace: &Namespace, prefix: &str, cursor: &str) -> R
                 }
             }
             @if let Some(cursor) = &page.cursor {
-                p { a rel="next" href=(link(namespace, &[("prefix", prefix), ("cursor", &cursor.to_string())])) { "Next page" } }
+                @let next = link(namespace, &[("prefix", prefix), ("cursor", &cursor.to_string())]);
+                p { a rel="next" href=(next) { "Next page" } }
             }
         },
     ))

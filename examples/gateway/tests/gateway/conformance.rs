@@ -21,8 +21,8 @@ const NAME: &str = "main";
 /// Others, which the suite asks for by names of its own.
 const SPARE: [&str; 4] = ["spare-0", "spare-1", "spare-2", "spare-3"];
 
-/// Answers that only a server makes up, which is not what is tried here. The adapter shows what it does with them on the
-/// fake.
+/// Answers that only a server makes up, which is not what is tried here. The adapter shows what it does with them on
+/// the fake.
 const MADE_UP: [Fault; 4] =
     [Fault::BulkAnswerImplausible, Fault::PageEmpty, Fault::PageStandsStill, Fault::PageInCircles];
 const WHY: &str = "the server is the gateway, and no link before it makes pages or figures up";

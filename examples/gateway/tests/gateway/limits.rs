@@ -165,3 +165,19 @@ async fn a_stop_does_not_wait_for_ever() {
     assert_eq!(running.stop().await, Ended::BrokenOff);
     assert_eq!(rest(&mut first).await, "");
 }
+
+#[tokio::test]
+async fn json_is_read_without_a_stack_that_grows_with_it() {
+    let client = Client::of(&gateway(|_| ()).await);
+    for opening in ["[", "{\"keys\":[", "[{\"key\":\"k\",\"value\":\"v\",\"metadata\":["] {
+        let body = opening.repeat(2_000_000 / opening.len());
+        for (method, path) in [("PUT", "/n/bulk"), ("POST", "/n/bulk/get"), ("POST", "/n/bulk/delete")] {
+            assert_eq!(client.send(method, path, &[], body.clone()).await.refusal(), (400, 10012), "{opening} {path}");
+        }
+    }
+    // Well-formed, and far deeper than what is accepted (VAL-3).
+    let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+    let item = format!(r#"[{{"key":"k","value":"v","metadata":{deep}}}]"#);
+    assert_eq!(client.send("PUT", "/n/bulk", &[], item).await.refusal(), (400, 10001));
+    assert_eq!(client.send("PUT", "/n/bulk", &[], deep).await.refusal(), (400, 10012));
+}
