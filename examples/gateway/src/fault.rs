@@ -12,6 +12,9 @@ use tracing::warn;
 /// The header that says what became of a write. It is ours.
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("x-kv-outcome");
 
+/// The vendor's clients repeat whatever failed with a status from 500 on, unless it says this.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
 /// The vendor's codes, as far as they are known.
 pub(crate) mod codes {
     /// Throttling.
@@ -117,7 +120,7 @@ impl Fault {
 
     /// What neither the server nor a store can do.
     pub(crate) fn unsupported(what: impl Into<Cow<'static, str>>) -> Self {
-        Self::own(StatusCode::NOT_IMPLEMENTED, what)
+        Self::own(StatusCode::NOT_IMPLEMENTED, what).with_header(SHOULD_RETRY, "false")
     }
 
     pub(crate) fn unsupported_encoding() -> Self {

@@ -247,6 +247,7 @@ async fn what_the_store_cannot_do_is_501_with_its_name() {
         (client.get("/n/keys").await, "list"),
     ] {
         assert_eq!(answer.refusal(), (501, 99501), "{name}");
+        assert_eq!(answer.header("x-should-retry"), Some("false"), "{name}");
         assert!(answer.text().contains(name), "{name}: {}", answer.text());
     }
     assert_eq!(client.get(path).await.refusal(), (404, 10009));
