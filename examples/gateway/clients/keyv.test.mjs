@@ -7,7 +7,7 @@ import KeyvCloudflareKV from '@keyv/cloudflare-kv';
 import suite, { keyvIteratorTests } from '@keyv/test-suite';
 import { Keyv } from 'keyv';
 import * as vitest from 'vitest';
-import { account, base, empty, listed, namespace, now, token, write, wrongToken } from './server.mjs';
+import { account, base, empty, listed, namespace, now, sorted, token, write, wrongToken } from './server.mjs';
 
 const { afterEach, beforeEach, describe, expect, test } = vitest;
 
@@ -71,7 +71,7 @@ describe('besides', () => {
     await write(names.map((key) => ({ key, value: JSON.stringify({ value: key }) })));
     const iterated = [];
     for await (const { name } of open().listKeys('')) iterated.push(name);
-    expect(iterated.sort()).toEqual(names);
+    expect(sorted(iterated)).toEqual(names);
     await new Keyv({ store: open() }).clear();
     expect(await listed()).toEqual([]);
     expect(errors).toEqual([]);

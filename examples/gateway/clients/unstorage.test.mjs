@@ -4,7 +4,7 @@
 import { createStorage, restoreSnapshot, snapshot } from 'unstorage';
 import driver from 'unstorage/drivers/cloudflare-kv-http';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { account, base, empty, listed, namespace, now, token, write, wrongToken } from './server.mjs';
+import { account, base, empty, listed, namespace, now, sorted, token, write, wrongToken } from './server.mjs';
 
 const root = base.replace(/\/client\/v4\/?$/, '');
 
@@ -20,7 +20,7 @@ beforeEach(empty);
 // As it is opened by most, and with a base, under which everything lies.
 describe.each([['without a base', undefined], ['with a base', 'apps:one']])('%s', (_, under) => {
   const storage = open(under === undefined ? {} : { base: under });
-  const keys = async (...of) => (await storage.getKeys(...of)).sort();
+  const keys = async (...of) => sorted(await storage.getKeys(...of));
 
   test('what is not there is null', async () => {
     expect(await storage.hasItem('a')).toBe(false);
@@ -154,7 +154,7 @@ test('one base does not see or clear another', async () => {
 test('more keys than one page holds are all listed and cleared', async () => {
   const names = Array.from({ length: 1100 }, (_, index) => `k:${String(index).padStart(4, '0')}`);
   await write(names.map((key) => ({ key, value: 'v' })));
-  expect((await whole.getKeys()).sort()).toEqual(names);
+  expect(sorted(await whole.getKeys())).toEqual(names);
   await whole.clear();
   expect(await listed()).toEqual([]);
 });
