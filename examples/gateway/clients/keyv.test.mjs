@@ -17,7 +17,14 @@ const writtenForKeyv5 = new Set([
   // It reaches into `opts` of the store, which Keyv 6 does not ask for.
   'value can be BigInt using other serializer/deserializer',
 ]);
-const it = (name, body) => (writtenForKeyv5.has(name) ? test.fails(name, body) : test(name, body));
+
+// Its value lives for a second, in which two requests have to be answered. A busy machine may take longer.
+const hurried = '.set(key, value, ttl) sets a value that expires';
+
+function it(name, body) {
+  if (writtenForKeyv5.has(name)) test.fails(name, body);
+  else test(name, { retry: name === hurried ? 5 : 0 }, body);
+}
 
 // The adapter answers "not there" when a request fails, and only emits what went wrong.
 const errors = [];
