@@ -116,10 +116,10 @@ impl Fixture {
         self
     }
 
-    /// Says that reads may be late, as they may where the reported `consistency` is eventual: every store of the fixture
-    /// gets [`Patience`] before it, and waits by `timer` until a read shows the last write, or the bound is over that the
-    /// store reports. Elsewhere it changes nothing. It comes after all that opens a store. How many requests there are
-    /// says little then, so they are not counted.
+    /// Says that reads may be late, as they may where the reported `consistency` is eventual: every store of the
+    /// fixture gets [`Patience`] before it, and waits by `timer` until a read shows the last write, or the bound is
+    /// over that the store reports. Elsewhere it changes nothing. It comes after all that opens a store. How many
+    /// requests there are says little then, so they are not counted.
     #[must_use]
     pub fn with_patience(mut self, timer: Arc<dyn Timer>) -> Self {
         const WHY: &str = "reads are made again until they show the last write, so their number says nothing";

@@ -613,7 +613,8 @@ caught_by_histories_alone! {
         by set_7_histories_of_sets_and_reads_are_linearizable;
 }
 
-/// Without versions the conditions on one would be plain sets and deletes, and a history of those shows nothing of them.
+/// Without versions the conditions on one would be plain sets and deletes, and a history of those shows nothing of
+/// them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_history_of_conditions_on_versions_has_some() {
     static READ_IN_PARTS: Capabilities = reference::EVERYTHING.with_entry_snapshot(false);

@@ -2,9 +2,9 @@
 //!
 //! `$1` is the namespace and `$2` the key, or the keys, unless a text says otherwise. Time is the server's, read where
 //! it is compared: after a wait for a row's lock it is later than when the statement began. So is the time that a life
-//! counts from: `excluded` was made before the wait, and so its `expires_at` is not taken over. (What waits for one that
-//! is rolled back then, or has only locked the row, has been worked out before.) No text holds a dollar sign
-//! that is not in front of a parameter, nor a string with a question of quoting, so that
+//! counts from: `excluded` was made before the wait, and so its `expires_at` is not taken over. (What waits for one
+//! that is rolled back then, or has only locked the row, has been worked out before.) No text holds a dollar sign that
+//! is not in front of a parameter, nor a string with a question of quoting, so that
 //! [`Arguments`](crate::arguments::Arguments) can put literals in.
 
 macro_rules! live {

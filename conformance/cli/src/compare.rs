@@ -12,9 +12,9 @@ use crate::render::{Ending, Style, line, time};
 
 /// What changed from one report to another, what got worse first
 ///
-/// Worse is a case that fails and did not, or is no longer shown, or passed and is gone; a capability that is weaker, or
-/// a limit that is tighter; an operation that takes more requests. Times are compared only where they differ much, and
-/// are never worse.
+/// Worse is a case that fails and did not, or is no longer shown, or passed and is gone; a capability that is weaker,
+/// or a limit that is tighter; an operation that takes more requests. Times are compared only where they differ much,
+/// and are never worse.
 #[derive(Args, Debug)]
 pub(crate) struct CompareArguments {
     /// The report before

@@ -78,7 +78,8 @@ impl Target {
 
     /// The server that this URL names by its scheme, host and port: a base URL of HTTP, or a store URL. `https`, `wss`
     /// and `rediss` mean TLS. With HTTP and WebSocket the client's `Host` becomes that of the URL. All addresses of the
-    /// host are found now, and tried in order for each connection, each for an equal share of 30 seconds. A name below `localhost` is this machine.
+    /// host are found now, and tried in order for each connection, each for an equal share of 30 seconds. A name below
+    /// `localhost` is this machine.
     ///
     /// # Errors
     /// The URL names no host, or none that can be found. No error shows the URL: it may hold a password.

@@ -306,9 +306,9 @@ struct Made {
 }
 
 /// Notes which writes may have been carried out more than once: an unconditional one of a call that was under way while
-/// there was trouble, and whose answer does not say what it was carried out over (ERR-5). Which trouble does not matter:
-/// on a connection, the others meet its end too, also where one request is certainly refused. So a trouble goes on until
-/// all calls have ended that it may have met.
+/// there was trouble, and whose answer does not say what it was carried out over (ERR-5). Which trouble does not
+/// matter: on a connection, the others meet its end too, also where one request is certainly refused. So a trouble goes
+/// on until all calls have ended that it may have met.
 fn note_repeats(calls: &mut [OnKey], troubles: &[Made]) {
     let met =
         |call: &Call, from: Moment, until: Moment| call.began <= until && call.ended.is_none_or(|ended| ended >= from);

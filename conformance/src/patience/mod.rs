@@ -26,13 +26,13 @@ const WAIT_MIN: Duration = Duration::from_millis(50);
 /// The longest of them.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// A layer that waits for writes to show (SET-7). Where a read, or a page of a list, is older than what was written last
-/// through this layer, it is made again, with growing waits, until it is not; no longer than the bound that the system
-/// names, else 60 seconds, from the write on.
+/// A layer that waits for writes to show (SET-7). Where a read, or a page of a list, is older than what was written
+/// last through this layer, it is made again, with growing waits, until it is not; no longer than the bound that the
+/// system names, else 60 seconds, from the write on.
 ///
-/// All backends that one value is put before are taken for handles to the same data, and know of each other's writes. What
-/// others write is not waited for. [`Fixture::with_patience`](crate::Fixture::with_patience) puts it before all stores of
-/// a fixture.
+/// All backends that one value is put before are taken for handles to the same data, and know of each other's writes.
+/// What others write is not waited for. [`Fixture::with_patience`](crate::Fixture::with_patience) puts it before all
+/// stores of a fixture.
 ///
 /// ```
 /// use kv_conformance::Patience;
@@ -198,8 +198,8 @@ impl PatientBackend {
         }
     }
 
-    /// Whether the backend decides by looking, and may see something old. Otherwise what it decides is by what there is,
-    /// however late reads are (SET-6, SET-7).
+    /// Whether the backend decides by looking, and may see something old. Otherwise what it decides is by what there
+    /// is, however late reads are (SET-6, SET-7).
     fn looks(&self, feature: Feature) -> bool {
         self.inner.capabilities().support(feature) == Support::BestEffort
     }

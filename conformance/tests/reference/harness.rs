@@ -142,8 +142,8 @@ impl ReferenceHarness {
         Self { shared: Some(Shared::default()), ..self }
     }
 
-    /// The same for cases that run at the same time: the entries lie together, and each has a clock, a line and faults of
-    /// its own.
+    /// The same for cases that run at the same time: the entries lie together, and each has a clock, a line and faults
+    /// of its own.
     #[allow(dead_code, reason = "most tests run one case at a time")]
     pub(crate) fn side_by_side(self) -> Self {
         Self { is_side_by_side: true, ..self.below_prefixes() }

@@ -37,7 +37,8 @@ use cost::Costs;
 /// Dropping a call that waits takes nothing from the others.
 ///
 /// `capabilities().request_rate` is what the layer keeps to. Clock, scope, versions and list positions are handed
-/// through. Each backend that the layer is put before has a rate of its own, unless [`shared`](Self::shared) makes it one.
+/// through. Each backend that the layer is put before has a rate of its own, unless [`shared`](Self::shared) makes it
+/// one.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
@@ -134,8 +135,8 @@ impl RateLimited {
 
 impl RateLimited {
     /// One rate for all backends that this layer and its clones are put before, such as several namespaces of one
-    /// account: that of the first of them. A key counts as the same in all of them. Settings come before it: what is set
-    /// later counts only until there is a first backend.
+    /// account: that of the first of them. A key counts as the same in all of them. Settings come before it: what is
+    /// set later counts only until there is a first backend.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {

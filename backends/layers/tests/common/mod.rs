@@ -80,8 +80,8 @@ fn clock() -> ManualClock {
 /// Runs the suite over a layer.
 ///
 /// # Panics
-/// When a case fails, or is not shown under the strict setting; when one that passes without the layer does not apply with
-/// it and is not among `lost`; when one of `lost` passes after all; and when the kept page says something else.
+/// When a case fails, or is not shown under the strict setting; when one that passes without the layer does not apply
+/// with it and is not among `lost`; when one of `lost` passes after all; and when the kept page says something else.
 pub(crate) async fn check<S: System>(name: &str, wrap: Wrap, lost: &[&str]) {
     check_but_for::<S>(name, wrap, lost, &[]).await;
 }

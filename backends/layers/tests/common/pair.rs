@@ -187,8 +187,8 @@ impl Harness for Pair {
 /// Runs the suite over a pair.
 ///
 /// # Panics
-/// When a case fails, or is not shown under the strict setting; when one that passes with `bare` in front does not apply
-/// and is not among `lost`, or the other way round; and when the kept page says something else.
+/// When a case fails, or is not shown under the strict setting; when one that passes with `bare` in front does not
+/// apply and is not among `lost`, or the other way round; and when the kept page says something else.
 pub(crate) async fn check(name: &str, pair: Pair, bare: Join, lost: &[&str]) {
     let bare = run_all(&Pair { join: bare, ..pair }).await;
     let report = run_all(&pair).await;

@@ -39,8 +39,8 @@ impl Ending {
         }
     }
 
-    /// That of several cases together: what failed, or else what says most. Where nothing passed and nothing was refused,
-    /// it is no pass. Of no cases nothing is shown.
+    /// That of several cases together: what failed, or else what says most. Where nothing passed and nothing was
+    /// refused, it is no pass. Of no cases nothing is shown.
     pub(crate) fn of_all<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Self {
         const ORDER: [Ending; 7] = [
             Ending::Failed,

@@ -19,9 +19,9 @@ pub enum Engine {
     Wiremock,
     /// `hyper`, for a server that stands for days. It keeps nothing, and the fake sees every path as it came. It runs
     /// in the Tokio runtime that it is started in. Bodies have at most 128 MiB, more than any of the systems takes;
-    /// what is longer is answered 413 and not carried out. There are at most 512 connections at a time: for the next one
-    /// the one ends that has been idle for longest, and where all are at work it waits. A connection ends when it has
-    /// had no request for a minute or two.
+    /// what is longer is answered 413 and not carried out. There are at most 512 connections at a time: for the next
+    /// one the one ends that has been idle for longest, and where all are at work it waits. A connection ends when it
+    /// has had no request for a minute or two.
     Hyper,
 }
 

@@ -26,9 +26,9 @@ use super::places::{AtWork, Places, Taken};
 use super::render::{self, CutByRequest};
 use crate::model::{Answer, Request};
 
-/// How many connections are served at a time. For the next, the one ends that has been idle for longest; where all are at
-/// work it waits. With the descriptors that a process has besides, this is well below the 1024 that many systems allow
-/// it.
+/// How many connections are served at a time. For the next, the one ends that has been idle for longest; where all are
+/// at work it waits. With the descriptors that a process has besides, this is well below the 1024 that many systems
+/// allow it.
 const CONNECTIONS_MAX: usize = 512;
 
 /// How long a connection may be without a request, and then take for what is still on its way.

@@ -17,7 +17,8 @@ impl Running {
 
     /// Sends a signal such as `-INT` that the process hears.
     ///
-    /// What a shell starts with `&` ignores SIGINT, what `nohup` starts ignores SIGHUP, and so does all that they start.
+    /// What a shell starts with `&` ignores SIGINT, what `nohup` starts ignores SIGHUP, and so does all that they
+    /// start.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
         assert!(
