@@ -144,7 +144,8 @@ impl RateLimited {
     /// use kv_layers::RateLimited;
     /// use kv_memory::MemoryStore;
     /// use std::time::Duration;
-    /// let limit = RateLimited::new(RequestRate::new(1, Duration::from_secs(60))).with_max_wait(Duration::ZERO).shared();
+    /// let rate = RequestRate::new(1, Duration::from_secs(60));
+    /// let limit = RateLimited::new(rate).with_max_wait(Duration::ZERO).shared();
     /// let [users, orders] = [(); 2].map(|()| MemoryStore::default().layer(&limit).into_store());
     /// users.set("k", "v").await?;
     /// assert_eq!(orders.set("k", "v").await.unwrap_err().kind(), ErrorKind::RateLimited);
