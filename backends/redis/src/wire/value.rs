@@ -109,6 +109,13 @@ mod tests {
     }
 
     #[test]
+    fn chk_2_a_value_and_its_metadata_are_measured_together() {
+        let metadata = Metadata::from(json!({"a": 1}));
+        assert_eq!(stored_bytes(&Value::from("abc"), None), 3);
+        assert_eq!(stored_bytes(&Value::from("abc"), Some(&metadata)), 3 + metadata.as_bytes().len() as u64);
+    }
+
+    #[test]
     fn env_1_plain_data_is_what_any_client_would_write() {
         assert_eq!(stored("Ada"), "Ada");
         assert_eq!(stored(""), "");
