@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use kv_api::{
-    Backend, Capabilities, Condition, Consistency, Entry, Layer, ListPage, ManualClock, RawPage, Read, Result,
-    SetOutcome, SetStatus, Store, Support, Timer, Timestamp, Write, async_trait, forward_backend,
+    Backend, Capabilities, Condition, Consistency, Entry, Error, ErrorKind, Layer, ListPage, ManualClock, RawPage,
+    Read, Result, SetOutcome, SetStatus, Store, Support, Timer, Timestamp, Write, async_trait, forward_backend,
 };
 use kv_backends::memory::MemoryStore;
 use kv_conformance::Patience;
@@ -132,6 +132,36 @@ fn set_7_what_is_decided_atomically_is_not_asked_again() {
         let outcome = done(&clock, store.set("k", "v").if_not_exists()).0.unwrap();
         assert_eq!(outcome.status(), status, "{support}");
     }
+}
+
+/// Refuses each write of `"refused"`.
+#[derive(Debug)]
+struct Refuses(Arc<dyn Backend>);
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods, reason = "a wrapper must not fall back to a default")]
+impl Backend for Refuses {
+    forward_backend!(@forward self, self.0, capabilities);
+    forward_backend!(self => self.0;
+        forward: [scope, clock, read_now, write_now, read, delete, read_many, write_many, delete_many,
+            write_all_or_nothing, list, increment, expire, touch, get_and_delete, ping, close],
+        implement: [write]);
+
+    async fn write(&self, write: Write<'_>) -> Result<SetOutcome> {
+        match write.value().as_text() {
+            Some("refused") => Err(Error::new(ErrorKind::Unauthorized, "read-only")),
+            _ => self.0.write(write).await,
+        }
+    }
+}
+
+#[test]
+fn err_3_what_is_refused_leaves_what_is_known() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let store = patient(Arc::new(Refuses(stale(3))), &clock);
+    done(&clock, store.set("k", "one")).0.unwrap();
+    done(&clock, store.set("k", "refused")).0.unwrap_err();
+    assert_eq!(done(&clock, store.get("k")).0.unwrap(), Some("one".into()));
 }
 
 /// Shows so many old pages first.

@@ -177,7 +177,7 @@ impl PatientBackend {
                 Some(State::Written(Content { value: Some(value), bytes, metadata: Some(metadata), ends }))
             }
             Ok(_) => None,
-            Err(_) => Some(State::Unknown),
+            Err(error) => error.is_outcome_unknown().then_some(State::Unknown),
         }
     }
 
@@ -452,6 +452,6 @@ fn deleted(outcome: &Result<DeleteOutcome>) -> Option<State> {
     match outcome {
         Ok(DeleteOutcome::NotMet) => None,
         Ok(_) => Some(State::Nothing),
-        Err(_) => Some(State::Unknown),
+        Err(error) => error.is_outcome_unknown().then_some(State::Unknown),
     }
 }
