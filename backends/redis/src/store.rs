@@ -1,6 +1,7 @@
 //! The store: which commands a request takes, and what their answers mean.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -461,7 +462,7 @@ impl Backend for RedisStore {
         let limit = page.limit().get();
         let mut count = limit.min(SCAN_COUNT_MAX);
         let mut place = Place::read(page.position())?;
-        let mut items = Vec::new();
+        let (mut seen, mut items) = (HashSet::new(), Vec::new());
         for _ in 0..SCANS_MAX {
             let attempt = || self.servers.scan(&place, &pattern, count);
             let step = call.send(Idempotency::Read, attempt).await;
@@ -469,10 +470,10 @@ impl Backend for RedisStore {
             let before = items.len();
             for key in keys {
                 let Some(key) = key.strip_prefix(self.prefix.as_bytes()) else { return Err(reply::unexpected()) };
-                // What is no text, or empty, is no key here. What comes twice is one key to the handle (LIST-1).
-                match std::str::from_utf8(key) {
-                    Ok(key) if !key.is_empty() => items.push(ListItem::new(key)),
-                    _ => {}
+                // What is no text, or empty, is no key here, and what comes twice is one: a page is not full of repeats.
+                let Ok(key) = std::str::from_utf8(key) else { continue };
+                if !key.is_empty() && seen.insert(key.to_owned()) {
+                    items.push(ListItem::new(key));
                 }
             }
             let Some(next) = next else { return Ok(RawPage::new(items, None)) };
