@@ -45,7 +45,7 @@ test('bytes stay bytes', async () => {
 });
 
 test('a megabyte comes back whole', async () => {
-  const large = Buffer.alloc(1024 * 1024, (index) => index % 251);
+  const large = Buffer.alloc(3 * 1024 * 1024, (index) => index % 251);
   await put('large', await toFile(large));
   expect(large.equals(Buffer.from(await (await values.get('large', at)).arrayBuffer()))).toBe(true);
 });

@@ -82,7 +82,7 @@ class Values(unittest.TestCase):
         self.assertEqual(response.read(), BYTES)
 
     def test_a_megabyte_comes_back_whole(self) -> None:
-        large = bytes(index % 251 for index in range(1024 * 1024))
+        large = bytes(index % 251 for index in range(3 * 1024 * 1024))
         self.put("large", large)
         self.assertTrue(self.get("large") == large)
 

@@ -1,7 +1,7 @@
 //! A value with metadata, as a form.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use kv_api::Metadata;
@@ -28,6 +28,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Form, Fault
     let broken = || Fault::invalid("the form cannot be read");
     let mut request = Request::new(Body::from(body));
     request.headers_mut().extend(headers.get(CONTENT_TYPE).map(|kind| (CONTENT_TYPE, kind.clone())));
+    // The body is whole, and was bounded as it came.
+    DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
     let (mut value, mut metadata) = (None, None);
     while let Some(part) = form.next_field().await.map_err(|_| broken())? {

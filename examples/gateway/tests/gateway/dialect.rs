@@ -85,6 +85,18 @@ async fn metadata_stands_beside_the_value() {
     assert_eq!(refused.refusal(), (400, 10001));
 }
 
+/// The official clients send every value as a form.
+#[tokio::test]
+async fn a_form_holds_a_value_as_long_as_the_store_takes() {
+    let client = Client::on(open("memory:?like=cloudflare").await);
+    for (bytes, status) in [(26_214_400, 200), (26_214_401, 413)] {
+        let (kind, body) = form(&vec![b'v'; bytes], "null");
+        let answer = client.send("PUT", "/n/values/k", &[("content-type", &kind)], body).await;
+        assert_eq!(answer.status, status, "{bytes}");
+    }
+    assert_eq!(client.get("/n/values/k").await.bytes.len(), 26_214_400);
+}
+
 #[tokio::test]
 async fn the_ttl_counts_where_both_forms_are_given() {
     let (client, clock) = Client::with_clock();
