@@ -2,7 +2,8 @@
 //! at; the library's own rule is the opposite (EXP-2), so only one form goes on.
 //!
 //! Entries of the dialect end at whole seconds, and a ttl counts from the second that has begun. So the part of the
-//! second that is over is taken off the ttl. It stays a ttl, which the store counts by its own clock (EXP-3), and a
+//! second that is over is taken off the ttl; not off one that is shorter than the vendor takes, since of a second that
+//! would leave nearly nothing. It stays a ttl, which the store counts by its own clock (EXP-3), and a
 //! moment later than here. What is reported is the second that has begun by then, so that no entry ends before it.
 
 use std::time::Duration;
@@ -10,6 +11,9 @@ use std::time::Duration;
 use kv_api::{EntryExpiry, JsonText, SetItem, Timestamp};
 
 use crate::fault::Fault;
+
+/// The shortest ttl of the vendor, in seconds.
+const VENDOR_TTL_MIN: u64 = 60;
 
 /// When an entry shall end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,10 @@ impl Expiration {
 
     fn after(text: &str, seconds: Option<i64>, now: Timestamp) -> Result<Self, Fault> {
         let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
-        let ttl = seconds.map(|seconds| Duration::from_secs(seconds).saturating_sub(since_second(now)));
+        let ttl = seconds.map(|seconds| {
+            let over = if seconds >= VENDOR_TTL_MIN { since_second(now) } else { Duration::ZERO };
+            Duration::from_secs(seconds).saturating_sub(over)
+        });
         ttl.map(Self::After).ok_or_else(|| {
             let shown = shortened(text);
             Fault::invalid_expiry(format!("Invalid expiration_ttl of {shown}. Please specify integer greater than 0."))
@@ -90,8 +97,8 @@ fn shortened(text: &str) -> String {
     kv_api::Escaped(&text.chars().take(32).collect::<String>()).to_string()
 }
 
-/// The Unix second from which on an entry is gone, or a moment later, where it is known that it ends. A millisecond is
-/// what the rounding of a ttl may have cost.
+/// The Unix second in which an entry ends, where it is known that it ends; it ends at its beginning, or a moment later,
+/// but for one of a short ttl. A millisecond is what the rounding of a ttl may have cost.
 pub(super) fn reported(expiry: EntryExpiry) -> Option<i64> {
     match expiry {
         EntryExpiry::At(at) => Some(at.as_unix_millis_ceil().div_euclid(1000)),
@@ -107,14 +114,17 @@ mod tests {
 
     #[test]
     fn a_ttl_counts_from_the_second_that_has_begun() {
-        for (micros, left) in [(0, 1000), (1, 999), (123_000, 877), (123_456, 876), (999_000, 1)] {
+        for (micros, over) in [(0, 0), (1, 1), (123_000, 123), (123_456, 124), (999_000, 999)] {
             let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + micros);
-            let left = Expiration::After(Duration::from_millis(left));
-            assert_eq!(Expiration::of_texts(Some("1"), None, now), Ok(left), "{micros}");
+            let left = Expiration::After(Duration::from_millis(60_000 - over));
+            assert_eq!(Expiration::of_texts(Some("60"), None, now), Ok(left), "{micros}");
+            // One that the vendor does not take would end nearly at once.
+            assert_eq!(Expiration::of_texts(Some("1"), None, now), Ok(after(1)), "{micros}");
+            assert_eq!(Expiration::of_texts(Some("59"), None, now), Ok(after(59)), "{micros}");
         }
         // The next one has begun, but for less than stores tell apart.
         let now = Timestamp::from_unix_micros(NOW.as_unix_micros() + 999_001);
-        assert_eq!(Expiration::of_texts(Some("1"), None, now), Ok(after(1)));
+        assert_eq!(Expiration::of_texts(Some("60"), None, now), Ok(after(60)));
     }
 
     fn after(seconds: u64) -> Expiration {

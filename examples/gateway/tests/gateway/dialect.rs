@@ -116,10 +116,17 @@ async fn the_ttl_counts_where_both_forms_are_given() {
         assert_eq!(refused.status, 400, "{query}");
         assert_eq!(refused.refusal(), (400, 10034), "{query}");
     }
+    put("expiration_ttl=60").await.result();
+    // The second that has begun counts.
+    clock.advance(std::time::Duration::from_micros(60_000_000 - 123_456 - 1));
+    assert_eq!(client.get("/n/values/k").await.header("expiration"), Some("1795161882"));
+    clock.advance(std::time::Duration::from_micros(1));
+    assert_eq!(client.get("/n/values/k").await.refusal(), (404, 10009));
+    // One that is shorter than the vendor takes is not cut.
+    clock.advance(std::time::Duration::from_micros(999_000));
     put("expiration_ttl=1").await.result();
-    // The rest of the second that has begun.
-    clock.advance(std::time::Duration::from_micros(1_000_000 - 123_456 - 1));
-    assert_eq!(client.get("/n/values/k").await.header("expiration"), Some("1795161823"));
+    clock.advance(std::time::Duration::from_micros(999_999));
+    assert_eq!(client.get("/n/values/k").await.header("expiration"), Some("1795161883"));
     clock.advance(std::time::Duration::from_micros(1));
     assert_eq!(client.get("/n/values/k").await.refusal(), (404, 10009));
 }
