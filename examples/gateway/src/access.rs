@@ -19,10 +19,11 @@ pub(crate) const BASIC: &str = r#"Basic realm="kv-gateway", charset="UTF-8""#;
 pub enum Access {
     /// A caller shows a token.
     Tokens(Tokens),
-    /// Whoever reaches the server may do everything; but no web page may.
+    /// Every caller may do everything; but no web page may. The server is reached by an address, by `localhost`, or by
+    /// a name that is given with [`GatewayBuilder::with_host`](crate::GatewayBuilder::with_host), so that no page gets
+    /// at it by a name of its own that leads here.
     Open {
-        /// The server only listens on this machine: then it is reached only by a name of this machine, so that no page
-        /// gets at it by a name of its own that leads here.
+        /// The server only listens on this machine: then the address has to be one of this machine too.
         loopback: bool,
     },
 }
@@ -30,9 +31,9 @@ pub enum Access {
 impl Access {
     /// Of a call of the dialect: `Authorization: Bearer TOKEN`. No other scheme is taken, since browsers send those by
     /// themselves.
-    pub(crate) fn grant(&self, headers: &HeaderMap) -> Result<Grant, Fault> {
+    pub(crate) fn grant(&self, headers: &HeaderMap, hosts: &[String]) -> Result<Grant, Fault> {
         match self {
-            Self::Open { loopback } => browser::refuse_pages(headers, *loopback).map(|()| Grant::EVERYTHING),
+            Self::Open { loopback } => browser::refuse_pages(headers, *loopback, hosts).map(|()| Grant::EVERYTHING),
             Self::Tokens(tokens) => {
                 let found = credentials(headers, "bearer").and_then(|token| tokens.grant(token));
                 found.cloned().ok_or_else(|| Fault::unauthenticated("Bearer"))
@@ -41,9 +42,9 @@ impl Access {
     }
 
     /// Of a page that a person looks at: `Authorization: Basic`, whose password is the token. A page changes nothing.
-    pub(crate) fn grant_to_person(&self, headers: &HeaderMap) -> Result<Grant, Fault> {
+    pub(crate) fn grant_to_person(&self, headers: &HeaderMap, hosts: &[String]) -> Result<Grant, Fault> {
         match self {
-            Self::Open { loopback } => browser::refuse_names(headers, *loopback).map(|()| Grant::EVERYTHING),
+            Self::Open { loopback } => browser::refuse_names(headers, *loopback, hosts).map(|()| Grant::EVERYTHING),
             Self::Tokens(tokens) => {
                 let password = credentials(headers, "basic").and_then(password);
                 let found = password.and_then(|password| tokens.grant(password.expose_secret()));
@@ -102,7 +103,7 @@ mod tests {
             (&["Bearer abcdefghijklmnop", "Bearer abcdefghijklmnop"], false),
             (&["Basic OmFiY2RlZmdoaWprbG1ub3A="], false),
         ] {
-            let grant = access().grant(&headers(values));
+            let grant = access().grant(&headers(values), &[]);
             assert_eq!(grant.is_ok(), is_known, "{values:?}");
             assert!(grant.is_ok_and(|grant| grant.allows(false) && !grant.allows(true)) == is_known);
         }
@@ -117,7 +118,7 @@ mod tests {
             ("Basic !", false),
             ("Bearer abcdefghijklmnop", false),
         ] {
-            assert_eq!(access().grant_to_person(&headers(&[value])).is_ok(), is_known, "{value}");
+            assert_eq!(access().grant_to_person(&headers(&[value]), &[]).is_ok(), is_known, "{value}");
         }
     }
 }

@@ -105,9 +105,12 @@ impl Fault {
         Self::new(StatusCode::FORBIDDEN, codes::AUTHENTICATION, "Authentication error: the token does not allow this")
     }
 
-    /// Sent by a page of another site, or to a name that is not this machine's.
+    /// Sent by a page of another site, or to a name that is not this server's.
     pub(crate) fn foreign_page() -> Self {
-        Self::own(StatusCode::FORBIDDEN, "without tokens only programs of this machine are served, and no web pages")
+        Self::own(
+            StatusCode::FORBIDDEN,
+            "without tokens no web page is served, and only a name that is this server's: --host",
+        )
     }
 
     pub(crate) fn read_only() -> Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use futures_util::future::join_all;
 use kv_api::{Clock, SystemClock, Timer, TokioTimer};
@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::metrics::{self, Metrics};
 use crate::namespaces::{Namespace, NamespaceError, Namespaces};
 use crate::record::{Call, Record};
+use crate::tokens::Grant;
 use crate::{dialect, health, status};
 
 /// Stores, served in Cloudflare's dialect. Cheap to clone; clones are the same.
@@ -56,6 +57,7 @@ struct Shared {
 struct Settings {
     access: Access,
     accounts: Vec<String>,
+    hosts: Vec<String>,
     limits: Limits,
     metrics: Option<Metrics>,
     clock: Arc<dyn Clock>,
@@ -75,6 +77,7 @@ impl Gateway {
         let settings = Settings {
             access,
             accounts: Vec::new(),
+            hosts: Vec::new(),
             limits: Limits::default(),
             metrics: None,
             clock: Arc::new(SystemClock),
@@ -112,8 +115,14 @@ impl Gateway {
         &self.0.namespaces
     }
 
-    pub(crate) fn access(&self) -> &Access {
-        &self.0.settings.access
+    /// What a call of the dialect may do.
+    pub(crate) fn grant(&self, headers: &HeaderMap) -> Result<Grant, Fault> {
+        self.0.settings.access.grant(headers, &self.0.settings.hosts)
+    }
+
+    /// What a person may see who looks at a page.
+    pub(crate) fn grant_to_person(&self, headers: &HeaderMap) -> Result<Grant, Fault> {
+        self.0.settings.access.grant_to_person(headers, &self.0.settings.hosts)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -183,6 +192,13 @@ impl GatewayBuilder {
     /// namespace already says what is meant, and clients insist on sending one.
     pub fn with_account(mut self, account: impl Into<String>) -> Self {
         self.settings.accounts.push(account.into());
+        self
+    }
+
+    /// Serves calls to this host name also where there are no tokens, beside addresses and `localhost`. A page whose
+    /// own name leads to this server is told by that name, so give only those that are this server's.
+    pub fn with_host(mut self, host: impl Into<String>) -> Self {
+        self.settings.hosts.push(host.into());
         self
     }
 

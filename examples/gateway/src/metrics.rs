@@ -79,9 +79,12 @@ pub(crate) fn ended(operation: &'static str, status: StatusCode, took: Duration)
     metrics::histogram!(DURATION, &labels).record(took);
 }
 
-/// `GET /metrics`, with any token where there are tokens.
+/// `GET /metrics`. The figures name all namespaces, so where there are tokens it takes one that may read them all.
 pub(crate) async fn render(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, Fault> {
-    gateway.access().grant(&headers)?;
+    let grant = gateway.grant(&headers)?;
+    if !(grant.covers_all() && grant.allows(false)) {
+        return Err(Fault::forbidden());
+    }
     let Some(Metrics(handle)) = gateway.metrics() else { return Err(Fault::no_route()) };
     let under_way = u32::try_from(gateway.admission().under_way()).unwrap_or(u32::MAX);
     metrics::gauge!(UNDER_WAY).set(under_way);

@@ -51,6 +51,11 @@ pub(crate) struct Serve {
     #[arg(long = "account", value_name = "ID")]
     pub(crate) accounts: Vec<String>,
 
+    /// A name by which the server is reached, for a server without tokens: it answers only to addresses, localhost and
+    /// these; several can be given
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+
     /// The address and port to listen on; port 0 is any free one. Default: 127.0.0.1:8787
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
@@ -90,9 +95,10 @@ pub(crate) fn refused(error: &clap::Error) -> Exit {
         return if error.print().is_ok() { Exit::Stopped } else { Exit::Failed };
     }
     let mut message = error.render().to_string();
-    for argument in std::env::args().skip(1) {
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
         let value = argument.split_once('=').map_or("", |(_, value)| value);
-        for part in [argument.as_str(), value] {
+        for part in [&*argument, value] {
             if part.contains([':', '@', '?']) {
                 message = message.replace(part, "...");
             }

@@ -55,6 +55,7 @@ pub(crate) struct Given {
     pub(crate) cache: Option<Vec<(String, NonZeroU64)>>,
     pub(crate) rate: Option<Vec<(String, NonZeroU32)>>,
     pub(crate) accounts: Option<Vec<String>>,
+    pub(crate) hosts: Option<Vec<String>>,
     pub(crate) listen: Option<String>,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) insecure_no_token: Option<bool>,
@@ -142,6 +143,7 @@ impl Given {
             cache: listed(&given.cache, |text| pair("--cache NAME=SECONDS", text))?,
             rate: listed(&given.rate, |text| pair("--rate NAME=N", text))?,
             accounts: some(&given.accounts),
+            hosts: some(&given.hosts),
             listen: given.listen.clone(),
             token_file: given.token_file.clone(),
             insecure_no_token: given.insecure_no_token.then_some(true),
@@ -167,6 +169,7 @@ impl Given {
             cache: listed(&list("KV_GATEWAY_CACHE"), |text| pair("KV_GATEWAY_CACHE: NAME=SECONDS", text))?,
             rate: listed(&list("KV_GATEWAY_RATE"), |text| pair("KV_GATEWAY_RATE: NAME=N", text))?,
             accounts: words("KV_GATEWAY_ACCOUNT"),
+            hosts: words("KV_GATEWAY_HOST"),
             listen: text("KV_GATEWAY_LISTEN"),
             token_file: text("KV_GATEWAY_TOKEN_FILE").map(PathBuf::from),
             insecure_no_token: parsed(variable, "KV_GATEWAY_INSECURE_NO_TOKEN")?,
@@ -196,14 +199,25 @@ impl Given {
         Ok(file.into())
     }
 
-    /// What counts first, and then the others.
+    /// Of a file whose namespaces are not served but these: what it says of the others counts no more.
+    pub(crate) fn only_of(mut self, served: &[NamespaceGiven]) -> Self {
+        let is_served = |name: &str| served.iter().any(|namespace| namespace.name == name);
+        self.read_only.iter_mut().for_each(|names| names.retain(|name| is_served(name)));
+        self.cache.iter_mut().for_each(|given| given.retain(|(name, _)| is_served(name)));
+        self.rate.iter_mut().for_each(|given| given.retain(|(name, _)| is_served(name)));
+        self
+    }
+
+    /// What counts first, and then the others. What is read-only in one of them is so: a list that leaves a namespace
+    /// out must not open it to writing.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
             namespaces: self.namespaces.or(other.namespaces),
-            read_only: self.read_only.or(other.read_only),
+            read_only: united(self.read_only, other.read_only),
             cache: self.cache.or(other.cache),
             rate: self.rate.or(other.rate),
             accounts: self.accounts.or(other.accounts),
+            hosts: self.hosts.or(other.hosts),
             listen: self.listen.or(other.listen),
             token_file: self.token_file.or(other.token_file),
             insecure_no_token: self.insecure_no_token.or(other.insecure_no_token),
@@ -223,6 +237,7 @@ struct InFile {
     #[serde(default)]
     namespaces: BTreeMap<String, NamespaceInFile>,
     accounts: Option<Vec<String>>,
+    hosts: Option<Vec<String>>,
     listen: Option<String>,
     token_file: Option<PathBuf>,
     insecure_no_token: Option<bool>,
@@ -259,6 +274,7 @@ impl From<InFile> for Given {
             cache: Some(cache),
             rate: Some(rate),
             accounts: file.accounts,
+            hosts: file.hosts,
             listen: file.listen,
             token_file: file.token_file,
             insecure_no_token: file.insecure_no_token,
@@ -268,6 +284,13 @@ impl From<InFile> for Given {
             log_level: file.log_level,
             limits: file.limits,
         }
+    }
+}
+
+fn united(one: Option<Vec<String>>, other: Option<Vec<String>>) -> Option<Vec<String>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some([one, other].concat()),
+        (one, other) => one.or(other),
     }
 }
 

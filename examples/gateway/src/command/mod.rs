@@ -30,6 +30,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn serve(given: &arguments::Serve) -> Result<Exit, Refused> {
+    check_environment()?;
     let variable = |name: &str| std::env::var(name).ok();
     let settings = Settings::new(given, variable).map_err(Refused::usage)?;
     log::start(settings.log, settings.log_level);
@@ -45,6 +46,18 @@ fn serve(given: &arguments::Serve) -> Result<Exit, Refused> {
     // What still runs was given its time.
     runtime.shutdown_timeout(Duration::from_secs(1));
     exit
+}
+
+/// A setting that is not text would be passed over, and the tokens with it.
+fn check_environment() -> Result<(), Refused> {
+    for (name, value) in std::env::vars_os() {
+        if let Some(name) = name.to_str().filter(|name| name.starts_with("KV_GATEWAY_"))
+            && value.to_str().is_none()
+        {
+            return Err(Refused::usage(format!("{}: its value is not UTF-8", kv_api::Escaped(name))));
+        }
+    }
+    Ok(())
 }
 
 async fn run(settings: Settings, stop: impl Future<Output = signals::Signal>) -> Result<Exit, Refused> {
@@ -63,6 +76,9 @@ async fn run(settings: Settings, stop: impl Future<Output = signals::Signal>) ->
     let mut gateway = Gateway::builder(namespaces, access).with_limits(settings.limits.clone()).with_metrics(metrics);
     for account in settings.accounts {
         gateway = gateway.with_account(account);
+    }
+    for host in settings.hosts {
+        gateway = gateway.with_host(host);
     }
     let gateway = gateway.build().map_err(|error| Refused::usage(error.to_string()))?;
     let server = Server::new(gateway);

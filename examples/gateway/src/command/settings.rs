@@ -16,6 +16,7 @@ const LISTEN: &str = "127.0.0.1:8787";
 pub(crate) struct Settings {
     pub(crate) namespaces: Vec<NamespaceSettings>,
     pub(crate) accounts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     pub(crate) listen: SocketAddr,
     pub(crate) token_file: Option<PathBuf>,
     /// Certificate and key.
@@ -35,12 +36,18 @@ pub(crate) struct NamespaceSettings {
 }
 
 impl Settings {
-    /// Options count before the environment, and that before the file. A list is taken whole from one of them.
+    /// Options count before the environment, and that before the file. A list is taken whole from one of them, but for
+    /// what is read-only.
     pub(crate) fn new(options: &Serve, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let mut given = Given::of_arguments(options)?.or(Given::of_environment(&variable)?);
         let file = options.config.clone().or_else(|| variable("KV_GATEWAY_CONFIG").map(PathBuf::from));
         if let Some(file) = file {
-            given = given.or(Given::of_file(&file)?);
+            let file = Given::of_file(&file)?;
+            let file = match &given.namespaces {
+                Some(served) => file.only_of(served),
+                None => file,
+            };
+            given = given.or(file);
         }
         Self::of(given)
     }
@@ -90,6 +97,7 @@ impl Settings {
         Ok(Self {
             namespaces,
             accounts: given.accounts.unwrap_or_default(),
+            hosts: given.hosts.unwrap_or_default(),
             listen,
             token_file: given.token_file,
             tls,
@@ -159,6 +167,23 @@ mod tests {
         assert_eq!((read.limits.in_flight, read.limits.headers, read.limits.stop_time.as_secs()), (3, 9, 7));
         assert_eq!((read.accounts.as_slice(), read.log_level), (&["o".to_owned()][..], LogLevel::Debug));
         assert_eq!(read.namespaces[1].given.url(), "sqlite:x.db?a=b");
+    }
+
+    #[test]
+    fn what_is_read_only_in_one_of_them_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[namespaces.f]\nurl = \"memory:\"\nread_only = true\n[namespaces.g]\nurl = \"memory:\"";
+        let file = file(&folder, "settings.toml", text);
+        let read_only = |arguments: &[&str], environment: &[(&str, &str)]| {
+            let read = settings(&[&["--config", &file], arguments].concat(), environment).unwrap();
+            read.namespaces.iter().map(|one| (one.given.name.clone(), one.is_read_only)).collect::<Vec<_>>()
+        };
+        let both = [("f".to_owned(), true), ("g".to_owned(), true)];
+        assert_eq!(read_only(&[], &[("KV_GATEWAY_READ_ONLY", "g")]), both);
+        assert_eq!(read_only(&["--read-only", "g"], &[("KV_GATEWAY_READ_ONLY", "f")]), both);
+        // One that is not served is no mistake of the file.
+        let other = ["--namespace", "o=memory:", "--read-only", "o"];
+        assert_eq!(read_only(&other, &[]), [("o".to_owned(), true)]);
     }
 
     #[test]

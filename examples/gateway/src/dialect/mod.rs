@@ -57,7 +57,7 @@ async fn answer(
     body: Body,
     noted: &mut Option<Arc<Namespace>>,
 ) -> Answer {
-    let grant = gateway.access().grant(&parts.headers)?;
+    let grant = gateway.grant(&parts.headers)?;
     gateway.check_account(target.account)?;
     let operation = target.operation;
     if !grant.allows(operation.writes()) {

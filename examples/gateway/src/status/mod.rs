@@ -39,7 +39,7 @@ async fn style() -> Response {
 
 /// `GET /`: namespaces, what their stores can do, counts, and the latest calls.
 async fn overview(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
-    let grant = match gateway.access().grant_to_person(&headers) {
+    let grant = match gateway.grant_to_person(&headers) {
         Ok(grant) => grant,
         Err(fault) => return refused(&fault),
     };
@@ -59,7 +59,7 @@ async fn keys(State(gateway): State<Gateway>, headers: HeaderMap, RawQuery(query
 }
 
 async fn keys_page(gateway: &Gateway, headers: &HeaderMap, query: &str) -> Result<Markup, Fault> {
-    let grant = gateway.access().grant_to_person(headers)?;
+    let grant = gateway.grant_to_person(headers)?;
     let parameters = query::parameters(query).map_err(|query::NotUtf8| Fault::invalid("the query is not UTF-8"))?;
     let given = |name| query::first(&parameters, name).unwrap_or_default();
     let namespace = readable(gateway, &grant, given("namespace"))?;

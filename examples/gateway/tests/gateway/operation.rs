@@ -50,7 +50,7 @@ async fn a_token_does_what_it_is_for_and_nothing_else() {
                 let is_refused = answer.status == 403 || answer.status == 401;
                 assert_eq!(is_refused, !is_allowed, "{method} {path} {token}: {}", answer.status);
             }
-            for token in ["", "wrong", "reads-everything-000", "reads-everything-00011"] {
+            for token in ["", "Bearer wrong", "Bearer reads-everything-000", "Bearer reads-everything-00011", READER] {
                 let answer = client.send(method, &format!("/a{path}"), &[("authorization", token)], body).await;
                 assert_eq!(answer.status, 401, "{method} {path} {token}");
                 assert!(answer.header("www-authenticate").is_some());
@@ -121,6 +121,17 @@ async fn without_tokens_no_page_of_another_site_gets_in() {
     assert_eq!(page.status, 403);
 }
 
+/// A name of its own that leads here is what a page would come by, whatever the server listens on.
+#[tokio::test]
+async fn where_others_reach_it_only_known_names_are_served() {
+    let gateway = Gateway::builder([namespace("n", open("memory:").await)], Access::Open { loopback: false });
+    let client = Client::of(&gateway.with_host("kv.internal").build().unwrap());
+    for (host, status) in [("evil.example:8787", 403), ("kv.internal:8787", 200), ("10.0.0.7:8787", 200)] {
+        assert_eq!(client.send("GET", "/n/keys", &[("host", host)], "").await.status, status, "{host}");
+        assert_eq!(client.send_to("GET", "/", &[("host", host)], "").await.status, status, "{host}");
+    }
+}
+
 /// A store that does not answer well.
 struct Broken(ErrorKind);
 
@@ -164,6 +175,13 @@ async fn health_needs_no_token_and_metrics_do() {
     }
     assert_eq!(client.send_to("GET", "/metrics", &[], "").await.status, 401);
     let bearer = format!("Bearer {READER}");
+    // They name all namespaces.
+    for token in [WRITER, BOTH_OF_A] {
+        assert_eq!(
+            client.send_to("GET", "/metrics", &[("authorization", &format!("Bearer {token}"))], "").await.status,
+            403
+        );
+    }
     // This gateway collects none.
     let answer = client.send_to("GET", "/metrics", &[("authorization", &bearer)], "").await;
     assert_eq!(answer.status, 404);
