@@ -89,7 +89,15 @@ impl Server {
         let timer = self.gateway.shared_timer();
         let open = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
         let router = self.gateway.router();
-        let acceptor = Acceptor { server: Arc::new(self), router, limits: limits.clone() };
+        #[cfg(feature = "tls")]
+        let (stopping, stopped) = tokio::sync::watch::channel(());
+        let acceptor = Acceptor {
+            server: Arc::new(self),
+            router,
+            limits: limits.clone(),
+            #[cfg(feature = "tls")]
+            stopped,
+        };
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         loop {
@@ -122,6 +130,9 @@ impl Server {
             }
         }
         drop(listener);
+        // Handshakes hear of it by that; nothing is asked yet.
+        #[cfg(feature = "tls")]
+        drop(stopping);
         match crate::deadline::within(&*timer, limits.stop_time, graceful.shutdown()).await {
             Some(()) => Ended::InOrder,
             None => {
@@ -138,6 +149,9 @@ struct Acceptor {
     server: Arc<Server>,
     router: Router,
     limits: Limits,
+    /// Its sender is gone once the server stops.
+    #[cfg(feature = "tls")]
+    stopped: tokio::sync::watch::Receiver<()>,
 }
 
 impl Acceptor {
@@ -149,8 +163,13 @@ impl Acceptor {
         let stream = Impatient::new(stream, gateway.shared_timer(), self.limits.write_time);
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.server.tls {
-            let handshake = tls.accept(stream);
-            match crate::deadline::within(gateway.timer(), self.limits.header_time, handshake).await {
+            let handshake = crate::deadline::within(gateway.timer(), self.limits.header_time, tls.accept(stream));
+            let mut stopped = self.stopped;
+            let shaken = tokio::select! {
+                shaken = handshake => shaken,
+                _ = stopped.changed() => return,
+            };
+            match shaken {
                 Some(Ok(stream)) => serve_stream(stream, self.router, &self.limits, watcher).await,
                 Some(Err(error)) => debug!(%error, "a TLS handshake failed"),
                 None => debug!("a TLS handshake took too long"),

@@ -88,14 +88,17 @@ impl Tokens {
         if tokens.is_empty() { Err(TokensError::None) } else { Ok(Self(tokens)) }
     }
 
-    /// Reads a file of tokens that nobody but its owner may read or write.
+    /// Reads a file of tokens that nobody but its owner may read or write. One that lies directly in the folder which
+    /// `CREDENTIALS_DIRECTORY` names may also be read by its group: so systemd hands it to a service.
     ///
     /// # Errors
     /// As [`parse`](Self::parse); when the file cannot be read, is longer than 1 MiB, or others may read or write it
     /// (on Unix).
     pub fn from_file(path: &Path) -> Result<Self, TokensError> {
         let file = File::open(path).map_err(TokensError::File)?;
-        check_mode(&file)?;
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+        let is_credential = credentials.is_some_and(|folder| path.parent() == Some(Path::new(&folder)));
+        check_mode(&file, if is_credential { 0o037 } else { 0o077 })?;
         let mut text = String::new();
         file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(TokensError::File)?;
         let text = SecretString::from(text);
@@ -168,14 +171,14 @@ impl fmt::Debug for Tokens {
 }
 
 #[cfg(unix)]
-fn check_mode(file: &File) -> Result<(), TokensError> {
+fn check_mode(file: &File, forbidden: u32) -> Result<(), TokensError> {
     use std::os::unix::fs::MetadataExt;
     let mode = file.metadata().map_err(TokensError::File)?.mode();
-    if mode & 0o077 == 0 { Ok(()) } else { Err(TokensError::Mode(mode & 0o777)) }
+    if mode & forbidden == 0 { Ok(()) } else { Err(TokensError::Mode(mode & 0o777)) }
 }
 
 #[cfg(not(unix))]
-fn check_mode(_file: &File) -> Result<(), TokensError> {
+fn check_mode(_file: &File, _forbidden: u32) -> Result<(), TokensError> {
     Ok(())
 }
 

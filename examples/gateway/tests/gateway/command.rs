@@ -111,6 +111,61 @@ fn it_reads_tokens_from_a_file_of_its_owner() {
     assert!(!String::from_utf8_lossy(&ended.stderr).contains("hunter2"));
 }
 
+#[test]
+fn metrics_are_for_a_token_that_may_read_all_namespaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    std::fs::write(
+        &path,
+        "reads-only-a-0001 read a\nwrites-everything read,write a\nwrites-all-00001 write\n\
+        reads-all-000001 read\n",
+    )
+    .unwrap();
+    set_mode(&path, 0o600);
+    let tokens = path.to_str().unwrap();
+    let process = start(&["--namespace", "a=memory:", "--namespace", "b=memory:", "--token-file", tokens]);
+    for (token, status) in
+        [("reads-only-a-0001", 403), ("writes-everything", 403), ("writes-all-00001", 403), ("reads-all-000001", 200)]
+    {
+        let answer = process.ask("GET", "/metrics", &format!("authorization: Bearer {token}\r\n"), "");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{token}: {answer}");
+    }
+    assert_eq!(process.end_with("-INT").status.code(), Some(0));
+}
+
+#[test]
+fn what_is_not_text_is_refused_and_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut with_variable = command(&["--namespace", "n=memory:", "--listen", "127.0.0.1:0"]);
+    with_variable.env("KV_GATEWAY_TOKEN_FILE", std::ffi::OsStr::from_bytes(b"hunter2\xFF"));
+    // Where it is passed over, the server runs; this ends it.
+    with_variable.env("KV_GATEWAY_IN_FLIGHT", "none");
+    let mut with_argument = command(&["--namespace", "n=memory:"]);
+    with_argument.arg(std::ffi::OsStr::from_bytes(b"--namespace=n=redis://:hunter2@host/\xFF"));
+    for (mut command, named) in [(with_variable, "KV_GATEWAY_TOKEN_FILE"), (with_argument, "UTF-8")] {
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(named) && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn credentials_of_systemd_may_be_read_by_their_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    std::fs::write(&path, "hunter2hunter2hunter2 read n\n").unwrap();
+    set_mode(&path, 0o440);
+    let tokens = path.to_str().unwrap();
+    // The second one is wrong, so that the command ends.
+    let arguments = ["--namespace", "n=memory:", "--namespace", "n=memory:", "--token-file", tokens];
+    for (credentials, is_refused) in [(folder.path(), false), (std::path::Path::new("/"), true)] {
+        let output = command(&arguments).env("CREDENTIALS_DIRECTORY", credentials).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), text.contains("chmod 600")), (Some(2), is_refused), "{text}");
+    }
+}
+
 fn set_mode(path: &std::path::Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use kv_gateway::{Access, Gateway, Server, Tls};
-use tokio::io::AsyncWriteExt;
+use kv_gateway::{Access, Ended, Gateway, Limits, Server, Tls};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{BASE, namespace, open};
@@ -29,6 +29,30 @@ async fn a_gateway_is_reached_over_tls_and_not_without() {
     let url = format!("https://localhost:{}{BASE}/n/values/k", address.port());
     assert_eq!(client.put(&url).body("v").send().await.unwrap().status(), 200);
     assert_eq!(client.get(&url).send().await.unwrap().bytes().await.unwrap(), "v");
+}
+
+/// LIFE-2: nothing is asked yet in a handshake, so a stop does not wait for its end.
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_a_handshake() {
+    let tls = Tls::from_files(&file("server.pem"), &file("server.key.pem")).unwrap();
+    let mut limits = Limits::default();
+    limits.stop_time = limits.header_time / 2;
+    let gateway = Gateway::builder([namespace("n", open("memory:").await)], Access::Open { loopback: true });
+    let server = Server::new(gateway.with_limits(limits).build().unwrap()).with_tls(tls);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve(listener, async {
+        let _ = stopped.await;
+    }));
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    // One that is let in later has been heard of, and so has the silent one before it.
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let _ = plain.read_to_end(&mut Vec::new()).await;
+    drop(stop);
+    assert_eq!(serving.await.unwrap(), Ended::InOrder);
+    let _ = silent.read_to_end(&mut Vec::new()).await;
 }
 
 #[test]
