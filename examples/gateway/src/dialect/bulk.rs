@@ -13,7 +13,7 @@ use kv_api::{Entry, JsonText, Metadata, SetItem, Timestamp, Value, json_quoted};
 use super::expiry::{Expiration, reported};
 use super::keys::shown_metadata;
 use super::target::check_key;
-use super::{Answer, refuse_encoded, success, success_with};
+use super::{Answer, conditions, refuse_encoded, success, success_with};
 use crate::body::{Received, receive};
 use crate::fault::{Fault, codes};
 use crate::gateway::Gateway;
@@ -37,20 +37,22 @@ struct Item {
 
 /// Writes all items; a malformed one refuses the whole request, and nothing is written then.
 pub(super) async fn write(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
+    conditions::refuse(headers)?;
     refuse_encoded(headers)?;
     let received = receive(gateway, body).await?;
     let items = items(parsed(&received)?, gateway.clock().now())?;
     let store = namespace.store();
-    for (index, item) in items.iter().enumerate() {
-        store.resolver().write(item.to_set(), gateway.clock()).map_err(|error| at(index, error.into()))?;
+    for (index, item) in &items {
+        store.resolver().write(item.to_set(), gateway.clock()).map_err(|error| at(*index, error.into()))?;
     }
-    let results = store.set_many(items.iter().map(Item::to_set)).await;
-    let keys = items.iter().map(|item| item.key.as_str());
+    let results = store.set_many(items.iter().map(|(_, item)| item.to_set())).await;
+    let keys = items.iter().map(|(_, item)| item.key.as_str());
     summed_up(keys.zip(results.into_iter().map(|result| result.map(drop))))
 }
 
 /// Deletes all keys; a missing one counts as deleted.
 pub(super) async fn delete(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
+    conditions::refuse(headers)?;
     refuse_encoded(headers)?;
     let received = receive(gateway, body).await?;
     let keys = distinct(keys(parsed(&received)?, ITEMS_MAX)?);
@@ -60,6 +62,7 @@ pub(super) async fn delete(gateway: &Gateway, namespace: &Namespace, headers: &H
 
 /// Reads up to 100 keys, as text or JSON.
 pub(super) async fn get(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
+    conditions::refuse(headers)?;
     refuse_encoded(headers)?;
     let received = receive(gateway, body).await?;
     let mut members = parsed(&received)?.object().ok_or_else(|| Fault::invalid_body("the body is not an object"))?;
@@ -169,19 +172,20 @@ fn parsed(received: &Received) -> Result<JsonText<'_>, Fault> {
     JsonText::parse_slice_foreign(&received.bytes).map_err(|_| Fault::invalid_body("Invalid JSON request body"))
 }
 
-/// An item that comes twice is written once; two that differ under one key are refused.
-fn items(body: JsonText<'_>, now: Timestamp) -> Result<Vec<Item>, Fault> {
+/// Each with its place in the body. An item that comes twice is written once; two that differ under one key are
+/// refused.
+fn items(body: JsonText<'_>, now: Timestamp) -> Result<Vec<(usize, Item)>, Fault> {
     let given = array(body, ITEMS_MAX)?;
-    let mut items: Vec<Item> = Vec::with_capacity(given.len());
+    let mut items: Vec<(usize, Item)> = Vec::with_capacity(given.len());
     let mut places: HashMap<String, usize> = HashMap::with_capacity(given.len());
     for (index, json) in given.into_iter().enumerate() {
         let item = Item::of(json, now).map_err(|fault| at(index, fault))?;
         match places.entry(item.key.clone()) {
             Slot::Vacant(slot) => {
                 slot.insert(items.len());
-                items.push(item);
+                items.push((index, item));
             }
-            Slot::Occupied(slot) if items.get(*slot.get()) == Some(&item) => {}
+            Slot::Occupied(slot) if items.get(*slot.get()).is_some_and(|(_, first)| *first == item) => {}
             Slot::Occupied(slot) => {
                 let key = json_quoted(slot.key());
                 return Err(Fault::invalid(format!(
@@ -224,8 +228,9 @@ fn at(index: usize, mut fault: Fault) -> Fault {
     fault
 }
 
-/// What became of each key (BATCH-2). Where nothing was done the answer is the first failure; else it is a success that
-/// names the keys which failed, and says why in `messages`.
+/// What became of each key (BATCH-2). Where nothing is known to be done the answer is the gravest failure, so that an
+/// outcome which is unknown is not passed over; else it is a success that names the keys which failed, and says why in
+/// `messages`.
 fn summed_up<'k>(results: impl Iterator<Item = (&'k str, kv_api::Result<()>)>) -> Answer {
     let (mut done, mut failed, mut messages): (usize, Vec<_>, Vec<_>) = (0, Vec::new(), Vec::new());
     let mut first = None;
@@ -259,7 +264,8 @@ mod tests {
     use std::time::Duration;
 
     fn read(text: &str) -> Result<Vec<Item>, Fault> {
-        items(JsonText::parse_foreign(text).unwrap(), Timestamp::UNIX_EPOCH)
+        let items = items(JsonText::parse_foreign(text).unwrap(), Timestamp::UNIX_EPOCH)?;
+        Ok(items.into_iter().map(|(_, item)| item).collect())
     }
 
     #[test]

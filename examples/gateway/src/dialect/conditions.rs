@@ -40,6 +40,16 @@ impl Precondition {
     }
 }
 
+/// Of a call on many keys, which takes no condition: one that was passed over would look as if it held.
+pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Fault> {
+    for name in [IF_MATCH, IF_NONE_MATCH] {
+        if headers.contains_key(&name) {
+            return Err(Fault::invalid(format!("{name} is a condition of a single key")));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a reader has the version already: `If-None-Match` of a read, which may name several.
 pub(super) fn is_known(headers: &HeaderMap, version: &Version) -> bool {
     let version = version.to_string();

@@ -64,6 +64,24 @@ async fn a_condition_that_makes_no_sense_is_refused() {
     assert_eq!(client.send("GET", "/n/values/k", &[("if-match", "*")], "").await.refusal(), (400, 10001));
 }
 
+#[tokio::test]
+async fn a_condition_on_many_keys_is_refused() {
+    let client = Client::on(open("memory:").await);
+    client.put("/n/values/k", "kept").await.result();
+    for header in [("if-match", "\"v\""), ("if-match", "*"), ("if-none-match", "*")] {
+        for (method, path, body) in [
+            ("PUT", "/n/bulk", r#"[{"key":"k","value":"v"}]"#),
+            ("DELETE", "/n/bulk", r#"["k"]"#),
+            ("POST", "/n/bulk/delete", r#"["k"]"#),
+            ("POST", "/n/bulk/get", r#"{"keys":["k"]}"#),
+        ] {
+            let answer = client.send(method, path, &[header], body).await;
+            assert_eq!(answer.refusal(), (400, 10001), "{method} {path} {header:?}");
+        }
+    }
+    assert_eq!(client.get("/n/values/k").await.bytes, "kept");
+}
+
 /// SET-6: a race window is not accepted on somebody's behalf, but where the server was started so.
 #[tokio::test]
 async fn a_race_window_has_to_be_allowed() {

@@ -214,9 +214,14 @@ async fn a_bulk_write_with_an_item_that_is_refused_writes_nothing() {
         json!({"key": "k", "value": 1}),
         json!({"key": "good", "value": "other"}),
     ] {
-        let items = json!([{"key": "good", "value": "v"}, item]);
+        // ERR-7: an item that is repeated counts as one of those that were sent.
+        let good = json!({"key": "good", "value": "v"});
+        let is_duplicate = item["key"] == "good";
+        let items = json!([good, good, item]);
         let refused = client.send("PUT", "/n/bulk", &[], items.to_string()).await;
         assert!(refused.status.is_client_error(), "{item}");
+        let message = refused.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+        assert!(is_duplicate || message.starts_with("2: "), "{message}");
         assert_eq!(client.get("/n/values/good").await.refusal(), (404, 10009), "{item}");
     }
     for body in ["{", "{}", "null", "[1]", ""] {
