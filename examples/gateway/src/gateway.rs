@@ -18,7 +18,7 @@ use crate::health::Readiness;
 use crate::limits::Limits;
 use crate::metrics::{self, Metrics};
 use crate::namespaces::{Namespace, NamespaceError, Namespaces};
-use crate::record::{Call, Record};
+use crate::record::{self, Call, Record};
 use crate::tokens::Grant;
 use crate::{dialect, health, status};
 
@@ -164,7 +164,7 @@ impl Gateway {
     }
 
     /// A call has ended.
-    pub(crate) fn ended(
+    fn ended(
         &self,
         operation: &'static str,
         writes: bool,
@@ -180,6 +180,40 @@ impl Gateway {
         }
         let at = self.clock().now();
         self.0.record.add(Call { at, operation, writes, namespace, status, took });
+    }
+}
+
+/// A call that is under way. It is recorded also where its handler is dropped, since the client has hung up.
+pub(crate) struct UnderWay<'g> {
+    gateway: &'g Gateway,
+    operation: &'static str,
+    writes: bool,
+    began: Duration,
+    namespace: Option<Arc<Namespace>>,
+    status: StatusCode,
+}
+
+impl<'g> UnderWay<'g> {
+    pub(crate) fn new(gateway: &'g Gateway, operation: &'static str, writes: bool) -> Self {
+        let began = gateway.timer().monotonic_now();
+        Self { gateway, operation, writes, began, namespace: None, status: record::gone() }
+    }
+
+    /// What it is about, once that is known.
+    pub(crate) const fn namespace(&mut self) -> &mut Option<Arc<Namespace>> {
+        &mut self.namespace
+    }
+
+    /// It was answered so.
+    pub(crate) fn ended(mut self, status: StatusCode) {
+        self.status = status;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let took = self.gateway.timer().monotonic_now().saturating_sub(self.began);
+        self.gateway.ended(self.operation, self.writes, self.namespace.take(), self.status, took);
     }
 }
 

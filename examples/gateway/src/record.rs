@@ -14,6 +14,11 @@ use crate::namespaces::Namespace;
 /// How many calls the status page shows.
 const LATEST_MAX: usize = 50;
 
+/// What a call is recorded with whose client hung up before it was answered: 499, as other servers do.
+pub(crate) fn gone() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT)
+}
+
 /// How often what was asked of a namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {

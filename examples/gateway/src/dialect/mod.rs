@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::deadline::within;
 use crate::fault::Fault;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, UnderWay};
 use crate::namespaces::Namespace;
 use crate::query;
 use crate::tokens::Grant;
@@ -34,18 +34,16 @@ pub(crate) async fn handle(State(gateway): State<Gateway>, request: Request) -> 
         metrics::counter!("kv_gateway.rejected_requests").increment(1);
         return Fault::overloaded().into_response();
     };
-    let began = gateway.timer().monotonic_now();
     let (parts, body) = request.into_parts();
     let target = match Target::of(&parts.method, parts.uri.path()) {
         Ok(target) => target,
         Err(fault) => return place.keep_with(fault.into_response()),
     };
-    let mut namespace = None;
-    let answer = answer(&gateway, &target, &parts, body, &mut namespace);
+    let mut under_way = UnderWay::new(&gateway, target.operation.name(), target.operation.writes());
+    let answer = answer(&gateway, &target, &parts, body, under_way.namespace());
     let answer = within(gateway.timer(), gateway.limits().request_time, answer).await;
     let response = answer.unwrap_or_else(|| Err(Fault::late())).unwrap_or_else(IntoResponse::into_response);
-    let took = gateway.timer().monotonic_now().saturating_sub(began);
-    gateway.ended(target.operation.name(), target.operation.writes(), namespace, response.status(), took);
+    under_way.ended(response.status());
     place.keep_with(response)
 }
 

@@ -18,7 +18,7 @@ use maud::Markup;
 
 use crate::deadline::within;
 use crate::fault::Fault;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, UnderWay};
 use crate::namespaces::Namespace;
 use crate::query;
 use crate::tokens::Grant;
@@ -49,20 +49,28 @@ async fn overview(State(gateway): State<Gateway>, headers: HeaderMap) -> Respons
 /// `GET /keys?namespace=N`: a page of keys, by `prefix` and `cursor`; or one entry, by `key`.
 async fn keys(State(gateway): State<Gateway>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let Some(place) = gateway.admission().enter() else { return refused(&Fault::overloaded()) };
-    let page = keys_page(&gateway, &headers, query.as_deref().unwrap_or_default());
+    let mut under_way = UnderWay::new(&gateway, "look at keys", false);
+    let page = keys_page(&gateway, &headers, query.as_deref().unwrap_or_default(), under_way.namespace());
     let page = within(gateway.timer(), gateway.limits().request_time, page).await;
     let response = match page.unwrap_or_else(|| Err(Fault::late())) {
         Ok(page) => shown(StatusCode::OK, &page),
         Err(fault) => refused(&fault),
     };
+    under_way.ended(response.status());
     place.keep_with(response)
 }
 
-async fn keys_page(gateway: &Gateway, headers: &HeaderMap, query: &str) -> Result<Markup, Fault> {
+/// The namespace is noted once it is known that the person may know of it.
+async fn keys_page(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    query: &str,
+    noted: &mut Option<Arc<Namespace>>,
+) -> Result<Markup, Fault> {
     let grant = gateway.grant_to_person(headers)?;
     let parameters = query::parameters(query).map_err(|query::NotUtf8| Fault::invalid("the query is not UTF-8"))?;
     let given = |name| query::first(&parameters, name).unwrap_or_default();
-    let namespace = readable(gateway, &grant, given("namespace"))?;
+    let namespace = &**noted.insert(Arc::clone(readable(gateway, &grant, given("namespace"))?));
     match given("key") {
         "" => stored::keys(namespace, given("prefix"), given("cursor")).await,
         key => stored::entry(namespace, key).await,

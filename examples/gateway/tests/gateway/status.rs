@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt;
 use kv_api::Store;
 use kv_gateway::{Gateway, Namespace};
 use kv_memory::MemoryStore;
@@ -41,6 +42,19 @@ async fn what_comes_from_stores_is_escaped() {
     }
     let style = client.send_to("GET", "/style.css", &[], "").await;
     assert_eq!(style.header("content-type"), Some("text/css; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn what_a_client_leaves_and_what_a_person_looks_at_are_recorded() {
+    let client = Client::on(open("memory:").await);
+    let body =
+        axum::body::Body::from_stream(futures_util::stream::pending::<Result<axum::body::Bytes, std::io::Error>>());
+    let put = client.send("PUT", "/n/values/k", &[], body);
+    assert!(put.now_or_never().is_none());
+    client.send_to("GET", "/keys?namespace=n", &[], "").await;
+    let page = client.send_to("GET", "/", &[], "").await;
+    assert!(page.text().contains("reads 1, writes 1, refused 1, failed 0"), "{}", page.text());
+    assert!(page.text().contains("499") && page.text().contains("look at keys"), "{}", page.text());
 }
 
 #[tokio::test]
