@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use kv_api::{Error, ErrorKind, Feature, Reason, json_quoted};
+use kv_api::{Error, ErrorKind, Feature, Reason, Retry, json_quoted};
 use tracing::warn;
 
 /// The header that says what became of a write. It is ours.
@@ -50,13 +50,40 @@ pub(crate) struct Fault {
     pub(crate) status: StatusCode,
     pub(crate) code: u32,
     pub(crate) message: Cow<'static, str>,
+    /// Whether the same call may be sent again. What is made here is final, unless it says otherwise.
+    retry: Retry,
+    is_conditional: bool,
     retry_after: Option<u64>,
     header: Option<(HeaderName, &'static str)>,
+    failure: Option<Box<Failure>>,
+}
+
+/// What the log says of a store's failure. It has no key, and no text of the system, which may quote one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failure {
+    kind: ErrorKind,
+    store: Option<String>,
+    operation: Option<&'static str>,
+    reason: Option<Reason>,
+    code: Option<String>,
+}
+
+/// A call, as far as it matters to what is said of its failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// It changes nothing, so its outcome is never unknown (ERR-3).
+    Read,
+    /// It asks for a state, so it may be sent again when its outcome is unknown (ERR-4).
+    State,
+    /// It asks for a step: what was done already does not hold a second time.
+    Step,
 }
 
 impl Fault {
     pub(crate) fn new(status: StatusCode, code: u32, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), retry_after: None, header: None }
+        let message = message.into();
+        let (retry, is_conditional) = (Retry::Never, false);
+        Self { status, code, message, retry, is_conditional, retry_after: None, header: None, failure: None }
     }
 
     /// With a code of our own.
@@ -123,7 +150,7 @@ impl Fault {
 
     /// What neither the server nor a store can do.
     pub(crate) fn unsupported(what: impl Into<Cow<'static, str>>) -> Self {
-        Self::own(StatusCode::NOT_IMPLEMENTED, what).with_header(SHOULD_RETRY, "false")
+        Self::own(StatusCode::NOT_IMPLEMENTED, what)
     }
 
     pub(crate) fn unsupported_encoding() -> Self {
@@ -133,12 +160,12 @@ impl Fault {
     pub(crate) fn overloaded() -> Self {
         let message = "Please wait and consider throttling your request speed";
         let mut fault = Self::new(StatusCode::TOO_MANY_REQUESTS, codes::THROTTLED, message);
-        fault.retry_after = Some(1);
+        (fault.retry, fault.retry_after) = (Retry::Safe, Some(1));
         fault
     }
 
     pub(crate) fn slow_body() -> Self {
-        Self::own(StatusCode::REQUEST_TIMEOUT, "the body took too long")
+        Self { retry: Retry::Safe, ..Self::own(StatusCode::REQUEST_TIMEOUT, "the body took too long") }
     }
 
     pub(crate) fn broken_body() -> Self {
@@ -152,7 +179,55 @@ impl Fault {
 
     /// The work was given up: what a write did is not known.
     pub(crate) fn late() -> Self {
-        Self::own(StatusCode::GATEWAY_TIMEOUT, "the store did not answer in time; what a write did is not known")
+        let fault = Self::own(StatusCode::GATEWAY_TIMEOUT, "the store did not answer in time");
+        Self { retry: Retry::OutcomeUnknown, ..fault }
+    }
+
+    /// Of this call: what its failure leaves unknown is said.
+    pub(crate) fn of_call(mut self, asked: Asked) -> Self {
+        self.is_conditional = asked == Asked::Step;
+        if self.retry == Retry::OutcomeUnknown {
+            if asked == Asked::Read {
+                self.retry = Retry::Safe;
+            } else {
+                self.message = format!("{}; what the write did is not known", self.message).into();
+            }
+        }
+        self
+    }
+
+    /// Of one of several items, with its key, and with what is known of it.
+    pub(crate) fn of_item(mut self, quoted_key: &str) -> Self {
+        let known = match self.retry {
+            Retry::OutcomeUnknown => "; what became of it is not known",
+            _ => "; it was not changed",
+        };
+        self.message = format!("{quoted_key}: {}{known}", self.message).into();
+        self
+    }
+
+    /// How much is open of what failed so: an outcome that is unknown is more than a failure that would come again, and
+    /// that is more than one that passes.
+    pub(crate) const fn gravity(&self) -> u8 {
+        match self.retry {
+            Retry::Safe => 0,
+            Retry::OutcomeUnknown => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether it is a store's failure, which the operator has to know of.
+    pub(crate) const fn is_failure(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Tells the operator of a store's failure, which so many items of a request had.
+    pub(crate) fn log(&self, items: usize) {
+        let Some(failure) = &self.failure else { return };
+        let Failure { kind, store, operation, reason, code } = &**failure;
+        let (store, operation) = (store.as_deref(), *operation);
+        let (reason, code) = (reason.as_ref().map(tracing::field::debug), code.as_deref());
+        warn!(%kind, store, operation, reason, code, items, "a store failed");
     }
 
     fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
@@ -160,15 +235,24 @@ impl Fault {
         self
     }
 
+    /// Whether the call must not be sent again as it is.
+    const fn is_final(&self) -> bool {
+        match self.retry {
+            Retry::Safe => false,
+            Retry::OutcomeUnknown => self.is_conditional,
+            _ => true,
+        }
+    }
+
     /// One error of the envelope.
     pub(crate) fn as_json(&self) -> String {
         format!(r#"{{"code":{},"message":{}}}"#, self.code, json_quoted(&self.message))
     }
 
-    /// With a result beside the error, as bulk answers have.
-    pub(crate) fn with_result(&self, result: &str) -> Response {
+    /// With a result and messages beside the error, as bulk answers have. Both are JSON, the messages without brackets.
+    pub(crate) fn with_result(&self, result: &str, messages: &str) -> Response {
         let error = self.as_json();
-        let body = format!(r#"{{"success":false,"errors":[{error}],"messages":[],"result":{result}}}"#);
+        let body = format!(r#"{{"success":false,"errors":[{error}],"messages":[{messages}],"result":{result}}}"#);
         let mut response = crate::dialect::json(self.status, body);
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
@@ -177,25 +261,46 @@ impl Fault {
         if let Some((name, value)) = &self.header {
             headers.insert(name, HeaderValue::from_static(value));
         }
+        if self.retry == Retry::OutcomeUnknown {
+            headers.insert(OUTCOME, HeaderValue::from_static("unknown"));
+        }
+        if self.is_final() && is_repeated(self.status) {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
         response
     }
 }
 
+/// What the vendor's clients repeat, unless [`SHOULD_RETRY`] says no.
+fn is_repeated(status: StatusCode) -> bool {
+    let others = [StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
+    status.is_server_error() || others.contains(&status)
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        self.with_result("null")
+        self.with_result("null", "")
     }
 }
 
-/// What a store's error is to a client (ERR-1). The text of one that the client can do nothing about stays here, in the
-/// log: it may name addresses.
+/// What a store's error is to a client (ERR-1), and whether it may try again (ERR-3). The text of one that the client
+/// can do nothing about is not shown: it may name addresses.
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let mut fault = of_kind(&error);
         if fault.status.is_server_error() && fault.status != StatusCode::NOT_IMPLEMENTED {
-            warn!(%error, "a store failed");
+            fault.failure = Some(Box::new(Failure {
+                kind: error.kind(),
+                store: error.store().map(str::to_owned),
+                operation: error.operation(),
+                reason: error.reason().cloned(),
+                code: error.native_code().map(str::to_owned),
+            }));
         }
+        fault.retry = error.retry();
         fault.retry_after = match fault.status {
+            // A wait that nobody asked for is only for what may come again.
+            StatusCode::TOO_MANY_REQUESTS if error.retry() == Retry::Never => error.retry_after().map(whole_seconds),
             StatusCode::TOO_MANY_REQUESTS => Some(error.retry_after().map_or(1, whole_seconds)),
             StatusCode::SERVICE_UNAVAILABLE => error.retry_after().map(whole_seconds),
             _ => None,
@@ -321,6 +426,42 @@ mod tests {
     }
 
     #[test]
+    fn err_3_what_is_known_of_the_outcome_is_said() {
+        let header = |response: &Response, name: HeaderName| {
+            response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let no = || Some("false".to_owned());
+        let unknown = || Some("unknown".to_owned());
+        for kind in [ErrorKind::Unavailable, ErrorKind::Protocol, ErrorKind::RateLimited] {
+            for (retry, asked, outcome, should_retry) in [
+                (Retry::Safe, Asked::State, None, None),
+                (Retry::Safe, Asked::Step, None, None),
+                (Retry::OutcomeUnknown, Asked::Read, None, None),
+                (Retry::OutcomeUnknown, Asked::State, unknown(), None),
+                (Retry::OutcomeUnknown, Asked::Step, unknown(), no()),
+                (Retry::Never, Asked::State, None, no()),
+                (Retry::Never, Asked::Read, None, no()),
+            ] {
+                let fault = Fault::from(Error::new(kind, "m").with_retry(retry)).of_call(asked);
+                assert_eq!(fault.message.contains("not known"), outcome.is_some(), "{kind} {retry:?} {asked:?}");
+                let response = fault.into_response();
+                let said = (header(&response, OUTCOME), header(&response, SHOULD_RETRY));
+                assert_eq!(said, (outcome, should_retry), "{kind} {retry:?} {asked:?}");
+            }
+        }
+        // What is no use to repeat: the vendor's clients would, by the status.
+        for kind in [ErrorKind::WrongType, ErrorKind::Exhausted, ErrorKind::Internal, ErrorKind::Unsupported] {
+            let response = Fault::from(Error::new(kind, "m")).of_call(Asked::State).into_response();
+            assert_eq!(header(&response, SHOULD_RETRY), no(), "{kind}");
+        }
+        for fault in [Fault::overloaded(), Fault::slow_body()] {
+            assert_eq!(header(&fault.into_response(), SHOULD_RETRY), None);
+        }
+        let late = Fault::late().of_call(Asked::Step).into_response();
+        assert_eq!((header(&late, OUTCOME), header(&late, SHOULD_RETRY)), (unknown(), no()));
+    }
+
+    #[test]
     fn a_missing_capability_is_named() {
         let message = |error| Fault::from(error).message;
         assert!(message(Error::unsupported(Feature::Metadata)).contains("metadata"));
@@ -343,6 +484,9 @@ mod tests {
         let error = || Error::new(ErrorKind::RateLimited, "m");
         assert_eq!(wait(error().with_retry_after(Duration::from_millis(1500))), Some(2));
         assert_eq!(wait(error()), Some(1));
+        let never = || error().with_retry(Retry::Never);
+        assert_eq!(wait(never()), None);
+        assert_eq!(wait(never().with_retry_after(Duration::from_secs(3))), Some(3));
         assert_eq!(wait(Error::new(ErrorKind::Unavailable, "m")), None);
         assert_eq!(wait(Error::new(ErrorKind::Protocol, "m").with_retry_after(Duration::from_secs(3))), None);
     }

@@ -15,7 +15,7 @@ use super::keys::shown_metadata;
 use super::target::check_key;
 use super::{Answer, conditions, refuse_encoded, success, success_with};
 use crate::body::{Received, receive};
-use crate::fault::{Fault, codes};
+use crate::fault::{Asked, Fault, codes};
 use crate::gateway::Gateway;
 use crate::namespaces::Namespace;
 
@@ -233,25 +233,35 @@ fn at(index: usize, mut fault: Fault) -> Fault {
 /// `messages`.
 fn summed_up<'k>(results: impl Iterator<Item = (&'k str, kv_api::Result<()>)>) -> Answer {
     let (mut done, mut failed, mut messages): (usize, Vec<_>, Vec<_>) = (0, Vec::new(), Vec::new());
-    let mut first = None;
+    let (mut gravest, mut failures): (Option<Fault>, usize) = (None, 0);
+    let mut logged: Option<Fault> = None;
     for (key, result) in results {
         match result {
             Ok(()) => done += 1,
             Err(error) => {
-                let mut fault = Fault::from(error);
+                let fault = Fault::from(error);
                 let quoted = json_quoted(key);
                 if messages.len() < MESSAGES_MAX {
-                    first.get_or_insert_with(|| fault.clone());
-                    fault.message = format!("{quoted}: {}", fault.message).into();
-                    messages.push(fault.as_json());
+                    messages.push(fault.clone().of_item(&quoted).as_json());
+                }
+                if fault.is_failure() {
+                    failures += 1;
+                    logged.get_or_insert_with(|| fault.clone());
+                }
+                if gravest.as_ref().is_none_or(|gravest| gravest.gravity() < fault.gravity()) {
+                    gravest = Some(fault);
                 }
                 failed.push(quoted);
             }
         }
     }
     let result = format!(r#"{{"successful_key_count":{done},"unsuccessful_keys":[{}]}}"#, failed.join(","));
-    match first {
-        Some(fault) if done == 0 => Ok(fault.with_result(&result)),
+    // Once for all, since a store that fails does so for thousands.
+    if let Some(fault) = logged {
+        fault.log(failures);
+    }
+    match gravest {
+        Some(fault) if done == 0 => Ok(fault.of_call(Asked::State).with_result(&result, &messages.join(","))),
         _ => Ok(success_with(&result, &messages.join(","), "")),
     }
 }
@@ -259,7 +269,7 @@ fn summed_up<'k>(results: impl Iterator<Item = (&'k str, kv_api::Result<()>)>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kv_api::{Error, ErrorKind, ValueKind};
+    use kv_api::{Error, ErrorKind, Retry, ValueKind};
     use serde_json::json;
     use std::time::Duration;
 
@@ -338,5 +348,35 @@ mod tests {
         assert_eq!(none.status(), 507);
         assert_eq!(body(none).await["result"]["unsuccessful_keys"], json!(["a", "b"]));
         assert_eq!(summed_up(std::iter::empty()).unwrap().status(), 200);
+    }
+
+    #[tokio::test]
+    async fn err_3_an_unknown_outcome_of_one_item_is_not_passed_over() {
+        let failed = |kind, retry| Err(Error::new(kind, "m").with_retry(retry));
+        let results = [
+            ("a", failed(ErrorKind::RateLimited, Retry::Safe)),
+            ("b", failed(ErrorKind::Exhausted, Retry::Never)),
+            ("c", failed(ErrorKind::Unavailable, Retry::OutcomeUnknown)),
+            ("d", failed(ErrorKind::Exhausted, Retry::Never)),
+        ];
+        let response = summed_up(results.into_iter()).unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()["x-kv-outcome"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &"unknown".parse().unwrap())
+        );
+        assert!(!response.headers().contains_key("x-should-retry"));
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let envelope: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let messages = envelope["messages"].as_array().unwrap();
+        let is_unknown = |message: &serde_json::Value| message["message"].as_str().unwrap().contains("not known");
+        assert_eq!(messages.iter().map(is_unknown).collect::<Vec<_>>(), [false, false, true, false]);
+
+        let results =
+            [("a", failed(ErrorKind::RateLimited, Retry::Safe)), ("b", failed(ErrorKind::Exhausted, Retry::Never))];
+        let response = summed_up(results.into_iter()).unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-should-retry"]),
+            (507, &"false".parse().unwrap())
+        );
     }
 }

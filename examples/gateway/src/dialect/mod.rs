@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::deadline::within;
-use crate::fault::Fault;
+use crate::fault::{Asked, Fault};
 use crate::gateway::{Gateway, UnderWay};
 use crate::namespaces::Namespace;
 use crate::query;
@@ -42,9 +42,21 @@ pub(crate) async fn handle(State(gateway): State<Gateway>, request: Request) -> 
     let mut under_way = UnderWay::new(&gateway, target.operation.name(), target.operation.writes());
     let answer = answer(&gateway, &target, &parts, body, under_way.namespace());
     let answer = within(gateway.timer(), gateway.limits().request_time, answer).await;
-    let response = answer.unwrap_or_else(|| Err(Fault::late())).unwrap_or_else(IntoResponse::into_response);
+    let response = answer.unwrap_or_else(|| Err(Fault::late())).unwrap_or_else(|fault| {
+        fault.log(1);
+        fault.of_call(asked(target.operation, &parts.headers)).into_response()
+    });
     under_way.ended(response.status());
     place.keep_with(response)
+}
+
+fn asked(operation: Operation, headers: &HeaderMap) -> Asked {
+    let is_conditional = || [IF_MATCH, IF_NONE_MATCH].iter().any(|name| headers.contains_key(name));
+    match operation.writes() {
+        false => Asked::Read,
+        true if is_conditional() => Asked::Step,
+        true => Asked::State,
+    }
 }
 
 /// Who asks, for what, and what comes of it. The namespace is noted once it is known that the caller may know of it.

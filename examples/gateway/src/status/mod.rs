@@ -54,7 +54,10 @@ async fn keys(State(gateway): State<Gateway>, headers: HeaderMap, RawQuery(query
     let page = within(gateway.timer(), gateway.limits().request_time, page).await;
     let response = match page.unwrap_or_else(|| Err(Fault::late())) {
         Ok(page) => shown(StatusCode::OK, &page),
-        Err(fault) => refused(&fault),
+        Err(fault) => {
+            fault.log(1);
+            refused(&fault)
+        }
     };
     under_way.ended(response.status());
     place.keep_with(response)
