@@ -23,6 +23,8 @@ const ITEMS_MAX: usize = 10_000;
 const GET_KEYS_MAX: usize = 100;
 /// What the values of one bulk get may have together.
 const GET_BYTES_MAX: usize = 26_214_400;
+/// How many of them are read at once, so that not all are held before their sum is known.
+const GET_AT_ONCE: usize = 8;
 /// Of how many items an answer says why they failed.
 const MESSAGES_MAX: usize = 100;
 
@@ -82,26 +84,29 @@ pub(super) async fn get(gateway: &Gateway, namespace: &Namespace, headers: &Head
         return Err(Fault::new(StatusCode::BAD_REQUEST, codes::NO_KEYS, "You must request a minimum of 1 key"));
     }
     let keys = distinct(keys);
-    let entries = namespace.store().get_entry_many(keys.iter().map(String::as_str)).await?;
-    let bytes: usize = entries.iter().flatten().map(|entry| entry.value().as_bytes().len()).sum();
-    if bytes > GET_BYTES_MAX {
-        let message = format!("Total value length of {bytes} exceeds limit of {GET_BYTES_MAX}.");
-        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, codes::INVALID, message));
-    }
-    let mut values = String::from("{");
-    for (key, entry) in keys.iter().zip(&entries) {
-        if values.len() > 1 {
-            values.push(',');
+    let (mut values, mut bytes) = (String::from(r#"{"values":{"#), 0_usize);
+    let mut separator = "";
+    for keys in keys.chunks(GET_AT_ONCE) {
+        let entries = namespace.store().get_entry_many(keys.iter().map(String::as_str)).await?;
+        for (key, entry) in keys.iter().zip(entries) {
+            values.push_str(separator);
+            separator = ",";
+            values.push_str(&json_quoted(key));
+            values.push(':');
+            let Some(entry) = entry else {
+                values.push_str("null");
+                continue;
+            };
+            bytes = bytes.saturating_add(entry.value().as_bytes().len());
+            if bytes > GET_BYTES_MAX {
+                let message = format!("Total value length exceeds limit of {GET_BYTES_MAX}.");
+                return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, codes::INVALID, message));
+            }
+            show(&mut values, &entry, as_json, with_metadata)?;
         }
-        values.push_str(&json_quoted(key));
-        values.push(':');
-        match entry {
-            None => values.push_str("null"),
-            Some(entry) => show(&mut values, entry, as_json, with_metadata)?,
-        }
     }
-    values.push('}');
-    Ok(success(&format!(r#"{{"values":{values}}}"#)))
+    values.push_str("}}");
+    Ok(success(&values))
 }
 
 fn show(values: &mut String, entry: &Entry, as_json: bool, with_metadata: bool) -> Result<(), Fault> {

@@ -13,7 +13,7 @@ use crate::query::first;
 const LIMIT_MIN: usize = 10;
 const LIMIT_MAX: usize = 1000;
 /// How many entries are read at once for what a list does not report of them.
-const READ_AT_ONCE: usize = 16;
+const READ_AT_ONCE: usize = 8;
 
 /// A page, with expiry and metadata of each key.
 pub(super) async fn list(namespace: &Namespace, parameters: &[(String, String)]) -> Answer {

@@ -1,8 +1,9 @@
 //! Who may do what, and what the operator looks at.
 
-use kv_api::{BackendExt, Error, ErrorKind};
+use kv_api::{BackendExt, Error, ErrorKind, Retry};
 use kv_gateway::{Access, Gateway};
 use kv_layers::{Call, Intercept, Intercepted};
+use kv_memory::MemoryStore;
 use serde_json::json;
 
 use crate::harness::{BOTH_OF_A, Client, READER, WRITER, guarded, namespace, open, tokens};
@@ -142,7 +143,7 @@ impl Intercept for Broken {
 }
 
 fn broken(kind: ErrorKind) -> Client {
-    Client::on(kv_memory::MemoryStore::default().layer(&Intercepted::new(Broken(kind))).into_store())
+    Client::on(MemoryStore::default().layer(&Intercepted::new(Broken(kind))).into_store())
 }
 
 #[tokio::test]
@@ -165,6 +166,64 @@ async fn err_1_a_stores_failure_has_a_status_and_shows_no_address() {
         assert_eq!(client.send_to("GET", "/readyz", &[], "").await.status, 503);
         assert_eq!(client.send_to("GET", "/healthz", &[], "").await.status, 200);
     }
+}
+
+/// A store whose answers are lost, so that nobody knows what became of a write.
+struct Silent;
+
+impl Intercept for Silent {
+    fn before(&self, _: &Call) -> kv_api::Result<()> {
+        Err(Error::new(ErrorKind::Unavailable, "no answer").with_retry(Retry::OutcomeUnknown))
+    }
+}
+
+/// ERR-4: a client that repeats a conditional write would find the condition broken by its own.
+#[tokio::test]
+async fn err_3_an_unknown_outcome_is_said_and_a_condition_is_not_repeated() {
+    let client = Client::on(MemoryStore::default().layer(&Intercepted::new(Silent)).into_store());
+    for (method, path, header, outcome, should_retry) in [
+        ("PUT", "/n/values/k", None, Some("unknown"), None),
+        ("DELETE", "/n/values/k", None, Some("unknown"), None),
+        ("PUT", "/n/values/k", Some(("if-none-match", "*")), Some("unknown"), Some("false")),
+        ("PUT", "/n/values/k", Some(("if-match", "*")), Some("unknown"), Some("false")),
+        ("GET", "/n/values/k", None, None, None),
+        ("GET", "/n/values/k", Some(("if-none-match", "*")), None, None),
+    ] {
+        let answer = client.send(method, path, header.as_slice(), "").await;
+        assert_eq!(answer.refusal(), (503, 99503), "{method} {header:?}");
+        let said = (answer.header("x-kv-outcome"), answer.header("x-should-retry"));
+        assert_eq!(said, (outcome, should_retry), "{method} {header:?}");
+    }
+    let written = client.send("PUT", "/n/bulk", &[], r#"[{"key":"k","value":"v"}]"#).await;
+    assert_eq!((written.status.as_u16(), written.header("x-kv-outcome")), (503, Some("unknown")));
+    assert_eq!(written.header("x-should-retry"), None);
+}
+
+/// A store that refuses to read many at once.
+struct Few;
+
+impl Intercept for Few {
+    fn before(&self, call: &Call) -> kv_api::Result<()> {
+        if call.keys.len() > 8 { Err(Error::new(ErrorKind::Exhausted, "too many at once")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn a_bulk_get_holds_few_entries_at_once_and_stops_at_its_limit() {
+    let client = Client::on(MemoryStore::default().layer(&Intercepted::new(Few)).into_store());
+    client.put("/n/values/k007", "v").await.result();
+    let keys: Vec<_> = (0..100).map(|n| format!("k{n:03}")).collect();
+    let values = client.post("/n/bulk/get", json!({"keys": keys})).await.result();
+    let values = values["values"].as_object().unwrap();
+    assert_eq!((values.len(), &values["k007"], &values["k099"]), (100, &json!("v"), &json!(null)));
+    for key in ["k020", "k040", "k060"] {
+        client.put(&format!("/n/values/{key}"), vec![b'v'; 8_738_133]).await.result();
+    }
+    assert_eq!(client.delete("/n/values/k007").await.status, 200);
+    let limit = client.post("/n/bulk/get", json!({"keys": keys})).await;
+    assert_eq!(limit.status, 200);
+    client.put("/n/values/k099", "vv").await.result();
+    assert_eq!(client.post("/n/bulk/get", json!({"keys": keys})).await.refusal(), (413, 10001));
 }
 
 #[tokio::test]
