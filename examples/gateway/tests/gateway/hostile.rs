@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kv_api::Store;
-use kv_gateway::Gateway;
+use kv_api::{BackendExt, Store};
+use kv_gateway::{Access, Gateway, Tokens};
+use kv_layers::{Call, Intercept, Intercepted, Operation};
 use kv_memory::MemoryStore;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,12 +20,16 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::harness::{BASE, BOTH_OF_A, READER, Running, namespace, tokens};
+use crate::harness::{BASE, BOTH_OF_A, READER, Running, namespace};
 
 const REQUESTS: u32 = 10_000;
 /// So many of them at once.
 const AT_ONCE: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(20);
+/// Reads the namespace `r`, and may not change it.
+const READS_R: &str = "reads-only-in-r-00001";
+/// Changes the namespace `w`, and may not read it.
+const WRITES_W: &str = "writes-only-in-w-0001";
 /// What no answer may hold, and no request may change.
 const CANARY: &str = "c4nary-v4lue";
 const SERVER_THREAD: &str = "gateway-under-test";
@@ -158,9 +164,11 @@ fn header() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn token() -> impl Strategy<Value = Vec<u8>> {
-    let of_a = format!("authorization: Bearer {BOTH_OF_A}");
+    let bearer = |token| Just(format!("authorization: Bearer {token}").into_bytes());
     prop_oneof![
-        4 => Just(of_a.into_bytes()),
+        6 => bearer(BOTH_OF_A),
+        2 => bearer(READS_R),
+        2 => bearer(WRITES_W),
         1 => bytes(""),
         1 => bytes("authorization: Bearer wrong"),
         1 => vec(any::<u8>(), 0..30).prop_map(|bytes| [b"authorization: Bearer ", &bytes[..]].concat()),
@@ -191,7 +199,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A method and a path that belong together, in a namespace that the token is for and in one that it is not for.
+/// A method and a path that belong together, in namespaces that a token is for and in one that none is for.
 fn route() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     const ROUTES: [(&str, &str); 12] = [
         ("GET", "/values/secret"),
@@ -207,7 +215,7 @@ fn route() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         ("POST", "/bulk/delete"),
         ("DELETE", ""),
     ];
-    (select(ROUTES.to_vec()), select(vec!["a", "b"])).prop_map(|((method, tail), namespace)| {
+    (select(ROUTES.to_vec()), select(vec!["a", "a", "a", "b", "r", "w"])).prop_map(|((method, tail), namespace)| {
         (method.as_bytes().to_vec(), format!("{BASE}/{namespace}{tail}").into_bytes())
     })
 }
@@ -253,6 +261,35 @@ async fn said_to(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     said
 }
 
+/// How many reads and changes a store was asked for.
+#[derive(Clone, Default)]
+struct Asked {
+    reads: Arc<AtomicUsize>,
+    changes: Arc<AtomicUsize>,
+}
+
+impl Asked {
+    fn store(&self) -> Store {
+        MemoryStore::default().layer(&Intercepted::new(self.clone())).into_store()
+    }
+
+    fn so_far(&self) -> (usize, usize) {
+        (self.reads.load(Ordering::SeqCst), self.changes.load(Ordering::SeqCst))
+    }
+}
+
+impl Intercept for Asked {
+    fn before(&self, call: &Call) -> kv_api::Result<()> {
+        let count = match call.operation {
+            Operation::Get | Operation::GetMany | Operation::List => &self.reads,
+            Operation::Ping | Operation::Close => return Ok(()),
+            _ => &self.changes,
+        };
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).thread_name(SERVER_THREAD).enable_all().build().unwrap()
 }
@@ -262,10 +299,14 @@ fn ten_thousand_malformed_requests_reach_nothing() {
     watch_for_panics();
     let (server, client) = (runtime(), Builder::new_current_thread().enable_all().build().unwrap());
     let b = Store::new(MemoryStore::default());
+    let (of_r, of_w) = (Asked::default(), Asked::default());
     let (address, _running) = server.block_on(async {
         b.set("secret", CANARY).await.unwrap();
         let a = namespace("a", Store::new(MemoryStore::default()));
-        let gateway = Gateway::builder([a, namespace("b", b.clone())], tokens()).build().unwrap();
+        let (r, w) = (namespace("r", of_r.store()), namespace("w", of_w.store()));
+        let tokens = format!("{READER} read\n{BOTH_OF_A} read,write a\n{READS_R} read r\n{WRITES_W} write w");
+        let access = Access::Tokens(Tokens::parse(&tokens).unwrap());
+        let gateway = Gateway::builder([a, namespace("b", b.clone()), r, w], access).build().unwrap();
         let running = Running::start(gateway).await;
         (running.address, running)
     });
@@ -304,6 +345,9 @@ fn ten_thousand_malformed_requests_reach_nothing() {
     assert!(page.contains("<p>0 of 256 requests under way.</p>"), "{page}");
     let left = client.block_on(async { (b.get("secret").await.unwrap(), b.count("").await.unwrap()) });
     assert_eq!(left, (Some(CANARY.into()), 1));
+    // What a token is for was reached, and nothing else.
+    let ((read, changes), (reads, changed)) = (of_r.so_far(), of_w.so_far());
+    assert!(read > 0 && changes == 0 && reads == 0 && changed > 0, "{read} {changes} {reads} {changed}");
     assert_eq!(PANICS.load(Ordering::SeqCst), 0);
 }
 
