@@ -29,7 +29,7 @@ pub struct Limits {
     /// The most headers of a request; more are 431. Default: 64.
     pub headers: usize,
     /// How long the head of a request may take, from the end of the request before; so also how long an idle connection
-    /// stays open, and how long a TLS handshake may take. Default: 30 s.
+    /// stays open, and how long a TLS handshake may take. More than a year counts as a year. Default: 30 s.
     pub header_time: Duration,
     /// How long a body may take; longer is 408. Default: 60 s.
     pub body_time: Duration,

@@ -27,6 +27,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The least that hyper takes for the head of a request.
 const HEADER_BYTES_MIN: usize = 8192;
 
+/// Hyper adds the time to an instant, which must not go beyond what instants hold.
+const HEADER_TIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -186,7 +189,7 @@ where
 {
     let connection = http1::Builder::new()
         .timer(HyperTimer::new())
-        .header_read_timeout(limits.header_time)
+        .header_read_timeout(limits.header_time.min(HEADER_TIME_MAX))
         .max_headers(limits.headers)
         .max_buf_size(limits.header_bytes.max(HEADER_BYTES_MIN))
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));

@@ -94,6 +94,10 @@ impl Settings {
         for (name, requests) in given.rate.unwrap_or_default() {
             named(&mut namespaces, &name)?.requests_per_second = Some(requests);
         }
+        let limits = given.limits.to_limits();
+        if limits.bodies_bytes < limits.body_bytes {
+            return Err("the longest body (body_bytes) does not fit where all are counted (bodies_bytes)".to_owned());
+        }
         Ok(Self {
             namespaces,
             accounts: given.accounts.unwrap_or_default(),
@@ -103,7 +107,7 @@ impl Settings {
             tls,
             log: given.log.unwrap_or_default(),
             log_level: given.log_level.unwrap_or_default(),
-            limits: given.limits.to_limits(),
+            limits,
         })
     }
 }
@@ -226,6 +230,7 @@ mod tests {
             (&["--namespace", "a=memory:", "--read-only", "b"], "no namespace b"),
             (&["--namespace", "a=memory:", "--cache", "a=0"], "--cache"),
             (&["--namespace", "a=memory:", "--listen", "hunter2"], "address"),
+            (&["--namespace", "a=memory:", "--bodies-bytes", "99999999"], "bodies_bytes"),
             (&[], "nothing to serve"),
         ] {
             let error = settings(arguments, &[]).unwrap_err();

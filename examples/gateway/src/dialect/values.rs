@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use kv_api::{DeleteOutcome, Entry, Error, Feature, Metadata, SetStatus, Value, Version};
+use kv_api::{DeleteOutcome, Entry, EntryExpiry, Error, Feature, Metadata, SetStatus, Value, Version};
 
 use super::conditions::{self, Precondition};
 use super::expiry::{Expiration, reported};
@@ -30,6 +30,7 @@ pub(super) async fn read(namespace: &Namespace, key: &str, headers: &HeaderMap) 
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         add_tag(&mut response, version);
+        add_expiration(&mut response, entry.expiry());
         return Ok(response);
     }
     Ok(with_value(entry))
@@ -39,12 +40,15 @@ fn with_value(entry: Entry) -> Response {
     let (expiry, version) = (entry.expiry(), entry.version().cloned());
     let mut response = Response::new(Body::from(entry.into_value().into_bytes()));
     add_tag(&mut response, version.as_ref());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    if let Some(second) = reported(expiry) {
-        headers.insert(EXPIRATION, second.into());
-    }
+    add_expiration(&mut response, expiry);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response
+}
+
+fn add_expiration(response: &mut Response, expiry: EntryExpiry) {
+    if let Some(second) = reported(expiry) {
+        response.headers_mut().insert(EXPIRATION, second.into());
+    }
 }
 
 fn add_tag(response: &mut Response, version: Option<&Version>) {

@@ -64,6 +64,13 @@ async fn a_head_that_never_ends_costs_a_connection_for_its_time() {
     assert!(rest(&mut stream).await.ends_with("ok\n"));
 }
 
+#[tokio::test]
+async fn a_time_beyond_what_clocks_hold_is_no_mistake() {
+    let running = Running::start(gateway(|limits| limits.header_time = Duration::MAX).await).await;
+    let sent = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert!(rest(&mut connect(&running, sent).await).await.ends_with("ok\n"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_408() {
     let running = Running::start(gateway(|_| ()).await).await;
