@@ -46,7 +46,8 @@ impl FromStr for Durability {
 ///     .with_namespace("users")
 ///     .with_durability(Durability::Normal)
 ///     .with_busy_timeout(Duration::from_secs(3));
-/// assert!(format!("{config:?}").contains("users"));
+/// let shown = format!("{config:?}");
+/// assert!(shown.contains("app.db") && !shown.contains("users"), "a secret may stand there by mistake (ERR-2)");
 /// ```
 #[derive(Clone)]
 pub struct SqliteConfig {
