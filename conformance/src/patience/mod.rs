@@ -160,6 +160,18 @@ impl PatientBackend {
         self.memory.ends(expiry.deadline(began), expiry.deadline(self.now().wall))
     }
 
+    /// What a change of the expiry has left behind; `None` where it changed nothing. Whether the entry is there is not
+    /// known where that failed.
+    fn with_expiry(&self, before: State, is_there: Option<bool>, expiry: Expiry, began: Timestamp) -> Option<State> {
+        match (is_there, before) {
+            (Some(true), State::Written(content)) => {
+                Some(State::Written(Content { ends: self.ends(expiry, began), ..content }))
+            }
+            (Some(false), _) => None,
+            _ => Some(State::Unknown),
+        }
+    }
+
     fn asked(write: &Write<'_>) -> Asked {
         let metadata = write.metadata().map(digest_of_metadata);
         // A system may write JSON anew.
@@ -408,13 +420,7 @@ impl Backend for PatientBackend {
         let (expiry, mut under_way) = (expire.expiry(), self.begin([expire.key()]));
         let before = self.memory.state(expire.key());
         let is_there = self.inner.expire(expire).await;
-        let state = match (&is_there, before) {
-            (Ok(true), State::Written(content)) => {
-                Some(State::Written(Content { ends: self.ends(expiry, under_way.began.wall), ..content }))
-            }
-            (Ok(false), _) => None,
-            _ => Some(State::Unknown),
-        };
+        let state = self.with_expiry(before, is_there.as_ref().ok().copied(), expiry, under_way.began.wall);
         under_way.end(0, state);
         is_there
     }
@@ -426,13 +432,7 @@ impl Backend for PatientBackend {
         let (expiry, mut under_way) = (touch.expiry(), self.begin([touch.key()]));
         let before = self.memory.state(touch.key());
         let found = self.inner.touch(touch).await;
-        let state = match (&found, before) {
-            (Ok(Some(_)), State::Written(content)) => {
-                Some(State::Written(Content { ends: self.ends(expiry, under_way.began.wall), ..content }))
-            }
-            (Ok(None), _) => None,
-            _ => Some(State::Unknown),
-        };
+        let state = self.with_expiry(before, found.as_ref().ok().map(Option::is_some), expiry, under_way.began.wall);
         under_way.end(0, state);
         found
     }
