@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use kv_terminal::arguments::without_secrets;
 
 use super::exit::Exit;
 use super::given::{LimitsGiven, LogFormat, LogLevel};
@@ -94,16 +95,8 @@ pub(crate) fn refused(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
         return if error.print().is_ok() { Exit::Stopped } else { Exit::Failed };
     }
-    let mut message = error.render().to_string();
-    for argument in std::env::args_os().skip(1) {
-        let argument = argument.to_string_lossy();
-        let value = argument.split_once('=').map_or("", |(_, value)| value);
-        for part in [&*argument, value] {
-            if part.contains([':', '@', '?']) {
-                message = message.replace(part, "...");
-            }
-        }
-    }
+    let message = error.render().to_string();
+    let message = without_secrets(&message, std::env::args_os().skip(1), |part| part.contains([':', '@', '?']));
     for line in message.lines() {
         let _ = writeln!(std::io::stderr(), "{}", kv_api::Escaped(line));
     }

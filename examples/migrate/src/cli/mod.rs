@@ -37,6 +37,7 @@ use std::time::Duration;
 use clap::Parser;
 use futures_util::future::{Either, select};
 use kv_api::{Timer, TokioTimer};
+use kv_terminal::arguments::without_secrets;
 use kv_terminal::signals;
 
 use arguments::{Arguments, Command, CopyArguments};
@@ -145,16 +146,7 @@ fn refused(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
         return printed(stdio::is_output_there().and_then(|()| error.print()).map(|()| Vec::new()));
     }
-    let mut message = error.render().to_string();
-    for argument in std::env::args_os().skip(1) {
-        let argument = argument.to_string_lossy();
-        let value = argument.split_once('=').map_or("", |(_, value)| value);
-        for part in [&*argument, value] {
-            if stop::may_hold_a_secret(part) {
-                message = message.replace(part, "...");
-            }
-        }
-    }
+    let message = without_secrets(&error.render().to_string(), std::env::args_os().skip(1), stop::may_hold_a_secret);
     for line in message.lines() {
         tell!("{}", kv_api::Escaped(line));
     }
