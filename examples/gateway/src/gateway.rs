@@ -125,6 +125,21 @@ impl Gateway {
         self.0.settings.access.grant_to_person(headers, &self.0.settings.hosts)
     }
 
+    /// The namespace of this name or identifier. A caller that may know only some does not learn which others there
+    /// are.
+    pub(crate) fn find(
+        &self,
+        grant: &Grant,
+        name_or_id: &str,
+        operation: &'static str,
+    ) -> Result<&Arc<Namespace>, Fault> {
+        match self.namespaces().find(name_or_id) {
+            Some(namespace) if grant.covers(namespace.name()) => Ok(namespace),
+            None if grant.covers_all() => Err(Fault::namespace_not_found(operation)),
+            _ => Err(Fault::forbidden()),
+        }
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.settings.limits
     }

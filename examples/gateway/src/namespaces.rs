@@ -1,7 +1,7 @@
 //! The namespaces that are served: each a store, by a name and an identifier.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use kv_api::Store;
@@ -102,9 +102,8 @@ fn id_of(name: &str) -> String {
     }
     let digest = Sha256::digest(name.as_bytes());
     digest[..16].iter().fold(String::with_capacity(32), |mut id, byte| {
-        for digit in [byte >> 4, byte & 15] {
-            id.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
+        // Writing to a string cannot fail.
+        let _ = write!(id, "{byte:02x}");
         id
     })
 }

@@ -4,9 +4,17 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
+use crate::fault::Fault;
+
 /// Why a query is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NotUtf8;
+
+impl From<NotUtf8> for Fault {
+    fn from(_: NotUtf8) -> Self {
+        Self::invalid("the query is not UTF-8")
+    }
+}
 
 /// Its parameters, in their order. As in forms, `+` is a space. What is no percent-encoding means itself.
 pub(crate) fn parameters(query: &str) -> Result<Vec<(String, String)>, NotUtf8> {

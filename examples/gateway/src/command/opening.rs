@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_api::{Escaped, RequestRate, Store, StoreUrl};
+use kv_api::{Escaped, RequestRate, StoreUrl};
 use kv_gateway::Namespace;
 use kv_layers::{Cached, RateLimited};
 
@@ -30,7 +30,7 @@ async fn one(settings: &NamespaceSettings) -> Result<Namespace, Refused> {
     if let Some(seconds) = settings.cache_seconds {
         store = store.layer(&Cached::new().with_ttl(Duration::from_secs(seconds.get())));
     }
-    let namespace = Namespace::new(name, Store::clone(&store), shown(&url));
+    let namespace = Namespace::new(name, store, shown(&url));
     let namespace = namespace.map_err(|error| Refused::usage(error.to_string()))?;
     Ok(if settings.is_read_only { namespace.read_only() } else { namespace })
 }

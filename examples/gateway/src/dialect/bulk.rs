@@ -1,5 +1,6 @@
 //! Many keys by one request.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::fmt::Write;
@@ -75,11 +76,7 @@ pub(super) async fn get(gateway: &Gateway, namespace: &Namespace, headers: &Head
         Some(Some(kind)) if kind == "json" => true,
         Some(_) => return Err(Fault::invalid_body("type is neither text nor json")),
     };
-    let with_metadata = match members.remove("withMetadata").filter(|with| !with.is_null()).map(|with| with.as_bool()) {
-        None => false,
-        Some(Some(with)) => with,
-        Some(None) => return Err(Fault::invalid_body("withMetadata is not true or false")),
-    };
+    let with_metadata = flag(&mut members, "withMetadata")?;
     if keys.is_empty() {
         return Err(Fault::new(StatusCode::BAD_REQUEST, codes::NO_KEYS, "You must request a minimum of 1 key"));
     }
@@ -142,11 +139,7 @@ impl Item {
         };
         let (key, value) = (text("key")?.into_owned(), text("value")?);
         check_key(&key)?;
-        let is_base64 = match members.remove("base64").filter(|flag| !flag.is_null()).map(|flag| flag.as_bool()) {
-            None => false,
-            Some(Some(flag)) => flag,
-            Some(None) => return Err(Fault::invalid_body("base64 is not true or false")),
-        };
+        let is_base64 = flag(&mut members, "base64")?;
         let value = if is_base64 {
             let bytes = STANDARD.decode(value.as_bytes()).map_err(|_| Fault::invalid("Invalid base64 value"))?;
             Value::from_foreign(bytes.into())
@@ -170,6 +163,14 @@ impl Item {
             Some(metadata) => item.metadata(metadata),
             None => item,
         }
+    }
+}
+
+/// Takes a member that is true or false; what is missing or null is false.
+fn flag(members: &mut HashMap<Cow<'_, str>, JsonText<'_>>, name: &str) -> Result<bool, Fault> {
+    match members.remove(name).filter(|flag| !flag.is_null()) {
+        None => Ok(false),
+        Some(flag) => flag.as_bool().ok_or_else(|| Fault::invalid_body(format!("{name} is not true or false"))),
     }
 }
 

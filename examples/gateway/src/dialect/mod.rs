@@ -23,7 +23,6 @@ use crate::fault::{Asked, Fault};
 use crate::gateway::{Gateway, UnderWay};
 use crate::namespaces::Namespace;
 use crate::query;
-use crate::tokens::Grant;
 use target::{Operation, Target};
 
 type Answer = Result<Response, Fault>;
@@ -78,7 +77,8 @@ async fn answer(
         Operation::CreateNamespace => return Err(namespaces::configured("creating a namespace")),
         _ => {}
     }
-    let namespace = &**noted.insert(Arc::clone(find(gateway, &grant, target)?));
+    let found = gateway.find(&grant, target.namespace, operation.name())?;
+    let namespace = &**noted.insert(Arc::clone(found));
     if operation.writes() && namespace.is_read_only() {
         return Err(Fault::read_only());
     }
@@ -102,18 +102,8 @@ async fn answer(
     }
 }
 
-/// A caller that may know only some namespaces does not learn which others there are.
-fn find<'g>(gateway: &'g Gateway, grant: &Grant, target: &Target<'_>) -> Result<&'g Arc<Namespace>, Fault> {
-    match gateway.namespaces().find(target.namespace) {
-        Some(namespace) if grant.covers(namespace.name()) => Ok(namespace),
-        None if grant.covers_all() => Err(Fault::namespace_not_found(target.operation.name())),
-        _ => Err(Fault::forbidden()),
-    }
-}
-
 fn parameters(parts: &Parts) -> Result<Vec<(String, String)>, Fault> {
-    let query = parts.uri.query().unwrap_or_default();
-    query::parameters(query).map_err(|query::NotUtf8| Fault::invalid("the query is not UTF-8"))
+    Ok(query::parameters(parts.uri.query().unwrap_or_default())?)
 }
 
 /// A value that is compressed on the way would be stored as it came.

@@ -84,7 +84,7 @@ impl<'p> Target<'p> {
         }
         let mut segments = match rest.strip_prefix('/') {
             Some(rest) => rest.split('/'),
-            None if rest.is_empty() => return Self::on(all(method)?, account, "", ""),
+            None if rest.is_empty() => return Ok(Self { operation: all(method)?, account, namespace: "", key: "" }),
             None => return Err(Fault::no_route()),
         };
         let namespace = segments.next().unwrap_or_default();
@@ -92,31 +92,28 @@ impl<'p> Target<'p> {
         if namespace.is_empty() || segments.next().is_some() {
             return Err(Fault::no_route());
         }
-        match tail {
-            [None, _] => Self::on(one(method)?, account, namespace, ""),
-            [Some("values"), Some(key)] => Self::on(value(method)?, account, namespace, key),
+        let (operation, key) = match tail {
+            [None, _] => (one(method)?, ""),
+            [Some("values"), Some(key)] => (value(method)?, key),
             [Some("metadata"), Some(key)] => {
                 only(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-                Self::on(Operation::ReadMetadata, account, namespace, key)
+                (Operation::ReadMetadata, key)
             }
             [Some("keys"), None] => {
                 only(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-                Self::on(Operation::ListKeys, account, namespace, "")
+                (Operation::ListKeys, "")
             }
-            [Some("bulk"), None] => Self::on(bulk(method)?, account, namespace, ""),
+            [Some("bulk"), None] => (bulk(method)?, ""),
             [Some("bulk"), Some("get")] => {
                 only(method, &[Method::POST], "POST")?;
-                Self::on(Operation::BulkGet, account, namespace, "")
+                (Operation::BulkGet, "")
             }
             [Some("bulk"), Some("delete")] => {
                 only(method, &[Method::POST], "POST")?;
-                Self::on(Operation::BulkDelete, account, namespace, "")
+                (Operation::BulkDelete, "")
             }
-            _ => Err(Fault::no_route()),
-        }
-    }
-
-    fn on(operation: Operation, account: &'p str, namespace: &'p str, key: &'p str) -> Result<Self, Fault> {
+            _ => return Err(Fault::no_route()),
+        };
         Ok(Self { operation, account, namespace, key })
     }
 

@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use crate::fault::Fault;
+use crate::namespaces::Namespace;
 
 pub(super) fn page(title: &str, content: &Markup) -> Markup {
     html! {
@@ -23,6 +24,18 @@ pub(super) fn page(title: &str, content: &Markup) -> Markup {
                 }
                 main #content { (content) }
             }
+        }
+    }
+}
+
+/// Asks for keys of a namespace that begin with something, at first with `prefix`.
+pub(super) fn search(namespace: &Namespace, prefix: &str) -> Markup {
+    html! {
+        form action="/keys" {
+            input type="hidden" name="namespace" value=(namespace.name());
+            label { "Keys that begin with " input type="search" name="prefix" value=(prefix) autocomplete="off"; }
+            " "
+            button { "List" }
         }
     }
 }

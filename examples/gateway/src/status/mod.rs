@@ -43,7 +43,7 @@ async fn overview(State(gateway): State<Gateway>, headers: HeaderMap) -> Respons
         Ok(grant) => grant,
         Err(fault) => return refused(&fault),
     };
-    shown(StatusCode::OK, &overview::page(&gateway, &grant))
+    shown(StatusCode::OK, overview::page(&gateway, &grant))
 }
 
 /// `GET /keys?namespace=N`: a page of keys, by `prefix` and `cursor`; or one entry, by `key`.
@@ -53,7 +53,7 @@ async fn keys(State(gateway): State<Gateway>, headers: HeaderMap, RawQuery(query
     let page = keys_page(&gateway, &headers, query.as_deref().unwrap_or_default(), under_way.namespace());
     let page = within(gateway.timer(), gateway.limits().request_time, page).await;
     let response = match page.unwrap_or_else(|| Err(Fault::late())) {
-        Ok(page) => shown(StatusCode::OK, &page),
+        Ok(page) => shown(StatusCode::OK, page),
         Err(fault) => {
             fault.log(1);
             refused(&fault)
@@ -71,7 +71,7 @@ async fn keys_page(
     noted: &mut Option<Arc<Namespace>>,
 ) -> Result<Markup, Fault> {
     let grant = gateway.grant_to_person(headers)?;
-    let parameters = query::parameters(query).map_err(|query::NotUtf8| Fault::invalid("the query is not UTF-8"))?;
+    let parameters = query::parameters(query)?;
     let given = |name| query::first(&parameters, name).unwrap_or_default();
     let namespace = &**noted.insert(Arc::clone(readable(gateway, &grant, given("namespace"))?));
     match given("key") {
@@ -82,16 +82,12 @@ async fn keys_page(
 
 /// A namespace whose entries the person may see.
 fn readable<'g>(gateway: &'g Gateway, grant: &Grant, name: &str) -> Result<&'g Arc<Namespace>, Fault> {
-    let found = gateway.namespaces().find(name).filter(|namespace| grant.covers(namespace.name()));
-    match found {
-        Some(namespace) if grant.allows(false) => Ok(namespace),
-        None if grant.covers_all() => Err(Fault::namespace_not_found("list keys")),
-        _ => Err(Fault::forbidden()),
-    }
+    let namespace = gateway.find(grant, name, "list keys")?;
+    if grant.allows(false) { Ok(namespace) } else { Err(Fault::forbidden()) }
 }
 
 fn refused(fault: &Fault) -> Response {
-    let mut response = shown(fault.status, &frame::refusal(fault));
+    let mut response = shown(fault.status, frame::refusal(fault));
     if fault.status == StatusCode::UNAUTHORIZED {
         // So that a browser asks for the token.
         let scheme = HeaderValue::from_static(crate::access::BASIC);
@@ -100,8 +96,8 @@ fn refused(fault: &Fault) -> Response {
     response
 }
 
-fn shown(status: StatusCode, page: &Markup) -> Response {
-    let mut response = page.0.clone().into_response();
+fn shown(status: StatusCode, page: Markup) -> Response {
+    let mut response = page.0.into_response();
     *response.status_mut() = status;
     protect(&mut response, "text/html; charset=utf-8");
     response

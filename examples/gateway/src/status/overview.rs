@@ -69,14 +69,7 @@ fn card(namespace: &Namespace, grant: &Grant) -> Markup {
                 summary { "What the store can do" }
                 (abilities(capabilities))
             }
-            @if grant.allows(false) {
-                form action="/keys" {
-                    input type="hidden" name="namespace" value=(namespace.name());
-                    label { "Keys that begin with " input type="search" name="prefix" autocomplete="off"; }
-                    " "
-                    button { "List" }
-                }
-            }
+            @if grant.allows(false) { (frame::search(namespace, "")) }
         }
     }
 }

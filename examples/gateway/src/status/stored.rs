@@ -24,12 +24,7 @@ pub(super) async fn keys(namespace: &Namespace, prefix: &str, cursor: &str) -> R
         namespace.name(),
         &html! {
             h1 { "Keys of " (namespace.name()) }
-            form action="/keys" {
-                input type="hidden" name="namespace" value=(namespace.name());
-                label { "Keys that begin with " input type="search" name="prefix" value=(prefix) autocomplete="off"; }
-                " "
-                button { "List" }
-            }
+            (frame::search(namespace, prefix))
             @if page.items.is_empty() {
                 p { "No key on this page." }
             } @else {
