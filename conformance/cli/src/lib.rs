@@ -30,6 +30,7 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 use exit::Exit;
+use kv_terminal::arguments::without_secrets;
 
 /// What the binary does: arguments in, reports and an exit code out.
 #[must_use]
@@ -41,12 +42,23 @@ pub fn main() -> ExitCode {
             Command::Compare(arguments) => compare::main(arguments),
             Command::Matrix(arguments) => matrix::main(arguments),
         },
-        Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Kept };
-            // A reader that is gone changes nothing.
-            let _ = error.print();
-            exit
-        }
+        Err(error) => refused(&error),
     };
     exit.code().into()
+}
+
+/// What clap has to say: help, or what is wrong with the arguments. It quotes them as they are, also a URL with a
+/// secret (ERR-2).
+fn refused(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // A reader that is gone changes nothing.
+        let _ = error.print();
+        return Exit::Kept;
+    }
+    let message = error.render().to_string();
+    let message = without_secrets(&message, std::env::args_os().skip(1), |part| part.contains([':', '@', '?']));
+    for line in message.lines() {
+        tell!("{}", kv_api::Escaped(line));
+    }
+    Exit::Usage
 }

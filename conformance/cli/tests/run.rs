@@ -236,6 +236,8 @@ fn what_cannot_be_done_is_said_before_anything_is_done() {
     for (arguments, code, message) in [
         (&["redsi://user:hunter2@host/0"][..], 2, "no backend has the scheme"),
         (&["hunter2"], 2, "not a store URL"),
+        (&["memory:", "redis://:hunter2@host"], 2, "unexpected argument"),
+        (&["--url=redis://:hunter2@host"], 2, "unexpected argument"),
         (&["memory:?hunter2=hunter2"], 2, "option 1 of the store URL is unknown"),
         (&["memory:", "--filter", "SET-999"], 2, "no case is named by SET-999"),
         (&["memory:", "--report", "report.yaml"], 2, "it ends in none of"),
