@@ -2,7 +2,7 @@
 
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use kv_api::Version;
+use kv_api::{Capabilities, Error, Feature, Version};
 
 use crate::fault::Fault;
 
@@ -16,12 +16,11 @@ pub(super) enum Precondition {
     IfExists,
     /// `If-Match: "version"`
     IfVersion(Version),
-    /// A version that no entry has, such as one of another server.
-    Never,
 }
 
 impl Precondition {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+    /// One that never holds is refused at once.
+    pub(super) fn of(headers: &HeaderMap, capabilities: &Capabilities) -> Result<Self, Fault> {
         let (matches, differs) = (single(headers, &IF_MATCH)?, single(headers, &IF_NONE_MATCH)?);
         match (matches, differs) {
             (None, None) => Ok(Self::Always),
@@ -30,13 +29,22 @@ impl Precondition {
             (Some(tag), None) => {
                 // A weak tag never matches, by the rule of HTTP for changes.
                 let tag = tag.strip_prefix("W/").map_or(Some(tag), |_| None);
-                let Some(tag) = tag else { return Ok(Self::Never) };
+                let Some(tag) = tag else { return Err(never(capabilities)) };
                 let version = unquoted(tag).ok_or_else(|| Fault::invalid("If-Match is not * or one entity tag"))?;
-                Ok(version.parse().map_or(Self::Never, Self::IfVersion))
+                version.parse().map(Self::IfVersion).map_err(|_| never(capabilities))
             }
             (None, Some(_)) => Err(Fault::invalid("If-None-Match of a change is not *")),
             (Some(_), Some(_)) => Err(Fault::invalid("If-Match and If-None-Match exclude each other")),
         }
+    }
+}
+
+/// A version that no entry has, such as one of another server.
+fn never(capabilities: &Capabilities) -> Fault {
+    if capabilities.supports(Feature::IfVersion) {
+        Fault::not_met()
+    } else {
+        Error::unsupported(Feature::IfVersion).into()
     }
 }
 
@@ -96,21 +104,25 @@ mod tests {
         let version = Version::numbered(7, 1);
         let tag = format!("\"{version}\"");
         for (pairs, expected) in [
-            (&[][..], Some(Precondition::Always)),
-            (&[("if-none-match", "*")], Some(Precondition::IfNotExists)),
-            (&[("if-match", "*")], Some(Precondition::IfExists)),
-            (&[("if-match", &tag)], Some(Precondition::IfVersion(version.clone()))),
-            (&[("if-match", &format!("W/{tag}"))], Some(Precondition::Never)),
-            (&[("if-match", "\"\"")], Some(Precondition::Never)),
-            (&[("if-match", &format!("\"{}\"", "v".repeat(65)))], Some(Precondition::Never)),
-            (&[("if-match", "unquoted")], None),
-            (&[("if-match", &format!("{tag}, {tag}"))], None),
-            (&[("if-match", &tag), ("if-match", &tag)], None),
-            (&[("if-none-match", &tag)], None),
-            (&[("if-match", "*"), ("if-none-match", "*")], None),
+            (&[][..], Ok(Precondition::Always)),
+            (&[("if-none-match", "*")], Ok(Precondition::IfNotExists)),
+            (&[("if-match", "*")], Ok(Precondition::IfExists)),
+            (&[("if-match", &tag)], Ok(Precondition::IfVersion(version.clone()))),
+            (&[("if-match", &format!("W/{tag}"))], Err(412)),
+            (&[("if-match", "\"\"")], Err(412)),
+            (&[("if-match", &format!("\"{}\"", "v".repeat(65)))], Err(412)),
+            (&[("if-match", "unquoted")], Err(400)),
+            (&[("if-match", &format!("{tag}, {tag}"))], Err(400)),
+            (&[("if-match", &tag), ("if-match", &tag)], Err(400)),
+            (&[("if-none-match", &tag)], Err(400)),
+            (&[("if-match", "*"), ("if-none-match", "*")], Err(400)),
         ] {
-            assert_eq!(Precondition::of(&headers(pairs)).ok(), expected, "{pairs:?}");
+            let found = Precondition::of(&headers(pairs), &kv_memory::CAPABILITIES);
+            assert_eq!(found.map_err(|fault| fault.status.as_u16()), expected, "{pairs:?}");
         }
+        // Where there are no versions, none is one of another entry.
+        let fault = Precondition::of(&headers(&[("if-match", "\"\"")]), &Capabilities::new("none")).unwrap_err();
+        assert_eq!(fault.status.as_u16(), 501);
     }
 
     #[test]

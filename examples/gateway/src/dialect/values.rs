@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use kv_api::{DeleteOutcome, Entry, EntryExpiry, Error, Feature, Metadata, SetStatus, Value, Version};
+use kv_api::{DeleteOutcome, Entry, EntryExpiry, Metadata, SetStatus, Value, Version};
 
 use super::conditions::{self, Precondition};
 use super::expiry::{Expiration, reported};
@@ -68,11 +68,8 @@ pub(super) async fn write(
     // What can be refused without the body is.
     let (ttl, at) = (first(parameters, "expiration_ttl"), first(parameters, "expiration"));
     let expiration = Expiration::of_texts(ttl, at, gateway.clock().now())?;
-    let precondition = Precondition::of(headers)?;
+    let precondition = Precondition::of(headers, namespace.store().capabilities())?;
     refuse_encoded(headers)?;
-    if precondition == Precondition::Never {
-        return Err(never(namespace));
-    }
     let received = receive(gateway, body).await?;
     let (value, metadata) = if multipart::is_form(headers) {
         let form = multipart::read(headers, received.bytes.clone()).await?;
@@ -106,7 +103,6 @@ async fn set(
         Precondition::IfNotExists => set.if_not_exists(),
         Precondition::IfExists => set.if_exists(),
         Precondition::IfVersion(version) => set.if_version(version),
-        Precondition::Never => return Err(never(namespace)),
     };
     let outcome = set.await?;
     let shown = match outcome.status() {
@@ -122,10 +118,9 @@ async fn set(
 
 pub(super) async fn delete(namespace: &Namespace, key: &str, headers: &HeaderMap) -> Answer {
     let delete = namespace.store().delete(key);
-    let outcome = match Precondition::of(headers)? {
+    let outcome = match Precondition::of(headers, namespace.store().capabilities())? {
         Precondition::Always => delete.await?,
         Precondition::IfVersion(version) => delete.if_version(version).await?,
-        Precondition::Never => return Err(never(namespace)),
         Precondition::IfNotExists | Precondition::IfExists => {
             return Err(Fault::invalid("the condition of a delete is If-Match with one entity tag"));
         }
@@ -135,15 +130,6 @@ pub(super) async fn delete(namespace: &Namespace, key: &str, headers: &HeaderMap
         DeleteOutcome::NotFound => Ok(done("not-found")),
         DeleteOutcome::NotMet => Err(Fault::not_met()),
         _ => Ok(done("accepted")),
-    }
-}
-
-/// A version that no entry has.
-fn never(namespace: &Namespace) -> Fault {
-    if namespace.store().capabilities().supports(Feature::IfVersion) {
-        Fault::not_met()
-    } else {
-        Error::unsupported(Feature::IfVersion).into()
     }
 }
 
