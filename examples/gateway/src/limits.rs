@@ -37,6 +37,9 @@ pub struct Limits {
     pub request_time: Duration,
     /// How long a client may take nothing of an answer before its connection is closed. Default: 30 s.
     pub write_time: Duration,
+    /// How long a client may take over a whole answer, from when it first takes it more slowly than it comes, before
+    /// its connection is closed. Default: 300 s.
+    pub answer_time: Duration,
     /// How long requests under way have to end once the server is asked to stop. Default: 30 s.
     pub stop_time: Duration,
 }
@@ -54,6 +57,7 @@ impl Default for Limits {
             body_time: Duration::from_secs(60),
             request_time: Duration::from_secs(120),
             write_time: Duration::from_secs(30),
+            answer_time: Duration::from_secs(300),
             stop_time: Duration::from_secs(30),
         }
     }

@@ -1,11 +1,16 @@
 //! Connections: accepted within a bound, and ended in order.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer as HyperTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -17,7 +22,7 @@ use tracing::{debug, error, warn};
 
 use crate::gateway::Gateway;
 use crate::limits::Limits;
-use crate::stream::Impatient;
+use crate::stream::{Impatient, Turn};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
@@ -163,7 +168,9 @@ impl Acceptor {
             debug!(%error, "a connection has no option for small packets");
         }
         let gateway = &self.server.gateway;
-        let stream = Impatient::new(stream, gateway.shared_timer(), self.limits.write_time);
+        let turn = Turn::default();
+        let stream = Impatient::new(stream, gateway.shared_timer(), &self.limits, turn.clone());
+        let service = InTurn { router: TowerToHyperService::new(self.router), turn };
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.server.tls {
             let handshake = crate::deadline::within(gateway.timer(), self.limits.header_time, tls.accept(stream));
@@ -173,17 +180,34 @@ impl Acceptor {
                 _ = stopped.changed() => return,
             };
             match shaken {
-                Some(Ok(stream)) => serve_stream(stream, self.router, &self.limits, watcher).await,
+                Some(Ok(stream)) => serve_stream(stream, service, &self.limits, watcher).await,
                 Some(Err(error)) => debug!(%error, "a TLS handshake failed"),
                 None => debug!("a TLS handshake took too long"),
             }
             return;
         }
-        serve_stream(stream, self.router, &self.limits, watcher).await;
+        serve_stream(stream, service, &self.limits, watcher).await;
     }
 }
 
-async fn serve_stream<S>(stream: S, router: Router, limits: &Limits, watcher: Watcher)
+/// Says which request has come.
+struct InTurn {
+    router: TowerToHyperService<Router>,
+    turn: Turn,
+}
+
+impl Service<Request<Incoming>> for InTurn {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.turn.next();
+        self.router.call(request)
+    }
+}
+
+async fn serve_stream<S>(stream: S, service: InTurn, limits: &Limits, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -192,7 +216,7 @@ where
         .header_read_timeout(limits.header_time.min(HEADER_TIME_MAX))
         .max_headers(limits.headers)
         .max_buf_size(limits.header_bytes.max(HEADER_BYTES_MIN))
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection broke");
     }

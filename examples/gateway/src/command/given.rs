@@ -108,6 +108,8 @@ limits! {
     request_seconds: NonZeroU64 = "KV_GATEWAY_REQUEST_SECONDS",
     /// How long a client may take nothing of an answer. Default: 30
     write_seconds: NonZeroU64 = "KV_GATEWAY_WRITE_SECONDS",
+    /// How long a client may take over a whole answer. Default: 300
+    answer_seconds: NonZeroU64 = "KV_GATEWAY_ANSWER_SECONDS",
     /// How long requests under way have to end when the server is asked to stop. Default: 30
     stop_seconds: NonZeroU64 = "KV_GATEWAY_STOP_SECONDS",
 }
@@ -129,6 +131,7 @@ impl LimitsGiven {
         time(&mut limits.body_time, self.body_seconds);
         time(&mut limits.request_time, self.request_seconds);
         time(&mut limits.write_time, self.write_seconds);
+        time(&mut limits.answer_time, self.answer_seconds);
         time(&mut limits.stop_time, self.stop_seconds);
         limits
     }
