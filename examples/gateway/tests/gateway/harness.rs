@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -44,6 +46,25 @@ pub(crate) fn namespace(name: &str, store: Store) -> Namespace {
 pub(crate) fn tokens() -> Access {
     let tokens = format!("{READER} read\n{WRITER} write\n{BOTH_OF_A} read,write a");
     Access::Tokens(Tokens::parse(&tokens).unwrap())
+}
+
+/// What comes of it. Fails when nothing does for a minute, also where the clock of the test stands still.
+pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    let (late, is_late) = oneshot::channel();
+    let (done, is_done) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        // It ends at once when the other end is dropped.
+        if is_done.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+            let _ = late.send(());
+        }
+    });
+    let came = tokio::select! {
+        biased;
+        came = work => came,
+        Ok(()) = is_late => panic!("nothing came in a minute"),
+    };
+    drop(done);
+    came
 }
 
 /// The namespaces `a` and `b` in memory, for three tokens.

@@ -6,7 +6,7 @@ use kv_gateway::{Access, Ended, Gateway, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{BASE, Client, Running, namespace, open};
+use crate::harness::{BASE, Client, Running, in_time, namespace, open};
 
 async fn gateway(set: impl FnOnce(&mut Limits)) -> Gateway {
     let mut limits = Limits::default();
@@ -30,7 +30,7 @@ fn head(method: &str, headers: &str) -> String {
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     // One that breaks off has said all it had to say.
-    let _ = stream.read_to_end(&mut bytes).await;
+    let _ = in_time(stream.read_to_end(&mut bytes)).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -38,7 +38,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 async fn answer(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
-        bytes.push(stream.read_u8().await.unwrap());
+        bytes.push(in_time(stream.read_u8()).await.unwrap());
     }
     String::from_utf8(bytes).unwrap()
 }
@@ -92,7 +92,7 @@ async fn a_client_that_reads_nothing_is_given_up() {
     let began = tokio::time::Instant::now();
     let mut stream = connect(&running, &head("GET", "")).await;
     // Some of it, so that the request is surely under way.
-    stream.read_u8().await.unwrap();
+    in_time(stream.read_u8()).await.unwrap();
     while under_way(&running).await != "0 of 256" {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(began.elapsed() < Duration::from_secs(3600), "it is never given up");
@@ -161,7 +161,7 @@ async fn life_2_a_stop_waits_for_requests_under_way() {
     first.write_all(b"abc").await.unwrap();
     let answer = rest(&mut first).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert_eq!(running.ended().await, Ended::InOrder);
+    assert_eq!(in_time(running.ended()).await, Ended::InOrder);
     assert!(TcpStream::connect(running.address).await.is_err());
 }
 
@@ -170,7 +170,7 @@ async fn a_stop_does_not_wait_for_ever() {
     let mut running = Running::start(gateway(|limits| limits.stop_time = Duration::from_secs(5)).await).await;
     let mut first = connect(&running, &head("PUT", "content-length: 3\r\nexpect: 100-continue\r\n")).await;
     assert!(answer(&mut first).await.starts_with("HTTP/1.1 100 "));
-    assert_eq!(running.stop().await, Ended::BrokenOff);
+    assert_eq!(in_time(running.stop()).await, Ended::BrokenOff);
     assert_eq!(rest(&mut first).await, "");
 }
 
