@@ -1,4 +1,4 @@
-//! A bounded number of requests under way, and a bounded number of bytes that their bodies hold.
+//! A bounded number of requests under way, and a bounded number of bytes that their bodies and answers hold.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,38 +9,49 @@ use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::budget::{Budget, Room};
+use crate::fault::Fault;
 use crate::limits::Limits;
 
-/// What a permit for bytes stands for: 1 KiB, so that their number fits where the runtime counts them.
-const UNIT_BYTES: usize = 1024;
+/// Answers up to this length do not count: so many of them as can be under way are little.
+const SMALL_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
     places_max: usize,
-    bodies: Arc<Semaphore>,
+    bodies: Budget,
+    answers: Budget,
 }
 
 /// A request that is under way.
 #[derive(Debug)]
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
+    room: Option<Room>,
 }
 
-/// Bytes that a body may hold.
-#[derive(Debug)]
-pub(crate) struct Room(OwnedSemaphorePermit);
+/// One too many, by this limit.
+pub(crate) fn rejected(limit: &'static str) -> Fault {
+    metrics::counter!("kv_gateway.rejected_requests", "limit" => limit).increment(1);
+    Fault::overloaded()
+}
 
 impl Admission {
     pub(crate) fn new(limits: &Limits) -> Self {
         let places_max = limits.in_flight.clamp(1, Semaphore::MAX_PERMITS);
-        let units = (limits.bodies_bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(places_max)), places_max, bodies: Arc::new(Semaphore::new(units)) }
+        Self {
+            places: Arc::new(Semaphore::new(places_max)),
+            places_max,
+            bodies: Budget::new("bodies_bytes", limits.bodies_bytes, Fault::body_too_long),
+            answers: Budget::new("answers_bytes", limits.answers_bytes, Fault::answer_too_long),
+        }
     }
 
-    /// `None` when too many requests are under way.
-    pub(crate) fn enter(&self) -> Option<Place> {
-        Arc::clone(&self.places).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
+    /// 429 when too many requests are under way.
+    pub(crate) fn enter(&self) -> Result<Place, Fault> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| rejected("in_flight"))?;
+        Ok(Place { _permit: permit, room: None })
     }
 
     /// How many requests are under way.
@@ -48,21 +59,28 @@ impl Admission {
         self.places_max - self.places.available_permits()
     }
 
-    /// `None` when the bodies under way hold too much.
-    pub(crate) fn room(&self, bytes: usize) -> Option<Room> {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).ok()?;
-        Arc::clone(&self.bodies).try_acquire_many_owned(units).ok().map(Room)
+    /// What the bodies of requests may hold.
+    pub(crate) const fn bodies(&self) -> &Budget {
+        &self.bodies
     }
-}
 
-impl Room {
-    /// Both together.
-    pub(crate) fn join(&mut self, other: Self) {
-        self.0.merge(other.0);
+    /// What answers may hold.
+    pub(crate) const fn answers(&self) -> &Budget {
+        &self.answers
+    }
+
+    /// The bytes of an answer, which count for as long as any part of them is held; 429 when there is no room.
+    pub(crate) fn answer(&self, bytes: Bytes) -> Result<Bytes, Fault> {
+        if bytes.len() <= SMALL_BYTES { Ok(bytes) } else { Ok(self.answers.room(bytes.len())?.with(bytes)) }
     }
 }
 
 impl Place {
+    /// Keeps this room too.
+    pub(crate) fn keep(&mut self, room: Room) {
+        self.room = Some(room);
+    }
+
     /// Keeps the place until all but the end of the answer is sent, so that a client that reads slowly holds no more
     /// than its share.
     pub(crate) fn keep_with(self, response: Response) -> Response {
@@ -120,19 +138,19 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt;
 
-    fn admission(in_flight: usize, bodies_bytes: usize) -> Admission {
-        Admission::new(&Limits { in_flight, bodies_bytes, ..Limits::default() })
+    fn admission() -> Admission {
+        Admission::new(&Limits { in_flight: 1, ..Limits::default() })
     }
 
     #[test]
     fn a_place_is_taken_until_the_answer_is_gone() {
-        let admission = admission(1, 1);
+        let admission = admission();
         let place = admission.enter().unwrap();
-        assert!(admission.enter().is_none());
+        assert_eq!(admission.enter().unwrap_err().status.as_u16(), 429);
         let response = place.keep_with(Response::new(Body::from("a long answer")));
         assert_eq!((admission.under_way(), response.body().size_hint().exact()), (1, Some(13)));
         drop(response);
-        assert!(admission.enter().is_some());
+        assert!(admission.enter().is_ok());
         let empty = admission.enter().unwrap().keep_with(Response::new(Body::empty()));
         assert_eq!(admission.under_way(), 0);
         drop(empty);
@@ -140,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_answer_goes_out_in_pieces() {
-        let admission = admission(1, 1);
+        let admission = admission();
         let whole = Bytes::from_iter((0..PIECE_BYTES * 2 + 1).map(|at| at.to_le_bytes()[0]));
         let mut body = admission.enter().unwrap().keep_with(Response::new(Body::from(whole.clone()))).into_body();
         let mut came = Vec::new();
@@ -151,16 +169,5 @@ mod tests {
             assert_eq!(body.size_hint().exact(), Some((whole.len() - came.len()) as u64));
         }
         assert_eq!(came, whole);
-    }
-
-    #[test]
-    fn bodies_share_their_room() {
-        let admission = admission(1, 10 * UNIT_BYTES);
-        let mut first = admission.room(4 * UNIT_BYTES).unwrap();
-        first.join(admission.room(5 * UNIT_BYTES).unwrap());
-        assert!(admission.room(UNIT_BYTES + 1).is_none());
-        drop(first);
-        assert!(admission.room(10 * UNIT_BYTES).is_some());
-        assert!(admission.room(usize::MAX).is_none());
     }
 }

@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 
-use crate::admission::Room;
+use crate::budget::{Buffer, Room};
 use crate::deadline::within;
 use crate::fault::Fault;
 use crate::gateway::Gateway;
@@ -12,45 +12,43 @@ use crate::gateway::Gateway;
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _room: Option<Room>,
+    pub(crate) room: Room,
 }
 
-/// Reads a body: 413 when it is too long, 429 when all bodies together would be, 408 when it takes too long.
-pub(crate) async fn receive(gateway: &Gateway, body: Body) -> Result<Received, Fault> {
-    within(gateway.timer(), gateway.limits().body_time, read(gateway, body))
+impl Received {
+    /// Takes room for what a body is taken apart into, which is no longer than the body.
+    pub(crate) fn take_apart(&mut self) -> Result<(), Fault> {
+        self.room.grow_to(self.bytes.len().saturating_mul(2))
+    }
+}
+
+/// Reads a body of at most so many bytes: 413 when it is too long, 429 when all bodies together would be, 408 when it
+/// takes too long. It takes room as it comes, whatever length it says it has.
+pub(crate) async fn receive(gateway: &Gateway, body: Body, bytes_max: usize) -> Result<Received, Fault> {
+    let bytes_max = bytes_max.min(gateway.limits().body_bytes);
+    within(gateway.timer(), gateway.limits().body_time, read(gateway, body, bytes_max))
         .await
         .unwrap_or_else(|| Err(Fault::slow_body()))
 }
 
-async fn read(gateway: &Gateway, mut body: Body) -> Result<Received, Fault> {
-    let bytes_max = gateway.limits().body_bytes;
+async fn read(gateway: &Gateway, mut body: Body, bytes_max: usize) -> Result<Received, Fault> {
     let too_long = || Fault::body_too_long(bytes_max);
-    let room_for = |bytes| gateway.admission().room(bytes).ok_or_else(Fault::overloaded);
-    // What is declared is reserved at once; what is not, as it comes.
-    let declared = usize::try_from(body.size_hint().lower()).map_err(|_| too_long())?;
-    if declared > bytes_max {
+    let declared = body.size_hint();
+    if usize::try_from(declared.lower()).ok().is_none_or(|declared| declared > bytes_max) {
         return Err(too_long());
     }
-    let mut room = if declared > 0 { Some(room_for(declared)?) } else { None };
-    let mut reserved = declared;
+    let declared = declared.upper().and_then(|upper| usize::try_from(upper).ok()).unwrap_or(bytes_max);
     // A buffer of its own: what the server reads into is shared with other requests, and a store may keep what it gets.
-    let mut bytes = Vec::with_capacity(declared);
+    let mut buffer = Buffer::new(gateway.admission().bodies().room(0)?, declared.min(bytes_max));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Fault::broken_body())?;
         let Ok(data) = frame.into_data() else { continue };
-        let length = bytes.len().checked_add(data.len()).filter(|length| *length <= bytes_max).ok_or_else(too_long)?;
-        if length > reserved {
-            // In larger and larger steps, as the buffer grows.
-            let more = (length - reserved).max(reserved / 2);
-            let taken = room_for(more)?;
-            reserved += more;
-            match &mut room {
-                Some(room) => room.join(taken),
-                none => *none = Some(taken),
-            }
+        if data.len() > bytes_max - buffer.len() {
+            return Err(too_long());
         }
-        bytes.extend_from_slice(&data);
+        buffer.push(&data)?;
     }
+    let (mut bytes, room) = buffer.into_parts();
     bytes.shrink_to_fit();
-    Ok(Received { bytes: bytes.into(), _room: room })
+    Ok(Received { bytes: bytes.into(), room })
 }

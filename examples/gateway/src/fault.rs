@@ -177,6 +177,15 @@ impl Fault {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, codes::INVALID, message)
     }
 
+    pub(crate) fn answer_too_long(max: usize) -> Self {
+        let message = format!("the answer exceeds the limit of {max} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, codes::INVALID, message)
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::own(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+    }
+
     /// The work was given up: what a write did is not known.
     pub(crate) fn late() -> Self {
         let fault = Self::own(StatusCode::GATEWAY_TIMEOUT, "the store did not answer in time");
@@ -332,7 +341,7 @@ fn of_kind(error: &Error) -> Fault {
             Fault::own(StatusCode::BAD_GATEWAY, "the store does not let this server in, or is not there")
         }
         ErrorKind::Protocol => Fault::own(StatusCode::BAD_GATEWAY, "the store gave an answer that is not understood"),
-        _ => Fault::own(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+        _ => Fault::internal(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::metrics::{self, Metrics};
 use crate::namespaces::{Namespace, NamespaceError, Namespaces};
 use crate::record::{self, Call, Record};
 use crate::tokens::Grant;
+use crate::work::Workers;
 use crate::{dialect, health, status};
 
 /// Stores, served in Cloudflare's dialect. Cheap to clone; clones are the same.
@@ -52,6 +53,7 @@ struct Shared {
     admission: Admission,
     record: Record,
     readiness: Readiness,
+    workers: Workers,
 }
 
 struct Settings {
@@ -146,6 +148,10 @@ impl Gateway {
 
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.admission
+    }
+
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.0.workers
     }
 
     pub(crate) fn readiness(&self) -> &Readiness {
@@ -294,6 +300,7 @@ impl GatewayBuilder {
             settings,
             record: Record::default(),
             readiness: Readiness::default(),
+            workers: Workers::default(),
         })))
     }
 }

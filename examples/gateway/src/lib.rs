@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod body;
 mod browser;
+mod budget;
 mod deadline;
 mod dialect;
 mod fault;
@@ -21,6 +22,7 @@ mod stream;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;
+mod work;
 
 pub use access::Access;
 pub use gateway::{Gateway, GatewayBuilder};

@@ -20,9 +20,14 @@ pub struct Limits {
     /// The longest body in bytes; a longer one is 413. Default: 100,000,000, which is the dialect's own for bulk
     /// writes.
     pub body_bytes: usize,
-    /// What the bodies of all requests under way hold together, in bytes; a request beyond that is 429. At least
-    /// `body_bytes`, or the longest bodies are never taken. Default: 268,435,456.
+    /// What the bodies of all requests under way hold together, in bytes; a request beyond that is 429, and one that
+    /// could never fit 413. A body counts as it comes; a form, and JSON of many keys, count twice while they are taken
+    /// apart. Default: 268,435,456.
     pub bodies_bytes: usize,
+    /// What all answers hold together until they are sent, in bytes; a read beyond that is 429, and one that could
+    /// never fit 413. A value counts as soon as its length is known; what a store has on the way to here does not, and
+    /// neither do answers up to 16,384 bytes. Default: 268,435,456.
+    pub answers_bytes: usize,
     /// How long the head of a request may be in bytes, at least 8,192; one of twice as many is 431 in every case, and
     /// one in between depends on how it arrives. Default: 32,768.
     pub header_bytes: usize,
@@ -51,6 +56,7 @@ impl Default for Limits {
             connections: 1024,
             body_bytes: 100_000_000,
             bodies_bytes: 256 * 1024 * 1024,
+            answers_bytes: 256 * 1024 * 1024,
             header_bytes: 32 * 1024,
             headers: 64,
             header_time: Duration::from_secs(30),

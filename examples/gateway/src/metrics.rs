@@ -21,8 +21,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// What collects the figures, in the format that Prometheus reads.
 ///
 /// Of requests: `http_server_request_duration` in seconds, by `kv_operation` and `http_response_status_code`, and
-/// `http_server_active_requests`; `kv_gateway_rejected_requests` counts those that were one too many. Of calls on the
-/// stores: what [`Traced`] describes, by `db_namespace`.
+/// `http_server_active_requests`; `kv_gateway_rejected_requests` counts those that were one too many, by the `limit` of
+/// which. Of calls on the stores: what [`Traced`] describes, by `db_namespace`.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 

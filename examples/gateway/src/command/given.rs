@@ -96,6 +96,8 @@ limits! {
     body_bytes: NonZeroUsize = "KV_GATEWAY_BODY_BYTES",
     /// What all bodies under way hold together, in bytes; more are 429. Default: 268435456
     bodies_bytes: NonZeroUsize = "KV_GATEWAY_BODIES_BYTES",
+    /// What all answers under way hold together, in bytes; more are 429. Default: 268435456
+    answers_bytes: NonZeroUsize = "KV_GATEWAY_ANSWERS_BYTES",
     /// The longest head of a request, in bytes, at least 8192. Default: 32768
     header_bytes: NonZeroUsize = "KV_GATEWAY_HEADER_BYTES",
     /// The most headers of a request. Default: 64
@@ -122,6 +124,7 @@ impl LimitsGiven {
         count(&mut limits.connections, self.connections);
         count(&mut limits.body_bytes, self.body_bytes);
         count(&mut limits.bodies_bytes, self.bodies_bytes);
+        count(&mut limits.answers_bytes, self.answers_bytes);
         count(&mut limits.header_bytes, self.header_bytes);
         count(&mut limits.headers, self.headers);
         let time = |limit: &mut Duration, given: Option<NonZeroU64>| {

@@ -1,21 +1,23 @@
 //! Many keys by one request.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
-use std::fmt::Write;
+use std::collections::{HashMap, HashSet};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kv_api::{Entry, JsonText, Metadata, SetItem, Timestamp, Value, json_quoted};
+use kv_api::{Entry, JsonText, Metadata, SetItem, Store, Timestamp, Value, json_quoted};
 
 use super::expiry::{Expiration, reported};
 use super::keys::shown_metadata;
 use super::target::check_key;
-use super::{Answer, conditions, refuse_encoded, success, success_with};
-use crate::body::{Received, receive};
+use super::{Answer, OPENING, conditions, json, refuse_encoded};
+use crate::admission::Place;
+use crate::body::receive;
+use crate::budget::Buffer;
 use crate::fault::{Asked, Fault, codes};
 use crate::gateway::Gateway;
 use crate::namespaces::Namespace;
@@ -28,6 +30,12 @@ const GET_BYTES_MAX: usize = 26_214_400;
 const GET_AT_ONCE: usize = 8;
 /// Of how many items an answer says why they failed.
 const MESSAGES_MAX: usize = 100;
+/// How much of a text is quoted at once.
+const PIECE_BYTES: usize = 16 * 1024;
+/// What a byte of a key may be in JSON: an escape.
+const ESCAPE_BYTES: usize = 6;
+/// What else may stand around a key in JSON: quotes, a comma, and spaces as clients indent.
+const AROUND_KEY_BYTES: usize = 64;
 
 /// An item of a bulk write.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,94 +47,176 @@ struct Item {
 }
 
 /// Writes all items; a malformed one refuses the whole request, and nothing is written then.
-pub(super) async fn write(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
+pub(super) async fn write(
+    gateway: &Gateway,
+    namespace: &Namespace,
+    headers: &HeaderMap,
+    body: Body,
+    place: &mut Place,
+) -> Answer {
     conditions::refuse(headers)?;
     refuse_encoded(headers)?;
-    let received = receive(gateway, body).await?;
-    let items = items(parsed(&received)?, gateway.clock().now())?;
-    let store = namespace.store();
-    for (index, item) in &items {
-        store.resolver().write(item.to_set(), gateway.clock()).map_err(|error| at(*index, error.into()))?;
-    }
-    let results = store.set_many(items.iter().map(|(_, item)| item.to_set())).await;
+    let mut received = receive(gateway, body, usize::MAX).await?;
+    received.take_apart()?;
+    let received_bytes = received.bytes.len();
+    let work = {
+        let (gateway, store) = (gateway.clone(), namespace.store().clone());
+        move || {
+            let items = items(parsed(&received.bytes)?, gateway.clock().now())?;
+            for (index, item) in &items {
+                store.resolver().write(item.to_set(), gateway.clock()).map_err(|error| at(*index, error.into()))?;
+            }
+            Ok((items, received.room))
+        }
+    };
+    let (items, room) = gateway.workers().run(received_bytes, work).await?;
+    // The answer may name all keys.
+    place.keep(room);
+    let results = namespace.store().set_many(items.iter().map(|(_, item)| item.to_set())).await;
     let keys = items.iter().map(|(_, item)| item.key.as_str());
-    summed_up(keys.zip(results.into_iter().map(|result| result.map(drop))))
+    Ok(summed_up(keys.zip(results.into_iter().map(|result| result.map(drop)))))
 }
 
 /// Deletes all keys; a missing one counts as deleted.
-pub(super) async fn delete(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
+pub(super) async fn delete(
+    gateway: &Gateway,
+    namespace: &Namespace,
+    headers: &HeaderMap,
+    body: Body,
+    place: &mut Place,
+) -> Answer {
     conditions::refuse(headers)?;
     refuse_encoded(headers)?;
-    let received = receive(gateway, body).await?;
-    let keys = distinct(keys(parsed(&received)?, ITEMS_MAX)?);
+    let mut received = receive(gateway, body, keys_bytes_max(namespace.store(), ITEMS_MAX)).await?;
+    received.take_apart()?;
+    let received_bytes = received.bytes.len();
+    let work = move || Ok((distinct(keys(parsed(&received.bytes)?, ITEMS_MAX)?), received.room));
+    let (keys, room) = gateway.workers().run(received_bytes, work).await?;
+    // The answer may name all keys.
+    place.keep(room);
     let results = namespace.store().delete_many(keys.iter().map(String::as_str)).await;
-    summed_up(keys.iter().map(String::as_str).zip(results.into_iter().map(|result| result.map(drop))))
+    Ok(summed_up(keys.iter().map(String::as_str).zip(results.into_iter().map(|result| result.map(drop)))))
+}
+
+/// What a bulk get asks for.
+struct Wanted {
+    keys: Vec<String>,
+    as_json: bool,
+    with_metadata: bool,
 }
 
 /// Reads up to 100 keys, as text or JSON.
 pub(super) async fn get(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
     conditions::refuse(headers)?;
     refuse_encoded(headers)?;
-    let received = receive(gateway, body).await?;
-    let mut members = parsed(&received)?.object().ok_or_else(|| Fault::invalid_body("the body is not an object"))?;
-    let keys = keys(members.remove("keys").ok_or_else(|| Fault::invalid_body("keys is missing"))?, GET_KEYS_MAX)?;
-    let as_json = match members.remove("type").filter(|kind| !kind.is_null()).map(|kind| kind.as_str()) {
-        None => false,
-        Some(Some(kind)) if kind == "text" => false,
-        Some(Some(kind)) if kind == "json" => true,
-        Some(_) => return Err(Fault::invalid_body("type is neither text nor json")),
-    };
-    let with_metadata = flag(&mut members, "withMetadata")?;
-    if keys.is_empty() {
-        return Err(Fault::new(StatusCode::BAD_REQUEST, codes::NO_KEYS, "You must request a minimum of 1 key"));
-    }
-    let keys = distinct(keys);
-    let (mut values, mut bytes) = (String::from(r#"{"values":{"#), 0_usize);
-    let mut separator = "";
-    for keys in keys.chunks(GET_AT_ONCE) {
+    let mut received = receive(gateway, body, keys_bytes_max(namespace.store(), GET_KEYS_MAX)).await?;
+    received.take_apart()?;
+    let received_bytes = received.bytes.len();
+    // The keys keep the room.
+    let work = move || Ok((Wanted::of(parsed(&received.bytes)?)?, received.room));
+    let (Wanted { keys, as_json, with_metadata }, _room) = gateway.workers().run(received_bytes, work).await?;
+    let answers = gateway.admission().answers();
+    let mut text = Buffer::new(answers.room(0)?, usize::MAX);
+    text.push(format!(r#"{OPENING}{{"values":{{"#).as_bytes())?;
+    let mut bytes = 0_usize;
+    for (chunk, keys) in keys.chunks(GET_AT_ONCE).enumerate() {
         let entries = namespace.store().get_entry_many(keys.iter().map(String::as_str)).await?;
-        for (key, entry) in keys.iter().zip(entries) {
-            values.push_str(separator);
-            separator = ",";
-            values.push_str(&json_quoted(key));
-            values.push(':');
-            let Some(entry) = entry else {
-                values.push_str("null");
-                continue;
-            };
-            bytes = bytes.saturating_add(entry.value().as_bytes().len());
-            if bytes > GET_BYTES_MAX {
-                let message = format!("Total value length exceeds limit of {GET_BYTES_MAX}.");
-                return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, codes::INVALID, message));
-            }
-            show(&mut values, &entry, as_json, with_metadata)?;
+        let came: usize = entries.iter().flatten().map(|entry| shown_bytes(entry, with_metadata)).sum();
+        bytes = bytes.saturating_add(came);
+        if bytes > GET_BYTES_MAX {
+            let message = format!("Total value length exceeds limit of {GET_BYTES_MAX}.");
+            return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, codes::INVALID, message));
         }
+        // The entries, and JSON once more without its white space.
+        let held = answers.room(if as_json { came.saturating_mul(2) } else { came })?;
+        let keys: Vec<String> = keys.iter().map(|key| json_quoted(key)).collect();
+        let work = move || {
+            let _held = held;
+            for (place, (key, entry)) in keys.iter().zip(entries).enumerate() {
+                text.push(if chunk + place > 0 { b"," } else { b"" })?;
+                text.push(key.as_bytes())?;
+                text.push(b":")?;
+                show(&mut text, entry.as_ref(), as_json, with_metadata)?;
+            }
+            Ok(text)
+        };
+        text = gateway.workers().run(came, work).await?;
     }
-    values.push_str("}}");
-    Ok(success(&values))
+    text.push(b"}}}")?;
+    Ok(json(StatusCode::OK, text.into_bytes()))
 }
 
-fn show(values: &mut String, entry: &Entry, as_json: bool, with_metadata: bool) -> Result<(), Fault> {
+/// How long a body with so many keys of a store may be.
+fn keys_bytes_max(store: &Store, count: usize) -> usize {
+    let key = store.capabilities().key_bytes_max.saturating_mul(ESCAPE_BYTES).saturating_add(AROUND_KEY_BYTES);
+    key.saturating_mul(count.saturating_add(1))
+}
+
+/// How much of an entry is shown.
+fn shown_bytes(entry: &Entry, with_metadata: bool) -> usize {
+    let metadata = entry.metadata().filter(|_| with_metadata).map_or(0, |metadata| metadata.as_json_text().len());
+    entry.value().as_bytes().len().saturating_add(metadata)
+}
+
+fn show(text: &mut Buffer, entry: Option<&Entry>, as_json: bool, with_metadata: bool) -> Result<(), Fault> {
+    let Some(entry) = entry else { return text.push(b"null") };
     let bytes = entry.value().as_bytes();
     if with_metadata {
-        values.push_str(r#"{"value":"#);
+        text.push(br#"{"value":"#)?;
     }
     if as_json {
         let not_json = |_| Fault::invalid("At least one of the requested keys corresponds to a non-json value");
-        values.push_str(&JsonText::parse_slice_foreign(bytes).map_err(not_json)?.compact());
+        text.push(JsonText::parse_slice_foreign(bytes).map_err(not_json)?.compact().as_bytes())?;
     } else {
-        // The dialect has no bytes here: what is no UTF-8 shows U+FFFD, and a single read gives the bytes.
-        values.push_str(&json_quoted(&String::from_utf8_lossy(bytes)));
+        quote(text, bytes)?;
     }
     if with_metadata {
-        // Writing to a string cannot fail.
-        let _ = write!(values, r#","metadata":{}"#, entry.metadata().map_or("null", shown_metadata));
+        text.push(br#","metadata":"#)?;
+        text.push(entry.metadata().map_or("null", shown_metadata).as_bytes())?;
         if let Some(second) = reported(entry.expiry()) {
-            let _ = write!(values, r#","expiration":{second}"#);
+            text.push(format!(r#","expiration":{second}"#).as_bytes())?;
         }
-        values.push('}');
+        text.push(b"}")?;
     }
     Ok(())
+}
+
+/// The dialect has no bytes here: what is no UTF-8 shows U+FFFD, and a single read gives the bytes.
+fn quote(text: &mut Buffer, bytes: &[u8]) -> Result<(), Fault> {
+    text.push(b"\"")?;
+    for chunk in bytes.utf8_chunks() {
+        let mut rest = chunk.valid();
+        while !rest.is_empty() {
+            // A bit of it at a time, so that little is quoted before there is room for it.
+            let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES));
+            let quoted = json_quoted(piece);
+            text.push(quoted.get(1..quoted.len() - 1).unwrap_or_default().as_bytes())?;
+            rest = after;
+        }
+        if !chunk.invalid().is_empty() {
+            text.push("\u{FFFD}".as_bytes())?;
+        }
+    }
+    text.push(b"\"")
+}
+
+impl Wanted {
+    fn of(body: JsonText<'_>) -> Result<Self, Fault> {
+        let mut members = body.object().ok_or_else(|| Fault::invalid_body("the body is not an object"))?;
+        let given = members.remove("keys").ok_or_else(|| Fault::invalid_body("keys is missing"))?;
+        let keys = keys(given, GET_KEYS_MAX)?;
+        let as_json = match members.remove("type").filter(|kind| !kind.is_null()).map(|kind| kind.as_str()) {
+            None => false,
+            Some(Some(kind)) if kind == "text" => false,
+            Some(Some(kind)) if kind == "json" => true,
+            Some(_) => return Err(Fault::invalid_body("type is neither text nor json")),
+        };
+        let with_metadata = flag(&mut members, "withMetadata")?;
+        if keys.is_empty() {
+            return Err(Fault::new(StatusCode::BAD_REQUEST, codes::NO_KEYS, "You must request a minimum of 1 key"));
+        }
+        Ok(Self { keys: distinct(keys), as_json, with_metadata })
+    }
 }
 
 impl Item {
@@ -174,8 +264,8 @@ fn flag(members: &mut HashMap<Cow<'_, str>, JsonText<'_>>, name: &str) -> Result
     }
 }
 
-fn parsed(received: &Received) -> Result<JsonText<'_>, Fault> {
-    JsonText::parse_slice_foreign(&received.bytes).map_err(|_| Fault::invalid_body("Invalid JSON request body"))
+fn parsed(body: &Bytes) -> Result<JsonText<'_>, Fault> {
+    JsonText::parse_slice_foreign(body).map_err(|_| Fault::invalid_body("Invalid JSON request body"))
 }
 
 /// Each with its place in the body. An item that comes twice is written once; two that differ under one key are
@@ -224,8 +314,9 @@ fn array(body: JsonText<'_>, max: usize) -> Result<Vec<JsonText<'_>>, Fault> {
 
 /// Each once, in the order of its first place.
 fn distinct(keys: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::HashSet::with_capacity(keys.len());
-    keys.into_iter().filter(|key| seen.insert(key.clone())).collect()
+    let mut seen = HashSet::with_capacity(keys.len());
+    let is_first: Vec<_> = keys.iter().map(|key| seen.insert(key.as_str())).collect();
+    keys.into_iter().zip(is_first).filter_map(|(key, is_first)| is_first.then_some(key)).collect()
 }
 
 /// Says which item it is, by its place.
@@ -237,7 +328,7 @@ fn at(index: usize, mut fault: Fault) -> Fault {
 /// What became of each key (BATCH-2). Where nothing is known to be done the answer is the gravest failure, so that an
 /// outcome which is unknown is not passed over; else it is a success that names the keys which failed, and says why in
 /// `messages`.
-fn summed_up<'k>(results: impl Iterator<Item = (&'k str, kv_api::Result<()>)>) -> Answer {
+fn summed_up<'k>(results: impl Iterator<Item = (&'k str, kv_api::Result<()>)>) -> Response {
     let (mut done, mut failed, mut messages): (usize, Vec<_>, Vec<_>) = (0, Vec::new(), Vec::new());
     let (mut gravest, mut failures): (Option<Fault>, usize) = (None, 0);
     let mut logged: Option<Fault> = None;
@@ -267,8 +358,12 @@ fn summed_up<'k>(results: impl Iterator<Item = (&'k str, kv_api::Result<()>)>) -
         fault.log(failures);
     }
     match gravest {
-        Some(fault) if done == 0 => Ok(fault.of_call(Asked::State).with_result(&result, &messages.join(","))),
-        _ => Ok(success_with(&result, &messages.join(","), "")),
+        Some(fault) if done == 0 => fault.of_call(Asked::State).with_result(&result, &messages.join(",")),
+        _ => {
+            let messages = messages.join(",");
+            let body = format!(r#"{{"success":true,"errors":[],"messages":[{messages}],"result":{result}}}"#);
+            json(StatusCode::OK, body)
+        }
     }
 }
 
@@ -340,20 +435,20 @@ mod tests {
 
     #[tokio::test]
     async fn batch_2_each_key_has_a_result_of_its_own() {
-        async fn body(response: axum::response::Response) -> serde_json::Value {
+        async fn body(response: Response) -> serde_json::Value {
             let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
             serde_json::from_slice(&bytes).unwrap()
         }
         let failed = || Err(Error::new(ErrorKind::Exhausted, "full"));
-        let some = summed_up([("a", Ok(())), ("b", failed())].into_iter()).unwrap();
+        let some = summed_up([("a", Ok(())), ("b", failed())].into_iter());
         assert_eq!(some.status(), 200);
         let some = body(some).await;
         assert_eq!(some["result"], json!({"successful_key_count": 1, "unsuccessful_keys": ["b"]}));
         assert_eq!((&some["success"], &some["messages"][0]["code"]), (&json!(true), &json!(99507)));
-        let none = summed_up([("a", failed()), ("b", failed())].into_iter()).unwrap();
+        let none = summed_up([("a", failed()), ("b", failed())].into_iter());
         assert_eq!(none.status(), 507);
         assert_eq!(body(none).await["result"]["unsuccessful_keys"], json!(["a", "b"]));
-        assert_eq!(summed_up(std::iter::empty()).unwrap().status(), 200);
+        assert_eq!(summed_up(std::iter::empty()).status(), 200);
     }
 
     #[tokio::test]
@@ -365,7 +460,7 @@ mod tests {
             ("c", failed(ErrorKind::Unavailable, Retry::OutcomeUnknown)),
             ("d", failed(ErrorKind::Exhausted, Retry::Never)),
         ];
-        let response = summed_up(results.into_iter()).unwrap();
+        let response = summed_up(results.into_iter());
         assert_eq!(
             (response.status(), &response.headers()["x-kv-outcome"]),
             (StatusCode::SERVICE_UNAVAILABLE, &"unknown".parse().unwrap())
@@ -379,7 +474,7 @@ mod tests {
 
         let results =
             [("a", failed(ErrorKind::RateLimited, Retry::Safe)), ("b", failed(ErrorKind::Exhausted, Retry::Never))];
-        let response = summed_up(results.into_iter()).unwrap();
+        let response = summed_up(results.into_iter());
         assert_eq!(
             (response.status().as_u16(), &response.headers()["x-should-retry"]),
             (507, &"false".parse().unwrap())

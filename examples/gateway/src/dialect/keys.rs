@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
+use axum::http::StatusCode;
 use kv_api::{Entry, EntryExpiry, Feature, ListItem, ListedMetadata, Metadata, Store, json_quoted};
 
 use super::expiry::{reported, whole_seconds};
-use super::{Answer, success_with};
+use super::{Answer, OPENING, json};
+use crate::budget::{Budget, Buffer};
 use crate::fault::Fault;
+use crate::gateway::Gateway;
 use crate::namespaces::Namespace;
 use crate::query::first;
 
@@ -16,25 +19,36 @@ const LIMIT_MAX: usize = 1000;
 const READ_AT_ONCE: usize = 8;
 
 /// A page, with expiry and metadata of each key.
-pub(super) async fn list(namespace: &Namespace, parameters: &[(String, String)]) -> Answer {
+pub(super) async fn list(gateway: &Gateway, namespace: &Namespace, parameters: &[(String, String)]) -> Answer {
     let limit = limit(first(parameters, "limit"))?;
     let mut list = namespace.store().list().prefix(first(parameters, "prefix").unwrap_or_default()).limit(limit);
     if let Some(cursor) = first(parameters, "cursor").filter(|cursor| !cursor.is_empty()) {
         list = list.cursor(cursor.parse()?);
     }
     let mut page = list.await?;
-    complete(namespace.store(), &mut page.items).await?;
-    let mut result = String::from("[");
-    for item in &page.items {
-        if result.len() > 1 {
-            result.push(',');
-        }
-        show(&mut result, item);
+    let answers = gateway.admission().answers();
+    let mut held = answers.room(page.items.iter().map(bytes).sum())?;
+    complete(namespace.store(), &mut page.items, answers).await?;
+    held.grow_to(page.items.iter().map(bytes).sum())?;
+    let mut text = Buffer::new(answers.room(0)?, usize::MAX);
+    text.push(format!("{OPENING}[").as_bytes())?;
+    for (place, item) in page.items.iter().enumerate() {
+        text.push(if place > 0 { b"," } else { b"" })?;
+        text.push(shown(item).as_bytes())?;
     }
-    result.push(']');
     let cursor = page.cursor.map_or_else(String::new, |cursor| cursor.to_string());
-    let info = format!(r#""count":{},"cursor":{}"#, page.items.len(), json_quoted(&cursor));
-    Ok(success_with(&result, "", &info))
+    let (count, cursor) = (page.items.len(), json_quoted(&cursor));
+    text.push(format!(r#"],"result_info":{{"count":{count},"cursor":{cursor}}}}}"#).as_bytes())?;
+    Ok(json(StatusCode::OK, text.into_bytes()))
+}
+
+/// How much a key of a page holds.
+fn bytes(item: &ListItem) -> usize {
+    let metadata = match &item.metadata {
+        ListedMetadata::Some(metadata) => metadata.as_json_text().len(),
+        _ => 0,
+    };
+    item.key.len().saturating_add(metadata)
 }
 
 fn limit(text: Option<&str>) -> Result<usize, Fault> {
@@ -52,7 +66,7 @@ fn limit(text: Option<&str>) -> Result<usize, Fault> {
 
 /// Reads what the list of this store does not report, and the dialect promises. An entry that is gone meanwhile stays
 /// listed, without it.
-async fn complete(store: &Store, items: &mut [ListItem]) -> Result<(), Fault> {
+async fn complete(store: &Store, items: &mut [ListItem], answers: &Budget) -> Result<(), Fault> {
     let capabilities = store.capabilities();
     let lacks_metadata = !capabilities.list_metadata && capabilities.supports(Feature::Metadata);
     let lacks_expiry = !capabilities.list_expiry && capabilities.expiry_read;
@@ -61,6 +75,7 @@ async fn complete(store: &Store, items: &mut [ListItem]) -> Result<(), Fault> {
     }
     for chunk in items.chunks_mut(READ_AT_ONCE) {
         let entries = store.get_entry_many(chunk.iter().map(|item| item.key.clone())).await?;
+        let _held = answers.room(entries.iter().flatten().map(|entry| entry.value().as_bytes().len()).sum())?;
         for (item, entry) in chunk.iter_mut().zip(entries) {
             if lacks_metadata {
                 item.metadata = entry.as_ref().and_then(Entry::metadata).cloned().into();
@@ -73,9 +88,9 @@ async fn complete(store: &Store, items: &mut [ListItem]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn show(result: &mut String, item: &ListItem) {
+fn shown(item: &ListItem) -> String {
+    let mut result = format!(r#"{{"name":{}"#, json_quoted(&item.key));
     // Writing to a string cannot fail.
-    let _ = write!(result, r#"{{"name":{}"#, json_quoted(&item.key));
     if let Some(second) = reported(item.expiry) {
         let _ = write!(result, r#","expiration":{second}"#);
     }
@@ -83,6 +98,7 @@ fn show(result: &mut String, item: &ListItem) {
         let _ = write!(result, r#","metadata":{}"#, shown_metadata(metadata));
     }
     result.push('}');
+    result
 }
 
 pub(super) fn shown_metadata(metadata: &Metadata) -> &str {

@@ -11,13 +11,14 @@ mod values;
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use crate::admission::Place;
 use crate::deadline::within;
 use crate::fault::{Asked, Fault};
 use crate::gateway::{Gateway, UnderWay};
@@ -29,9 +30,9 @@ type Answer = Result<Response, Fault>;
 
 /// Any request that is not for a page of our own.
 pub(crate) async fn handle(State(gateway): State<Gateway>, request: Request) -> Response {
-    let Some(place) = gateway.admission().enter() else {
-        metrics::counter!("kv_gateway.rejected_requests").increment(1);
-        return Fault::overloaded().into_response();
+    let mut place = match gateway.admission().enter() {
+        Ok(place) => place,
+        Err(fault) => return fault.into_response(),
     };
     let (parts, body) = request.into_parts();
     let target = match Target::of(&parts.method, parts.uri.path()) {
@@ -39,7 +40,7 @@ pub(crate) async fn handle(State(gateway): State<Gateway>, request: Request) -> 
         Err(fault) => return place.keep_with(fault.into_response()),
     };
     let mut under_way = UnderWay::new(&gateway, target.operation.name(), target.operation.writes());
-    let answer = answer(&gateway, &target, &parts, body, under_way.namespace());
+    let answer = answer(&gateway, &target, &parts, body, under_way.namespace(), &mut place);
     let answer = within(gateway.timer(), gateway.limits().request_time, answer).await;
     let response = answer.unwrap_or_else(|| Err(Fault::late())).unwrap_or_else(|fault| {
         fault.log(1);
@@ -65,6 +66,7 @@ async fn answer(
     parts: &Parts,
     body: Body,
     noted: &mut Option<Arc<Namespace>>,
+    place: &mut Place,
 ) -> Answer {
     let grant = gateway.grant(&parts.headers)?;
     gateway.check_account(target.account)?;
@@ -82,21 +84,25 @@ async fn answer(
     if operation.writes() && namespace.is_read_only() {
         return Err(Fault::read_only());
     }
+    if !operation.writes() {
+        // Before the store is asked for what there would be no room for.
+        gateway.admission().answers().check()?;
+    }
     let headers = &parts.headers;
     match operation {
         Operation::GetNamespace => Ok(success(&namespaces::shown(namespace))),
         Operation::RenameNamespace => Err(namespaces::configured("renaming a namespace")),
         Operation::RemoveNamespace => Err(namespaces::configured("removing a namespace")),
-        Operation::ReadValue => values::read(namespace, &target.key()?, headers).await,
+        Operation::ReadValue => values::read(gateway, namespace, &target.key()?, headers).await,
         Operation::WriteValue => {
             let (key, parameters) = (target.key()?, parameters(parts)?);
             values::write(gateway, namespace, key, &parameters, headers, body).await
         }
         Operation::DeleteValue => values::delete(namespace, &target.key()?, headers).await,
-        Operation::ReadMetadata => values::read_metadata(namespace, &target.key()?).await,
-        Operation::ListKeys => keys::list(namespace, &parameters(parts)?).await,
-        Operation::BulkWrite => bulk::write(gateway, namespace, headers, body).await,
-        Operation::BulkDelete => bulk::delete(gateway, namespace, headers, body).await,
+        Operation::ReadMetadata => values::read_metadata(gateway, namespace, &target.key()?).await,
+        Operation::ListKeys => keys::list(gateway, namespace, &parameters(parts)?).await,
+        Operation::BulkWrite => bulk::write(gateway, namespace, headers, body, place).await,
+        Operation::BulkDelete => bulk::delete(gateway, namespace, headers, body, place).await,
         Operation::BulkGet => bulk::get(gateway, namespace, headers, body).await,
         Operation::ListNamespaces | Operation::CreateNamespace => Err(Fault::no_route()),
     }
@@ -112,26 +118,17 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Fault> {
     if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(Fault::unsupported_encoding()) }
 }
 
-pub(crate) fn json(status: StatusCode, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
+/// What stands before the result in the envelope of a success without messages.
+const OPENING: &str = r#"{"success":true,"errors":[],"messages":[],"result":"#;
+
 /// The envelope of a success. `result` is JSON.
 fn success(result: &str) -> Response {
-    success_with(result, "", "")
-}
-
-/// With messages, and with what stands beside the result; both are JSON without the brackets around it.
-fn success_with(result: &str, messages: &str, info: &str) -> Response {
-    let mut body = format!(r#"{{"success":true,"errors":[],"messages":[{messages}],"result":{result}"#);
-    if !info.is_empty() {
-        body.push_str(r#","result_info":{"#);
-        body.push_str(info);
-        body.push('}');
-    }
-    body.push('}');
-    json(StatusCode::OK, body)
+    json(StatusCode::OK, format!("{OPENING}{result}}}"))
 }

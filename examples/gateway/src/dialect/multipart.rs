@@ -1,12 +1,18 @@
 //! A value with metadata, as a form.
 
+use std::convert::Infallible;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use futures_util::stream;
 use kv_api::Metadata;
 
 use crate::fault::Fault;
+
+/// How much of a form is taken apart at once.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// What a form holds.
 #[derive(Debug, PartialEq)]
@@ -26,13 +32,21 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 /// Takes the parts `value` and `metadata`, in either order, and passes over others, as the vendor does.
 pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Form, Fault> {
     let broken = || Fault::invalid("the form cannot be read");
-    let mut request = Request::new(Body::from(body));
+    let length = body.len();
+    // In pieces with pauses between them, for else what takes it apart would copy all that there is; and others are
+    // served meanwhile.
+    let pieces = stream::unfold(body, async |mut rest| {
+        tokio::task::yield_now().await;
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        (!piece.is_empty()).then_some((Ok::<_, Infallible>(piece), rest))
+    });
+    let mut request = Request::new(Body::from_stream(pieces));
     request.headers_mut().extend(headers.get(CONTENT_TYPE).map(|kind| (CONTENT_TYPE, kind.clone())));
     // The body is whole, and was bounded as it came.
     DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
     let (mut value, mut metadata) = (None, None);
-    while let Some(part) = form.next_field().await.map_err(|_| broken())? {
+    while let Some(mut part) = form.next_field().await.map_err(|_| broken())? {
         let slot = match part.name() {
             Some("value") => &mut value,
             Some("metadata") => &mut metadata,
@@ -41,11 +55,14 @@ pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Form, Fault
         if slot.is_some() {
             return Err(Fault::invalid("a part of the form is there twice"));
         }
-        *slot = Some(part.bytes().await.map_err(|_| broken())?);
+        // A copy of its own: a store may keep it, and the whole form with it.
+        let bytes = slot.insert(Vec::with_capacity(length));
+        while let Some(piece) = part.chunk().await.map_err(|_| broken())? {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes.shrink_to_fit();
     }
-    // A copy of its own: a store may keep it, and the whole form with it.
-    let value =
-        value.map(|value| Bytes::copy_from_slice(&value)).ok_or_else(|| Fault::invalid("Missing value field"))?;
+    let value = value.map(Bytes::from).ok_or_else(|| Fault::invalid("Missing value field"))?;
     let metadata = metadata.map(|json| self::metadata(&json)).transpose()?.flatten();
     Ok(Form { value, metadata })
 }

@@ -1,8 +1,9 @@
 //! The namespaces themselves. They are configured, so they can be looked at and not changed.
 
+use axum::http::StatusCode;
 use kv_api::json_quoted;
 
-use super::{Answer, success_with};
+use super::{Answer, OPENING, json};
 use crate::fault::Fault;
 use crate::gateway::Gateway;
 use crate::namespaces::Namespace;
@@ -41,7 +42,7 @@ pub(super) fn list(gateway: &Gateway, grant: &Grant, parameters: &[(String, Stri
         r#""count":{count},"page":{page},"per_page":{per_page},"total_count":{total},"total_pages":{}"#,
         total.div_ceil(per_page)
     );
-    Ok(success_with(&format!("[{}]", shown.join(",")), "", &info))
+    Ok(json(StatusCode::OK, format!(r#"{OPENING}[{}],"result_info":{{{info}}}}}"#, shown.join(","))))
 }
 
 pub(super) fn shown(namespace: &Namespace) -> String {

@@ -4,13 +4,13 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use kv_api::{DeleteOutcome, Entry, EntryExpiry, Metadata, SetStatus, Value, Version};
+use kv_api::{DeleteOutcome, EntryExpiry, Metadata, SetStatus, Value, Version};
 
 use super::conditions::{self, Precondition};
 use super::expiry::{Expiration, reported};
 use super::keys::shown_metadata;
-use super::{Answer, multipart, refuse_encoded, success};
-use crate::body::receive;
+use super::{Answer, OPENING, json, multipart, refuse_encoded, success};
+use crate::body::{Received, receive};
 use crate::fault::{Fault, OUTCOME};
 use crate::gateway::Gateway;
 use crate::namespaces::Namespace;
@@ -20,29 +20,25 @@ use crate::query::first;
 const EXPIRATION: HeaderName = HeaderName::from_static("expiration");
 
 /// The bytes, as they are.
-pub(super) async fn read(namespace: &Namespace, key: &str, headers: &HeaderMap) -> Answer {
+pub(super) async fn read(gateway: &Gateway, namespace: &Namespace, key: &str, headers: &HeaderMap) -> Answer {
     if headers.contains_key(IF_MATCH) {
         return Err(Fault::invalid("If-Match is a condition of a change"));
     }
     let entry = namespace.store().get_entry(key).await?.ok_or_else(Fault::key_not_found)?;
-    let version = entry.version();
-    if version.is_some_and(|version| conditions::is_known(headers, version)) {
+    let (expiry, version) = (entry.expiry(), entry.version().cloned());
+    let mut response = if version.as_ref().is_some_and(|version| conditions::is_known(headers, version)) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        add_tag(&mut response, version);
-        add_expiration(&mut response, entry.expiry());
-        return Ok(response);
-    }
-    Ok(with_value(entry))
-}
-
-fn with_value(entry: Entry) -> Response {
-    let (expiry, version) = (entry.expiry(), entry.version().cloned());
-    let mut response = Response::new(Body::from(entry.into_value().into_bytes()));
+        response
+    } else {
+        let bytes = gateway.admission().answer(entry.into_value().into_bytes())?;
+        let mut response = Response::new(Body::from(bytes));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        response
+    };
     add_tag(&mut response, version.as_ref());
     add_expiration(&mut response, expiry);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    response
+    Ok(response)
 }
 
 fn add_expiration(response: &mut Response, expiry: EntryExpiry) {
@@ -70,12 +66,17 @@ pub(super) async fn write(
     let expiration = Expiration::of_texts(ttl, at, gateway.clock().now())?;
     let precondition = Precondition::of(headers, namespace.store().capabilities())?;
     refuse_encoded(headers)?;
-    let received = receive(gateway, body).await?;
-    let (value, metadata) = if multipart::is_form(headers) {
-        let form = multipart::read(headers, received.bytes.clone()).await?;
+    let mut received = receive(gateway, body, usize::MAX).await?;
+    let is_form = multipart::is_form(headers);
+    if is_form {
+        received.take_apart()?;
+    }
+    let Received { bytes, room: _room } = received;
+    let (value, metadata) = if is_form {
+        let form = multipart::read(headers, bytes).await?;
         (form.value, form.metadata)
     } else {
-        (received.bytes.clone(), None)
+        (bytes, None)
     };
     set(namespace, key, value, metadata, expiration, precondition).await
 }
@@ -133,9 +134,10 @@ pub(super) async fn delete(namespace: &Namespace, key: &str, headers: &HeaderMap
     }
 }
 
-pub(super) async fn read_metadata(namespace: &Namespace, key: &str) -> Answer {
+pub(super) async fn read_metadata(gateway: &Gateway, namespace: &Namespace, key: &str) -> Answer {
     let entry = namespace.store().get_entry(key).await?.ok_or_else(Fault::key_not_found)?;
-    Ok(success(entry.metadata().map_or("null", shown_metadata)))
+    let text = format!("{OPENING}{}}}", entry.metadata().map_or("null", shown_metadata));
+    Ok(json(StatusCode::OK, gateway.admission().answer(text.into())?))
 }
 
 fn done(outcome: &'static str) -> Response {

@@ -7,6 +7,7 @@ mod stored;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -43,16 +44,20 @@ async fn overview(State(gateway): State<Gateway>, headers: HeaderMap) -> Respons
         Ok(grant) => grant,
         Err(fault) => return refused(&fault),
     };
-    shown(StatusCode::OK, overview::page(&gateway, &grant))
+    shown(StatusCode::OK, overview::page(&gateway, &grant).0)
 }
 
 /// `GET /keys?namespace=N`: a page of keys, by `prefix` and `cursor`; or one entry, by `key`.
 async fn keys(State(gateway): State<Gateway>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let Some(place) = gateway.admission().enter() else { return refused(&Fault::overloaded()) };
+    let place = match gateway.admission().enter() {
+        Ok(place) => place,
+        Err(fault) => return refused(&fault),
+    };
     let mut under_way = UnderWay::new(&gateway, "look at keys", false);
     let page = keys_page(&gateway, &headers, query.as_deref().unwrap_or_default(), under_way.namespace());
     let page = within(gateway.timer(), gateway.limits().request_time, page).await;
-    let response = match page.unwrap_or_else(|| Err(Fault::late())) {
+    let page = page.unwrap_or_else(|| Err(Fault::late()));
+    let response = match page.and_then(|page| gateway.admission().answer(page.0.into())) {
         Ok(page) => shown(StatusCode::OK, page),
         Err(fault) => {
             fault.log(1);
@@ -72,6 +77,7 @@ async fn keys_page(
 ) -> Result<Markup, Fault> {
     let grant = gateway.grant_to_person(headers)?;
     let parameters = query::parameters(query)?;
+    gateway.admission().answers().check()?;
     let given = |name| query::first(&parameters, name).unwrap_or_default();
     let namespace = &**noted.insert(Arc::clone(readable(gateway, &grant, given("namespace"))?));
     match given("key") {
@@ -87,7 +93,7 @@ fn readable<'g>(gateway: &'g Gateway, grant: &Grant, name: &str) -> Result<&'g A
 }
 
 fn refused(fault: &Fault) -> Response {
-    let mut response = shown(fault.status, frame::refusal(fault));
+    let mut response = shown(fault.status, frame::refusal(fault).0);
     if fault.status == StatusCode::UNAUTHORIZED {
         // So that a browser asks for the token.
         let scheme = HeaderValue::from_static(crate::access::BASIC);
@@ -96,8 +102,8 @@ fn refused(fault: &Fault) -> Response {
     response
 }
 
-fn shown(status: StatusCode, page: Markup) -> Response {
-    let mut response = page.0.into_response();
+fn shown(status: StatusCode, page: impl Into<Body>) -> Response {
+    let mut response = Response::new(page.into());
     *response.status_mut() = status;
     protect(&mut response, "text/html; charset=utf-8");
     response

@@ -1,17 +1,33 @@
 //! Limits: what is slow, too long, or too much. The clock stands still until everybody waits.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::Response;
+use futures_util::poll;
+use kv_api::{BackendExt, Store};
 use kv_gateway::{Access, Ended, Gateway, Limits};
+use kv_layers::{Call, Intercept, Intercepted, Operation};
+use kv_memory::MemoryStore;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tower::ServiceExt;
 
 use crate::harness::{BASE, Client, Running, in_time, namespace, open};
 
 async fn gateway(set: impl FnOnce(&mut Limits)) -> Gateway {
+    over(open("memory:").await, set)
+}
+
+fn over(store: Store, set: impl FnOnce(&mut Limits)) -> Gateway {
     let mut limits = Limits::default();
     set(&mut limits);
-    let namespaces = [namespace("n", open("memory:").await)];
+    let namespaces = [namespace("n", store)];
     Gateway::builder(namespaces, Access::Open { loopback: true }).with_limits(limits).build().unwrap()
 }
 
@@ -115,16 +131,17 @@ async fn what_is_too_much_at_once_is_429_with_retry_after() {
 }
 
 #[tokio::test]
-async fn bodies_are_bounded_each_and_together() {
+async fn a_body_is_bounded() {
     let gateway = gateway(|limits| (limits.body_bytes, limits.bodies_bytes) = (10_000, 4096)).await;
     let client = Client::of(&gateway);
     assert_eq!(client.put("/n/values/k", vec![b'v'; 10_001]).await.refusal(), (413, 10001));
-    assert_eq!(client.put("/n/values/k", vec![b'v'; 5000]).await.refusal(), (429, 971));
+    // Another one would be refused as well: it is no use to try again.
+    assert_eq!(client.put("/n/values/k", vec![b'v'; 4097]).await.refusal(), (413, 10001));
     assert_eq!(client.put("/n/values/k", vec![b'v'; 4096]).await.status, 200);
     // Without a length it shows on the way.
     let running = Running::start(gateway).await;
     let chunk = format!("800\r\n{}\r\n", "v".repeat(0x800));
-    for (chunks, status) in [(1, "200"), (2, "200"), (3, "429"), (6, "429")] {
+    for (chunks, status) in [(1, "200"), (2, "200"), (3, "413"), (6, "413")] {
         let sent = format!(
             "{}{}0\r\n\r\n",
             head("PUT", "transfer-encoding: chunked\r\nconnection: close\r\n"),
@@ -134,6 +151,177 @@ async fn bodies_are_bounded_each_and_together() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{chunks}: {answer}");
     }
     assert_eq!(under_way(&running).await, "0 of 256");
+}
+
+#[tokio::test]
+async fn bodies_take_room_as_they_come() {
+    let gateway = gateway(|limits| (limits.body_bytes, limits.bodies_bytes) = (4096, 4096)).await;
+    let client = Client::of(&gateway);
+    let running = Running::start(gateway).await;
+    let mut first = connect(&running, &head("PUT", "content-length: 4096\r\nexpect: 100-continue\r\n")).await;
+    assert!(answer(&mut first).await.starts_with("HTTP/1.1 100 "));
+    // It is under way, and has brought nothing yet.
+    assert_eq!(client.put("/n/values/other", vec![b'v'; 4096]).await.status, 200);
+    first.write_all(&[b'v'; 3000]).await.unwrap();
+    let refused = in_time(async {
+        loop {
+            let other = client.put("/n/values/other", vec![b'v'; 2000]).await;
+            if other.status != 200 {
+                break other;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let refused = refused.await;
+    assert_eq!((refused.refusal(), refused.header("retry-after")), ((429, 971), Some("1")));
+    first.write_all(&[b'v'; 1096]).await.unwrap();
+    assert!(answer(&mut first).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(client.put("/n/values/other", vec![b'v'; 4096]).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_taken_apart_counts_twice() {
+    let client = Client::of(&gateway(|limits| limits.bodies_bytes = 8192).await);
+    let form = |length| {
+        let value = "v".repeat(length);
+        format!("--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\n{value}\r\n--b--\r\n")
+    };
+    let kind = ("content-type", "multipart/form-data; boundary=b");
+    assert_eq!(client.send("PUT", "/n/values/k", &[kind], form(5000)).await.refusal(), (413, 10001));
+    assert_eq!(client.send("PUT", "/n/values/k", &[kind], form(4000)).await.status, 200);
+    let items = |length| json!([{"key": "k", "value": "v".repeat(length)}]).to_string();
+    assert_eq!(client.send("PUT", "/n/bulk", &[], items(5000)).await.refusal(), (413, 10001));
+    assert_eq!(client.send("PUT", "/n/bulk", &[], items(4000)).await.status, 200);
+    // A value stays as it comes.
+    assert_eq!(client.put("/n/values/k", vec![b'v'; 8192]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_of_keys_is_no_longer_than_they_can_be() {
+    let client = Client::of(&over(open("memory:?like=cloudflare").await, |_| ()));
+    let keys: Vec<_> = (0..100).map(|n| format!("{n:0512}")).collect();
+    let padded = |text: String, length: usize| format!("{text}{}", " ".repeat(length - text.len()));
+    for (method, path, keys, fits, too_long) in [
+        ("POST", "/n/bulk/get", json!({"keys": keys, "type": "text"}), 300_000, 400_000),
+        ("POST", "/n/bulk/delete", json!(keys), 30_000_000, 40_000_000),
+        ("DELETE", "/n/bulk", json!(keys), 30_000_000, 40_000_000),
+    ] {
+        let fits = client.send(method, path, &[], padded(keys.to_string(), fits)).await;
+        assert_eq!(fits.status, 200, "{path}");
+        let too_long = client.send(method, path, &[], padded(keys.to_string(), too_long)).await;
+        assert_eq!(too_long.refusal(), (413, 10001), "{path}");
+    }
+}
+
+/// The threads that serve go on with others meanwhile.
+#[test]
+fn what_takes_a_while_is_done_beside_the_threads_that_serve() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    // The only thread for such work is taken until this is dropped.
+    let (taken, until) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || until.recv());
+    runtime.block_on(async {
+        let client = Client::of(&gateway(|_| ()).await);
+        client.put("/n/values/long", vec![b'v'; 100_000]).await.result();
+        let keys: Vec<_> = (0..100).map(|n| format!("{n:01000}")).collect();
+        let mut written =
+            pin!(client.send("PUT", "/n/bulk", &[], json!([{"key": "k", "value": "v".repeat(100_000)}]).to_string()));
+        let mut deleted = pin!(client.post("/n/bulk/delete", json!(keys)));
+        let mut read = pin!(client.post("/n/bulk/get", json!({"keys": keys})));
+        let mut read_long = pin!(client.post("/n/bulk/get", json!({"keys": ["long"]})));
+        for call in [
+            poll!(written.as_mut()).is_pending(),
+            poll!(deleted.as_mut()).is_pending(),
+            poll!(read.as_mut()).is_pending(),
+            poll!(read_long.as_mut()).is_pending(),
+        ] {
+            assert!(call);
+        }
+        assert_eq!(client.send_to("GET", "/healthz", &[], "").await.status, 200);
+        drop(taken);
+        let all = async { (written.await.status, deleted.await.status, read.await.status, read_long.await.status) };
+        let (written, deleted, read, read_long) = in_time(all).await;
+        assert_eq!([written, deleted, read, read_long].map(|status| status.as_u16()), [200; 4]);
+    });
+}
+
+/// The head of an answer whose body is not taken yet.
+async fn begun(client: &Client, path: &str) -> Response {
+    let request = Request::get(format!("{BASE}{path}")).body(Body::empty()).unwrap();
+    client.0.clone().oneshot(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn answers_are_bounded_together_until_they_are_sent() {
+    let client = Client::of(&gateway(|limits| limits.answers_bytes = 100 * 1024).await);
+    for (key, length) in [("small", 100), ("k", 60 * 1024), ("whole", 100 * 1024), ("long", 100 * 1024 + 1)] {
+        client.put(&format!("/n/values/{key}"), vec![b'v'; length]).await.result();
+    }
+    let first = begun(&client, "/n/values/k").await;
+    assert_eq!(first.status(), 200);
+    let second = client.get("/n/values/k").await;
+    assert_eq!((second.refusal(), second.header("retry-after")), ((429, 971), Some("1")));
+    assert_eq!(client.post("/n/bulk/get", json!({"keys": ["k"]})).await.refusal(), (429, 971));
+    for path in ["/n/values/small", "/n/keys"] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+    }
+    drop(first);
+    assert_eq!(client.get("/n/values/k").await.bytes.len(), 60 * 1024);
+    assert_eq!(client.get("/n/values/whole").await.bytes.len(), 100 * 1024);
+    // It is no use to try again.
+    for too_long in
+        [client.get("/n/values/long").await, client.post("/n/bulk/get", json!({"keys": ["k", "whole"]})).await]
+    {
+        assert_eq!((too_long.refusal(), too_long.header("retry-after")), ((413, 10001), None));
+    }
+}
+
+/// A store that counts how often it was asked for something.
+struct Reads(Arc<AtomicUsize>);
+
+impl Intercept for Reads {
+    fn before(&self, call: &Call) -> kv_api::Result<()> {
+        if matches!(call.operation, Operation::Get | Operation::GetMany | Operation::List) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_for_an_answer_the_store_is_not_asked() {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let store = MemoryStore::default().layer(&Intercepted::new(Reads(Arc::clone(&reads)))).into_store();
+    let client = Client::of(&over(store, |limits| limits.answers_bytes = 64 * 1024));
+    client.put("/n/values/k", vec![b'v'; 64 * 1024]).await.result();
+    let first = begun(&client, "/n/values/k").await;
+    assert_eq!(reads.load(Ordering::SeqCst), 1);
+    for path in ["/n/values/k", "/n/values/none", "/n/metadata/k", "/n/keys"] {
+        assert_eq!(client.get(path).await.refusal(), (429, 971), "{path}");
+    }
+    assert_eq!(client.post("/n/bulk/get", json!({"keys": ["k"]})).await.refusal(), (429, 971));
+    assert_eq!(client.send_to("GET", "/keys?namespace=n", &[], "").await.status, 429);
+    assert_eq!(reads.load(Ordering::SeqCst), 1);
+    // A write has a short answer.
+    assert_eq!(client.put("/n/values/other", "v").await.status, 200);
+    drop(first);
+    assert_eq!(client.get("/n/values/none").await.status, 404);
+}
+
+#[tokio::test]
+async fn lists_and_pages_of_them_count_too() {
+    let store = open("memory:").await;
+    for n in 0..100 {
+        store.set(format!("{n:01000}"), "v").metadata(json!("m".repeat(1000))).await.unwrap();
+    }
+    let client = |bytes| Client::of(&over(store.clone(), |limits| limits.answers_bytes = bytes));
+    let little = client(100 * 1024);
+    assert_eq!(little.get("/n/keys").await.refusal(), (413, 10001));
+    assert_eq!(little.get("/n/keys?limit=10").await.status, 200);
+    assert_eq!(little.send_to("GET", "/keys?namespace=n", &[], "").await.status, 413);
+    let ample = client(1024 * 1024);
+    assert_eq!(ample.get("/n/keys").await.result().as_array().unwrap().len(), 100);
+    assert_eq!(ample.send_to("GET", "/keys?namespace=n", &[], "").await.status, 200);
 }
 
 #[tokio::test]
