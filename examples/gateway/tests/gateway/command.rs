@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 fn command(arguments: &[&str]) -> Command {
@@ -15,7 +15,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-fn start(arguments: &[&str]) -> Process {
+pub(crate) fn start(arguments: &[&str]) -> Process {
     let all = [&["--listen", "127.0.0.1:0"], arguments].concat();
     let mut child = command(&all).spawn().unwrap();
     let mut line = String::new();
@@ -25,6 +25,14 @@ fn start(arguments: &[&str]) -> Process {
 }
 
 impl Process {
+    /// What it holds in memory, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB")).unwrap();
+        kib.trim().parse::<u64>().unwrap() * 1024
+    }
+
     fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
@@ -38,7 +46,7 @@ impl Process {
         answer
     }
 
-    fn end_with(mut self, signal: &str) -> Output {
+    pub(crate) fn end_with(mut self, signal: &str) -> Output {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         let mut stderr = Vec::new();
@@ -166,7 +174,7 @@ fn credentials_of_systemd_may_be_read_by_their_group() {
     }
 }
 
-fn set_mode(path: &std::path::Path, mode: u32) {
+pub(crate) fn set_mode(path: &std::path::Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }

@@ -351,6 +351,38 @@ fn ten_thousand_malformed_requests_reach_nothing() {
     assert_eq!(PANICS.load(Ordering::SeqCst), 0);
 }
 
+/// Only Linux tells what a process holds. Values are small, so what the stores keep of them is little.
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_thousand_malformed_requests_leave_no_memory_taken() {
+    use crate::command::{set_mode, start};
+    use proptest::strategy::ValueTree;
+
+    const GROWTH_MAX: u64 = 32 * 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    std::fs::write(&path, format!("{BOTH_OF_A} read,write a\n{READS_R} read r\n{WRITES_W} write w\n")).unwrap();
+    set_mode(&path, 0o600);
+    let namespaces =
+        ["--namespace=a=memory:", "--namespace=b=memory:", "--namespace=r=memory:", "--namespace=w=memory:"];
+    let process = start(&[&namespaces[..], &["--token-file", path.to_str().unwrap()]].concat());
+    let address = process.address.parse().unwrap();
+    let client = Builder::new_current_thread().enable_all().build().unwrap();
+    let (mut runner, requests) = (TestRunner::deterministic(), vec(request(), AT_ONCE as usize));
+    let mut send = |count| {
+        for _ in 0..count / AT_ONCE {
+            let requests = requests.new_tree(&mut runner).unwrap().current();
+            client.block_on(join_all(requests.iter().map(|request| said_to(address, request))));
+        }
+    };
+    send(REQUESTS / 10);
+    let before = process.resident_bytes();
+    send(REQUESTS - REQUESTS / 10);
+    let after = process.resident_bytes();
+    assert!(after < before + GROWTH_MAX, "{before} {after}");
+    assert_eq!(process.end_with("-TERM").status.code(), Some(0));
+}
+
 fn basic(token: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(format!(":{token}"))
