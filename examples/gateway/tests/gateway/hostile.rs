@@ -358,7 +358,7 @@ fn ten_thousand_malformed_requests_leave_no_memory_taken() {
     use crate::command::{set_mode, start};
     use proptest::strategy::ValueTree;
 
-    const GROWTH_MAX: u64 = 32 * 1024 * 1024;
+    const GROWTH_MAX: u64 = 8 * 1024 * 1024;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens");
     std::fs::write(&path, format!("{BOTH_OF_A} read,write a\n{READS_R} read r\n{WRITES_W} write w\n")).unwrap();
