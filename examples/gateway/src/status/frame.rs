@@ -34,7 +34,6 @@ pub(super) fn search(namespace: &Namespace, prefix: &str) -> Markup {
         form action="/keys" {
             input type="hidden" name="namespace" value=(namespace.name());
             label { "Keys that begin with " input type="search" name="prefix" value=(prefix) autocomplete="off"; }
-            " "
             button { "List" }
         }
     }

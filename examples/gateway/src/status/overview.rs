@@ -1,6 +1,6 @@
 //! The first page: namespaces and calls.
 
-use kv_api::{Capabilities, Consistency, Feature, ListOrder, Support};
+use kv_api::{Capabilities, Consistency, Feature, ListOrder, Support, Timestamp};
 use maud::{Markup, html};
 
 use super::frame;
@@ -36,9 +36,9 @@ pub(super) fn page(gateway: &Gateway, grant: &Grant) -> Markup {
                         } }
                         tbody {
                             @for call in calls { tr {
-                                td.time { (call.at) }
-                                td { (call.namespace.as_ref().map_or("", |namespace| namespace.name())) }
-                                td { (call.operation) }
+                                td.time { (second(call.at)) }
+                                td.namespace { (call.namespace.as_ref().map_or("", |namespace| namespace.name())) }
+                                td.operation { (call.operation) }
                                 td.failed[call.status.is_server_error()] { (call.status.as_str()) }
                                 td.number { (frame::took(call.took)) }
                             } }
@@ -48,6 +48,11 @@ pub(super) fn page(gateway: &Gateway, grant: &Grant) -> Markup {
             }
         },
     )
+}
+
+/// The second of a time, which is short and of one length.
+const fn second(time: Timestamp) -> Timestamp {
+    Timestamp::from_unix_seconds(time.as_unix_micros().div_euclid(1_000_000))
 }
 
 fn card(namespace: &Namespace, grant: &Grant) -> Markup {

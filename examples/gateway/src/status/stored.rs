@@ -37,9 +37,9 @@ pub(super) async fn keys(namespace: &Namespace, prefix: &str, cursor: &str) -> R
                         } }
                         tbody {
                             @for item in &page.items { tr {
-                                td { a href=(link(namespace, &[("key", &item.key)])) { (Escaped(&item.key)) } }
+                                td.key { a href=(link(namespace, &[("key", &item.key)])) { (Escaped(&item.key)) } }
                                 td.time { (ends(item.expiry)) }
-                                td { @if let ListedMetadata::Some(metadata) = &item.metadata { (json(metadata)) } }
+                                td.metadata { @if let ListedMetadata::Some(metadata) = &item.metadata { (json(metadata)) } }
                             } }
                         }
                     }
@@ -61,7 +61,7 @@ pub(super) async fn entry(namespace: &Namespace, key: &str) -> Result<Markup, Fa
             h1 { (Escaped(key)) }
             dl {
                 dt { "Namespace" } dd { a href=(link(namespace, &[])) { (namespace.name()) } }
-                dt { "Value" } dd { (entry.value().kind()) ", " (entry.value().as_bytes().len()) " bytes" }
+                dt { "Value" } dd { (entry.value().kind()) ", " (length(entry.value().as_bytes().len())) }
                 dt { "Ends" } dd { (ends(entry.expiry())) }
                 @if let Some(metadata) = entry.metadata() { dt { "Metadata" } dd { (json(metadata)) } }
                 @if let Some(version) = entry.version() { dt { "Version" } dd { code { (version) } } }
@@ -71,8 +71,15 @@ pub(super) async fn entry(namespace: &Namespace, key: &str) -> Result<Markup, Fa
     ))
 }
 
+fn length(bytes: usize) -> String {
+    if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
+}
+
 fn value(entry: &Entry) -> Markup {
     let bytes = entry.value().as_bytes();
+    if bytes.is_empty() {
+        return html! { p { "The value is empty." } };
+    }
     let text = std::str::from_utf8(bytes).ok();
     let max = if text.is_some() { SHOWN_BYTES_MAX } else { SHOWN_HEX_BYTES_MAX };
     let shown = match text {

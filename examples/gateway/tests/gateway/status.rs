@@ -112,6 +112,7 @@ async fn keys_come_in_pages_and_values_in_part() {
     }
     store.set("long", "é".repeat(20_000)).await.unwrap();
     store.set("bytes", b"\xFF\x00".to_vec()).await.unwrap();
+    store.set("empty", "").await.unwrap();
     let client = Client::on(store);
     let first = client.send_to("GET", "/keys?namespace=n&prefix=k", &[], "").await;
     assert!(first.text().contains(">k099</a>") && !first.text().contains(">k100</a>"));
@@ -122,5 +123,9 @@ async fn keys_come_in_pages_and_values_in_part() {
     let long = client.send_to("GET", "/keys?namespace=n&key=long", &[], "").await;
     assert_eq!(long.text().matches('é').count(), 8192);
     let bytes = client.send_to("GET", "/keys?namespace=n&key=bytes", &[], "").await;
-    assert!(bytes.text().contains("ff 00 "), "{}", bytes.text());
+    assert!(bytes.text().contains("ff 00 ") && bytes.text().contains("bytes, 2 bytes"), "{}", bytes.text());
+    let empty = client.send_to("GET", "/keys?namespace=n&key=empty", &[], "").await;
+    assert!(empty.text().contains("The value is empty.") && !empty.text().contains("<pre"), "{}", empty.text());
+    let one = client.send_to("GET", "/keys?namespace=n&key=k000", &[], "").await;
+    assert!(one.text().contains(", 1 byte<"), "{}", one.text());
 }
