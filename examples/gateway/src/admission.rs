@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::budget::{Budget, Room};
 use crate::fault::Fault;
 use crate::limits::Limits;
+use crate::metrics::REJECTED;
 
 /// Answers up to this length do not count: so many of them as can be under way are little.
 const SMALL_BYTES: usize = 16 * 1024;
@@ -33,7 +34,7 @@ pub(crate) struct Place {
 
 /// One too many, by this limit.
 pub(crate) fn rejected(limit: &'static str) -> Fault {
-    metrics::counter!("kv_gateway.rejected_requests", "limit" => limit).increment(1);
+    metrics::counter!(REJECTED, "limit" => limit).increment(1);
     Fault::overloaded()
 }
 

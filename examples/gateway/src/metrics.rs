@@ -14,6 +14,7 @@ use crate::fault::Fault;
 use crate::gateway::Gateway;
 
 const DURATION: &str = "http.server.request.duration";
+pub(crate) const REJECTED: &str = "kv_gateway.rejected_requests";
 const UNDER_WAY: &str = "http.server.active_requests";
 /// How often what was recorded is put together, whether somebody asks for it or not; without that it would grow.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -42,6 +43,7 @@ impl Metrics {
         let handle = builder.install_recorder().map_err(failed)?;
         metrics::describe_histogram!(DURATION, metrics::Unit::Seconds, "Duration of requests of the dialect.");
         metrics::describe_gauge!(UNDER_WAY, "Requests of the dialect that are under way.");
+        metrics::describe_counter!(REJECTED, "Requests that were one too many, by the limit of which.");
         Ok(Self(handle))
     }
 

@@ -119,7 +119,8 @@ impl Server {
                 () = &mut stop => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => {
                     if let Err(error) = ended {
-                        error!(%error, "a connection ended by a mistake of this program");
+                        // Not its message, which may quote a value.
+                        error!(is_panic = error.is_panic(), "a connection ended by a mistake of this program");
                     }
                 }
                 (permit, accepted) = accepted => match accepted {

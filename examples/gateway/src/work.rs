@@ -42,7 +42,8 @@ impl Workers {
             done
         });
         done.await.unwrap_or_else(|error| {
-            error!(%error, "work ended by a mistake of this program");
+            // Not its message, which may quote a value.
+            error!(is_panic = error.is_panic(), "work ended by a mistake of this program");
             Err(Fault::internal())
         })
     }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
 use futures_util::poll;
-use kv_api::{BackendExt, Store};
+use kv_api::{BackendExt, ManualClock, Store, Timestamp};
 use kv_gateway::{Access, Ended, Gateway, Limits};
 use kv_layers::{Call, Intercept, Intercepted, Operation};
 use kv_memory::MemoryStore;
@@ -115,6 +115,34 @@ async fn a_client_that_reads_nothing_is_given_up() {
     }
     assert!(began.elapsed() >= Duration::from_secs(30));
     assert!(rest(&mut stream).await.len() < 20_000_000);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_is_given_up_and_each_answer_has_its_own_time() {
+    const LENGTH: usize = 20_000_000;
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let mut limits = Limits::default();
+    limits.write_time = Duration::from_secs(3600);
+    let gateway = Gateway::builder([namespace("n", open("memory:").await)], Access::Open { loopback: true });
+    let gateway = gateway.with_limits(limits).with_timer(Arc::new(clock.clone())).build().unwrap();
+    Client::of(&gateway).put("/n/values/k", vec![b'v'; LENGTH]).await.result();
+    let running = Running::start(gateway).await;
+    let mut stream = connect(&running, "").await;
+    let mut bytes = vec![0; LENGTH];
+    for seconds in [200, 200, 301] {
+        stream.write_all(head("GET", "").as_bytes()).await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 "));
+        // Two waits are those of an answer that waits for its reader: for any byte, and in all.
+        let waits = async {
+            while clock.sleepers() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time(waits).await;
+        clock.advance(Duration::from_secs(seconds));
+        let is_whole = in_time(stream.read_exact(&mut bytes)).await.is_ok();
+        assert_eq!(is_whole, seconds < 300, "{seconds}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
