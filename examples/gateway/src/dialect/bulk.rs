@@ -9,12 +9,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kv_api::{Entry, JsonText, Metadata, SetItem, Store, Timestamp, Value, json_quoted};
+use kv_api::{Capabilities, Entry, JsonText, Metadata, SetItem, Store, Timestamp, Value, json_quoted};
 
 use super::expiry::{Expiration, reported};
-use super::keys::shown_metadata;
 use super::target::check_key;
-use super::{Answer, OPENING, conditions, json, refuse_encoded};
+use super::{Answer, OPENING, conditions, json, metadata, refuse_encoded};
 use crate::admission::Place;
 use crate::body::receive;
 use crate::budget::Buffer;
@@ -62,7 +61,7 @@ pub(super) async fn write(
     let work = {
         let (gateway, store) = (gateway.clone(), namespace.store().clone());
         move || {
-            let items = items(parsed(&received.bytes)?, gateway.clock().now())?;
+            let items = items(parsed(&received.bytes)?, gateway.clock().now(), store.capabilities())?;
             for (index, item) in &items {
                 store.resolver().write(item.to_set(), gateway.clock()).map_err(|error| at(*index, error.into()))?;
             }
@@ -172,7 +171,7 @@ fn show(text: &mut Buffer, entry: Option<&Entry>, as_json: bool, with_metadata: 
     }
     if with_metadata {
         text.push(br#","metadata":"#)?;
-        text.push(entry.metadata().map_or("null", shown_metadata).as_bytes())?;
+        text.push(metadata::shown(entry.metadata()).as_bytes())?;
         if let Some(second) = reported(entry.expiry()) {
             text.push(format!(r#","expiration":{second}"#).as_bytes())?;
         }
@@ -202,16 +201,17 @@ fn quote(text: &mut Buffer, bytes: &[u8]) -> Result<(), Fault> {
 
 impl Wanted {
     fn of(body: JsonText<'_>) -> Result<Self, Fault> {
-        let mut members = body.object().ok_or_else(|| Fault::invalid_body("the body is not an object"))?;
-        let given = members.remove("keys").ok_or_else(|| Fault::invalid_body("keys is missing"))?;
-        let keys = keys(given, GET_KEYS_MAX)?;
-        let as_json = match members.remove("type").filter(|kind| !kind.is_null()).map(|kind| kind.as_str()) {
+        let members = members(body, ["keys", "type", "withMetadata"]);
+        let [given, kind, with_metadata] =
+            members.ok_or_else(|| Fault::invalid_body("the body is not an object, or repeats a member"))?;
+        let keys = keys(given.ok_or_else(|| Fault::invalid_body("keys is missing"))?, GET_KEYS_MAX)?;
+        let as_json = match kind.filter(|kind| !kind.is_null()).map(|kind| kind.as_str()) {
             None => false,
             Some(Some(kind)) if kind == "text" => false,
             Some(Some(kind)) if kind == "json" => true,
             Some(_) => return Err(Fault::invalid_body("type is neither text nor json")),
         };
-        let with_metadata = flag(&mut members, "withMetadata")?;
+        let with_metadata = flag(with_metadata, "withMetadata")?;
         if keys.is_empty() {
             return Err(Fault::new(StatusCode::BAD_REQUEST, codes::NO_KEYS, "You must request a minimum of 1 key"));
         }
@@ -220,30 +220,25 @@ impl Wanted {
 }
 
 impl Item {
-    fn of(json: JsonText<'_>, now: Timestamp) -> Result<Self, Fault> {
-        let mut members =
-            json.object().ok_or_else(|| Fault::invalid_body("it is not an object, or repeats a member"))?;
-        let mut text = |name: &str| {
-            let text = members.remove(name).and_then(JsonText::as_str);
+    fn of(json: JsonText<'_>, now: Timestamp, capabilities: &Capabilities) -> Result<Self, Fault> {
+        let members = members(json, ["key", "value", "base64", "metadata", "expiration_ttl", "expiration"]);
+        let [key, value, is_base64, metadata, ttl, at] =
+            members.ok_or_else(|| Fault::invalid_body("it is not an object, or repeats a member"))?;
+        let text = |text: Option<JsonText<'_>>, name| {
+            let text = text.and_then(JsonText::as_str).map(Cow::into_owned);
             text.ok_or_else(|| Fault::invalid_body(format!("{name} is missing or no string")))
         };
-        let (key, value) = (text("key")?.into_owned(), text("value")?);
+        let (key, value) = (text(key, "key")?, text(value, "value")?);
         check_key(&key)?;
-        let is_base64 = flag(&mut members, "base64")?;
+        let is_base64 = flag(is_base64, "base64")?;
         let value = if is_base64 {
             let bytes = STANDARD.decode(value.as_bytes()).map_err(|_| Fault::invalid("Invalid base64 value"))?;
             Value::from_foreign(bytes.into())
         } else {
-            Value::from(value.into_owned())
+            Value::from(value)
         };
-        let metadata = match members.remove("metadata").filter(|metadata| !metadata.is_null()) {
-            None => None,
-            Some(json) => {
-                let checked = Metadata::from_json_text(json.as_text());
-                Some(checked.map_err(|_| Fault::invalid("Invalid metadata JSON"))?)
-            }
-        };
-        let expiration = Expiration::of_json(members.remove("expiration_ttl"), members.remove("expiration"), now)?;
+        let metadata = metadata.map(|json| metadata::given(json, capabilities)).transpose()?.flatten();
+        let expiration = Expiration::of_json(ttl, at, now)?;
         Ok(Self { key, value, metadata, expiration })
     }
 
@@ -256,9 +251,22 @@ impl Item {
     }
 }
 
-/// Takes a member that is true or false; what is missing or null is false.
-fn flag(members: &mut HashMap<Cow<'_, str>, JsonText<'_>>, name: &str) -> Result<bool, Fault> {
-    match members.remove(name).filter(|flag| !flag.is_null()) {
+/// The members of these names; others, of which there may be any number, are passed over. `None` when it is no object,
+/// or repeats one of them.
+fn members<'t, const N: usize>(json: JsonText<'t>, names: [&str; N]) -> Option<[Option<JsonText<'t>>; N]> {
+    let mut found = [None; N];
+    for (name, member) in json.members()? {
+        let slot = names.iter().position(|known| *known == name).and_then(|place| found.get_mut(place));
+        if slot.is_some_and(|slot| slot.replace(member).is_some()) {
+            return None;
+        }
+    }
+    Some(found)
+}
+
+/// A member that is true or false; what is missing or null is false.
+fn flag(member: Option<JsonText<'_>>, name: &str) -> Result<bool, Fault> {
+    match member.filter(|flag| !flag.is_null()) {
         None => Ok(false),
         Some(flag) => flag.as_bool().ok_or_else(|| Fault::invalid_body(format!("{name} is not true or false"))),
     }
@@ -270,12 +278,12 @@ fn parsed(body: &Bytes) -> Result<JsonText<'_>, Fault> {
 
 /// Each with its place in the body. An item that comes twice is written once; two that differ under one key are
 /// refused.
-fn items(body: JsonText<'_>, now: Timestamp) -> Result<Vec<(usize, Item)>, Fault> {
+fn items(body: JsonText<'_>, now: Timestamp, capabilities: &Capabilities) -> Result<Vec<(usize, Item)>, Fault> {
     let given = array(body, ITEMS_MAX)?;
     let mut items: Vec<(usize, Item)> = Vec::with_capacity(given.len());
     let mut places: HashMap<String, usize> = HashMap::with_capacity(given.len());
     for (index, json) in given.into_iter().enumerate() {
-        let item = Item::of(json, now).map_err(|fault| at(index, fault))?;
+        let item = Item::of(json, now, capabilities).map_err(|fault| at(index, fault))?;
         match places.entry(item.key.clone()) {
             Slot::Vacant(slot) => {
                 slot.insert(items.len());
@@ -375,7 +383,7 @@ mod tests {
     use std::time::Duration;
 
     fn read(text: &str) -> Result<Vec<Item>, Fault> {
-        let items = items(JsonText::parse_foreign(text).unwrap(), Timestamp::UNIX_EPOCH)?;
+        let items = items(JsonText::parse_foreign(text).unwrap(), Timestamp::UNIX_EPOCH, &kv_memory::CAPABILITIES)?;
         Ok(items.into_iter().map(|(_, item)| item).collect())
     }
 

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use axum::http::StatusCode;
-use kv_api::{Entry, EntryExpiry, Feature, ListItem, ListedMetadata, Metadata, Store, json_quoted};
+use kv_api::{Entry, EntryExpiry, Feature, ListItem, ListedMetadata, Store, json_quoted};
 
 use super::expiry::{reported, whole_seconds};
-use super::{Answer, OPENING, json};
+use super::{Answer, OPENING, json, metadata};
 use crate::budget::{Budget, Buffer};
 use crate::fault::Fault;
 use crate::gateway::Gateway;
@@ -95,15 +95,10 @@ fn shown(item: &ListItem) -> String {
         let _ = write!(result, r#","expiration":{second}"#);
     }
     if let ListedMetadata::Some(metadata) = &item.metadata {
-        let _ = write!(result, r#","metadata":{}"#, shown_metadata(metadata));
+        let _ = write!(result, r#","metadata":{}"#, metadata::shown(Some(metadata)));
     }
     result.push('}');
     result
-}
-
-pub(super) fn shown_metadata(metadata: &Metadata) -> &str {
-    // A store may have handed out anything; the answer must stay JSON.
-    if metadata.as_json().is_ok() { metadata.as_json_text() } else { "null" }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod bulk;
 mod conditions;
 mod expiry;
 mod keys;
+mod metadata;
 mod multipart;
 mod namespaces;
 mod target;

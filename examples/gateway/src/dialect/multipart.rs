@@ -7,12 +7,15 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use futures_util::stream;
-use kv_api::Metadata;
+use kv_api::{Capabilities, JsonText, Metadata};
 
+use super::metadata;
 use crate::fault::Fault;
 
-/// How much of a form is taken apart at once.
+/// How much of a form is taken apart at once, at least.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Into how many pieces it goes at most: what has no end yet is searched again with each.
+const PIECES_MAX: usize = 64;
 
 /// What a form holds.
 #[derive(Debug, PartialEq)]
@@ -30,14 +33,15 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// Takes the parts `value` and `metadata`, in either order, and passes over others, as the vendor does.
-pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Form, Fault> {
+pub(super) async fn read(headers: &HeaderMap, body: Bytes, capabilities: &Capabilities) -> Result<Form, Fault> {
     let broken = || Fault::invalid("the form cannot be read");
     let length = body.len();
+    let piece_bytes = length.div_ceil(PIECES_MAX).max(PIECE_BYTES);
     // In pieces with pauses between them, for else what takes it apart would copy all that there is; and others are
     // served meanwhile.
-    let pieces = stream::unfold(body, async |mut rest| {
+    let pieces = stream::unfold(body, move |mut rest| async move {
         tokio::task::yield_now().await;
-        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        let piece = rest.split_to(rest.len().min(piece_bytes));
         (!piece.is_empty()).then_some((Ok::<_, Infallible>(piece), rest))
     });
     let mut request = Request::new(Body::from_stream(pieces));
@@ -63,15 +67,11 @@ pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Form, Fault
         bytes.shrink_to_fit();
     }
     let value = value.map(Bytes::from).ok_or_else(|| Fault::invalid("Missing value field"))?;
-    let metadata = metadata.map(|json| self::metadata(&json)).transpose()?.flatten();
-    Ok(Form { value, metadata })
-}
-
-/// Null is none.
-fn metadata(json: &[u8]) -> Result<Option<Metadata>, Fault> {
-    let text = std::str::from_utf8(json).map_err(|_| Fault::invalid("Invalid metadata JSON"))?;
-    let metadata = Metadata::from_json_text(text).map_err(|_| Fault::invalid("Invalid metadata JSON"))?;
-    Ok((!metadata.is_null()).then_some(metadata))
+    let metadata = metadata.map(|json| {
+        let json = JsonText::parse_slice_foreign(&json).map_err(|_| metadata::not_json())?;
+        metadata::given(json, capabilities)
+    });
+    Ok(Form { value, metadata: metadata.transpose()?.flatten() })
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
     }
 
     async fn form(body: &'static [u8]) -> Result<Form, Fault> {
-        read(&headers("multipart/form-data; boundary=b"), Bytes::from_static(body)).await
+        read(&headers("multipart/form-data; boundary=b"), Bytes::from_static(body), &kv_memory::CAPABILITIES).await
     }
 
     #[test]
@@ -125,10 +125,13 @@ mod tests {
             (String::new(), "cannot be read"),
             ("--other--\r\n".to_owned(), "cannot be read"),
         ] {
-            let fault = read(&headers("multipart/form-data; boundary=b"), body.clone().into()).await.unwrap_err();
+            let fault =
+                read(&headers("multipart/form-data; boundary=b"), body.clone().into(), &kv_memory::CAPABILITIES)
+                    .await
+                    .unwrap_err();
             assert!(fault.message.contains(message), "{body:?}: {fault:?}");
         }
-        let no_boundary = read(&headers("multipart/form-data"), Bytes::new()).await;
+        let no_boundary = read(&headers("multipart/form-data"), Bytes::new(), &kv_memory::CAPABILITIES).await;
         assert!(no_boundary.is_err());
     }
 

@@ -8,8 +8,7 @@ use kv_api::{DeleteOutcome, EntryExpiry, Metadata, SetStatus, Value, Version};
 
 use super::conditions::{self, Precondition};
 use super::expiry::{Expiration, reported};
-use super::keys::shown_metadata;
-use super::{Answer, OPENING, json, multipart, refuse_encoded, success};
+use super::{Answer, OPENING, json, metadata, multipart, refuse_encoded, success};
 use crate::body::{Received, receive};
 use crate::fault::{Fault, OUTCOME};
 use crate::gateway::Gateway;
@@ -73,7 +72,7 @@ pub(super) async fn write(
     }
     let Received { bytes, room: _room } = received;
     let (value, metadata) = if is_form {
-        let form = multipart::read(headers, bytes).await?;
+        let form = multipart::read(headers, bytes, namespace.store().capabilities()).await?;
         (form.value, form.metadata)
     } else {
         (bytes, None)
@@ -136,7 +135,7 @@ pub(super) async fn delete(namespace: &Namespace, key: &str, headers: &HeaderMap
 
 pub(super) async fn read_metadata(gateway: &Gateway, namespace: &Namespace, key: &str) -> Answer {
     let entry = namespace.store().get_entry(key).await?.ok_or_else(Fault::key_not_found)?;
-    let text = format!("{OPENING}{}}}", entry.metadata().map_or("null", shown_metadata));
+    let text = format!("{OPENING}{}}}", metadata::shown(entry.metadata()));
     Ok(json(StatusCode::OK, gateway.admission().answer(text.into())?))
 }
 

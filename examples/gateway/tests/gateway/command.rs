@@ -25,15 +25,18 @@ pub(crate) fn start(arguments: &[&str]) -> Process {
 }
 
 impl Process {
-    /// What it holds in memory, in bytes.
+    /// How many bytes it holds in memory, and how many it held at most.
     #[cfg(target_os = "linux")]
-    pub(crate) fn resident_bytes(&self) -> u64 {
+    pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB")).unwrap();
-        kib.trim().parse::<u64>().unwrap() * 1024
+        let bytes = |name| {
+            let kib = status.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix("kB")).unwrap();
+            kib.trim().parse::<u64>().unwrap() * 1024
+        };
+        (bytes("VmRSS:"), bytes("VmHWM:"))
     }
 
-    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         let request = format!(
