@@ -123,12 +123,17 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Whether a race with this title is run.
+    pub(crate) fn wants(&self, title: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| title.contains(only))
+    }
+
     /// Runs a race, if it is wanted.
     ///
     /// # Errors
     /// The first failure of any entrant.
     pub(crate) async fn run(&mut self, race: Race<'_>, rounds: Rounds) -> Result<()> {
-        if self.only.as_ref().is_none_or(|only| race.title.contains(only)) {
+        if self.wants(&race.title) {
             self.finishes.push(race.run(rounds).await?);
         }
         Ok(())

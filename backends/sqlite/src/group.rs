@@ -111,6 +111,22 @@ impl<'a> Group<'a> {
         self.cells.iter().any(|cell| cell.counted)
     }
 
+    /// Whether it is nothing but puts, each of a key of its own and without a condition.
+    pub(crate) fn is_unconditional(&self) -> bool {
+        let is_put =
+            |operation: &&Operation| matches!(operation.action, Action::Put { condition: PutCondition::Always, .. });
+        self.keys.len() == self.operations.len() && self.operations.iter().all(is_put)
+    }
+
+    /// Whether no put of it is over already.
+    pub(crate) fn outlives(&self, now: Timestamp) -> bool {
+        let now_ms = now.as_unix_millis_floor();
+        self.operations.iter().all(|operation| match operation.action {
+            Action::Put { expiry, .. } => deadline(expiry, now).is_none_or(|expires_at| expires_at > now_ms),
+            _ => true,
+        })
+    }
+
     /// Takes in what the file holds under the key at `position`.
     pub(crate) fn load(&mut self, position: usize, stored: StoredRow, now_ms: i64) -> Result<()> {
         let cell = self.cells.get_mut(position).ok_or_else(|| damaged_row("its key was not asked for"))?;
@@ -152,6 +168,19 @@ impl<'a> Group<'a> {
             decide(operations, index, &mut cells[*slot], now, number, file_id)
         };
         slots.iter().enumerate().zip(numbers).map(decide).collect()
+    }
+
+    /// Where puts were decided without the state of their keys, each as if it created its entry: what they are answered
+    /// now that the versions of the rows that were created are known, in their order.
+    pub(crate) fn answer_unread(&self, created: &[i64], file_id: u64) -> Vec<Result<Answer>> {
+        let answer = |slot: &usize| {
+            let live = self.cells[*slot].live.as_ref();
+            let live = live.ok_or_else(|| Error::new(ErrorKind::Internal, "a put left no entry"))?;
+            let is_new = created.binary_search(&live.version).is_ok();
+            let version = if is_new { live.version } else { live.version - 1 };
+            Ok(Answer::Set(put_outcome(file_id, Some(version))))
+        };
+        self.slots.iter().map(answer).collect()
     }
 
     /// What to write for the state that the decisions led to.

@@ -6,15 +6,14 @@
 //! keys    list    position << 16 | length                  of each; negative where the key is marked
 //!         bytes   key key key ..
 //!
-//! rows    list    position << 16 | length of the key       of each; the position is that of the shape
-//!         bytes   shape version expiry key metadata value   shape version ..
-//!
-//! shape   length of the value << 20 | (length of the metadata + 1, or 0 without) << 4 | 8 if it expires | kind
+//! rows    list    position of the key << 36 | its length << 20 | length of the value << 5
+//!                 | 16 if it has metadata | 8 if it expires | kind       of each
+//!         bytes   [expiry] version key value [length of the metadata, metadata]   [expiry] version ..
 //! ```
 //!
-//! Positions begin at 1, as SQLite counts. Shape, version and expiry are text, filled up with spaces to
-//! [`NUMBER_WIDTH`] characters; the expiry of an entry without one is spaces only. The texts in `queries/group.rs` take
-//! this apart.
+//! Positions begin at 1, as SQLite counts. Version and expiry are text, filled up with spaces to [`NUMBER_WIDTH`]
+//! characters, and the length of the metadata to [`LENGTH_WIDTH`]: a number of the list costs less than one that is cut
+//! out of the bytes, but it has 63 bits. The texts in `queries/group.rs` take this apart.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -22,16 +21,21 @@ use std::io::Write as _;
 use crate::row::Row;
 
 /// From this size on (metadata and value) a row is written by a statement of its own: a second copy of the value would
-/// cost more than the statement. Below it, both lengths fit their 16 bits.
+/// cost more than the statement. Below it, the length of the value fits its 15 bits.
 pub(crate) const PACKED_BYTES_MAX: usize = 32 * 1024;
 
 const KEY_BITS: u32 = 16;
 const EXPIRES_BIT: i64 = 8;
-const METADATA_SHIFT: u32 = 4;
-const VALUE_SHIFT: u32 = 20;
+const METADATA_BIT: i64 = 16;
+const VALUE_SHIFT: u32 = 5;
+const ROW_KEY_SHIFT: u32 = 20;
+const ROW_POSITION_SHIFT: u32 = ROW_KEY_SHIFT + KEY_BITS;
 
 /// As long as the longest 64-bit number with its sign.
 const NUMBER_WIDTH: usize = 20;
+
+/// Longer than the longest length below [`PACKED_BYTES_MAX`].
+const LENGTH_WIDTH: usize = 6;
 
 /// A list under construction, and the bytes it points into.
 #[derive(Debug, Default)]
@@ -51,19 +55,26 @@ impl Packed {
 
     /// Adds a row whose content is below [`PACKED_BYTES_MAX`].
     pub(crate) fn push_row(&mut self, row: &Row<'_>) {
+        if let Some(expires_at) = row.expires_at {
+            self.append_number(expires_at, NUMBER_WIDTH);
+        }
+        self.append_number(row.version, NUMBER_WIDTH);
         let value = row.value.as_bytes();
         let position = length(&self.bytes) + 1;
-        let shape = length(value) << VALUE_SHIFT
-            | row.metadata.map_or(0, |metadata| length(metadata) + 1) << METADATA_SHIFT
-            | row.expires_at.map_or(0, |_| EXPIRES_BIT)
-            | row.kind;
-        self.append_number(Some(shape));
-        self.append_number(Some(row.version));
-        self.append_number(row.expires_at);
+        self.push_number(
+            position << ROW_POSITION_SHIFT
+                | length(row.key.as_bytes()) << ROW_KEY_SHIFT
+                | length(value) << VALUE_SHIFT
+                | row.metadata.map_or(0, |_| METADATA_BIT)
+                | row.expires_at.map_or(0, |_| EXPIRES_BIT)
+                | row.kind,
+        );
         self.bytes.extend_from_slice(row.key.as_bytes());
-        self.bytes.extend_from_slice(row.metadata.unwrap_or_default());
         self.bytes.extend_from_slice(value);
-        self.push_number(position << KEY_BITS | length(row.key.as_bytes()));
+        if let Some(metadata) = row.metadata {
+            self.append_number(length(metadata), LENGTH_WIDTH);
+            self.bytes.extend_from_slice(metadata);
+        }
     }
 
     /// Adds a pair of a row and its new expiry.
@@ -99,13 +110,11 @@ impl Packed {
         (self.list, self.bytes)
     }
 
-    /// Appends a number, or nothing, and spaces up to the width of a number.
-    fn append_number(&mut self, number: Option<i64>) {
-        let end = self.bytes.len() + NUMBER_WIDTH;
-        if let Some(number) = number {
-            // Writing to a Vec cannot fail.
-            let _ = write!(self.bytes, "{number}");
-        }
+    /// Appends a number, and spaces up to the width.
+    fn append_number(&mut self, number: i64, width: usize) {
+        let end = self.bytes.len() + width;
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.bytes, "{number}");
         self.bytes.resize(end, b' ');
     }
 
@@ -154,9 +163,10 @@ mod tests {
         packed.push_row(&row);
         packed.push_row(&Row { metadata: None, expires_at: Some(i64::MIN), ..row });
         let (list, bytes) = packed.finish();
-        assert_eq!(list, format!("[{},{}]", 1 << 16 | 2, 67 << 16 | 2));
-        let first = format!("{:<20}{:<20}{:<20}k\"{{}}\"\\", 2 << 20 | 3 << 4 | 1, 7, "");
-        let second = format!("{:<20}{:<20}{:<20}k\"\"\\", 2 << 20 | 8 | 1, 7, i64::MIN);
+        let numbers = [21_i64, 73].map(|position| position << 36 | 2 << 20 | 2 << 5 | 1);
+        assert_eq!(list, format!("[{},{}]", numbers[0] | 16, numbers[1] | 8));
+        let first = format!("{:<20}k\"\"\\{:<6}{{}}", 7, 2);
+        let second = format!("{:<20}{:<20}k\"\"\\", i64::MIN, 7);
         assert_eq!(String::from_utf8(bytes).unwrap(), first + &second);
     }
 

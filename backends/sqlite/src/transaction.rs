@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt;
 use kv_api::{Clock, Error, Fields, Timestamp};
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Either, Executor, Row as _};
 
 use crate::error::{Stage, code, from_sqlx, is_about_a_row, is_busy, primary_code, row_rejected};
@@ -10,6 +10,7 @@ use crate::group::{Group, Plan};
 use crate::pack::{PACKED_BYTES_MAX, Packed};
 use crate::packed_text::PackedText;
 use crate::queries;
+use crate::queries::group::Finish;
 use crate::row::{Row, StoredRow, decode_entry};
 use crate::schema::NamespaceId;
 use crate::statement::{Statement, changed_rows, fetch_row, fetch_rows};
@@ -58,15 +59,49 @@ impl Failure {
     }
 }
 
-/// Takes the write lock where it is not `locked` yet, reads the state of the group's keys into it, and says what time
-/// it is: read now that the lock is held, this one instant decides all expiries of the group.
+/// What is known once the write lock is held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    /// Read now that the lock is held, this one instant decides all expiries of the group.
+    pub(crate) now: Timestamp,
+    /// Where the state of the keys was not read: the highest id in the table. A row that is created has a higher one.
+    unread_above: Option<i64>,
+}
+
+/// What became of a plan.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// How many expired rows were reclaimed on the way; `None` if none was looked for.
+    pub(crate) reclaimed: Option<u64>,
+    /// Where the state of the keys was not read: the versions of the rows that were created, in their order.
+    pub(crate) created: Option<Vec<i64>>,
+}
+
+/// Beyond this id SQLite may take any that is free for the next row.
+const COUNTED_ID_MAX: i64 = i64::MAX / 2;
+
+/// Takes the write lock where it is not `locked` yet, and reads the state of the group's keys into it. Puts of distinct
+/// keys without a condition are decided without it, unless a row of the file has expired: then nothing is to be found
+/// out but whether each created its row, and that is seen from the ids when they are written.
 pub(crate) async fn begin(
     connection: &mut SqliteConnection,
     group: &mut Group<'_>,
     namespace_id: NamespaceId,
     clock: &dyn Clock,
-    locked: bool,
-) -> Result<Timestamp, Failure> {
+    mut locked: bool,
+) -> Result<Begun, Failure> {
+    if group.is_unconditional() {
+        let text = if locked { queries::group::BOUNDS } else { queries::group::BEGIN_AND_BOUNDS };
+        let row = fetch_row(connection, sqlx::query(text)).await.map_err(Failure::in_transaction)?;
+        let highest: Option<i64> = row.try_get(0).map_err(Failure::in_transaction)?;
+        let first_expiry: Option<i64> = row.try_get(1).map_err(Failure::in_transaction)?;
+        let (highest, now) = (highest.unwrap_or(0), clock.now());
+        let none_has_expired = first_expiry.is_none_or(|expires_at| expires_at > now.as_unix_millis_floor());
+        if none_has_expired && highest < COUNTED_ID_MAX && group.outlives(now) {
+            return Ok(Begun { now, unread_above: Some(highest) });
+        }
+        locked = true;
+    }
     let counted = group.has_counters();
     let mut texts = if counted {
         [queries::group::BEGIN_AND_COUNTER_STATE, queries::group::COUNTER_STATE]
@@ -119,35 +154,40 @@ pub(crate) async fn begin(
         // One that cannot be read is an error of those who asked for it.
         group.load_entry(position, decode_entry(&row, 0, Fields::All, namespace_id));
     }
-    Ok(now)
+    Ok(Begun { now, unread_above: None })
 }
 
-/// Writes the plan and commits, once it is certain that every row of the plan was changed. Returns how many expired
-/// rows were reclaimed on the way; `None` if the transaction wrote nothing, and so nothing was tried. `written` says
-/// that it has written other plans before.
+/// Writes the plan and commits, once it is certain that every row of the plan was changed. `written` says that the
+/// transaction has written other plans before.
 pub(crate) async fn finish(
     connection: &mut SqliteConnection,
     plan: &Plan<'_>,
     namespace_id: NamespaceId,
-    now: Timestamp,
+    begun: Begun,
     written: bool,
-) -> Result<Option<u64>, Failure> {
+) -> Result<Written, Failure> {
     if plan.is_empty() && !written {
         // Nothing was written, so a failure leaves nothing in doubt.
         fetch_rows(connection, sqlx::query(queries::COMMIT)).await.map_err(Failure::in_transaction)?;
-        return Ok(None);
+        return Ok(Written { reclaimed: None, created: None });
     }
-    let (packed, rows) = write_all_but_last(connection, plan, namespace_id).await?;
+    let (packed, rows) = write_all_but_last(connection, plan, namespace_id, begun).await?;
     let (list, bytes) = packed.finish();
-    let query = sqlx::query(queries::group::FINISH)
+    let finish = match begun.unread_above {
+        None => queries::group::FINISH,
+        Some(_) => queries::group::FINISH_UNREAD,
+    };
+    let query = sqlx::query(finish.text)
         .bind(list)
         .bind(bytes)
         .bind(namespace_id.row_id)
-        .bind(deletes(plan))
-        .bind(now.as_unix_millis_floor())
-        .bind(count(plan.deletes.len()))
+        .bind(taken_off(begun))
         .bind(count(rows));
-    commit(connection, query).await.map(Some)
+    let query = match begun.unread_above {
+        None => query.bind(deletes(plan)).bind(begun.now.as_unix_millis_floor()).bind(count(plan.deletes.len())),
+        Some(highest) => query.bind(highest),
+    };
+    commit(connection, query, finish).await
 }
 
 /// Writes the plan and goes on with the transaction.
@@ -155,16 +195,42 @@ pub(crate) async fn write(
     connection: &mut SqliteConnection,
     plan: &Plan<'_>,
     namespace_id: NamespaceId,
-) -> Result<(), Failure> {
+    begun: Begun,
+) -> Result<Written, Failure> {
     if !plan.deletes.is_empty() {
         let query = sqlx::query(queries::group::DELETE_ROWS).bind(deletes(plan));
         change(connection, query, plan.deletes.len()).await?;
     }
-    let (packed, rows) = write_all_but_last(connection, plan, namespace_id).await?;
+    let (packed, rows) = write_all_but_last(connection, plan, namespace_id, begun).await?;
     if rows > 0 {
-        upsert(connection, packed, rows, namespace_id).await?;
+        upsert(connection, packed, rows, namespace_id, begun).await?;
     }
-    Ok(())
+    let created = match begun.unread_above {
+        None => None,
+        Some(highest) => {
+            let query = sqlx::query(queries::group::CREATED).bind(highest);
+            let row = fetch_row(connection, query).await.map_err(Failure::in_transaction)?;
+            Some(created_versions(&row)?)
+        }
+    };
+    Ok(Written { reclaimed: None, created })
+}
+
+/// What an update takes off the version of its row, as the statements for writing need it.
+fn taken_off(begun: Begun) -> i64 {
+    i64::from(begun.unread_above.is_some())
+}
+
+/// What a row of [`queries::group::CREATED`] says.
+fn created_versions(row: &SqliteRow) -> Result<Vec<i64>, Failure> {
+    let text: Option<&[u8]> = row.try_get(0).map_err(Failure::in_transaction)?;
+    let mut text = PackedText::new(text.unwrap_or_default());
+    let mut versions = Vec::new();
+    while !text.is_empty() {
+        versions.push(text.some_number().map_err(Failure::Other)?);
+    }
+    versions.sort_unstable();
+    Ok(versions)
 }
 
 /// Writes the plan but for its deletes, and for the rows of its last statement: those are left to the caller.
@@ -172,6 +238,7 @@ async fn write_all_but_last(
     connection: &mut SqliteConnection,
     plan: &Plan<'_>,
     namespace_id: NamespaceId,
+    begun: Begun,
 ) -> Result<(Packed, usize), Failure> {
     let mut expiries = Packed::default();
     for (row, expires_at) in &plan.expiries {
@@ -185,11 +252,12 @@ async fn write_all_but_last(
     let mut rows = 0;
     for row in &plan.puts {
         if row.content_bytes() >= PACKED_BYTES_MAX {
-            change(connection, bind_row(sqlx::query(queries::group::UPSERT_ROW), namespace_id, row), 1).await?;
+            let query = bind_row(sqlx::query(queries::group::UPSERT_ROW), namespace_id, row).bind(taken_off(begun));
+            change(connection, query, 1).await?;
             continue;
         }
         if rows >= STATEMENT_ROWS_MAX || packed.bytes() >= STATEMENT_BYTES_MAX {
-            upsert(connection, std::mem::take(&mut packed), rows, namespace_id).await?;
+            upsert(connection, std::mem::take(&mut packed), rows, namespace_id, begun).await?;
             rows = 0;
         }
         packed.push_row(row);
@@ -203,9 +271,11 @@ async fn upsert(
     packed: Packed,
     rows: usize,
     namespace_id: NamespaceId,
+    begun: Begun,
 ) -> Result<(), Failure> {
     let (list, bytes) = packed.finish();
-    let query = sqlx::query(queries::group::UPSERT).bind(list).bind(bytes).bind(namespace_id.row_id);
+    let query =
+        sqlx::query(queries::group::UPSERT).bind(list).bind(bytes).bind(namespace_id.row_id).bind(taken_off(begun));
     change(connection, query, rows).await
 }
 
@@ -229,31 +299,28 @@ fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Runs [`queries::group::FINISH`] and distinguishes an error of its COMMIT from one before it.
-async fn commit(connection: &mut SqliteConnection, query: Statement) -> Result<u64, Failure> {
+/// Runs a text that ends the transaction, and distinguishes an error of its COMMIT from one before it.
+async fn commit(connection: &mut SqliteConnection, query: Statement, finish: Finish) -> Result<Written, Failure> {
     let mut done = 0;
-    let mut reclaimed = 0;
+    let mut written = Written { reclaimed: None, created: None };
     let mut results = connection.fetch_many(query);
     loop {
         match results.try_next().await {
             Ok(Some(Either::Left(result))) => {
-                if done == queries::group::FINISH_RECLAIM_INDEX {
-                    reclaimed = result.rows_affected();
+                if finish.reclaim == Some(done) {
+                    written.reclaimed = Some(result.rows_affected());
                 }
                 done += 1;
             }
-            Ok(Some(Either::Right(_))) => {}
+            Ok(Some(Either::Right(row))) => written.created = Some(created_versions(&row)?),
             // The end comes early when the connection's thread ends.
-            Ok(None) if done > queries::group::FINISH_COMMIT_INDEX => return Ok(reclaimed),
+            Ok(None) if done > finish.commit => return Ok(written),
             Ok(None) => return Err(Failure::Database { error: sqlx::Error::WorkerCrashed, stage: Stage::Commit }),
-            Err(error)
-                if queries::group::FINISH_CHANGED_INDEXES.contains(&done)
-                    && primary_code(&error) == Some(code::ERROR) =>
-            {
+            Err(error) if finish.changed.contains(&done) && primary_code(&error) == Some(code::ERROR) => {
                 return Err(Failure::RowPassedOver);
             }
             Err(error) => {
-                let stage = if done < queries::group::FINISH_COMMIT_INDEX { Stage::Write } else { Stage::Commit };
+                let stage = if done < finish.commit { Stage::Write } else { Stage::Commit };
                 return Err(Failure::Database { error, stage });
             }
         }

@@ -22,7 +22,7 @@ use crate::queries;
 use crate::schema::NamespaceId;
 use crate::single;
 use crate::statement::fetch_rows;
-use crate::transaction::{self, Failure};
+use crate::transaction::{self, Failure, Written};
 
 /// What a store hands to its writer. The order in the channel is the order of effect.
 #[derive(Debug)]
@@ -308,12 +308,20 @@ impl Writer {
 
     async fn try_group(&mut self, group: &mut Group<'_>, numbers: Range<i64>) -> Result<Vec<Result<Answer>>, Failure> {
         let connection = &mut self.connection.connection;
-        let now = transaction::begin(connection, group, self.namespace_id, &*self.clock, false).await?;
-        let answers = group.decide(now, numbers, self.namespace_id.file_id);
+        let begun = transaction::begin(connection, group, self.namespace_id, &*self.clock, false).await?;
+        let answers = group.decide(begun.now, numbers, self.namespace_id.file_id);
         let plan = group.plan().map_err(Failure::Other)?;
-        let reclaimed = transaction::finish(connection, &plan, self.namespace_id, now, false).await?;
-        self.note_reclaimed(reclaimed);
-        Ok(answers)
+        let written = transaction::finish(connection, &plan, self.namespace_id, begun, false).await?;
+        self.note_reclaimed(written.reclaimed);
+        Ok(self.answers_after(group, answers, &written))
+    }
+
+    /// The answers of a group that was written: the state of its keys may have been found out only then.
+    fn answers_after(&self, group: &Group<'_>, answers: Vec<Result<Answer>>, written: &Written) -> Vec<Result<Answer>> {
+        match &written.created {
+            Some(created) => group.answer_unread(created, self.namespace_id.file_id),
+            None => answers,
+        }
     }
 
     /// After a transaction that reclaimed so many expired rows, or did not try.
@@ -452,19 +460,29 @@ impl Writer {
             attempt.slice = attempt.answers.len();
             let connection = &mut self.connection.connection;
             let begun = attempt.slice > 0;
-            let now = transaction::begin(connection, &mut group, self.namespace_id, &*self.clock, begun).await?;
-            attempt.answers.extend(group.decide(now, numbers.by_ref(), self.namespace_id.file_id));
+            let begun = transaction::begin(connection, &mut group, self.namespace_id, &*self.clock, begun).await?;
+            let answers = group.decide(begun.now, numbers.by_ref(), self.namespace_id.file_id);
             let plan = group.plan().map_err(Failure::Other)?;
-            let is_over = attempt.answers.len() >= end
+            let is_over = attempt.slice + answers.len() >= end
                 || self.someone_waits()
                 || timer.monotonic_now().saturating_sub(since) >= BULK_TIME_MAX;
             let connection = &mut self.connection.connection;
             if is_over {
-                let reclaimed = transaction::finish(connection, &plan, self.namespace_id, now, written).await?;
-                self.note_reclaimed(reclaimed);
+                let finished = transaction::finish(connection, &plan, self.namespace_id, begun, written).await;
+                let finished = match finished {
+                    Ok(finished) => finished,
+                    // How many answers there would have been: where COMMIT failed, each is told so.
+                    Err(failure) => {
+                        attempt.answers.extend(answers);
+                        return Err(failure);
+                    }
+                };
+                self.note_reclaimed(finished.reclaimed);
+                attempt.answers.extend(self.answers_after(&group, answers, &finished));
                 return Ok(());
             }
-            transaction::write(connection, &plan, self.namespace_id).await?;
+            let over = transaction::write(connection, &plan, self.namespace_id, begun).await?;
+            attempt.answers.extend(self.answers_after(&group, answers, &over));
             written |= !plan.is_empty();
         }
     }
@@ -495,22 +513,29 @@ impl Writer {
         numbers: Range<i64>,
     ) -> Result<BatchOutcome, Failure> {
         let connection = &mut self.connection.connection;
-        let now = transaction::begin(connection, group, self.namespace_id, &*self.clock, false).await?;
-        let mut outcomes = Vec::new();
-        for (index, answer) in group.decide(now, numbers, self.namespace_id.file_id).into_iter().enumerate() {
+        let begun = transaction::begin(connection, group, self.namespace_id, &*self.clock, false).await?;
+        let answers = group.decide(begun.now, numbers, self.namespace_id.file_id);
+        for (index, answer) in answers.iter().enumerate() {
             match answer {
-                Ok(Answer::Set(outcome)) if outcome.is_written() => outcomes.push(outcome),
+                Ok(Answer::Set(outcome)) if outcome.is_written() => {}
                 Ok(_) => {
                     self.roll_back().await;
                     return Ok(BatchOutcome::NotMet { index });
                 }
-                Err(error) => return Err(Failure::Other(error.with_index(index))),
+                Err(error) => return Err(Failure::Other(error.clone().with_index(index))),
             }
         }
         let plan = group.plan().map_err(Failure::Other)?;
-        let reclaimed =
-            transaction::finish(&mut self.connection.connection, &plan, self.namespace_id, now, false).await?;
-        self.note_reclaimed(reclaimed);
+        let connection = &mut self.connection.connection;
+        let written = transaction::finish(connection, &plan, self.namespace_id, begun, false).await?;
+        self.note_reclaimed(written.reclaimed);
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in self.answers_after(group, answers, &written) {
+            match answer {
+                Ok(Answer::Set(outcome)) => outcomes.push(outcome),
+                _ => return Err(Failure::Other(undecided())),
+            }
+        }
         Ok(BatchOutcome::Written(outcomes))
     }
 

@@ -306,6 +306,59 @@ async fn set_2_conditions_and_expiries_hold_in_a_large_batch() {
     store.close().await.unwrap();
 }
 
+/// Half of the keys are new, some rows have a statement of their own, and the last transaction has several slices.
+async fn each_put_of_a_batch_says_what_it_did(prepare: &str, ttl: Option<Duration>, expected_present: SetStatus) {
+    let place = Place::new();
+    let store = open(&place).await;
+    let keys = keys(3 * STATEMENT);
+    let present: HashSet<&String> = keys.iter().step_by(2).collect();
+    let old = |key| match ttl {
+        Some(ttl) => SetItem::new(key, "old").ttl(ttl),
+        None => SetItem::new(key, "old"),
+    };
+    let items = keys.iter().step_by(2).map(old).collect();
+    set_many(&store, items).await.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    place.run(prepare).await;
+    place.clock.advance(Duration::from_secs(1));
+    let large = "v".repeat(40_000);
+    let value = |index: usize| if index.is_multiple_of(501) { large.as_str() } else { "new" };
+    let items = keys.iter().enumerate().map(|(index, key)| SetItem::new(key, value(index))).collect();
+    let outcomes = set_many(&store, items).await;
+    let names: Vec<_> = keys.iter().map(String::as_str).collect();
+    let mut entries = Vec::new();
+    for names in names.chunks(STATEMENT) {
+        entries.extend(get_many(&store, names).await);
+    }
+    let mut versions = HashSet::new();
+    for (index, (outcome, entry)) in outcomes.into_iter().zip(entries).enumerate() {
+        let (outcome, entry) = (outcome.unwrap(), entry.unwrap());
+        let expected = if present.contains(&keys[index]) { expected_present } else { SetStatus::Created };
+        assert_eq!(outcome.status(), expected, "{index}");
+        assert_eq!(outcome.version(), entry.version(), "{index}");
+        assert_eq!(entry.value().as_text().unwrap(), value(index));
+        assert!(versions.insert(outcome.version().unwrap().clone()));
+    }
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn set_1_each_put_of_a_large_batch_says_whether_it_created_its_entry() {
+    each_put_of_a_batch_says_what_it_did("SELECT 1", None, SetStatus::Updated).await;
+}
+
+#[tokio::test]
+async fn exp_7_a_put_of_a_large_batch_over_an_expired_entry_creates_one() {
+    each_put_of_a_batch_says_what_it_did("SELECT 1", Some(Duration::from_secs(1)), SetStatus::Created).await;
+}
+
+/// Then SQLite takes any id that is free.
+#[tokio::test]
+async fn set_1_each_put_says_what_it_did_where_another_program_has_used_the_highest_id() {
+    let used_up = "INSERT INTO kv (id, namespace, key, kind, version, value) \
+                   VALUES (9223372036854775807, 1, 'zzz', 0, 4611686018427387904, x'')";
+    each_put_of_a_batch_says_what_it_did(used_up, None, SetStatus::Updated).await;
+}
+
 /// The lock is waited out once for all of the batch.
 #[tokio::test]
 async fn err_3_a_large_batch_that_never_got_the_lock_was_not_applied() {

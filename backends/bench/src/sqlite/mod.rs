@@ -30,6 +30,10 @@ const TASKS: usize = 64;
 /// Entries of a batch, and keys of a page.
 const BATCH: usize = 1000;
 
+/// Entries of a large batch, and how many times the entries of the other stores are in the one that it goes to.
+const LARGE_BATCH: usize = 10_000;
+const LARGE_FIELD: usize = 10;
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
@@ -102,6 +106,11 @@ pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
     program.run(lone_get(&small, &held, &opendal, sizes), sizes.rounds).await?;
     let returning = Arc::new(Rusqlite::open(&small.copy_for("returning")?, true)?);
     program.run(batch_sets(&small, &returning, sizes), sizes.rounds).await?;
+    if program.wants(LARGE_BATCH_TITLE) {
+        let large = Field::load(&directory, LARGE_FIELD * sizes.entries, SMALL).await?;
+        let returning = Arc::new(Rusqlite::open(&large.copy_for("returning")?, true)?);
+        program.run(large_batch_sets(&large, &returning, sizes), sizes.rounds).await?;
+    }
     program.run(batch_gets(&small, sizes), sizes.rounds).await?;
     program.run(pages(&small, sizes), sizes.rounds).await?;
     Ok(Section { name: "sqlite", finishes: program.finishes, notes: notes(retries) })
@@ -123,6 +132,8 @@ fn notes(retries: usize) -> Vec<String> {
         "rusqlite runs on the calling thread, one call after the other, with cached statements: no program with concurrent \
          callers gets that for free, so it is a limit rather than an alternative. The pool is sqlx's with five connections \
          and its defaults; every caller runs its own statement.",
+        "set_many is compared with a plain row loop, which answers nothing: the target is for that one. Beside it a loop \
+         that returns a version for each row, as kv-sqlite does. Each is one transaction and one sync a batch.",
         "A page is one thousand keys with expiry and metadata. OpenDAL's service cannot list.",
     ]
     .map(str::to_owned)
@@ -148,7 +159,7 @@ struct Field<'a> {
 impl<'a> Field<'a> {
     async fn load(directory: &'a TempDir, entries: usize, length: usize) -> Result<Self> {
         let value = Value::from(vec![b'v'; length]);
-        let path = |name: &str| directory.path().join(format!("{name}-{length}.db"));
+        let path = |name: &str| directory.path().join(format!("{name}-{entries}-{length}.db"));
         let template = path("template");
         rusqlite::make_file(&template, entries, &value)?;
         for name in ["pool", "rusqlite"] {
@@ -167,7 +178,8 @@ impl<'a> Field<'a> {
 
     /// One more file with the same entries.
     fn copy_for(&self, name: &str) -> Result<PathBuf> {
-        let path = self.directory.path().join(format!("{name}-{}.db", self.value.as_bytes().len()));
+        let length = self.value.as_bytes().len();
+        let path = self.directory.path().join(format!("{name}-{}-{length}.db", self.entries));
         fs::copy(&self.template, &path)?;
         Ok(path)
     }
@@ -287,7 +299,24 @@ fn batch_sets<'a>(field: &'a Field<'a>, returning: &'a Arc<Rusqlite>, sizes: Siz
         .enter("rusqlite, rows in a transaction", move || database::batch_sets(Arc::clone(&field.rusqlite), rows()));
     let returning =
         race.enter("rusqlite, returning versions", move || database::batch_sets(Arc::clone(returning), rows()));
-    race.compare(ours, plain, 0.8);
+    race.compare(ours, plain, 0.95);
+    race.compare(ours, returning, None);
+    race
+}
+
+const LARGE_BATCH_TITLE: &str = "set_many of 10,000 in random order into ten times the entries, per row";
+
+fn large_batch_sets<'a>(field: &'a Field<'a>, returning: &'a Arc<Rusqlite>, sizes: Sizes) -> Race<'a> {
+    let size = LARGE_BATCH.min(field.entries / 2);
+    let rows =
+        move || (0..sizes.batches.div_ceil(3)).map(|_| Row::distinct(field.entries, size, &field.value)).collect();
+    let mut race = Race::new(LARGE_BATCH_TITLE, Unit::Nanoseconds);
+    let ours = race.enter("kv-sqlite", move || database::batch_sets(Arc::clone(&field.ours), rows()));
+    let plain = race
+        .enter("rusqlite, rows in a transaction", move || database::batch_sets(Arc::clone(&field.rusqlite), rows()));
+    let returning =
+        race.enter("rusqlite, returning versions", move || database::batch_sets(Arc::clone(returning), rows()));
+    race.compare(ours, plain, 0.95);
     race.compare(ours, returning, None);
     race
 }

@@ -103,6 +103,8 @@ mod tests {
         let statements = [
             STATE,
             COUNTER_STATE,
+            BOUNDS,
+            CREATED,
             EXPIRE_ROWS,
             DELETE_ROWS,
             RECLAIM,
