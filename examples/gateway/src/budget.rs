@@ -10,6 +10,7 @@ use crate::fault::Fault;
 
 /// What a permit stands for: 1 KiB, so that their number fits where the runtime counts them.
 const UNIT_BYTES: usize = 1024;
+const UNIT_BYTES_F64: f64 = 1024.0;
 
 /// How many bytes may be held.
 #[derive(Clone, Debug)]
@@ -39,6 +40,12 @@ impl Budget {
     /// 429 when nothing is left: for what takes room as soon as its length is known.
     pub(crate) fn check(&self) -> Result<(), Fault> {
         if self.units.available_permits() == 0 { Err(rejected(self.shared.limit)) } else { Ok(()) }
+    }
+
+    /// The name of its limit, and how many bytes are held.
+    pub(crate) fn held(&self) -> (&'static str, f64) {
+        let units = self.shared.bytes_max / UNIT_BYTES - self.units.available_permits();
+        (self.shared.limit, f64::from(u32::try_from(units).unwrap_or(u32::MAX)) * UNIT_BYTES_F64)
     }
 
     /// Room for so many bytes: 429 when others hold too much for that.

@@ -16,14 +16,15 @@ use crate::gateway::Gateway;
 const DURATION: &str = "http.server.request.duration";
 pub(crate) const REJECTED: &str = "kv_gateway.rejected_requests";
 const UNDER_WAY: &str = "http.server.active_requests";
+const HELD: &str = "kv_gateway.held_bytes";
 /// How often what was recorded is put together, whether somebody asks for it or not; without that it would grow.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What collects the figures, in the format that Prometheus reads.
 ///
 /// Of requests: `http_server_request_duration` in seconds, by `kv_operation` and `http_response_status_code`, and
-/// `http_server_active_requests`; `kv_gateway_rejected_requests` counts those that were one too many, by the `limit` of
-/// which. Of calls on the stores: what [`Traced`] describes, by `db_namespace`.
+/// `http_server_active_requests`; `kv_gateway_rejected_requests` counts those that were one too many, and
+/// `kv_gateway_held_bytes` is what bodies and answers hold, both by `limit`. Of calls on the stores: what [`Traced`] describes, by `db_namespace`.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
@@ -43,6 +44,7 @@ impl Metrics {
         let handle = builder.install_recorder().map_err(failed)?;
         metrics::describe_histogram!(DURATION, metrics::Unit::Seconds, "Duration of requests of the dialect.");
         metrics::describe_gauge!(UNDER_WAY, "Requests of the dialect that are under way.");
+        metrics::describe_gauge!(HELD, metrics::Unit::Bytes, "What bodies and answers under way hold, by their limit.");
         metrics::describe_counter!(REJECTED, "Requests that were one too many, by the limit of which.");
         Ok(Self(handle))
     }
@@ -90,5 +92,9 @@ pub(crate) async fn render(State(gateway): State<Gateway>, headers: HeaderMap) -
     let Some(Metrics(handle)) = gateway.metrics() else { return Err(Fault::no_route()) };
     let under_way = u32::try_from(gateway.admission().under_way()).unwrap_or(u32::MAX);
     metrics::gauge!(UNDER_WAY).set(under_way);
+    for budget in [gateway.admission().bodies(), gateway.admission().answers()] {
+        let (limit, bytes) = budget.held();
+        metrics::gauge!(HELD, "limit" => limit).set(bytes);
+    }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response())
 }

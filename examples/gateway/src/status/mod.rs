@@ -44,7 +44,10 @@ async fn overview(State(gateway): State<Gateway>, headers: HeaderMap) -> Respons
         Ok(grant) => grant,
         Err(fault) => return refused(&fault),
     };
-    shown(StatusCode::OK, overview::page(&gateway, &grant).0)
+    match gateway.admission().answer(overview::page(&gateway, &grant).0.into()) {
+        Ok(page) => shown(StatusCode::OK, page),
+        Err(fault) => refused(&fault),
+    }
 }
 
 /// `GET /keys?namespace=N`: a page of keys, by `prefix` and `cursor`; or one entry, by `key`.

@@ -88,6 +88,8 @@ fn it_serves_until_it_is_asked_to_stop() {
         r#"db_client_operation_duration_count{db_system_name="memory",db_namespace="n",db_operation_name="set"} 1"#,
         r#"http_server_request_duration_count{kv_operation="put",http_response_status_code="403"} 1"#,
         "http_server_active_requests 0",
+        r#"kv_gateway_held_bytes{limit="bodies_bytes"} 0"#,
+        r#"kv_gateway_held_bytes{limit="answers_bytes"} 0"#,
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }

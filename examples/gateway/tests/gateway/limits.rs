@@ -347,6 +347,12 @@ async fn lists_and_pages_of_them_count_too() {
     assert_eq!(little.get("/n/keys").await.refusal(), (413, 10001));
     assert_eq!(little.get("/n/keys?limit=10").await.status, 200);
     assert_eq!(little.send_to("GET", "/keys?namespace=n", &[], "").await.status, 413);
+    // The first page is as long as there are namespaces.
+    let namespaces = (0..100).map(|n| namespace(&format!("n{n}"), store.clone()));
+    let mut limits = Limits::default();
+    limits.answers_bytes = 16 * 1024;
+    let many = Gateway::builder(namespaces, Access::Open { loopback: true }).with_limits(limits).build().unwrap();
+    assert_eq!(Client::of(&many).send_to("GET", "/", &[], "").await.status, 413);
     let ample = client(1024 * 1024);
     assert_eq!(ample.get("/n/keys").await.result().as_array().unwrap().len(), 100);
     assert_eq!(ample.send_to("GET", "/keys?namespace=n", &[], "").await.status, 200);
