@@ -16,6 +16,8 @@ use crate::fault::Fault;
 const PIECE_BYTES: usize = 64 * 1024;
 /// Into how many pieces it goes at most: what has no end yet is searched again with each.
 const PIECES_MAX: usize = 64;
+/// Far more parts than any client sends, since only two of them count.
+const PARTS_MAX: usize = 100;
 
 /// What a form holds.
 #[derive(Debug, PartialEq)]
@@ -49,8 +51,12 @@ pub(super) async fn read(headers: &HeaderMap, body: Bytes, capabilities: &Capabi
     // The body is whole, and was bounded as it came.
     DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
-    let (mut value, mut metadata) = (None, None);
+    let (mut value, mut metadata, mut parts) = (None, None, 0);
     while let Some(mut part) = form.next_field().await.map_err(|_| broken())? {
+        parts += 1;
+        if parts > PARTS_MAX {
+            return Err(Fault::invalid(format!("the form has more than {PARTS_MAX} parts")));
+        }
         let slot = match part.name() {
             Some("value") => &mut value,
             Some("metadata") => &mut metadata,
@@ -121,6 +127,7 @@ mod tests {
             (format!("{}--b--\r\n", part("metadata", "{}")), "Missing value"),
             (format!("{value}{metadata}--b--\r\n"), "metadata JSON"),
             (format!("{value}{value}--b--\r\n"), "twice"),
+            (format!("{value}{}--b--\r\n", part("other", "").repeat(100)), "more than 100 parts"),
             (value, "cannot be read"),
             (String::new(), "cannot be read"),
             ("--other--\r\n".to_owned(), "cannot be read"),
