@@ -16,6 +16,10 @@ check:
 bench *arguments:
     cargo run --release --locked --manifest-path backends/bench/Cargo.toml -- {{ arguments }}
 
+# What calls cost in instructions and allocations, held against kept figures; `renew` keeps new ones. Needs valgrind.
+costs *arguments:
+    conformance/costs/run {{ arguments }}
+
 # Fuzzes every decoder of foreign bytes, or those named, for so many seconds each. Needs a C++ compiler.
 fuzz seconds="20" *targets:
     conformance/fuzz/run {{ seconds }} {{ targets }}

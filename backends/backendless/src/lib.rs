@@ -3,6 +3,9 @@
 mod capabilities;
 mod client;
 mod config;
+#[cfg(costs)]
+#[doc(hidden)]
+pub mod costs;
 mod counter;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -4,6 +4,9 @@ mod bulk;
 mod capabilities;
 mod client;
 mod config;
+#[cfg(costs)]
+#[doc(hidden)]
+pub mod costs;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -5,6 +5,9 @@ mod capabilities;
 mod client;
 mod config;
 mod connection;
+#[cfg(costs)]
+#[doc(hidden)]
+pub mod costs;
 mod driver;
 #[cfg(fuzzing)]
 #[doc(hidden)]
