@@ -47,6 +47,7 @@ impl Wire {
         self.requests.bulk_put(body, writes.len())
     }
 
+    #[allow(clippy::type_complexity, reason = "it is only counted")]
     pub fn found(&self, answer: &Answer, keys: &[String]) -> Result<Vec<Option<(Option<Value>, EntryExpiry)>>> {
         let reported = self.answers.bulk_get(answer, keys)?.into_iter();
         Ok(reported.map(|found| found.flatten().map(|mut found| (found.value(), found.expiry))).collect())

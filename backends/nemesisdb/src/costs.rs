@@ -8,10 +8,12 @@ use crate::wire::reply::parse;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
+#[must_use]
 pub fn get(key: &str) -> String {
     keys_message(Command::Get, [key].into_iter())
 }
 
+#[must_use]
 pub fn set(write: &Write<'_>) -> String {
     pairs_message(Command::Set, [(write.key(), encoded(write, NOW))].into_iter())
 }

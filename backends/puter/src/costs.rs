@@ -23,18 +23,22 @@ impl Wire {
         Ok(Self { requests: Requests::new(&base, None)?, clock: Arc::new(SystemClock) })
     }
 
+    #[must_use]
     pub fn get(&self, key: &str) -> http::Request {
         self.requests.get(key).http
     }
 
+    #[must_use]
     pub fn get_many(&self, keys: &[&str]) -> http::Request {
         self.requests.get_many(keys.iter().copied()).http
     }
 
+    #[must_use]
     pub fn set(&self, write: &Write<'_>) -> http::Request {
         self.requests.set(&Item::of(write), NOW).http
     }
 
+    #[must_use]
     pub fn set_many(&self, writes: &[Write<'_>]) -> http::Request {
         let items: Vec<Item<'_>> = writes.iter().map(Item::of).collect();
         self.requests.batch_put(&items, NOW).http
@@ -48,6 +52,7 @@ impl Wire {
         Ok(self.reply(answer).value()?.map(content))
     }
 
+    #[allow(clippy::type_complexity, reason = "it is only counted")]
     pub fn found_many(&self, answer: Answer, keys: &[String]) -> Result<Vec<Option<(Value, Option<Metadata>)>>> {
         Ok(self.reply(answer).values(keys)?.into_iter().map(|found| found.map(content)).collect())
     }

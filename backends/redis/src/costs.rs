@@ -7,14 +7,17 @@ use crate::wire::{command, reply, value};
 
 const SCOPE: &str = "scope";
 
+#[must_use]
 pub fn get(key: &str) -> Cmd {
     command::read(key.as_bytes(), Fields::Value).cmd
 }
 
+#[must_use]
 pub fn get_many(keys: &[&str]) -> Cmd {
     command::read_values(keys).cmd
 }
 
+#[must_use]
 pub fn set(write: &Write<'_>) -> Cmd {
     command::write(SCOPE, write.key().as_bytes(), write, &value::encode(write.value(), write.metadata())).cmd
 }

@@ -46,7 +46,13 @@ impl Kept {
             };
             let change = new.instructions / old.instructions - 1.0;
             let allocations = new.allocations - old.allocations;
-            let said = format!("{name}: {} where {} are kept ({:+.1} %)", figures(*new), figures(*old), 100.0 * change);
+            let said = format!(
+                "{name}: {} a call; kept {:.1} and {:.2} ({:+.1} %)",
+                figures(*new),
+                old.instructions,
+                old.allocations,
+                100.0 * change
+            );
             if allocations > ALLOCATIONS_ROOM || (is_comparable && change > ROOM) {
                 verdict.dearer += 1;
                 verdict.fail(format!("COSTS MORE   {said}"));
@@ -81,7 +87,7 @@ impl Kept {
         } else if is_stale {
             verdict
                 .lines
-                .push("No failure. Keep the new figures: `just costs renew` (conformance/costs/run renew)".into());
+                .push("No failure. Keep the new figures: `just costs renew` (conformance/costs/run renew)".to_owned());
         }
         verdict.lines.push(format!(
             "{} of {} calls cost more, room {:.0} %",
@@ -168,7 +174,7 @@ mod tests {
             assert!(
                 text.contains(&format!("COSTS MORE   a: {instructions:.1} instructions and {allocations:.2} alloc"))
             );
-            assert!(text.contains("where 1000.0 instructions and 2.00 allocations are kept"));
+            assert!(text.contains(" a call; kept 1000.0 and 2.00 ("));
             assert!(text.contains("just costs renew"));
         }
     }

@@ -12,8 +12,8 @@ use crate::Result;
 /// How many entries a store holds.
 const ENTRIES: usize = 1000;
 
-/// How many stores are overwritten with entries that expire. Which of them are kept in one order is up to chance, and what
-/// a call costs depends on how many these are.
+/// How many stores are overwritten with entries that expire. Which of these are kept in one order is up to chance, and
+/// what a call costs depends on how many they are.
 const STORES: usize = 20;
 
 const TTL: Duration = Duration::from_secs(3600);
