@@ -227,8 +227,8 @@ impl SqliteConfig {
         self
     }
 
-    /// How many connections read. Default: half of the machine's cores, at least 1 and at most 4. Each has a thread;
-    /// reads that wait for one connection are answered together. At most [`Self::READERS_MAX`]; beyond it the opening
+    /// How many connections read, beside one for gets that come alone. Default: half of the machine's cores, at least 1
+    /// and at most 4. Each has a thread; reads that wait for one connection are answered together. At most [`Self::READERS_MAX`]; beyond it the opening
     /// fails with `InvalidArgument`.
     #[must_use]
     pub const fn with_readers(mut self, readers: NonZeroUsize) -> Self {

@@ -1,6 +1,7 @@
 //! The tasks that read: each holds a connection, and answers the gets that wait for it by one statement.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kv_api::{Clock, Entry, Error, ErrorKind, Fields, RawPage, Reason, Result, Retry};
@@ -18,7 +19,7 @@ use crate::pack::Packed;
 use crate::queries;
 use crate::row::decode_entry;
 use crate::schema::NamespaceId;
-use crate::statement::{Statement, fetch_rows};
+use crate::statement::{Statement, fetch_first, fetch_rows};
 
 /// What a store asks of a reader.
 #[derive(Debug)]
@@ -28,6 +29,24 @@ pub(crate) enum Query {
     List { prefix: String, limit: usize, position: Option<Vec<u8>>, reply: oneshot::Sender<Result<RawPage>> },
     Ping { reply: oneshot::Sender<Result<()>> },
     Close { reply: oneshot::Sender<Result<()>> },
+}
+
+/// How many reads come at once, as far as the readers have seen.
+#[derive(Debug, Default)]
+pub(crate) struct Crowd(AtomicBool);
+
+impl Crowd {
+    /// Whether the last gets came together: then they cost less together than each by itself.
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Which rows of a statement are asked for.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    First,
+    All,
 }
 
 /// A get that waits.
@@ -61,8 +80,8 @@ pub(crate) struct Reader {
     queries: mpsc::Receiver<Query>,
     /// Taken from the channel, but not answered together with the gets before it.
     held: Option<Query>,
-    /// The last statement answered more than one get.
-    crowded: bool,
+    /// Whether the last statement answered more than one get.
+    crowd: Arc<Crowd>,
     reads_since_look: u32,
     /// When the files were looked at, by the time of the timer.
     last_look: Duration,
@@ -74,6 +93,7 @@ impl Reader {
         namespace_id: NamespaceId,
         clock: Arc<dyn Clock>,
         queries: mpsc::Receiver<Query>,
+        crowd: Arc<Crowd>,
     ) -> Self {
         Self {
             connection,
@@ -81,10 +101,15 @@ impl Reader {
             clock,
             queries,
             held: None,
-            crowded: false,
+            crowd,
             reads_since_look: 0,
             last_look: Duration::ZERO,
         }
+    }
+
+    /// Closes its connection.
+    pub(crate) async fn close(self) -> Result<()> {
+        self.connection.connection.close().await.map_err(failed)
     }
 
     /// Works until the store is closed or dropped. Callers that have gone away change nothing (ERR-6).
@@ -112,7 +137,7 @@ impl Reader {
                 }
             }
         }
-        let closed = self.connection.connection.close().await.map_err(failed);
+        let closed = self.close().await;
         if let Some(reply) = closing {
             let _ = reply.send(closed);
         }
@@ -140,7 +165,7 @@ impl Reader {
                     Err(_) => break,
                 }
             }
-            if !self.crowded || (round > 0 && gets.len() == before) {
+            if !self.crowd.is_there() || (round > 0 && gets.len() == before) {
                 break;
             }
             yield_now().await;
@@ -149,9 +174,9 @@ impl Reader {
     }
 
     async fn answer(&mut self, gets: Vec<Get>) {
-        self.crowded = gets.len() > 1;
+        self.crowd.0.store(gets.len() > 1, Ordering::Relaxed);
         let entries = match gets.as_slice() {
-            [get] => self.get(get).await.map(|entry| vec![entry]),
+            [get] => self.get(&get.key, get.fields).await.map(|entry| vec![entry]),
             gets => self.get_each(gets.iter().map(|get| (get.key.as_str(), get.fields))).await,
         };
         match entries {
@@ -168,16 +193,17 @@ impl Reader {
         }
     }
 
-    async fn get(&mut self, get: &Get) -> Result<Result<Option<Entry>>> {
-        let sql = match get.fields {
+    /// The inner error: the entry cannot be decoded.
+    pub(crate) async fn get(&mut self, key: &str, fields: Fields) -> Result<Result<Option<Entry>>> {
+        let sql = match fields {
             Fields::Existence => queries::read::GET_EXISTENCE,
             Fields::Value => queries::read::GET_VALUE,
             _ => queries::read::GET_ENTRY,
         };
-        let rows = self
-            .rows(|namespace_id, now| sqlx::query(sql).bind(namespace_id.row_id).bind(get.key.clone()).bind(now))
+        let row = self
+            .row(|namespace_id, now| sqlx::query(sql).bind(namespace_id.row_id).bind(key.to_owned()).bind(now))
             .await?;
-        Ok(rows.first().map(|row| decode_entry(row, 0, get.fields, self.namespace_id)).transpose())
+        Ok(row.map(|row| decode_entry(&row, 0, fields, self.namespace_id)).transpose())
     }
 
     /// One slot for each key, in order; an entry that cannot be decoded is an error of its own slot. Small entries come
@@ -198,9 +224,14 @@ impl Reader {
             Content::Value => queries::read::GET_MANY_VALUES,
             Content::Entry => queries::read::GET_MANY_ENTRIES,
         };
-        let rows = self.rows_of_keys(sql, packed).await?;
+        let (list, bytes) = packed.finish();
+        let row = self
+            .row(|namespace_id, now| {
+                sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(namespace_id.row_id).bind(now)
+            })
+            .await?;
         let mut slots = Slots::new(keys.clone().map(|(_, fields)| fields));
-        if let Some(text) = rows.first() {
+        if let Some(text) = row {
             let text: Option<&[u8]> = text.try_get(0).map_err(failed)?;
             slots.fill(text.unwrap_or_default(), content, self.namespace_id)?;
         }
@@ -222,21 +253,19 @@ impl Reader {
             Content::Value => queries::read::GET_MANY_VALUE_ROWS,
             Content::Entry => queries::read::GET_MANY_ENTRY_ROWS,
         };
-        for row in self.rows_of_keys(sql, packed).await? {
+        let (list, bytes) = packed.finish();
+        let rows = self
+            .rows(|namespace_id, now| {
+                sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(namespace_id.row_id).bind(now)
+            })
+            .await?;
+        for row in rows {
             let position = row.try_get::<i64, _>(0).map_err(failed)?;
             let asked = usize::try_from(position).ok().and_then(|position| withheld.get(position));
             let (slot, (_, fields)) = asked.ok_or_else(not_asked_for)?;
             *slots.entry(*slot)? = decode_entry(&row, 1, *fields, self.namespace_id).map(Some);
         }
         Ok(())
-    }
-
-    async fn rows_of_keys(&mut self, sql: &'static str, keys: Packed) -> Result<Vec<SqliteRow>> {
-        let (list, bytes) = keys.finish();
-        self.rows(|namespace_id, now| {
-            sqlx::query(sql).bind(list.clone()).bind(bytes.clone()).bind(namespace_id.row_id).bind(now)
-        })
-        .await
     }
 
     async fn list(&mut self, prefix: &str, limit: usize, position: Option<&[u8]>) -> Result<RawPage> {
@@ -247,8 +276,8 @@ impl Reader {
         loop {
             // One more than asked for, to see whether there is a next page.
             let rows_max = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
-            let rows = self
-                .rows(|namespace_id, now| {
+            let row = self
+                .row(|namespace_id, now| {
                     let query = sqlx::query(queries::read::PAGE).bind(namespace_id.row_id).bind(first.clone());
                     match &beyond {
                         Some(beyond) => query.bind(beyond.clone()),
@@ -259,7 +288,7 @@ impl Reader {
                     .bind(inline_max)
                 })
                 .await?;
-            let page: Option<&[u8]> = match rows.first() {
+            let page: Option<&[u8]> = match &row {
                 Some(row) => row.try_get(0).map_err(failed)?,
                 None => None,
             };
@@ -279,8 +308,8 @@ impl Reader {
     }
 
     async fn ping(&mut self) -> Result<()> {
-        let rows = self.rows(|namespace_id, _| sqlx::query(queries::read::PING).bind(namespace_id.row_id)).await?;
-        if rows.is_empty() {
+        let row = self.row(|namespace_id, _| sqlx::query(queries::read::PING).bind(namespace_id.row_id)).await?;
+        if row.is_none() {
             let message = "another program has removed the namespace from the file";
             return Err(Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::Foreign));
         }
@@ -299,8 +328,22 @@ impl Reader {
         self.connection.check_files()
     }
 
-    /// The rows of a statement, which is its own snapshot. The time is read right before it begins.
+    /// The first row of a statement.
+    async fn row(&mut self, statement: impl Fn(NamespaceId, i64) -> Statement) -> Result<Option<SqliteRow>> {
+        Ok(self.carry_out(statement, Wanted::First).await?.into_iter().next())
+    }
+
+    /// The rows of a statement.
     async fn rows(&mut self, statement: impl Fn(NamespaceId, i64) -> Statement) -> Result<Vec<SqliteRow>> {
+        self.carry_out(statement, Wanted::All).await
+    }
+
+    /// Runs a statement, which is its own snapshot. The time is read right before it begins.
+    async fn carry_out(
+        &mut self,
+        statement: impl Fn(NamespaceId, i64) -> Statement,
+        wanted: Wanted,
+    ) -> Result<Vec<SqliteRow>> {
         self.connection.check_known()?;
         self.connection.restore().await?;
         self.connection.freshen().await?;
@@ -309,7 +352,12 @@ impl Reader {
         let mut renewed = false;
         loop {
             let now = self.clock.now().as_unix_millis_floor();
-            let rows = fetch_rows(&mut self.connection.connection, statement(self.namespace_id, now)).await;
+            let statement = statement(self.namespace_id, now);
+            let connection = &mut self.connection.connection;
+            let rows = match wanted {
+                Wanted::First => fetch_first(connection, statement).await.map(|row| row.into_iter().collect()),
+                Wanted::All => fetch_rows(connection, statement).await,
+            };
             if self.connection.is_outdated()? {
                 self.connection.renew().await?;
                 if renewed && !wait.again().await {

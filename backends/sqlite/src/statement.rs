@@ -30,6 +30,23 @@ pub(crate) async fn fetch_rows(
     if ended { Ok(rows) } else { Err(Error::WorkerCrashed) }
 }
 
+/// The first row of a statement that reads, as soon as it is there: the driver's mark for the end would be one more
+/// wake-up of the task. `None` only where the statement came to its end without a row.
+pub(crate) async fn fetch_first(
+    connection: &mut SqliteConnection,
+    statement: Statement,
+) -> Result<Option<SqliteRow>, Error> {
+    let mut results = connection.fetch_many(statement);
+    let mut ended = false;
+    while let Some(result) = results.try_next().await? {
+        match result {
+            Either::Left(_) => ended = true,
+            Either::Right(row) => return Ok(Some(row)),
+        }
+    }
+    if ended { Ok(None) } else { Err(Error::WorkerCrashed) }
+}
+
 /// The one row of a statement that always has one, or of several statements of which the last has one.
 pub(crate) async fn fetch_row(connection: &mut SqliteConnection, statement: Statement) -> Result<SqliteRow, Error> {
     fetch_rows(connection, statement).await?.into_iter().next().ok_or(Error::WorkerCrashed)

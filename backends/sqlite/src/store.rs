@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
     GetAndDelete, Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Touch,
     Write, WriteMany, async_trait,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot, watch};
 
 use crate::capabilities::CAPABILITIES;
 use crate::chunks::chunks;
@@ -20,7 +22,7 @@ use crate::connection::{BusyRetry, Opening, ReconnectingConnection, Role};
 use crate::error::{closed, read_only, unanswered};
 use crate::files::Files;
 use crate::operation::{Action, Answer, Operation};
-use crate::reader::{Query, Reader};
+use crate::reader::{Crowd, Query, Reader};
 use crate::schema::{self, NamespaceId};
 use crate::task_host::TaskHost;
 use crate::writer::{Job, Writer};
@@ -36,6 +38,9 @@ const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) const READ_KEYS_MAX: usize = 1000;
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How long closing waits for a get that its caller has begun and does not go on with.
+const DIRECT_GET_MAX: Duration = Duration::from_secs(5);
+
 /// One namespace of one SQLite file, open.
 ///
 /// One task writes: it takes all calls that wait, commits them together, and then answers each. Further tasks read, one
@@ -50,6 +55,11 @@ pub struct SqliteStore {
     writer: Option<mpsc::Sender<Job>>,
     readers: Vec<mpsc::Sender<Query>>,
     next_reader: AtomicUsize,
+    /// For a get that comes alone: its caller's task runs it, which saves the way to a reader's task and back. Nobody
+    /// waits for it, since a caller may stop polling half way: while it is taken, gets go to the readers. `None` once
+    /// the store is closed.
+    direct_reader: Mutex<Option<Reader>>,
+    crowd: Arc<Crowd>,
     /// Each task holds the other end while it works.
     working: watch::Receiver<()>,
 }
@@ -112,13 +122,19 @@ impl SqliteStore {
             tokio::spawn(while_working(task.clone(), writer.run()));
             Some(jobs)
         };
+        let open = || ReconnectingConnection::open(Arc::clone(&opening), Role::Reader, false, busy_retry.clone());
         while connections.len() < config.readers.get() {
-            let opened = ReconnectingConnection::open(Arc::clone(&opening), Role::Reader, false, busy_retry.clone());
-            connections.push(opened.await?);
+            connections.push(open().await?);
         }
+        let crowd = Arc::new(Crowd::default());
+        let reader = |connection, queries| {
+            Reader::new(connection, namespace_id, Arc::clone(&config.clock), queries, Arc::clone(&crowd))
+        };
+        // Nobody asks it through its channel.
+        let direct_reader = reader(open().await?, mpsc::channel(1).1);
         let start = |connection| {
             let (queries, receiver) = mpsc::channel(QUEUE_MAX);
-            let reader = Reader::new(connection, namespace_id, Arc::clone(&config.clock), receiver);
+            let reader = reader(connection, receiver);
             tokio::spawn(while_working(task.clone(), reader.run()));
             queries
         };
@@ -127,6 +143,8 @@ impl SqliteStore {
             scope: format!("{:016x}/{}", namespace_id.file_id, config.namespace),
             readers: connections.into_iter().map(start).collect(),
             next_reader: AtomicUsize::new(0),
+            direct_reader: Mutex::new(Some(direct_reader)),
+            crowd: Arc::clone(&crowd),
             working,
             writer,
             host,
@@ -172,6 +190,15 @@ impl SqliteStore {
         self.host.call(Retry::OutcomeUnknown, call).await
     }
 
+    /// The direct reader, where it is idle and a get costs less by itself than together with others. Only within the
+    /// runtime of the store, and no longer than its tasks.
+    fn idle_reader(&self) -> Option<MutexGuard<'_, Option<Reader>>> {
+        if self.crowd.is_there() || !self.host.is_callers() || self.readers.iter().all(mpsc::Sender::is_closed) {
+            return None;
+        }
+        self.direct_reader.try_lock().ok().filter(|reader| reader.is_some())
+    }
+
     /// Asks the readers in turn.
     async fn ask<A>(&self, query: impl FnOnce(oneshot::Sender<Result<A>>) -> Query) -> Result<A> {
         let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
@@ -185,10 +212,22 @@ impl SqliteStore {
         self.host.call(Retry::Safe, call).await
     }
 
+    /// A get under way ends first, for as long as a caller may take that does not poll it.
+    async fn end_direct_reader(&self) -> Result<()> {
+        let silence = self.opening.config.timer.sleep(DIRECT_GET_MAX);
+        match select(pin!(self.direct_reader.lock()), silence).await {
+            Either::Left((mut reader, _)) => match reader.take() {
+                Some(reader) => reader.close().await,
+                None => Ok(()),
+            },
+            Either::Right(_) => Ok(()),
+        }
+    }
+
     /// Ends the tasks, and waits until all of them have ended.
     async fn end_tasks(&self) -> Result<()> {
-        let mut first_error = Ok(());
         // The readers first: the log can be moved into the file whole only while no reader uses it.
+        let mut first_error = self.end_direct_reader().await;
         for reader in &self.readers {
             let (reply, answer) = oneshot::channel();
             if reader.send(Query::Close { reply }).await.is_ok() {
@@ -246,6 +285,11 @@ impl Backend for SqliteStore {
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         let fields = read.fields();
+        if let Some(mut idle) = self.idle_reader()
+            && let Some(reader) = idle.as_mut()
+        {
+            return self.host.call(Retry::Safe, reader.get(read.key(), fields)).await?;
+        }
         let key = read.into_key().into_owned();
         self.ask(|reply| Query::Get { key, fields, reply }).await
     }
@@ -395,6 +439,47 @@ mod tests {
 
     async fn exists(store: &SqliteStore, key: &str) -> bool {
         store.read(RESOLVER.read(key, Fields::Existence).unwrap()).await.unwrap().is_some()
+    }
+
+    fn read(key: &str) -> Read<'_> {
+        RESOLVER.read(key, Fields::Existence).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_get_that_comes_alone_needs_no_reader_task_and_those_that_come_together_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(SqliteConfig::new(directory.path().join("app.db"))).await.unwrap();
+        set(&store, "a", 1).await.unwrap();
+        assert!(store.idle_reader().is_some());
+        // No task of the store runs in between: this runtime has one thread.
+        let gets = join_all((0..10).map(|_| store.read(read("a")))).await;
+        assert!(gets.into_iter().all(|found| found.unwrap().is_some()));
+        assert!(store.idle_reader().is_none(), "they came together");
+        assert!(exists(&store, "a").await && !exists(&store, "b").await);
+        assert!(store.idle_reader().is_some(), "they came alone");
+        store.close().await.unwrap();
+        assert!(store.idle_reader().is_none());
+        assert!(store.read(read("a")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn err_6_a_get_that_is_not_polled_any_more_holds_up_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let timer = kv_api::ManualClock::new(kv_api::Timestamp::UNIX_EPOCH);
+        let config = SqliteConfig::new(directory.path().join("app.db")).with_timer(Arc::new(timer.clone()));
+        let store = SqliteStore::open(config).await.unwrap();
+        set(&store, "a", 1).await.unwrap();
+        let taken = store.idle_reader();
+        assert!(taken.is_some());
+        assert!(exists(&store, "a").await && !exists(&store, "b").await);
+        set(&store, "b", 1).await.unwrap();
+        assert!(exists(&store, "b").await);
+        let mut closing = pin!(store.close());
+        assert!(futures_util::poll!(&mut closing).is_pending());
+        timer.advance(DIRECT_GET_MAX);
+        closing.await.unwrap();
+        drop(taken);
+        assert!(store.read(read("a")).await.is_err(), "the store is closed, though the connection is there");
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct TaskHost {
     process: u32,
+    runtime: Id,
     /// In a runtime that drives itself there is nothing to find out.
     pulse: Option<Pulse>,
 }
@@ -28,7 +29,6 @@ pub(crate) struct TaskHost {
 /// A task that answers as soon as the runtime lets it.
 #[derive(Debug)]
 struct Pulse {
-    runtime: Id,
     timer: Arc<dyn Timer>,
     silence_max: Duration,
     asked: watch::Sender<u64>,
@@ -45,7 +45,13 @@ impl TaskHost {
             Error::new(ErrorKind::Misconfigured, "a SQLite store is opened inside a tokio runtime").with_source(error)
         })?;
         let drives_itself = handle.runtime_flavor() != RuntimeFlavor::CurrentThread;
-        Ok(Self { process: process::id(), pulse: (!drives_itself).then(|| Pulse::start(&handle, timer)) })
+        let pulse = (!drives_itself).then(|| Pulse::start(&handle, timer));
+        Ok(Self { process: process::id(), runtime: handle.id(), pulse })
+    }
+
+    /// Whether the caller is polled by the runtime that the tasks live in.
+    pub(crate) fn is_callers(&self) -> bool {
+        Handle::try_current().is_ok_and(|handle| handle.id() == self.runtime)
     }
 
     /// Makes a call on the tasks. Its own end comes first; where it does not come, and the runtime stands still, the
@@ -56,7 +62,7 @@ impl TaskHost {
             return Err(Error::new(ErrorKind::Misconfigured, message).with_reason(Reason::ForkedProcess));
         }
         match &self.pulse {
-            Some(pulse) if !pulse.is_callers() => pulse.watch(handed_over, call).await,
+            Some(pulse) if !self.is_callers() => pulse.watch(handed_over, call).await,
             _ => call.await,
         }
     }
@@ -73,12 +79,7 @@ impl Pulse {
                 answers.send_replace(question);
             }
         });
-        Self { runtime: handle.id(), timer, silence_max: SILENCE_MAX, asked, answered }
-    }
-
-    /// Whether the caller is polled by this runtime, and so drives it.
-    fn is_callers(&self) -> bool {
-        Handle::try_current().is_ok_and(|handle| handle.id() == self.runtime)
+        Self { timer, silence_max: SILENCE_MAX, asked, answered }
     }
 
     async fn watch<T>(&self, handed_over: Retry, call: impl Future<Output = Result<T>>) -> Result<T> {

@@ -37,16 +37,16 @@ fn descriptors_of(path: &std::path::Path) -> usize {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_store_has_as_many_readers_as_its_configuration_says_and_one_writer() {
+async fn a_store_has_as_many_readers_as_its_configuration_says_one_for_lone_gets_and_one_writer() {
     for readers in [1, 3] {
         let place = Place::new();
         let config = place.config().with_readers(NonZeroUsize::new(readers).unwrap());
         let path = fs::canonicalize(place.path().parent().unwrap()).unwrap().join(place.path().file_name().unwrap());
         let store = SqliteStore::open(config.clone()).await.unwrap();
-        assert_eq!(descriptors_of(&path), readers + 1);
+        assert_eq!(descriptors_of(&path), readers + 2);
         store.close().await.unwrap();
         let store = SqliteStore::open(config.with_read_only(true)).await.unwrap();
-        assert_eq!(descriptors_of(&path), readers);
+        assert_eq!(descriptors_of(&path), readers + 1);
         store.close().await.unwrap();
     }
 }
