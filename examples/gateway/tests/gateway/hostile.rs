@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::harness::{BASE, BOTH_OF_A, READER, Running, namespace};
+use crate::harness::{BASE, BOTH_OF_A, READER, Running, in_time, namespace};
 
 const REQUESTS: u32 = 10_000;
 /// So many of them at once.
@@ -316,7 +316,7 @@ fn ten_thousand_malformed_requests_reach_nothing() {
     let (refused, done) = (Cell::new(0), Cell::new(0));
     TestRunner::new(config)
         .run(&vec(request(), AT_ONCE as usize), |requests| {
-            let said = client.block_on(join_all(requests.iter().map(|request| said_to(address, request))));
+            let said = client.block_on(in_time(join_all(requests.iter().map(|request| said_to(address, request)))));
             for said in said {
                 prop_assert!(said.is_empty() || said.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&said));
                 prop_assert!(!said.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
@@ -372,7 +372,7 @@ fn ten_thousand_malformed_requests_leave_no_memory_taken() {
     let mut send = |count| {
         for _ in 0..count / AT_ONCE {
             let requests = requests.new_tree(&mut runner).unwrap().current();
-            client.block_on(join_all(requests.iter().map(|request| said_to(address, request))));
+            client.block_on(in_time(join_all(requests.iter().map(|request| said_to(address, request)))));
         }
     };
     send(REQUESTS / 10);

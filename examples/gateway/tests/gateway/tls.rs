@@ -6,7 +6,7 @@ use kv_gateway::{Access, Ended, Gateway, Limits, Server, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{BASE, namespace, open};
+use crate::harness::{BASE, in_time, namespace, open};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/link/tests/tls").join(name)
@@ -49,10 +49,10 @@ async fn a_stop_does_not_wait_for_a_handshake() {
     // One that is let in later has been heard of, and so has the silent one before it.
     let mut plain = TcpStream::connect(address).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let _ = plain.read_to_end(&mut Vec::new()).await;
+    let _ = in_time(plain.read_to_end(&mut Vec::new())).await;
     drop(stop);
-    assert_eq!(serving.await.unwrap(), Ended::InOrder);
-    let _ = silent.read_to_end(&mut Vec::new()).await;
+    assert_eq!(in_time(serving).await.unwrap(), Ended::InOrder);
+    let _ = in_time(silent.read_to_end(&mut Vec::new())).await;
 }
 
 #[test]
