@@ -58,6 +58,15 @@ impl Process {
     }
 }
 
+/// So that a test that fails leaves none behind.
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 const NAMESPACES: &str = "/client/v4/accounts/a/storage/kv/namespaces";
 
 #[test]
