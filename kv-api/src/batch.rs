@@ -73,7 +73,7 @@ pub(crate) async fn set_many_all_or_nothing(handle: &Handle, items: Vec<SetItem<
     let _call = handle.enter().map_err(explain)?;
     let Some(writes) = resolved else { return Ok(BatchOutcome::Written(Vec::new())) };
     let unconditional: Vec<bool> = writes.writes().iter().map(Write::is_unconditional).collect();
-    let keys: Vec<Cow<'_, str>> = writes.writes().iter().map(|write| write.0.key.clone()).collect();
+    let keys: Vec<Cow<'_, str>> = writes.writes().iter().map(|write| write.key.clone()).collect();
     let answer = handle.backend().write_all_or_nothing(writes).await;
     // No key comes twice here, so the positions are the caller's.
     match answer.map_err(|error| handle.explain_batch(error, OPERATION, &keys, Some))? {
@@ -135,7 +135,7 @@ struct Sent<'a> {
 
 impl<'a> Sent<'a> {
     fn new(index: usize, write: &Write<'a>) -> Self {
-        Self { index, key: write.0.key.clone(), unconditional: write.is_unconditional() }
+        Self { index, key: write.key.clone(), unconditional: write.is_unconditional() }
     }
 }
 

@@ -80,8 +80,12 @@ impl Timestamp {
     /// `self + duration`, with the sub-microsecond part of `duration` rounded up; `None` when it does not fit.
     #[must_use]
     pub fn checked_add(self, duration: Duration) -> Option<Self> {
-        let micros = i64::try_from(duration.as_nanos().div_ceil(1000)).ok()?;
-        self.0.checked_add(micros).map(Self)
+        self.0.checked_add(micros_ceil(duration)?).map(Self)
+    }
+
+    /// `self - duration`, with the sub-microsecond part of `duration` rounded up; `None` when it does not fit.
+    pub(crate) fn checked_sub(self, duration: Duration) -> Option<Self> {
+        self.0.checked_sub(micros_ceil(duration)?).map(Self)
     }
 
     /// How long after `earlier` this is; zero when it is not after it.
@@ -101,12 +105,18 @@ impl Timestamp {
     }
 }
 
+/// In 64 bits throughout: a division in 128 takes longer than reading the clock.
+fn micros_ceil(duration: Duration) -> Option<i64> {
+    let seconds = i64::try_from(duration.as_secs()).ok()?;
+    seconds.checked_mul(MICROS_PER_SECOND)?.checked_add(i64::from(duration.subsec_nanos().div_ceil(1000)))
+}
+
 /// A sub-microsecond part is rounded up, so that an expiry taken from it is never early; a time beyond 292,000 years
 /// becomes the nearest that fits, which every expiry check refuses.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
-            Ok(since) => Self(i64::try_from(since.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX)),
+            Ok(since) => Self(micros_ceil(since).unwrap_or(i64::MAX)),
             Err(before) => Self(i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros)),
         }
     }
@@ -154,6 +164,20 @@ const fn civil_from_days(days: i64) -> (i64, i64, i64) {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present time. Need not be monotonic; entries live by what it says.
     fn now(&self) -> Timestamp;
+
+    /// Whether `time` is so much later than [`now`](Self::now) that the clock knows it at less cost than the time
+    /// itself. `false`, the default, says nothing: then ask for the time.
+    ///
+    /// ```
+    /// use kv_api::{Clock, SystemClock, Timestamp};
+    /// assert!(!SystemClock.is_far_ahead(SystemClock.now()));
+    /// # #[cfg(target_os = "linux")]
+    /// assert!(SystemClock.is_far_ahead(Timestamp::YEAR_9999_END));
+    /// ```
+    fn is_far_ahead(&self, time: Timestamp) -> bool {
+        let _ = time;
+        false
+    }
 }
 
 /// How to wait, and how long a wait has been: back-off, polling, deadlines (EXP-10). Its time is not the wall clock's:
@@ -182,9 +206,27 @@ pub trait Timer: fmt::Debug + Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    /// As [`Timestamp::from`] the system's time, but read as seconds and nanoseconds.
+    #[cfg(target_os = "linux")]
+    fn now(&self) -> Timestamp {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
+        Timestamp(Timestamp::from_unix_seconds(now.tv_sec).0.saturating_add(i64::from(nanos.div_ceil(1000))))
+    }
+
+    #[cfg(not(target_os = "linux"))]
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the system clock (EXP-10)")]
     fn now(&self) -> Timestamp {
         Timestamp::from(SystemTime::now())
+    }
+
+    /// By the coarse clock, which shows the time of the last tick. It is never ahead, and behind by milliseconds, or by
+    /// a few seconds where the machine is starved of its processors.
+    #[cfg(target_os = "linux")]
+    fn is_far_ahead(&self, time: Timestamp) -> bool {
+        const BEHIND_MAX_SECONDS: i64 = 60;
+        let last_tick = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        Timestamp::from_unix_seconds(last_tick.tv_sec.saturating_add(1 + BEHIND_MAX_SECONDS)) < time
     }
 }
 
@@ -355,6 +397,20 @@ mod tests {
         );
         assert_eq!(Timestamp::UNIX_EPOCH.checked_add(Duration::from_nanos(1)), Some(Timestamp::from_unix_micros(1)));
         assert_eq!(Timestamp::UNIX_EPOCH.checked_add(Duration::MAX), None);
+        assert_eq!(Timestamp::UNIX_EPOCH.checked_sub(Duration::from_nanos(1)), Some(Timestamp::from_unix_micros(-1)));
+        assert_eq!(Timestamp::UNIX_EPOCH.checked_sub(Duration::MAX), None);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the clock of the system is what is tested")]
+    fn the_system_clock_tells_the_system_s_time() {
+        let before = Timestamp::from(SystemTime::now());
+        let now = SystemClock.now();
+        assert!(before <= now && now <= Timestamp::from(SystemTime::now()));
+        let after = |seconds| now.checked_add(Duration::from_secs(seconds)).unwrap();
+        // Nearer than the coarse clock may be behind: the time decides.
+        assert!(![0, 1, 59].into_iter().any(|seconds| SystemClock.is_far_ahead(after(seconds))));
+        assert_eq!(SystemClock.is_far_ahead(after(86_400)), cfg!(target_os = "linux"));
     }
 
     #[test]

@@ -89,15 +89,15 @@ impl ExpiryOptions {
     pub(crate) fn resolve(self, capabilities: &Capabilities, clock: &dyn Clock) -> Result<Expiry> {
         match (self.ttl, self.expire_at) {
             (None, None) => Ok(Expiry::Never),
-            (Some(ttl), None) => self.resolve_ttl(ttl, capabilities, clock.now()),
+            (Some(ttl), None) => self.resolve_ttl(ttl, capabilities, clock),
             (None, Some(at)) => self.resolve_expire_at(at, capabilities, clock.now()),
             (Some(ttl), Some(at)) => match self.precedence {
                 ExpiryPrecedence::ExpireAt => self.resolve_expire_at(at, capabilities, clock.now()),
-                ExpiryPrecedence::Ttl => self.resolve_ttl(ttl, capabilities, clock.now()),
+                ExpiryPrecedence::Ttl => self.resolve_ttl(ttl, capabilities, clock),
                 ExpiryPrecedence::Earliest => {
                     let now = clock.now();
-                    let (by_ttl, by_time) =
-                        (self.resolve_ttl(ttl, capabilities, now)?, self.resolve_expire_at(at, capabilities, now)?);
+                    let by_ttl = self.resolve_ttl(ttl, capabilities, &StoppedClock(now))?;
+                    let by_time = self.resolve_expire_at(at, capabilities, now)?;
                     Ok(if by_ttl.deadline(now) < by_time.deadline(now) { by_ttl } else { by_time })
                 }
                 ExpiryPrecedence::Reject => {
@@ -107,7 +107,8 @@ impl ExpiryOptions {
         }
     }
 
-    fn resolve_ttl(self, ttl: Duration, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
+    /// Mostly without reading the clock, which the backend reads again.
+    fn resolve_ttl(self, ttl: Duration, capabilities: &Capabilities, clock: &dyn Clock) -> Result<Expiry> {
         require(Feature::Ttl, capabilities)?;
         if ttl.is_zero() {
             return Err(Error::invalid(Reason::TtlZero, "a ttl of zero"));
@@ -115,10 +116,11 @@ impl ExpiryOptions {
         let latest = latest(capabilities);
         let too_late = || too_late(latest);
         let ttl = ceil_to(ttl, capabilities.expiry_resolution).ok_or_else(too_late)?;
-        if now.checked_add(ttl).is_none_or(|deadline| deadline > latest) {
+        let latest_start = latest.checked_sub(ttl).ok_or_else(too_late)?;
+        if !clock.is_far_ahead(latest_start) && clock.now() > latest_start {
             return Err(too_late());
         }
-        if ttl >= capabilities.expiry_min { Ok(Expiry::After(ttl)) } else { self.too_soon(capabilities, now) }
+        if ttl >= capabilities.expiry_min { Ok(Expiry::After(ttl)) } else { self.too_soon(capabilities, clock) }
     }
 
     fn resolve_expire_at(self, at: Timestamp, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
@@ -130,17 +132,18 @@ impl ExpiryOptions {
         if at.saturating_since(now) >= capabilities.expiry_min {
             Ok(Expiry::At(at))
         } else {
-            self.too_soon(capabilities, now)
+            self.too_soon(capabilities, &StoppedClock(now))
         }
     }
 
-    fn too_soon(self, capabilities: &Capabilities, now: Timestamp) -> Result<Expiry> {
+    fn too_soon(self, capabilities: &Capabilities, clock: &dyn Clock) -> Result<Expiry> {
         let minimum = capabilities.expiry_min;
         match self.min_ttl {
             // Resolved as if the caller had asked for it, so that rounding, the latest expiry and what is supported
             // hold for it too. It is not below itself, so neither of the two comes back here.
-            MinTtl::RoundUp if capabilities.ttl != Support::None => self.resolve_ttl(minimum, capabilities, now),
+            MinTtl::RoundUp if capabilities.ttl != Support::None => self.resolve_ttl(minimum, capabilities, clock),
             MinTtl::RoundUp => {
+                let now = clock.now();
                 let at = now.checked_add(minimum).ok_or_else(|| too_late(latest(capabilities)))?;
                 self.resolve_expire_at(at, capabilities, now)
             }
@@ -149,6 +152,16 @@ impl ExpiryOptions {
                 format!("the expiry must be at least {minimum:?} ahead"),
             )),
         }
+    }
+}
+
+/// The clock of a request that has read the time.
+#[derive(Debug)]
+struct StoppedClock(Timestamp);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        self.0
     }
 }
 
@@ -171,6 +184,10 @@ impl Default for Judged {
 impl Judged {
     pub(crate) fn new(expiry: Expiry, capabilities: &Capabilities) -> Self {
         Self { expiry, minimum: capabilities.expiry_min, latest: latest(capabilities) }
+    }
+
+    pub(crate) const fn expiry(self) -> Expiry {
+        self.expiry
     }
 
     /// What `expiry` is for a backend with these capabilities (LAYER-2).
@@ -227,7 +244,17 @@ fn too_late(latest: Timestamp) -> Error {
 
 /// The next multiple of `resolution` that is not below `ttl` (EXP-4); `None` when it does not fit.
 fn ceil_to(ttl: Duration, resolution: Duration) -> Option<Duration> {
+    let divides_second = |step: u32| step != 0 && 1_000_000_000 % step == 0;
+    if ttl.subsec_nanos() == 0 && resolution.as_secs() == 0 && divides_second(resolution.subsec_nanos()) {
+        return Some(ttl);
+    }
     let step = resolution.as_nanos().max(1);
+    // In 64 bits as long as it fits, which is 584 years: a division in 128 is a slow call.
+    if let (Ok(nanos), Ok(step)) = (u64::try_from(ttl.as_nanos()), u64::try_from(step)) {
+        if let Some(nanos) = nanos.div_ceil(step).checked_mul(step) {
+            return Some(Duration::from_nanos(nanos));
+        }
+    }
     let nanos = ttl.as_nanos().div_ceil(step).checked_mul(step)?;
     let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
     let rest = u32::try_from(nanos % 1_000_000_000).ok()?;
@@ -421,6 +448,21 @@ mod tests {
         check(ttl_millis(1), Feature::Ttl);
         check(at_millis(1), Feature::ExpireAt);
         assert_eq!(resolve(&nothing, ExpiryOptions::default()).unwrap(), Expiry::Never);
+    }
+
+    #[test]
+    fn exp_4_any_ttl_becomes_the_next_multiple_of_the_resolution() {
+        let durations = [0, 1, 999, 1_000_000, 1_500_000, 1_000_000_000, 1_000_000_001, 60_000_000_000, u64::MAX];
+        let durations = durations.map(Duration::from_nanos);
+        for ttl in durations.into_iter().chain([Duration::from_secs(600_000_000_000), Duration::MAX]) {
+            for resolution in durations {
+                let (nanos, step) = (ttl.as_nanos(), resolution.as_nanos().max(1));
+                let expected = nanos.div_ceil(step) * step;
+                let found = ceil_to(ttl, resolution).map(|ttl| ttl.as_nanos());
+                let fits = expected <= Duration::MAX.as_nanos();
+                assert_eq!(found, fits.then_some(expected), "{ttl:?} to {resolution:?}");
+            }
+        }
     }
 
     proptest! {

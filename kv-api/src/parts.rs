@@ -13,7 +13,7 @@ use crate::expiry::{Expiry, Judged};
 use crate::metadata::Metadata;
 use crate::request::{Delete, Expire, GetAndDelete, Increment, ListPage, Read, Touch, Write, WriteMany};
 use crate::resolver::{Distinct, IncrementOptions, Resolver, distinct_writes};
-use crate::set_item::{SetItem, SetOptions};
+use crate::set_item::SetOptions;
 use crate::value::Value;
 use crate::version::Version;
 
@@ -85,14 +85,13 @@ impl<'a> WriteParts<'a> {
             let (expiry, judged) = judged.resolve(expiry, inner.capabilities(), inner.clock())?;
             let expires = expiry != Expiry::Never;
             resolver.check_size(ItemParts { key: &key, value: &value, metadata: metadata.as_ref(), expires })?;
-            Ok((expiry, judged))
+            Ok(judged)
         })();
-        let (expiry, judged) = checked.map_err(|error: Error| error.with_key(&key))?;
-        let is_plain = metadata.is_none() && expiry == Expiry::Never && condition == Condition::Always;
-        let options = (!is_plain).then(|| {
-            Box::new(SetOptions { condition, best_effort, metadata, expiry, judged, ..SetOptions::default() })
-        });
-        Ok(Write(SetItem { key, value, options }))
+        let judged = checked.map_err(|error: Error| error.with_key(&key))?;
+        let is_plain = metadata.is_none() && condition == Condition::Always && !best_effort;
+        let options =
+            (!is_plain).then(|| Box::new(SetOptions { condition, best_effort, metadata, ..SetOptions::default() }));
+        Ok(Write { key, value, options, judged })
     }
 
     /// The batch that the items make for `inner`, of those that are acceptable to it, and the way back from its results
@@ -122,7 +121,7 @@ impl<'a> WriteParts<'a> {
         let mut first_index = Vec::new();
         let mut place = |index: usize, item: Result<Self>| {
             let write = item?.resolve(inner)?;
-            let slot = distinct.push(write.0.key.clone());
+            let slot = distinct.push(write.key.clone());
             if slot < writes.len() {
                 return Err(repeated_key(first_index[slot], write.key()));
             }

@@ -13,7 +13,7 @@ use crate::metadata::Metadata;
 use crate::parts::{
     DeleteParts, ExpireParts, GetAndDeleteParts, IncrementParts, ListPageParts, ReadParts, TouchParts, WriteParts,
 };
-use crate::set_item::{SetItem, SetOptions};
+use crate::set_item::SetOptions;
 use crate::value::Value;
 use crate::version::Version;
 
@@ -95,37 +95,42 @@ impl<'a> ReadMany<'a> {
 
 /// One set, with its condition, expiry and metadata resolved.
 #[derive(Clone, Debug)]
-pub struct Write<'a>(pub(crate) SetItem<'a>);
+pub struct Write<'a> {
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) value: Value,
+    pub(crate) options: Option<Box<SetOptions>>,
+    pub(crate) judged: Judged,
+}
 
 impl<'a> Write<'a> {
     /// The whole key.
     #[must_use]
     pub fn key(&self) -> &str {
-        &self.0.key
+        &self.key
     }
 
     /// The value.
     #[must_use]
     pub const fn value(&self) -> &Value {
-        &self.0.value
+        &self.value
     }
 
     /// The metadata, if there is any.
     #[must_use]
     pub fn metadata(&self) -> Option<&Metadata> {
-        self.0.options.as_ref()?.metadata.as_ref()
+        self.options.as_ref()?.metadata.as_ref()
     }
 
     /// The expiry: one form at most (EXP-2).
     #[must_use]
-    pub fn expiry(&self) -> Expiry {
-        self.0.options.as_ref().map_or(Expiry::Never, |options| options.expiry)
+    pub const fn expiry(&self) -> Expiry {
+        self.judged.expiry()
     }
 
     /// The condition.
     #[must_use]
     pub fn condition(&self) -> &Condition {
-        self.0.options.as_ref().map_or(&Condition::Always, |options| &options.condition)
+        self.options.as_ref().map_or(&Condition::Always, |options| &options.condition)
     }
 
     /// Whether it is to be carried out whatever is there.
@@ -137,10 +142,9 @@ impl<'a> Write<'a> {
     /// The parts, by themselves.
     #[must_use]
     pub fn into_parts(self) -> WriteParts<'a> {
-        let SetItem { key, value, options } = self.0;
-        let SetOptions { metadata, expiry, judged, condition, best_effort, .. } =
-            options.map(|options| *options).unwrap_or_default();
-        WriteParts { key, value, metadata, expiry, condition, judged, best_effort }
+        let Self { key, value, options, judged } = self;
+        let SetOptions { metadata, condition, best_effort, .. } = options.map(|options| *options).unwrap_or_default();
+        WriteParts { key, value, metadata, expiry: judged.expiry(), condition, judged, best_effort }
     }
 }
 

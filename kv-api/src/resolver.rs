@@ -82,24 +82,30 @@ impl<'p> Resolver<'p> {
     /// `InvalidArgument` for a key (KEY-1, KEY-2), value (VAL-1, VAL-3), size (CHK-2), expiry (EXP-2, EXP-5, EXP-6) or
     /// pair of conditions (SET-2) that is not acceptable; `Unsupported` for what the store does not support.
     pub fn write<'a>(&self, item: SetItem<'a>, clock: &dyn Clock) -> Result<Write<'a>> {
-        let SetItem { key, value, mut options } = item;
+        let SetItem { key, value, ttl, mut options } = item;
         let key = self.full_key(key)?;
+        if ttl.is_some() && self.policy.best_effort {
+            // Kept, for a wrapper that makes a request of its own of this one.
+            options.get_or_insert_default().best_effort = true;
+        }
         let checked = (|| {
             self.check_value(&value)?;
-            if let Some(options) = options.as_deref_mut() {
-                self.resolve_options(options, clock)?;
-            }
-            let options = options.as_deref();
+            let judged = match options.as_deref_mut() {
+                Some(options) => self.resolve_options(ttl, options, clock)?,
+                None if ttl.is_some() => self.judge(ttl, None, None, None, clock)?,
+                None => Judged::default(),
+            };
             self.check_size(ItemParts {
                 key: &key,
                 value: &value,
-                metadata: options.and_then(|options| options.metadata.as_ref()),
-                expires: options.is_some_and(|options| options.expiry != Expiry::Never),
-            })
+                metadata: options.as_deref().and_then(|options| options.metadata.as_ref()),
+                expires: judged.expiry() != Expiry::Never,
+            })?;
+            Ok(judged)
         })();
         match checked {
-            Ok(()) => Ok(Write(SetItem { key, value, options })),
-            Err(error) => Err(error.with_key(&key)),
+            Ok(judged) => Ok(Write { key, value, options, judged }),
+            Err(error) => Err(Error::with_key(error, &key)),
         }
     }
 
@@ -334,7 +340,8 @@ impl<'p> Resolver<'p> {
         }
     }
 
-    fn resolve_options(&self, options: &mut SetOptions, clock: &dyn Clock) -> Result<()> {
+    /// The expiry of a set with these options. `ttl` is its own.
+    fn resolve_options(&self, ttl: Option<Duration>, options: &mut SetOptions, clock: &dyn Clock) -> Result<Judged> {
         if options.conflicting {
             return Err(Error::invalid(Reason::ConflictingConditions, "two different conditions were given"));
         }
@@ -350,14 +357,28 @@ impl<'p> Resolver<'p> {
         if let Some(metadata) = &options.metadata {
             self.check_metadata(metadata, options.best_effort)?;
         }
-        let ttl = options.ttl.or(if options.expire_at.is_none() { options.default_ttl } else { None });
-        options.expiry = self.resolve_expiry(ttl, options.expire_at, options.precedence, options.min_ttl, clock)?;
-        options.judged = Judged::new(options.expiry, self.capabilities);
-        Ok(())
+        let given = ttl.or(options.ttl);
+        let ttl = given.or(if options.expire_at.is_none() { options.default_ttl } else { None });
+        self.judge(ttl, options.expire_at, options.precedence, options.min_ttl, clock)
     }
 
+    fn judge(
+        &self,
+        ttl: Option<Duration>,
+        expire_at: Option<Timestamp>,
+        precedence: Option<ExpiryPrecedence>,
+        min_ttl: Option<MinTtl>,
+        clock: &dyn Clock,
+    ) -> Result<Judged> {
+        let expiry = self.resolve_expiry(ttl, expire_at, precedence, min_ttl, clock)?;
+        Ok(Judged::new(expiry, self.capabilities))
+    }
+
+    #[inline]
     pub(crate) fn check_value(&self, value: &Value) -> Result<()> {
-        self.require(Feature::ValueKind(value.kind()), false)?;
+        if !self.capabilities.value_kinds.contains(value.kind()) {
+            return Err(Error::unsupported(Feature::ValueKind(value.kind())));
+        }
         value.check()
     }
 
@@ -399,7 +420,7 @@ impl<'p> Resolver<'p> {
     pub(crate) fn check(&self, key: &str, needs: Feature, options: &SetOptions, clock: &dyn Clock) -> Result<()> {
         self.full_key(Cow::Borrowed(key))?;
         self.require(needs, options.best_effort)?;
-        self.resolve_options(&mut options.clone(), clock)
+        self.resolve_options(None, &mut options.clone(), clock).map(drop)
     }
 
     pub(crate) fn require_counters(&self, ends_if_created: bool, best_effort: bool) -> Result<()> {
@@ -502,7 +523,7 @@ pub(crate) fn distinct_writes<'a>(items: impl IntoIterator<Item = Result<Write<'
     let mut distinct = Distinct::default();
     let place = |(index, item): (usize, Result<Write<'a>>)| {
         let write = item.map_err(|error| error.with_index(index))?;
-        let first_index = distinct.push(write.0.key.clone());
+        let first_index = distinct.push(write.key.clone());
         if first_index < index {
             return Err(repeated_key(first_index, write.key()).with_index(index));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::condition::Condition;
 use crate::error::Error;
-use crate::expiry::{Expiry, ExpiryPrecedence, Judged, MinTtl};
+use crate::expiry::{ExpiryPrecedence, MinTtl};
 use crate::metadata::Metadata;
 use crate::value::Value;
 
@@ -17,7 +17,7 @@ macro_rules! entry_options {
         /// The entry ends this long after the backend stores it. Rounded up to the store's resolution (EXP-4); zero is
         /// an error (EXP-5). The last one given counts.
         pub fn ttl(mut self, ttl: std::time::Duration) -> Self {
-            self.options().ttl = Some(ttl);
+            *self.ttl_mut() = Some(ttl);
             self
         }
 
@@ -70,6 +70,10 @@ pub(crate) use entry_options;
 macro_rules! set_options {
     () => {
         crate::set_item::entry_options!();
+
+        fn ttl_mut(&mut self) -> &mut Option<std::time::Duration> {
+            &mut self.ttl
+        }
 
         /// Only when there is no live entry (SET-2).
         pub fn if_not_exists(self) -> Self {
@@ -134,18 +138,20 @@ pub(crate) use set_options;
 pub struct SetItem<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) value: Value,
+    /// Not among the options, so that a set with a ttl and nothing else allocates nothing.
+    pub(crate) ttl: Option<Duration>,
     /// Behind a pointer, so that a plain set moves few bytes.
     pub(crate) options: Option<Box<SetOptions>>,
 }
 
-/// What a plain set does without. The resolver fills in `expiry` and `judged`, so that the resolved request keeps this
-/// allocation.
+/// What a plain set does without.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SetOptions {
     pub(crate) condition: Condition,
     pub(crate) conflicting: bool,
     /// `IfNotExists` because there was no version to ask for.
     pub(crate) version_missing: bool,
+    /// Of a request that writes only after it has read. A set has its own.
     pub(crate) ttl: Option<Duration>,
     pub(crate) expire_at: Option<Timestamp>,
     /// Of a typed view: counts where neither form is given (NS-4).
@@ -156,14 +162,12 @@ pub(crate) struct SetOptions {
     pub(crate) metadata: Option<Metadata>,
     /// Why what was given cannot be metadata.
     pub(crate) metadata_error: Option<Error>,
-    pub(crate) expiry: Expiry,
-    pub(crate) judged: Judged,
 }
 
 impl<'a> SetItem<'a> {
     /// An unconditional set without expiry and metadata.
     pub fn new(key: impl Into<Cow<'a, str>>, value: impl Into<Value>) -> Self {
-        Self { key: key.into(), value: value.into(), options: None }
+        Self { key: key.into(), value: value.into(), ttl: None, options: None }
     }
 
     /// The key.
@@ -187,6 +191,7 @@ impl fmt::Debug for SetItem<'_> {
         f.debug_struct("SetItem")
             .field("key", &self.key)
             .field("value", &self.value)
+            .field("ttl", &self.ttl)
             .field("options", &self.options)
             .finish()
     }

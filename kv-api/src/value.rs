@@ -232,7 +232,14 @@ impl Value {
     }
 
     /// Refuses what cannot be written: null and JSON that VAL-3 does not accept, and text that is not UTF-8 (VAL-1).
+    #[inline]
     pub(crate) fn check(&self) -> Result<()> {
+        // Most values; the rest may have to be read through.
+        let is_plain = self.kind == ValueKind::Bytes || (self.kind == ValueKind::Text && self.is_checked);
+        if is_plain { Ok(()) } else { self.check_content() }
+    }
+
+    fn check_content(&self) -> Result<()> {
         match self.kind {
             ValueKind::Json if self.is_null() => {
                 Err(Error::invalid(Reason::NullValue, "JSON null cannot be stored: it reads as a missing key"))

@@ -567,7 +567,7 @@ fn a_request_is_small() {
     assert!(words(size_of_val(&store.get("k"))) <= 8);
     assert!(words(size_of_val(&store.get_as::<u8>("k"))) <= 10);
     assert!(words(size_of_val(&store.delete("k"))) <= 12);
-    assert!(words(size_of_val(&store.set("k", "v"))) <= 16);
+    assert!(words(size_of_val(&store.set("k", "v"))) <= 17);
 }
 
 #[tokio::test]

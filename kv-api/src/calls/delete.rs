@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::Phase;
 use super::owned::into_owned;
-use super::{Phase, Start};
 use crate::error::{Error, Reason, Result};
 use crate::handle::Handle;
 use crate::outcome::DeleteOutcome;
@@ -85,7 +85,7 @@ impl Future for Delete<'_> {
             }
             let delete = handle.resolver().delete(key.clone(), if_version.clone(), best_effort)?;
             let call = handle.enter()?;
-            Ok(Start::Waiting(handle.backend().delete(delete), call))
+            Ok((handle.backend().delete(delete), call))
         }));
         Poll::Ready(match answer {
             Ok(outcome) if if_version.is_some() => Ok(outcome),

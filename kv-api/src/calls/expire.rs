@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::Phase;
 use super::owned::into_owned;
-use super::{Phase, Start};
 use crate::clock::Timestamp;
 use crate::error::{Error, Reason, Result};
 use crate::expiry::{ExpiryPrecedence, MinTtl};
@@ -114,7 +114,7 @@ impl Future for Expire<'_> {
             }
             let expire = handle.resolver().expire(key.clone(), options.clone(), handle.backend().clock())?;
             let call = handle.enter()?;
-            Ok(Start::Waiting(handle.backend().expire(expire), call))
+            Ok((handle.backend().expire(expire), call))
         }));
         Poll::Ready(answer.map_err(|error| handle.explain_key(error, "expire", key)))
     }

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::Phase;
 use super::owned::into_owned;
-use super::{Phase, Start};
 use crate::entry::{Entry, Fields};
 use crate::error::Result;
 use crate::handle::Handle;
@@ -65,7 +65,7 @@ impl<T> Future for GetAndDelete<'_, T> {
         let answer = ready!(phase.poll(cx, || {
             let get_and_delete = handle.resolver().get_and_delete(key.clone(), fields, best_effort)?;
             let call = handle.enter()?;
-            Ok(Start::Waiting(handle.backend().get_and_delete(get_and_delete), call))
+            Ok((handle.backend().get_and_delete(get_and_delete), call))
         }));
         Poll::Ready(match answer {
             Ok(entry) => Ok(entry.map(|entry| shown(handle, entry))),

@@ -54,6 +54,10 @@ impl<'a, T, E> GetOrSet<'a, T, E> {
     }
 
     entry_options!();
+
+    fn ttl_mut(&mut self) -> &mut Option<Duration> {
+        &mut self.options().ttl
+    }
 }
 
 impl<'a, T: 'a, E: From<Error> + 'a> GetOrSet<'a, T, E> {
@@ -105,7 +109,7 @@ async fn get_or_load<'a, E: From<Error>>(
 
 /// Sets what was loaded, and answers what is there: what another writer has set meanwhile stays.
 async fn keep(handle: &Handle, key: &str, loaded: Value, options: Box<SetOptions>) -> Result<Value> {
-    let item = SetItem { key: Cow::Borrowed(key), value: loaded.clone(), options: Some(options) };
+    let item = SetItem { key: Cow::Borrowed(key), value: loaded.clone(), ttl: None, options: Some(options) };
     if single::write(handle, item).await?.is_written() {
         return Ok(loaded);
     }

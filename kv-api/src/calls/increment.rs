@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::Phase;
 use super::owned::into_owned;
-use super::{Phase, Start};
 use crate::error::Result;
 use crate::expiry::MinTtl;
 use crate::handle::Handle;
@@ -74,7 +74,7 @@ impl Future for Increment<'_> {
         let answer = ready!(phase.poll(cx, || {
             let increment = handle.resolver().increment(key.clone(), by, options, handle.backend().clock())?;
             let call = handle.enter()?;
-            Ok(Start::Waiting(handle.backend().increment(increment), call))
+            Ok((handle.backend().increment(increment), call))
         }));
         Poll::Ready(answer.map_err(|error| handle.explain_key(error, "increment", key)))
     }

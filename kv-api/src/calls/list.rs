@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use super::{Phase, Start};
+use super::Phase;
 use crate::cursor::Cursor;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
@@ -175,7 +175,7 @@ impl Future for List<'_> {
             let position = cursor.as_ref().map(|cursor| scope.open(cursor)).transpose()?;
             let page = handle.resolver().list_full(prefix, limit, position)?;
             let call = handle.enter()?;
-            Ok(Start::Waiting(handle.backend().list(page), call))
+            Ok((handle.backend().list(page), call))
         }));
         let page = answer.map_err(Error::without_index).and_then(|raw| {
             let full_prefix = &handle.resolver().prefixed(Cow::Borrowed(prefix));

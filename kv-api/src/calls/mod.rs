@@ -45,11 +45,8 @@ enum Phase<'a, T> {
     Done,
 }
 
-/// How a request began.
-enum Start<'a, T> {
-    Answered(Result<T>),
-    Waiting(BoxFuture<'a, Result<T>>, InFlight<'a>),
-}
+/// What a request waits for, and the call in flight that it is until then.
+type Start<'a, T> = (BoxFuture<'a, Result<T>>, InFlight<'a>);
 
 impl<'a, T> Phase<'a, T> {
     fn poll(&mut self, cx: &mut Context<'_>, start: impl FnOnce() -> Result<Start<'a, T>>) -> Poll<Result<T>> {
@@ -57,10 +54,17 @@ impl<'a, T> Phase<'a, T> {
             *self = Self::Done;
             match start() {
                 Err(error) => return Poll::Ready(Err(error)),
-                Ok(Start::Answered(answer)) => return Poll::Ready(answer),
-                Ok(Start::Waiting(future, call)) => *self = Self::Waiting { future, _call: call },
+                Ok(start) => self.wait_for(start),
             }
         }
+        self.poll_started(cx)
+    }
+
+    fn wait_for(&mut self, (future, call): Start<'a, T>) {
+        *self = Self::Waiting { future, _call: call };
+    }
+
+    fn poll_started(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let Self::Waiting { future, .. } = self else {
             // As every future that is polled after its end.
             panic!("a request was polled after it had been answered");

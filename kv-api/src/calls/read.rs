@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::{Phase, Start, Touch, owned};
+use super::{Phase, Touch, owned};
 use crate::entry::{Entry, Fields};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -20,14 +20,15 @@ struct ReadCall<'a> {
 }
 
 impl<'a> ReadCall<'a> {
+    /// The answer of a store that need not wait, if it has not begun.
     #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>, fields: Fields, operation: &'static str) -> Poll<Result<Option<Entry>>> {
-        let answered = if matches!(self.phase, Phase::Fresh) { at_once(self.handle, &self.key, fields) } else { None };
-        if let Some(answer) = answered {
-            self.phase = Phase::Done;
-            return Poll::Ready(answer.map_err(|error| self.explain(error, operation)));
+    fn at_once(&mut self, fields: Fields) -> Option<Result<Option<Entry>>> {
+        if !matches!(self.phase, Phase::Fresh) {
+            return None;
         }
-        self.poll_in_full(cx, fields, operation)
+        let answer = at_once(self.handle, &self.key, fields)?;
+        self.phase = Phase::Done;
+        Some(answer)
     }
 
     /// What is not answered at once, and every refusal.
@@ -42,7 +43,7 @@ impl<'a> ReadCall<'a> {
         let answer = ready!(phase.poll(cx, || {
             let read = handle.resolver().read(key.clone(), fields)?;
             let call = handle.enter()?;
-            Ok(Start::Waiting(handle.backend().read(read), call))
+            Ok((handle.backend().read(read), call))
         }));
         Poll::Ready(answer.map_err(|error| self.explain(error, operation)))
     }
@@ -95,9 +96,14 @@ macro_rules! read_call {
             type Output = Result<$output>;
 
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                let answer = ready!(self.0.poll(cx, $fields, $operation));
+                let this = &mut self.0;
+                let answer = match this.at_once($fields) {
+                    Some(Ok(entry)) => Ok(entry),
+                    Some(Err(error)) => Err(this.explain(error, $operation)),
+                    None => ready!(this.poll_in_full(cx, $fields, $operation)),
+                };
                 let finish: fn(&Handle, Option<Entry>) -> $output = $finish;
-                Poll::Ready(answer.map(|entry| finish(self.0.handle, entry)))
+                Poll::Ready(answer.map(|entry| finish(this.handle, entry)))
             }
         }
     };

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::Phase;
 use super::owned::into_owned;
-use super::{Phase, Start};
 use crate::error::Result;
 use crate::handle::Handle;
 use crate::outcome::SetOutcome;
@@ -22,6 +22,7 @@ pub struct Set<'a> {
     key: Cow<'a, str>,
     /// Taken when the request starts.
     value: Option<Result<Value>>,
+    ttl: Option<Duration>,
     options: Option<Box<SetOptions>>,
     unconditional: bool,
     phase: Phase<'a, SetOutcome>,
@@ -29,7 +30,7 @@ pub struct Set<'a> {
 
 impl<'a> Set<'a> {
     pub(crate) const fn new(handle: &'a Handle, key: Cow<'a, str>, value: Result<Value>) -> Self {
-        Self { handle, key, value: Some(value), options: None, unconditional: true, phase: Phase::Fresh }
+        Self { handle, key, value: Some(value), ttl: None, options: None, unconditional: true, phase: Phase::Fresh }
     }
 
     /// The ttl of a typed view: for a request that gives no expiry (NS-4).
@@ -41,30 +42,45 @@ impl<'a> Set<'a> {
     }
 
     set_options!();
+
+    /// The answer of a store that need not wait; of another one `None`, and then it is waited for.
+    #[inline]
+    fn start(&mut self) -> Result<Option<SetOutcome>> {
+        let handle = self.handle;
+        let Some(value) = self.value.take() else { unreachable!("a request starts once") };
+        let item = SetItem { key: self.key.clone(), value: value?, ttl: self.ttl, options: self.options.take() };
+        let write = handle.resolver().write(item, handle.backend().clock())?;
+        self.unconditional = write.is_unconditional();
+        // Counted also when it is answered at once: nothing is written any more when `close` has ended (LIFE-2).
+        let call = handle.enter()?;
+        if let Some(answer) = handle.backend().write_now(&write) {
+            return answer.map(Some);
+        }
+        self.phase.wait_for((handle.backend().write(write), call));
+        Ok(None)
+    }
 }
 
 impl Future for Set<'_> {
     type Output = Result<SetOutcome>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { handle, ref key, ref mut value, ref mut options, ref mut unconditional, ref mut phase } = *self;
-        let answer = ready!(phase.poll(cx, || {
-            let Some(value) = value.take() else { unreachable!("a request starts once") };
-            let item = SetItem { key: key.clone(), value: value?, options: options.take() };
-            let write = handle.resolver().write(item, handle.backend().clock())?;
-            *unconditional = write.is_unconditional();
-            // Counted also when it is answered at once: nothing is written any more when `close` has ended (LIFE-2).
-            let call = handle.enter()?;
-            match handle.backend().write_now(&write) {
-                Some(answer) => Ok(Start::Answered(answer)),
-                None => Ok(Start::Waiting(handle.backend().write(write), call)),
-            }
-        }));
+        let this = &mut *self;
+        let started = if matches!(this.phase, Phase::Fresh) {
+            this.phase = Phase::Done;
+            this.start().transpose()
+        } else {
+            None
+        };
+        let answer = match started {
+            Some(answer) => answer,
+            None => ready!(this.phase.poll_started(cx)),
+        };
         Poll::Ready(match answer {
-            Ok(outcome) => Ok(handle.shown_outcome(outcome, *unconditional)),
-            Err(error) => Err(handle.explain_key(error, "set", key)),
+            Ok(outcome) => Ok(this.handle.shown_outcome(outcome, this.unconditional)),
+            Err(error) => Err(this.handle.explain_key(error, "set", &this.key)),
         })
     }
 }
 
-into_owned!(Set { value, options, unconditional } -> SetOutcome, "set");
+into_owned!(Set { value, ttl, options, unconditional } -> SetOutcome, "set");

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::Phase;
 use super::owned::into_owned;
-use super::{Phase, Start};
 use crate::entry::{Entry, Fields};
 use crate::error::Result;
 use crate::expiry::MinTtl;
@@ -63,7 +63,7 @@ impl<T> Future for Touch<'_, T> {
         let answer = ready!(phase.poll(cx, || {
             let touch = handle.resolver().touch(key.clone(), fields, options, handle.backend().clock())?;
             let call = handle.enter()?;
-            Ok(Start::Waiting(handle.backend().touch(touch), call))
+            Ok((handle.backend().touch(touch), call))
         }));
         Poll::Ready(match answer {
             Ok(entry) => Ok(entry.map(|entry| shown(handle, entry))),

@@ -77,6 +77,10 @@ impl<'a, E> Update<'a, E> {
     }
 
     entry_options!();
+
+    fn ttl_mut(&mut self) -> &mut Option<Duration> {
+        &mut self.options().ttl
+    }
 }
 
 impl<'a, E: From<Error> + 'a> Update<'a, E> {
@@ -98,7 +102,12 @@ impl<'a, E: From<Error> + 'a> Update<'a, E> {
                     return Ok(UpdateOutcome::declined(old));
                 };
                 let options = wish.options(handle, old.as_ref()).map_err(explain)?;
-                let item = SetItem { key: Cow::Borrowed(&*key), value: new.clone(), options: Some(Box::new(options)) };
+                let item = SetItem {
+                    key: Cow::Borrowed(&*key),
+                    value: new.clone(),
+                    ttl: None,
+                    options: Some(Box::new(options)),
+                };
                 match single::write(handle, item).await {
                     Ok(outcome) if outcome.is_written() => {
                         return Ok(UpdateOutcome::written(new, outcome.version().cloned()));
