@@ -61,10 +61,8 @@ impl MemoryStore {
 
     fn prepare(&self, writes: &WriteMany<'_>) -> Result<Vec<Prepared>> {
         let prepare = |(index, write): (usize, &Write<'_>)| {
-            let (key, value) = (write.key(), write.value());
-            let metadata = write.metadata().map(|metadata| &metadata.as_bytes()[..]);
-            let block = Block::new(key, value.kind(), value.as_bytes(), metadata)
-                .map_err(|error| error.with_index(index).with_key(key))?;
+            let key = write.key();
+            let block = Block::of(write).map_err(|error| error.with_index(index).with_key(key))?;
             let (expiry, condition) = (write.expiry(), write.condition().clone());
             Ok(Prepared { index, hash: self.inner.shards.hash(key), block, expiry, condition })
         };
@@ -111,7 +109,8 @@ impl MemoryStore {
                 // Looked up again: the item before it may have moved everything in the table.
                 let slot = shard.find(item.hash, item.block.key_bytes());
                 let expires_at = self.deadline(time, item.expiry);
-                let (number, old) = shard.put(slot, item.hash, item.block.clone(), expires_at, &mut index);
+                let (key, block) = (item.block.key(), item.block.clone());
+                let (number, old) = shard.put(slot, item.hash, key, block, expires_at, &mut index);
                 replaced.extend(old);
                 let version = Version::numbered(self.inner.origin, number);
                 outcomes.push((item.index, SetOutcome::new(status).with_version(version)));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use kv_api::{Entry, EntryExpiry, Error, Metadata, Result, Timestamp, Value, ValueKind, Version};
+use kv_api::{Entry, EntryExpiry, Error, Metadata, Result, Timestamp, Value, ValueKind, Version, Write};
 use triomphe::ThinArc;
 
 use crate::call_time::CallTime;
@@ -41,6 +41,9 @@ const NO_METADATA: u32 = u32::MAX;
 /// alive.
 const COPIED_BYTES_MAX: usize = 256;
 
+/// Up to this many bytes the parts of a block are joined on the stack.
+const SMALL_BYTES_MAX: usize = 1024;
+
 impl Block {
     /// A block that is in no table yet: it never expires and has no number.
     ///
@@ -71,6 +74,12 @@ impl Block {
             kind,
         };
         Ok(Self(assemble(header, [key.as_bytes(), metadata.unwrap_or_default(), value])))
+    }
+
+    /// That of a write. Errors as [`new`](Self::new).
+    pub(crate) fn of(write: &Write<'_>) -> Result<Self> {
+        let (value, metadata) = (write.value(), write.metadata());
+        Self::new(write.key(), value.kind(), value.as_bytes(), metadata.map(|metadata| &metadata.as_bytes()[..]))
     }
 
     #[inline]
@@ -153,8 +162,9 @@ impl Block {
     }
 
     /// Whether its expiry has come (EXP-7). Reads the clock only when it has one.
+    #[inline]
     pub(crate) fn is_expired(&self, time: &CallTime<'_>) -> bool {
-        self.expires_at().is_some_and(|at| time.millis() >= at)
+        self.expires_at().is_some_and(|at| time.is_past(at))
     }
 
     pub(crate) fn expiry(&self) -> EntryExpiry {
@@ -173,9 +183,26 @@ impl Block {
 }
 
 /// The block with its bytes. Joined first and then copied: the one way to fill a block that needs no `unsafe` and goes
-/// at the speed of a copy, at the price of holding the bytes twice for that moment.
+/// at the speed of a copy. What is small is joined on the stack, so that the block is the only allocation.
 fn assemble(header: Header, parts: [&[u8]; 3]) -> ThinArc<Header, u8> {
-    ThinArc::from_header_and_slice(header, &parts.concat())
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    // Most entries are shorter than what takes time to clear.
+    if len <= 256 {
+        assemble_in(&mut [0; 256], header, parts)
+    } else if len <= SMALL_BYTES_MAX {
+        assemble_in(&mut [0; SMALL_BYTES_MAX], header, parts)
+    } else {
+        ThinArc::from_header_and_slice(header, &parts.concat())
+    }
+}
+
+fn assemble_in(bytes: &mut [u8], header: Header, parts: [&[u8]; 3]) -> ThinArc<Header, u8> {
+    let mut len = 0;
+    for part in parts {
+        bytes[len..][..part.len()].copy_from_slice(part);
+        len += part.len();
+    }
+    ThinArc::from_header_and_slice(header, &bytes[..len])
 }
 
 /// Keeps a block alive for the part of it that a caller holds.
@@ -210,9 +237,9 @@ mod tests {
 
     #[test]
     fn parts_come_back_as_they_went_in() {
-        let long = vec![7_u8; COPIED_BYTES_MAX + 1];
+        let (long, longer) = (vec![7_u8; COPIED_BYTES_MAX + 1], vec![8_u8; SMALL_BYTES_MAX]);
         for key in ["k", "a\0b", "ключ", &"x".repeat(KEY_BYTES_MAX)] {
-            for value in [&b""[..], b"v", &long] {
+            for value in [&b""[..], b"v", &long, &longer] {
                 for metadata in [None, Some(&b""[..]), Some(&b"{}"[..]), Some(&long)] {
                     let block = Block::new(key, ValueKind::Bytes, value, metadata).unwrap();
                     assert_eq!(block.key(), key);

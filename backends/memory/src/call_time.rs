@@ -31,16 +31,26 @@ impl<'a> CallTime<'a> {
         self.now().as_unix_millis_floor()
     }
 
+    /// Whether `millis` has come. Does not read the clock where that knows it anyway.
+    pub(crate) fn is_past(&self, millis: i64) -> bool {
+        let is_far_ahead = self.now.get().is_none() && self.clock.is_far_ahead(Timestamp::from_unix_millis(millis));
+        !is_far_ahead && self.millis() >= millis
+    }
+
     /// The absolute time of an expiry in milliseconds, rounded up (EXP-4); `None` for never.
     pub(crate) fn deadline_millis(&self, expiry: Expiry) -> Option<i64> {
-        if expiry == Expiry::Never { None } else { expiry.deadline(self.now()).map(Timestamp::as_unix_millis_ceil) }
+        match expiry {
+            Expiry::Never => None,
+            Expiry::At(at) => Some(at.as_unix_millis_ceil()),
+            after => after.deadline(self.now()).map(Timestamp::as_unix_millis_ceil),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kv_api::ManualClock;
+    use kv_api::{ManualClock, SystemClock};
     use std::time::Duration;
 
     #[test]
@@ -51,6 +61,19 @@ mod tests {
         assert_eq!(time.deadline_millis(Expiry::After(Duration::from_millis(1))), Some(1002));
         assert_eq!(time.deadline_millis(Expiry::At(Timestamp::from_unix_millis(1500))), Some(1500));
         assert_eq!(time.deadline_millis(Expiry::Never), None);
+    }
+
+    #[test]
+    fn exp_7_an_expiry_has_come_at_its_very_time() {
+        let clock = ManualClock::new(Timestamp::from_unix_micros(1_999_999));
+        assert!(!CallTime::new(&clock).is_past(2000));
+        clock.advance(Duration::from_micros(1));
+        assert!(CallTime::new(&clock).is_past(2000));
+        let time = CallTime::new(&SystemClock);
+        let now = SystemClock.now().as_unix_millis_floor();
+        assert!(time.is_past(now) && !time.is_past(now + 3_600_000));
+        // Known without the time, and with it.
+        assert!(!CallTime::new(&SystemClock).is_past(now + 3_600_000));
     }
 
     #[test]

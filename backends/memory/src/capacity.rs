@@ -43,8 +43,31 @@ impl Capacity {
     ///
     /// # Errors
     /// `Exhausted` with [`Reason::StoreFull`] when it does not fit. What takes no more room than before always fits.
+    #[inline]
     pub(crate) fn replace(&self, old: Size, new: Size) -> Result<()> {
-        let Some(Bounds { max, used }) = &self.0 else { return Ok(()) };
+        match &self.0 {
+            None => Ok(()),
+            Some(bounds) => bounds.replace(old, new),
+        }
+    }
+
+    /// Gives back the room of removed entries.
+    pub(crate) fn release(&self, size: Size) {
+        if let Some(Bounds { used, .. }) = &self.0 {
+            let mut used = used.lock();
+            *used = used.minus(size);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> Option<Size> {
+        self.0.as_ref().map(|bounds| *bounds.used.lock())
+    }
+}
+
+impl Bounds {
+    fn replace(&self, old: Size, new: Size) -> Result<()> {
+        let Self { max, used } = self;
         let mut used = used.lock();
         let next = used.minus(old).plus(new);
         let full = |bound, allowed, wanted| {
@@ -59,19 +82,6 @@ impl Capacity {
         }
         *used = next;
         Ok(())
-    }
-
-    /// Gives back the room of removed entries.
-    pub(crate) fn release(&self, size: Size) {
-        if let Some(Bounds { used, .. }) = &self.0 {
-            let mut used = used.lock();
-            *used = used.minus(size);
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn used(&self) -> Option<Size> {
-        self.0.as_ref().map(|bounds| *bounds.used.lock())
     }
 }
 

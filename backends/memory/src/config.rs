@@ -44,7 +44,7 @@ impl MemoryConfig {
     }
 
     /// The most bytes of keys, values and metadata of live entries; no bound unless set. What the store needs beside
-    /// them is not counted: about 115 bytes an entry, and some 50 more where it expires. A write that would pass it
+    /// them is not counted: about 115 bytes an entry, and some 10 more where it expires. A write that would pass it
     /// fails as with [`with_entries_max`](Self::with_entries_max).
     #[must_use]
     pub fn with_bytes_max(mut self, bytes_max: u64) -> Self {

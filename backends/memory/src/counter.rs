@@ -31,7 +31,7 @@ impl MemoryStore {
             let block = Block::new(key, ValueKind::Json, count.to_string().as_bytes(), None)?;
             inner.capacity.replace(shard.size_at(slot), block.size())?;
             let mut index = inner.index.writer();
-            let (_, old) = shard.put(slot, hash, block, expires_at, &mut index);
+            let (_, old) = shard.put(slot, hash, key, block, expires_at, &mut index);
             self.finish_write(shard, index, &time, 1);
             drop(old);
             Ok(count)

@@ -18,9 +18,9 @@ use crate::key_index::KeyIndexWriter;
 use crate::shard::Shard;
 use crate::store::MemoryStore;
 
-/// How many due entries a write takes out of its own shard, beside two for each entry it puts in.
+/// How many due entries a write looks at in its own shard, beside two for each entry it puts in.
 const PER_WRITE: usize = 2;
-/// How many due entries a visit takes out of another shard, and a write that needs room of each.
+/// How many due entries a visit looks at in another shard, and a write that needs room in each.
 const PER_VISIT: usize = 32;
 /// One write in this many visits another shard.
 const WRITES_PER_VISIT: u64 = 16;
@@ -36,11 +36,10 @@ impl MemoryStore {
         time: &CallTime<'_>,
         written: usize,
     ) {
-        let removed = if shard.has_expiring() {
-            reclaim(&mut shard, time, PER_WRITE + 2 * written, &mut index, &self.inner.capacity)
-        } else {
-            Vec::new()
-        };
+        let mut removed = Vec::new();
+        if shard.has_expiring() {
+            reclaim(&mut shard, time, PER_WRITE + 2 * written, &mut index, &self.inner.capacity, &mut removed);
+        }
         let turn = shard.next_visit(WRITES_PER_VISIT);
         drop(index);
         drop(shard);
@@ -48,16 +47,16 @@ impl MemoryStore {
         if let Some(turn) = turn
             && self.inner.expiring.load(Ordering::Relaxed)
         {
-            self.visit(turn);
+            self.visit(turn, time);
         }
     }
 
-    fn visit(&self, turn: u64) {
+    fn visit(&self, turn: u64, time: &CallTime<'_>) {
         // A call that holds the lock for writing reclaims there itself.
         if let Some(mut shard) = self.inner.shards.in_turn(turn).try_write() {
-            let time = CallTime::new(&*self.inner.clock);
             let mut index = self.inner.index.writer();
-            let removed = reclaim(&mut shard, &time, PER_VISIT, &mut index, &self.inner.capacity);
+            let mut removed = Vec::new();
+            reclaim(&mut shard, time, PER_VISIT, &mut index, &self.inner.capacity, &mut removed);
             drop(index);
             drop(shard);
             drop(removed);
@@ -72,7 +71,7 @@ impl MemoryStore {
         let removed = shard
             .find(hash, key.as_bytes())
             .filter(|slot| shard.at(*slot).is_some_and(|block| block.is_expired(&time)))
-            .and_then(|slot| shard.remove(slot, hash, &mut index));
+            .and_then(|slot| shard.remove(slot, key, &mut index));
         if let Some(block) = &removed {
             self.inner.capacity.release(block.size());
         }
@@ -97,33 +96,36 @@ impl MemoryStore {
         }
     }
 
-    /// Makes room in a full store: takes some due entries out of the first shard that has any. `false` when none has.
+    /// Makes room in a full store: looks at some due entries of the first shard that has any. `false` when none has.
     fn make_room(&self) -> bool {
         self.inner.expiring.load(Ordering::Relaxed)
             && self.inner.shards.all().any(|shard| {
                 let mut shard = shard.write();
                 let time = CallTime::new(&*self.inner.clock);
                 let mut index = self.inner.index.writer();
-                let removed = reclaim(&mut shard, &time, PER_VISIT, &mut index, &self.inner.capacity);
+                let mut removed = Vec::new();
+                let looks = reclaim(&mut shard, &time, PER_VISIT, &mut index, &self.inner.capacity, &mut removed);
                 drop(index);
                 drop(shard);
-                !removed.is_empty()
+                drop(removed);
+                looks > 0
             })
     }
 }
 
-/// Takes out at most `max` due entries and gives back their room, under the locks; the caller frees them without.
+/// Looks at most at `max` due entries, takes out those that have expired, and gives back their room, under the locks;
+/// the caller frees them without. Answers how many it looked at.
 fn reclaim(
     shard: &mut Shard,
     time: &CallTime<'_>,
     max: usize,
     index: &mut KeyIndexWriter<'_>,
     capacity: &Capacity,
-) -> Vec<Block> {
-    let mut removed = Vec::new();
-    shard.reclaim(time, max, index, &mut removed);
+    removed: &mut Vec<Block>,
+) -> usize {
+    let looks = shard.reclaim(time, max, index, removed);
     if !removed.is_empty() {
         capacity.release(removed.iter().map(Block::size).fold(Size::default(), Size::plus));
     }
-    removed
+    looks
 }

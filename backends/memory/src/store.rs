@@ -116,23 +116,23 @@ impl MemoryStore {
     /// would be passed, after everything that has expired was removed; nothing is written then.
     pub fn write_sync(&self, write: &Write<'_>) -> Result<SetOutcome> {
         let inner = &*self.inner;
-        let (key, value) = (write.key(), write.value());
-        let metadata = write.metadata().map(|metadata| &metadata.as_bytes()[..]);
+        let key = write.key();
         let hash = inner.shards.hash(key);
         self.making_room(|| {
-            let block = Block::new(key, value.kind(), value.as_bytes(), metadata)?;
+            let block = Block::of(write)?;
             let mut shard = inner.shards.write(hash);
             let time = CallTime::new(&*inner.clock);
+            // First, so that what else depends on the time need not ask the clock again.
+            let expires_at = self.deadline(&time, write.expiry());
             let slot = shard.find(hash, key.as_bytes());
             let live = shard.live_at(slot, &time);
             if !holds(write.condition(), live, inner.origin)? {
                 return Ok(SetOutcome::new(SetStatus::NotMet));
             }
             let status = if live.is_some() { SetStatus::Updated } else { SetStatus::Created };
-            let expires_at = self.deadline(&time, write.expiry());
             inner.capacity.replace(shard.size_at(slot), block.size())?;
             let mut index = inner.index.writer();
-            let (number, old) = shard.put(slot, hash, block, expires_at, &mut index);
+            let (number, old) = shard.put(slot, hash, key, block, expires_at, &mut index);
             self.finish_write(shard, index, &time, 1);
             drop(old);
             Ok(SetOutcome::new(status).with_version(Version::numbered(inner.origin, number)))
@@ -170,7 +170,7 @@ impl MemoryStore {
         };
         let mut index = inner.index.writer();
         // An expired entry goes as well: no caller can see the difference.
-        let removed = slot.and_then(|slot| shard.remove(slot, hash, &mut index));
+        let removed = slot.and_then(|slot| shard.remove(slot, key, &mut index));
         if let Some(block) = &removed {
             inner.capacity.release(block.size());
         }
@@ -192,7 +192,7 @@ impl MemoryStore {
         let found = live.map(|block| self.shown(block, get_and_delete.fields()));
         let mut index = inner.index.writer();
         // As in `remove`, an expired entry goes as well.
-        let removed = shard.remove(slot, hash, &mut index);
+        let removed = shard.remove(slot, key, &mut index);
         if let Some(block) = &removed {
             inner.capacity.release(block.size());
         }
@@ -232,7 +232,7 @@ impl MemoryStore {
         }
         let mut index = inner.index.writer();
         let expires_at = self.deadline(&time, expiry);
-        shard.set_expiry(slot, hash, expires_at, &mut index);
+        shard.set_expiry(slot, key, expires_at, &mut index);
         let seen = shard.at(slot).map(look);
         self.finish_write(shard, index, &time, 1);
         seen

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use kv_api::{BatchOutcome, SetItem, SetStatus};
+use kv_api::{BatchOutcome, SetItem, SetStatus, Value};
 
 use super::{Fixture, millis};
 use crate::MemoryConfig;
@@ -35,6 +35,37 @@ fn index_and_table_agree_after_concurrent_calls_on_the_same_keys() {
         }
     });
     fixture.audit();
+}
+
+#[test]
+fn set_1_a_value_that_was_read_is_whole_and_stays_what_it_was() {
+    let fixture = Fixture::new();
+    // Copied to a reader, shared with it, and built before the lock is taken.
+    let lengths = [100, 500, 5000];
+    let write = |letter: char| {
+        for length in lengths {
+            fixture.put(&format!("k{length}"), &letter.to_string().repeat(length));
+        }
+    };
+    write('a');
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let is_whole = |value: &Value| value.as_bytes().iter().all(|byte| *byte == value.as_bytes()[0]);
+                let mut held = Vec::new();
+                while !done.load(Ordering::Relaxed) {
+                    held.extend(lengths.map(|length| fixture.entry(&format!("k{length}")).unwrap().into_value()));
+                    assert!(held.iter().all(is_whole));
+                    held.drain(..held.len().saturating_sub(30));
+                }
+            });
+        }
+        for round in 0..20_000 {
+            write(if round % 2 == 0 { 'b' } else { 'c' });
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

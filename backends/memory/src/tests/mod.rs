@@ -18,8 +18,7 @@ use kv_api::{
 };
 
 use crate::capacity::Size;
-use crate::expiry_queue::Expiring;
-use crate::key_index::KeyFlags;
+use crate::key_index::{IndexKey, KeyFlags};
 use crate::{CAPABILITIES, MemoryConfig, MemoryStore};
 
 /// A store on a manual clock, with the calls of a handle.
@@ -134,21 +133,24 @@ impl Fixture {
     fn audit(&self) -> usize {
         let inner = &*self.store.inner;
         let shards: Vec<_> = inner.shards.all().map(parking_lot::RwLock::read).collect();
-        let mut keys: BTreeMap<compact_str::CompactString, KeyFlags> = BTreeMap::new();
+        let mut keys: BTreeMap<IndexKey, KeyFlags> = BTreeMap::new();
         let (mut size, mut numbers) = (Size::default(), std::collections::HashSet::new());
         for shard in &shards {
             let mut expiring = 0;
             for block in shard.blocks() {
-                assert!(keys.insert(block.key().into(), block.flags()).is_none(), "{block:?} twice");
+                assert!(keys.insert(IndexKey::new(block.key()), block.flags()).is_none(), "{block:?} twice");
                 assert!(numbers.insert(block.number()), "{block:?} shares its version");
                 size = size.plus(block.size());
                 if let Some(at) = block.expires_at() {
                     expiring += 1;
-                    let hash = inner.shards.hash(block.key());
-                    assert!(shard.expiries().contains(Expiring { at, number: block.number(), hash }), "{block:?}");
+                    let slot = shard.find(inner.shards.hash(block.key()), block.key_bytes()).unwrap();
+                    let mut places = shard.expiries().places();
+                    assert!(places.any(|(time, of)| time <= at && slot.is(of)), "{block:?} would never be looked at");
                 }
             }
-            assert_eq!(shard.expiries().len(), expiring, "nothing stale is queued");
+            assert_eq!(shard.expiring(), expiring);
+            let places = shard.expiries().len();
+            assert!(places <= if expiring > 0 { 2 * expiring + 64 } else { 0 }, "{places} places for {expiring}");
         }
         assert_eq!(keys, inner.index.snapshot());
         if let Some(used) = inner.capacity.used() {

@@ -37,7 +37,7 @@ fn one_key_overwritten_for_ever_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_deleted_early_leaves_the_queue_at_once() {
+fn what_is_deleted_early_does_not_pile_up_in_the_queue() {
     let fixture = Fixture::new();
     for number in 0..10_000 {
         let key = format!("k{number}");
