@@ -154,7 +154,10 @@ impl Fault {
     }
 
     pub(crate) fn unsupported_encoding() -> Self {
-        Self::own(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body with a content-encoding is not understood")
+        Self::own(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a body with a content-encoding, or a transfer-encoding but chunked, is not understood",
+        )
     }
 
     pub(crate) fn overloaded() -> Self {

@@ -26,7 +26,7 @@ pub struct Limits {
     pub bodies_bytes: usize,
     /// What all answers hold together until they are sent, in bytes; a read beyond that is 429, and one that could
     /// never fit 413. A value counts as soon as its length is known; what a store has on the way to here does not, and
-    /// neither do answers up to 16,384 bytes. Default: 268,435,456.
+    /// neither do values up to 16,384 bytes. Default: 268,435,456.
     pub answers_bytes: usize,
     /// How long the head of a request may be in bytes, at least 8,192; one of twice as many is 431 in every case, and
     /// one in between depends on how it arrives. Default: 32,768.

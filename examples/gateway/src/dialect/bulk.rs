@@ -1,7 +1,6 @@
 //! Many keys by one request.
 
 use std::borrow::Cow;
-use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet};
 
 use axum::body::{Body, Bytes};
@@ -13,7 +12,7 @@ use kv_api::{Capabilities, Entry, JsonText, Metadata, SetItem, Store, Timestamp,
 
 use super::expiry::{Expiration, reported};
 use super::target::check_key;
-use super::{Answer, OPENING, conditions, json, metadata, refuse_encoded};
+use super::{Answer, OPENING, json, metadata, refuse_encoded};
 use crate::admission::Place;
 use crate::body::receive;
 use crate::budget::Buffer;
@@ -53,7 +52,6 @@ pub(super) async fn write(
     body: Body,
     place: &mut Place,
 ) -> Answer {
-    conditions::refuse(headers)?;
     refuse_encoded(headers)?;
     let mut received = receive(gateway, body, usize::MAX).await?;
     received.take_apart()?;
@@ -84,7 +82,6 @@ pub(super) async fn delete(
     body: Body,
     place: &mut Place,
 ) -> Answer {
-    conditions::refuse(headers)?;
     refuse_encoded(headers)?;
     let mut received = receive(gateway, body, keys_bytes_max(namespace.store(), ITEMS_MAX)).await?;
     received.take_apart()?;
@@ -106,7 +103,6 @@ struct Wanted {
 
 /// Reads up to 100 keys, as text or JSON.
 pub(super) async fn get(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
-    conditions::refuse(headers)?;
     refuse_encoded(headers)?;
     let mut received = receive(gateway, body, keys_bytes_max(namespace.store(), GET_KEYS_MAX)).await?;
     received.take_apart()?;
@@ -224,18 +220,15 @@ impl Item {
         let members = members(json, ["key", "value", "base64", "metadata", "expiration_ttl", "expiration"]);
         let [key, value, is_base64, metadata, ttl, at] =
             members.ok_or_else(|| Fault::invalid_body("it is not an object, or repeats a member"))?;
-        let text = |text: Option<JsonText<'_>>, name| {
-            let text = text.and_then(JsonText::as_str).map(Cow::into_owned);
-            text.ok_or_else(|| Fault::invalid_body(format!("{name} is missing or no string")))
-        };
-        let (key, value) = (text(key, "key")?, text(value, "value")?);
+        let key = text(key, "key")?.into_owned();
+        let value = text(value, "value")?;
         check_key(&key)?;
         let is_base64 = flag(is_base64, "base64")?;
         let value = if is_base64 {
             let bytes = STANDARD.decode(value.as_bytes()).map_err(|_| Fault::invalid("Invalid base64 value"))?;
             Value::from_foreign(bytes.into())
         } else {
-            Value::from(value)
+            Value::from(value.into_owned())
         };
         let metadata = metadata.map(|json| metadata::given(json, capabilities)).transpose()?.flatten();
         let expiration = Expiration::of_json(ttl, at, now)?;
@@ -249,6 +242,11 @@ impl Item {
             None => item,
         }
     }
+}
+
+/// A member that is a string; without escapes it is no copy.
+fn text<'t>(member: Option<JsonText<'t>>, name: &str) -> Result<Cow<'t, str>, Fault> {
+    member.and_then(JsonText::as_str).ok_or_else(|| Fault::invalid_body(format!("{name} is missing or no string")))
 }
 
 /// The members of these names; others, of which there may be any number, are passed over. `None` when it is no object,
@@ -279,26 +277,25 @@ fn parsed(body: &Bytes) -> Result<JsonText<'_>, Fault> {
 /// Each with its place in the body. An item that comes twice is written once; two that differ under one key are
 /// refused.
 fn items(body: JsonText<'_>, now: Timestamp, capabilities: &Capabilities) -> Result<Vec<(usize, Item)>, Fault> {
-    let given = array(body, ITEMS_MAX)?;
-    let mut items: Vec<(usize, Item)> = Vec::with_capacity(given.len());
-    let mut places: HashMap<String, usize> = HashMap::with_capacity(given.len());
-    for (index, json) in given.into_iter().enumerate() {
+    let items = array(body, ITEMS_MAX)?.into_iter().enumerate().map(|(index, json)| {
         let item = Item::of(json, now, capabilities).map_err(|fault| at(index, fault))?;
-        match places.entry(item.key.clone()) {
-            Slot::Vacant(slot) => {
-                slot.insert(items.len());
-                items.push((index, item));
-            }
-            Slot::Occupied(slot) if items.get(*slot.get()).is_some_and(|(_, first)| *first == item) => {}
-            Slot::Occupied(slot) => {
-                let key = json_quoted(slot.key());
-                return Err(Fault::invalid(format!(
-                    "received duplicate key with different values or expiration parameters: {key}"
-                )));
-            }
+        Ok((index, item))
+    });
+    let items = items.collect::<Result<Vec<_>, Fault>>()?;
+    let mut firsts: HashMap<&str, &Item> = HashMap::with_capacity(items.len());
+    let mut is_first = Vec::with_capacity(items.len());
+    for (_, item) in &items {
+        let first = *firsts.entry(&item.key).or_insert(item);
+        let is_the_first = std::ptr::eq(first, item);
+        if !is_the_first && first != item {
+            let key = json_quoted(&item.key);
+            return Err(Fault::invalid(format!(
+                "received duplicate key with different values or expiration parameters: {key}"
+            )));
         }
+        is_first.push(is_the_first);
     }
-    Ok(items)
+    Ok(items.into_iter().zip(is_first).filter_map(|(item, is_first)| is_first.then_some(item)).collect())
 }
 
 fn keys(body: JsonText<'_>, max: usize) -> Result<Vec<String>, Fault> {

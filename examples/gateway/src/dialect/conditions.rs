@@ -48,11 +48,11 @@ fn never(capabilities: &Capabilities) -> Fault {
     }
 }
 
-/// Of a call on many keys, which takes no condition: one that was passed over would look as if it held.
+/// Of a call that takes no condition: one that was passed over would look as if it held.
 pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Fault> {
     for name in [IF_MATCH, IF_NONE_MATCH] {
         if headers.contains_key(&name) {
-            return Err(Fault::invalid(format!("{name} is a condition of a single key")));
+            return Err(Fault::invalid(format!("{name} is a condition of a single value")));
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -75,6 +75,9 @@ async fn answer(
     if !grant.allows(operation.writes()) {
         return Err(Fault::forbidden());
     }
+    if !operation.takes_condition() {
+        conditions::refuse(&parts.headers)?;
+    }
     match operation {
         Operation::ListNamespaces => return namespaces::list(gateway, &grant, &parameters(parts)?),
         Operation::CreateNamespace => return Err(namespaces::configured("creating a namespace")),
@@ -115,8 +118,14 @@ fn parameters(parts: &Parts) -> Result<Vec<(String, String)>, Fault> {
 
 /// A value that is compressed on the way would be stored as it came.
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Fault> {
-    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(Fault::unsupported_encoding()) }
+    let is_all = |name, plain: &[u8]| {
+        headers.get_all(name).iter().all(|value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(plain))
+    };
+    if is_all(CONTENT_ENCODING, b"identity") && is_all(TRANSFER_ENCODING, b"chunked") {
+        Ok(())
+    } else {
+        Err(Fault::unsupported_encoding())
+    }
 }
 
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {

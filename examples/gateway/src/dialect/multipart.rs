@@ -11,6 +11,7 @@ use kv_api::{Capabilities, JsonText, Metadata};
 
 use super::metadata;
 use crate::fault::Fault;
+use crate::work::Workers;
 
 /// How much of a form is taken apart at once, at least.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -35,7 +36,12 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// Takes the parts `value` and `metadata`, in either order, and passes over others, as the vendor does.
-pub(super) async fn read(headers: &HeaderMap, body: Bytes, capabilities: &Capabilities) -> Result<Form, Fault> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Bytes,
+    capabilities: &Capabilities,
+    workers: &Workers,
+) -> Result<Form, Fault> {
     let broken = || Fault::invalid("the form cannot be read");
     let length = body.len();
     let piece_bytes = length.div_ceil(PIECES_MAX).max(PIECE_BYTES);
@@ -73,11 +79,13 @@ pub(super) async fn read(headers: &HeaderMap, body: Bytes, capabilities: &Capabi
         bytes.shrink_to_fit();
     }
     let value = value.map(Bytes::from).ok_or_else(|| Fault::invalid("Missing value field"))?;
-    let metadata = metadata.map(|json| {
+    let Some(json) = metadata else { return Ok(Form { value, metadata: None }) };
+    let (length, capabilities) = (json.len(), capabilities.clone());
+    let work = move || {
         let json = JsonText::parse_slice_foreign(&json).map_err(|_| metadata::not_json())?;
-        metadata::given(json, capabilities)
-    });
-    Ok(Form { value, metadata: metadata.transpose()?.flatten() })
+        metadata::given(json, &capabilities)
+    };
+    Ok(Form { value, metadata: workers.run(length, work).await? })
 }
 
 #[cfg(test)]
@@ -89,8 +97,12 @@ mod tests {
         HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())])
     }
 
+    async fn read_as(kind: &str, body: Bytes) -> Result<Form, Fault> {
+        read(&headers(kind), body, &kv_memory::CAPABILITIES, &Workers::default()).await
+    }
+
     async fn form(body: &'static [u8]) -> Result<Form, Fault> {
-        read(&headers("multipart/form-data; boundary=b"), Bytes::from_static(body), &kv_memory::CAPABILITIES).await
+        read_as("multipart/form-data; boundary=b", Bytes::from_static(body)).await
     }
 
     #[test]
@@ -132,14 +144,10 @@ mod tests {
             (String::new(), "cannot be read"),
             ("--other--\r\n".to_owned(), "cannot be read"),
         ] {
-            let fault =
-                read(&headers("multipart/form-data; boundary=b"), body.clone().into(), &kv_memory::CAPABILITIES)
-                    .await
-                    .unwrap_err();
+            let fault = read_as("multipart/form-data; boundary=b", body.clone().into()).await.unwrap_err();
             assert!(fault.message.contains(message), "{body:?}: {fault:?}");
         }
-        let no_boundary = read(&headers("multipart/form-data"), Bytes::new(), &kv_memory::CAPABILITIES).await;
-        assert!(no_boundary.is_err());
+        assert!(read_as("multipart/form-data", Bytes::new()).await.is_err());
     }
 
     #[tokio::test]

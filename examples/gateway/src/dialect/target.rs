@@ -43,6 +43,11 @@ impl Operation {
         }
     }
 
+    /// Whether it is on a single value, and so may have a condition.
+    pub(crate) const fn takes_condition(self) -> bool {
+        matches!(self, Self::ReadValue | Self::WriteValue | Self::DeleteValue)
+    }
+
     /// Whether it changes something, and so needs the scope `write`; else it needs `read`.
     pub(crate) const fn writes(self) -> bool {
         match self {

@@ -72,7 +72,7 @@ pub(super) async fn write(
     }
     let Received { bytes, room: _room } = received;
     let (value, metadata) = if is_form {
-        let form = multipart::read(headers, bytes, namespace.store().capabilities()).await?;
+        let form = multipart::read(headers, bytes, namespace.store().capabilities(), gateway.workers()).await?;
         (form.value, form.metadata)
     } else {
         (bytes, None)

@@ -65,7 +65,7 @@ async fn a_condition_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
-async fn a_condition_on_many_keys_is_refused() {
+async fn a_condition_of_another_call_is_refused() {
     let client = Client::on(open("memory:").await);
     client.put("/n/values/k", "kept").await.result();
     for header in [("if-match", "\"v\""), ("if-match", "*"), ("if-none-match", "*")] {
@@ -74,6 +74,10 @@ async fn a_condition_on_many_keys_is_refused() {
             ("DELETE", "/n/bulk", r#"["k"]"#),
             ("POST", "/n/bulk/delete", r#"["k"]"#),
             ("POST", "/n/bulk/get", r#"{"keys":["k"]}"#),
+            ("GET", "/n/keys", ""),
+            ("GET", "/n/metadata/k", ""),
+            ("GET", "/n", ""),
+            ("GET", "", ""),
         ] {
             let answer = client.send(method, path, &[header], body).await;
             assert_eq!(answer.refusal(), (400, 10001), "{method} {path} {header:?}");

@@ -307,6 +307,10 @@ async fn a_body_that_is_compressed_is_refused_and_not_stored() {
     let refused = client.send("PUT", "/n/values/k", &[("content-encoding", "gzip")], "v").await;
     assert_eq!(refused.refusal(), (415, 99415));
     assert_eq!(client.send("PUT", "/n/values/k", &[("content-encoding", "identity")], "v").await.status, 200);
+    // As it comes it would be stored compressed, too.
+    let refused = client.send("PUT", "/n/values/k", &[("transfer-encoding", "gzip, chunked")], "v").await;
+    assert_eq!(refused.refusal(), (415, 99415));
+    assert_eq!(client.send("PUT", "/n/values/k", &[("transfer-encoding", "Chunked")], "v").await.status, 200);
     // An absolute address is the same one.
     let path = format!("http://localhost{BASE}/n/values/k");
     assert_eq!(client.send_to("GET", &path, &[], "").await.bytes, "v");

@@ -408,6 +408,28 @@ fn many_members_of_json_take_little_more_than_their_text() {
     assert_eq!(process.end_with("-TERM").status.code(), Some(0));
 }
 
+/// Only Linux tells what a process held at most.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_bulk_write_is_taken_apart_into_no_more_than_its_length() {
+    use crate::command::start;
+
+    let long = 40_000_000;
+    let keys: Vec<_> = (0..9_000).map(|n| format!(r#"{{"key":"{n:04400}","value":""}},"#)).collect();
+    // What stands last refuses all.
+    for items in [format!(r#"{{"key":"k","value":"{}","base64":true}},"#, "A".repeat(long)), keys.concat()] {
+        let body = format!("[{items}1]");
+        let process = start(&["--namespace=n=memory:"]);
+        let (_, before) = process.memory();
+        let answer = process.ask("PUT", &format!("{BASE}/n/bulk"), "", &body);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        let (_, most) = process.memory();
+        let (grown, allowed) = (most - before, 9 * body.len() as u64 / 4);
+        assert!(grown < allowed, "{grown} of {allowed}");
+        assert_eq!(process.end_with("-TERM").status.code(), Some(0));
+    }
+}
+
 fn basic(token: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(format!(":{token}"))

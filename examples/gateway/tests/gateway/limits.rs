@@ -273,6 +273,31 @@ fn what_takes_a_while_is_done_beside_the_threads_that_serve() {
     });
 }
 
+#[test]
+fn the_metadata_of_a_form_is_looked_at_beside_the_threads_that_serve() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    let (taken, until) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || until.recv());
+    runtime.block_on(async {
+        let client = Client::of(&gateway(|_| ()).await);
+        let part = |name: &str, content: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{content}\r\n")
+        };
+        let metadata = json!("m".repeat(100_000)).to_string();
+        let form = format!("{}{}--b--\r\n", part("metadata", &metadata), part("value", "v"));
+        let kind = ("content-type", "multipart/form-data; boundary=b");
+        let headers = [kind];
+        let mut written = pin!(client.send("PUT", "/n/values/k", &headers, form));
+        // Far more often than a form of this length pauses.
+        for _ in 0..1000 {
+            assert!(poll!(written.as_mut()).is_pending());
+        }
+        drop(taken);
+        assert_eq!(in_time(written).await.status, 200);
+        assert_eq!(client.get("/n/metadata/k").await.result().to_string(), metadata);
+    });
+}
+
 /// The head of an answer whose body is not taken yet.
 async fn begun(client: &Client, path: &str) -> Response {
     let request = Request::get(format!("{BASE}{path}")).body(Body::empty()).unwrap();
