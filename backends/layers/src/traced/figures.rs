@@ -50,18 +50,11 @@ impl Figures {
         Self { labels, durations }
     }
 
-    /// Whether there is a recorder that wants the duration of the operation.
-    pub(super) fn are_wanted(&self, operation: Operation) -> bool {
-        is_recorded(&self.duration(operation))
-    }
-
-    pub(super) fn begin(&self, operation: Operation, batch_size: Option<usize>) -> CallFigures<'_> {
-        CallFigures { figures: self, operation, batch_size, duration: self.duration(operation) }
-    }
-
-    fn duration(&self, operation: Operation) -> Histogram {
+    /// `None` when no recorder wants the duration of the operation. Nothing is allocated here without one.
+    pub(super) fn begin(&self, operation: Operation, batch_size: Option<usize>) -> Option<CallFigures<'_>> {
         let key = &self.durations[operation as usize];
-        with_recorder(|recorder| recorder.register_histogram(key, &METADATA))
+        let duration = with_recorder(|recorder| recorder.register_histogram(key, &METADATA));
+        is_recorded(&duration).then_some(CallFigures { figures: self, operation, batch_size, duration })
     }
 }
 
@@ -97,9 +90,6 @@ pub(super) struct CallFigures<'a> {
 
 impl CallFigures<'_> {
     pub(super) fn end(&self, outcome: &Outcome<'_>, error_type: Option<&'static str>, took: Duration) {
-        if !is_recorded(&self.duration) {
-            return;
-        }
         let key = |name, error_type| key(name, &self.figures.labels, self.operation, error_type);
         match error_type {
             None => self.duration.record(took),

@@ -182,16 +182,6 @@ impl fmt::Debug for TracedBackend {
 }
 
 impl TracedBackend {
-    /// Whether anything would come of watching a call. Called before each, so it allocates nothing.
-    fn is_watched(&self, operation: Operation) -> bool {
-        #[cfg(feature = "metrics")]
-        if self.figures.are_wanted(operation) {
-            return true;
-        }
-        let _ = operation;
-        span::is_wanted()
-    }
-
     fn watch<'f, Q, A>(
         &'f self,
         request: Q,
@@ -201,26 +191,47 @@ impl TracedBackend {
         Q: Request + 'f,
         A: Answer + 'f,
     {
-        if !self.is_watched(Q::OPERATION) {
+        // Looked at before each call, so nothing is allocated for one that nobody watches.
+        #[cfg(feature = "metrics")]
+        let figures = self.figures.begin(Q::OPERATION, request.batch_size());
+        #[cfg(feature = "metrics")]
+        let is_counted = figures.is_some();
+        #[cfg(not(feature = "metrics"))]
+        let is_counted = false;
+        if !is_counted && !span::is_wanted() {
             return call(&*self.inner, request);
         }
         Box::pin(async move {
-            let mut watched = self.begin(&request);
+            let mut watched = Watched {
+                span: span::begin(self, &request),
+                #[cfg(feature = "metrics")]
+                figures,
+                timer: &*self.timer,
+                started: self.timer.monotonic_now(),
+                has_ended: false,
+            };
             let answer = call(&*self.inner, request).instrument(watched.span.clone()).await;
             watched.end(&answer.outcome());
             answer
         })
     }
 
-    fn begin<Q: Request>(&self, request: &Q) -> Watched<'_> {
-        Watched {
-            span: span::begin(self, request),
-            #[cfg(feature = "metrics")]
-            figures: self.figures.begin(Q::OPERATION, request.batch_size()),
-            timer: &*self.timer,
-            started: self.timer.monotonic_now(),
-            has_ended: false,
+    /// A call that is answered at once, or else not at all. One with a span takes the other way, so that it has one
+    /// span also where it has to wait.
+    fn watch_now<A: Answer>(&self, operation: Operation, call: impl FnOnce(&dyn Backend) -> Option<A>) -> Option<A> {
+        if span::is_wanted() {
+            return None;
         }
+        #[cfg(feature = "metrics")]
+        if let Some(figures) = self.figures.begin(operation, None) {
+            let started = self.timer.monotonic_now();
+            let answer = call(&*self.inner)?;
+            let (outcome, took) = (answer.outcome(), self.timer.monotonic_now().saturating_sub(started));
+            figures.end(&outcome, outcome.error().map(|error| error_type(error.kind())), took);
+            return Some(answer);
+        }
+        let _ = operation;
+        call(&*self.inner)
     }
 }
 
@@ -228,13 +239,12 @@ impl TracedBackend {
 impl Backend for TracedBackend {
     watch_calls!();
 
-    /// A call that is watched takes the other way, so that it is watched in one place.
     fn read_now(&self, read: &Read<'_>) -> Option<Result<Option<Entry>>> {
-        if self.is_watched(Operation::Get) { None } else { self.inner.read_now(read) }
+        self.watch_now(Operation::Get, |inner| inner.read_now(read))
     }
 
     fn write_now(&self, write: &Write<'_>) -> Option<Result<SetOutcome>> {
-        if self.is_watched(Operation::Set) { None } else { self.inner.write_now(write) }
+        self.watch_now(Operation::Set, |inner| inner.write_now(write))
     }
 }
 
@@ -242,7 +252,7 @@ impl Backend for TracedBackend {
 struct Watched<'a> {
     span: Span,
     #[cfg(feature = "metrics")]
-    figures: CallFigures<'a>,
+    figures: Option<CallFigures<'a>>,
     timer: &'a dyn Timer,
     started: Duration,
     has_ended: bool,
@@ -259,7 +269,9 @@ impl Watched<'_> {
         };
         span::end(&self.span, outcome, error_type, took);
         #[cfg(feature = "metrics")]
-        self.figures.end(outcome, error_type, took);
+        if let Some(figures) = &self.figures {
+            figures.end(outcome, error_type, took);
+        }
     }
 }
 
