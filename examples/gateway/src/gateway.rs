@@ -196,8 +196,8 @@ impl Gateway {
         let name = namespace.as_ref().map_or("", |namespace| namespace.name());
         let (code, took_us) = (status.as_u16(), micros(took));
         debug!(target: "kv_gateway::call", operation, namespace = name, status = code, took_us);
-        if self.0.settings.metrics.is_some() {
-            metrics::ended(operation, status, took);
+        if let Some(metrics) = self.metrics() {
+            metrics.ended(operation, status, took);
         }
         let at = self.clock().now();
         self.0.record.add(Call { at, operation, writes, namespace, status, took });

@@ -89,13 +89,17 @@ fn it_serves_until_it_is_asked_to_stop() {
     ]);
     let path = format!("{NAMESPACES}/n/values/k");
     assert!(process.ask("PUT", &path, "", "v").starts_with("HTTP/1.1 200 "));
-    assert!(process.ask("GET", &path, "", "").ends_with("\r\n\r\nv"));
+    for _ in 0..2 {
+        assert!(process.ask("GET", &path, "", "").ends_with("\r\n\r\nv"));
+    }
     assert!(process.ask("PUT", &format!("{NAMESPACES}/kept/values/k"), "", "v").starts_with("HTTP/1.1 403 "));
     assert!(process.ask("GET", "/readyz", "", "").starts_with("HTTP/1.1 200 "));
     let metrics = process.ask("GET", "/metrics", "", "");
     for line in [
         r#"db_client_operation_duration_count{db_system_name="memory",db_namespace="n",db_operation_name="set"} 1"#,
+        r#"http_server_request_duration_count{kv_operation="put",http_response_status_code="200"} 1"#,
         r#"http_server_request_duration_count{kv_operation="put",http_response_status_code="403"} 1"#,
+        r#"http_server_request_duration_count{kv_operation="get",http_response_status_code="200"} 2"#,
         "http_server_active_requests 0",
         r#"kv_gateway_held_bytes{limit="bodies_bytes"} 0"#,
         r#"kv_gateway_held_bytes{limit="answers_bytes"} 0"#,
