@@ -1,5 +1,7 @@
 //! Conditions: `ETag`, `If-Match` and `If-None-Match`, which the vendor does not have.
 
+use std::fmt::Write;
+
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use kv_api::{Capabilities, Error, Feature, Version};
@@ -60,7 +62,8 @@ pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Fault> {
 
 /// Whether a reader has the version already: `If-None-Match` of a read, which may name several.
 pub(super) fn is_known(headers: &HeaderMap, version: &Version) -> bool {
-    let version = version.to_string();
+    // Most reads name none: then the version is not even printed.
+    let Some(version) = headers.contains_key(IF_NONE_MATCH).then(|| version.to_string()) else { return false };
     headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
         tags.split(',').map(str::trim).any(|tag| {
             tag == "*" || unquoted(tag.strip_prefix("W/").unwrap_or(tag)).is_some_and(|known| known == version)
@@ -70,9 +73,11 @@ pub(super) fn is_known(headers: &HeaderMap, version: &Version) -> bool {
 
 /// The entity tag of a version.
 pub(super) fn tag(version: &Version) -> Option<HeaderValue> {
-    let text = version.to_string();
-    // What an entity tag cannot hold. No store of ours has such versions.
-    if text.contains('"') { None } else { HeaderValue::try_from(format!("\"{text}\"")).ok() }
+    let mut tag = String::with_capacity(Version::BYTES_MAX + 2);
+    // Writing to a string cannot fail.
+    let _ = write!(tag, "\"{version}\"");
+    // A quote is what an entity tag cannot hold. No store of ours has such versions.
+    unquoted(&tag).and_then(|_| HeaderValue::from_str(&tag).ok())
 }
 
 fn unquoted(tag: &str) -> Option<&str> {

@@ -83,8 +83,9 @@ impl<'p> Target<'p> {
     /// Only the key may be percent-encoded: no name that is served needs it.
     pub(crate) fn of(method: &Method, path: &'p str) -> Result<Self, Fault> {
         let rest = path.strip_prefix("/client/v4/accounts/").ok_or_else(Fault::no_route)?;
-        let (account, rest) = rest.split_once("/storage/kv/namespaces").ok_or_else(Fault::no_route)?;
-        if account.is_empty() || account.contains('/') {
+        let (account, rest) = rest.split_once('/').ok_or_else(Fault::no_route)?;
+        let rest = rest.strip_prefix("storage/kv/namespaces").ok_or_else(Fault::no_route)?;
+        if account.is_empty() {
             return Err(Fault::no_route());
         }
         let mut segments = match rest.strip_prefix('/') {
@@ -124,7 +125,9 @@ impl<'p> Target<'p> {
 
     /// The key: its bytes exactly as they were encoded. What is no percent-encoding means itself.
     pub(crate) fn key(&self) -> Result<String, Fault> {
-        let bytes: Vec<u8> = percent_decode_str(self.key).collect();
+        // At once of the greatest length that it can have.
+        let mut bytes = Vec::with_capacity(self.key.len());
+        bytes.extend(percent_decode_str(self.key));
         let key = String::from_utf8(bytes).map_err(|_| Fault::invalid("the key is not UTF-8"))?;
         check_key(&key).map(|()| key)
     }
