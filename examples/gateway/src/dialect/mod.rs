@@ -93,6 +93,7 @@ async fn answer(
         gateway.admission().answers().check()?;
     }
     let headers = &parts.headers;
+    // Boxed where the work is long, so that what is short does not move futures of that size.
     match operation {
         Operation::GetNamespace => Ok(success(&namespaces::shown(namespace))),
         Operation::RenameNamespace => Err(namespaces::configured("renaming a namespace")),
@@ -104,10 +105,10 @@ async fn answer(
         }
         Operation::DeleteValue => values::delete(namespace, &target.key()?, headers).await,
         Operation::ReadMetadata => values::read_metadata(gateway, namespace, &target.key()?).await,
-        Operation::ListKeys => keys::list(gateway, namespace, &parameters(parts)?).await,
-        Operation::BulkWrite => bulk::write(gateway, namespace, headers, body, place).await,
-        Operation::BulkDelete => bulk::delete(gateway, namespace, headers, body, place).await,
-        Operation::BulkGet => bulk::get(gateway, namespace, headers, body).await,
+        Operation::ListKeys => Box::pin(keys::list(gateway, namespace, &parameters(parts)?)).await,
+        Operation::BulkWrite => Box::pin(bulk::write(gateway, namespace, headers, body, place)).await,
+        Operation::BulkDelete => Box::pin(bulk::delete(gateway, namespace, headers, body, place)).await,
+        Operation::BulkGet => Box::pin(bulk::get(gateway, namespace, headers, body)).await,
         Operation::ListNamespaces | Operation::CreateNamespace => Err(Fault::no_route()),
     }
 }

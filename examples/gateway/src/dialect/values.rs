@@ -72,7 +72,8 @@ pub(super) async fn write(
     }
     let Received { bytes, room: _room } = received;
     let (value, metadata) = if is_form {
-        let form = multipart::read(headers, bytes, namespace.store().capabilities(), gateway.workers()).await?;
+        let form = multipart::read(headers, bytes, namespace.store().capabilities(), gateway.workers());
+        let form = Box::pin(form).await?;
         (form.value, form.metadata)
     } else {
         (bytes, None)
