@@ -217,8 +217,8 @@ fn concurrent_small_sets<'a>(
     let opendal =
         race.enter("OpenDAL sqlite", move || sets(Arc::clone(opendal), field.rows(TASKS, sizes.peer_sets / 2)));
     race.compare(ours, pool, 5.0);
-    race.compare(ours, rusqlite, 3.0);
-    race.compare(ours, opendal, 15.0);
+    race.compare(ours, rusqlite, 4.0);
+    race.compare(ours, opendal, 12.0);
     race.compare(mix, ours, 0.8);
     race
 }
@@ -284,8 +284,8 @@ fn lone_get<'a>(
     let held = race.enter("sqlx, held connection", move || gets(Arc::clone(held), keys(), SMALL));
     let opendal = race.enter("OpenDAL sqlite", move || gets(Arc::clone(opendal), keys(), SMALL));
     let rusqlite = race.enter("rusqlite", move || gets(Arc::clone(&field.rusqlite), keys(), SMALL));
-    race.compare(ours, pool, 2.0);
-    race.compare(ours, held, None);
+    race.compare(ours, pool, 2.5);
+    race.compare(ours, held, 1.0);
     race.compare(ours, opendal, None);
     race.compare(ours, rusqlite, None);
     race
