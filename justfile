@@ -31,3 +31,7 @@ proptest cases="20000":
 # The kept reports of the suite and the matrix made of them; all, or by name: `just reports redis`.
 reports *names:
     conformance/reports/renew.sh {{ names }}
+
+# Programs of others against kv-gateway over each backend; needs node, npm and python3.
+clients *arguments:
+    examples/gateway/clients/run {{ arguments }}
