@@ -32,7 +32,7 @@ struct Shared {
 impl Budget {
     pub(crate) fn new(limit: &'static str, bytes_max: usize, too_long: fn(usize) -> Fault) -> Self {
         // Whole permits, so that what fits at all is what the limit says.
-        let bytes_max = (bytes_max / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS) * UNIT_BYTES;
+        let bytes_max = units(bytes_max).clamp(1, Semaphore::MAX_PERMITS) * UNIT_BYTES;
         let units = bytes_max / UNIT_BYTES;
         Self { units: Arc::new(Semaphore::new(units)), shared: Shared { limit, bytes_max, too_long } }
     }
@@ -88,6 +88,13 @@ impl Room {
             self.permit.merge(take(self.permit.semaphore(), more)?);
         }
         Some(())
+    }
+
+    /// Room for so many bytes in all, of those that it had.
+    pub(crate) fn shrunk_to(mut self, bytes: usize) -> Self {
+        let less = self.permit.num_permits().saturating_sub(units(bytes));
+        drop(self.permit.split(less));
+        self
     }
 
     /// Bytes that take this room for as long as any part of them is held.
@@ -175,6 +182,22 @@ mod tests {
         assert_eq!((status(budget.check()), status(budget.room(1))), (429, 429));
         drop(first);
         assert_eq!(status(budget.room(10 * UNIT_BYTES)), 200);
+    }
+
+    #[test]
+    fn what_is_not_needed_any_more_is_given_back() {
+        let budget = budget(10);
+        let room = budget.room(10 * UNIT_BYTES).unwrap().shrunk_to(3 * UNIT_BYTES - 1);
+        let room = room.shrunk_to(20 * UNIT_BYTES);
+        assert_eq!((status(budget.room(7 * UNIT_BYTES + 1)), status(budget.room(7 * UNIT_BYTES))), (429, 200));
+        drop(room);
+        assert_eq!(status(budget.room(10 * UNIT_BYTES)), 200);
+    }
+
+    #[test]
+    fn a_limit_holds_to_its_last_byte() {
+        let budget = Budget::new("test", 100_000_000, Fault::body_too_long);
+        assert_eq!(status(budget.room(100_000_000)), 200);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use base64::Engine;
@@ -67,11 +67,11 @@ pub(super) async fn write(
         }
     };
     let (items, room) = gateway.workers().run(received_bytes, work).await?;
-    // The answer may name all keys.
-    place.keep(room);
     let results = namespace.store().set_many(items.iter().map(|(_, item)| item.to_set())).await;
     let keys = items.iter().map(|(_, item)| item.key.as_str());
-    Ok(summed_up(keys.zip(results.into_iter().map(|result| result.map(drop)))))
+    let answer = summed_up(keys.zip(results.into_iter().map(|result| result.map(drop))));
+    place.keep(room.shrunk_to(length_of(&answer)));
+    Ok(answer)
 }
 
 /// Deletes all keys; a missing one counts as deleted.
@@ -88,10 +88,15 @@ pub(super) async fn delete(
     let received_bytes = received.bytes.len();
     let work = move || Ok((distinct(keys(parsed(&received.bytes)?, ITEMS_MAX)?), received.room));
     let (keys, room) = gateway.workers().run(received_bytes, work).await?;
-    // The answer may name all keys.
-    place.keep(room);
     let results = namespace.store().delete_many(keys.iter().map(String::as_str)).await;
-    Ok(summed_up(keys.iter().map(String::as_str).zip(results.into_iter().map(|result| result.map(drop)))))
+    let answer = summed_up(keys.iter().map(String::as_str).zip(results.into_iter().map(|result| result.map(drop))));
+    place.keep(room.shrunk_to(length_of(&answer)));
+    Ok(answer)
+}
+
+/// How long an answer is that may name all keys.
+fn length_of(answer: &Response) -> usize {
+    answer.body().size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX)
 }
 
 /// What a bulk get asks for.
