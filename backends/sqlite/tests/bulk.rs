@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::HashSet;
 use std::future::ready;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -349,6 +349,25 @@ async fn set_1_each_put_of_a_large_batch_says_whether_it_created_its_entry() {
 #[tokio::test]
 async fn exp_7_a_put_of_a_large_batch_over_an_expired_entry_creates_one() {
     each_put_of_a_batch_says_what_it_did("SELECT 1", Some(Duration::from_secs(1)), SetStatus::Created).await;
+}
+
+/// Of a put that is over when its turn comes nothing is written, and what was there before is gone.
+#[tokio::test]
+async fn exp_7_a_put_whose_expiry_comes_while_its_batch_waits_leaves_nothing() {
+    let place = Place::new();
+    let store = open(&place).await;
+    set(&store, SetItem::new("over", "old")).await.unwrap();
+    let end = Timestamp::from_unix_seconds(1_800_000_001);
+    let items = vec![SetItem::new("stays", "new"), SetItem::new("over", "new").expire_at(end)];
+    let mut batch = pin!(set_many(&store, items));
+    // The writer has no turn before this task waits: this runtime has one thread.
+    assert!(futures_util::poll!(&mut batch).is_pending());
+    place.clock.advance(Duration::from_secs(1));
+    let outcomes: Vec<_> = batch.await.into_iter().map(|outcome| outcome.unwrap().status()).collect();
+    assert_eq!(outcomes, [SetStatus::Created, SetStatus::Updated]);
+    assert!(get(&store, "stays").await.is_some() && get(&store, "over").await.is_none());
+    assert_eq!(place.number("SELECT count(*) FROM kv").await, 1);
+    store.close().await.unwrap();
 }
 
 /// Then SQLite takes any id that is free.
