@@ -135,6 +135,10 @@ impl Core {
 
     async fn load(&self, key: &str, fields: Fields, loads: Loads) -> Result<Option<Entry>> {
         let asked_at = self.now();
+        // Another load may have ended since this read has looked, and before this load began.
+        if let Some(Answer::Fresh(found)) = self.turns.kept(key).and_then(|kept| kept.answer(fields, asked_at)) {
+            return Ok(found);
+        }
         let read = Resolver::new(self.inner.capabilities()).read(key, fields)?;
         let found = match self.inner.read_now(&read) {
             Some(found) => found?,
@@ -381,5 +385,26 @@ impl Backend for CachedBackend {
 impl fmt::Debug for CachedBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Cached").field(&self.core.inner).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kv_api::Store;
+    use kv_memory::MemoryStore;
+
+    #[tokio::test]
+    async fn a_read_that_looked_before_another_load_ended_asks_nothing() {
+        let inner = Arc::new(MemoryStore::default());
+        let backend = CachedBackend::new(&Cached::new(), Arc::<MemoryStore>::clone(&inner));
+        let past_the_cache = Store::from_arc(inner);
+        past_the_cache.set("k", "old").await.unwrap();
+        let load = async || backend.load("k", Fields::Value, None).await.unwrap().map(|entry| entry.value().clone());
+        assert_eq!(load().await, Some(Value::from("old")));
+        past_the_cache.set("k", "new").await.unwrap();
+        assert_eq!(load().await, Some(Value::from("old")), "what was kept meanwhile answers");
+        backend.core.turns.forget_all();
+        assert_eq!(load().await, Some(Value::from("new")));
     }
 }
