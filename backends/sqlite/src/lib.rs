@@ -5,6 +5,7 @@ mod capabilities;
 mod chunks;
 mod config;
 mod connection;
+mod direct_reader;
 mod error;
 mod files;
 mod found;

@@ -2,23 +2,22 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use kv_api::{
     Backend, BatchOutcome, Capabilities, Clock, Delete, DeleteMany, DeleteOutcome, Entry, Error, ErrorKind, Expire,
     GetAndDelete, Increment, ListPage, Method, Methods, RawPage, Read, ReadMany, Result, Retry, SetOutcome, Touch,
     Write, WriteMany, async_trait,
 };
-use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::capabilities::CAPABILITIES;
 use crate::chunks::chunks;
 use crate::config::SqliteConfig;
 use crate::connection::{BusyRetry, Opening, ReconnectingConnection, Role};
+use crate::direct_reader::{DirectReader, Lent};
 use crate::error::{closed, read_only, unanswered};
 use crate::files::Files;
 use crate::operation::{Action, Answer, Operation};
@@ -38,9 +37,6 @@ const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) const READ_KEYS_MAX: usize = 1000;
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How long closing waits for a get that its caller has begun and does not go on with.
-const DIRECT_GET_MAX: Duration = Duration::from_secs(5);
-
 /// One namespace of one SQLite file, open.
 ///
 /// One task writes: it takes all calls that wait, commits them together, and then answers each. Further tasks read, one
@@ -55,10 +51,9 @@ pub struct SqliteStore {
     writer: Option<mpsc::Sender<Job>>,
     readers: Vec<mpsc::Sender<Query>>,
     next_reader: AtomicUsize,
-    /// For a get that comes alone: its caller's task runs it, which saves the way to a reader's task and back. Nobody
-    /// waits for it, since a caller may stop polling half way: while it is taken, gets go to the readers. `None` once
-    /// the store is closed.
-    direct_reader: Mutex<Option<Reader>>,
+    /// For a get that comes alone: its caller's task runs it, which saves the way to a reader's task and back. While it
+    /// is lent, gets go to the readers.
+    direct_reader: DirectReader,
     crowd: Arc<Crowd>,
     /// Each task holds the other end while it works.
     working: watch::Receiver<()>,
@@ -143,7 +138,7 @@ impl SqliteStore {
             scope: format!("{:016x}/{}", namespace_id.file_id, config.namespace),
             readers: connections.into_iter().map(start).collect(),
             next_reader: AtomicUsize::new(0),
-            direct_reader: Mutex::new(Some(direct_reader)),
+            direct_reader: DirectReader::new(direct_reader),
             crowd: Arc::clone(&crowd),
             working,
             writer,
@@ -192,11 +187,11 @@ impl SqliteStore {
 
     /// The direct reader, where it is idle and a get costs less by itself than together with others. Only within the
     /// runtime of the store, and no longer than its tasks.
-    fn idle_reader(&self) -> Option<MutexGuard<'_, Option<Reader>>> {
+    fn idle_reader(&self) -> Option<Lent<'_>> {
         if self.crowd.is_there() || !self.host.is_callers() || self.readers.iter().all(mpsc::Sender::is_closed) {
             return None;
         }
-        self.direct_reader.try_lock().ok().filter(|reader| reader.is_some())
+        self.direct_reader.lend()
     }
 
     /// Asks the readers in turn.
@@ -212,22 +207,10 @@ impl SqliteStore {
         self.host.call(Retry::Safe, call).await
     }
 
-    /// A get under way ends first, for as long as a caller may take that does not poll it.
-    async fn end_direct_reader(&self) -> Result<()> {
-        let silence = self.opening.config.timer.sleep(DIRECT_GET_MAX);
-        match select(pin!(self.direct_reader.lock()), silence).await {
-            Either::Left((mut reader, _)) => match reader.take() {
-                Some(reader) => reader.close().await,
-                None => Ok(()),
-            },
-            Either::Right(_) => Ok(()),
-        }
-    }
-
     /// Ends the tasks, and waits until all of them have ended.
     async fn end_tasks(&self) -> Result<()> {
         // The readers first: the log can be moved into the file whole only while no reader uses it.
-        let mut first_error = self.end_direct_reader().await;
+        let mut first_error = self.direct_reader.close(&*self.opening.config.timer).await;
         for reader in &self.readers {
             let (reply, answer) = oneshot::channel();
             if reader.send(Query::Close { reply }).await.is_ok() {
@@ -285,8 +268,8 @@ impl Backend for SqliteStore {
 
     async fn read(&self, read: Read<'_>) -> Result<Option<Entry>> {
         let fields = read.fields();
-        if let Some(mut idle) = self.idle_reader()
-            && let Some(reader) = idle.as_mut()
+        if let Some(mut lent) = self.idle_reader()
+            && let Some(reader) = lent.reader()
         {
             return self.host.call(Retry::Safe, reader.get(read.key(), fields)).await?;
         }
@@ -415,9 +398,11 @@ fn wrong_answer() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::direct_reader::GET_MAX;
     use futures_util::future::join_all;
     use kv_api::{Fields, Reason, Resolver, SetItem, Value};
     use std::path::PathBuf;
+    use std::pin::pin;
 
     const RESOLVER: Resolver<'static> = Resolver::new(&CAPABILITIES);
 
@@ -476,10 +461,24 @@ mod tests {
         assert!(exists(&store, "b").await);
         let mut closing = pin!(store.close());
         assert!(futures_util::poll!(&mut closing).is_pending());
-        timer.advance(DIRECT_GET_MAX);
+        timer.advance(GET_MAX);
         closing.await.unwrap();
         drop(taken);
         assert!(store.read(read("a")).await.is_err(), "the store is closed, though the connection is there");
+    }
+
+    #[tokio::test]
+    async fn life_2_calls_of_close_that_come_together_all_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let timer = kv_api::ManualClock::new(kv_api::Timestamp::UNIX_EPOCH);
+        let config = SqliteConfig::new(directory.path().join("app.db")).with_timer(Arc::new(timer.clone()));
+        let store = SqliteStore::open(config).await.unwrap();
+        let lent = store.idle_reader();
+        let mut closing = pin!(join_all((0..3).map(|_| store.close())));
+        assert!(futures_util::poll!(&mut closing).is_pending());
+        drop(lent);
+        assert!(closing.await.into_iter().all(|closed| closed.is_ok()), "no time has passed");
+        store.close().await.unwrap();
     }
 
     #[tokio::test]
