@@ -15,7 +15,7 @@ use super::target::check_key;
 use super::{Answer, OPENING, json, metadata, refuse_encoded};
 use crate::admission::Place;
 use crate::body::receive;
-use crate::budget::Buffer;
+use crate::budget::{Buffer, Room};
 use crate::fault::{Asked, Fault, codes};
 use crate::gateway::Gateway;
 use crate::namespaces::Namespace;
@@ -52,21 +52,17 @@ pub(super) async fn write(
     body: Body,
     place: &mut Place,
 ) -> Answer {
-    refuse_encoded(headers)?;
-    let mut received = receive(gateway, body, usize::MAX).await?;
-    received.take_apart()?;
-    let received_bytes = received.bytes.len();
-    let work = {
+    let checked = {
         let (gateway, store) = (gateway.clone(), namespace.store().clone());
-        move || {
-            let items = items(parsed(&received.bytes)?, gateway.clock().now(), store.capabilities())?;
+        move |body: JsonText<'_>| {
+            let items = items(body, gateway.clock().now(), store.capabilities())?;
             for (index, item) in &items {
                 store.resolver().write(item.to_set(), gateway.clock()).map_err(|error| at(*index, error.into()))?;
             }
-            Ok((items, received.room))
+            Ok(items)
         }
     };
-    let (items, room) = gateway.workers().run(received_bytes, work).await?;
+    let (items, room) = take_apart(gateway, headers, body, usize::MAX, checked).await?;
     let results = namespace.store().set_many(items.iter().map(|(_, item)| item.to_set())).await;
     let keys = items.iter().map(|(_, item)| item.key.as_str());
     let answer = summed_up(keys.zip(results.into_iter().map(|result| result.map(drop))));
@@ -82,16 +78,28 @@ pub(super) async fn delete(
     body: Body,
     place: &mut Place,
 ) -> Answer {
-    refuse_encoded(headers)?;
-    let mut received = receive(gateway, body, keys_bytes_max(namespace.store(), ITEMS_MAX)).await?;
-    received.take_apart()?;
-    let received_bytes = received.bytes.len();
-    let work = move || Ok((distinct(keys(parsed(&received.bytes)?, ITEMS_MAX)?), received.room));
-    let (keys, room) = gateway.workers().run(received_bytes, work).await?;
+    let bytes_max = keys_bytes_max(namespace.store(), ITEMS_MAX);
+    let distinct = |body: JsonText<'_>| Ok(distinct(keys(body, ITEMS_MAX)?));
+    let (keys, room) = take_apart(gateway, headers, body, bytes_max, distinct).await?;
     let results = namespace.store().delete_many(keys.iter().map(String::as_str)).await;
     let answer = summed_up(keys.iter().map(String::as_str).zip(results.into_iter().map(|result| result.map(drop))));
     place.keep(room.shrunk_to(length_of(&answer)));
     Ok(answer)
+}
+
+/// What `read` makes of a body in JSON of at most so many bytes, and the room that it takes.
+async fn take_apart<T: Send + 'static>(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+    read: impl FnOnce(JsonText<'_>) -> Result<T, Fault> + Send + 'static,
+) -> Result<(T, Room), Fault> {
+    refuse_encoded(headers)?;
+    let mut received = receive(gateway, body, bytes_max).await?;
+    received.take_apart()?;
+    let bytes = received.bytes.len();
+    gateway.workers().run(bytes, move || Ok((read(parsed(&received.bytes)?)?, received.room))).await
 }
 
 /// How long an answer is that may name all keys.
@@ -108,13 +116,10 @@ struct Wanted {
 
 /// Reads up to 100 keys, as text or JSON.
 pub(super) async fn get(gateway: &Gateway, namespace: &Namespace, headers: &HeaderMap, body: Body) -> Answer {
-    refuse_encoded(headers)?;
-    let mut received = receive(gateway, body, keys_bytes_max(namespace.store(), GET_KEYS_MAX)).await?;
-    received.take_apart()?;
-    let received_bytes = received.bytes.len();
+    let bytes_max = keys_bytes_max(namespace.store(), GET_KEYS_MAX);
     // The keys keep the room.
-    let work = move || Ok((Wanted::of(parsed(&received.bytes)?)?, received.room));
-    let (Wanted { keys, as_json, with_metadata }, _room) = gateway.workers().run(received_bytes, work).await?;
+    let (wanted, _room) = take_apart(gateway, headers, body, bytes_max, Wanted::of).await?;
+    let Wanted { keys, as_json, with_metadata } = wanted;
     let answers = gateway.admission().answers();
     let mut text = Buffer::new(answers.room(0)?, usize::MAX);
     text.push(format!(r#"{OPENING}{{"values":{{"#).as_bytes())?;
