@@ -92,7 +92,9 @@ impl<'p> Resolver<'p> {
             self.check_value(&value)?;
             let judged = match options.as_deref_mut() {
                 Some(options) => self.resolve_options(ttl, options, clock)?,
-                None if ttl.is_some() => self.judge(ttl, None, None, None, clock)?,
+                None if ttl.is_some() => {
+                    Judged::new(self.resolve_expiry(ttl, None, None, None, clock)?, self.capabilities)
+                }
                 None => Judged::default(),
             };
             self.check_size(ItemParts {
@@ -359,18 +361,7 @@ impl<'p> Resolver<'p> {
         }
         let given = ttl.or(options.ttl);
         let ttl = given.or(if options.expire_at.is_none() { options.default_ttl } else { None });
-        self.judge(ttl, options.expire_at, options.precedence, options.min_ttl, clock)
-    }
-
-    fn judge(
-        &self,
-        ttl: Option<Duration>,
-        expire_at: Option<Timestamp>,
-        precedence: Option<ExpiryPrecedence>,
-        min_ttl: Option<MinTtl>,
-        clock: &dyn Clock,
-    ) -> Result<Judged> {
-        let expiry = self.resolve_expiry(ttl, expire_at, precedence, min_ttl, clock)?;
+        let expiry = self.resolve_expiry(ttl, options.expire_at, options.precedence, options.min_ttl, clock)?;
         Ok(Judged::new(expiry, self.capabilities))
     }
 
