@@ -32,6 +32,7 @@ const BATCH: usize = 1000;
 
 /// Entries of a large batch, and how many times the entries of the other stores are in the one that it goes to.
 const LARGE_BATCH: usize = 10_000;
+const LARGE_BATCH_TITLE: &str = "set_many of 10,000 in random order into ten times the entries, per row";
 const LARGE_FIELD: usize = 10;
 
 /// How much is measured.
@@ -105,11 +106,13 @@ pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
     program.run(concurrent_gets(&small, sizes), sizes.rounds).await?;
     program.run(lone_get(&small, &held, &opendal, sizes), sizes.rounds).await?;
     let returning = Arc::new(Rusqlite::open(&small.copy_for("returning")?, true)?);
-    program.run(batch_sets(&small, &returning, sizes), sizes.rounds).await?;
+    let race = batch_sets("set_many of 1,000, per row", &small, &returning, BATCH, sizes.batches);
+    program.run(race, sizes.rounds).await?;
     if program.wants(LARGE_BATCH_TITLE) {
         let large = Field::load(&directory, LARGE_FIELD * sizes.entries, SMALL).await?;
         let returning = Arc::new(Rusqlite::open(&large.copy_for("returning")?, true)?);
-        program.run(large_batch_sets(&large, &returning, sizes), sizes.rounds).await?;
+        let (size, batches) = (LARGE_BATCH.min(large.entries / 2), sizes.batches.div_ceil(3));
+        program.run(batch_sets(LARGE_BATCH_TITLE, &large, &returning, size, batches), sizes.rounds).await?;
     }
     program.run(batch_gets(&small, sizes), sizes.rounds).await?;
     program.run(pages(&small, sizes), sizes.rounds).await?;
@@ -291,26 +294,16 @@ fn lone_get<'a>(
     race
 }
 
-fn batch_sets<'a>(field: &'a Field<'a>, returning: &'a Arc<Rusqlite>, sizes: Sizes) -> Race<'a> {
-    let rows = move || (0..sizes.batches).map(|_| Row::distinct(field.entries, BATCH, &field.value)).collect();
-    let mut race = Race::new("set_many of 1,000, per row", Unit::Nanoseconds);
-    let ours = race.enter("kv-sqlite", move || database::batch_sets(Arc::clone(&field.ours), rows()));
-    let plain = race
-        .enter("rusqlite, rows in a transaction", move || database::batch_sets(Arc::clone(&field.rusqlite), rows()));
-    let returning =
-        race.enter("rusqlite, returning versions", move || database::batch_sets(Arc::clone(returning), rows()));
-    race.compare(ours, plain, 0.95);
-    race.compare(ours, returning, None);
-    race
-}
-
-const LARGE_BATCH_TITLE: &str = "set_many of 10,000 in random order into ten times the entries, per row";
-
-fn large_batch_sets<'a>(field: &'a Field<'a>, returning: &'a Arc<Rusqlite>, sizes: Sizes) -> Race<'a> {
-    let size = LARGE_BATCH.min(field.entries / 2);
-    let rows =
-        move || (0..sizes.batches.div_ceil(3)).map(|_| Row::distinct(field.entries, size, &field.value)).collect();
-    let mut race = Race::new(LARGE_BATCH_TITLE, Unit::Nanoseconds);
+/// Races in writing `batches` batches of `size` distinct rows.
+fn batch_sets<'a>(
+    title: &'static str,
+    field: &'a Field<'a>,
+    returning: &'a Arc<Rusqlite>,
+    size: usize,
+    batches: usize,
+) -> Race<'a> {
+    let rows = move || (0..batches).map(|_| Row::distinct(field.entries, size, &field.value)).collect();
+    let mut race = Race::new(title, Unit::Nanoseconds);
     let ours = race.enter("kv-sqlite", move || database::batch_sets(Arc::clone(&field.ours), rows()));
     let plain = race
         .enter("rusqlite, rows in a transaction", move || database::batch_sets(Arc::clone(&field.rusqlite), rows()));
