@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::{JsonError, JsonProblem};
-use super::string::unescaped;
+use super::string::{plain_len, unescaped};
 use super::{NESTING_MAX, number};
 
 /// What is checked beyond the grammar.
@@ -167,22 +167,18 @@ impl Reader<'_> {
         let mut has_escapes = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-            let Some(plain) = plain else {
-                self.at = self.text.len();
-                return Err(self.truncated());
-            };
-            self.at += plain;
-            match rest[plain] {
-                b'"' => {
+            self.at += plain_len(rest);
+            match self.peek() {
+                None => return Err(self.truncated()),
+                Some(b'"') => {
                     self.at += 1;
                     return Ok(has_escapes);
                 }
-                b'\\' => {
+                Some(b'\\') => {
                     has_escapes = true;
                     self.escape()?;
                 }
-                _ => return Err(self.syntax("a control character in a string is not escaped")),
+                Some(_) => return Err(self.syntax("a control character in a string is not escaped")),
             }
         }
     }

@@ -2,6 +2,28 @@
 
 use std::borrow::Cow;
 
+/// How many bytes there are before the first one that ends a string, begins an escape or may not stand in a string: a
+/// quote, a backslash or a control character. Eight at a time, since most of JSON is the inside of strings.
+pub(super) fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH_BITS: u64 = ONES << 7;
+    // The high bit of each byte that is less than `bound`, at most 128. After the first one, others may be wrong.
+    let less = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGH_BITS;
+    let equal = |word: u64, byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
+    let mut words = bytes.chunks_exact(8);
+    let mut len = 0;
+    for word in &mut words {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        let found = less(word, b' ') | equal(word, b'"') | equal(word, b'\\');
+        if found != 0 {
+            return len + (found.trailing_zeros() / 8) as usize;
+        }
+        len += 8;
+    }
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    len + words.remainder().iter().position(is_special).unwrap_or(words.remainder().len())
+}
+
 /// The text of a string, given what stands between its quotes.
 pub(super) fn unescaped(escaped: &str) -> Cow<'_, str> {
     let Some(first) = escaped.find('\\') else { return Cow::Borrowed(escaped) };
@@ -53,10 +75,11 @@ pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
-        let (plain, after) = rest.split_at(at);
+    loop {
+        let (plain, after) = rest.split_at(plain_len(rest.as_bytes()));
         quoted.push_str(plain);
-        match after.as_bytes()[0] {
+        let Some(special) = after.as_bytes().first() else { break };
+        match *special {
             byte @ (b'"' | b'\\') => {
                 quoted.push('\\');
                 quoted.push(char::from(byte));
@@ -75,7 +98,25 @@ pub fn quoted(text: &str) -> String {
         }
         rest = &after[1..];
     }
-    quoted.push_str(rest);
     quoted.push('"');
     quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_plain_ends_at_the_first_special_byte(
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x1Eu8..0x24, 0x5Au8..0x5E, 0x80u8..0xA4], 0..40),
+        ) {
+            for start in 0..bytes.len() {
+                let rest = &bytes[start..];
+                let first = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+                prop_assert_eq!(plain_len(rest), first.unwrap_or(rest.len()));
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::NESTING_MAX;
 use super::error::{JsonError, JsonProblem};
 use super::number::Number;
 use super::reader::{self, Rules};
-use super::string::{quoted, unescaped};
+use super::string::{plain_len, quoted, unescaped};
 
 /// JSON text that follows the grammar, borrowed from a longer text or by itself. Members keep their order, numbers
 /// their digits, and no name of a member is reserved.
@@ -115,7 +115,7 @@ impl<'t> JsonText<'t> {
         let mut compact = String::with_capacity(self.0.len());
         let mut rest = self.0;
         while let Some(first) = rest.bytes().next() {
-            let (token, after) = rest.split_at(token_len(rest));
+            let (token, after) = rest.split_at(token_len(rest.as_bytes()));
             match first {
                 b' ' | b'\t' | b'\n' | b'\r' => {}
                 b'"' if token.contains('\\') => compact.push_str(&quoted(&unescaped(inner(token)))),
@@ -218,7 +218,7 @@ impl<'t> JsonText<'t> {
                 _ => {}
             }
             deepest = deepest.max(depth);
-            rest = &rest[token_len(rest)..];
+            rest = &rest[token_len(rest.as_bytes())..];
         }
         deepest
     }
@@ -241,7 +241,7 @@ impl<'t> JsonText<'t> {
         const GREATEST: f64 = 9_007_199_254_740_991.0;
         let mut rest = self.0;
         while !rest.is_empty() {
-            let (token, after) = rest.split_at(token_len(rest));
+            let (token, after) = rest.split_at(token_len(rest.as_bytes()));
             let json = Self(token);
             let survives = match json.as_str() {
                 Some(text) => text != "__proto__" || !after.trim_start_matches(SPACE).starts_with(':'),
@@ -293,7 +293,7 @@ impl<'t> JsonText<'t> {
         let mut opened = false;
         std::iter::from_fn(move || {
             while let Some(first) = rest.bytes().next() {
-                let (token, after) = rest.split_at(token_len(rest));
+                let (token, after) = rest.split_at(token_len(rest.as_bytes()));
                 rest = after;
                 match first {
                     b' ' | b'\t' | b'\n' | b'\r' => {}
@@ -346,26 +346,11 @@ impl<'t> Iterator for Items<'t> {
     type Item = JsonText<'t>;
 
     fn next(&mut self) -> Option<JsonText<'t>> {
-        let rest = self.rest.trim_start_matches(|c| SPACE.contains(&c) || c == ',' || c == ':');
-        if rest.is_empty() {
-            return None;
-        }
-        let mut depth = 0_usize;
-        let mut end = 0;
-        loop {
-            match rest.as_bytes().get(end) {
-                None => break,
-                Some(b'[' | b'{') => depth += 1,
-                Some(b']' | b'}') => depth = depth.saturating_sub(1),
-                Some(_) => {}
-            }
-            end += token_len(&rest[end..]);
-            if depth == 0 {
-                break;
-            }
-        }
-        let (item, rest) = rest.split_at(end);
-        self.rest = rest;
+        let bytes = self.rest.as_bytes();
+        let start = bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':'))?;
+        let end = start + value_len(&bytes[start..]);
+        let item = self.rest.get(start..end)?;
+        self.rest = self.rest.get(end..)?;
         Some(JsonText(item))
     }
 }
@@ -385,20 +370,46 @@ fn inner(text: &str) -> &str {
     text.get(1..text.len().saturating_sub(1)).unwrap_or_default()
 }
 
-/// How long the token is that checked text begins with: a string, a number or word, or one byte.
-fn token_len(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    match bytes.first() {
-        Some(b'"') => {
-            let mut at = 1;
-            loop {
-                match bytes.get(at..).and_then(|rest| rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))) {
-                    None => return bytes.len(),
-                    Some(plain) if bytes[at + plain] == b'"' => return at + plain + 1,
-                    Some(plain) => at += plain + 2,
+/// How long the value is that checked text begins with.
+fn value_len(bytes: &[u8]) -> usize {
+    if !matches!(bytes.first(), Some(b'[' | b'{')) {
+        return token_len(bytes);
+    }
+    let (mut depth, mut at) = (1_usize, 1);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at = string_end(bytes, at),
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    break;
                 }
             }
+            _ => {}
         }
+    }
+    at
+}
+
+/// Where a string of checked text is over that has begun before `at`.
+fn string_end(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        at += plain_len(bytes.get(at..).unwrap_or_default());
+        match bytes.get(at) {
+            None => return bytes.len(),
+            Some(b'"') => return at + 1,
+            // An escape, and the byte behind the backslash with it.
+            Some(_) => at += 2,
+        }
+    }
+}
+
+/// How long the token is that checked text begins with: a string, a number or word, or one byte.
+fn token_len(bytes: &[u8]) -> usize {
+    match bytes.first() {
+        Some(b'"') => string_end(bytes, 1),
         Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => bytes
             .iter()
             .position(|byte| !matches!(byte, b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'))
