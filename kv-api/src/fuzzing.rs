@@ -6,6 +6,7 @@ use crate::json::JsonText;
 use crate::stable_hash::stable_hash;
 
 /// A cursor over this position.
+#[must_use]
 pub fn seal_cursor(system: &str, scope: &str, prefix: &str, position: &[u8]) -> Cursor {
     CursorScope { system, scope, prefix }.seal(position)
 }
@@ -19,11 +20,13 @@ pub fn open_cursor(system: &str, scope: &str, prefix: &str, cursor: &Cursor) -> 
 }
 
 /// The check sum of a cursor's bytes, so that a target gets behind it.
+#[must_use]
 pub fn check_sum(bytes: &[u8]) -> [u8; 8] {
     stable_hash(&[bytes])
 }
 
 /// JSON as a tree.
+#[must_use]
 pub fn json_tree(json: JsonText<'_>) -> Option<serde_json::Value> {
     json.to_tree()
 }

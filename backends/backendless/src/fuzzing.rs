@@ -8,12 +8,14 @@ use kv_remote::http::Answer;
 
 use crate::wire::{self, Expiration, Reply, Step};
 
+type Content = (Value, Option<Metadata>);
+
 /// Nothing of the system's own texts may be shown, so that an error that shows some is a mistake.
 fn reply(answer: &Answer) -> Reply {
     Reply { answer: answer.clone(), redaction: Redaction::Everything, clock: Arc::new(SystemClock) }
 }
 
-pub fn values(answer: &Answer, keys: &[String]) -> Result<Vec<Option<(Value, Option<Metadata>)>>> {
+pub fn values(answer: &Answer, keys: &[String]) -> Result<Vec<Option<Content>>> {
     reply(answer).values(keys)
 }
 
@@ -53,7 +55,7 @@ pub fn page(answer: &Answer, prefix: &str) -> Result<(Vec<String>, Option<u64>)>
     reply(answer).page(prefix)
 }
 
-pub fn decode(json: JsonText<'_>) -> Result<Option<(Value, Option<Metadata>)>> {
+pub fn decode(json: JsonText<'_>) -> Result<Option<Content>> {
     wire::decode(json)
 }
 

@@ -50,11 +50,13 @@ pub fn open(key: &crate::EncryptionKey, envelope: &Bytes, item_key: &str) -> Res
 
 /// The content of an envelope behind its seal.
 #[cfg(feature = "encrypted")]
+#[must_use]
 pub fn content(content: Vec<u8>) -> Option<(Value, Option<Metadata>)> {
     crate::encrypted::envelope::content_of(content)
 }
 
 /// A list position over several mounts, written again; `None` for what is none.
+#[must_use]
 pub fn mounted_position(bytes: &[u8], parts: usize) -> Option<Vec<u8>> {
     crate::mounted::frame::written_again(bytes, parts)
 }

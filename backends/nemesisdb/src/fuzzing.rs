@@ -11,6 +11,8 @@ use crate::request::Request;
 use crate::wire::message::Command;
 use crate::wire::reply::parse;
 
+type Content = (Value, Option<Metadata>);
+
 /// A reply, read as the answer to each command.
 #[derive(Debug)]
 pub struct Reply {
@@ -19,7 +21,7 @@ pub struct Reply {
     pub set: Result<SetStatus>,
     pub added: Result<SetStatus>,
     pub removed: Result<DeleteOutcome>,
-    pub found: Result<Option<(Value, Option<Metadata>, Option<Timestamp>)>>,
+    pub found: Result<Option<(Content, Option<Timestamp>)>>,
     pub info: Result<()>,
 }
 
@@ -36,13 +38,14 @@ pub fn reply(text: &str) -> Result<Reply> {
         set: answer.set(),
         added: answer.added(),
         removed: answer.removed(),
-        found: answer.found().map(|found| found.map(|found| (found.value, found.metadata, found.expires_at))),
+        found: answer.found().map(|found| found.map(|found| ((found.value, found.metadata), found.expires_at))),
         info: answer.info(),
     })
 }
 
 /// Sends each command about these keys, twice, and hands over the messages until one of them fits nothing. How many
 /// fitted; how many replies are outstanding then; and how many answers the callers got.
+#[must_use]
 pub fn matched(keys: &[&str], messages: &[&str]) -> (usize, usize, usize) {
     let mut matcher = Matcher::new(ReplyBudget::new(1024));
     let room = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));

@@ -8,6 +8,8 @@ use kv_remote::http::Answer;
 
 use crate::wire::{self, Reply, Sum};
 
+type Content = (Value, Option<Metadata>);
+
 /// Nothing of the system's own texts may be shown, so that an error that shows some is a mistake.
 fn reply(answer: &Answer) -> Reply {
     Reply { answer: answer.clone(), redaction: Redaction::Everything, clock: Arc::new(SystemClock) }
@@ -21,11 +23,11 @@ pub fn expired(answer: &Answer) -> Result<()> {
     reply(answer).expired()
 }
 
-pub fn value(answer: &Answer) -> Result<Option<(Value, Option<Metadata>)>> {
+pub fn value(answer: &Answer) -> Result<Option<Content>> {
     Ok(reply(answer).value()?.map(|found| (found.value, found.metadata)))
 }
 
-pub fn values(answer: &Answer, keys: &[String]) -> Result<Vec<Option<(Value, Option<Metadata>)>>> {
+pub fn values(answer: &Answer, keys: &[String]) -> Result<Vec<Option<Content>>> {
     let found = reply(answer).values(keys)?.into_iter();
     Ok(found.map(|found| found.map(|found| (found.value, found.metadata))).collect())
 }
@@ -42,7 +44,7 @@ pub fn page(answer: &Answer) -> Result<(Vec<String>, Option<String>)> {
     reply(answer).page()
 }
 
-pub fn decode(json: JsonText<'_>) -> Result<Option<(Value, Option<Metadata>)>> {
+pub fn decode(json: JsonText<'_>) -> Result<Option<Content>> {
     wire::decode(json)
 }
 

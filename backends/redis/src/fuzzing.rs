@@ -25,6 +25,7 @@ pub fn encode(value: &Value, metadata: Option<&Metadata>) -> Vec<u8> {
     value::encode(value, metadata).into_owned()
 }
 
+#[must_use]
 pub fn is_integer(bytes: &[u8]) -> bool {
     value::is_integer(bytes)
 }
@@ -115,6 +116,7 @@ pub fn topology(reply: Reply) -> Result<Vec<bool>> {
 }
 
 /// Whether a reply leads elsewhere.
+#[must_use]
 pub fn is_redirect(reply: &Reply) -> bool {
     redirect(reply, &asked()).is_some() || is_of_another_topology(reply)
 }

@@ -9,6 +9,7 @@ use crate::record::Record;
 const NAME: &str = "the file";
 
 /// Reads a file in the bulk format.
+#[must_use]
 pub fn bulk(bytes: Vec<u8>, compression: Compression) -> BulkReader {
     BulkReader::over(NAME.to_owned(), Box::new(std::io::Cursor::new(bytes)), compression)
 }
@@ -36,6 +37,7 @@ pub fn keys(bytes: Vec<u8>) -> Result<Vec<(String, u64)>> {
 
 /// What a checkpoint says, printed; where its whole lines end; and a checkpoint that says the same of how far the copy
 /// came. `None` for what is none.
+#[must_use]
 pub fn checkpoint(bytes: &[u8]) -> Option<(String, u64, Vec<u8>)> {
     checkpoint::journal::reading(bytes)
 }
