@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod checks;
 mod database;
+mod drawing;
 mod entries;
 mod layers;
 mod machine;
@@ -17,6 +18,7 @@ mod redis;
 mod remote;
 mod report;
 mod row;
+mod scale;
 mod sqlite;
 mod store;
 
@@ -30,7 +32,7 @@ use crate::measure::Result;
 /// Measures the backends against their peers and prints ratios. Targets that are missed are printed as missed.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What to measure; everything unless given.
+    /// What to measure; everything but `scale` unless given.
     #[arg(value_enum)]
     sections: Vec<Name>,
 
@@ -63,6 +65,7 @@ enum Name {
     Postgres,
     Remote,
     Layers,
+    Scale,
 }
 
 fn main() -> Result<()> {
@@ -79,11 +82,14 @@ async fn run(arguments: Arguments) -> Result<()> {
     }
     let description = machine::description();
     print(&format!("{description}\n"));
-    let wanted = |name| arguments.sections.is_empty() || arguments.sections.contains(&name);
-    for name in [Name::Memory, Name::Sqlite, Name::Redis, Name::Postgres, Name::Remote, Name::Layers] {
-        if !wanted(name) {
-            continue;
-        }
+    let output = Output { description, saves: arguments.save };
+    // The last one takes long and compares no contenders, so it is run only when it is named.
+    let all = [Name::Memory, Name::Sqlite, Name::Redis, Name::Postgres, Name::Remote, Name::Layers, Name::Scale];
+    let wanted = |name: &Name| match arguments.sections.as_slice() {
+        [] => *name != Name::Scale,
+        sections => sections.contains(name),
+    };
+    for name in all.into_iter().filter(wanted) {
         let only = arguments.only.clone();
         let section = match name {
             Name::Memory => {
@@ -110,17 +116,40 @@ async fn run(arguments: Arguments) -> Result<()> {
                 let sizes = if arguments.quick { layers::Sizes::QUICK } else { layers::Sizes::FULL };
                 layers::run(sizes, only).await?
             }
+            Name::Scale => {
+                let sizes = if arguments.quick { scale::Sizes::QUICK } else { scale::Sizes::FULL };
+                for subject in scale::Subject::ALL {
+                    if let Some(chart) = scale::run(subject, &sizes, only.as_deref()).await? {
+                        output.add(chart.name, &chart.table(), &scale::svg(&chart))?;
+                    }
+                }
+                continue;
+            }
         };
-        let table = format!("{}\n{}", section.table(), machine::load());
-        print(&format!("{table}\n"));
-        if arguments.save {
-            let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
-            fs::create_dir_all(&results)?;
-            fs::write(results.join(format!("{}.txt", section.name)), format!("{description}\n{table}"))?;
-            fs::write(results.join(format!("{}.svg", section.name)), plot::svg(&section))?;
-        }
+        output.add(section.name, &section.table(), &plot::svg(&section))?;
     }
     Ok(())
+}
+
+/// Where results go.
+struct Output {
+    description: String,
+    saves: bool,
+}
+
+impl Output {
+    /// Prints a table, and keeps it with its picture if that is wanted.
+    fn add(&self, name: &str, table: &str, picture: &str) -> Result<()> {
+        let table = format!("{table}\n{}", machine::load());
+        print(&format!("{table}\n"));
+        if self.saves {
+            let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+            fs::create_dir_all(&results)?;
+            fs::write(results.join(format!("{name}.txt")), format!("{}\n{table}", self.description))?;
+            fs::write(results.join(format!("{name}.svg")), picture)?;
+        }
+        Ok(())
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "tables on the standard output are what this program is for")]

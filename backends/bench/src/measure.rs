@@ -215,7 +215,8 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    fn of(mut figures: Vec<f64>) -> Self {
+    /// Of no figures it is not a number.
+    pub(crate) fn of(mut figures: Vec<f64>) -> Self {
         figures.sort_by(f64::total_cmp);
         let middle = figures.len() / 2;
         let median = match figures.as_slice() {
@@ -251,22 +252,29 @@ pub(crate) async fn timed_by_count(work: impl Future<Output = Result<usize>>) ->
 }
 
 /// The one place that reads the monotonic clock.
-struct Stopwatch(std::time::Instant);
+#[derive(Clone, Copy)]
+pub(crate) struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
+    /// Begins to count.
     #[allow(clippy::disallowed_methods, reason = "measuring real time is what this program is for")]
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
+    /// The time since the start.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
     fn nanoseconds(&self) -> f64 {
-        self.0.elapsed().max(Duration::from_nanos(1)).as_secs_f64() * 1e9
+        self.elapsed().max(Duration::from_nanos(1)).as_secs_f64() * 1e9
     }
 }
 
 /// Progress, apart from the tables on the standard output.
 #[allow(clippy::print_stderr, reason = "a run takes minutes; this is a program, and shows that it lives")]
-fn eprint(text: &str) {
+pub(crate) fn eprint(text: &str) {
     eprint!("{text}");
 }
 

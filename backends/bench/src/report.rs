@@ -99,6 +99,19 @@ pub(crate) fn ratio(ratio: f64) -> String {
     }
 }
 
+/// `1,000,000`.
+pub(crate) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A figure with its unit.
 pub(crate) fn figure(figure: f64, unit: Unit) -> String {
     match unit {
@@ -138,5 +151,6 @@ mod tests {
         assert_eq!(figure(43_210.0, Unit::Nanoseconds), "43.2 us");
         assert_eq!(figure(1_234_567.0, Unit::Nanoseconds), "1.23 ms");
         assert_eq!(ratio(133.3), "133");
+        assert_eq!([1_000_000, 10_000, 100].map(thousands), ["1,000,000", "10,000", "100"]);
     }
 }

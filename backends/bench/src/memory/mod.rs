@@ -10,12 +10,12 @@ mod resident;
 use std::collections::HashMap;
 
 pub(crate) use self::kind::Kind;
-pub(crate) use self::resident::bytes_an_entry;
+pub(crate) use self::resident::{bytes_an_entry, in_own_process as resident_in_own_process};
 
 use self::contender::{Contender, Work};
 use crate::measure::{EntrantId, Program, Race, Result, Rounds, Unit};
 use crate::payload::{KEYS_PER_PREFIX, random_keys, shuffled_keys};
-use crate::report::Section;
+use crate::report::{Section, thousands};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -239,27 +239,12 @@ fn short(number: usize) -> String {
     if number.is_multiple_of(MILLION) { format!("{} M", number / MILLION) } else { format!("{} k", number / 1000) }
 }
 
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_separated() {
-        assert_eq!(thousands(1_000_000), "1,000,000");
-        assert_eq!(thousands(10_000), "10,000");
-        assert_eq!(thousands(100), "100");
+    fn round_numbers_are_short() {
         assert_eq!([10_000, 1_000_000].map(short), ["10 k", "1 M"]);
     }
 

@@ -101,7 +101,7 @@ pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
 
 /// A durable server with the default settings and the system's own clock, with its files on the disk of the project:
 /// below `target`, which version control ignores.
-async fn start() -> Result<Postgres> {
+pub(crate) async fn start() -> Result<Postgres> {
     fs::create_dir_all("target")?;
     // Only the first call in a process counts, and all are the same.
     let _ = tempfile::env::override_temp_dir(&fs::canonicalize("target")?);
@@ -149,20 +149,19 @@ struct Field {
 impl Field {
     async fn load(server: &Postgres, entries: usize) -> Result<Self> {
         let entries = Entries::new(entries, true);
-        let url = format!("postgres://{}@{}/{}", Postgres::USER, server.address(), Postgres::DATABASE);
-        let options: PgConnectOptions = url.parse()?;
+        let options: PgConnectOptions = url(server).parse()?;
         let pool = Pool::open(&options, CONNECTIONS).await?;
         for statement in sql::SCHEMA {
             ::sqlx::query(statement).execute(&pool.0).await?;
         }
         let plain = Unnest { pool: pool.clone(), returns: false };
-        let ours = open_ours(&url).await?;
+        let ours = open_ours(server).await?;
         let rows = entries.all();
         for batch in rows.chunks(BATCH) {
             Batches::set_many(&ours, batch).await?;
             plain.set_many(batch).await?;
         }
-        let opendal = opendal::load(&url, &pool.0, &rows).await?;
+        let opendal = opendal::load(&url(server), &pool.0, &rows).await?;
         // Everybody begins with a table that is in order.
         ::sqlx::query("VACUUM ANALYZE").execute(&pool.0).await?;
         ::sqlx::query("CHECKPOINT").execute(&pool.0).await?;
@@ -184,8 +183,12 @@ impl Field {
 }
 
 /// Ours, with its default settings.
-async fn open_ours(url: &str) -> Result<Store> {
-    Ok(hidden(PostgresStore::open(PostgresConfig::from_url(url.parse()?)?).await?))
+pub(crate) async fn open_ours(server: &Postgres) -> Result<Store> {
+    Ok(hidden(PostgresStore::open(PostgresConfig::from_url(url(server).parse()?)?).await?))
+}
+
+fn url(server: &Postgres) -> String {
+    format!("postgres://{}@{}/{}", Postgres::USER, server.address(), Postgres::DATABASE)
 }
 
 fn lone_set(field: &Field, sizes: Sizes) -> Race<'_> {

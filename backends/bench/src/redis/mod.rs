@@ -95,7 +95,7 @@ pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
 }
 
 /// A server whose clock is the system's own, as it is outside of tests.
-async fn start() -> Result<Redis> {
+pub(crate) async fn start() -> Result<Redis> {
     Ok(Redis::start(RedisOptions::new().real_time()).await?)
 }
 
@@ -169,7 +169,7 @@ impl Field {
 }
 
 /// Ours, with its default settings.
-async fn open_ours(server: SocketAddr) -> Result<Store> {
+pub(crate) async fn open_ours(server: SocketAddr) -> Result<Store> {
     let config = RedisConfig::new(server.ip().to_string(), server.port())?.with_namespace("bench")?;
     Ok(hidden(RedisStore::open(config.with_database(OURS)).await?))
 }

@@ -94,10 +94,8 @@ impl Field {
 /// # Errors
 /// The first failure of a contender.
 pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
-    let fake = kv_fakes::cloudflare::Fake::new().with_account(ACCOUNT).with_namespace(NAMESPACE).with_token(SECRET);
-    let cloudflare_fake = fake.serve(ServerOptions::new()).await?;
-    let fake = kv_fakes::backendless::Fake::new().with_app_id(ACCOUNT).with_api_key(SECRET).with_hive(HIVE);
-    let backendless_fake = fake.serve(ServerOptions::new()).await?;
+    let cloudflare_fake = serve_cloudflare(ServerOptions::new()).await?;
+    let backendless_fake = serve_backendless(ServerOptions::new()).await?;
     let cloudflare_on_fake = Field::cloudflare(address(&cloudflare_fake)?, "the fake", Some(OVERHEAD_TARGET))?;
     let backendless_on_fake = Field::backendless(address(&backendless_fake)?, "the fake", Some(OVERHEAD_TARGET))?;
     set(cloudflare_on_fake.ours.clone()).await?;
@@ -122,18 +120,36 @@ pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
     Ok(Section { name: "remote", finishes: program.finishes, notes: notes() })
 }
 
+/// The fake that [`cloudflare`] talks to.
+///
+/// # Errors
+/// When there is no free port.
+pub(crate) async fn serve_cloudflare(options: ServerOptions) -> Result<FakeServer> {
+    let fake = kv_fakes::cloudflare::Fake::new().with_account(ACCOUNT).with_namespace(NAMESPACE).with_token(SECRET);
+    Ok(fake.serve(options).await?)
+}
+
+/// The fake that [`backendless`] talks to.
+///
+/// # Errors
+/// When there is no free port.
+pub(crate) async fn serve_backendless(options: ServerOptions) -> Result<FakeServer> {
+    let fake = kv_fakes::backendless::Fake::new().with_app_id(ACCOUNT).with_api_key(SECRET).with_hive(HIVE);
+    Ok(fake.serve(options).await?)
+}
+
 /// Where a fake listens.
 fn address(fake: &FakeServer) -> Result<SocketAddr> {
     let host = fake.base_url().split('/').nth(2).ok_or("a URL with a host")?;
     Ok(host.parse()?)
 }
 
-fn cloudflare(base_url: &str) -> kv_api::Result<CloudflareStore> {
+pub(crate) fn cloudflare(base_url: &str) -> kv_api::Result<CloudflareStore> {
     let token = Credentials::Token(SecretString::from(SECRET));
     CloudflareStore::open(CloudflareConfig::new(ACCOUNT, NAMESPACE, token)?.with_base_url(base_url)?)
 }
 
-fn backendless(base_url: &str) -> kv_api::Result<BackendlessStore> {
+pub(crate) fn backendless(base_url: &str) -> kv_api::Result<BackendlessStore> {
     let config = BackendlessConfig::of_application(ACCOUNT, SecretString::from(SECRET), HIVE)?;
     BackendlessStore::open(config.with_base_url(base_url)?)
 }
