@@ -61,7 +61,10 @@ pub use entry::{Entry, EntryExpiry, Fields};
 pub use envelope::{Envelope, JsonForm};
 pub use error::{Error, ErrorKind, Feature, Reason, Result, Retry};
 pub use expiry::{Expiry, ExpiryPrecedence, MinTtl};
-pub use json::{JsonError, JsonProblem, JsonText, NESTING_MAX, quoted as json_quoted};
+pub use json::{
+    JsonError, JsonProblem, JsonText, NESTING_MAX, quoted as json_quoted, quoted_into as json_quoted_into,
+    quoted_len as json_quoted_len,
+};
 pub use key_codec::KeyCodec;
 #[cfg(feature = "key-locks")]
 pub use key_locks::{KeyLocks, KeyTurn};

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use kv_api::{Capabilities, Consistency, ExpiryClock, ItemLimit, Support, ValueKinds};
+use kv_api::{Capabilities, Consistency, ExpiryClock, ItemLimit, Support, ValueKinds, json_quoted_len};
 
 use crate::config::NemesisdbConfig;
-use crate::wire::message::{ENDS_BYTES, PAIR_BYTES_LEAST, pair_bytes, quoted_bytes};
+use crate::wire::message::{ENDS_BYTES, PAIR_BYTES_LEAST, pair_bytes};
 
 /// The least length of a key on the server, in bytes of UTF-8.
 const SERVER_KEY_BYTES_MIN: usize = 6;
@@ -69,10 +69,10 @@ pub(crate) fn capabilities(config: &NemesisdbConfig) -> Capabilities {
     let mut capabilities = if config.expiry { CAPABILITIES_WITH_EXPIRY.clone() } else { CAPABILITIES.clone() };
     let prefix = config.prefix();
     // Without its quotation marks, which the key brings along.
-    let room = config.message_bytes_max - (quoted_bytes(&prefix) - 2);
+    let room = config.message_bytes_max - (json_quoted_len(&prefix) - 2);
     capabilities.key_bytes_min = SERVER_KEY_BYTES_MIN.saturating_sub(prefix.len()).max(1);
     capabilities.key_bytes_max = room - PAIR_BYTES_LEAST;
-    let key_bytes = quoted_bytes(&prefix) - 2 + capabilities.key_bytes_min;
+    let key_bytes = json_quoted_len(&prefix) - 2 + capabilities.key_bytes_min;
     let items_max = |beyond_key_bytes| items_max(config.message_bytes_max, key_bytes, beyond_key_bytes);
     capabilities.bulk_write_items = items_max(PAIR_BEYOND_KEY_BYTES);
     capabilities.bulk_read_items = items_max(NAME_BEYOND_KEY_BYTES);

@@ -4,10 +4,10 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl};
+use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl, json_quoted_len};
 use kv_remote::RemoteSettings;
 
-use crate::wire::message::{PAIR_BYTES_LEAST, quoted_bytes};
+use crate::wire::message::PAIR_BYTES_LEAST;
 
 /// The port of the server where none is named.
 const PORT: u16 = 1987;
@@ -201,7 +201,7 @@ impl NemesisdbConfig {
 
     fn check_room(self) -> Result<Self> {
         // A key of the least length that the server takes must fit.
-        if quoted_bytes(&self.prefix()) + 6 + PAIR_BYTES_LEAST > self.message_bytes_max {
+        if json_quoted_len(&self.prefix()) + 6 + PAIR_BYTES_LEAST > self.message_bytes_max {
             let message = "the namespace leaves no room for keys in a message";
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }

@@ -10,6 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt, join3};
 use kv_api::{
     Backend, Capabilities, Clock, Condition, Delete, DeleteMany, DeleteOutcome, Entry, EntryExpiry, Error, ErrorKind,
     Method, Methods, Read, ReadMany, Result, Retry, SetOutcome, SetStatus, Write, WriteMany, async_trait,
+    json_quoted_len,
 };
 use kv_remote::{Call, Idempotency, KeyTurn, Remote, Reply, as_not_applied};
 use tokio::runtime::Handle;
@@ -21,9 +22,7 @@ use crate::config::NemesisdbConfig;
 use crate::connection::Address;
 use crate::driver::Server;
 use crate::request::Replies;
-use crate::wire::message::{
-    Command, ENDS_BYTES, SERVER_INFO, encoded, keys_message, pairs_message, quoted_bytes, write_bytes,
-};
+use crate::wire::message::{Command, ENDS_BYTES, SERVER_INFO, encoded, keys_message, pairs_message, write_bytes};
 use crate::wire::pack::pack;
 use crate::wire::reply::{Answer, Found};
 
@@ -100,7 +99,7 @@ impl NemesisdbStore {
 
     fn item_of_key<'k>(&self, key: &'k str) -> Item<'k> {
         let key = self.full_key(key);
-        Item { bytes: quoted_bytes(&key), key, write: None }
+        Item { bytes: json_quoted_len(&key), key, write: None }
     }
 
     fn item_of_write<'w>(&self, write: &'w Write<'w>) -> Item<'w> {
@@ -113,7 +112,7 @@ impl NemesisdbStore {
     fn check(&self, item: &Item<'_>) -> Result<()> {
         let found = ENDS_BYTES + item.bytes;
         if found > self.message_bytes_max {
-            let prefix = quoted_bytes(&self.prefix) - 2;
+            let prefix = json_quoted_len(&self.prefix) - 2;
             let (allowed, found) = (self.message_bytes_max - prefix, found - prefix);
             return Err(Error::limit("message_bytes_max", allowed as u64, found as u64));
         }
@@ -477,7 +476,7 @@ mod tests {
     fn the_room_of_a_message_is_its_text_and_its_keys_once_more() {
         let keys = ["sixsix", "a\"\\\n\u{1}é", "third3"];
         let keys_bytes = keys.map(str::len).iter().sum::<usize>();
-        let named = keys.map(|key| Item { bytes: quoted_bytes(key), key: Cow::Borrowed(key), write: None });
+        let named = keys.map(|key| Item { bytes: json_quoted_len(key), key: Cow::Borrowed(key), write: None });
         let text = keys_message(Command::Get, keys.into_iter());
         // The last one has no comma.
         assert_eq!(message_bytes(named.iter()), text.len() + 1 + keys_bytes);

@@ -15,7 +15,7 @@ mod typed;
 use serde::Serialize;
 
 pub use error::{JsonError, JsonProblem};
-pub use string::quoted;
+pub use string::{quoted, quoted_into, quoted_len};
 pub use text::JsonText;
 pub(crate) use typed::decode;
 

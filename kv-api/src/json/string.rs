@@ -73,33 +73,65 @@ fn unescaped_char(escape: &str) -> (char, &str) {
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
+    quoted_into(text, &mut quoted);
+    quoted
+}
+
+/// The same, behind what is there: for a body that is made of many.
+///
+/// ```
+/// let mut body = "[".to_owned();
+/// kv_api::json_quoted_into("a\"", &mut body);
+/// assert_eq!(body, r#"["a\"""#);
+/// ```
+#[inline]
+pub fn quoted_into(text: &str, out: &mut String) {
+    out.push('"');
     let mut rest = text;
     loop {
         let (plain, after) = rest.split_at(plain_len(rest.as_bytes()));
-        quoted.push_str(plain);
+        out.push_str(plain);
         let Some(special) = after.as_bytes().first() else { break };
         match *special {
             byte @ (b'"' | b'\\') => {
-                quoted.push('\\');
-                quoted.push(char::from(byte));
+                out.push('\\');
+                out.push(char::from(byte));
             }
-            0x08 => quoted.push_str("\\b"),
-            0x0C => quoted.push_str("\\f"),
-            b'\n' => quoted.push_str("\\n"),
-            b'\r' => quoted.push_str("\\r"),
-            b'\t' => quoted.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0C => out.push_str("\\f"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
             byte => {
                 const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                quoted.push_str("\\u00");
-                quoted.push(char::from(DIGITS[usize::from(byte >> 4)]));
-                quoted.push(char::from(DIGITS[usize::from(byte & 15)]));
+                out.push_str("\\u00");
+                out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                out.push(char::from(DIGITS[usize::from(byte & 15)]));
             }
         }
         rest = &after[1..];
     }
-    quoted.push('"');
-    quoted
+    out.push('"');
+}
+
+/// How many bytes [`quoted`] makes of `text`.
+///
+/// ```
+/// assert_eq!(kv_api::json_quoted_len("a\"\n\0é"), kv_api::json_quoted("a\"\n\0é").len());
+/// ```
+#[must_use]
+pub fn quoted_len(text: &str) -> usize {
+    let mut len = text.len() + 2;
+    let mut rest = text.as_bytes();
+    loop {
+        rest = &rest[plain_len(rest)..];
+        let Some((special, after)) = rest.split_first() else { return len };
+        len += match special {
+            b'"' | b'\\' | 0x08 | 0x0C | b'\n' | b'\r' | b'\t' => 1,
+            _ => 5,
+        };
+        rest = after;
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +140,12 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn a_quoted_text_is_as_long_as_it_was_counted(text in prop_oneof![any::<String>(), "[\\x00-\\x7F]{0,40}"]) {
+            prop_assert_eq!(quoted_len(&text), quoted(&text).len());
+            prop_assert_eq!(quoted(&text), serde_json::to_string(&text).unwrap());
+        }
+
         #[test]
         fn what_is_plain_ends_at_the_first_special_byte(
             bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x1Eu8..0x24, 0x5Au8..0x5E, 0x80u8..0xA4], 0..40),

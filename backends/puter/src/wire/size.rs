@@ -1,6 +1,6 @@
 //! How large an entry is, by the two counts that the system limits (CHK-2).
 
-use kv_api::{ItemParts, JsonText};
+use kv_api::{ItemParts, JsonText, json_quoted_len};
 
 use super::value::encode;
 
@@ -21,27 +21,18 @@ fn measured(item: ItemParts<'_>, measure: impl FnOnce(JsonText<'_>) -> u64) -> u
 fn stringified_bytes(json: JsonText<'_>) -> u64 {
     let separators = |count: usize| 2 + count.saturating_sub(1) as u64;
     if let Some(text) = json.as_str() {
-        return text_bytes(&text);
+        return json_quoted_len(&text) as u64;
     }
     if let Some(items) = json.array() {
         return separators(items.len()) + items.into_iter().map(stringified_bytes).sum::<u64>();
     }
     if let Some(members) = json.members() {
-        let sizes: Vec<u64> = members.map(|(name, member)| text_bytes(&name) + 1 + stringified_bytes(member)).collect();
+        let sizes: Vec<u64> =
+            members.map(|(name, member)| json_quoted_len(&name) as u64 + 1 + stringified_bytes(member)).collect();
         return separators(sizes.len()) + sizes.iter().sum::<u64>();
     }
     // A literal stands as it is.
     if json.is_number() { number_bytes(json) } else { json.as_text().len() as u64 }
-}
-
-/// In quotes, with the escapes that JavaScript makes: of quote, backslash and control characters.
-fn text_bytes(text: &str) -> u64 {
-    let more = text.bytes().map(|byte| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 1,
-        0..=0x1F => 5,
-        _ => 0,
-    });
-    2 + text.len() as u64 + more.sum::<u64>()
 }
 
 /// A number as JavaScript spells it: without an exponent from 1e-6 up to 1e21.
