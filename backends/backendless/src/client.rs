@@ -4,17 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use kv_api::{Clock, Result};
-use kv_remote::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Url, address, secret_header};
+use kv_remote::http::{self, Base, HeaderMap, HeaderName, HeaderValue, Method, Url, secret_header};
 use kv_remote::{Call, Idempotency, Redaction, Remote};
 
 use crate::config::BackendlessConfig;
-use crate::wire::{Reply, Request};
+use crate::wire::{KEY_VALUE, Reply, Request};
 
 /// One hive behind its address, which may hold the API key and is never shown.
 pub(crate) struct Client {
     pub(crate) remote: Remote,
     http: http::Client,
-    hive: Url,
+    hive: Base,
+    /// Where most requests go.
+    key_value: Url,
     secrets: Redaction,
     clock: Arc<dyn Clock>,
 }
@@ -26,9 +28,11 @@ impl Client {
             headers.insert(HeaderName::from_static("user-token"), secret_header("", token)?);
         }
         let hive = config.hive_url()?;
+        let below = Base::new(&hive);
         Ok(Self {
             http: http::Client::new(&config.remote, &hive, headers, config.answer_bytes_max)?,
-            hive,
+            key_value: below.at(KEY_VALUE)?,
+            hive: below,
             secrets: Redaction::Secrets(config.secrets().into()),
             clock: config.remote.clock(),
             remote: Remote::new(config.remote),
@@ -65,8 +69,8 @@ impl Client {
 
     fn addressed(&self, request: Request) -> Result<http::Request> {
         let Request { method, path, body, answer_bytes_max, .. } = request;
-        let mut request =
-            http::Request::new(method, address(&self.hive, &path)?).with_answer_bytes_max(answer_bytes_max);
+        let url = if path == KEY_VALUE { self.key_value.clone() } else { self.hive.at(&path)? };
+        let mut request = http::Request::new(method, url).with_answer_bytes_max(answer_bytes_max);
         match body {
             Some(body) => request = request.with_bytes("application/json", body),
             // A server may insist on the length of what it expects to have a body.
@@ -81,6 +85,6 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("origin", &self.hive.origin().ascii_serialization()).finish_non_exhaustive()
+        f.debug_struct("Client").field("hive", &self.hive).finish_non_exhaustive()
     }
 }

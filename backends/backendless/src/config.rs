@@ -5,7 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
 use kv_api::{Clock, Error, ErrorKind, Reason, Result, StoreUrl};
-use kv_remote::http::{self, Url, address, encoded};
+use kv_remote::http::{self, Base, Url, encoded};
 use kv_remote::{BulkLimits, ExposeSecret, RemoteSettings, SecretString, secret_from_env};
 
 use crate::capabilities::BULK_ITEMS_MAX_DEFAULT;
@@ -219,7 +219,7 @@ impl BackendlessConfig {
         let application = self.application.as_ref().map_or_else(String::new, |application| {
             format!("/{}/{}", encoded(&application.id), encoded(application.api_key.expose_secret()))
         });
-        address(&self.base, &format!("{application}/hive/{}", encoded(&self.hive)))
+        Base::new(&self.base).at(&format!("{application}/hive/{}", encoded(&self.hive)))
     }
 
     /// Names the data, by where the API is served, the application and the hive, whichever key opens it. Never shown.

@@ -8,6 +8,6 @@ mod request;
 mod value;
 
 pub(crate) use reply::{Expiration, Found, Reply, Step, decimal};
-pub(crate) use request::{BODY_FRAME_BYTES, Request, body_of_key, body_of_keys, body_of_members, member};
+pub(crate) use request::{BODY_FRAME_BYTES, KEY_VALUE, Request, body_of_key, body_of_keys, body_of_members, member};
 #[cfg(fuzzing)]
 pub(crate) use value::{decode, encode};

@@ -1,5 +1,7 @@
 //! Requests: method, path below the address of the hive, and body.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use kv_api::{Condition, Error, Expire, Expiry, ListPage, Result, Write, json_quoted};
 use kv_remote::http::{Method, encoded};
@@ -8,6 +10,9 @@ use super::value::encode;
 
 /// What stands around the items of a body.
 pub(crate) const BODY_FRAME_BYTES: u64 = 2;
+
+/// Where values are read, set and deleted by a body.
+pub(crate) const KEY_VALUE: &str = "/key-value";
 
 /// The longest answer that is a number, a word, or an error. An error may quote a value, and a proxy answers with a
 /// page of its own.
@@ -18,7 +23,7 @@ const SHORT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct Request {
     pub(crate) method: Method,
     /// Below the address of the hive, encoded.
-    pub(crate) path: String,
+    pub(crate) path: Cow<'static, str>,
     /// JSON.
     pub(crate) body: Option<Bytes>,
     /// It carries a value, so what the system says about it is not shown (ERR-2).
@@ -32,7 +37,7 @@ fn of_key(key: &str) -> String {
 }
 
 impl Request {
-    fn new(method: Method, path: impl Into<String>, body: Option<Bytes>) -> Self {
+    fn new(method: Method, path: impl Into<Cow<'static, str>>, body: Option<Bytes>) -> Self {
         Self { method, path: path.into(), body, carries_value: false, answer_bytes_max: SHORT_ANSWER_BYTES_MAX }
     }
 
@@ -43,7 +48,7 @@ impl Request {
 
     /// Reads the values of a body of keys.
     pub(crate) fn get(keys: Bytes) -> Self {
-        Self::new(Method::POST, "/key-value", Some(keys)).with_long_answer()
+        Self::new(Method::POST, KEY_VALUE, Some(keys)).with_long_answer()
     }
 
     /// Counts how many of a body of keys are there.
@@ -53,12 +58,12 @@ impl Request {
 
     /// Deletes a body of keys.
     pub(crate) fn delete(keys: Bytes) -> Self {
-        Self::new(Method::DELETE, "/key-value", Some(keys))
+        Self::new(Method::DELETE, KEY_VALUE, Some(keys))
     }
 
     /// Sets a body of members, without condition and expiry.
     pub(crate) fn set(members: Bytes) -> Self {
-        Self { carries_value: true, ..Self::new(Method::PUT, "/key-value", Some(members)) }
+        Self { carries_value: true, ..Self::new(Method::PUT, KEY_VALUE, Some(members)) }
     }
 
     /// Sets one value with the options that it has. At most one form of expiry, and no member that is null.

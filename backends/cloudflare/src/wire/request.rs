@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kv_api::{Error, Expiry, Metadata, Result, TaggedMetadata, Timestamp, Value, json_quoted};
-use kv_remote::http::{FormPart, Method, Request, Url, address, encoded};
+use kv_remote::http::{Base, FormPart, Method, Request, Url, encoded};
 
 /// The most keys that one bulk get may name.
 pub(crate) const GET_KEYS_MAX: usize = 100;
@@ -26,18 +26,23 @@ const BYTES: &str = "application/octet-stream";
 /// Makes the requests of one namespace.
 #[derive(Clone)]
 pub(crate) struct Requests {
+    /// The namespace itself.
     namespace: Url,
+    below: Base,
+    bulk_get: Url,
 }
 
 impl Requests {
     /// For identifiers that the configuration has checked.
     pub(crate) fn new(base: &Url, account_id: &str, namespace_id: &str) -> Result<Self> {
         let path = format!("/accounts/{account_id}/storage/kv/namespaces/{namespace_id}");
-        Ok(Self { namespace: address(base, &path)? })
+        let namespace = Base::new(base).at(&path)?;
+        let below = Base::new(&namespace);
+        Ok(Self { bulk_get: below.at("/bulk/get")?, namespace, below })
     }
 
     fn at(&self, method: Method, path_and_query: &str) -> Result<Request> {
-        let request = Request::new(method, address(&self.namespace, path_and_query)?);
+        let request = Request::new(method, self.below.at(path_and_query)?);
         Ok(request.with_answer_bytes_max(REPORT_BYTES_MAX))
     }
 
@@ -47,7 +52,7 @@ impl Requests {
 
     /// The namespace itself.
     pub(crate) fn namespace(&self) -> Result<Request> {
-        self.at(Method::GET, "")
+        Ok(Request::new(Method::GET, self.namespace.clone()).with_answer_bytes_max(REPORT_BYTES_MAX))
     }
 
     /// The bytes of a value.
@@ -66,7 +71,8 @@ impl Requests {
         let keys: Vec<String> = keys.iter().map(|key| json_quoted(key)).collect();
         let body = format!(r#"{{"keys":[{}],"type":"text","withMetadata":true}}"#, keys.join(","));
         let bytes_max = REPORT_BYTES_MAX + 6 * VALUE_BYTES_MAX + keys.len() * ENTRY_BYTES_MAX;
-        Ok(self.json(Method::POST, "/bulk/get", body)?.with_answer_bytes_max(bytes_max))
+        let request = Request::new(Method::POST, self.bulk_get.clone()).with_bytes(JSON, body);
+        Ok(request.with_answer_bytes_max(bytes_max))
     }
 
     /// A value by itself where there is nothing beside it to store; else a form, whose parts are files so that no

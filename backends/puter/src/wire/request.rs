@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kv_api::{Expiry, Metadata, Result, Timestamp, Value, Write, json_quoted};
-use kv_remote::http::{self, Method, Url, address};
+use kv_remote::http::{self, Base, Method, Url};
 
 use super::value::encode;
 
@@ -52,7 +52,7 @@ pub(crate) struct Requests {
 impl Requests {
     pub(crate) fn new(base: &Url, app: Option<&str>) -> Result<Self> {
         let config = app.map_or_else(String::new, |app| format!(r#","optConfig":{{"appUuid":{}}}"#, json_quoted(app)));
-        Ok(Self { url: address(base, "/drivers/call")?, config })
+        Ok(Self { url: Base::new(base).at("/drivers/call")?, config })
     }
 
     pub(crate) fn get(&self, key: &str) -> Request {

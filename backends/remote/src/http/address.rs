@@ -19,33 +19,57 @@ pub fn encoded(text: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(text, RESERVED)
 }
 
-/// The address of `path_and_query`, already encoded and beginning with a slash, below `base`.
-///
-/// # Errors
-/// `Internal` when the address would not keep the path as it is: `.` and `..` are taken out of a path even when they
-/// are percent-encoded, and what is left is the address of something else.
+/// An address below which there are others: of a system's API, or of a part of it.
 ///
 /// ```
-/// use kv_remote::http::{Url, address};
-/// let base = Url::parse("https://host/api")?;
-/// assert_eq!(address(&base, "/values/a%2Fb?x=1")?.as_str(), "https://host/api/values/a%2Fb?x=1");
-/// assert!(address(&base, "/values/%2E%2E").is_err());
+/// use kv_remote::http::{Base, Url};
+/// let base = Base::new(&Url::parse("https://host/api")?);
+/// assert_eq!(base.at("/values/a%2Fb?x=1")?.as_str(), "https://host/api/values/a%2Fb?x=1");
+/// assert!(base.at("/values/%2E%2E").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn address(base: &Url, path_and_query: &str) -> Result<Url> {
-    let changed = || Error::new(ErrorKind::Internal, "the key would change the address of the request");
-    let (path, query) = match path_and_query.split_once('?') {
-        None => (path_and_query, None),
-        Some((path, query)) => (path, Some(query)),
-    };
-    let mut url = base.clone();
-    let whole = format!("{}{path}", base.path().trim_end_matches('/'));
-    url.set_path(&whole);
-    url.set_query(query);
-    if url.path() == whole && url.query() == query { Ok(url) } else { Err(changed()) }
+#[derive(Clone)]
+pub struct Base {
+    /// With a slash at its end, without query and fragment.
+    below: Url,
 }
 
-/// The address of a system's API as a user gives it, below which [`address`] finds the requests. Whether plain `http`
+impl Base {
+    /// What lies below this address, with or without a slash at its end.
+    #[must_use]
+    pub fn new(base: &Url) -> Self {
+        let mut below = base.clone();
+        below.set_path(&format!("{}/", base.path().trim_end_matches('/')));
+        below.set_query(None);
+        below.set_fragment(None);
+        Self { below }
+    }
+
+    /// The address of `path_and_query`, already encoded and beginning with a slash. Only that is parsed.
+    ///
+    /// # Errors
+    /// `Internal` when it would not stand in the address to the letter: `.` and `..` are taken out of a path even when
+    /// they are percent-encoded, and what is left is the address of something else.
+    pub fn at(&self, path_and_query: &str) -> Result<Url> {
+        path_and_query
+            .strip_prefix('/')
+            .and_then(|relative| {
+                let url = self.below.join(relative).ok()?;
+                let is_kept = url.as_str().strip_prefix(self.below.as_str()) == Some(relative);
+                (is_kept && url.fragment().is_none()).then_some(url)
+            })
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "the key would change the address of the request"))
+    }
+}
+
+/// Shows no path: it may hold a secret.
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Base").field("origin", &self.below.origin().ascii_serialization()).finish_non_exhaustive()
+    }
+}
+
+/// The address of a system's API as a user gives it, below which [`Base`] finds the requests. Whether plain `http`
 /// is allowed there is [`Client::new`](super::Client::new)'s to decide.
 ///
 /// # Errors
@@ -98,6 +122,94 @@ pub(super) fn host_and_port(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const BASES: [&str; 3] = ["https://host", "https://host/api", "http://[::1]:8080/a%20b//c/"];
+
+    fn at(base: &str, path_and_query: &str) -> Result<Url> {
+        Base::new(&Url::parse(base).unwrap()).at(path_and_query)
+    }
+
+    #[test]
+    fn key_2_what_would_be_taken_for_something_else_has_no_address() {
+        for base in BASES {
+            for kept in
+                ["/", "/x", "/x/", "/x//y", "/x?", "/x?a=b%27&c", "/x/...", "/x/%252E", "/x/a:b", "/?x", "/x?/../"]
+            {
+                let expected = format!("{}{kept}", base.trim_end_matches('/'));
+                assert_eq!(at(base, kept).unwrap().as_str(), expected, "{kept}");
+            }
+            for changed in [
+                "",
+                "x",
+                "?x",
+                "/.",
+                "/..",
+                "/x/.",
+                "/x/..",
+                "/x/../y",
+                "/x/%2e",
+                "/x/%2E%2e",
+                "/x/.%2E/y",
+                "//",
+                "//other/x",
+                "/\\x",
+                "/x\\y",
+                "/x\t",
+                "/x\ny",
+                "/x\r",
+                "/x ",
+                "/x y",
+                "/ x",
+                "/x#",
+                "/x#y",
+                "/é",
+                "/x?é",
+                "/x?a b",
+                "/x?'",
+                "/x\0",
+                "/https://other/x",
+                "/https:x",
+                "/mailto:x",
+                "/a:b",
+            ] {
+                assert!(at(base, changed).is_err(), "{base} {changed:?}");
+            }
+        }
+        let shown = format!("{:?}", Base::new(&Url::parse("https://host/hush?hush#hush").unwrap()));
+        assert!(shown.contains("https://host") && !shown.contains("hush"), "ERR-2: {shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn key_2_an_address_is_its_base_and_what_was_asked_for(
+            base in prop::sample::select(&BASES[..]),
+            path in prop_oneof![any::<String>(), r"[/\\.:?#%2eE@a \t]{0,12}"],
+        ) {
+            if let Ok(url) = at(base, &path) {
+                let base = base.trim_end_matches('/');
+                prop_assert_eq!(url.as_str(), format!("{base}{path}"));
+                // It is read back as the same parts, on the same host.
+                let (base, read) = (Url::parse(base).unwrap(), Url::parse(url.as_str()).unwrap());
+                prop_assert_eq!((read.origin(), read.fragment()), (base.origin(), None));
+                prop_assert_eq!((read.path(), read.query()), (url.path(), url.query()));
+            }
+        }
+
+        #[test]
+        fn key_2_each_key_but_two_has_an_address(base in prop::sample::select(&BASES[..]), key in any::<String>()) {
+            let url = at(base, &format!("/values/{}?a={}", encoded(&key), encoded(&key)));
+            match key.as_str() {
+                "." | ".." => prop_assert!(url.is_err()),
+                _ => {
+                    let url = url.unwrap();
+                    let last = url.path_segments().unwrap().next_back().unwrap();
+                    let read = percent_encoding::percent_decode_str(last).decode_utf8().unwrap();
+                    prop_assert_eq!(read, key.as_str());
+                }
+            }
+        }
+    }
 
     #[test]
     fn this_machine_is_told_from_others() {

@@ -7,7 +7,7 @@ mod client;
 mod failure;
 mod request;
 
-pub use address::{address, base_url, encoded};
+pub use address::{Base, base_url, encoded};
 pub use answer::{Answer, malformed};
 pub use client::{Client, Received};
 pub use request::{Body, FormPart, Request, secret_header};
