@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use kv_api::{Clock, Error, JsonText, Metadata, Result, Value};
-use kv_remote::Redaction;
 use kv_remote::http::{Answer, StatusCode, malformed};
+use kv_remote::{Places, Redaction};
 
 use super::error::{NO_EXPIRATION, NO_SUCH_KEY, Refusal, error};
 use super::value::{decode, whole};
@@ -49,13 +49,15 @@ impl Reply {
         if self.answer.status != StatusCode::OK {
             return Err(self.refused());
         }
-        let members = self.json().and_then(JsonText::object);
-        let Some(mut members) = members else {
-            return Err(malformed("the values are no JSON object that names each key once"));
-        };
-        let stored: Vec<_> = keys.iter().map(|key| members.remove(key.as_str())).collect();
-        if !members.is_empty() {
-            return Err(malformed("an answer holds values that were not asked for"));
+        let unnamed = || malformed("the values are no JSON object that names each key once");
+        let members = self.json().and_then(JsonText::members).ok_or_else(unnamed)?;
+        let mut places = Places::new(keys);
+        let mut stored = vec![None; keys.len()];
+        for (key, json) in members {
+            let at = places.find(&key).ok_or_else(|| malformed("an answer holds values that were not asked for"))?;
+            if stored[at].replace(json).is_some() {
+                return Err(unnamed());
+            }
         }
         let read = |(key, json): (&String, Option<JsonText<'_>>)| {
             json.map_or(Ok(None), decode).map_err(|error| error.with_key(key))

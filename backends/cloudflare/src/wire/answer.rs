@@ -1,12 +1,11 @@
 //! Answers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kv_api::{Clock, EntryExpiry, Error, JsonText, ListItem, ListedMetadata, Result, TaggedMetadata, Timestamp};
-use kv_remote::Redaction;
 use kv_remote::http::{Answer, StatusCode, header, malformed};
+use kv_remote::{Places, Redaction};
 
 use super::error::{KEY_NOT_FOUND, Refusal, refused};
 use super::found::Found;
@@ -146,10 +145,10 @@ impl Answers {
     pub(crate) fn bulk_get(&self, answer: &Answer, keys: &[String]) -> Result<Vec<Reported>> {
         let values = self.success(answer)?.result.and_then(|result| members(result, ["values"]));
         let values = values.and_then(|[values]| values?.members()).ok_or_else(|| self.not_understood(answer))?;
-        let places: HashMap<&str, usize> = keys.iter().enumerate().map(|(at, key)| (key.as_str(), at)).collect();
+        let mut places = Places::new(keys);
         let mut reported: Vec<Reported> = vec![None; keys.len()];
         for (key, item) in values {
-            let slot = places.get(&*key).and_then(|at| reported.get_mut(*at)).filter(|slot| slot.is_none());
+            let slot = places.find(&key).and_then(|at| reported.get_mut(at)).filter(|slot| slot.is_none());
             let slot = slot.ok_or_else(|| malformed("an answer holds values that were not asked for, or one twice"))?;
             *slot = Some(self.found(answer, item).map_err(|error| error.with_key(&key))?);
         }
