@@ -308,6 +308,23 @@ fn err_6_the_window_bounds_what_is_under_way_and_a_dropped_call_makes_room() {
 }
 
 #[test]
+fn a_place_in_the_window_goes_to_who_has_waited_for_it() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let remote = Remote::new(settings(&clock, at_once()).with_requests_max(NonZeroUsize::MIN));
+    let [first, second, third] = [(); 3].map(|()| remote.call());
+    let mut holding = Box::pin(first.send(Idempotency::Read, pending::<Result<u8>>));
+    assert!(polled(holding.as_mut()).is_pending());
+    let mut waiting = pin!(second.send(Idempotency::Read, || ready(Ok(2))));
+    assert!(polled(waiting.as_mut()).is_pending());
+    drop(holding);
+    // It is free, and nobody has been told yet.
+    let mut late = pin!(third.send(Idempotency::Read, || ready(Ok(3))));
+    assert!(polled(late.as_mut()).is_pending());
+    assert!(polled(waiting.as_mut()).is_ready());
+    assert!(polled(late.as_mut()).is_ready());
+}
+
+#[test]
 fn err_3_a_body_waits_for_room_outside_the_time_of_its_attempt_and_is_not_sent_before() {
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
     let settings = settings(&clock, RetryPolicy::none().with_deadline(25 * SECOND));

@@ -37,26 +37,31 @@ impl ByteBudget {
         if reservation.beyond.is_some() {
             return;
         }
-        let room = pin!(self.acquire(bytes.min(self.room_max)));
+        let permits = u32::try_from(bytes.min(self.room_max)).unwrap_or(u32::MAX);
+        if permits == 0 {
+            return;
+        }
+        // Mostly there is room. What is free goes to those who wait first, so nobody is overtaken here.
+        if let Ok(more) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
+            reservation.add(more);
+            return;
+        }
+        let room = pin!(Arc::clone(&self.room).acquire_many_owned(permits));
         let beyond = pin!(Arc::clone(&self.beyond).acquire_owned());
+        // They are never closed.
         match select(room, beyond).await {
-            Either::Left((Some(more), _)) => match &mut reservation.room {
-                Some(room) => room.merge(more),
-                None => reservation.room = Some(more),
-            },
-            Either::Left((None, _)) => {}
-            // It is never closed.
+            Either::Left((more, _)) => more.into_iter().for_each(|more| reservation.add(more)),
             Either::Right((beyond, _)) => reservation.beyond = beyond.ok(),
         }
     }
+}
 
-    /// `None` for nothing; the semaphore is never closed.
-    async fn acquire(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if permits == 0 {
-            return None;
+impl Reservation {
+    fn add(&mut self, more: OwnedSemaphorePermit) {
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
         }
-        Arc::clone(&self.room).acquire_many_owned(permits).await.ok()
     }
 }
 
@@ -64,6 +69,7 @@ impl ByteBudget {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use futures_util::future::poll_immediate;
 
     #[test]
     fn what_is_set_aside_is_what_one_body_may_need() {
@@ -97,5 +103,22 @@ mod tests {
         drop((bodies, waiting));
         assert_eq!(budget.room.available_permits(), 10);
         assert_eq!(budget.beyond.available_permits(), 1);
+    }
+
+    #[test]
+    fn a_body_that_waits_for_much_is_not_overtaken_by_those_that_ask_for_little() {
+        let budget = ByteBudget::new(NonZeroUsize::new(10).unwrap(), 0);
+        let [mut here, mut beyond, mut long, mut short] = [(); 4].map(|()| Reservation::default());
+        budget.extend(&mut here, 6).now_or_never().unwrap();
+        budget.extend(&mut beyond, 5).now_or_never().unwrap();
+        assert!(beyond.beyond.is_some());
+        let mut long = Box::pin(budget.extend(&mut long, 8));
+        assert!(poll_immediate(&mut long).now_or_never().unwrap().is_none());
+        // Four were free.
+        assert!(budget.extend(&mut short, 1).now_or_never().is_none());
+        drop(here);
+        assert!(budget.extend(&mut short, 3).now_or_never().is_none());
+        assert!(poll_immediate(&mut long).now_or_never().unwrap().is_some());
+        budget.extend(&mut short, 2).now_or_never().unwrap();
     }
 }
