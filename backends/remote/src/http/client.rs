@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kv_api::{Error, ErrorKind, Reason, Result};
-use reqwest::Url;
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
+use reqwest::{RequestBuilder, Url};
 use tokio::sync::Semaphore;
 
 use super::address::{host_and_port, is_this_machine};
@@ -137,13 +137,18 @@ impl Client {
     /// answer is too long.
     pub async fn send(&self, request: Request) -> Result<Received> {
         let Request { method, url, headers, body, answer_bytes_max } = request;
-        let builder = self.client.request(method, url).headers(headers);
-        let builder = match body {
-            Body::Empty => builder,
-            Body::Bytes(bytes) => builder.body(bytes),
-            Body::Multipart(parts) => builder.multipart(form(parts)?),
-        };
-        let mut response = builder.send().await.map_err(|error| failed(error, &self.host))?;
+        let failed = |error| failed(error, &self.host);
+        let mut outgoing = reqwest::Request::new(method, url);
+        *outgoing.headers_mut() = headers;
+        match body {
+            Body::Empty => {}
+            Body::Bytes(bytes) => *outgoing.body_mut() = Some(bytes.into()),
+            Body::Multipart(parts) => {
+                let builder = RequestBuilder::from_parts(self.client.clone(), outgoing).multipart(form(parts)?);
+                outgoing = builder.build().map_err(failed)?;
+            }
+        }
+        let mut response = self.client.execute(outgoing).await.map_err(failed)?;
         let mut reservation = Reservation::default();
         let bytes_max = answer_bytes_max.min(self.answer_bytes_max);
         let mut body = self.read(&mut response, &mut reservation, bytes_max).await?;
