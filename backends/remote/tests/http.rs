@@ -111,6 +111,45 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(answer.answer().status.as_u16(), 302);
 }
 
+#[tokio::test]
+async fn what_has_come_to_its_length_leaves_its_connection_to_the_next_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for answer in [
+            "HTTP/1.1 200 x\r\ncontent-length: 5\r\n\r\nhello",
+            "HTTP/1.1 204 x\r\n\r\n",
+            "HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+            // To HEAD, the length is that of what GET would answer.
+            "HTTP/1.1 200 x\r\ncontent-length: 5\r\n\r\n",
+            // What follows its length is no part of it, and the connection is not used again.
+            "HTTP/1.1 200 x\r\ncontent-length: 5\r\n\r\nhello, world",
+        ] {
+            let mut read = Vec::new();
+            while !read.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut read).await.unwrap() > 0, "the connection is still in use");
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    let client = client();
+    for (method, body) in [
+        (Method::GET, "hello"),
+        (Method::DELETE, ""),
+        (Method::GET, ""),
+        (Method::GET, "hello"),
+        (Method::HEAD, ""),
+        (Method::GET, "hello"),
+    ] {
+        let received = client.send(Request { method, ..get(address, "/") }).await.unwrap();
+        assert_eq!(received.answer().body, body);
+    }
+    serving.await.unwrap();
+}
+
 fn answer(status: u16, retry_after: Option<&str>) -> Answer {
     let mut headers = HeaderMap::new();
     if let Some(retry_after) = retry_after {

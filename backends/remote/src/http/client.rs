@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kv_api::{Error, ErrorKind, Reason, Result};
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
-use reqwest::{RequestBuilder, Url};
+use reqwest::{RequestBuilder, Url, Version};
 use tokio::sync::Semaphore;
 
 use super::address::{host_and_port, is_this_machine};
@@ -170,9 +170,14 @@ impl Client {
             true => Err(malformed(format!("the answer has more than {bytes_max} bytes"))),
             false => Ok(()),
         };
-        check(response.content_length().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)))?;
+        let length = response.content_length();
+        check(length.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)))?;
         let first = self.chunk(response, reservation).await?.unwrap_or_default();
         check(first.len())?;
+        // What has come to its length is whole. Over HTTP/2 the stream has not ended yet, and would be reset.
+        if length == Some(first.len() as u64) && response.version() <= Version::HTTP_11 {
+            return Ok(first);
+        }
         let Some(mut next) = self.chunk(response, reservation).await? else { return Ok(first) };
         let mut body = Vec::from(first);
         loop {
