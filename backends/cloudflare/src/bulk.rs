@@ -1,7 +1,6 @@
 //! Writes and deletes of many entries: bulk requests, and what became of each item (BATCH-3, BATCH-5, BATCH-6).
 
 use std::collections::HashSet;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use kv_remote::http::{Answer, Request, malformed};
 use kv_remote::{BulkAnswer, BulkLimits, Call, Idempotency, Redaction, send_bulk};
 
 use crate::client::Client;
-use crate::wire::{Answers, BULK_LIMITS, item_bytes, joined};
+use crate::wire::{Answers, BULK_LIMITS, Out, item_bytes, joined};
 
 /// How many bulk requests of one batch are under way at once. Each holds a body of up to 100 MB.
 const BODIES_MAX: usize = 4;
@@ -19,7 +18,7 @@ const BODIES_MAX: usize = 4;
 pub(crate) struct Bulk<'a> {
     pub(crate) keys: Vec<&'a str>,
     /// Writes an item into the body.
-    pub(crate) write: &'a (dyn Fn(usize, &mut dyn io::Write) -> io::Result<()> + Send + Sync),
+    pub(crate) write: &'a (dyn Fn(usize, &mut dyn Out) -> Result<()> + Send + Sync),
     /// The request for so many items, with a body.
     pub(crate) request: &'a (dyn Fn(Bytes, usize) -> Result<Request> + Send + Sync),
     pub(crate) redaction: Redaction,
@@ -28,11 +27,11 @@ pub(crate) struct Bulk<'a> {
 impl Bulk<'_> {
     /// One result for each item, in order.
     pub(crate) async fn send(&self, client: &Client, call: &Call<'_>) -> Vec<Result<()>> {
-        let sizes: io::Result<Vec<u64>> =
+        let sizes: Result<Vec<u64>> =
             (0..self.keys.len()).map(|item| item_bytes(|out| (self.write)(item, out))).collect();
         let sizes = match sizes {
             Ok(sizes) => sizes,
-            Err(error) => return vec![Err(unwritable(error)); self.keys.len()],
+            Err(error) => return vec![Err(error); self.keys.len()],
         };
         let plan = BULK_LIMITS.plan(sizes.iter().copied());
         send_bulk(call, plan, BODIES_MAX, |items| self.send_request(client, call, &sizes, items)).await
@@ -50,7 +49,7 @@ impl Bulk<'_> {
         // The body is made when there is room for it.
         let send = |items: Vec<usize>, body_bytes| async move {
             let count = items.len();
-            let body = joined(items.iter().copied(), body_bytes, self.write).map_err(unwritable)?;
+            let body = joined(items.iter().copied(), body_bytes, self.write)?;
             let received = client.http.send((self.request)(body, count)?).await?;
             let read = move |answers: &Answers, answer: &Answer| answers.unsuccessful(answer, count);
             let named = client.read_answer(received, self.redaction.clone(), read).await?;
@@ -86,8 +85,4 @@ fn body_bytes(items: &[usize], sizes: &[u64]) -> usize {
     let BulkLimits { frame_bytes, separator_bytes, .. } = BULK_LIMITS;
     let bytes = items.iter().fold(frame_bytes, |bytes, item| bytes + sizes[*item] + separator_bytes);
     usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-fn unwritable(error: io::Error) -> Error {
-    Error::new(ErrorKind::Internal, "the body of a bulk request cannot be written").with_source(error)
 }

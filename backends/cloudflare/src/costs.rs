@@ -1,13 +1,12 @@
 //! Requests and answers for `conformance/costs`. Built with `--cfg costs` only.
 
-use std::io;
 use std::sync::Arc;
 
 use kv_api::{EntryExpiry, ListItem, Result, SystemClock, Timestamp, Value, Write};
 use kv_remote::Redaction;
 use kv_remote::http::{Answer, Request, Url, malformed};
 
-use crate::wire::{Answers, Requests, item_bytes, joined, write_item};
+use crate::wire::{Answers, Out, Requests, item_bytes, joined, write_item};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
@@ -39,11 +38,11 @@ impl Wire {
     }
 
     pub fn set_many(&self, writes: &[Write<'_>]) -> Result<Request> {
-        let write = |at: usize, out: &mut dyn io::Write| write_item(&writes[at], NOW, out);
-        let sizes: io::Result<Vec<u64>> = (0..writes.len()).map(|at| item_bytes(|out| write(at, out))).collect();
-        let bytes = sizes.map_err(|_| malformed("no size"))?.into_iter().map(|bytes| bytes + 1).sum::<u64>() + 2;
+        let write = |at: usize, out: &mut dyn Out| write_item(&writes[at], NOW, out);
+        let sizes: Result<Vec<u64>> = (0..writes.len()).map(|at| item_bytes(|out| write(at, out))).collect();
+        let bytes = sizes?.into_iter().map(|bytes| bytes + 1).sum::<u64>() + 2;
         let bytes = usize::try_from(bytes).unwrap_or_default();
-        let body = joined(0..writes.len(), bytes, write).map_err(|_| malformed("no body"))?;
+        let body = joined(0..writes.len(), bytes, write)?;
         self.requests.bulk_put(body, writes.len())
     }
 

@@ -130,7 +130,10 @@ impl Backend for CloudflareStore {
             return vec![self.delete_one(&call, key).await];
         }
         let bulk = Bulk {
-            write: &|item, out| write_key(keys[item], out),
+            write: &|item, out| {
+                write_key(keys[item], out);
+                Ok(())
+            },
             request: &|body, items| self.client.requests.bulk_delete(body, items),
             redaction: self.client.secrets(),
             keys: keys.clone(),

@@ -1,11 +1,9 @@
 //! The bodies of bulk requests: JSON arrays (BATCH-1).
 
-use std::io::{self, Write as _};
-
-use base64::display::Base64Display;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use kv_api::{TaggedMetadata, Timestamp, Write};
+use kv_api::{Result, TaggedMetadata, Timestamp, Write, json_quoted_into, json_quoted_len};
 use kv_remote::BulkLimits;
 
 use super::request::expiry_of;
@@ -17,71 +15,110 @@ pub(crate) const BULK_LIMITS: BulkLimits =
 /// A text of no more bytes fits a body even if each of them is an escape of six.
 const TEXT_BYTES_ALWAYS_FITTING: usize = 16_000_000;
 
+/// What an item is written to: a body, or the count of its bytes, which needs none.
+pub(crate) trait Out {
+    /// JSON as it is.
+    fn json(&mut self, json: &str);
+    /// A text as a string.
+    fn quoted(&mut self, text: &str);
+    /// Bytes as a string in base64.
+    fn base64(&mut self, bytes: &[u8]);
+}
+
+impl Out for String {
+    fn json(&mut self, json: &str) {
+        self.push_str(json);
+    }
+
+    fn quoted(&mut self, text: &str) {
+        json_quoted_into(text, self);
+    }
+
+    fn base64(&mut self, bytes: &[u8]) {
+        self.push('"');
+        STANDARD.encode_string(bytes, self);
+        self.push('"');
+    }
+}
+
+struct Counter(usize);
+
+impl Out for Counter {
+    fn json(&mut self, json: &str) {
+        self.0 += json.len();
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.0 += json_quoted_len(text);
+    }
+
+    fn base64(&mut self, bytes: &[u8]) {
+        self.0 += base64_len(bytes) + 2;
+    }
+}
+
+fn base64_len(bytes: &[u8]) -> usize {
+    bytes.len().div_ceil(3) * 4
+}
+
 /// Writes one set as an item of a bulk write: text as it is, other bytes in base64, metadata as inline JSON.
-pub(crate) fn write_item(write: &Write<'_>, now: Timestamp, out: &mut dyn io::Write) -> io::Result<()> {
-    out.write_all(br#"{"key":"#)?;
-    serde_json::to_writer(&mut *out, write.key())?;
-    out.write_all(br#","value":"#)?;
+pub(crate) fn write_item(write: &Write<'_>, now: Timestamp, out: &mut dyn Out) -> Result<()> {
+    out.json(r#"{"key":"#);
+    out.quoted(write.key());
+    out.json(r#","value":"#);
     let bytes = write.value().as_bytes();
     match std::str::from_utf8(bytes) {
-        Ok(text) if text.len() <= TEXT_BYTES_ALWAYS_FITTING || !is_shorter_in_base64(text)? => {
-            serde_json::to_writer(&mut *out, text)?;
+        Ok(text) if text.len() <= TEXT_BYTES_ALWAYS_FITTING || !is_shorter_in_base64(text) => out.quoted(text),
+        _ => {
+            out.base64(bytes);
+            out.json(r#","base64":true"#);
         }
-        _ => write!(out, r#""{}","base64":true"#, Base64Display::new(bytes, &STANDARD))?,
     }
-    if let Some((name, seconds)) = expiry_of(write.expiry(), now).map_err(io::Error::other)? {
-        write!(out, r#","{name}":{seconds}"#)?;
+    if let Some((name, seconds)) = expiry_of(write.expiry(), now)? {
+        for part in [",\"", name, "\":", &seconds] {
+            out.json(part);
+        }
     }
     if let Some(metadata) = TaggedMetadata::encode(write.value(), write.metadata()) {
-        out.write_all(br#","metadata":"#)?;
-        out.write_all(metadata.as_bytes())?;
+        out.json(r#","metadata":"#);
+        out.json(metadata.as_json()?.as_text());
     }
-    out.write_all(b"}")
+    out.json("}");
+    Ok(())
 }
 
 /// Whether a text is so full of what JSON escapes that it might not fit a body, though by itself it can be stored.
-fn is_shorter_in_base64(text: &str) -> io::Result<bool> {
-    let in_base64 = text.len().div_ceil(3) * 4;
-    Ok(item_bytes(|out| Ok(serde_json::to_writer(out, text)?))? > in_base64 as u64)
+fn is_shorter_in_base64(text: &str) -> bool {
+    json_quoted_len(text) > base64_len(text.as_bytes())
 }
 
 /// Writes one key as an item of a bulk delete.
-pub(crate) fn write_key(key: &str, out: &mut dyn io::Write) -> io::Result<()> {
-    Ok(serde_json::to_writer(out, key)?)
+pub(crate) fn write_key(key: &str, out: &mut dyn Out) {
+    out.quoted(key);
 }
 
 /// How long an item is, without building it.
-pub(crate) fn item_bytes(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<u64> {
-    struct Counter(u64);
-    impl io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+pub(crate) fn item_bytes(write: impl FnOnce(&mut dyn Out) -> Result<()>) -> Result<u64> {
     let mut counter = Counter(0);
     write(&mut counter)?;
-    Ok(counter.0)
+    Ok(counter.0 as u64)
 }
 
 /// The items as one array, whose length was counted before.
 pub(crate) fn joined(
     items: impl Iterator<Item = usize>,
     body_bytes: usize,
-    write: impl Fn(usize, &mut dyn io::Write) -> io::Result<()>,
-) -> io::Result<Bytes> {
-    let mut body = Vec::with_capacity(body_bytes);
-    body.push(b'[');
+    write: impl Fn(usize, &mut dyn Out) -> Result<()>,
+) -> Result<Bytes> {
+    let mut body = String::with_capacity(body_bytes);
+    body.push('[');
     for (at, item) in items.enumerate() {
         if at > 0 {
-            body.write_all(b",")?;
+            body.push(',');
         }
         write(item, &mut body)?;
     }
-    body.push(b']');
+    body.push(']');
     Ok(body.into())
 }
 
@@ -131,11 +168,11 @@ mod tests {
         // Nine bytes are twelve in base64, and eleven in quotation marks.
         for (escapes, is_shorter) in [(0, false), (1, false), (2, true), (9, true)] {
             let text = "\"".repeat(escapes) + &"v".repeat(9 - escapes);
-            assert_eq!(is_shorter_in_base64(&text).unwrap(), is_shorter, "{text}");
+            assert_eq!(is_shorter_in_base64(&text), is_shorter, "{text}");
         }
         // A tenth byte makes sixteen.
-        assert!(!is_shorter_in_base64(&("\"".repeat(4) + "vvvvvv")).unwrap());
-        assert!(is_shorter_in_base64(&("\"".repeat(5) + "vvvvv")).unwrap());
+        assert!(!is_shorter_in_base64(&("\"".repeat(4) + "vvvvvv")));
+        assert!(is_shorter_in_base64(&("\"".repeat(5) + "vvvvv")));
     }
 
     #[test]

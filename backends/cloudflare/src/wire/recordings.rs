@@ -243,7 +243,11 @@ fn our_requests_are_those_that_were_recorded() {
             ("POST", "/bulk/delete") => {
                 let body = body.unwrap();
                 let Ok(keys) = serde_json::from_slice::<Vec<String>>(&body) else { continue };
-                let ours = joined(0..keys.len(), 0, |at, out| write_key(&keys[at], out)).unwrap();
+                let ours = joined(0..keys.len(), 0, |at, out| {
+                    write_key(&keys[at], out);
+                    Ok(())
+                })
+                .unwrap();
                 assert_eq!(serde_json::from_slice::<Vec<String>>(&ours).unwrap(), keys, "{name}");
                 check(requests().bulk_delete(ours, 0).unwrap(), "bulk delete")
             }

@@ -1,7 +1,7 @@
 //! Requests (reference: the method pages of the API; the paths and queries in `conformance/recordings/cloudflare`).
 
 use bytes::Bytes;
-use kv_api::{Error, Expiry, Metadata, Result, TaggedMetadata, Timestamp, Value, json_quoted};
+use kv_api::{Error, Expiry, Metadata, Result, TaggedMetadata, Timestamp, Value, json_quoted_into};
 use kv_remote::http::{Base, FormPart, Method, Request, Url, encoded};
 
 /// The most keys that one bulk get may name.
@@ -68,8 +68,18 @@ impl Requests {
 
     /// Texts, metadata and expiries of up to [`GET_KEYS_MAX`] keys.
     pub(crate) fn bulk_get(&self, keys: &[&str]) -> Result<Request> {
-        let keys: Vec<String> = keys.iter().map(|key| json_quoted(key)).collect();
-        let body = format!(r#"{{"keys":[{}],"type":"text","withMetadata":true}}"#, keys.join(","));
+        const OPEN: &str = r#"{"keys":["#;
+        const CLOSE: &str = r#"],"type":"text","withMetadata":true}"#;
+        let keys_bytes: usize = keys.iter().map(|key| key.len() + 3).sum();
+        let mut body = String::with_capacity(OPEN.len() + keys_bytes + CLOSE.len());
+        body.push_str(OPEN);
+        for (at, key) in keys.iter().enumerate() {
+            if at > 0 {
+                body.push(',');
+            }
+            json_quoted_into(key, &mut body);
+        }
+        body.push_str(CLOSE);
         let bytes_max = REPORT_BYTES_MAX + 6 * VALUE_BYTES_MAX + keys.len() * ENTRY_BYTES_MAX;
         let request = Request::new(Method::POST, self.bulk_get.clone()).with_bytes(JSON, body);
         Ok(request.with_answer_bytes_max(bytes_max))
