@@ -44,38 +44,45 @@ impl Client {
                 }
                 Err(error) => return Err(error),
             };
-            let slots = keys
-                .iter()
-                .zip(reported)
-                .map(|(key, reported)| self.settle(call, key, reported).map_err(|error| error.with_key(key)).boxed());
-            self.remote.in_window(slots).try_collect().await
+            // Mostly nothing is left to settle, and no future is made.
+            let mut entries = vec![None; keys.len()];
+            let mut unsettled = Vec::new();
+            for (at, mut reported) in reported.into_iter().enumerate() {
+                match at_once(&mut reported) {
+                    Some(entry) => entries[at] = entry,
+                    None => unsettled.push((at, reported)),
+                }
+            }
+            if !unsettled.is_empty() {
+                let settling = unsettled.into_iter().map(|(at, reported)| {
+                    let settling = self.settle(call, keys[at], reported).map_ok(move |entry| (at, entry));
+                    settling.map_err(move |error| error.with_key(keys[at])).boxed()
+                });
+                let settled: Vec<_> = self.remote.in_window(settling).try_collect().await?;
+                settled.into_iter().for_each(|(at, entry)| entries[at] = entry);
+            }
+            Ok(entries)
         }
         .boxed()
     }
 
-    /// The entry that was reported of a key: at once where that says all.
+    /// The entry of a key, where what was reported does not say all.
     async fn settle(&self, call: &Call<'_>, key: &str, reported: Reported) -> Result<Option<Entry>> {
         let mut reported = reported;
         for _ in 0..ROUNDS_MAX {
-            let mut found = match reported {
-                Some(Some(found)) => found,
-                Some(None) => return Ok(None),
-                // The answer does not mention the key, which the documents say it always does.
-                None => return self.read_apart(call, key).await,
-            };
-            let value = match found.value() {
-                Some(value) => Some(value),
-                None => match self.raw(call, key).await? {
+            if let Some(entry) = at_once(&mut reported) {
+                return Ok(entry);
+            }
+            // An answer that does not mention the key is none that the documents know.
+            let Some(Some(found)) = reported else { return self.read_apart(call, key).await };
+            let Some(raw) = self.raw(call, key).await? else { return Ok(None) };
+            let value = match found.compare(raw.bytes) {
+                Match::Same(value) => Some(value),
+                Match::SameIfUntouched(value) => match self.metadata(call, key).await? {
                     None => return Ok(None),
-                    Some(raw) => match found.compare(raw.bytes) {
-                        Match::Same(value) => Some(value),
-                        Match::SameIfUntouched(value) => match self.metadata(call, key).await? {
-                            None => return Ok(None),
-                            Some(now) => (stored(&now)? == found.stored).then_some(value),
-                        },
-                        Match::Other => None,
-                    },
+                    Some(now) => (stored(&now)? == found.stored).then_some(value),
                 },
+                Match::Other => None,
             };
             if let Some(value) = value {
                 return Ok(Some(Entry::with_details(value, found.stored.metadata, found.expiry, None)));
@@ -112,6 +119,13 @@ impl Client {
         let request = self.requests.get_value(key)?;
         self.ask(call, &request, Answers::raw).await
     }
+}
+
+/// The entry, or that there is none, where what was reported says all. Else that stays as it is.
+fn at_once(reported: &mut Reported) -> Option<Option<Entry>> {
+    let Some(found) = reported.as_mut()? else { return Some(None) };
+    let value = found.value()?;
+    Some(Some(Entry::with_details(value, found.stored.metadata.take(), found.expiry, None)))
 }
 
 /// What reads the answer to a bulk get of these keys.

@@ -41,10 +41,14 @@ struct Success<'a> {
 impl<'a> Success<'a> {
     /// `None` when it is no success, or another than the documented one. That is 200 alone: 206, for one, is a part.
     fn of(answer: &'a Answer) -> Option<Self> {
+        Self::read(answer, JsonText::parse_slice_foreign(&answer.body).ok()?)
+    }
+
+    /// The same, of a body that was read before.
+    fn read(answer: &Answer, body: JsonText<'a>) -> Option<Self> {
         if answer.status != StatusCode::OK {
             return None;
         }
-        let body = JsonText::parse_slice_foreign(&answer.body).ok()?;
         let [success, result, result_info] = members(body, ["success", "result", "result_info"])?;
         success?.as_bool()?.then_some(Self { result, result_info })
     }
@@ -176,7 +180,8 @@ impl Answers {
         let body = JsonText::parse_slice_foreign(&answer.body).ok();
         let result = body.and_then(|body| members(body, ["result"]));
         let figures = result.and_then(|[result]| Figures::of(result, asked));
-        match (self.done(answer), figures) {
+        let done = body.and_then(|body| Success::read(answer, body)).map(drop);
+        match (done.ok_or_else(|| self.not_understood(answer)), figures) {
             (Ok(()), Some(figures)) if figures.agree(asked) != Some(false) => Ok(figures.left_out),
             (Ok(()), _) => Err(malformed("the figures of a bulk answer cannot be read, or do not agree")),
             // A refusal that leaves nothing out contradicts itself.
