@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use kv_api::{Condition, Error, Expire, Expiry, ListPage, Result, Write, json_quoted};
+use kv_api::{Condition, Error, Expire, Expiry, ListPage, Result, Write, json_quoted_into};
 use kv_remote::http::{Method, encoded};
 
-use super::value::encode;
+use super::value::{encode, encode_into};
 
 /// What stands around the items of a body.
 pub(crate) const BODY_FRAME_BYTES: u64 = 2;
@@ -139,7 +139,11 @@ fn pattern(prefix: &str) -> String {
 
 /// The body of one key.
 pub(crate) fn body_of_key(key: &str) -> Bytes {
-    format!("[{}]", json_quoted(key)).into()
+    let mut body = String::with_capacity(key.len() + 4);
+    body.push('[');
+    json_quoted_into(key, &mut body);
+    body.push(']');
+    body.into()
 }
 
 /// The body of keys that are JSON strings already.
@@ -153,7 +157,9 @@ pub(crate) fn body_of_members<'m>(members: impl IntoIterator<Item = &'m str>) ->
 }
 
 fn joined<'i>(open: char, items: impl IntoIterator<Item = &'i str>, close: char) -> Bytes {
-    let mut body = String::from(open);
+    let items: Vec<&str> = items.into_iter().collect();
+    let mut body = String::with_capacity(2 + items.iter().map(|item| item.len() + 1).sum::<usize>());
+    body.push(open);
     for (at, item) in items.into_iter().enumerate() {
         if at > 0 {
             body.push(',');
@@ -166,7 +172,14 @@ fn joined<'i>(open: char, items: impl IntoIterator<Item = &'i str>, close: char)
 
 /// Key and value of a write without options.
 pub(crate) fn member(write: &Write<'_>) -> String {
-    format!("{}:{}", json_quoted(write.key()), encode(write.value(), write.metadata()))
+    /// A text is in quotes too.
+    const QUOTES_AND_COLON: usize = 5;
+    let (key, value) = (write.key(), write.value());
+    let mut member = String::with_capacity(key.len() + value.as_bytes().len() + QUOTES_AND_COLON);
+    json_quoted_into(key, &mut member);
+    member.push(':');
+    encode_into(value, write.metadata(), &mut member);
+    member
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use kv_api::{Envelope, JsonForm, JsonText, Metadata, Result, Value, ValueKind, json_quoted};
+use kv_api::{Envelope, JsonForm, JsonText, Metadata, Result, Value, ValueKind, json_quoted_into};
 
 use crate::capabilities::COUNTER_MAX;
 
@@ -11,20 +11,26 @@ use crate::capabilities::COUNTER_MAX;
 /// bytes, whatever has metadata, and what would be read back as something else are put into an envelope (ENV-1, ENV-3,
 /// VAL-3).
 pub(crate) fn encode(value: &Value, metadata: Option<&Metadata>) -> String {
+    let mut text = String::new();
+    encode_into(value, metadata, &mut text);
+    text
+}
+
+/// The same, behind what is there.
+pub(crate) fn encode_into(value: &Value, metadata: Option<&Metadata>, out: &mut String) {
     let is_plain = |json: JsonText<'_>| json.survives_javascript() && !Envelope::is_mistakable_json(json);
-    let plain = match (metadata, value.as_text(), value.as_json()) {
-        (None, Some(text), _) => Some(json_quoted(text)),
-        (None, None, Ok(Some(json))) if is_plain(json) => Some(json.as_text().to_owned()),
-        _ => None,
-    };
-    plain.unwrap_or_else(|| {
-        let envelope = Envelope::new(value.clone());
-        let envelope = match metadata {
-            Some(metadata) => envelope.with_metadata(metadata.clone()),
-            None => envelope,
-        };
-        envelope.encode(JsonForm::Text)
-    })
+    match (metadata, value.as_text(), value.as_json()) {
+        (None, Some(text), _) => json_quoted_into(text, out),
+        (None, None, Ok(Some(json))) if is_plain(json) => out.push_str(json.as_text()),
+        _ => {
+            let envelope = Envelope::new(value.clone());
+            let envelope = match metadata {
+                Some(metadata) => envelope.with_metadata(metadata.clone()),
+                None => envelope,
+            };
+            out.push_str(&envelope.encode(JsonForm::Text));
+        }
+    }
 }
 
 /// The value and metadata that stored JSON stands for, from any client; `None` for null, which Hive's own clients
