@@ -1,7 +1,7 @@
 //! Requests: one endpoint, and a body that names a method and its arguments.
 
 use bytes::Bytes;
-use kv_api::{Expiry, Metadata, Result, Timestamp, Value, Write, json_quoted};
+use kv_api::{Expiry, Metadata, Result, Timestamp, Value, Write, json_quoted, json_quoted_into};
 use kv_remote::http::{self, Base, Method, Url};
 
 use super::value::encode;
@@ -61,8 +61,15 @@ impl Requests {
 
     /// In the form of many keys.
     pub(crate) fn get_many<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Request {
-        let keys: Vec<String> = keys.into_iter().map(json_quoted).collect();
-        self.call("get", &format!(r#""key":[{}]"#, keys.join(","))).with_answer_bytes_max(usize::MAX)
+        let mut arguments = r#""key":["#.to_owned();
+        for (at, key) in keys.into_iter().enumerate() {
+            if at > 0 {
+                arguments.push(',');
+            }
+            json_quoted_into(key, &mut arguments);
+        }
+        arguments.push(']');
+        self.call("get", &arguments).with_answer_bytes_max(usize::MAX)
     }
 
     pub(crate) fn set(&self, item: &Item<'_>, now: Timestamp) -> Request {
