@@ -39,7 +39,8 @@ impl Client {
         })
     }
 
-    /// Sends a request, again where that is allowed, and reads its answer.
+    /// Sends a request, again where that is allowed, and reads its answer. What goes out is made anew only where it is
+    /// sent again.
     pub(crate) async fn send<T: Send + 'static>(
         &self,
         call: &Call<'_>,
@@ -48,13 +49,15 @@ impl Client {
         read: impl Fn(Reply) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<kv_remote::Reply<T>> {
         let redaction = if request.carries_value { Redaction::Everything } else { self.secrets.clone() };
-        let request = self.addressed(request)?;
-        let attempt = || async {
+        let mut first = Some(self.addressed(&request)?);
+        let attempt = || {
+            let addressed = first.take().map_or_else(|| self.addressed(&request), Ok);
+            let body_bytes = addressed.as_ref().map_or(0, http::Request::body_bytes);
             let (read, redaction, clock) = (read.clone(), redaction.clone(), Arc::clone(&self.clock));
-            let received = self.http.send(request.clone()).await?;
-            received.read_with(move |answer| read(Reply { answer, redaction, clock })).await
+            let read = move |answer| read(Reply { answer, redaction, clock });
+            (body_bytes, async move { self.http.send(addressed?).await?.read_with(read).await })
         };
-        call.send_body(idempotency, || (request.body_bytes(), attempt())).await
+        call.send_body(idempotency, attempt).await
     }
 
     /// Sends a request that only asks.
@@ -67,12 +70,12 @@ impl Client {
         Ok(self.send(call, Idempotency::Read, request, read).await?.answer)
     }
 
-    fn addressed(&self, request: Request) -> Result<http::Request> {
+    fn addressed(&self, request: &Request) -> Result<http::Request> {
         let Request { method, path, body, answer_bytes_max, .. } = request;
-        let url = if path == KEY_VALUE { self.key_value.clone() } else { self.hive.at(&path)? };
-        let mut request = http::Request::new(method, url).with_answer_bytes_max(answer_bytes_max);
+        let url = if path == KEY_VALUE { self.key_value.clone() } else { self.hive.at(path)? };
+        let mut request = http::Request::new(method.clone(), url).with_answer_bytes_max(*answer_bytes_max);
         match body {
-            Some(body) => request = request.with_bytes("application/json", body),
+            Some(body) => request = request.with_bytes("application/json", body.clone()),
             // A server may insist on the length of what it expects to have a body.
             None if request.method == Method::PUT => {
                 request.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));

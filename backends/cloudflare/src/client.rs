@@ -59,27 +59,31 @@ impl Client {
         received.read_with(move |answer| read(&answers, &answer)).await
     }
 
-    /// Sends a request as often as the policy allows.
+    /// Sends a request as often as the policy allows. It is made anew only where it is sent again.
     pub(crate) async fn send<T: Send + 'static>(
         &self,
         call: &Call<'_>,
         idempotency: Idempotency,
-        request: &Request,
+        request: impl Fn() -> Result<Request> + Send + Sync,
         redaction: Redaction,
         read: impl Fn(&Answers, &Answer) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<Reply<T>> {
-        let attempt = || async {
-            let received = self.http.send(request.clone()).await?;
-            self.read_answer(received, redaction.clone(), read.clone()).await
+        let mut first = Some(request()?);
+        let attempt = || {
+            let request = first.take().map_or_else(&request, Ok);
+            let body_bytes = request.as_ref().map_or(0, Request::body_bytes);
+            let (redaction, read) = (redaction.clone(), read.clone());
+            let sending = async move { self.read_answer(self.http.send(request?).await?, redaction, read).await };
+            (body_bytes, sending)
         };
-        call.send_body(idempotency, || (request.body_bytes(), attempt())).await
+        call.send_body(idempotency, attempt).await
     }
 
     /// Sends a request that only asks.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         call: &Call<'_>,
-        request: &Request,
+        request: impl Fn() -> Result<Request> + Send + Sync,
         read: impl Fn(&Answers, &Answer) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<T> {
         Ok(self.send(call, Idempotency::Read, request, self.secrets(), read).await?.answer)

@@ -27,8 +27,7 @@ impl Client {
         keys: &'a [&'a str],
     ) -> BoxFuture<'a, Result<Vec<Option<Entry>>>> {
         async move {
-            let request = self.requests.bulk_get(keys)?;
-            let reported = match self.ask(call, &request, read_bulk(keys)).await {
+            let reported = match self.ask(call, || self.requests.bulk_get(keys), read_bulk(keys)).await {
                 Ok(reported) => reported,
                 // More than fits one answer, or an entry that has no text: each half may be reported.
                 Err(error) if error.kind() == ErrorKind::InvalidArgument => {
@@ -87,8 +86,7 @@ impl Client {
             if let Some(value) = value {
                 return Ok(Some(Entry::with_details(value, found.stored.metadata, found.expiry, None)));
             }
-            let request = self.requests.bulk_get(&[key])?;
-            reported = self.ask(call, &request, read_bulk(&[key])).await?.pop().flatten();
+            reported = self.ask(call, || self.requests.bulk_get(&[key]), read_bulk(&[key])).await?.pop().flatten();
         }
         Err(restless())
     }
@@ -111,13 +109,11 @@ impl Client {
 
     /// The metadata as JSON text, null for none.
     async fn metadata(&self, call: &Call<'_>, key: &str) -> Result<Option<String>> {
-        let request = self.requests.get_metadata(key)?;
-        self.ask(call, &request, Answers::metadata).await
+        self.ask(call, || self.requests.get_metadata(key), Answers::metadata).await
     }
 
     async fn raw(&self, call: &Call<'_>, key: &str) -> Result<Option<Raw>> {
-        let request = self.requests.get_value(key)?;
-        self.ask(call, &request, Answers::raw).await
+        self.ask(call, || self.requests.get_value(key), Answers::raw).await
     }
 }
 

@@ -35,9 +35,9 @@ impl CloudflareStore {
 
     async fn put(&self, call: &Call<'_>, write: &Write<'_>, idempotency: Idempotency) -> Result<()> {
         let now = self.client.remote.clock().now();
-        let request =
-            self.client.requests.put_value(write.key(), write.value(), write.metadata(), write.expiry(), now)?;
-        self.client.send(call, idempotency, &request, Redaction::Everything, Answers::done).await.map(drop)
+        let requests = &self.client.requests;
+        let request = || requests.put_value(write.key(), write.value(), write.metadata(), write.expiry(), now);
+        self.client.send(call, idempotency, request, Redaction::Everything, Answers::done).await.map(drop)
     }
 
     async fn write_one(&self, call: &Call<'_>, write: &Write<'_>) -> Result<SetOutcome> {
@@ -48,8 +48,8 @@ impl CloudflareStore {
 
     async fn delete_one(&self, call: &Call<'_>, key: &str) -> Result<DeleteOutcome> {
         let _turn = call.share_keys([key]).await?;
-        let request = self.client.requests.delete_value(key)?;
-        self.client.send(call, Idempotency::Idempotent, &request, self.client.secrets(), Answers::done).await?;
+        let request = || self.client.requests.delete_value(key);
+        self.client.send(call, Idempotency::Idempotent, request, self.client.secrets(), Answers::done).await?;
         Ok(DeleteOutcome::Accepted)
     }
 }
@@ -149,12 +149,12 @@ impl Backend for CloudflareStore {
             return Ok(RawPage::default()); // longer than any key, and refused by the service
         }
         let limit = page.limit().get().max(LIST_LIMIT_MIN);
-        let request = self.client.requests.list(prefix, limit, position.cursor())?;
+        let request = || self.client.requests.list(prefix, limit, position.cursor());
         let owned = prefix.to_owned();
         let read = move |answers: &Answers, answer: &Answer| answers.page(answer, &owned, limit);
         let (mut items, cursor) = self
             .client
-            .ask(&self.client.remote.call(), &request, read)
+            .ask(&self.client.remote.call(), request, read)
             .await
             .map_err(|error| position.explain(error))?;
         // The service puts at least 10 keys on a page: of a smaller one, only as many are handed out as were asked for.
@@ -163,8 +163,7 @@ impl Backend for CloudflareStore {
     }
 
     async fn ping(&self) -> Result<()> {
-        let request = self.client.requests.namespace()?;
-        self.client.ask(&self.client.remote.call(), &request, Answers::namespace).await
+        self.client.ask(&self.client.remote.call(), || self.client.requests.namespace(), Answers::namespace).await
     }
 
     async fn close(&self) -> Result<()> {
