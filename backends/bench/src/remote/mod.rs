@@ -26,11 +26,11 @@ const TASKS: usize = 64;
 /// Entries of a batch: what one request of Cloudflare's holds.
 const BATCH: usize = 10_000;
 
-/// At most a tenth more time than bare reqwest.
-const OVERHEAD_TARGET: f64 = 1.0 / 1.1;
+/// The share of bare reqwest's speed that is wanted: at most 9 % more time.
+const OVERHEAD_TARGET: f64 = 0.92;
 
 /// How many times less time a key takes in a batch than alone.
-const BULK_TARGET: f64 = 50.0;
+const BULK_TARGET: f64 = 100.0;
 
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 const NAMESPACE: &str = "fedcba9876543210fedcba9876543210";
@@ -65,27 +65,31 @@ struct Field {
     name: String,
     ours: Store,
     bare: Bare,
-    /// The share of bare reqwest's speed that is wanted, if one is.
-    target: Option<f64>,
+    /// Whether there is a target for a lone caller too.
+    lone_target: bool,
 }
 
 impl Field {
-    fn cloudflare(server: SocketAddr, of: &str, target: Option<f64>) -> Result<Self> {
+    fn cloudflare(server: SocketAddr, of: &str, lone_target: bool) -> Result<Self> {
         Ok(Self {
             name: format!("kv-cloudflare, {of}"),
             ours: hidden(cloudflare(&format!("http://{server}/client/v4"))?),
             bare: Bare::cloudflare(server, ACCOUNT, NAMESPACE, SECRET),
-            target,
+            lone_target,
         })
     }
 
-    fn backendless(server: SocketAddr, of: &str, target: Option<f64>) -> Result<Self> {
+    fn backendless(server: SocketAddr, of: &str, lone_target: bool) -> Result<Self> {
         Ok(Self {
             name: format!("kv-backendless, {of}"),
             ours: hidden(backendless(&format!("http://{server}"))?),
             bare: Bare::backendless(server, ACCOUNT, SECRET, HIVE),
-            target,
+            lone_target,
         })
+    }
+
+    fn target(&self, tasks: usize) -> Option<f64> {
+        (tasks > 1 || self.lone_target).then_some(OVERHEAD_TARGET)
     }
 }
 
@@ -96,8 +100,8 @@ impl Field {
 pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
     let cloudflare_fake = serve_cloudflare(ServerOptions::new()).await?;
     let backendless_fake = serve_backendless(ServerOptions::new()).await?;
-    let cloudflare_on_fake = Field::cloudflare(address(&cloudflare_fake)?, "the fake", Some(OVERHEAD_TARGET))?;
-    let backendless_on_fake = Field::backendless(address(&backendless_fake)?, "the fake", Some(OVERHEAD_TARGET))?;
+    let cloudflare_on_fake = Field::cloudflare(address(&cloudflare_fake)?, "the fake", true)?;
+    let backendless_on_fake = Field::backendless(address(&backendless_fake)?, "the fake", true)?;
     set(cloudflare_on_fake.ours.clone()).await?;
     set(backendless_on_fake.ours.clone()).await?;
     let fastest = server::start().await?;
@@ -109,8 +113,8 @@ pub(crate) async fn run(sizes: Sizes, only: Option<String>) -> Result<Section> {
     for (field, share) in [
         (cloudflare_on_fake, 10),
         (backendless_on_fake, 10),
-        (Field::cloudflare(fastest, ready_bytes, None)?, 1),
-        (Field::backendless(fastest, ready_bytes, None)?, 1),
+        (Field::cloudflare(fastest, ready_bytes, false)?, 1),
+        (Field::backendless(fastest, ready_bytes, false)?, 1),
     ] {
         for (tasks, calls) in [(1, sizes.lone_calls / share), (TASKS, sizes.calls / share)] {
             program.run(gets(&field, tasks, calls), sizes.rounds).await?;
@@ -195,7 +199,7 @@ fn gets(field: &Field, tasks: usize, calls: usize) -> Race<'_> {
             async move { bare.get().await }
         })
     });
-    race.compare(ours, bare, field.target);
+    race.compare(ours, bare, field.target(tasks));
     race
 }
 
@@ -208,7 +212,7 @@ fn sets(field: &Field, tasks: usize, calls: usize) -> Race<'_> {
             async move { bare.set().await }
         })
     });
-    race.compare(ours, bare, field.target);
+    race.compare(ours, bare, field.target(tasks));
     race
 }
 
@@ -243,11 +247,11 @@ fn batches<'a>(name: &'a str, store: &'a Store, sizes: Sizes) -> Race<'a> {
 fn notes() -> Vec<String> {
     [
         "A ratio is the other side's figure over the fixture's, taken round by round; higher is better for the fixture. A \
-         target of 0.91 is at most a tenth more time. Differences below 20 % are a tie between other contenders; here both \
+         target of 0.92 is at most 9 % more time. Differences below 20 % are a tie between other contenders; here both \
          sides send the same bytes, so less shows.",
         "Both sides talk HTTP/1.1 to one server in this process, on a thread of its own: the stateful fake, and one that \
          answers with ready bytes as fast as hyper can, where whatever a client adds is the greatest share that it can be. A \
-         real system takes far longer than either. The target is for the fake.",
+         real system takes far longer than either. On the second, a lone caller has no target: mostly it waits to be woken.",
         "Bare reqwest has its URL, headers and body ready and reads the answer's bytes without a look at them. The adapters \
          check the call, encode the request, keep deadline, time-out and the window of requests, and decode the answer.",
         "Batches and single sets are written to the fakes, which parse, check and keep every entry.",
