@@ -112,6 +112,19 @@ pub(crate) fn thousands(number: usize) -> String {
     text
 }
 
+/// `10 k`, `4,096`.
+pub(crate) fn short(number: usize) -> String {
+    const MILLION: usize = 1_000_000;
+    const THOUSAND: usize = 1000;
+    if number >= MILLION && number.is_multiple_of(MILLION) {
+        format!("{} M", number / MILLION)
+    } else if number >= THOUSAND && number.is_multiple_of(THOUSAND) {
+        format!("{} k", number / THOUSAND)
+    } else {
+        thousands(number)
+    }
+}
+
 /// A figure with its unit.
 pub(crate) fn figure(figure: f64, unit: Unit) -> String {
     match unit {
@@ -152,5 +165,11 @@ mod tests {
         assert_eq!(figure(1_234_567.0, Unit::Nanoseconds), "1.23 ms");
         assert_eq!(ratio(133.3), "133");
         assert_eq!([1_000_000, 10_000, 100].map(thousands), ["1,000,000", "10,000", "100"]);
+    }
+
+    #[test]
+    fn round_numbers_are_short() {
+        let numbers = [64, 1024, 10_000, 1_000_000, 10_000_000];
+        assert_eq!(numbers.map(short), ["64", "1,024", "10 k", "1 M", "10 M"]);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use self::resident::{bytes_an_entry, in_own_process as resident_in_ow
 use self::contender::{Contender, Work};
 use crate::measure::{EntrantId, Program, Race, Result, Rounds, Unit};
 use crate::payload::{KEYS_PER_PREFIX, random_keys, shuffled_keys};
-use crate::report::{Section, thousands};
+use crate::report::{Section, short, thousands};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -234,19 +234,9 @@ fn against_each(
     }
 }
 
-fn short(number: usize) -> String {
-    const MILLION: usize = 1_000_000;
-    if number.is_multiple_of(MILLION) { format!("{} M", number / MILLION) } else { format!("{} k", number / 1000) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn round_numbers_are_short() {
-        assert_eq!([10_000, 1_000_000].map(short), ["10 k", "1 M"]);
-    }
 
     #[tokio::test]
     async fn every_contender_finds_what_it_was_given() {

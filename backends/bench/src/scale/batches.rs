@@ -122,7 +122,8 @@ fn distinct(entries: usize, count: usize) -> Vec<usize> {
 fn notes() -> Vec<String> {
     [
         "A lone caller who gives one call so many different keys in random order, out of 100,000 that are all there: keys \
-         of 24 bytes, texts of 100. The numbers of the entries, and the keys of gets, are made before the clock starts. Figures are medians of the slices.",
+         of 24 bytes, texts of 100. The numbers of the entries, and the keys of gets, are made before the clock \
+         starts. Figures are medians of the slices.",
         "Every store has its default settings; SQLite and PostgreSQL are durable. Cloudflare, Backendless, Puter and \
          NemesisDB are their adapters on the stateful fakes, which share process and cores with the caller.",
     ]

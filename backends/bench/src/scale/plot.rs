@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::curve::{Chart, Curve, Panel, Quantity, sizes};
 use crate::drawing::{self, FAINT, GRID, INK, line, text};
 use crate::measure::Unit;
+use crate::report::short;
 
 const WIDTH: f64 = 1040.0;
 const MARGIN: f64 = 24.0;
@@ -209,19 +210,6 @@ fn tick_text(quantity: Quantity, tick: f64) -> String {
     format!("{} {unit}", drawing::label(value))
 }
 
-/// `10 k`, `4,096`.
-fn short(size: usize) -> String {
-    const MILLION: usize = 1_000_000;
-    const THOUSAND: usize = 1000;
-    if size >= MILLION && size.is_multiple_of(MILLION) {
-        format!("{} M", size / MILLION)
-    } else if size >= THOUSAND && size.is_multiple_of(THOUSAND) {
-        format!("{} k", size / THOUSAND)
-    } else {
-        crate::report::thousands(size)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,10 +262,9 @@ mod tests {
     }
 
     #[test]
-    fn ticks_have_units_and_sizes_are_short() {
+    fn ticks_have_units() {
         let time = Quantity::Cost(Unit::Nanoseconds);
         assert_eq!([50.0, 2e3, 1e6, 1e9].map(|tick| tick_text(time, tick)), ["50 ns", "2 us", "1 ms", "1 s"]);
         assert_eq!([200.0, 1e5, 2e6].map(|tick| tick_text(Quantity::Rate, tick)), ["200 /s", "100 k/s", "2 M/s"]);
-        assert_eq!([64, 1024, 10_000, 10_000_000].map(short), ["64", "1,024", "10 k", "10 M"]);
     }
 }
