@@ -39,8 +39,8 @@ impl Client {
         })
     }
 
-    /// Sends a request, again where that is allowed, and reads its answer. What goes out is made anew only where it is
-    /// sent again.
+    /// Sends a request, again where that is allowed, and reads its answer. What goes out is made for each attempt, when
+    /// there is a place for it.
     pub(crate) async fn send<T: Send + 'static>(
         &self,
         call: &Call<'_>,
@@ -49,9 +49,8 @@ impl Client {
         read: impl Fn(Reply) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<kv_remote::Reply<T>> {
         let redaction = if request.carries_value { Redaction::Everything } else { self.secrets.clone() };
-        let mut first = Some(self.addressed(&request)?);
         let attempt = || {
-            let addressed = first.take().map_or_else(|| self.addressed(&request), Ok);
+            let addressed = self.addressed(&request);
             let body_bytes = addressed.as_ref().map_or(0, http::Request::body_bytes);
             let (read, redaction, clock) = (read.clone(), redaction.clone(), Arc::clone(&self.clock));
             let read = move |answer| read(Reply { answer, redaction, clock });

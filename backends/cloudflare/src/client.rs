@@ -59,7 +59,7 @@ impl Client {
         received.read_with(move |answer| read(&answers, &answer)).await
     }
 
-    /// Sends a request as often as the policy allows. It is made anew only where it is sent again.
+    /// Sends a request as often as the policy allows. It is made for each attempt, when there is a place for it.
     pub(crate) async fn send<T: Send + 'static>(
         &self,
         call: &Call<'_>,
@@ -68,9 +68,8 @@ impl Client {
         redaction: Redaction,
         read: impl Fn(&Answers, &Answer) -> Result<T> + Clone + Send + Sync + 'static,
     ) -> Result<Reply<T>> {
-        let mut first = Some(request()?);
         let attempt = || {
-            let request = first.take().map_or_else(&request, Ok);
+            let request = request();
             let body_bytes = request.as_ref().map_or(0, Request::body_bytes);
             let (redaction, read) = (redaction.clone(), read.clone());
             let sending = async move { self.read_answer(self.http.send(request?).await?, redaction, read).await };
